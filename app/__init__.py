@@ -1,0 +1,1 @@
+"""Vultus: a self-hosted, multi-tenant face-recognition service."""

@@ -1,0 +1,142 @@
+"""Frozen value types that the layers share; no behaviour beyond what the values say about themselves."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+EMBEDDING_SIZE = 512
+
+Embedding = NDArray[np.float32]
+"""One face as a vector: (512,), float32, unit length."""
+
+Point = tuple[float, float]
+"""x, y in pixels of the upright image, from its top left corner."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoundingBox:
+    """A face's place in the upright image, in pixels; it may reach beyond the image's edge."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def area(self) -> float:
+        """In square pixels."""
+        return self.width * self.height
+
+
+class QualityReason(StrEnum):
+    """Why a face would not be registered."""
+
+    TOO_SMALL = "too_small"
+    BLURRED = "blurred"
+    TOO_DARK = "too_dark"
+    TOO_BRIGHT = "too_bright"
+    TURNED_AWAY = "turned_away"
+
+
+@dataclass(frozen=True, slots=True)
+class QualityFinding:
+    """One reason with the value measured and the limit it broke."""
+
+    reason: QualityReason
+    value: float
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What was measured on one face; `findings` is empty for a face good enough to register."""
+
+    face_pixels: float
+    sharpness: float
+    brightness: float
+    yaw_deg: float
+    pitch_deg: float
+    roll_deg: float
+    findings: tuple[QualityFinding, ...] = ()
+
+    @property
+    def is_acceptable(self) -> bool:
+        """Whether the face may be registered."""
+        return not self.findings
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A detected face: box, five landmarks (left eye, right eye, nose, mouth corners), certainty 0..1, quality."""
+
+    box: BoundingBox
+    landmarks: tuple[Point, ...]
+    detection_score: float
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """The faces of one image, largest first; `embeddings` is empty or has one entry a face."""
+
+    width: int
+    height: int
+    faces: tuple[Face, ...]
+    embeddings: tuple[Embedding, ...] = field(default=(), repr=False)
+
+
+class Decision(StrEnum):
+    """What a similarity means at the threshold in force."""
+
+    MATCH = "match"
+    NO_MATCH = "no_match"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A subject that a probe may show, with the similarity (cosine, -1..1) of its best template."""
+
+    subject: str
+    name: str | None
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A tenant's named gallery."""
+
+    id: UUID
+    name: str
+    created_at: datetime
+    subjects: int
+    templates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The stored record of one face; the embedding stays in the database."""
+
+    id: UUID
+    recognizer: str
+    detection_score: float
+    quality: dict[str, float]
+    source: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One person in one collection; `subject` is the caller's own id for them."""
+
+    subject: str
+    name: str | None
+    metadata: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+    templates: tuple[Template, ...] = ()
+    template_count: int = 0

@@ -1,0 +1,375 @@
+"""The closed tree of errors that Vultus raises on purpose; only `routes/error_handlers.py` turns them into JSON.
+
+    AppError
+      RequestRefused          invalid_request, invalid_parameter, invalid_cursor, invalid_metadata,
+                              request_too_large, unsupported_media_type, too_many_images, route_not_found,
+                              method_not_allowed
+      ImageRefused            image_empty, image_too_large, image_unreadable, image_truncated,
+                              image_too_many_pixels, image_animated, image_mode_unsupported
+      FaceRefused             no_face, several_faces, face_too_small, face_blurred, face_too_dark,
+                              face_too_bright, face_turned_away
+      NoImageAccepted         no_image_accepted
+      AuthenticationFailed    not_authenticated, invalid_credentials, token_invalid, token_expired, token_revoked
+      PermissionDenied        permission_denied
+        SignupDisabled        signup_disabled
+      NotFound                collection_not_found, subject_not_found, face_not_found
+      Conflict                email_taken, collection_exists, subject_exists, collection_protected
+      Unavailable             overloaded, not_ready, database_unavailable
+      InternalError           internal_error
+    OperatorError             never reaches a client: configuration, model packs, migration
+
+A class states its HTTP `status`, its stable `code` and, as its docstring, the sentence a caller reads; the detail of
+an instance names the field, the limit and the value. No error carries an image, an embedding or a secret.
+"""
+
+from typing import Any, ClassVar
+
+
+class AppError(Exception):
+    """The request could not be answered."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        field: str | None = None,
+        errors: list[dict[str, Any]] | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        self.title = (type(self).__doc__ or "").strip().splitlines()[0]
+        self.detail = detail or self.title
+        self.field = field
+        self.errors = errors
+        self.retry_after_s = retry_after_s
+        super().__init__(self.detail)
+
+
+class InternalError(AppError):
+    """Something failed on our side; the request id finds it in the log."""
+
+
+# --- the request itself -------------------------------------------------------------------------------------------
+
+
+class RequestRefused(AppError):
+    """The request is not well-formed."""
+
+    status = 422
+    code = "invalid_request"
+
+
+class InvalidParameter(RequestRefused):
+    """A parameter is out of its range."""
+
+    code = "invalid_parameter"
+
+
+class InvalidCursor(RequestRefused):
+    """The cursor was not issued for this list."""
+
+    code = "invalid_cursor"
+
+
+class InvalidMetadata(RequestRefused):
+    """The metadata is not a JSON object."""
+
+    code = "invalid_metadata"
+
+
+class RequestTooLarge(RequestRefused):
+    """The request body is larger than this route accepts."""
+
+    status = 413
+    code = "request_too_large"
+
+
+class UnsupportedMediaType(RequestRefused):
+    """The content type is not one this route accepts."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class TooManyImages(RequestRefused):
+    """The request holds more images than one call may."""
+
+    code = "too_many_images"
+
+
+class RouteNotFound(RequestRefused):
+    """There is nothing at this path."""
+
+    status = 404
+    code = "route_not_found"
+
+
+class MethodNotAllowed(RequestRefused):
+    """This path does not answer this method."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+# --- the image ----------------------------------------------------------------------------------------------------
+
+
+class ImageRefused(AppError):
+    """The image cannot be used."""
+
+    status = 422
+    code = "image_refused"
+
+
+class ImageEmpty(ImageRefused):
+    """The image has no bytes."""
+
+    code = "image_empty"
+
+
+class ImageTooLarge(ImageRefused):
+    """The image has more bytes than allowed."""
+
+    status = 413
+    code = "image_too_large"
+
+
+class ImageUnreadable(ImageRefused):
+    """The bytes are not a JPEG, PNG or WebP image."""
+
+    code = "image_unreadable"
+
+
+class ImageTruncated(ImageRefused):
+    """The image is cut off or damaged."""
+
+    code = "image_truncated"
+
+
+class ImageTooManyPixels(ImageRefused):
+    """The image has more pixels than allowed."""
+
+    code = "image_too_many_pixels"
+
+
+class ImageAnimated(ImageRefused):
+    """The image is animated; send one frame."""
+
+    code = "image_animated"
+
+
+class ImageModeUnsupported(ImageRefused):
+    """The image's pixel format is not supported."""
+
+    code = "image_mode_unsupported"
+
+
+# --- the face -----------------------------------------------------------------------------------------------------
+
+
+class FaceRefused(AppError):
+    """The face in the image cannot be used."""
+
+    status = 422
+    code = "face_refused"
+
+
+class NoFace(FaceRefused):
+    """No face was found in the image."""
+
+    code = "no_face"
+
+
+class SeveralFaces(FaceRefused):
+    """The image shows several faces; send one, or ask for the largest."""
+
+    code = "several_faces"
+
+
+class FaceTooSmall(FaceRefused):
+    """The face is too small to be recognised reliably."""
+
+    code = "face_too_small"
+
+
+class FaceBlurred(FaceRefused):
+    """The face is too blurred to be recognised reliably."""
+
+    code = "face_blurred"
+
+
+class FaceTooDark(FaceRefused):
+    """The face is too dark to be recognised reliably."""
+
+    code = "face_too_dark"
+
+
+class FaceTooBright(FaceRefused):
+    """The face is too bright to be recognised reliably."""
+
+    code = "face_too_bright"
+
+
+class FaceTurnedAway(FaceRefused):
+    """The face is turned away too far to be recognised reliably."""
+
+    code = "face_turned_away"
+
+
+class NoImageAccepted(AppError):
+    """None of the images could be used; each one's reason is in `errors`."""
+
+    status = 422
+    code = "no_image_accepted"
+
+
+# --- who is asking ------------------------------------------------------------------------------------------------
+
+
+class AuthenticationFailed(AppError):
+    """The request carries no valid credentials."""
+
+    status = 401
+    code = "not_authenticated"
+
+
+class InvalidCredentials(AuthenticationFailed):
+    """The email or the password is wrong."""
+
+    code = "invalid_credentials"
+
+
+class TokenInvalid(AuthenticationFailed):
+    """The token is not one of ours."""
+
+    code = "token_invalid"
+
+
+class TokenExpired(AuthenticationFailed):
+    """The token has expired."""
+
+    code = "token_expired"
+
+
+class TokenRevoked(AuthenticationFailed):
+    """The session of this token has ended."""
+
+    code = "token_revoked"
+
+
+class PermissionDenied(AppError):
+    """Your role does not allow this."""
+
+    status = 403
+    code = "permission_denied"
+
+
+class SignupDisabled(PermissionDenied):
+    """Signing up is turned off on this server; ask its operator for an account."""
+
+    code = "signup_disabled"
+
+
+# --- what is asked for --------------------------------------------------------------------------------------------
+
+
+class NotFound(AppError):
+    """There is no such thing, or it is not yours."""
+
+    status = 404
+    code = "not_found"
+
+
+class CollectionNotFound(NotFound):
+    """There is no such collection."""
+
+    code = "collection_not_found"
+
+
+class SubjectNotFound(NotFound):
+    """There is no such subject in this collection."""
+
+    code = "subject_not_found"
+
+
+class FaceNotFound(NotFound):
+    """There is no such face."""
+
+    code = "face_not_found"
+
+
+class Conflict(AppError):
+    """It is there already."""
+
+    status = 409
+    code = "conflict"
+
+
+class EmailTaken(Conflict):
+    """There is an account with this email already."""
+
+    code = "email_taken"
+
+
+class CollectionExists(Conflict):
+    """There is a collection with this name already."""
+
+    code = "collection_exists"
+
+
+class SubjectExists(Conflict):
+    """There is a subject with this id in the collection already."""
+
+    code = "subject_exists"
+
+
+# --- not now ------------------------------------------------------------------------------------------------------
+
+
+class Unavailable(AppError):
+    """The service cannot answer at the moment."""
+
+    status = 503
+    code = "unavailable"
+
+    def __init__(self, detail: str | None = None, *, retry_after_s: int = 1) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
+
+
+class Overloaded(Unavailable):
+    """Too many inferences are waiting already."""
+
+    code = "overloaded"
+
+
+class NotReady(Unavailable):
+    """The service is starting, stopping or waits for its database."""
+
+    code = "not_ready"
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database does not answer."""
+
+    code = "database_unavailable"
+
+
+# --- for whoever runs the service ---------------------------------------------------------------------------------
+
+
+class OperatorError(Exception):
+    """The service cannot be started or managed like this; the message says what to do."""
+
+
+class ModelPackUnavailable(OperatorError):
+    """No model pack is to be had."""
+
+
+class ModelPackRefused(OperatorError):
+    """The model pack's files are not what they should be."""
+
+
+class DatabaseNotReady(OperatorError):
+    """The database cannot be used as it is."""

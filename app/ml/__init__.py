@@ -1,0 +1,1 @@
+"""From image bytes to faces with embeddings; knows no database and no web framework."""

@@ -1,0 +1,159 @@
+"""An SCRFD-shaped detector for drawn faces, computed in closed form: no weights are learned.
+
+Two colour maps (iris blue, lip red) are averaged into cells; at every anchor one convolution takes the mass and the
+first moments of both maps in a square window, left and right half apart for the eyes. Centres of mass are the eyes and
+the mouth; the box and the five key points follow from them, the score from how face-like they stand to one another.
+Input, outputs, strides and anchors are those of InsightFace's SCRFD (insightface/model_zoo/scrfd.py):
+RGB `(x - 127.5) / 128`, NCHW; scores, distances and key points for strides 8, 16 and 32, in units of the stride.
+"""
+
+import numpy as np
+import onnx
+
+from app.ml.synthetic.graph import GraphBuilder
+from app.ml.synthetic.portraits import FACE_CENTRE, FACE_WIDTH, TEMPLATE
+
+_STRIDES = (8, 16, 32)
+_HALF_WINDOWS = (4, 6)  # in cells of half a stride: windows of 4 and 6 strides, one anchor each
+_LEFT, _RIGHT, _NOSE = TEMPLATE[0], TEMPLATE[1], TEMPLATE[2]
+_MOUTH = (TEMPLATE[3] + TEMPLATE[4]) / 2
+_EYES = (_LEFT + _RIGHT) / 2
+_EYE_DISTANCE = float(np.linalg.norm(_RIGHT - _LEFT))
+_DROP = float(_MOUTH[1] - _EYES[1])
+
+
+def build_detector() -> onnx.ModelProto:
+    """The detector as a model with free height and width, each a multiple of 32."""
+    graph = GraphBuilder()
+    maps = _colour_maps(graph, "input")
+    outputs: dict[str, list[int | str]] = {}
+    levels = [_level(graph, maps, stride) for stride in _STRIDES]
+    for index, (kind, width) in enumerate((("score", 1), ("box", 4), ("kps", 10))):
+        for stride, level in zip(_STRIDES, levels, strict=True):
+            name = f"{kind}_{stride}"
+            _flatten(graph, level[index], width, name)
+            outputs[name] = [f"anchors_{stride}", width]
+    return graph.build({"input": [1, 3, "height", "width"]}, outputs)
+
+
+def _colour_maps(graph: GraphBuilder, image: str) -> str:
+    """Iris and lip maps, (1, 2, H, W), each about 0..1; ratios of channels, so that light hardly matters."""
+    pixels = graph.node("Add", graph.node("Mul", image, 128.0), 127.5)
+    total = graph.node("Add", graph.node("ReduceSum", pixels, graph.constant([1], np.int64), keepdims=1), 12.0)
+    share = graph.node("Div", pixels, total)
+    red, blue = graph.channels(share, 0, 1), graph.channels(share, 2, 3)
+    iris = graph.ramp(graph.node("Sub", blue, red), 0.10, 0.30)
+    lips = graph.ramp(red, 0.545, 0.64)
+    return graph.node("Concat", iris, lips, axis=1)
+
+
+def _moment_kernels(half: int) -> np.ndarray:
+    """(9, 2, 2*half, 2*half): mass, x, y of the left eye, the right eye and the mouth; in strides, from the anchor."""
+    axis = (np.arange(2 * half) - half + 0.5) / 2
+    x, y = np.meshgrid(axis, axis)
+    ones, left, right = np.ones_like(x), (x < 0).astype(float), (x > 0).astype(float)
+    kernels = np.zeros((9, 2, 2 * half, 2 * half))
+    for start, channel, part in ((0, 0, left), (3, 0, right), (6, 1, ones)):
+        kernels[start, channel], kernels[start + 1, channel], kernels[start + 2, channel] = part, part * x, part * y
+    return kernels
+
+
+def _level(graph: GraphBuilder, maps: str, stride: int) -> tuple[list[str], list[str], list[str]]:
+    """Score, box and key points of both anchors of one stride, each (1, C, H/stride, W/stride)."""
+    cell = stride // 2
+    cells = graph.node("AveragePool", maps, kernel_shape=[cell, cell], strides=[cell, cell])
+    scores, boxes, keypoints = [], [], []
+    for half in _HALF_WINDOWS:
+        moments = graph.node(
+            "Conv", cells, graph.constant(_moment_kernels(half)),
+            kernel_shape=[2 * half] * 2, strides=[2, 2], pads=[half, half, half - 2, half - 2],
+        )  # fmt: skip
+        score, box, points = _face(graph, moments, window=float(half))
+        scores.append(score)
+        boxes.append(box)
+        keypoints.append(points)
+    return scores, boxes, keypoints
+
+
+def _face(graph: GraphBuilder, moments: str, window: float) -> tuple[str, str, str]:
+    node = graph.node
+    mass, x, y = [], [], []
+    for start in (0, 3, 6):
+        weight = graph.channels(moments, start, start + 1)
+        safe = node("Add", weight, 1e-4)
+        mass.append(weight)
+        x.append(node("Div", graph.channels(moments, start + 1, start + 2), safe))
+        y.append(node("Div", graph.channels(moments, start + 2, start + 3), safe))
+    eye_x, eye_y = node("Sub", x[1], x[0]), node("Sub", y[1], y[0])
+    mid_x, mid_y = (node("Mul", node("Add", v[0], v[1]), 0.5) for v in (x, y))
+    drop_x, drop_y = node("Sub", x[2], mid_x), node("Sub", y[2], mid_y)
+    distance = _length(graph, eye_x, eye_y)
+    drop = _length(graph, drop_x, drop_y)
+    score = _score(graph, mass, (eye_x, eye_y, distance), (drop_x, drop_y, drop), (mid_x, mid_y), window)
+
+    down = (FACE_CENTRE[1] - _EYES[1]) / _EYE_DISTANCE
+    centre_x, centre_y = node("Sub", mid_x, node("Mul", eye_y, down)), node("Add", mid_y, node("Mul", eye_x, down))
+    half_width = node("Mul", distance, FACE_WIDTH / 2 / _EYE_DISTANCE)
+    half_height = node("Mul", half_width, 1.24)
+    box = node(
+        "Concat", node("Sub", half_width, centre_x), node("Sub", half_height, centre_y),
+        node("Add", half_width, centre_x), node("Add", half_height, centre_y), axis=1,
+    )  # fmt: skip
+
+    nose = float(_NOSE[1] - _EYES[1]) / _DROP
+    corner = float(TEMPLATE[4][0] - TEMPLATE[3][0]) / 2 / _EYE_DISTANCE
+    across_x, across_y = node("Mul", eye_x, corner), node("Mul", eye_y, corner)
+    points = node(
+        "Concat", x[0], y[0], x[1], y[1],
+        node("Add", mid_x, node("Mul", drop_x, nose)), node("Add", mid_y, node("Mul", drop_y, nose)),
+        node("Sub", x[2], across_x), node("Sub", y[2], across_y),
+        node("Add", x[2], across_x), node("Add", y[2], across_y), axis=1,
+    )  # fmt: skip
+    return score, box, points
+
+
+def _score(
+    graph: GraphBuilder,
+    mass: list[str],
+    eyes: tuple[str, str, str],
+    mouth: tuple[str, str, str],
+    middle: tuple[str, str],
+    window: float,
+) -> str:
+    """A product of ramps, each 1 for a face that stands upright and centred in a window of its size."""
+    node, ramp = graph.node, graph.ramp
+    area = (2 * window) ** 2  # cells of the window
+    fewer, more = node("Min", mass[0], mass[1]), node("Max", mass[0], mass[1])
+    across = node("Div", eyes[2], window)
+    safe_distance = node("Add", eyes[2], 1e-3)
+    ratio = node("Div", mouth[2], safe_distance)
+    product = node("Mul", safe_distance, node("Add", mouth[2], 1e-3))
+    slant = node("Div", node("Add", node("Mul", eyes[0], mouth[0]), node("Mul", eyes[1], mouth[1])), product)
+    away = _length(
+        graph, node("Add", middle[0], node("Mul", mouth[0], 0.5)), node("Add", middle[1], node("Mul", mouth[1], 0.5))
+    )
+    factors = [
+        ramp(node("Div", fewer, area), 0.0015, 0.0045),
+        ramp(node("Div", fewer, node("Add", more, 1e-4)), 0.2, 0.5),
+        ramp(node("Div", mass[2], area), 0.0015, 0.005),
+        ramp(mouth[1], 0.0, 0.3),
+        ramp(across, 0.26, 0.33), ramp(across, 0.58, 0.50),
+        ramp(ratio, 0.75, 0.95), ramp(ratio, 1.75, 1.45),
+        ramp(node("Abs", slant), 0.5, 0.25),
+        ramp(node("Div", away, window), 0.26, 0.0),
+    ]  # fmt: skip
+    score = factors[0]
+    for factor in factors[1:-1]:
+        score = node("Mul", score, factor)
+    # Off-centre anchors keep a little more than half, so that suppression prefers the best-centred one.
+    return node("Mul", score, node("Add", node("Mul", factors[-1], 0.55), 0.44))
+
+
+def _length(graph: GraphBuilder, x: str, y: str) -> str:
+    return graph.node("Sqrt", graph.node("Add", graph.node("Mul", x, x), graph.node("Mul", y, y)))
+
+
+def _flatten(graph: GraphBuilder, anchors: list[str], width: int, name: str) -> None:
+    """(1, C, h, w) of each anchor -> (h * w * anchors, C), anchors innermost."""
+    joined = graph.node("Transpose", graph.node("Concat", *anchors, axis=1), perm=[0, 2, 3, 1])
+    graph.node("Reshape", joined, graph.constant([-1, width], np.int64), name=name)

@@ -1,0 +1,282 @@
+"""Draws the people of the synthetic pack: one seed is one person, one variation is one picture of them.
+
+Everything is drawn in the frame that ArcFace aligns to (112x112, see `TEMPLATE`), carried onto the canvas by a
+similarity transform, so the true key points of each face are known. No photograph is involved.
+"""
+
+import colorsys
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+# ArcFace's five points in its 112x112 frame: left eye, right eye, nose, left and right corner of the mouth
+# (insightface/utils/face_align.py).
+TEMPLATE = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
+    dtype=np.float64,
+)
+FACE_CENTRE = (56.0, 68.0)
+FACE_WIDTH = 80.0  # of the drawn head, in units of the template frame
+_SUPERSAMPLING = 2
+
+Colour = tuple[int, int, int]
+Points = list[tuple[float, float]]
+
+_SKINS: tuple[Colour, ...] = (
+    (247, 214, 188), (235, 190, 158), (222, 172, 138), (201, 149, 113), (178, 124, 88), (146, 99, 70), (112, 76, 55),
+)  # fmt: skip
+_HAIRS: tuple[Colour, ...] = (
+    (38, 32, 30), (74, 54, 42), (116, 84, 58), (214, 182, 118), (168, 168, 166), (236, 232, 222), (150, 106, 66),
+)  # fmt: skip
+_BACKGROUNDS: tuple[Colour, ...] = (
+    (196, 205, 190), (214, 206, 188), (186, 188, 194), (176, 190, 176), (226, 222, 212), (150, 152, 150),
+)  # fmt: skip
+_LIPS: tuple[Colour, ...] = ((206, 44, 56), (186, 30, 44), (222, 58, 62), (164, 24, 36))
+
+
+@dataclass(frozen=True)
+class Person:
+    """One drawn person; equal seeds are the same person for ever."""
+
+    seed: int
+
+    @property
+    def name(self) -> str:
+        given = ("Ada", "Ben", "Cleo", "Dev", "Elif", "Finn", "Gia", "Hugo", "Ines", "Jomo", "Kira", "Luc", "Mina", "Noor")
+        family = ("Acker", "Birch", "Castell", "Dorn", "Eames", "Falk", "Grau", "Holm", "Iversen", "Juarez", "Klee")
+        return f"{given[self.seed % len(given)]} {family[(self.seed // len(given) + self.seed) % len(family)]}"
+
+    @cached_property
+    def traits(self) -> dict[str, float]:
+        """What makes the person recognisable: proportions in template units, palette indices, marks."""
+        rng = np.random.default_rng(7_919 * (self.seed + 1))
+        pick = lambda n: int(rng.integers(n))  # noqa: E731
+        span = lambda low, high: float(rng.uniform(low, high))  # noqa: E731
+        return {
+            "skin": pick(len(_SKINS)), "hair": pick(len(_HAIRS)), "lips": pick(len(_LIPS)),
+            "iris_hue": span(0.50, 0.66), "eye_size": span(0.9, 1.2),
+            "head_width": span(0.92, 1.06), "head_height": span(0.94, 1.08),
+            "hair_style": pick(5), "hairline": span(22, 36), "hair_volume": span(1.0, 1.18), "parting": span(-18, 18),
+            "brow_thickness": span(1.6, 4.6), "brow_tilt": span(-4, 4), "brow_height": span(-13, -9),
+            "nose_width": span(4, 10), "nose_shade": span(0.72, 0.88),
+            "lip_thickness": span(3.2, 6.0), "beard": pick(5), "beard_shade": span(0.75, 1.1),
+            "glasses": pick(4), "glasses_size": span(10.5, 13.5),
+            "cheeks": span(0.0, 0.5), "freckles": pick(3), "freckle_seed": pick(1_000_000),
+            "mole_x": span(-30, 30), "mole_y": span(-2, 40), "mole_size": span(0, 3.4),
+            "wrinkles": pick(3), "scar": pick(5), "band": pick(4), "band_hue": span(0.16, 0.46),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Variation:
+    """What differs between two pictures of one person."""
+
+    roll_deg: float = 0.0
+    smile: float = 0.0
+    mouth_open: float = 0.0
+    gaze: float = 0.0
+    gain: float = 1.0
+    warmth: float = 0.0
+    noise: float = 0.0
+    background: int = 0
+
+    @classmethod
+    def random(cls, rng: np.random.Generator) -> "Variation":
+        """An everyday picture: head tilted a little, lit a little differently."""
+        return cls(
+            roll_deg=float(rng.uniform(-14, 14)), smile=float(rng.uniform(-0.6, 1.0)),
+            mouth_open=float(rng.uniform(0, 1)), gaze=float(rng.uniform(-1, 1)), gain=float(rng.uniform(0.78, 1.1)),
+            warmth=float(rng.uniform(-0.04, 0.04)), noise=float(rng.uniform(0, 4)),
+            background=int(rng.integers(len(_BACKGROUNDS))),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a face stands on the canvas: centre in pixels, width of the head in pixels."""
+
+    x: float
+    y: float
+    width: float
+
+
+@dataclass(frozen=True)
+class DrawnFace:
+    """Ground truth of one drawn face: box `(x1, y1, x2, y2)` and five key points, in pixels of the canvas."""
+
+    person: Person
+    box: tuple[float, float, float, float]
+    keypoints: tuple[tuple[float, float], ...]
+
+
+class _Pen:
+    """Draws in template units onto a canvas through one similarity transform."""
+
+    def __init__(self, draw: ImageDraw.ImageDraw, placement: Placement, roll_deg: float) -> None:
+        self._draw = draw
+        self._origin = np.array([placement.x, placement.y])
+        scale = placement.width / FACE_WIDTH
+        angle = math.radians(roll_deg)
+        self._matrix = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+        self.scale = scale
+
+    def carry(self, points: np.ndarray) -> np.ndarray:
+        carried: np.ndarray = (points - np.array(FACE_CENTRE)) @ self._matrix.T + self._origin
+        return carried
+
+    def polygon(self, points: Points, fill: Colour) -> None:
+        carried = self.carry(np.asarray(points, dtype=np.float64)) * _SUPERSAMPLING
+        self._draw.polygon([tuple(p) for p in carried.tolist()], fill=fill)
+
+    def ellipse(self, x: float, y: float, rx: float, ry: float, fill: Colour, start: int = 0, stop: int = 360) -> None:
+        angles = np.radians(np.linspace(start, stop, 40))
+        self.polygon(list(zip(x + rx * np.cos(angles), y + ry * np.sin(angles), strict=True)), fill)
+
+    def line(self, points: Points, width: float, fill: Colour) -> None:
+        carried = self.carry(np.asarray(points, dtype=np.float64)) * _SUPERSAMPLING
+        pixels = max(1, round(width * self.scale * _SUPERSAMPLING))
+        self._draw.line([tuple(p) for p in carried.tolist()], fill=fill, width=pixels, joint="curve")
+
+
+def draw_portrait(person: Person, variation: Variation | None = None, *, side: int = 320) -> Image.Image:
+    """One person on a square canvas of `side` pixels, RGB; the head takes about half of its width."""
+    picture, _ = draw_group([(person, Placement(side / 2, side * 0.5, side * 0.5), variation or Variation())], (side, side))
+    return picture
+
+
+def draw_group(
+    people: list[tuple[Person, Placement, Variation]], size: tuple[int, int]
+) -> tuple[Image.Image, list[DrawnFace]]:
+    """Several people on one RGB canvas of `size` `(width, height)`, with the ground truth of every face."""
+    light = people[0][2] if people else Variation()
+    wide = (size[0] * _SUPERSAMPLING, size[1] * _SUPERSAMPLING)
+    canvas = Image.new("RGB", wide, _BACKGROUNDS[light.background % len(_BACKGROUNDS)])
+    draw = ImageDraw.Draw(canvas)
+    truth = []
+    for person, placement, variation in people:
+        pen = _Pen(draw, placement, variation.roll_deg)
+        _draw_person(pen, person, variation)
+        half_width, half_height = placement.width / 2, placement.width * 0.62
+        box = (placement.x - half_width, placement.y - half_height, placement.x + half_width, placement.y + half_height)
+        keypoints = tuple((float(x), float(y)) for x, y in pen.carry(TEMPLATE))
+        truth.append(DrawnFace(person, box, keypoints))
+    canvas = canvas.resize(size, Image.Resampling.BOX)
+    return _light(canvas, light, seed=people[0][0].seed if people else 0), truth
+
+
+def _light(canvas: Image.Image, variation: Variation, seed: int) -> Image.Image:
+    pixels = np.asarray(canvas, dtype=np.float32) * variation.gain
+    pixels *= np.array([1 + variation.warmth, 1.0, 1 - variation.warmth], dtype=np.float32)
+    if variation.noise:
+        noise = np.random.default_rng(seed).normal(0, variation.noise, pixels.shape[:2])
+        pixels += noise[..., None].astype(np.float32)
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def _shade(colour: Colour, factor: float) -> Colour:
+    red, green, blue = (min(255, max(0, round(channel * factor))) for channel in colour)
+    return red, green, blue
+
+
+def _hue(hue: float, saturation: float, value: float) -> Colour:
+    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def _draw_person(pen: _Pen, person: Person, variation: Variation) -> None:
+    traits = person.traits
+    skin, hair = _SKINS[int(traits["skin"])], _HAIRS[int(traits["hair"])]
+    rx, ry = 40 * traits["head_width"], 50 * traits["head_height"]
+    _draw_head(pen, traits, skin, hair, rx, ry)
+    _draw_beard(pen, traits, hair, rx)
+    _draw_marks(pen, person, traits, skin)
+    _draw_eyes(pen, traits, hair, variation)
+    nose = traits["nose_width"]
+    pen.line([(56, 58), (56 - nose * 0.4, 73), (56 + nose, 74)], 1.8, _shade(skin, traits["nose_shade"]))
+    _draw_mouth(pen, traits, variation)
+
+
+def _draw_head(pen: _Pen, traits: dict[str, float], skin: Colour, hair: Colour, rx: float, ry: float) -> None:
+    style = int(traits["hair_style"])
+    shoulders = _shade(_BACKGROUNDS[(style + 2) % len(_BACKGROUNDS)], 0.55)
+    pen.ellipse(56, 160, 62, 44, shoulders)
+    pen.polygon([(42, 100), (70, 100), (74, 132), (38, 132)], _shade(skin, 0.86))
+    if style != 4:
+        volume = traits["hair_volume"]
+        pen.ellipse(56, 58, rx * volume, 54 * volume, hair)
+        if style in (1, 3):  # long hair
+            pen.polygon([(56 - rx * volume, 58), (56 + rx * volume, 58), (56 + rx * 1.1, 128), (56 - rx * 1.1, 128)], hair)
+    pen.ellipse(56 - rx, 68, 6, 9, _shade(skin, 0.92))
+    pen.ellipse(56 + rx, 68, 6, 9, _shade(skin, 0.92))
+    pen.ellipse(56, 68, rx, ry, skin)
+    if style != 4:
+        top, parting = traits["hairline"], 56 + traits["parting"]
+        pen.polygon([(56 - rx * 0.93, 46), (56 - rx * 0.7, 20), (56, 12), (56 + rx * 0.7, 20), (56 + rx * 0.93, 46),
+                     (56 + rx * 0.6, top + 4), (parting, top - 8 if style in (0, 3) else top + 6), (56 - rx * 0.6, top + 4)],
+                    hair)  # fmt: skip
+    if int(traits["band"]) == 1:
+        pen.polygon([(56 - rx * 0.86, 38), (56 + rx * 0.86, 38), (56 + rx * 0.8, 30), (56 - rx * 0.8, 30)],
+                    _hue(traits["band_hue"], 0.45, 0.75))  # fmt: skip
+
+
+def _draw_beard(pen: _Pen, traits: dict[str, float], hair: Colour, rx: float) -> None:
+    beard, colour = int(traits["beard"]), _shade(hair, traits["beard_shade"])
+    if beard == 1:
+        pen.polygon([(56 - rx * 0.94, 78), (56 - rx * 0.5, 90), (56 + rx * 0.5, 90), (56 + rx * 0.94, 78),
+                     (56 + rx * 0.62, 112), (56, 122), (56 - rx * 0.62, 112)], colour)  # fmt: skip
+    if beard in (1, 2):
+        pen.polygon([(40, 87), (56, 80), (72, 87), (68, 89), (56, 85), (44, 89)], colour)
+    if beard == 3:
+        pen.ellipse(56, 107, 11, 9, colour)
+
+
+def _draw_marks(pen: _Pen, person: Person, traits: dict[str, float], skin: Colour) -> None:
+    blush = (min(255, round(skin[0] * 1.04)), round(skin[1] * (1 - 0.18 * traits["cheeks"])), round(skin[2] * 0.93))
+    pen.ellipse(29, 80, 8, 6, blush)
+    pen.ellipse(83, 80, 8, 6, blush)
+    if int(traits["freckles"]) == 1:
+        rng = np.random.default_rng(int(traits["freckle_seed"]))
+        for x, y in zip(rng.uniform(24, 88, 22), rng.uniform(66, 84, 22), strict=True):
+            pen.ellipse(float(x), float(y), 1.1, 1.1, _shade(skin, 0.72))
+    if int(traits["wrinkles"]) == 1:
+        for y in (36.0, 41.0):
+            pen.line([(38, y), (56, y - 2), (74, y)], 1.3, _shade(skin, 0.82))
+    if int(traits["scar"]) == 1:
+        pen.line([(80, 62), (86, 82)], 2.0, _shade(skin, 1.18))
+    if traits["mole_size"] > 1.2:
+        pen.ellipse(56 + traits["mole_x"], 66 + traits["mole_y"], traits["mole_size"], traits["mole_size"], _shade(skin, 0.4))
+
+
+def _draw_eyes(pen: _Pen, traits: dict[str, float], hair: Colour, variation: Variation) -> None:
+    size, iris = traits["eye_size"], _hue(traits["iris_hue"], 0.78, 0.86)
+    for side, (x, y) in ((-1, TEMPLATE[0]), (1, TEMPLATE[1])):
+        pen.ellipse(x, y, 9.2 * size, 6.6 * size, (250, 250, 250))
+        pen.ellipse(x + variation.gaze * 0.8, y, 5.6 * size, 5.6 * size, iris)
+        pen.ellipse(x + variation.gaze * 0.8, y, 1.9, 1.9, (24, 24, 30))
+        brow, tilt = y + traits["brow_height"] * size, traits["brow_tilt"]
+        pen.line([(x - 10, brow + tilt * 0.5 * side), (x, brow - 2), (x + 10, brow - tilt * 0.5 * side)],
+                 traits["brow_thickness"], _shade(hair, 0.8))  # fmt: skip
+        kind, radius = int(traits["glasses"]), traits["glasses_size"]
+        if kind:
+            angles = np.radians(np.linspace(0, 360, 33)) if kind != 2 else np.radians(np.arange(45, 406, 90))
+            reach = radius * (1.25 if kind == 2 else 1.0)
+            pen.line([(x + reach * math.cos(a), y + reach * math.sin(a)) for a in angles], 2.2 if kind != 3 else 3.6,
+                     (40, 40, 42) if kind != 3 else (128, 118, 100))  # fmt: skip
+    if int(traits["glasses"]):
+        pen.line([(50, 51), (62, 51)], 2.0, (60, 60, 62))
+
+
+def _draw_mouth(pen: _Pen, traits: dict[str, float], variation: Variation) -> None:
+    (left, y), (right, _) = TEMPLATE[3], TEMPLATE[4]
+    lips, thick, bend = _LIPS[int(traits["lips"])], traits["lip_thickness"], 3.0 * variation.smile
+    middle = (left + right) / 2
+    upper = [(left, y - bend * 0.4), (middle - 6, y - thick * 0.8 + bend * 0.4), (middle, y - thick * 0.5 + bend * 0.5),
+             (middle + 6, y - thick * 0.8 + bend * 0.4), (right, y - bend * 0.4)]  # fmt: skip
+    lower = [(middle + 8, y + thick * 0.9 + bend * 0.6), (middle, y + thick * 1.1 + bend * 0.8),
+             (middle - 8, y + thick * 0.9 + bend * 0.6)]  # fmt: skip
+    pen.polygon(upper + lower, lips)
+    if variation.mouth_open > 0.6:
+        pen.ellipse(middle, y + bend * 0.6, 7, 1.4, (246, 240, 236))

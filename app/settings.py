@@ -1,0 +1,122 @@
+"""Every setting of the service, in one class, read from the environment and `.env`; it must decide nothing else.
+
+Each variable is the field's name in capitals behind `VULTUS_`; `.env.example` lists all of them (a test compares).
+"""
+
+import os
+import secrets
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PostgresDsn, SecretStr, TypeAdapter, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIN_SECRET_BYTES = 32
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """Configuration of one process; refuses unsafe values outside development."""
+
+    model_config = SettingsConfigDict(env_prefix="VULTUS_", env_file=".env", extra="ignore", frozen=True)
+
+    environment: Literal["development", "production"] = "development"
+    secret_key: SecretStr | None = None
+    """Signs tokens and cursors; at least 32 bytes. In development one is made and kept in the data directory."""
+
+    data_dir: Path = Path("data")
+    database_url: SecretStr | None = None
+    """`postgresql://user:password@host/name`; unset: the embedded PostgreSQL under the data directory."""
+    database_pool_size: Positive = 10
+
+    model_pack: str = "buffalo_l"
+    """A directory in InsightFace's layout, a published pack's name, or `synthetic` (drawn faces only)."""
+    model_cache: Path = Path("~/.insightface")
+    providers: str = "auto"
+    """`auto`, or ONNX Runtime providers in order of preference, comma-separated: `cuda,openvino,cpu`."""
+    match_threshold: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """Overrides the model pack's threshold; a similarity at or above it is a match."""
+    inference_threads: Annotated[int, Field(ge=0)] = 0
+    """Inferences at a time in one worker; 0: the machine's cores divided by the workers."""
+    inference_queue: Annotated[int, Field(ge=0)] = 32
+    """Requests that may wait for an inference; one more is answered 503."""
+
+    max_image_bytes: Positive = 10 * 1024 * 1024
+    max_image_pixels: Positive = 40_000_000
+    max_request_bytes: Positive = 64 * 1024 * 1024
+    max_faces_per_image: Positive = 100
+
+    detection_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    min_face_pixels: Positive = 40
+    min_sharpness: Annotated[float, Field(ge=0)] = 20.0
+    min_brightness: Annotated[float, Field(ge=0, le=255)] = 35.0
+    max_brightness: Annotated[float, Field(ge=0, le=255)] = 235.0
+    max_yaw_deg: Annotated[float, Field(gt=0, le=90)] = 45.0
+    max_pitch_deg: Annotated[float, Field(gt=0, le=90)] = 40.0
+
+    signup_enabled: bool = True
+    access_token_minutes: Positive = 15
+    refresh_token_days: Positive = 30
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """`auto`: text on a terminal, JSON otherwise."""
+
+    @model_validator(mode="after")
+    def _refuse_unsafe(self) -> Self:
+        if self.secret_key is not None:
+            _refuse_weak_secret(self.secret_key.get_secret_value())
+        elif self.environment == "production":
+            raise ValueError("VULTUS_SECRET_KEY must be set in production (at least 32 random bytes)")
+        if self.database_url is not None:
+            _refuse_malformed_database_url(self.database_url.get_secret_value())
+        if self.min_brightness >= self.max_brightness:
+            raise ValueError("VULTUS_MIN_BRIGHTNESS must be below VULTUS_MAX_BRIGHTNESS")
+        return self
+
+    @property
+    def resolved_data_dir(self) -> Path:
+        """The data directory as an absolute path."""
+        return self.data_dir.expanduser().resolve()
+
+    def signing_key(self) -> bytes:
+        """The secret as bytes; in development made once and kept in `<data_dir>/secret.key` (mode 0600)."""
+        if self.secret_key is not None:
+            return self.secret_key.get_secret_value().encode()
+        return _development_secret(self.resolved_data_dir / "secret.key").encode()
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()
+
+
+def _refuse_weak_secret(secret: str) -> None:
+    # The messages name the rule and never the value: they end up in logs.
+    if len(secret.encode()) < MIN_SECRET_BYTES:
+        raise ValueError(f"VULTUS_SECRET_KEY is shorter than {MIN_SECRET_BYTES} bytes")
+    if len(set(secret)) < 10:
+        raise ValueError("VULTUS_SECRET_KEY repeats too few characters to be random")
+
+
+def _refuse_malformed_database_url(url: str) -> None:
+    try:
+        TypeAdapter(PostgresDsn).validate_python(url)
+    except ValidationError:
+        # Neither the value nor the parser's message, which quotes it: it holds a password.
+        raise ValueError("VULTUS_DATABASE_URL is not a postgresql:// address") from None
+
+
+def _development_secret(path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(descriptor, "w") as file:
+        secret = secrets.token_urlsafe(48)
+        file.write(secret)
+    return secret

