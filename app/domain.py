@@ -138,5 +138,4 @@ class Subject:
     metadata: dict[str, Any]
     created_at: datetime
     updated_at: datetime
-    templates: tuple[Template, ...] = ()
-    template_count: int = 0
+    templates: int

@@ -13,7 +13,7 @@
       PermissionDenied        permission_denied
         SignupDisabled        signup_disabled
       NotFound                collection_not_found, subject_not_found, face_not_found
-      Conflict                email_taken, collection_exists, subject_exists, collection_protected
+      Conflict                email_taken, collection_exists, subject_exists
       Unavailable             overloaded, not_ready, database_unavailable
       InternalError           internal_error
     OperatorError             never reaches a client: configuration, model packs, migration
@@ -62,7 +62,7 @@ class RequestRefused(AppError):
 
 
 class InvalidParameter(RequestRefused):
-    """A parameter is out of its range."""
+    """A parameter is missing or not what it may be."""
 
     code = "invalid_parameter"
 

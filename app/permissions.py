@@ -25,9 +25,7 @@ class Permission(StrEnum):
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: frozenset({Permission.READ, Permission.RECOGNIZE}),
-    Role.OPERATOR: frozenset(
-        {Permission.READ, Permission.RECOGNIZE, Permission.READ_EMBEDDINGS, Permission.REGISTER}
-    ),
+    Role.OPERATOR: frozenset({Permission.READ, Permission.RECOGNIZE, Permission.READ_EMBEDDINGS, Permission.REGISTER}),
     Role.ADMIN: frozenset(Permission),
 }
 

@@ -9,7 +9,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PostgresDsn, SecretStr, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    Field,
+    PostgresDsn,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIN_SECRET_BYTES = 32
@@ -50,7 +57,7 @@ class Settings(BaseSettings):
 
     detection_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     min_face_pixels: Positive = 40
-    min_sharpness: Annotated[float, Field(ge=0)] = 20.0
+    min_sharpness: Annotated[float, Field(ge=0)] = 40.0
     min_brightness: Annotated[float, Field(ge=0, le=255)] = 35.0
     max_brightness: Annotated[float, Field(ge=0, le=255)] = 235.0
     max_yaw_deg: Annotated[float, Field(gt=0, le=90)] = 45.0

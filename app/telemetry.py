@@ -13,7 +13,9 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 _SAFE_REQUEST_ID = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 # Never wanted as a value in a log line, whoever passes it.
-_FORBIDDEN_KEYS = frozenset({"password", "token", "access_token", "refresh_token", "secret", "authorization", "image", "embedding"})
+_FORBIDDEN_KEYS = frozenset(
+    {"password", "token", "access_token", "refresh_token", "secret", "authorization", "image", "embedding"}
+)
 
 Log = structlog.stdlib.BoundLogger
 

@@ -39,11 +39,11 @@ def build_detector() -> onnx.ModelProto:
 def _colour_maps(graph: GraphBuilder, image: str) -> str:
     """Iris and lip maps, (1, 2, H, W), each about 0..1; ratios of channels, so that light hardly matters."""
     pixels = graph.node("Add", graph.node("Mul", image, 128.0), 127.5)
-    total = graph.node("Add", graph.node("ReduceSum", pixels, graph.constant([1], np.int64), keepdims=1), 12.0)
+    total = graph.node("Add", graph.node("ReduceSum", pixels, graph.constant([1], np.int64), keepdims=1), 3.0)
     share = graph.node("Div", pixels, total)
     red, blue = graph.channels(share, 0, 1), graph.channels(share, 2, 3)
-    iris = graph.ramp(graph.node("Sub", blue, red), 0.10, 0.30)
-    lips = graph.ramp(red, 0.545, 0.64)
+    iris = graph.ramp(graph.node("Sub", blue, red), 0.09, 0.26)
+    lips = graph.ramp(red, 0.54, 0.62)
     return graph.node("Concat", iris, lips, axis=1)
 
 

@@ -1,6 +1,7 @@
 """A small builder for ONNX graphs: names the intermediate values so that the graphs read like formulas."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,11 +19,12 @@ class GraphBuilder:
         self._constants: list[onnx.TensorProto] = []
 
     def constant(self, value: np.ndarray | float | Sequence[float], dtype: type = np.float32) -> str:
+        """Add a constant tensor."""
         name = f"c{len(self._constants)}"
         self._constants.append(numpy_helper.from_array(np.asarray(value, dtype=dtype), name))
         return name
 
-    def node(self, operator: str, *inputs: str | float, name: str | None = None, **attributes: object) -> str:
+    def node(self, operator: str, *inputs: str | float, name: str | None = None, **attributes: Any) -> str:
         """Append one node; plain numbers among the inputs become constants."""
         names = [value if isinstance(value, str) else self.constant(value) for value in inputs]
         # insightface reads the names of a recogniser's first nodes: none may begin with Sub or Mul.
@@ -41,8 +43,8 @@ class GraphBuilder:
 
     def build(
         self,
-        inputs: dict[str, Sequence[int | str]],
-        outputs: dict[str, Sequence[int | str]],
+        inputs: Mapping[str, Sequence[int | str]],
+        outputs: Mapping[str, Sequence[int | str]],
     ) -> onnx.ModelProto:
         """The checked model; shapes are dimensions, a string naming a free one."""
         info = lambda item: helper.make_tensor_value_info(item[0], TensorProto.FLOAT, list(item[1]))  # noqa: E731

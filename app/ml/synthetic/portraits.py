@@ -45,7 +45,23 @@ class Person:
 
     @property
     def name(self) -> str:
-        given = ("Ada", "Ben", "Cleo", "Dev", "Elif", "Finn", "Gia", "Hugo", "Ines", "Jomo", "Kira", "Luc", "Mina", "Noor")
+        """A made-up name."""
+        given = (
+            "Ada",
+            "Ben",
+            "Cleo",
+            "Dev",
+            "Elif",
+            "Finn",
+            "Gia",
+            "Hugo",
+            "Ines",
+            "Jomo",
+            "Kira",
+            "Luc",
+            "Mina",
+            "Noor",
+        )
         family = ("Acker", "Birch", "Castell", "Dorn", "Eames", "Falk", "Grau", "Holm", "Iversen", "Juarez", "Klee")
         return f"{given[self.seed % len(given)]} {family[(self.seed // len(given) + self.seed) % len(family)]}"
 
@@ -53,8 +69,13 @@ class Person:
     def traits(self) -> dict[str, float]:
         """What makes the person recognisable: proportions in template units, palette indices, marks."""
         rng = np.random.default_rng(7_919 * (self.seed + 1))
-        pick = lambda n: int(rng.integers(n))  # noqa: E731
-        span = lambda low, high: float(rng.uniform(low, high))  # noqa: E731
+
+        def pick(count: int) -> int:
+            return int(rng.integers(count))
+
+        def span(low: float, high: float) -> float:
+            return float(rng.uniform(low, high))
+
         return {
             "skin": pick(len(_SKINS)), "hair": pick(len(_HAIRS)), "lips": pick(len(_LIPS)),
             "iris_hue": span(0.50, 0.66), "eye_size": span(0.9, 1.2),
@@ -143,7 +164,9 @@ class _Pen:
 
 def draw_portrait(person: Person, variation: Variation | None = None, *, side: int = 320) -> Image.Image:
     """One person on a square canvas of `side` pixels, RGB; the head takes about half of its width."""
-    picture, _ = draw_group([(person, Placement(side / 2, side * 0.5, side * 0.5), variation or Variation())], (side, side))
+    picture, _ = draw_group(
+        [(person, Placement(side / 2, side * 0.5, side * 0.5), variation or Variation())], (side, side)
+    )
     return picture
 
 
@@ -208,15 +231,17 @@ def _draw_head(pen: _Pen, traits: dict[str, float], skin: Colour, hair: Colour, 
         volume = traits["hair_volume"]
         pen.ellipse(56, 58, rx * volume, 54 * volume, hair)
         if style in (1, 3):  # long hair
-            pen.polygon([(56 - rx * volume, 58), (56 + rx * volume, 58), (56 + rx * 1.1, 128), (56 - rx * 1.1, 128)], hair)
+            pen.polygon(
+                [(56 - rx * volume, 58), (56 + rx * volume, 58), (56 + rx * 1.1, 128), (56 - rx * 1.1, 128)], hair
+            )
     pen.ellipse(56 - rx, 68, 6, 9, _shade(skin, 0.92))
     pen.ellipse(56 + rx, 68, 6, 9, _shade(skin, 0.92))
     pen.ellipse(56, 68, rx, ry, skin)
     if style != 4:
         top, parting = traits["hairline"], 56 + traits["parting"]
         pen.polygon([(56 - rx * 0.93, 46), (56 - rx * 0.7, 20), (56, 12), (56 + rx * 0.7, 20), (56 + rx * 0.93, 46),
-                     (56 + rx * 0.6, top + 4), (parting, top - 8 if style in (0, 3) else top + 6), (56 - rx * 0.6, top + 4)],
-                    hair)  # fmt: skip
+                     (56 + rx * 0.6, top + 4), (parting, top - 8 if style in (0, 3) else top + 6),
+                     (56 - rx * 0.6, top + 4)], hair)  # fmt: skip
     if int(traits["band"]) == 1:
         pen.polygon([(56 - rx * 0.86, 38), (56 + rx * 0.86, 38), (56 + rx * 0.8, 30), (56 - rx * 0.8, 30)],
                     _hue(traits["band_hue"], 0.45, 0.75))  # fmt: skip
@@ -247,7 +272,9 @@ def _draw_marks(pen: _Pen, person: Person, traits: dict[str, float], skin: Colou
     if int(traits["scar"]) == 1:
         pen.line([(80, 62), (86, 82)], 2.0, _shade(skin, 1.18))
     if traits["mole_size"] > 1.2:
-        pen.ellipse(56 + traits["mole_x"], 66 + traits["mole_y"], traits["mole_size"], traits["mole_size"], _shade(skin, 0.4))
+        pen.ellipse(
+            56 + traits["mole_x"], 66 + traits["mole_y"], traits["mole_size"], traits["mole_size"], _shade(skin, 0.4)
+        )
 
 
 def _draw_eyes(pen: _Pen, traits: dict[str, float], hair: Colour, variation: Variation) -> None:

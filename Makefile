@@ -1,0 +1,75 @@
+# Everything a newcomer or CI runs. Needs Python 3.11 or newer and make; fetches the rest from the lock file.
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+
+UV_VERSION := 0.13.8
+UV := .uv/bin/uv
+VENV := .venv
+BIN := $(VENV)/bin
+
+# A real model pack and photos beside the project, where there are any; otherwise the setting's default.
+SHARED_PACK := $(wildcard ../shared/models/mobilefacenet)
+SHARED_PHOTOS := $(wildcard ../shared/data/lfw-dev/images)
+ifneq ($(SHARED_PACK),)
+export VULTUS_MODEL_PACK ?= $(SHARED_PACK)
+endif
+DEMO_FLAGS := $(if $(SHARED_PACK),$(if $(SHARED_PHOTOS),--photos $(SHARED_PHOTOS)))
+
+export UV_PROJECT_ENVIRONMENT := $(VENV)
+export ORT_DISABLE_TELEMETRY := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo serve test test-model lint types contracts check lock clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.runtime ## Set everything up, run the demo, then serve on 127.0.0.1:8000 until Ctrl-C
+	@$(BIN)/vultus demo $(DEMO_FLAGS) --serve --host $(HOST) --port $(PORT)
+
+demo: $(VENV)/.runtime ## The demo alone; exits 1 if anyone was not recognised
+	@$(BIN)/vultus demo $(DEMO_FLAGS)
+
+serve: $(VENV)/.runtime ## Serve without the demo
+	@$(BIN)/vultus serve --host $(HOST) --port $(PORT)
+
+test: $(VENV)/.development ## Pass all tests (those on a real model pack where one is found)
+	$(BIN)/pytest
+
+test-model: $(VENV)/.development ## The tests on a real model pack alone
+	$(BIN)/pytest tests/model -v
+
+lint: $(VENV)/.development ## Style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.development ## Static types
+	$(BIN)/mypy
+
+contracts: $(VENV)/.development ## Import directions
+	$(BIN)/lint-imports
+
+check: lint types contracts test ## All of CI
+
+lock: $(UV) ## Resolve the dependencies anew
+	$(UV) lock
+
+clean: ## Remove environments and caches (not ./data)
+	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Vultus needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "Making the tool environment .uv ..."
+	@$(PYTHON) -m venv .uv || { echo "python3 -m venv failed; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
+
+$(VENV)/.runtime: $(UV) uv.lock pyproject.toml
+	@echo "Installing Vultus from the lock file (about 700 MB, once) ..."
+	$(UV) sync --frozen --inexact --no-dev --python $(PYTHON)
+	@touch $@
+
+$(VENV)/.development: $(UV) uv.lock pyproject.toml
+	@echo "Installing Vultus and its development tools from the lock file (about 1 GB, once) ..."
+	$(UV) sync --frozen --inexact --python $(PYTHON)
+	@touch $@ $(VENV)/.runtime

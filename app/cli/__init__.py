@@ -1,0 +1,31 @@
+"""The `vultus` command: serve, demo, migrate, tenants, models. Exit codes: 0 done, 1 not done, 2 used wrongly."""
+
+import sys
+
+import typer
+
+from app.cli import demo, models, serve, tenants
+from app.errors import AppError, OperatorError
+
+cli = typer.Typer(
+    name="vultus",
+    help="Self-hosted, multi-tenant face recognition.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+cli.command("serve")(serve.serve)
+cli.command("migrate")(serve.migrate_database)
+cli.command("demo")(demo.demo)
+cli.add_typer(tenants.cli, name="tenants")
+cli.add_typer(models.cli, name="models")
+
+
+def main() -> None:
+    """Entry point; errors meant for the operator become one message on stderr and exit code 1."""
+    try:
+        cli()
+    except OperatorError as exc:
+        sys.exit(f"vultus: {exc}")
+    except AppError as exc:
+        sys.exit(f"vultus: {exc.code}: {exc.detail}")

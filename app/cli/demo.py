@@ -1,0 +1,237 @@
+"""`vultus demo`: the main job, end to end and through the API: register people, recognise them in a group picture."""
+
+import asyncio
+import io
+import math
+import os
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import httpx
+import typer
+from PIL import Image, ImageDraw, ImageFont
+from rich.console import Console
+from rich.table import Table
+from starlette.types import Receive, Scope, Send
+
+from app.cli.demo_pictures import DemoPictures, drawn_pictures, photo_pictures, sample_photo, sample_pictures
+from app.cli.serve import run_server
+from app.cli.settings import command_settings
+from app.errors import ModelPackUnavailable, OperatorError
+from app.main import create_app
+from app.ml.packs import SYNTHETIC, PackLibrary
+from app.routes.state import AppState
+from app.security.passwords import generate_password
+from app.settings import Settings
+
+TENANT, EMAIL, COLLECTION = "demo", "admin@demo.example", "demo"
+
+_out = Console(highlight=False, soft_wrap=True)
+
+
+def demo(
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Photos of your own: one folder a person, two or more .jpg each."
+        ),
+    ] = None,
+    then_serve: Annotated[bool, typer.Option("--serve", help="Serve the API afterwards, until Ctrl-C.")] = False,
+    host: Annotated[str, typer.Option(help="Address for --serve.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port for --serve.")] = 8000,
+) -> None:
+    """Register sample people, recognise them in a group picture, show the result; exit 1 if anyone is missed."""
+    settings = _with_a_pack(command_settings())
+    is_complete = asyncio.run(_run(settings, photos))
+    if then_serve:
+        _out.print(f"\nServing on [bold]http://{host}:{port}[/]  (Swagger UI: http://{host}:{port}/docs, Ctrl-C ends)")
+        run_server(settings, host=host, port=port, workers=1)
+    elif not is_complete:
+        raise typer.Exit(1)
+
+
+def _with_a_pack(settings: Settings) -> Settings:
+    """The settings, with the synthetic pack in the place of one that is not to be had: the demo alone does that."""
+    library = PackLibrary(cache=settings.model_cache, data_dir=settings.resolved_data_dir)
+    _out.print(f"Looking for the model pack {settings.model_pack!r} ...")
+    try:
+        library.find(settings.model_pack)
+    except ModelPackUnavailable as exc:
+        _out.print(f"[yellow]{str(exc).splitlines()[0]}[/]")
+        _out.print(
+            "[black on yellow] Using the synthetic pack instead: IT KNOWS ONLY DRAWN FACES, not photographs. [/]"
+        )
+        os.environ["VULTUS_MODEL_PACK"] = SYNTHETIC  # for the worker that serves afterwards
+        return settings.model_copy(update={"model_pack": SYNTHETIC})
+    return settings
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What came of one person expected in the group picture."""
+
+    expected: str | None
+    face: dict[str, Any] | None
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        candidates = self.face["candidates"] if self.face else []
+        return candidates[0] if candidates else None
+
+    @property
+    def recognized(self) -> str | None:
+        best = self.best
+        return best["subject"] if best and best["decision"] == "match" else None
+
+    @property
+    def is_right(self) -> bool:
+        return self.face is not None and self.recognized == self.expected
+
+
+async def _run(settings: Settings, photos: Path | None) -> bool:
+    _out.print("Starting the database and loading the models ...")
+    app = create_app(settings.model_copy(update={"log_level": "warning"}))
+    async with AsyncExitStack() as stack:
+        state = cast(AppState, await stack.enter_async_context(app.router.lifespan_context(app)))
+
+        async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
+            scope["state"] = dict(state)
+            await app(scope, receive, send)
+
+        client = await stack.enter_async_context(
+            httpx.AsyncClient(transport=httpx.ASGITransport(with_state), base_url="http://demo/api/v1")
+        )
+        client.headers["authorization"] = f"Bearer {await _sign_in(state)}"
+        engine = state["faces"].engine
+        _out.print(f"Model pack {engine.pack} on {engine.providers[0]}; weights: {engine.licence}.")
+        pictures = await _choose_pictures(client, photos, knows_only_drawings=engine.knows_only_drawings)
+        return await _show(client, pictures, settings.resolved_data_dir / "demo")
+
+
+async def _sign_in(state: AppState) -> str:
+    tenant_id = await state["tenants"].find(TENANT)
+    if tenant_id is None:
+        password = generate_password()
+        created = await state["tenants"].create(TENANT, EMAIL, password)
+        tenant_id = created.tenant_id
+        _out.print(
+            f"\nTenant {TENANT!r} created. Its admin, shown only now:\n  email     {EMAIL}\n  password  {password}\n"
+        )
+    else:
+        _out.print(f"Tenant {TENANT!r} is there already; its password was shown when it was made.")
+    return (await state["auth"].sign_in_for_operator(tenant_id)).access_token
+
+
+async def _choose_pictures(
+    client: httpx.AsyncClient, photos: Path | None, *, knows_only_drawings: bool
+) -> DemoPictures:
+    if knows_only_drawings:
+        return drawn_pictures()
+    if photos is not None:
+        return photo_pictures(photos)
+    photo = sample_photo()
+    found = _checked(await client.post("/detect", files={"image": ("group.jpg", photo, "image/jpeg")}))
+    boxes = [face["box"] for face in found["faces"] if face["quality"]["acceptable"]]
+    return sample_pictures(photo, [(box["x"], box["y"], box["width"], box["height"]) for box in boxes])
+
+
+async def _show(client: httpx.AsyncClient, pictures: DemoPictures, directory: Path) -> bool:
+    _out.print(f"Pictures: {pictures.source}.\n")
+    await client.delete(f"/collections/{COLLECTION}")
+    _checked(await client.post("/collections", json={"name": COLLECTION}))
+    registered_ms = {}
+    for person in pictures.people:
+        files = [("images", (f"{index}.jpg", data, "image/jpeg")) for index, data in enumerate(person.pictures)]
+        fields = {"subject": person.subject, "name": person.name, "collection": COLLECTION, "face": "largest"}
+        started = time.perf_counter()
+        answer = _checked(await client.post("/register", data=fields, files=files))
+        taken_ms = registered_ms[person.subject] = (time.perf_counter() - started) * 1000
+        _out.print(f"  registered {person.name:<24} {len(answer['templates'])} template(s), {taken_ms:.0f} ms")
+
+    started = time.perf_counter()
+    group = {"image": ("group.jpg", pictures.group, "image/jpeg")}
+    answer = _checked(await client.post("/recognize", data={"collection": COLLECTION, "limit": "1"}, files=group))
+    elapsed_ms = (time.perf_counter() - started) * 1000
+
+    outcomes = [_Outcome(wanted.subject, _nearest(answer["faces"], wanted.centre)) for wanted in pictures.expected]
+    names = {person.subject: person.name for person in pictures.people}
+    _print_table(outcomes, names, registered_ms, len(answer["faces"]), elapsed_ms, answer["threshold"])
+    annotated = directory / "recognised.png"
+    _annotate(pictures.group, outcomes, names, annotated)
+    (directory / "group.jpg").write_bytes(pictures.group)
+    right = sum(outcome.is_right for outcome in outcomes)
+    _out.print(f"{right} of {len(outcomes)} people right. Annotated picture: {annotated}")
+    return right == len(outcomes)
+
+
+def _print_table(
+    outcomes: list[_Outcome],
+    names: dict[str, str],
+    registered_ms: dict[str, float],
+    faces: int,
+    ms: float,
+    threshold: float,
+) -> None:
+    table = Table(
+        "in the picture", "registered, ms", "best candidate", "similarity", "decision", "right",
+        title=f"{faces} faces recognised in one call: {ms:.0f} ms (threshold {threshold:.2f})",
+    )  # fmt: skip
+    for outcome in outcomes:
+        best = outcome.best
+        table.add_row(
+            names[outcome.expected] if outcome.expected else "a stranger",
+            f"{registered_ms[outcome.expected]:.0f}" if outcome.expected else "-",
+            best["name"] if best else "-",
+            f"{best['similarity']:.3f}" if best else "-",
+            best["decision"] if best else ("no face found" if outcome.face is None else "-"),
+            "yes" if outcome.is_right else "NO",
+        )
+    _out.print()
+    _out.print(table)
+
+
+def _nearest(faces: list[dict[str, Any]], centre: tuple[float, float]) -> dict[str, Any] | None:
+    """The face around a point, if there is one."""
+
+    def distance(face: dict[str, Any]) -> float:
+        box = face["box"]
+        return math.hypot(box["x"] + box["width"] / 2 - centre[0], box["y"] + box["height"] / 2 - centre[1])
+
+    nearest = min(faces, key=distance, default=None)
+    if nearest is None or distance(nearest) > max(nearest["box"]["width"], nearest["box"]["height"]):
+        return None
+    return nearest
+
+
+def _annotate(group: bytes, outcomes: list[_Outcome], names: dict[str, str], target: Path) -> None:
+    with Image.open(io.BytesIO(group)) as opened:
+        picture = opened.convert("RGB")
+    draw = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(size=15)
+    for outcome in outcomes:
+        if outcome.face is None:
+            continue
+        box = outcome.face["box"]
+        corners = (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
+        colour = (24, 128, 56) if outcome.recognized else (176, 80, 0)
+        label = (
+            f"{names[outcome.recognized]} {outcome.best['similarity']:.2f}"
+            if outcome.recognized and outcome.best
+            else "unknown"
+        )
+        draw.rectangle(corners, outline=colour, width=3)
+        left, top, right, bottom = draw.textbbox((corners[0], corners[3] + 4), label, font=font)
+        draw.rectangle((left - 3, top - 2, right + 3, bottom + 2), fill=colour)
+        draw.text((corners[0], corners[3] + 4), label, font=font, fill=(255, 255, 255))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(target)
+
+
+def _checked(response: httpx.Response) -> dict[str, Any]:
+    body: dict[str, Any] = response.json()
+    if response.is_error:
+        raise OperatorError(f"the demo's {response.request.url.path} failed: {body.get('code')}: {body.get('detail')}")
+    return body

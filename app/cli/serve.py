@@ -1,0 +1,72 @@
+"""`vultus serve` and `vultus migrate`."""
+
+import asyncio
+import os
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from app.cli.settings import command_settings
+from app.ml.packs import PackLibrary
+from app.persistence.migration import head_revision, migrate
+from app.persistence.provision import provisioned_database_url
+from app.settings import Settings, load_settings
+
+_KEEP_ALIVE_S = 30
+_DRAIN_S = 30
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; the cores are divided among them.")] = 1,
+) -> None:
+    """Serve the API until interrupted; Swagger UI is at /docs."""
+    run_server(command_settings(), host=host, port=port, workers=workers)
+
+
+def migrate_database() -> None:
+    """Bring the database (configured or embedded) to the newest schema."""
+    settings = command_settings()
+
+    async def run() -> None:
+        async with provisioned_database_url(settings) as url:
+            await asyncio.to_thread(migrate, url)
+
+    asyncio.run(run())
+    typer.echo(f"The database is at migration {head_revision()}.")
+
+
+def run_server(settings: Settings, *, host: str, port: int, workers: int) -> None:
+    """Run uvicorn; the database is provisioned and the pack fetched here, once, before any worker starts."""
+    PackLibrary(cache=settings.model_cache, data_dir=settings.resolved_data_dir).find(settings.model_pack)
+    settings.signing_key()
+
+    with asyncio.Runner() as runner:
+        provisioned = provisioned_database_url(settings)
+        url = runner.run(provisioned.__aenter__())
+        try:
+            # Workers are processes of their own: they take the decisions made here from the environment.
+            os.environ["VULTUS_DATABASE_URL"] = url
+            if not settings.inference_threads:
+                os.environ["VULTUS_INFERENCE_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
+            load_settings.cache_clear()
+            _run_uvicorn(host, port, workers)
+        finally:
+            runner.run(provisioned.__aexit__(None, None, None))
+
+
+def _run_uvicorn(host: str, port: int, workers: int) -> None:
+    uvicorn.run(
+        "app.main:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_DRAIN_S,
+    )

@@ -1,0 +1,126 @@
+"""The web application: `create_app()` and its lifespan, the one place where process-wide objects are made."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from app.ml.analysis import FaceAnalyzer
+from app.ml.executor import InferenceExecutor
+from app.ml.image import ImageLimits
+from app.ml.insightface_engine import InsightFaceEngine
+from app.ml.packs import PackLibrary
+from app.ml.quality import QualityLimits
+from app.persistence.database import Database
+from app.persistence.provision import provisioned_database_url
+from app.routes import auth, collections, health, recognition, subjects
+from app.routes.docs import install_docs
+from app.routes.error_handlers import install_error_handlers
+from app.routes.request_context import BodyLimit, RequestContext
+from app.routes.state import AppState
+from app.security.cursors import CursorSigner
+from app.security.passwords import PasswordHasher
+from app.security.tokens import TokenIssuer
+from app.services.auth import AuthService
+from app.services.faces import FaceReader
+from app.services.health import HealthService
+from app.services.tenants import TenantService
+from app.settings import Settings, load_settings
+from app.telemetry import configure_logging, get_logger
+
+_log = get_logger(__name__)
+
+_DESCRIPTION = """Self-hosted, multi-tenant face recognition.
+
+Sign up (`POST /api/v1/auth/signup`), press **Authorize** with that email and password, register people, recognise them.
+Every error is `application/problem+json` with a stable `code`.
+"""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application; without arguments it is configured from the environment (uvicorn's factory)."""
+    settings = settings or load_settings()
+    app = FastAPI(
+        title="Vultus",
+        version=version("vultus"),
+        description=_DESCRIPTION,
+        license_info={"name": "MIT"},
+        lifespan=_lifespan(settings),
+        docs_url=None,
+        redoc_url=None,
+    )
+    for module in (auth, recognition, collections, subjects, health):
+        app.include_router(module.router)
+    install_docs(app)
+    install_error_handlers(app)
+    app.add_middleware(BodyLimit, max_multipart_bytes=settings.max_request_bytes)
+    app.add_middleware(RequestContext)
+    return app
+
+
+def build_analyzer(settings: Settings) -> FaceAnalyzer:
+    """The model pack, loaded, behind the limits of the settings; takes a second or two, or a download."""
+    library = PackLibrary(cache=settings.model_cache, data_dir=settings.resolved_data_dir)
+    pack = library.find(settings.model_pack)
+    engine = InsightFaceEngine(
+        pack, providers=settings.providers, detection_threshold=settings.detection_threshold
+    )  # fmt: skip
+    return FaceAnalyzer(
+        engine,
+        ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
+        QualityLimits(
+            min_face_pixels=settings.min_face_pixels,
+            min_sharpness=settings.min_sharpness,
+            min_brightness=settings.min_brightness,
+            max_brightness=settings.max_brightness,
+            max_yaw_deg=settings.max_yaw_deg,
+            max_pitch_deg=settings.max_pitch_deg,
+        ),
+        max_faces=settings.max_faces_per_image,
+    )
+
+
+def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[AppState]]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
+        configure_logging(settings.log_level, settings.log_format)
+        async with provisioned_database_url(settings) as url:
+            database = Database(url, pool_size=settings.database_pool_size)
+            executor = InferenceExecutor(
+                threads=settings.inference_threads or os.cpu_count() or 1, queue=settings.inference_queue
+            )
+            hasher = PasswordHasher()
+            try:
+                secret = settings.signing_key()
+                analyzer = build_analyzer(settings)
+                info = analyzer.engine.info
+                _log.info(
+                    "model_loaded", pack=info.pack, recognizer=info.recognizer, providers=list(info.providers),
+                    threshold=info.threshold, threshold_source=info.threshold_source, licence=info.licence,
+                )  # fmt: skip
+                if info.knows_only_drawings:
+                    _log.warning("model_knows_only_drawn_faces", pack=info.pack)
+                tokens = TokenIssuer(
+                    secret,
+                    access_lifetime=timedelta(minutes=settings.access_token_minutes),
+                    refresh_lifetime=timedelta(days=settings.refresh_token_days),
+                )
+                yield AppState(
+                    settings=settings,
+                    database=database,
+                    auth=AuthService(database, hasher, tokens),
+                    tenants=TenantService(database, hasher),
+                    faces=FaceReader(executor, analyzer),
+                    cursors=CursorSigner(secret),
+                    health=HealthService(database),
+                    threshold=info.threshold if settings.match_threshold is None else settings.match_threshold,
+                )
+            finally:
+                executor.close()
+                hasher.close()
+                await database.close()
+
+    return lifespan

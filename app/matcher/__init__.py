@@ -1,0 +1,1 @@
+"""Similarities, searches and decisions; knows neither images nor models."""

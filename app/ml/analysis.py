@@ -1,0 +1,76 @@
+"""The pipeline of one image: decode, detect, align, judge, embed. Blocking; runs on an inference thread."""
+
+from enum import Enum
+
+from app.domain import Analysis, BoundingBox, Face
+from app.ml.engine import Crop, Detection, FaceEngine
+from app.ml.image import ImageLimits, Pixels, decode_image
+from app.ml.quality import QualityLimits, assess_quality
+
+
+class Embed(Enum):
+    """For which faces embeddings are wanted: recognition costs as much as detection, so never for more than needed."""
+
+    NONE = "none"
+    ALL = "all"
+    LARGEST = "largest"
+    ONLY = "only"
+    """The one face, if there is exactly one and it is good enough to register."""
+    LARGEST_ACCEPTABLE = "largest_acceptable"
+    """The largest face, if it is good enough to register."""
+
+
+class FaceAnalyzer:
+    """Turns image bytes into faces; holds the engine and the limits, no state of its own."""
+
+    def __init__(self, engine: FaceEngine, images: ImageLimits, quality: QualityLimits, *, max_faces: int) -> None:
+        self._engine = engine
+        self._images = images
+        self._quality = quality
+        self._max_faces = max_faces
+
+    @property
+    def engine(self) -> FaceEngine:
+        """The engine in use."""
+        return self._engine
+
+    def analyze(self, data: bytes, embed: Embed) -> Analysis:
+        """The faces of an image, the `max_faces` largest, with embeddings for the ones asked for.
+
+        `embeddings` follows the order of `faces` and may be shorter: with `LARGEST` it has at most one entry, with
+        `ONLY` and `LARGEST_ACCEPTABLE` it is empty unless that face may be registered. Raises an `ImageRefused`.
+        """
+        pixels = decode_image(data, self._images)
+        detections = self._engine.detect(pixels)[: self._max_faces]
+        crops = [self._engine.align(pixels, detection) for detection in detections]
+        faces = tuple(self._describe(detection, crop) for detection, crop in zip(detections, crops, strict=True))
+        wanted = crops[: _count(embed, faces)]
+        height, width = _size(pixels)
+        return Analysis(width, height, faces, tuple(self._engine.embed(wanted)))
+
+    def _describe(self, detection: Detection, crop: Crop) -> Face:
+        x1, y1, x2, y2 = detection.corners
+        return Face(
+            box=BoundingBox(x1, y1, x2 - x1, y2 - y1),
+            landmarks=tuple((float(x), float(y)) for x, y in detection.landmarks),
+            detection_score=detection.score,
+            quality=assess_quality(detection, crop, self._quality),
+        )
+
+
+def _count(embed: Embed, faces: tuple[Face, ...]) -> int:
+    match embed:
+        case Embed.ALL:
+            return len(faces)
+        case Embed.LARGEST:
+            return min(1, len(faces))
+        case Embed.ONLY:
+            return int(len(faces) == 1 and faces[0].quality.is_acceptable)
+        case Embed.LARGEST_ACCEPTABLE:
+            return int(bool(faces) and faces[0].quality.is_acceptable)
+        case Embed.NONE:
+            return 0
+
+
+def _size(pixels: Pixels) -> tuple[int, int]:
+    return pixels.shape[0], pixels.shape[1]

@@ -1,0 +1,61 @@
+"""What a face engine is, told without loading one; services and tests speak to this, never to insightface."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.domain import Embedding
+from app.ml.image import Pixels
+
+CROP_SIDE = 112
+
+Crop = NDArray[np.uint8]
+"""An aligned face: (112, 112, 3), uint8, BGR, eyes and mouth at ArcFace's places."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One face as the detector saw it: corners `(x1, y1, x2, y2)` and landmarks (5, 2) in pixels, score 0..1."""
+
+    corners: tuple[float, float, float, float]
+    landmarks: NDArray[np.float32]
+    score: float
+
+    @property
+    def area(self) -> float:
+        """In square pixels."""
+        x1, y1, x2, y2 = self.corners
+        return max(0.0, x2 - x1) * max(0.0, y2 - y1)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """Which networks run, and on what."""
+
+    pack: str
+    recognizer: str
+    """Identity of the recogniser: its file's name and digest. Embeddings of two recognisers are never compared."""
+    embedding_size: int
+    threshold: float
+    threshold_source: str
+    licence: str
+    providers: tuple[str, ...]
+    knows_only_drawings: bool = False
+
+
+class FaceEngine(Protocol):
+    """Detects, aligns and embeds; every method is thread-safe and blocks the calling thread."""
+
+    info: EngineInfo
+
+    def detect(self, pixels: Pixels) -> list[Detection]:
+        """All faces of the picture, largest first."""
+
+    def align(self, pixels: Pixels, detection: Detection) -> Crop:
+        """The face brought to the recogniser's frame."""
+
+    def embed(self, crops: Sequence[Crop]) -> list[Embedding]:
+        """One unit-length embedding a crop, in order."""

@@ -1,0 +1,120 @@
+"""From untrusted bytes to upright pixels; must never decode what the header already rules out."""
+
+import io
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from app.errors import (
+    ImageAnimated,
+    ImageEmpty,
+    ImageModeUnsupported,
+    ImageTooLarge,
+    ImageTooManyPixels,
+    ImageTruncated,
+    ImageUnreadable,
+)
+
+Pixels = NDArray[np.uint8]
+"""An upright picture: (height, width, 3), uint8, BGR, C-contiguous."""
+
+FORMATS = ("JPEG", "PNG", "WEBP")
+MAX_ASPECT = 50
+"""A strip longer than this shows no face, and detectors scale its short side to nothing."""
+
+_GREY_BACKDROP = (128, 128, 128)  # behind transparency; neither white nor black pulls the face's exposure
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """What an image may be at most."""
+
+    max_bytes: int
+    max_pixels: int
+
+
+def decode_image(data: bytes, limits: ImageLimits) -> Pixels:
+    """Decode a JPEG, PNG or WebP image to upright BGR pixels.
+
+    The size is read from the header before anything is decoded; EXIF orientation is applied; grey, palette, CMYK,
+    16-bit and transparent images become 8-bit BGR (transparency over mid grey). Raises an `ImageRefused`.
+    """
+    if not data:
+        raise ImageEmpty
+    if len(data) > limits.max_bytes:
+        raise ImageTooLarge(f"The image has {len(data)} bytes; the limit is {limits.max_bytes}.")
+    image = _open(data)
+    with image:
+        width, height = image.size
+        if width * height > limits.max_pixels:
+            raise ImageTooManyPixels(
+                f"The image has {width} x {height} = {width * height} pixels; the limit is {limits.max_pixels}."
+            )
+        if max(width, height) > MAX_ASPECT * min(width, height):
+            raise ImageTooManyPixels(f"The image is {width} x {height}; one side may be {MAX_ASPECT} times the other.")
+        # Phones append a second picture to a JPEG (MPO): the first one is the photo, so only these two are animations.
+        if image.format in ("PNG", "WEBP") and getattr(image, "n_frames", 1) > 1:
+            raise ImageAnimated(f"The image has {image.n_frames} frames; send one.")  # type: ignore[attr-defined]
+        return _to_bgr(_load_upright(image))
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of large images; our own limit follows at once
+            return Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError as exc:
+        raise ImageTooManyPixels from exc
+    except UnidentifiedImageError as exc:
+        raise ImageUnreadable("The bytes are not a JPEG, PNG or WebP image.") from exc
+    except (OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError, IndexError, KeyError) as exc:
+        raise ImageTruncated("The image's header is damaged.") from exc
+
+
+def _load_upright(image: Image.Image) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image.load()
+    except Image.DecompressionBombError as exc:
+        raise ImageTooManyPixels from exc
+    except (OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError, IndexError, KeyError) as exc:
+        raise ImageTruncated("The image's data ends early or is damaged.") from exc
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ImageOps.exif_transpose(image)
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        struct.error,
+        TypeError,
+        EOFError,
+        IndexError,
+        KeyError,
+        ZeroDivisionError,
+    ):
+        return image  # broken EXIF says nothing about the picture: take it as it lies
+
+
+def _to_bgr(image: Image.Image) -> Pixels:
+    if image.mode.startswith("I;16"):
+        # Pillow clips 16-bit grey to white when asked for 8 bits; keep the high byte instead.
+        grey = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
+        return np.ascontiguousarray(np.repeat(grey[..., None], 3, axis=2))
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        backdrop = Image.new("RGBA", layer.size, (*_GREY_BACKDROP, 255))
+        backdrop.alpha_composite(layer)
+        image = backdrop
+    if image.mode not in ("RGB", "RGBA", "L", "P", "1", "CMYK", "YCbCr", "RGBX"):
+        raise ImageModeUnsupported(
+            f"Pixels of type {image.mode!r} are not supported; send 8-bit or 16-bit colour or grey."
+        )
+    return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])

@@ -1,0 +1,259 @@
+"""Model packs: where they are found, what they say of themselves, and whether their files are what they should be.
+
+A pack is a directory in InsightFace's layout: one detection and one recognition network as ONNX files, others ignored.
+It may carry a `pack.json` (see `PackManifest`); published packs are known without one (`published.py`).
+"""
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.domain import EMBEDDING_SIZE
+from app.errors import ModelPackRefused, ModelPackUnavailable
+from app.ml.digests import DigestBook, sha256_of
+from app.ml.published import PUBLISHED, RESEARCH_LICENCE, PublishedPack
+
+SYNTHETIC = "synthetic"
+CAUTIOUS_THRESHOLD = 0.45
+"""For a recogniser nobody told us about: on the safe side for every ArcFace model we know."""
+
+_MANIFEST = "pack.json"
+_REACH_TIMEOUT_S = 10
+
+
+class PackManifest(BaseModel):
+    """`pack.json`: what a pack says of itself."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=64)
+    version: str = "1"
+    licence: str
+    embedding_size: int = EMBEDDING_SIZE
+    threshold: float = Field(ge=-1, le=1)
+    threshold_source: str = "pack.json"
+    detection: str
+    recognition: str
+    knows_only_drawings: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """One network of a pack, with the digest of its bytes."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPack:
+    """A pack ready to be loaded, its files verified."""
+
+    name: str
+    version: str
+    licence: str
+    embedding_size: int
+    threshold: float
+    threshold_source: str
+    detection: ModelFile
+    recognition: ModelFile
+    knows_only_drawings: bool = False
+
+    @property
+    def recognizer(self) -> str:
+        """Identity of the recogniser, stored with every template."""
+        return f"{self.recognition.path.stem}:{self.recognition.sha256[:16]}"
+
+    @property
+    def digest(self) -> str:
+        """Identity of the pack: both networks' digests, shortened."""
+        return f"{self.detection.sha256[:16]}-{self.recognition.sha256[:16]}"
+
+
+class PackLibrary:
+    """Finds packs: a directory, the cache, InsightFace's own download, or the synthetic pack made here."""
+
+    def __init__(self, *, cache: Path, data_dir: Path) -> None:
+        self._cache = cache.expanduser() / "models"
+        self._data_dir = data_dir
+        self._book = DigestBook(data_dir / "model-digests.json")
+
+    def find(self, wanted: str, *, may_download: bool = True) -> ModelPack:
+        """The pack called `wanted`, verified.
+
+        Raises `ModelPackUnavailable` if it is nowhere to be had, `ModelPackRefused` if its files are wrong.
+        """
+        directory = Path(wanted).expanduser()
+        if directory.is_dir():
+            return self._open(directory.resolve(), PUBLISHED.get(directory.name))
+        if wanted == SYNTHETIC:
+            return self._open(self._synthetic(), None)
+        if os.sep in wanted:
+            raise ModelPackUnavailable(f"VULTUS_MODEL_PACK={wanted} is not a directory.")
+        cached = self._in_cache(wanted)
+        if cached is not None:
+            return self._open(cached, PUBLISHED.get(wanted))
+        if may_download and wanted in PUBLISHED:
+            return self.install(wanted)
+        raise ModelPackUnavailable(_three_ways_out(wanted, self._cache, "it is not in the cache"))
+
+    def install(self, name: str) -> ModelPack:
+        """Download a published pack with InsightFace, verify it, then move it into the cache."""
+        if name not in PUBLISHED:
+            raise ModelPackUnavailable(f"{name!r} is not a published pack; those are: {', '.join(PUBLISHED)}.")
+        # A second of imports, for downloads only.
+        import requests  # noqa: PLC0415
+        from insightface.utils import ensure_available  # noqa: PLC0415
+        from insightface.utils.storage import model_zoo_download_url  # noqa: PLC0415
+
+        self._cache.mkdir(parents=True, exist_ok=True)
+        # A broken download must never look like a pack: fetch beside the cache, verify, then rename.
+        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=self._cache) as partial:
+            try:
+                # InsightFace downloads without a timeout: on a network that swallows packets it would hang for ever.
+                requests.head(model_zoo_download_url(f"{name}.zip"), timeout=_REACH_TIMEOUT_S)
+                fetched = Path(ensure_available("models", name, root=partial))
+            except (OSError, RuntimeError) as exc:
+                raise ModelPackUnavailable(_three_ways_out(name, self._cache, "the download failed")) from exc
+            fetched = _innermost(fetched)
+            self._open(fetched, PUBLISHED[name])
+            target = self._cache / name
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(fetched, target)
+        return self._open(self._cache / name, PUBLISHED[name])
+
+    def accept(self, wanted: str) -> None:
+        """Record the present digests of an unpinned pack, whatever they were before."""
+        directory = Path(wanted).expanduser()
+        directory = directory.resolve() if directory.is_dir() else self._in_cache(wanted) or directory
+        for file in _networks(directory, _read_manifest(directory)):
+            self._book.accept(file, sha256_of(file))
+
+    def installed(self) -> list[str]:
+        """Names of the packs in the cache."""
+        if not self._cache.is_dir():
+            return []
+        return sorted(path.name for path in self._cache.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+    def _in_cache(self, name: str) -> Path | None:
+        directory = self._cache / name
+        return _innermost(directory) if directory.is_dir() else None
+
+    def _synthetic(self) -> Path:
+        from app.ml.synthetic.pack import write_synthetic_pack  # noqa: PLC0415 - a generator, needed once
+
+        return write_synthetic_pack(self._data_dir / "models")
+
+    def _open(self, directory: Path, published: PublishedPack | None) -> ModelPack:
+        manifest = _read_manifest(directory)
+        detection, recognition = _networks(directory, manifest, published)
+        files = ModelFile(detection, sha256_of(detection)), ModelFile(recognition, sha256_of(recognition))
+        if published is not None:
+            for file, expected in zip(files, (published.detection_sha256, published.recognition_sha256), strict=True):
+                if file.sha256 != expected:
+                    raise ModelPackRefused(
+                        f"{file.path} is not the published {published.name}: SHA-256 is {file.sha256}, should be "
+                        f"{expected}. Delete the directory and run `vultus models install {published.name}`."
+                    )
+        elif manifest is None or not manifest.knows_only_drawings:
+            for file in files:
+                self._book.check(file.path, file.sha256)
+        return _describe(directory, manifest, published, *files)
+
+
+def _describe(
+    directory: Path,
+    manifest: PackManifest | None,
+    published: PublishedPack | None,
+    detection: ModelFile,
+    recognition: ModelFile,
+) -> ModelPack:
+    if manifest is not None:
+        return ModelPack(
+            manifest.name, manifest.version, manifest.licence, manifest.embedding_size, manifest.threshold,
+            manifest.threshold_source, detection, recognition, manifest.knows_only_drawings,
+        )  # fmt: skip
+    if published is not None:
+        return ModelPack(
+            published.name, "model-zoo", RESEARCH_LICENCE, EMBEDDING_SIZE, published.threshold,
+            "built in, cautious, not calibrated", detection, recognition,
+        )  # fmt: skip
+    return ModelPack(
+        directory.name, "unknown", "unknown; ask whoever gave you these weights", EMBEDDING_SIZE, CAUTIOUS_THRESHOLD,
+        "cautious default: the pack has no pack.json", detection, recognition,
+    )  # fmt: skip
+
+
+def _read_manifest(directory: Path) -> PackManifest | None:
+    path = directory / _MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        manifest = PackManifest.model_validate_json(path.read_text())
+    except (ValidationError, UnicodeDecodeError) as exc:
+        raise ModelPackRefused(f"{path} is not a valid pack manifest: {exc}") from exc
+    if manifest.embedding_size != EMBEDDING_SIZE:
+        raise ModelPackRefused(
+            f"{path}: embedding_size is {manifest.embedding_size}; the schema holds {EMBEDDING_SIZE}."
+        )
+    return manifest
+
+
+def _networks(
+    directory: Path, manifest: PackManifest | None, published: PublishedPack | None = None
+) -> tuple[Path, Path]:
+    """The detection and the recognition file: as named, else told apart by the shapes of inputs and outputs."""
+    named = manifest or published
+    if named is not None:
+        files = directory / named.detection, directory / named.recognition
+        for file in files:
+            if file.parent != directory or not file.is_file():
+                raise ModelPackRefused(f"{directory} lacks {file.name}.")
+        return files
+    detection = recognition = None
+    for path in sorted(directory.glob("*.onnx")):
+        kind = _kind_of(path)
+        if kind == "detection":
+            detection = detection or path
+        elif kind == "recognition":
+            recognition = recognition or path
+    if detection is None or recognition is None:
+        missing = "detection" if detection is None else "recognition"
+        raise ModelPackRefused(f"{directory} holds no {missing} network (*.onnx in InsightFace's layout).")
+    return detection, recognition
+
+
+def _kind_of(path: Path) -> str | None:
+    try:
+        graph = onnx.load_model(str(path), load_external_data=False).graph
+    except Exception as exc:  # protobuf's DecodeError has no public home
+        raise ModelPackRefused(f"{path} is not an ONNX file.") from exc
+    shape = [dimension.dim_value for dimension in graph.input[0].type.tensor_type.shape.dim]
+    if len(graph.output) == 9:  # SCRFD with key points
+        return "detection"
+    if len(graph.output) == 1 and shape[2:] == [112, 112]:
+        size = [dimension.dim_value for dimension in graph.output[0].type.tensor_type.shape.dim]
+        if size[-1:] not in ([EMBEDDING_SIZE], [0]):
+            raise ModelPackRefused(f"{path} makes embeddings of {size[-1]} numbers; the schema holds {EMBEDDING_SIZE}.")
+        return "recognition"
+    return None
+
+
+def _innermost(directory: Path) -> Path:
+    """Some published archives hold a directory of their own name inside."""
+    inner = directory / directory.name
+    return inner if inner.is_dir() and not any(directory.glob("*.onnx")) else directory
+
+
+def _three_ways_out(name: str, cache: Path, reason: str) -> str:
+    return (
+        f"No model pack: {name!r} was asked for, but {reason}. Three ways out:\n"
+        f"  1. VULTUS_MODEL_PACK=/path/to/pack   a directory with InsightFace's ONNX files;\n"
+        f"  2. vultus models install {name}   where there is a network, then copy {cache / name} here;\n"
+        f"  3. VULTUS_MODEL_PACK=synthetic   made on the spot, but knows only drawn faces: for trying things out."
+    )

@@ -1,0 +1,52 @@
+"""The packs that InsightFace publishes: files, pinned SHA-256s, licence, threshold; a table and nothing else.
+
+The digests are those of the files in the archives of InsightFace's release `model-zoo` (formerly v0.7); they were
+compared across several independent projects that pin them. The thresholds are cautious defaults, not calibrations.
+"""
+
+from dataclasses import dataclass
+
+RESEARCH_LICENCE = "InsightFace weights: non-commercial research use only (the code is MIT)"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedPack:
+    """What is known of a published pack before it is downloaded; digests are lower-case hex SHA-256."""
+
+    name: str
+    detection: str
+    detection_sha256: str
+    recognition: str
+    recognition_sha256: str
+    threshold: float
+    download_mb: int
+    note: str
+
+
+_SCRFD_10G = "5838f7fe053675b1c7a08b633df49e7af5495cee0493c7dcf6697200b85b5b91"
+_SCRFD_500M = "5e4447f50245bbd7966bd6c0fa52938c61474a04ec7def48753668a9d8b4ea3a"
+_W600K_R50 = "4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43"
+_W600K_MBF = "9cc6e4a75f0e2bf0b1aed94578f144d15175f357bdc05e815e5c4a02b319eb4f"
+_GLINTR100 = "4ab1d6435d639628a6f3e5008dd4f929edf4c4124b1a7169e1048f9fef534cdf"
+
+PUBLISHED: dict[str, PublishedPack] = {
+    pack.name: pack
+    for pack in (
+        PublishedPack(
+            "buffalo_l", "det_10g.onnx", _SCRFD_10G, "w600k_r50.onnx", _W600K_R50,
+            threshold=0.40, download_mb=276, note="SCRFD-10G, ResNet-50 on WebFace600K; the default",
+        ),
+        PublishedPack(
+            "buffalo_s", "det_500m.onnx", _SCRFD_500M, "w600k_mbf.onnx", _W600K_MBF,
+            threshold=0.45, download_mb=122, note="SCRFD-500M, MobileFaceNet on WebFace600K; small and quick",
+        ),
+        PublishedPack(
+            "buffalo_sc", "det_500m.onnx", _SCRFD_500M, "w600k_mbf.onnx", _W600K_MBF,
+            threshold=0.45, download_mb=15, note="buffalo_s without the networks that Vultus does not use",
+        ),
+        PublishedPack(
+            "antelopev2", "scrfd_10g_bnkps.onnx", _SCRFD_10G, "glintr100.onnx", _GLINTR100,
+            threshold=0.40, download_mb=344, note="SCRFD-10G, ResNet-100 on Glint360K; slower, stronger",
+        ),
+    )
+}  # fmt: skip

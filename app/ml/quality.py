@@ -1,0 +1,81 @@
+"""Measures whether a face is good enough to register, and says why not."""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from app.domain import Quality, QualityFinding, QualityReason
+from app.ml.engine import Crop, Detection
+
+
+@dataclass(frozen=True, slots=True)
+class QualityLimits:
+    """Bounds of an acceptable face; see `assess_quality` for what each number means."""
+
+    min_face_pixels: float
+    min_sharpness: float
+    min_brightness: float
+    max_brightness: float
+    max_yaw_deg: float
+    max_pitch_deg: float
+
+
+# Where the middle of the face lies in the aligned 112x112 crop: eyes to chin, without hair and background.
+_CENTRE = (slice(32, 104), slice(28, 84))
+
+# The five landmarks on a head of average size, in millimetres: x right, y down, z away from the camera, nose at 0
+# (eyes 63 mm apart; depths from the 68-point mean shape that ships with 3DDFA).
+_HEAD = np.array([[-31.5, -34, 28], [31.5, -34, 28], [0, 0, 0], [-25, 33, 24], [25, 33, 24]], dtype=np.float64)
+
+
+def assess_quality(detection: Detection, crop: Crop, limits: QualityLimits) -> Quality:
+    """Measure one face.
+
+    `face_pixels`: the shorter side of its box. `sharpness`: variance of the Laplacian over the crop's middle, after
+    its contrast is brought to a standard deviation of 50 grey levels. `brightness`: mean grey, 0..255, of the same.
+    Yaw, pitch and roll (positive: tilted clockwise in the picture) in degrees, from the five landmarks.
+    """
+    x1, y1, x2, y2 = detection.corners
+    face_pixels = max(0.0, min(x2 - x1, y2 - y1))
+    grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)[_CENTRE]
+    brightness = float(grey.mean())
+    sharpness = measure_sharpness(grey)
+    yaw, pitch, roll = estimate_pose(detection.landmarks)
+    checks = (
+        (QualityReason.TOO_SMALL, face_pixels, limits.min_face_pixels, face_pixels < limits.min_face_pixels),
+        (QualityReason.TOO_DARK, brightness, limits.min_brightness, brightness < limits.min_brightness),
+        (QualityReason.TOO_BRIGHT, brightness, limits.max_brightness, brightness > limits.max_brightness),
+        (QualityReason.TURNED_AWAY, abs(yaw), limits.max_yaw_deg, abs(yaw) > limits.max_yaw_deg),
+        (QualityReason.TURNED_AWAY, abs(pitch), limits.max_pitch_deg, abs(pitch) > limits.max_pitch_deg),
+        (QualityReason.BLURRED, sharpness, limits.min_sharpness, sharpness < limits.min_sharpness),
+    )
+    findings = tuple(QualityFinding(reason, value, limit) for reason, value, limit, is_broken in checks if is_broken)
+    return Quality(face_pixels, sharpness, brightness, yaw, pitch, roll, findings)
+
+
+def measure_sharpness(grey: np.ndarray) -> float:
+    """Variance of the Laplacian of a grey (h, w) uint8 picture at a standard contrast: light does not change it."""
+    values = grey.astype(np.float32)
+    contrast = max(float(values.std()), 4.0)  # below that it is noise, which would look sharp
+    return float(cv2.Laplacian(values * (50.0 / contrast), cv2.CV_32F).var())
+
+
+def estimate_pose(landmarks: np.ndarray) -> tuple[float, float, float]:
+    """Yaw, pitch and roll in degrees from the five landmarks, (5, 2) in pixels.
+
+    Fits the mean head by scaled orthographic projection (DeMenthon and Davis's POS, one step): least squares for the
+    first two rows of the rotation, then the nearest orthonormal pair.
+    """
+    model = _HEAD - _HEAD.mean(axis=0)
+    points = landmarks.astype(np.float64) - landmarks.mean(axis=0)
+    rows, *_ = np.linalg.lstsq(model, points, rcond=None)
+    u, strengths, vt = np.linalg.svd(rows.T, full_matrices=False)
+    if strengths[1] < 1e-6:
+        return 0.0, 90.0, 0.0
+    right, down = u @ vt
+    yaw = math.degrees(math.atan2(right[2], math.hypot(right[0], right[1])))
+    pitch = math.degrees(math.atan2(-down[2], math.hypot(down[0], down[1])))
+    roll = math.degrees(math.atan2(down[0], down[1]))
+    return yaw, pitch, roll

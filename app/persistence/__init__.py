@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, tables, repositories; knows nothing of HTTP, images or models."""

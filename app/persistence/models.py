@@ -1,0 +1,147 @@
+"""The tables. Every row that belongs to a tenant carries tenant_id, and it leads every key.
+
+Users and their sessions are logins and hold no biometrics; subjects and templates are biometrics and know no login.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from pgvector.sqlalchemy import HALFVEC
+from sqlalchemy import (
+    DateTime,
+    ForeignKeyConstraint,
+    Index,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from app.domain import EMBEDDING_SIZE
+
+_NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """All tables."""
+
+    metadata = MetaData(naming_convention=_NAMING)
+    type_annotation_map = {datetime: DateTime(timezone=True), str: Text, dict[str, Any]: JSONB}
+
+
+class TenantRow(Base):
+    """A row that belongs to one tenant; the key begins with it, so PostgreSQL can be distributed by tenant."""
+
+    __abstract__ = True
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class TenantModel(Base):
+    """A customer of the service; the isolation boundary."""
+
+    __tablename__ = "tenants"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    name: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class UserModel(TenantRow):
+    """A login of a tenant."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+        # One login per email in the whole service: the password form names no tenant. Stored in lower case.
+        UniqueConstraint("email"),
+    )
+
+    email: Mapped[str]
+    password_hash: Mapped[str]
+    role: Mapped[str]
+
+
+class SessionModel(TenantRow):
+    """One sign-in: the family of its refresh tokens, of which only the one of this generation is good."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "user_id"], ["users.tenant_id", "users.id"], ondelete="CASCADE"),
+        Index("ix_sessions_tenant_id_user_id", "tenant_id", "user_id"),
+    )
+
+    user_id: Mapped[UUID]
+    generation: Mapped[int] = mapped_column(default=0)
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class CollectionModel(TenantRow):
+    """A tenant's named gallery."""
+
+    __tablename__ = "collections"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+        UniqueConstraint("tenant_id", "name"),
+    )
+
+    name: Mapped[str]
+
+
+class SubjectModel(TenantRow):
+    """One person in one collection, under the caller's own id."""
+
+    __tablename__ = "subjects"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "collection_id"], ["collections.tenant_id", "collections.id"], ondelete="CASCADE"
+        ),
+        UniqueConstraint("tenant_id", "collection_id", "subject"),
+    )
+
+    collection_id: Mapped[UUID]
+    subject: Mapped[str]
+    name: Mapped[str | None]
+    # "metadata" is SQLAlchemy's own name on a mapped class.
+    details: Mapped[dict[str, Any]] = mapped_column("metadata", server_default="{}")
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+
+class TemplateModel(TenantRow):
+    """The stored record of one face. Half precision loses no match (docs/decisions) and halves every search."""
+
+    __tablename__ = "templates"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "subject_id"], ["subjects.tenant_id", "subjects.id"], ondelete="CASCADE"
+        ),
+        Index("ix_templates_tenant_id_subject_id", "tenant_id", "subject_id"),
+        # A search reads this index alone: tenant first for row-level security, the embedding inside the leaves.
+        Index(
+            "ix_templates_search", "tenant_id", "collection_id", "recognizer",
+            postgresql_include=["subject_id", "embedding"],
+        ),
+    )  # fmt: skip
+
+    collection_id: Mapped[UUID]
+    subject_id: Mapped[UUID]
+    recognizer: Mapped[str]
+    embedding: Mapped[Any] = mapped_column(HALFVEC(EMBEDDING_SIZE), deferred=True)
+    detection_score: Mapped[float]
+    quality: Mapped[dict[str, Any]]
+    source: Mapped[str]
+
+
+TENANT_TABLES: tuple[type[TenantRow], ...] = (UserModel, SessionModel, CollectionModel, SubjectModel, TemplateModel)

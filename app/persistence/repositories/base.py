@@ -1,0 +1,41 @@
+"""The one place where tenant_id enters a query (a test forbids it elsewhere)."""
+
+from typing import TypeVar
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Delete, Select, Update, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.persistence.models import TenantRow
+
+M = TypeVar("M", bound=TenantRow)
+
+
+class TenantRepository:
+    """Base of every repository of tenant-owned rows: what it builds sees and touches one tenant only."""
+
+    def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
+        self._session = session
+        self._tenant_id = tenant_id
+
+    @property
+    def tenant_id(self) -> UUID:
+        """The tenant in whose name the repository speaks."""
+        return self._tenant_id
+
+    def _own(self, model: type[TenantRow]) -> ColumnElement[bool]:
+        """The condition that a row is the tenant's; for joined and counted tables."""
+        return model.tenant_id == self._tenant_id
+
+    def _select(self, model: type[M], *conditions: ColumnElement[bool]) -> Select[M]:
+        return select(model).where(self._own(model), *conditions)
+
+    def _update(self, model: type[TenantRow], *conditions: ColumnElement[bool]) -> Update:
+        return update(model).where(self._own(model), *conditions)
+
+    def _delete(self, model: type[TenantRow], *conditions: ColumnElement[bool]) -> Delete:
+        return delete(model).where(self._own(model), *conditions)
+
+    def _row(self, **values: object) -> dict[str, object]:
+        """Values of a new row, with its tenant."""
+        return {"tenant_id": self._tenant_id, **values}

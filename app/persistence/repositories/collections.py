@@ -1,0 +1,59 @@
+"""Collections."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from app.domain import Collection
+from app.persistence.models import CollectionModel, SubjectModel, TemplateModel
+from app.persistence.repositories.base import TenantRepository
+
+
+class CollectionRepository(TenantRepository):
+    """The collections of one tenant."""
+
+    async def add(self, name: str) -> Collection | None:
+        """Create an empty collection; None if the name is taken."""
+        statement = insert(CollectionModel).values(self._row(name=name)).on_conflict_do_nothing()
+        created = await self._session.scalar(statement.returning(CollectionModel))
+        return Collection(created.id, created.name, created.created_at, 0, 0) if created is not None else None
+
+    async def find(self, name: str) -> Collection | None:
+        """The collection of this name, with its counts."""
+        row = (await self._session.execute(self._counted().where(CollectionModel.name == name))).one_or_none()
+        return Collection(*row.tuple()) if row is not None else None
+
+    async def find_row(self, name: str, *, hold: bool = False) -> CollectionModel | None:
+        """The bare row, without counting; `hold` keeps it from being deleted until the transaction ends."""
+        statement = self._select(CollectionModel, CollectionModel.name == name)
+        if hold:
+            statement = statement.with_for_update(read=True, key_share=True)
+        row: CollectionModel | None = await self._session.scalar(statement)
+        return row
+
+    async def list_page(self, after: str | None, limit: int) -> list[Collection]:
+        """Up to `limit` collections behind the name `after`, by name."""
+        statement = self._counted().order_by(CollectionModel.name).limit(limit)
+        if after is not None:
+            statement = statement.where(CollectionModel.name > after)
+        return [Collection(*row.tuple()) for row in await self._session.execute(statement)]
+
+    async def delete(self, name: str) -> bool:
+        """Erase a collection with its subjects and templates; False if there is none."""
+        statement = self._delete(CollectionModel, CollectionModel.name == name).returning(CollectionModel.id)
+        return await self._session.scalar(statement) is not None
+
+    def _counted(self) -> Select[UUID, str, datetime, int, int]:
+        subjects, templates = (
+            select(func.count())
+            .select_from(model)
+            .where(self._own(model), model.collection_id == CollectionModel.id)
+            .correlate(CollectionModel)
+            .scalar_subquery()
+            for model in (SubjectModel, TemplateModel)
+        )
+        return select(
+            CollectionModel.id, CollectionModel.name, CollectionModel.created_at, subjects, templates
+        ).where(self._own(CollectionModel))  # fmt: skip

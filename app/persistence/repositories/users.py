@@ -1,0 +1,50 @@
+"""Logins."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.persistence.models import UserModel
+from app.persistence.repositories.base import TenantRepository
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What a sign-in needs to know."""
+
+    user_id: UUID
+    tenant_id: UUID
+    password_hash: str
+
+
+class LoginDirectory:
+    """Finds a login by its email, whichever tenant it belongs to: nobody is signed in yet."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def find(self, email: str) -> Login | None:
+        """The login with this email (any case)."""
+        statement = select(UserModel).where(UserModel.email == email.lower())
+        user = await self._session.scalar(statement)
+        return Login(user.id, user.tenant_id, user.password_hash) if user is not None else None
+
+
+class UserRepository(TenantRepository):
+    """The users of one tenant."""
+
+    async def add(self, *, email: str, password_hash: str, role: str) -> UUID | None:
+        """Create a user and return their id; None if the email is taken, by whichever tenant."""
+        values = self._row(email=email.lower(), password_hash=password_hash, role=role)
+        statement = insert(UserModel).values(values).on_conflict_do_nothing(index_elements=["email"])
+        created: UUID | None = await self._session.scalar(statement.returning(UserModel.id))
+        return created
+
+    async def find_first(self, role: str) -> UserModel | None:
+        """The oldest user with a role."""
+        statement = self._select(UserModel, UserModel.role == role).order_by(UserModel.created_at).limit(1)
+        user: UserModel | None = await self._session.scalar(statement)
+        return user

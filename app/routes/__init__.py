@@ -1,0 +1,3 @@
+"""HTTP in and out, and nothing else."""
+
+API = "/api/v1"

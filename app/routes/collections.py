@@ -1,0 +1,38 @@
+"""Collections."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from app.routes import API
+from app.routes.deps import CanDelete, CanRead, CanRegister, CollectionsDep, PageDep
+from app.routes.responses import AUTHENTICATED, problems
+from app.schemas.collections import CollectionIn, CollectionOut, CollectionPage
+from app.schemas.fields import CollectionName
+
+router = APIRouter(prefix=f"{API}/collections", tags=["collections"], responses=AUTHENTICATED)
+
+Name = Annotated[CollectionName, Path(alias="collection")]
+
+
+@router.post("", status_code=201, summary="Create a collection", responses=problems(409, 422))
+async def create_collection(_: CanRegister, body: CollectionIn, collections: CollectionsDep) -> CollectionOut:
+    return CollectionOut.of(await collections.create(body.name))
+
+
+@router.get("", summary="List collections, by name", responses=problems(422))
+async def list_collections(_: CanRead, page: PageDep, collections: CollectionsDep) -> CollectionPage:
+    found = await collections.list(page)
+    return CollectionPage(items=[CollectionOut.of(item) for item in found.items], next_cursor=found.next_cursor)
+
+
+@router.get("/{collection}", summary="Read a collection", responses=problems(404))
+async def get_collection(_: CanRead, name: Name, collections: CollectionsDep) -> CollectionOut:
+    return CollectionOut.of(await collections.get(name))
+
+
+@router.delete(
+    "/{collection}", status_code=204, summary="Erase a collection and everybody in it", responses=problems(404)
+)
+async def delete_collection(_: CanDelete, name: Name, collections: CollectionsDep) -> None:
+    await collections.delete(name)

@@ -1,0 +1,122 @@
+"""Every error as RFC 9457 problem+json, validation and 500 included; the only place that makes error bodies."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from app.errors import (
+    AppError,
+    AuthenticationFailed,
+    InternalError,
+    InvalidParameter,
+    MethodNotAllowed,
+    RequestRefused,
+    RouteNotFound,
+)
+from app.telemetry import get_logger, request_id
+
+PROBLEM_JSON = "application/problem+json"
+_MAX_ECHO = 64
+# Never echoed back, not even to the one who sent them: answers end up in logs and screenshots.
+_SECRET_FIELDS = frozenset({"password", "refresh_token", "access_token", "client_secret", "token"})
+
+_log = get_logger(__name__)
+
+
+class ProblemResponse(JSONResponse):
+    """A problem details body."""
+
+    media_type = PROBLEM_JSON
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Make every error of the app answer in the one shape."""
+
+    @app.exception_handler(AppError)
+    async def handle_app_error(_: Request, error: AppError) -> ProblemResponse:
+        return problem(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def handle_validation_error(_: Request, error: RequestValidationError) -> ProblemResponse:
+        return problem(validation_failed(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def handle_http_exception(request: Request, error: HTTPException) -> ProblemResponse:
+        # FastAPI wraps whatever stops the reading of a body; what was raised on purpose speaks for itself.
+        if isinstance(error.__cause__, AppError):
+            return problem(error.__cause__)
+        if error.status_code == 404:
+            return problem(RouteNotFound(f"There is nothing at {_shorten(request.url.path)}."))
+        if error.status_code == 405:
+            response = problem(MethodNotAllowed(f"{request.method} is not answered here."))
+            response.headers.update(dict(error.headers or {}))
+            return response
+        return problem(RequestRefused(str(error.detail)), status=error.status_code)
+
+    @app.exception_handler(Exception)
+    async def handle_unexpected(request: Request, error: Exception) -> ProblemResponse:
+        route = request.scope.get("route")
+        _log.error("unexpected_error", error=type(error).__name__, path=getattr(route, "path", None))
+        return problem(InternalError())
+
+
+def problem(error: AppError, *, status: int | None = None) -> ProblemResponse:
+    """The response for an error."""
+    current = request_id.get()
+    body: dict[str, Any] = {
+        "type": f"urn:vultus:problem:{error.code}",
+        "title": error.title,
+        "status": status or error.status,
+        "detail": error.detail,
+        "code": error.code,
+        "request_id": current,
+    }
+    errors = error.errors or ([{"field": error.field, "detail": error.detail}] if error.field else None)
+    if errors:
+        body["errors"] = errors
+    headers: dict[str, str] = {"cache-control": "no-store"}
+    if current is not None:
+        headers["x-request-id"] = current
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(error.retry_after_s)
+    if isinstance(error, AuthenticationFailed):
+        headers["www-authenticate"] = "Bearer"
+    return ProblemResponse(body, status_code=status or error.status, headers=headers)
+
+
+def validation_failed(errors: Iterable[Mapping[str, Any]]) -> InvalidParameter:
+    """What pydantic found, as one error that names every field with its limit and its value."""
+    described = [_describe(error) for error in errors]
+    return InvalidParameter("; ".join(_summarize(item) for item in described), errors=described)
+
+
+def _describe(error: Mapping[str, Any]) -> dict[str, Any]:
+    location = [str(part) for part in error.get("loc", ()) if part not in ("body", "query", "path", "form")]
+    field = ".".join(location) or "body"
+    described: dict[str, Any] = {"field": _shorten(field), "code": error["type"], "detail": _sentence(error)}
+    value = error.get("input")
+    is_secret = bool(_SECRET_FIELDS & set(location))
+    if isinstance(value, (str, int, float, bool)) and not is_secret:
+        described["value"] = _shorten(value) if isinstance(value, str) else str(value)
+    limits = {key: str(limit) for key, limit in (error.get("ctx") or {}).items() if key != "error"}
+    if limits:
+        described["limit"] = limits
+    return described
+
+
+def _summarize(item: Mapping[str, Any]) -> str:
+    got = f" (got {item['value']})" if "value" in item else ""
+    return f"{item['field']}: {item['detail']}{got}"
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _shorten(text: str) -> str:
+    clean = text.encode("utf-8", "replace").decode()
+    return clean if len(clean) <= _MAX_ECHO else clean[:_MAX_ECHO] + "..."

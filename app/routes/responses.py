@@ -1,0 +1,53 @@
+"""The errors that routes may answer, for the OpenAPI document; `docs.py` puts the schema of `Problem` into it."""
+
+from typing import Any
+
+from app.errors import (
+    AppError,
+    AuthenticationFailed,
+    CollectionNotFound,
+    Conflict,
+    NoFace,
+    Overloaded,
+    PermissionDenied,
+    RequestTooLarge,
+    UnsupportedMediaType,
+)
+
+_EXAMPLES: dict[int, type[AppError]] = {
+    401: AuthenticationFailed,
+    403: PermissionDenied,
+    404: CollectionNotFound,
+    409: Conflict,
+    413: RequestTooLarge,
+    415: UnsupportedMediaType,
+    422: NoFace,
+    503: Overloaded,
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """`responses=` of a route: the problem document for each status, with an example."""
+    return {status: _response(_EXAMPLES[status]) for status in statuses}
+
+
+def _response(error: type[AppError]) -> dict[str, Any]:
+    title = (error.__doc__ or "").strip().splitlines()[0]
+    example = {
+        "type": f"urn:vultus:problem:{error.code}",
+        "title": title,
+        "status": error.status,
+        "detail": title,
+        "code": error.code,
+        "request_id": "6f1c0e8a2b7d4c55",
+    }
+    return {
+        "description": title,
+        "content": {
+            "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}
+        },
+    }
+
+
+AUTHENTICATED = problems(401, 403)
+WITH_IMAGE = problems(401, 403, 413, 415, 422, 503)

@@ -1,0 +1,24 @@
+"""The process-wide objects as requests see them; made once in `main.lifespan`."""
+
+from typing import TypedDict
+
+from app.persistence.database import Database
+from app.security.cursors import CursorSigner
+from app.services.auth import AuthService
+from app.services.faces import FaceReader
+from app.services.health import HealthService
+from app.services.tenants import TenantService
+from app.settings import Settings
+
+
+class AppState(TypedDict):
+    """What the lifespan yields; `deps.py` alone reads it."""
+
+    settings: Settings
+    database: Database
+    auth: AuthService
+    tenants: TenantService
+    faces: FaceReader
+    cursors: CursorSigner
+    health: HealthService
+    threshold: float

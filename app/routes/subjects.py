@@ -1,0 +1,68 @@
+"""Subjects and their stored faces."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path
+
+from app.routes import API
+from app.routes.deps import CanDelete, CanRead, CanRegister, PageDep, SubjectsDep
+from app.routes.responses import AUTHENTICATED, problems
+from app.schemas.fields import CollectionName, SubjectId
+from app.schemas.subjects import (
+    StoredFaceOut,
+    StoredFacePage,
+    SubjectIn,
+    SubjectOut,
+    SubjectPage,
+)
+
+router = APIRouter(
+    prefix=API + "/collections/{collection}/subjects", tags=["subjects"], responses={**AUTHENTICATED, **problems(404)}
+)
+
+Collection = Annotated[CollectionName, Path()]
+Subject = Annotated[SubjectId, Path()]
+
+
+@router.post("", status_code=201, summary="Create a subject without faces", responses=problems(409, 422))
+async def create_subject(_: CanRegister, collection: Collection, body: SubjectIn, subjects: SubjectsDep) -> SubjectOut:
+    return SubjectOut.of(await subjects.create(collection, body.subject, body.name, body.metadata))
+
+
+@router.get("", summary="List subjects, by your id", responses=problems(422))
+async def list_subjects(_: CanRead, collection: Collection, page: PageDep, subjects: SubjectsDep) -> SubjectPage:
+    found = await subjects.list(collection, page)
+    return SubjectPage(items=[SubjectOut.of(item) for item in found.items], next_cursor=found.next_cursor)
+
+
+@router.get("/{subject}", summary="Read a subject")
+async def get_subject(_: CanRead, collection: Collection, subject: Subject, subjects: SubjectsDep) -> SubjectOut:
+    return SubjectOut.of(await subjects.get(collection, subject))
+
+
+@router.delete("/{subject}", status_code=204, summary="Erase a subject and all their faces")
+async def delete_subject(_: CanDelete, collection: Collection, subject: Subject, subjects: SubjectsDep) -> None:
+    await subjects.delete(collection, subject)
+
+
+@router.get("/{subject}/faces", summary="List a subject's stored faces", responses=problems(422))
+async def list_faces(
+    _: CanRead, collection: Collection, subject: Subject, page: PageDep, subjects: SubjectsDep
+) -> StoredFacePage:
+    found = await subjects.list_faces(collection, subject, page)
+    return StoredFacePage(items=[StoredFaceOut.of(item) for item in found.items], next_cursor=found.next_cursor)
+
+
+@router.get("/{subject}/faces/{face_id}", summary="Read a stored face")
+async def get_face(
+    _: CanRead, collection: Collection, subject: Subject, face_id: UUID, subjects: SubjectsDep
+) -> StoredFaceOut:
+    return StoredFaceOut.of(await subjects.get_face(collection, subject, face_id))
+
+
+@router.delete("/{subject}/faces/{face_id}", status_code=204, summary="Erase one stored face")
+async def delete_face(
+    _: CanDelete, collection: Collection, subject: Subject, face_id: UUID, subjects: SubjectsDep
+) -> None:
+    await subjects.delete_face(collection, subject, face_id)

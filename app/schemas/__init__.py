@@ -1,0 +1,1 @@
+"""What the wire carries, in and out; imported by routes only."""

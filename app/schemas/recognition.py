@@ -1,0 +1,213 @@
+"""Registering, recognising, verifying and comparing."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, Field
+
+from app.domain import Decision
+from app.errors import InvalidMetadata
+from app.schemas.faces import FaceOut, ImageOut, describe_face
+from app.schemas.fields import (
+    CandidateLimit,
+    CollectionName,
+    DisplayName,
+    SubjectId,
+    Threshold,
+    parse_metadata,
+)
+from app.services.faces import FaceChoice
+from app.services.recognition import Comparison, Recognition, Verification
+from app.services.registration import AcceptedImage, RefusedImage, Registration
+
+DEFAULT_CANDIDATES = 5
+
+
+def _metadata_from_text(value: object) -> object:
+    """A form carries JSON as text; what is wrong with it gets a code of its own."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_metadata(value)
+    except ValueError as exc:
+        raise InvalidMetadata(f"metadata {exc}.", field="metadata") from None
+
+
+class RegisterForm(BaseModel):
+    """The text fields of `POST /register`."""
+
+    subject: SubjectId
+    name: DisplayName | None = None
+    metadata: Annotated[dict[str, Any] | None, BeforeValidator(_metadata_from_text)] = Field(
+        default=None,
+        description="A JSON object as text.",
+        json_schema_extra={"type": "string", "example": '{"team": 7}'},
+    )
+    collection: CollectionName = "default"
+    face: FaceChoice = Field(default=FaceChoice.ONLY, description="`largest`: take the largest of several faces.")
+
+
+class RecognizeForm(BaseModel):
+    """The text fields of `POST /recognize`."""
+
+    collection: CollectionName = "default"
+    limit: CandidateLimit = DEFAULT_CANDIDATES
+    threshold: Threshold | None = None
+
+
+class VerifyForm(BaseModel):
+    """The text fields of `POST /verify`."""
+
+    subject: SubjectId
+    collection: CollectionName = "default"
+    threshold: Threshold | None = None
+    face: FaceChoice = Field(default=FaceChoice.ONLY, description="`largest`: take the largest of several faces.")
+
+
+class CompareForm(BaseModel):
+    """The text fields of `POST /compare`."""
+
+    threshold: Threshold | None = None
+
+
+class NoFields(BaseModel):
+    """No text fields."""
+
+
+class AcceptedImageOut(BaseModel):
+    """One image whose face was stored."""
+
+    image: int = Field(description="Place among the request's images, from 0.")
+    face_id: UUID = Field(description="The stored template's id.")
+    face: FaceOut
+
+    @classmethod
+    def of(cls, accepted: AcceptedImage) -> "AcceptedImageOut":
+        """From the service's result."""
+        return cls(image=accepted.index, face_id=accepted.template.id, face=FaceOut.of(accepted.face))
+
+
+class RefusedImageOut(BaseModel):
+    """One image that was not used."""
+
+    image: int = Field(description="Place among the request's images, from 0.")
+    code: str = Field(examples=["several_faces"])
+    detail: str
+
+    @classmethod
+    def of(cls, refused: RefusedImage) -> "RefusedImageOut":
+        """From the service's result."""
+        return cls(image=refused.index, code=refused.error.code, detail=refused.error.detail)
+
+
+class RegisterOut(BaseModel):
+    """What was stored, and what was not and why."""
+
+    collection: str
+    subject: str
+    recognizer: str
+    templates: list[AcceptedImageOut]
+    refused: list[RefusedImageOut]
+
+    @classmethod
+    def of(cls, form: RegisterForm, recognizer: str, registration: Registration) -> "RegisterOut":
+        """From the service's result."""
+        return cls(
+            collection=form.collection,
+            subject=form.subject,
+            recognizer=recognizer,
+            templates=[AcceptedImageOut.of(item) for item in registration.accepted],
+            refused=[RefusedImageOut.of(item) for item in registration.refused],
+        )
+
+
+class CandidateOut(BaseModel):
+    """A subject that the face may show."""
+
+    subject: str
+    name: str | None
+    similarity: float = Field(description="Cosine of the best template, -1 to 1.")
+    decision: Decision
+
+
+class RecognizedFaceOut(FaceOut):
+    """One face with its candidates, most similar first."""
+
+    candidates: list[CandidateOut]
+
+
+class RecognizeOut(BaseModel):
+    """Every face of the image, largest first."""
+
+    image: ImageOut
+    collection: str
+    recognizer: str
+    threshold: float
+    faces: list[RecognizedFaceOut]
+
+    @classmethod
+    def of(cls, collection: str, recognition: Recognition) -> "RecognizeOut":
+        """From the service's result."""
+        faces = [
+            RecognizedFaceOut(
+                **describe_face(found.face),
+                candidates=[
+                    CandidateOut(
+                        subject=decided.candidate.subject,
+                        name=decided.candidate.name,
+                        similarity=round(decided.candidate.similarity, 4),
+                        decision=decided.decision,
+                    )
+                    for decided in found.candidates
+                ],
+            )
+            for found in recognition.faces
+        ]
+        return cls(
+            image=ImageOut(width=recognition.width, height=recognition.height), collection=collection,
+            recognizer=recognition.recognizer, threshold=recognition.threshold, faces=faces,
+        )  # fmt: skip
+
+
+class VerifyOut(BaseModel):
+    """Whether the face is the claimed subject's."""
+
+    subject: str
+    similarity: float
+    threshold: float
+    decision: Decision
+    face: FaceOut
+
+    @classmethod
+    def of(cls, subject: str, verification: Verification) -> "VerifyOut":
+        """From the service's result."""
+        return cls(
+            subject=subject, similarity=round(verification.similarity, 4), threshold=verification.threshold,
+            decision=verification.decision, face=FaceOut.of(verification.face),
+        )  # fmt: skip
+
+
+class ComparedFaceOut(FaceOut):
+    """One face of the target image against the source's."""
+
+    similarity: float
+    decision: Decision
+
+
+class CompareOut(BaseModel):
+    """The source's largest face against every face of the target, most similar first."""
+
+    threshold: float
+    source: FaceOut
+    targets: list[ComparedFaceOut]
+
+    @classmethod
+    def of(cls, comparison: Comparison) -> "CompareOut":
+        """From the service's result."""
+        targets = [
+            ComparedFaceOut(
+                **describe_face(target.face), similarity=round(target.similarity, 4), decision=target.decision
+            )
+            for target in comparison.targets
+        ]
+        return cls(threshold=comparison.threshold, source=FaceOut.of(comparison.source), targets=targets)

@@ -1,0 +1,90 @@
+"""Access and refresh tokens as JWTs; the only file that imports python-jose, closed where it is open.
+
+python-jose takes a forged token when algorithms are mixed or unset, and ignores `crit` (docs/decisions/0005): here the
+one algorithm is HS256, the header is checked before the signature, every claim is required and typed.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID, uuid4
+
+from jose import jwt
+from jose.exceptions import ExpiredSignatureError, JOSEError
+
+from app.errors import TokenExpired, TokenInvalid
+from app.security.keys import derive_key, key_id
+
+_ALGORITHM = "HS256"
+_ISSUER = "vultus"
+_MAX_TOKEN_CHARS = 2048
+
+
+class TokenKind(StrEnum):
+    """What a token is for; it is also the audience, so one never passes for the other."""
+
+    ACCESS = "access"
+    REFRESH = "refresh"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenClaims:
+    """What a valid token says: whose it is, of which session, and (refresh) of which generation."""
+
+    user_id: UUID
+    tenant_id: UUID
+    session_id: UUID
+    generation: int
+
+
+class TokenIssuer:
+    """Issues and reads the tokens of one service secret."""
+
+    def __init__(self, secret: bytes, *, access_lifetime: timedelta, refresh_lifetime: timedelta) -> None:
+        self._key = derive_key(secret, "tokens")
+        self._key_id = key_id(self._key)
+        self._lifetimes = {TokenKind.ACCESS: access_lifetime, TokenKind.REFRESH: refresh_lifetime}
+
+    def lifetime(self, kind: TokenKind) -> timedelta:
+        """How long a fresh token of this kind is good."""
+        return self._lifetimes[kind]
+
+    def issue(self, kind: TokenKind, claims: TokenClaims) -> str:
+        """A signed token, good from now for the kind's lifetime."""
+        now = datetime.now(UTC)
+        payload = {
+            "iss": _ISSUER,
+            "aud": kind.value,
+            "sub": str(claims.user_id),
+            "tid": str(claims.tenant_id),
+            "sid": str(claims.session_id),
+            "gen": claims.generation,
+            "jti": str(uuid4()),
+            "iat": now,
+            "exp": now + self._lifetimes[kind],
+        }
+        token: str = jwt.encode(payload, self._key, algorithm=_ALGORITHM, headers={"kid": self._key_id})
+        return token
+
+    def read(self, kind: TokenKind, token: str) -> TokenClaims:
+        """The claims of a valid token; raises `TokenExpired` or `TokenInvalid`, without saying what was wrong."""
+        if len(token) > _MAX_TOKEN_CHARS:
+            raise TokenInvalid
+        try:
+            header = jwt.get_unverified_header(token)
+            if set(header) - {"alg", "typ", "kid"} or header.get("alg") != _ALGORITHM or header.get("typ") != "JWT":
+                raise TokenInvalid
+            if header.get("kid") != self._key_id:
+                raise TokenInvalid
+            options = {f"require_{claim}": True for claim in ("aud", "iss", "sub", "exp", "iat", "jti")}
+            payload: dict[str, Any] = jwt.decode(
+                token, self._key, algorithms=[_ALGORITHM], audience=kind.value, issuer=_ISSUER, options=options
+            )
+            if payload["aud"] != kind.value or not isinstance(payload["gen"], int) or isinstance(payload["gen"], bool):
+                raise TokenInvalid
+            return TokenClaims(UUID(payload["sub"]), UUID(payload["tid"]), UUID(payload["sid"]), payload["gen"])
+        except ExpiredSignatureError:
+            raise TokenExpired from None
+        except (JOSEError, KeyError, ValueError, TypeError, AttributeError, RecursionError):
+            raise TokenInvalid from None

@@ -1,0 +1,41 @@
+"""Collections: create, list, read, erase."""
+
+from app.domain import Collection
+from app.errors import CollectionExists, CollectionNotFound
+from app.persistence.repositories.collections import CollectionRepository
+from app.security.cursors import CursorSigner
+from app.services.paging import Page, PageRequest, cut_page
+
+
+class CollectionService:
+    """The collections of the caller's tenant."""
+
+    def __init__(self, collections: CollectionRepository, cursors: CursorSigner) -> None:
+        self._collections = collections
+        self._cursors = cursors
+
+    async def create(self, name: str) -> Collection:
+        """Create an empty collection; raises `CollectionExists`."""
+        created = await self._collections.add(name)
+        if created is None:
+            raise CollectionExists(f"There is a collection {name!r} already.")
+        return created
+
+    async def list(self, request: PageRequest) -> Page[Collection]:
+        """One page of collections, by name."""
+        scope = f"{self._collections.tenant_id}/collections"
+        after = self._cursors.open(scope, request.cursor) if request.cursor else None
+        found = await self._collections.list_page(after, request.limit + 1)
+        return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, last.name))
+
+    async def get(self, name: str) -> Collection:
+        """One collection with its counts; raises `CollectionNotFound`."""
+        found = await self._collections.find(name)
+        if found is None:
+            raise CollectionNotFound(f"There is no collection {name!r}.")
+        return found
+
+    async def delete(self, name: str) -> None:
+        """Erase a collection, its subjects and their templates; raises `CollectionNotFound`."""
+        if not await self._collections.delete(name):
+            raise CollectionNotFound(f"There is no collection {name!r}.")

@@ -1,0 +1,90 @@
+"""From image bytes to the faces a use case wants; where "no face", "several" and "too blurred" become errors."""
+
+from enum import StrEnum
+
+from app.domain import Analysis, Embedding, Face, QualityFinding, QualityReason
+from app.errors import (
+    FaceBlurred,
+    FaceRefused,
+    FaceTooBright,
+    FaceTooDark,
+    FaceTooSmall,
+    FaceTurnedAway,
+    NoFace,
+    SeveralFaces,
+)
+from app.ml.analysis import Embed, FaceAnalyzer
+from app.ml.engine import EngineInfo
+from app.ml.executor import InferenceExecutor
+
+
+class FaceChoice(StrEnum):
+    """Which face of an image is meant."""
+
+    ONLY = "only"
+    LARGEST = "largest"
+
+
+class FaceReader:
+    """Runs the analyzer on the inference pool; holds no database connection."""
+
+    def __init__(self, executor: InferenceExecutor, analyzer: FaceAnalyzer) -> None:
+        self._executor = executor
+        self._analyzer = analyzer
+
+    @property
+    def engine(self) -> EngineInfo:
+        """Which networks run."""
+        return self._analyzer.engine.info
+
+    async def detect(self, image: bytes) -> Analysis:
+        """All faces, without embeddings."""
+        return await self._executor.run(self._analyzer.analyze, image, Embed.NONE)
+
+    async def extract(self, image: bytes) -> Analysis:
+        """All faces with their embeddings; there may be none."""
+        return await self._executor.run(self._analyzer.analyze, image, Embed.ALL)
+
+    async def read_all(self, image: bytes) -> Analysis:
+        """All faces with their embeddings; raises `NoFace`."""
+        analysis = await self.extract(image)
+        if not analysis.faces:
+            raise NoFace
+        return analysis
+
+    async def read_probe(self, image: bytes, choice: FaceChoice) -> tuple[Face, Embedding]:
+        """The one face (or the largest) to compare, whatever its quality; raises `NoFace` or `SeveralFaces`."""
+        analysis = await self._executor.run(self._analyzer.analyze, image, Embed.LARGEST)
+        return _choose(analysis, choice), analysis.embeddings[0]
+
+    async def read_for_registration(self, image: bytes, choice: FaceChoice) -> tuple[Face, Embedding]:
+        """The face to store; raises also the `FaceRefused` of the first thing wrong with its quality."""
+        embed = Embed.ONLY if choice is FaceChoice.ONLY else Embed.LARGEST_ACCEPTABLE
+        analysis = await self._executor.run(self._analyzer.analyze, image, embed)
+        face = _choose(analysis, choice)
+        if face.quality.findings:
+            raise _refusal(face.quality.findings[0])
+        return face, analysis.embeddings[0]
+
+
+def _choose(analysis: Analysis, choice: FaceChoice) -> Face:
+    if not analysis.faces:
+        raise NoFace
+    if choice is FaceChoice.ONLY and len(analysis.faces) > 1:
+        raise SeveralFaces(f"The image shows {len(analysis.faces)} faces; send one, or ask with face=largest.")
+    return analysis.faces[0]
+
+
+def _refusal(finding: QualityFinding) -> FaceRefused:
+    value, limit = f"{finding.value:.0f}", f"{finding.limit:g}"
+    match finding.reason:
+        case QualityReason.TOO_SMALL:
+            return FaceTooSmall(f"The face is {value} px wide or high; at least {limit} px are needed.")
+        case QualityReason.BLURRED:
+            return FaceBlurred(f"The face's sharpness is {value}; at least {limit} is needed.")
+        case QualityReason.TOO_DARK:
+            return FaceTooDark(f"The face's mean brightness is {value} of 255; at least {limit} is needed.")
+        case QualityReason.TOO_BRIGHT:
+            return FaceTooBright(f"The face's mean brightness is {value} of 255; at most {limit} is allowed.")
+        case QualityReason.TURNED_AWAY:
+            return FaceTurnedAway(f"The face is turned by {value} degrees; at most {limit} are allowed.")

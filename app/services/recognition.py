@@ -1,0 +1,134 @@
+"""Recognising, verifying and comparing faces."""
+
+from dataclasses import dataclass
+
+from app.domain import Candidate, Decision, Face
+from app.errors import CollectionNotFound, FaceNotFound, SubjectNotFound
+from app.matcher.search import Gallery, GallerySearch
+from app.matcher.similarity import cosine_similarity
+from app.matcher.thresholds import decide
+from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.subjects import SubjectRepository
+from app.services.faces import FaceChoice, FaceReader
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedCandidate:
+    """A candidate and what its similarity means."""
+
+    candidate: Candidate
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class RecognizedFace:
+    """One face of the image with its candidates, best first."""
+
+    face: Face
+    candidates: list[DecidedCandidate]
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """Everything found in one image."""
+
+    width: int
+    height: int
+    threshold: float
+    recognizer: str
+    faces: list[RecognizedFace]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether the face is the claimed subject's."""
+
+    face: Face
+    similarity: float
+    threshold: float
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedFace:
+    """One face of the target image against the source's."""
+
+    face: Face
+    similarity: float
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The source's largest face against every face of the target, most similar first."""
+
+    source: Face
+    threshold: float
+    targets: list[ComparedFace]
+
+
+class RecognitionService:
+    """Asks who is in an image; stores nothing."""
+
+    def __init__(
+        self,
+        faces: FaceReader,
+        collections: CollectionRepository,
+        subjects: SubjectRepository,
+        search: GallerySearch,
+        *,
+        default_threshold: float,
+    ) -> None:
+        self._faces = faces
+        self._collections = collections
+        self._subjects = subjects
+        self._search = search
+        self._default_threshold = default_threshold
+
+    async def recognize(self, image: bytes, *, collection: str, limit: int, threshold: float | None) -> Recognition:
+        """Every face of the image with its `limit` best candidates; raises `NoFace` or `CollectionNotFound`."""
+        analysis = await self._faces.read_all(image)
+        row = await self._collections.find_row(collection)
+        if row is None:
+            raise CollectionNotFound(f"There is no collection {collection!r}.")
+        gallery = Gallery(row.id, self._faces.engine.recognizer)
+        ranked = await self._search.search(gallery, analysis.embeddings, limit)
+        used = self._threshold(threshold)
+        found = [
+            RecognizedFace(face, [DecidedCandidate(one, decide(one.similarity, used)) for one in candidates])
+            for face, candidates in zip(analysis.faces, ranked, strict=True)
+        ]
+        return Recognition(analysis.width, analysis.height, used, gallery.recognizer, found)
+
+    async def verify(
+        self, image: bytes, *, collection: str, subject: str, threshold: float | None, choice: FaceChoice
+    ) -> Verification:
+        """The image's face against the subject's best template."""
+        face, embedding = await self._faces.read_probe(image, choice)
+        row = await self._collections.find_row(collection)
+        if row is None:
+            raise CollectionNotFound(f"There is no collection {collection!r}.")
+        claimed = await self._subjects.find_row(row.id, subject)
+        if claimed is None:
+            raise SubjectNotFound(f"Collection {collection!r} has no subject {subject!r}.")
+        gallery = Gallery(row.id, self._faces.engine.recognizer, claimed.id)
+        (candidates,) = await self._search.search(gallery, [embedding], 1)
+        if not candidates:
+            raise FaceNotFound(f"Subject {subject!r} has no face registered with the recogniser in use.")
+        used, similarity = self._threshold(threshold), candidates[0].similarity
+        return Verification(face, similarity, used, decide(similarity, used))
+
+    async def compare(self, source: bytes, target: bytes, *, threshold: float | None) -> Comparison:
+        """The source's largest face against every face of the target; raises `NoFace` for either."""
+        face, embedding = await self._faces.read_probe(source, FaceChoice.LARGEST)
+        analysis = await self._faces.read_all(target)
+        used = self._threshold(threshold)
+        similarities = [cosine_similarity(embedding, other) for other in analysis.embeddings]
+        targets = [
+            ComparedFace(other, similarity, decide(similarity, used))
+            for other, similarity in zip(analysis.faces, similarities, strict=True)
+        ]
+        return Comparison(face, used, sorted(targets, key=lambda compared: -compared.similarity))
+
+    def _threshold(self, wanted: float | None) -> float:
+        return self._default_threshold if wanted is None else wanted

@@ -1,0 +1,109 @@
+"""Registering a person: images in, stored templates out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.domain import Embedding, Face, Template
+from app.errors import (
+    AppError,
+    CollectionNotFound,
+    FaceRefused,
+    ImageRefused,
+    NoImageAccepted,
+)
+from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.subjects import SubjectRepository
+from app.persistence.repositories.templates import TemplateRepository
+from app.services.faces import FaceChoice, FaceReader
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedImage:
+    """One image whose face was stored; `index` counts the request's images from 0."""
+
+    index: int
+    face: Face
+    template: Template
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedImage:
+    """One image that was not used, and why."""
+
+    index: int
+    error: AppError
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What came of one call."""
+
+    accepted: list[AcceptedImage]
+    refused: list[RefusedImage]
+
+
+class RegistrationService:
+    """Stores faces under a caller's id."""
+
+    def __init__(
+        self,
+        faces: FaceReader,
+        collections: CollectionRepository,
+        subjects: SubjectRepository,
+        templates: TemplateRepository,
+    ) -> None:
+        self._faces = faces
+        self._collections = collections
+        self._subjects = subjects
+        self._templates = templates
+
+    async def register(
+        self,
+        images: Sequence[bytes],
+        *,
+        collection: str,
+        subject: str,
+        name: str | None,
+        metadata: dict[str, Any] | None,
+        choice: FaceChoice,
+    ) -> Registration:
+        """Store one face an image for `subject`, creating it if need be.
+
+        Images that cannot be used are reported; if none can, nothing is written and the error is the image's own
+        (one image) or `NoImageAccepted` (several). Raises `CollectionNotFound` and `Overloaded` as well.
+        """
+        usable, refused = await self._read(images, choice)
+        if not usable:
+            raise refused[0].error if len(refused) == 1 else _none_accepted(refused)
+        row = await self._collections.find_row(collection, hold=True)
+        if row is None:
+            raise CollectionNotFound(f"There is no collection {collection!r}.")
+        subject_id = await self._subjects.ensure(row.id, subject, name, metadata)
+        accepted = []
+        for index, face, embedding in usable:
+            template = await self._templates.add(
+                collection_id=row.id, subject_id=subject_id, recognizer=self._faces.engine.recognizer,
+                embedding=embedding, face=face, source="register",
+            )  # fmt: skip
+            accepted.append(AcceptedImage(index, face, template))
+        return Registration(accepted, refused)
+
+    async def _read(
+        self, images: Sequence[bytes], choice: FaceChoice
+    ) -> tuple[list[tuple[int, Face, Embedding]], list[RefusedImage]]:
+        usable, refused = [], []
+        # One after the other: a call with many images takes one place in the queue, not all of them.
+        for index, image in enumerate(images):
+            try:
+                face, embedding = await self._faces.read_for_registration(image, choice)
+            except (ImageRefused, FaceRefused) as exc:
+                refused.append(RefusedImage(index, exc))
+            else:
+                usable.append((index, face, embedding))
+        return usable, refused
+
+
+def _none_accepted(refused: Sequence[RefusedImage]) -> NoImageAccepted:
+    errors = [{"image": item.index, "code": item.error.code, "detail": item.error.detail} for item in refused]
+    return NoImageAccepted(errors=errors)

@@ -1,0 +1,40 @@
+"""Runs migrations over asyncpg, one process at a time."""
+
+import asyncio
+import os
+
+from alembic import context
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from app.persistence.database import async_url
+from app.persistence.models import Base
+
+_LOCK = 0x76756C747573  # "vultus"
+
+
+def _run(connection: Connection) -> None:
+    context.configure(connection=connection, target_metadata=Base.metadata, transaction_per_migration=True)
+    connection.execute(text(f"SELECT pg_advisory_lock({_LOCK})"))
+    connection.commit()
+    try:
+        with context.begin_transaction():
+            context.run_migrations()
+    finally:
+        connection.rollback()
+        connection.execute(text(f"SELECT pg_advisory_unlock({_LOCK})"))
+        connection.commit()
+
+
+async def _connect_and_run() -> None:
+    url = context.config.attributes.get("url") or os.environ["VULTUS_DATABASE_URL"]
+    engine = create_async_engine(async_url(url), poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(_run)
+    finally:
+        await engine.dispose()
+
+
+asyncio.run(_connect_and_run())
