@@ -21,7 +21,6 @@ from app.cli.demo_pictures import DemoPictures, drawn_pictures, photo_pictures, 
 from app.cli.serve import run_server
 from app.cli.settings import command_settings
 from app.errors import ModelPackUnavailable, OperatorError
-from app.main import create_app
 from app.ml.packs import SYNTHETIC, PackLibrary
 from app.routes.state import AppState
 from app.security.passwords import generate_password
@@ -93,6 +92,8 @@ class _Outcome:
 
 async def _run(settings: Settings, photos: Path | None) -> bool:
     _out.print("Starting the database and loading the models ...")
+    from app.main import create_app  # noqa: PLC0415 - it brings the inference libraries, which other commands do not need
+
     app = create_app(settings.model_copy(update={"log_level": "warning"}))
     async with AsyncExitStack() as stack:
         state = cast(AppState, await stack.enter_async_context(app.router.lifespan_context(app)))

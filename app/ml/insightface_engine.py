@@ -33,7 +33,7 @@ class InsightFaceEngine:
         self._detection_threshold = detection_threshold
         self._detector: Any = _load(pack, pack.detection.path.as_posix(), chosen, SCRFD, static_shape_sessions=False)
         self._recognizer: Any = _load(pack, pack.recognition.path.as_posix(), chosen, ArcFaceONNX)
-        # The library keeps the anchors of 100 input shapes; ours are four.
+        # The library keeps the anchors of up to 100 input shapes; ours are five.
         self.info = EngineInfo(
             pack=pack.name,
             recognizer=pack.recognizer,
@@ -73,7 +73,7 @@ class InsightFaceEngine:
 
 
 def fit_input_sizes(width: int, height: int) -> list[tuple[int, int]]:
-    """The detector's input sizes `(width, height)` for a picture: four fixed shapes in all, so memory stays flat."""
+    """The detector's input sizes `(width, height)` for a picture: five fixed shapes in all, so memory stays flat."""
     if max(width, height) <= _SMALL_PICTURE:
         return [(320, 320), _SMALL_PASS]
     if width * 3 >= height * 4:

@@ -58,7 +58,7 @@ def assess_quality(detection: Detection, crop: Crop, limits: QualityLimits) -> Q
 def measure_sharpness(grey: np.ndarray) -> float:
     """Variance of the Laplacian of a grey (h, w) uint8 picture at a standard contrast: light does not change it."""
     values = grey.astype(np.float32)
-    contrast = max(float(values.std()), 4.0)  # below that it is noise, which would look sharp
+    contrast = max(float(values.std()), 15.0)  # below that, rounding to 8 bits alone would look sharp
     return float(cv2.Laplacian(values * (50.0 / contrast), cv2.CV_32F).var())
 
 

@@ -120,6 +120,6 @@ def _parents_kept_closed(path: Path) -> Iterator[None]:
         yield
     finally:
         for parent, mode in before.items():
-            wanted = mode | stat.S_IXOTH
+            wanted = mode | stat.S_IXGRP | stat.S_IXOTH  # the server keeps root's group
             if stat.S_IMODE(parent.stat().st_mode) != wanted:
                 parent.chmod(wanted)

@@ -5,14 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from app.routes import API
-from app.routes.deps import (
-    CanReadEmbeddings,
-    CanRecognize,
-    CanRegister,
-    FacesDep,
-    RecognitionDep,
-    RegistrationDep,
-)
+from app.routes.deps import CanReadEmbeddings, CanRecognize, CanRegister, FacesDep, RecognitionDep, RegistrationDep
 from app.routes.responses import WITH_IMAGE, problems
 from app.routes.uploads import ImageForm, form_body, image_form
 from app.schemas.faces import DetectOut, ExtractOut

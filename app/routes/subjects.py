@@ -9,13 +9,7 @@ from app.routes import API
 from app.routes.deps import CanDelete, CanRead, CanRegister, PageDep, SubjectsDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.schemas.fields import CollectionName, SubjectId
-from app.schemas.subjects import (
-    StoredFaceOut,
-    StoredFacePage,
-    SubjectIn,
-    SubjectOut,
-    SubjectPage,
-)
+from app.schemas.subjects import StoredFaceOut, StoredFacePage, SubjectIn, SubjectOut, SubjectPage
 
 router = APIRouter(
     prefix=API + "/collections/{collection}/subjects", tags=["subjects"], responses={**AUTHENTICATED, **problems(404)}

@@ -1,12 +1,12 @@
 """Signing up, in and out."""
 
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.permissions import Principal, Role
-from app.schemas.fields import DisplayName, Email, NewPassword
+from app.schemas.fields import DisplayName, Email, NewPassword, printable
 from app.services.auth import TokenPair
 from app.services.tenants import CreatedTenant
 
@@ -45,7 +45,7 @@ class TokenForm(BaseModel):
     """OAuth2's password grant, as Swagger UI's Authorize sends it; the username is the email."""
 
     grant_type: Literal["password"] = "password"
-    username: str = Field(max_length=320, examples=["ada@example.com"])
+    username: Annotated[str, AfterValidator(printable)] = Field(max_length=320, examples=["ada@example.com"])
     password: str = Field(max_length=256, json_schema_extra={"format": "password"})
     scope: str = ""
     client_id: str | None = None

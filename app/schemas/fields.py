@@ -11,7 +11,7 @@ MAX_METADATA_BYTES = 16 * 1024
 _MAX_METADATA_DEPTH = 8
 
 
-def _printable(value: str) -> str:
+def printable(value: str) -> str:
     """Control characters and lone surrogates are no text (and PostgreSQL stores neither)."""
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
         raise ValueError("must not contain control characters")
@@ -33,19 +33,19 @@ SubjectId = Annotated[
 DisplayName = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
-    AfterValidator(_printable),
+    AfterValidator(printable),
     Field(examples=["Ada Acker"]),
 ]
 Email = Annotated[
     str,
     StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[^@\s]{1,64}@[^@\s]{1,255}$"),
-    AfterValidator(_printable),
+    AfterValidator(printable),
     Field(examples=["ada@example.com"]),
 ]
 NewPassword = Annotated[
     str,
     StringConstraints(min_length=10, max_length=256),
-    AfterValidator(_printable),
+    AfterValidator(printable),
     Field(description="10 to 256 characters.", json_schema_extra={"format": "password"}),
 ]
 Threshold = Annotated[

@@ -8,14 +8,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from app.domain import Decision
 from app.errors import InvalidMetadata
 from app.schemas.faces import FaceOut, ImageOut, describe_face
-from app.schemas.fields import (
-    CandidateLimit,
-    CollectionName,
-    DisplayName,
-    SubjectId,
-    Threshold,
-    parse_metadata,
-)
+from app.schemas.fields import CandidateLimit, CollectionName, DisplayName, SubjectId, Threshold, parse_metadata
 from app.services.faces import FaceChoice
 from app.services.recognition import Comparison, Recognition, Verification
 from app.services.registration import AcceptedImage, RefusedImage, Registration

@@ -11,6 +11,8 @@ from typing import ParamSpec, TypeVar
 
 from passlib.context import CryptContext
 
+MAX_PASSWORD_CHARS = 256
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -37,10 +39,11 @@ class PasswordHasher:
 
     async def verify(self, password: str, hashed: str | None) -> bool:
         """Whether the password is the hashed one; takes as long for a user who does not exist (`hashed` None)."""
-        if hashed is None:
+        is_hashable = 0 < len(password) <= MAX_PASSWORD_CHARS and _is_text(password)
+        if hashed is None or not is_hashable:
             if self._decoy is None:
                 self._decoy = await self.hash(secrets.token_urlsafe())
-            await self._run(_CONTEXT.verify, password, self._decoy)
+            await self._run(_CONTEXT.verify, password if is_hashable else "-", self._decoy)
             return False
         return await self._run(_CONTEXT.verify, password, hashed)
 
@@ -50,6 +53,11 @@ class PasswordHasher:
 
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: work(*args, **kwargs))
+
+
+def _is_text(password: str) -> bool:
+    """Whether passlib takes it: neither NUL nor lone surrogates."""
+    return "\0" not in password and not any(0xD800 <= ord(character) <= 0xDFFF for character in password)
 
 
 def generate_password() -> str:

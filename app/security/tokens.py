@@ -4,6 +4,7 @@ python-jose takes a forged token when algorithms are mixed or unset, and ignores
 one algorithm is HS256, the header is checked before the signature, every claim is required and typed.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -19,6 +20,7 @@ from app.security.keys import derive_key, key_id
 _ALGORITHM = "HS256"
 _ISSUER = "vultus"
 _MAX_TOKEN_CHARS = 2048
+_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")  # python-jose forgives padding and spaces
 
 
 class TokenKind(StrEnum):
@@ -69,7 +71,7 @@ class TokenIssuer:
 
     def read(self, kind: TokenKind, token: str) -> TokenClaims:
         """The claims of a valid token; raises `TokenExpired` or `TokenInvalid`, without saying what was wrong."""
-        if len(token) > _MAX_TOKEN_CHARS:
+        if len(token) > _MAX_TOKEN_CHARS or not _COMPACT.fullmatch(token):
             raise TokenInvalid
         try:
             header = jwt.get_unverified_header(token)

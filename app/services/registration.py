@@ -5,13 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.domain import Embedding, Face, Template
-from app.errors import (
-    AppError,
-    CollectionNotFound,
-    FaceRefused,
-    ImageRefused,
-    NoImageAccepted,
-)
+from app.errors import AppError, CollectionNotFound, FaceRefused, ImageRefused, NoImageAccepted
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateRepository

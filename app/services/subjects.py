@@ -4,13 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from app.domain import Subject, Template
-from app.errors import (
-    CollectionNotFound,
-    FaceNotFound,
-    InvalidCursor,
-    SubjectExists,
-    SubjectNotFound,
-)
+from app.errors import CollectionNotFound, FaceNotFound, InvalidCursor, SubjectExists, SubjectNotFound
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateRepository

@@ -11,13 +11,7 @@ import numpy as np
 import onnx
 
 from app.ml.synthetic.graph import GraphBuilder
-from app.ml.synthetic.portraits import (
-    TEMPLATE,
-    Person,
-    Placement,
-    Variation,
-    draw_group,
-)
+from app.ml.synthetic.portraits import TEMPLATE, Person, Placement, Variation, draw_group
 
 EMBEDDING_SIZE = 512
 _CROP = 112

@@ -28,7 +28,8 @@ class TenantRepository:
         return model.tenant_id == self._tenant_id
 
     def _select(self, model: type[M], *conditions: ColumnElement[bool]) -> Select[M]:
-        return select(model).where(self._own(model), *conditions)
+        # What the database says wins over what the session remembers: upserts go past its memory.
+        return select(model).where(self._own(model), *conditions).execution_options(populate_existing=True)
 
     def _update(self, model: type[TenantRow], *conditions: ColumnElement[bool]) -> Update:
         return update(model).where(self._own(model), *conditions)

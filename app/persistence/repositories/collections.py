@@ -23,7 +23,7 @@ class CollectionRepository(TenantRepository):
     async def find(self, name: str) -> Collection | None:
         """The collection of this name, with its counts."""
         row = (await self._session.execute(self._counted().where(CollectionModel.name == name))).one_or_none()
-        return Collection(*row.tuple()) if row is not None else None
+        return Collection(*row) if row is not None else None
 
     async def find_row(self, name: str, *, hold: bool = False) -> CollectionModel | None:
         """The bare row, without counting; `hold` keeps it from being deleted until the transaction ends."""
@@ -38,7 +38,7 @@ class CollectionRepository(TenantRepository):
         statement = self._counted().order_by(CollectionModel.name).limit(limit)
         if after is not None:
             statement = statement.where(CollectionModel.name > after)
-        return [Collection(*row.tuple()) for row in await self._session.execute(statement)]
+        return [Collection(*row) for row in await self._session.execute(statement)]
 
     async def delete(self, name: str) -> bool:
         """Erase a collection with its subjects and templates; False if there is none."""

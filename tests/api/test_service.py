@@ -1,0 +1,297 @@
+"""What holds for every route: who may call it, how it fails, what it holds on to, what it tells."""
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from fastapi.routing import iter_route_contexts
+from sqlalchemy import text
+
+from app import errors
+from app.domain import Analysis
+from app.ml.analysis import Embed, FaceAnalyzer
+from app.persistence.database import Database
+from app.persistence.embedded import EmbeddedPostgres
+from app.routes.deps import get_principal
+from app.services.faces import FaceReader
+from app.settings import Settings
+from tests import pictures
+from tests.api.conftest import Account, Running, problem, start
+
+PUBLIC = {
+    "POST /api/v1/auth/signup",
+    "POST /api/v1/auth/token",
+    "POST /api/v1/auth/refresh",
+    "GET /healthz",
+    "GET /readyz",
+    "GET /docs",
+    "GET /openapi.json",
+}
+ANY_PERMISSION = {"POST /api/v1/auth/logout", "GET /api/v1/auth/me"}
+
+
+def routes(running: Running) -> dict[str, Any]:
+    found = {}
+    for context in iter_route_contexts(running.app.routes):
+        methods = getattr(context, "methods", None) or getattr(context.original_route, "methods", None) or ()
+        path = getattr(context, "path", None) or getattr(context.original_route, "path", "")
+        for method in methods:
+            if method not in ("HEAD", "OPTIONS"):
+                found[f"{method} {path}"] = context.original_route
+    return found
+
+
+def dependencies(dependant: Any) -> set[Any]:
+    calls = {dependant.call}
+    for inner in dependant.dependencies:
+        calls |= dependencies(inner)
+    return calls
+
+
+def test_every_route_is_authenticated_or_on_the_public_list(running: Running) -> None:
+    found = routes(running)
+    assert len(found) > 20
+    for name, route in found.items():
+        if name in PUBLIC:
+            continue
+        calls = dependencies(route.dependant)
+        assert get_principal in calls, name
+        if name not in ANY_PERMISSION:
+            assert any(hasattr(call, "permission") for call in calls), f"{name} asks for no permission"
+
+
+def test_the_public_list_names_real_routes_only(running: Running) -> None:
+    assert set(routes(running)) >= PUBLIC | ANY_PERMISSION
+
+
+async def test_every_route_refuses_a_caller_without_token(running: Running, anonymous: httpx.AsyncClient) -> None:
+    for name in set(routes(running)) - PUBLIC:
+        method, path = name.split()
+        path = path.replace("{collection}", "default").replace("{subject}", "ada").replace("{face_id}", str(uuid4()))
+        answer = await anonymous.request(method, f"http://vultus{path}")
+        assert problem(answer) == "401 not_authenticated", name
+
+
+async def test_every_error_of_the_tree_has_its_own_code_and_is_named_in_the_docstring() -> None:
+    Kind = type[errors.AppError]
+
+    def tree(kind: Kind) -> set[Kind]:
+        found = {kind}
+        for child in kind.__subclasses__():
+            found |= tree(child)
+        return found
+
+    seen: dict[str, Kind] = {}
+    for kind in tree(errors.AppError):
+        assert kind.__doc__, kind
+        if "code" in vars(kind):
+            assert kind.code not in seen, kind
+            seen[kind.code] = kind
+        for word in (kind.__name__,) if kind in errors.AppError.__subclasses__() else ():
+            assert word in (errors.__doc__ or ""), word
+    for code, kind in seen.items():
+        if not kind.__subclasses__():
+            assert code in (errors.__doc__ or ""), code
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("GET", "/nowhere", "404 route_not_found"),
+        ("GET", "/api/v1/nowhere", "404 route_not_found"),
+        ("PUT", "/api/v1/collections", "405 method_not_allowed"),
+        ("GET", "/docs/assets/../../etc/passwd", "404 route_not_found"),
+        ("GET", "/docs/assets/nothing.js", "404 route_not_found"),
+    ],
+)
+async def test_paths_that_do_not_exist_have_the_one_error_shape(
+    anonymous: httpx.AsyncClient, method: str, path: str, expected: str
+) -> None:
+    assert problem(await anonymous.request(method, f"http://vultus{path}")) == expected
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe", b'"text"', b"null", b'{"tenant": "\\ud800"}'])
+async def test_json_that_is_none(anonymous: httpx.AsyncClient, body: bytes) -> None:
+    answer = await anonymous.post("/auth/signup", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code in (400, 422)
+    problem(answer)
+
+
+async def test_an_unexpected_error_is_a_500_that_tells_nothing(
+    admin: Account, monkeypatch: pytest.MonkeyPatch, running: Running
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("canary-4713")
+
+    monkeypatch.setattr(FaceReader, "detect", broken)
+    answer = await admin.send("/detect", pictures.photo(1))
+    assert problem(answer) == "500 internal_error"
+    assert "canary-4713" not in answer.text
+
+
+async def test_the_request_id_is_the_callers_when_it_is_safe(anonymous: httpx.AsyncClient) -> None:
+    kept = await anonymous.get("/auth/me", headers={"x-request-id": "my-id.1"})
+    assert kept.headers["x-request-id"] == kept.json()["request_id"] == "my-id.1"
+    made = await anonymous.get("/auth/me", headers={"x-request-id": "<script>"})
+    assert made.headers["x-request-id"] == made.json()["request_id"] != "<script>"
+
+
+class Watching:
+    """The real analyzer, noting at each call how many connections the pool has given out."""
+
+    def __init__(self, analyzer: FaceAnalyzer, database: Database) -> None:
+        self._analyzer = analyzer
+        self._database = database
+        self.held: list[int] = []
+
+    @property
+    def engine(self) -> Any:
+        return self._analyzer.engine
+
+    def analyze(self, data: bytes, embed: Embed) -> Analysis:
+        self.held.append(self._database.engine.pool.checkedout())  # type: ignore[attr-defined]
+        return self._analyzer.analyze(data, embed)
+
+
+async def test_no_database_connection_is_held_while_a_model_runs(
+    ada: Account, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faces = running.state["faces"]
+    watching = Watching(faces._analyzer, running.state["database"])
+    monkeypatch.setattr(faces, "_analyzer", watching)
+    photo = pictures.photo(1)
+    assert (await ada.register("bob", photo, photo)).status_code == 201
+    for path in ("/recognize", "/detect", "/extract"):
+        assert (await ada.send(path, photo)).status_code == 200
+    assert (await ada.send("/verify", photo, subject="ada")).status_code == 200
+    assert (await ada.client.post("/compare", files={"source": photo, "target": photo})).status_code == 200
+    assert len(watching.held) == 8
+    assert set(watching.held) == {0}
+
+
+async def test_what_an_answer_promises_is_committed_before_it_leaves(admin: Account, database: Database) -> None:
+    """Measured on FastAPI 0.163: a plain yield dependency commits after the response."""
+    for index in range(10):
+        name = f"c{index}"
+        assert (await admin.client.post("/collections", json={"name": name})).status_code == 201
+        async with database.transaction() as session:
+            found = text("SELECT count(*) FROM collections WHERE tenant_id = :tenant AND name = :name")
+            assert await session.scalar(found, {"tenant": admin.tenant_id, "name": name}) == 1
+
+
+async def test_a_commit_that_fails_is_an_error_not_a_success(admin: Account, database: Database) -> None:
+    async with database.transaction() as session:
+        await session.execute(
+            text(
+                "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN IF NEW.name = 'refused-at-commit' THEN RAISE 'no'; END IF; RETURN NEW; END $$"
+            )
+        )
+        await session.execute(
+            text(
+                "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON collections "
+                "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()"
+            )
+        )
+    try:
+        answer = await admin.client.post("/collections", json={"name": "refused-at-commit"})
+        assert answer.status_code == 500
+        problem(answer)
+        assert problem(await admin.client.get("/collections/refused-at-commit")) == "404 collection_not_found"
+    finally:
+        async with database.transaction() as session:
+            await session.execute(text("DROP FUNCTION refuse CASCADE"))
+
+
+async def test_overload_is_refused_at_once_with_a_hint_when_to_come_back(settings: Settings) -> None:
+    async with AsyncExitStack() as stack:
+        busy = await start(settings.model_copy(update={"inference_threads": 1, "inference_queue": 1}), stack)
+        async with busy.client() as client:
+            email = f"{uuid4().hex}@example.com"
+            body = {"tenant": "Acme", "email": email, "password": "correct horse"}
+            await client.post("/auth/signup", json=body)
+            signed_in = await client.post("/auth/token", data={"username": email, "password": "correct horse"})
+            client.headers["authorization"] = f"Bearer {signed_in.json()['access_token']}"
+            files = {"image": ("a.jpg", pictures.photo(1), "image/jpeg")}
+            answers = await asyncio.gather(*(client.post("/detect", files=files) for _ in range(12)))
+        codes = {answer.status_code for answer in answers}
+        assert codes == {200, 503}
+        refused = next(answer for answer in answers if answer.status_code == 503)
+        assert problem(refused) == "503 overloaded"
+        assert refused.headers["retry-after"] == "1"
+
+
+async def test_ready_only_when_the_database_is_migrated(
+    settings: Settings, postgres: EmbeddedPostgres, anonymous: httpx.AsyncClient
+) -> None:
+    assert (await anonymous.get("http://vultus/readyz")).json() == {"status": "ready"}
+    assert (await anonymous.get("http://vultus/healthz")).json() == {"status": "ok"}
+    url = await postgres.ensure_database("not_migrated")
+    async with AsyncExitStack() as stack:
+        running = await start(Settings.model_validate({**settings.model_dump(), "database_url": url}), stack)
+        async with running.client() as client:
+            answer = await client.get("http://vultus/readyz")
+            assert problem(answer) == "503 not_ready"
+            assert "vultus migrate" in answer.json()["detail"]
+            assert (await client.get("http://vultus/healthz")).status_code == 200
+
+
+async def test_without_its_database_the_service_says_so(settings: Settings, analyzer: FaceAnalyzer) -> None:
+    url = "postgresql://nobody@127.0.0.1:1/nothing"
+    async with AsyncExitStack() as stack:
+        running = await start(Settings.model_validate({**settings.model_dump(), "database_url": url}), stack)
+        async with running.client() as client:
+            assert problem(await client.get("http://vultus/readyz")) == "503 not_ready"
+            body = {"tenant": "Acme", "email": "a@example.com", "password": "correct horse"}
+            answer = await client.post("/auth/signup", json=body)
+            assert problem(answer) == "503 database_unavailable"
+
+
+async def test_the_documentation_needs_no_other_server(anonymous: httpx.AsyncClient) -> None:
+    page = (await anonymous.get("http://vultus/docs")).text
+    assert "//cdn" not in page
+    assert "https://" not in page.replace("https://fastapi.tiangolo.com", "")
+    for asset in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png"):
+        assert f"/docs/assets/{asset}" in page
+        assert (await anonymous.get(f"http://vultus/docs/assets/{asset}")).status_code == 200
+
+
+async def test_the_openapi_document_describes_uploads_errors_and_sign_in(anonymous: httpx.AsyncClient) -> None:
+    document = (await anonymous.get("http://vultus/openapi.json")).json()
+    register = document["paths"]["/api/v1/register"]["post"]
+    form = register["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert form["properties"]["images"]["maxItems"] == 20
+    assert set(form["required"]) == {"images", "subject"}
+    assert "$ref" not in json.dumps(form)
+    assert "application/problem+json" in register["responses"]["422"]["content"]
+    flows = document["components"]["securitySchemes"]["OAuth2PasswordBearer"]["flows"]
+    assert flows["password"]["tokenUrl"] == "/api/v1/auth/token"
+    references = {
+        part.split('"')[0] for part in json.dumps(document).split('"#/components/schemas/')[1:]
+    }  # fmt: skip
+    assert references <= document["components"]["schemas"].keys()
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            assert operation.get("summary"), path
+            for status, response in operation["responses"].items():
+                if status >= "400":
+                    assert list(response["content"]) == ["application/problem+json"], (path, status)
+
+
+async def test_no_canary_reaches_a_log(
+    admin: Account, running: Running, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    photo = pictures.photo(1)
+    await admin.register("canary-subject", photo, name="canary-name")
+    await admin.send("/recognize", photo)
+    await admin.client.get("/collections/default/subjects/canary-subject")
+    async with running.client("canary-token") as client:
+        await client.get("/auth/me")
+        await client.post("/auth/token", data={"username": "c@example.com", "password": "canary-password"})
+    logged = capsys.readouterr().err + caplog.text
+    for canary in ("canary-subject", "canary-name", "canary-token", "canary-password", admin.tokens["access_token"]):
+        assert canary not in logged

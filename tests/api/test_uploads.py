@@ -1,0 +1,107 @@
+"""Bodies that are too large, of the wrong kind, or malformed."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from tests import pictures
+from tests.api.conftest import Account, problem
+
+
+async def test_a_huge_upload_is_refused_from_its_headers(admin: Account) -> None:
+    sent = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(200):
+            sent += 1024 * 1024
+            yield bytes(1024 * 1024)
+
+    headers = {"content-type": "multipart/form-data; boundary=x", "content-length": str(200 * 1024 * 1024)}
+    answer = await admin.client.post("/recognize", content=body(), headers=headers)
+    assert problem(answer) == "413 request_too_large"
+    assert "209715200" in answer.json()["detail"]
+
+
+async def test_a_huge_upload_without_a_length_is_cut_off(admin: Account) -> None:
+    taken = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal taken
+        yield b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n\r\n'
+        for _ in range(50):
+            taken += 1024 * 1024
+            yield bytes(1024 * 1024)
+
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    answer = await admin.client.post("/recognize", content=body(), headers=headers)
+    assert problem(answer) == "413 request_too_large"
+    # httpx's transport collects the body before the app asks for it, so only the answer can be checked here.
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_large_json_body_is_refused(anonymous: httpx.AsyncClient, chunked: bool) -> None:
+    big = b'{"tenant": "' + b"x" * 100_000 + b'"}'
+
+    async def body() -> AsyncIterator[bytes]:
+        yield big
+
+    content: bytes | AsyncIterator[bytes] = body() if chunked else big
+    answer = await anonymous.post("/auth/signup", content=content, headers={"content-type": "application/json"})
+    assert problem(answer) == "413 request_too_large"
+
+
+async def test_nobody_reads_the_body_of_an_anonymous_caller(anonymous: httpx.AsyncClient) -> None:
+    files = {"image": ("a.jpg", pictures.photo(1), "image/jpeg")}
+    assert problem(await anonymous.post("/recognize", files=files)) == "401 not_authenticated"
+    answer = await anonymous.post("/recognize", content=b"{", headers={"content-type": "application/json"})
+    assert problem(answer) == "401 not_authenticated"
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "expected"),
+    [
+        (b"{}", "application/json", "415 unsupported_media_type"),
+        (b"image=x", "application/x-www-form-urlencoded", "415 unsupported_media_type"),
+        (b"", "", "415 unsupported_media_type"),
+        (b"", "multipart/form-data", "422 invalid_request"),
+        (b"garbage", "multipart/form-data; boundary=x", "422 invalid_request"),
+        (b"--x\r\n\r\nno header\r\n--x--", "multipart/form-data; boundary=x", "422 invalid_request"),
+        (b"--x--\r\n", "multipart/form-data; boundary=x", "422 invalid_parameter"),
+        (b"--x\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\ntext\r\n--x--\r\n",
+         "multipart/form-data; boundary=x", "422 invalid_parameter"),
+    ],
+)  # fmt: skip
+async def test_a_body_of_the_wrong_kind(admin: Account, content: bytes, content_type: str, expected: str) -> None:
+    headers = {"content-type": content_type} if content_type else {}
+    assert problem(await admin.client.post("/recognize", content=content, headers=headers)) == expected
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/pdf", "video/mp4"])
+async def test_a_part_that_says_it_is_no_image_is_refused(admin: Account, content_type: str) -> None:
+    files = {"image": ("a.jpg", pictures.photo(1), content_type)}
+    answer = await admin.client.post("/recognize", files=files)
+    assert problem(answer) == "415 unsupported_media_type"
+    assert content_type in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("content_type", ["image/jpeg", "image/png", "application/octet-stream"])
+async def test_the_bytes_decide_what_an_image_is(admin: Account, content_type: str) -> None:
+    files = {"image": ("a", pictures.photo(1), content_type)}
+    assert (await admin.client.post("/detect", files=files)).status_code == 200
+
+
+async def test_too_many_images_and_images_nobody_asked_for(admin: Account) -> None:
+    tiny = pictures.encode(pictures.portrait(1, side=96))
+    answer = await admin.register("ada", *[tiny] * 21)
+    assert problem(answer) == "422 too_many_images"
+    assert "20" in answer.json()["detail"]
+    twice = [("image", ("a.jpg", tiny)), ("image", ("b.jpg", tiny))]
+    assert problem(await admin.client.post("/detect", files=twice)) == "422 too_many_images"
+    answer = await admin.client.post("/detect", files={"picture": ("a.jpg", tiny)})
+    assert problem(answer) == "422 invalid_parameter"
+    assert problem(await admin.client.post("/register", data={"subject": "ada"}, files={"x": b""})) in (
+        "422 invalid_parameter",
+        "422 image_empty",
+    )

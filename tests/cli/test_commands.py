@@ -1,0 +1,138 @@
+"""The `vultus` command as a script sees it: exit codes, stdout, stderr."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+NO_NETWORK = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "COLUMNS": "160", **more}
+
+
+@pytest.fixture
+def vultus(data_dir: Path, database_url: str, synthetic_pack: Path, tmp_path: Path) -> Run:
+    """Runs the command against the tests' database and pack."""
+
+    def run(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+        env = environment(
+            VULTUS_DATA_DIR=str(data_dir),
+            VULTUS_DATABASE_URL=database_url,
+            VULTUS_MODEL_PACK=str(synthetic_pack),
+            **more,
+        )
+        command = [str(Path(sys.executable).parent / "vultus"), *arguments]
+        return subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+
+    return run
+
+
+@pytest.fixture
+def alone(tmp_path: Path, synthetic_pack: Path) -> Run:
+    """Runs the command on a fresh data directory with its own embedded PostgreSQL."""
+    (tmp_path / "data" / "models").mkdir(parents=True)
+    # Made once for the test session: copying spares each run the few seconds of fitting.
+    subprocess.run(["cp", "-r", str(synthetic_pack), str(tmp_path / "data" / "models")], check=True)
+
+    def run(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+        env = environment(VULTUS_DATA_DIR="data", VULTUS_MODEL_CACHE=str(tmp_path / "cache"), **more)
+        command = [str(Path(sys.executable).parent / "vultus"), *arguments]
+        return subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+
+    return run
+
+
+def test_creating_a_tenant_prints_what_a_script_needs(vultus: Run) -> None:
+    email = f"{uuid4().hex}@example.com"
+    done = vultus("tenants", "create", "Acme", "--email", email.upper(), "--json")
+    assert done.returncode == 0, done.stderr
+    created = json.loads(done.stdout)
+    assert created["email"] == email
+    assert len(created["password"]) >= 20
+    assert re.fullmatch(r"[0-9a-f-]{36}", created["tenant_id"])
+    again = vultus("tenants", "create", "Acme", "--email", email)
+    assert again.returncode == 1
+    assert again.stderr.startswith("vultus: email_taken")
+    assert again.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [("tenants", "create", "Acme", "--email", "no-address"), ("tenants", "create")])
+def test_wrong_use_is_exit_code_2(vultus: Run, arguments: tuple[str, ...]) -> None:
+    done = vultus(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+
+
+def test_migrating_a_database_that_is_there_already(vultus: Run) -> None:
+    done = vultus("migrate")
+    assert done.returncode == 0, done.stderr
+    assert "is at migration" in done.stdout
+
+
+def test_a_database_that_is_not_there_is_one_line_on_stderr(alone: Run) -> None:
+    failed = alone("migrate", VULTUS_DATABASE_URL="postgresql://u:hunter2@127.0.0.1:1/x")
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("vultus: The database could not be migrated")
+    assert "hunter2" not in failed.stderr
+
+
+def test_wrong_settings_are_named_and_not_quoted(vultus: Run) -> None:
+    done = vultus("models", "show", VULTUS_ENVIRONMENT="production", VULTUS_SECRET_KEY="hunter2")
+    assert done.returncode == 1
+    assert "VULTUS_SECRET_KEY is shorter than 32 bytes" in done.stderr
+    assert "hunter2" not in done.stderr
+    done = vultus("models", "show", VULTUS_MIN_FACE_PIXELS="-3")
+    assert "VULTUS_MIN_FACE_PIXELS" in done.stderr
+
+
+def test_models_say_what_they_are(vultus: Run) -> None:
+    shown = vultus("models", "show").stdout
+    for part in ("synthetic", "licence", "threshold", "rec_drawn:", "sha256", "knows only drawings"):
+        assert part in shown
+    listed = vultus("models", "list").stdout
+    for name in ("buffalo_l", "buffalo_s", "buffalo_sc", "antelopev2", "synthetic"):
+        assert name in listed
+    assert "verified" in vultus("models", "verify").stdout
+
+
+def test_the_demo_recognises_everybody_and_shows_the_password_once(alone: Run, tmp_path: Path) -> None:
+    first = alone("demo", VULTUS_MODEL_PACK="synthetic")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "7 of 7 people right" in first.stdout
+    assert re.search(r"password\s+\S{20,}", first.stdout)
+    assert (tmp_path / "data" / "demo" / "recognised.png").stat().st_size > 10_000
+    second = alone("demo", VULTUS_MODEL_PACK="synthetic")
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert not re.search(r"password\s+\S{20,}", second.stdout)
+
+
+def test_the_demo_fails_when_somebody_is_not_recognised(alone: Run) -> None:
+    done = alone("demo", VULTUS_MODEL_PACK="synthetic", VULTUS_MATCH_THRESHOLD="1")
+    assert done.returncode == 1
+    assert "1 of 7 people right" in done.stdout  # the stranger, who should not be recognised
+
+
+def test_the_demo_falls_back_to_drawn_faces_and_says_so_but_serve_never_does(alone: Run) -> None:
+    demo = alone("demo", VULTUS_MODEL_PACK="buffalo_l", **NO_NETWORK)
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert "IT KNOWS ONLY DRAWN FACES" in demo.stdout
+    serve = alone("serve", VULTUS_MODEL_PACK="buffalo_l", **NO_NETWORK)
+    assert serve.returncode == 1
+    assert "Three ways out" in serve.stderr
+    assert "Traceback" not in serve.stderr
+
+
+def test_the_demo_takes_photos_of_ones_own_only_if_there_are_enough(alone: Run, tmp_path: Path) -> None:
+    (tmp_path / "photos" / "somebody").mkdir(parents=True)
+    done = alone("demo", "--photos", "absent")
+    assert done.returncode == 2

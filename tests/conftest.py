@@ -1,0 +1,92 @@
+"""Fixtures of all tests: a real PostgreSQL built by Alembic, the real engine on the synthetic pack, a real app."""
+
+import os
+from pathlib import Path
+
+# Before anything reads settings: a developer's environment must not leak into the tests.
+REAL_PACK = os.environ.get("VULTUS_MODEL_PACK")
+for name in [name for name in os.environ if name.startswith("VULTUS_")]:
+    del os.environ[name]
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.main import build_analyzer
+from app.ml.analysis import FaceAnalyzer
+from app.ml.synthetic.pack import write_synthetic_pack
+from app.persistence.database import Database
+from app.persistence.embedded import EmbeddedPostgres
+from app.persistence.migration import migrate
+from app.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("vultus")
+
+
+@pytest.fixture(scope="session")
+def synthetic_pack(data_dir: Path) -> Path:
+    return write_synthetic_pack(data_dir / "models")
+
+
+@pytest.fixture(scope="session")
+def postgres(data_dir: Path) -> Iterator[EmbeddedPostgres]:
+    server = EmbeddedPostgres(data_dir)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+async def database_url(postgres: EmbeddedPostgres) -> str:
+    import asyncio
+
+    url = await postgres.ensure_database("vultus_test")
+    await asyncio.to_thread(migrate, url)
+    return url
+
+
+@pytest.fixture(scope="session")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def session(database: Database) -> AsyncIterator[AsyncSession]:
+    """A session whose every change is rolled back when the test ends."""
+    async with database.engine.connect() as connection:
+        transaction = await connection.begin()
+        async with AsyncSession(
+            bind=connection, expire_on_commit=False, join_transaction_mode="create_savepoint"
+        ) as session:
+            yield session
+        await transaction.rollback()
+
+
+@pytest.fixture(scope="session")
+def settings(data_dir: Path, synthetic_pack: Path, database_url: str) -> Settings:
+    return Settings.model_validate(
+        {
+            "data_dir": data_dir,
+            "model_pack": str(synthetic_pack),
+            "database_url": database_url,
+            "secret_key": "a secret for tests only, 32 bytes or more",
+            "log_level": "warning",
+            "max_image_bytes": 2 * 1024 * 1024,
+            "max_image_pixels": 4_000_000,
+            "max_request_bytes": 8 * 1024 * 1024,
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def analyzer(settings: Settings) -> FaceAnalyzer:
+    return build_analyzer(settings)

@@ -1,0 +1,117 @@
+"""Repositories: each sees one tenant only, and each twin asks as another."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.permissions import Role
+from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.sessions import SessionRepository
+from app.persistence.repositories.subjects import SubjectRepository
+from app.persistence.repositories.tenants import TenantDirectory
+from app.persistence.repositories.users import LoginDirectory, UserRepository
+
+
+@pytest.fixture
+async def tenant(session: AsyncSession) -> UUID:
+    return await TenantDirectory(session).add("mine")
+
+
+@pytest.fixture
+async def stranger(session: AsyncSession) -> UUID:
+    return await TenantDirectory(session).add("theirs")
+
+
+async def test_a_collection_is_there_for_its_tenant_alone(session: AsyncSession, tenant: UUID, stranger: UUID) -> None:
+    mine, theirs = CollectionRepository(session, tenant), CollectionRepository(session, stranger)
+    assert await mine.add("visitors") is not None
+    assert await mine.add("visitors") is None
+    assert await mine.find("visitors") is not None
+    assert await theirs.find("visitors") is None
+    assert await theirs.find_row("visitors") is None
+    assert await theirs.list_page(None, 10) == []
+    assert not await theirs.delete("visitors")
+    assert await theirs.add("visitors") is not None
+    assert await mine.delete("visitors")
+
+
+async def test_a_subject_is_there_for_its_tenant_alone(session: AsyncSession, tenant: UUID, stranger: UUID) -> None:
+    await CollectionRepository(session, tenant).add("visitors")
+    row = await CollectionRepository(session, tenant).find_row("visitors")
+    assert row is not None
+    mine, theirs = SubjectRepository(session, tenant), SubjectRepository(session, stranger)
+    assert await mine.add(row.id, "ada", "Ada", {}) is not None
+    assert await mine.add(row.id, "ada", "Ada", {}) is None
+    assert (await mine.find(row.id, "ada")) is not None
+    assert (await theirs.find(row.id, "ada")) is None
+    assert await theirs.find_row(row.id, "ada") is None
+    assert await theirs.list_page(row.id, None, 10) == []
+    assert not await theirs.delete(row.id, "ada")
+
+
+async def test_ensuring_a_subject_keeps_what_is_not_given(session: AsyncSession, tenant: UUID) -> None:
+    await CollectionRepository(session, tenant).add("visitors")
+    row = await CollectionRepository(session, tenant).find_row("visitors")
+    assert row is not None
+    subjects = SubjectRepository(session, tenant)
+    first = await subjects.ensure(row.id, "ada", "Ada", {"team": 7})
+    assert await subjects.ensure(row.id, "ada", None, None) == first
+    found = await subjects.find(row.id, "ada")
+    assert found is not None
+    assert (found.name, found.metadata) == ("Ada", {"team": 7})
+    await subjects.ensure(row.id, "ada", "Ada Acker", {})
+    found = await subjects.find(row.id, "ada")
+    assert found is not None
+    assert (found.name, found.metadata) == ("Ada Acker", {})
+
+
+async def test_one_login_per_email_whatever_its_case(session: AsyncSession, tenant: UUID, stranger: UUID) -> None:
+    email = f"Ada-{uuid4().hex}@Example.com"
+    assert await UserRepository(session, tenant).add(email=email, password_hash="x", role="admin") is not None
+    assert await UserRepository(session, stranger).add(email=email.upper(), password_hash="x", role="admin") is None
+    login = await LoginDirectory(session).find(email.upper())
+    assert login is not None
+    assert login.tenant_id == tenant
+
+
+async def test_a_session_ends_by_revoking_by_time_and_with_its_user(
+    session: AsyncSession, tenant: UUID, stranger: UUID
+) -> None:
+    email = f"{uuid4().hex}@example.com"
+    user_id = await UserRepository(session, tenant).add(email=email, password_hash="x", role="viewer")
+    assert user_id is not None
+    mine, theirs = SessionRepository(session, tenant), SessionRepository(session, stranger)
+    later, earlier = datetime.now(UTC) + timedelta(hours=1), datetime.now(UTC) - timedelta(hours=1)
+
+    live = await mine.open(user_id, later)
+    principal = await mine.find_principal(live, user_id)
+    assert principal is not None
+    assert (principal.role, principal.email) == (Role.VIEWER, email)
+    assert await theirs.find_principal(live, user_id) is None
+    await theirs.revoke(live)
+    assert await mine.find_principal(live, user_id) is not None
+    assert await mine.rotate(live, 0, later)
+    assert not await mine.rotate(live, 0, later)
+    assert not await theirs.rotate(live, 1, later)
+    await mine.revoke(live)
+    assert await mine.find_principal(live, user_id) is None
+    assert not await mine.rotate(live, 1, later)
+
+    expired = await mine.open(user_id, earlier)
+    assert await mine.find_principal(expired, user_id) is None
+    assert not await mine.rotate(expired, 0, later)
+
+
+async def test_users_hold_no_biometrics_and_templates_no_login(session: AsyncSession) -> None:
+    rows = await session.execute(
+        text("SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'")
+    )
+    columns: dict[str, set[str]] = {}
+    for table, column in rows:
+        columns.setdefault(table, set()).add(column)
+    assert columns["users"] == {"tenant_id", "id", "created_at", "email", "password_hash", "role"}
+    assert "embedding" in columns["templates"]
+    assert not {"user_id", "email"} & (columns["templates"] | columns["subjects"])

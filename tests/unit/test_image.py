@@ -1,0 +1,151 @@
+"""What may be sent as an image, and what becomes of it."""
+
+import contextlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app import errors
+from app.ml.image import ImageLimits, decode_image
+from tests import pictures
+
+LIMITS = ImageLimits(max_bytes=2_000_000, max_pixels=4_000_000)
+
+
+def decode(data: bytes) -> np.ndarray:
+    return decode_image(data, LIMITS)
+
+
+def quarters(mode: str = "RGB") -> Image.Image:
+    """Red, green, blue and white quarters, so that orientation and colour order show."""
+    image = Image.new("RGB", (64, 48), (255, 255, 255))
+    image.paste((255, 0, 0), (0, 0, 32, 24))
+    image.paste((0, 255, 0), (32, 0, 64, 24))
+    image.paste((0, 0, 255), (0, 24, 32, 48))
+    return image.convert(mode)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
+def test_every_supported_format_becomes_upright_bgr(form: str) -> None:
+    pixels = decode(pictures.encode(quarters(), form, quality=95))
+    assert pixels.shape == (48, 64, 3)
+    assert pixels.dtype == np.uint8
+    assert pixels.flags["C_CONTIGUOUS"]
+    assert pixels[8, 8].tolist() == pytest.approx([0, 0, 255], abs=12)
+    assert pixels[40, 8].tolist() == pytest.approx([255, 0, 0], abs=12)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(orientation: int) -> None:
+    upright = quarters()
+    undo = {2: [0], 3: [3], 4: [1], 5: [5], 6: [2], 7: [6], 8: [4]}.get(orientation, [])
+    stored = upright
+    for step in undo:
+        stored = stored.transpose(Image.Transpose(step))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = decode(pictures.encode(stored, "PNG", exif=exif))
+    assert np.array_equal(pixels[:, :, ::-1], np.asarray(upright))
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1", "RGBA", "LA", "CMYK"])
+def test_other_modes_become_colour(mode: str) -> None:
+    form = "JPEG" if mode == "CMYK" else "PNG"
+    assert decode(pictures.encode(quarters(mode), form)).shape == (48, 64, 3)
+
+
+def test_cmyk_keeps_its_colours() -> None:
+    pixels = decode(pictures.encode(quarters("CMYK"), "JPEG", quality=95))
+    assert pixels[8, 8].tolist() == pytest.approx([0, 0, 255], abs=16)
+
+
+def test_16_bit_grey_keeps_its_range() -> None:
+    ramp = np.linspace(0, 65535, 64, dtype=np.uint16)
+    pixels = decode(pictures.encode(Image.fromarray(np.tile(ramp, (48, 1))), "PNG"))
+    assert pixels[0, 0, 0] == 0
+    assert pixels[0, 31, 0] == pytest.approx(126, abs=2)
+    assert pixels[0, 63, 0] == 255
+
+
+def test_transparency_lies_over_mid_grey() -> None:
+    clear = Image.new("RGBA", (32, 32), (255, 0, 0, 0))
+    assert (decode(pictures.encode(clear, "PNG")) == 128).all()
+
+
+def test_the_second_picture_of_a_phone_jpeg_is_no_animation() -> None:
+    first, second = quarters(), quarters("L").convert("RGB")
+    data = pictures.encode(first, "MPO", save_all=True, append_images=[second])
+    assert decode(data).shape == (48, 64, 3)
+
+
+def test_broken_exif_does_not_spoil_a_good_picture() -> None:
+    data = pictures.encode(quarters(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    assert decode(data).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", errors.ImageEmpty),
+        (b"not an image", errors.ImageUnreadable),
+        (b"GIF89a" + bytes(100), errors.ImageUnreadable),
+        (b"\xff\xd8\xff", errors.ImageUnreadable),
+        (b"x" * 2_000_001, errors.ImageTooLarge),
+    ],
+)
+def test_what_is_no_image_is_refused(data: bytes, expected: type[errors.ImageRefused]) -> None:
+    with pytest.raises(expected):
+        decode(data)
+
+
+def test_a_gif_is_refused_even_if_pillow_could_read_it() -> None:
+    with pytest.raises(errors.ImageUnreadable):
+        decode(pictures.encode(quarters("P"), "GIF"))
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
+def test_a_truncated_image_is_refused(form: str, part: float) -> None:
+    data = pictures.encode(pictures.portrait(3), form)
+    with pytest.raises((errors.ImageTruncated, errors.ImageUnreadable)):
+        decode(data[: int(len(data) * part)])
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP"])
+def test_an_animation_is_refused(form: str) -> None:
+    with pytest.raises(errors.ImageAnimated, match="3 frames"):
+        decode(pictures.animation(form))
+
+
+def test_a_bomb_is_refused_from_its_header() -> None:
+    import resource
+
+    data = pictures.bomb()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(errors.ImageTooManyPixels, match="900000000"):
+        decode(data)
+    grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown_kb < 50_000
+
+
+def test_the_pixel_limit_names_size_and_limit() -> None:
+    with pytest.raises(errors.ImageTooManyPixels, match=r"2001 x 2000 .* 4000000"):
+        decode(pictures.encode(Image.new("1", (2001, 2000)), "PNG"))
+
+
+def test_a_strip_is_refused() -> None:
+    with pytest.raises(errors.ImageTooManyPixels, match="5100 x 100"):
+        decode(pictures.encode(Image.new("L", (5100, 100)), "PNG"))
+
+
+def test_random_damage_never_escapes_the_error_tree() -> None:
+    rng = np.random.default_rng(0)
+    for form in ("JPEG", "PNG", "WEBP"):
+        good = pictures.encode(pictures.portrait(5, side=96), form)
+        for _ in range(120):
+            damaged = bytearray(good)
+            for place in rng.integers(0, len(good), 6):
+                damaged[place] = int(rng.integers(256))
+            with contextlib.suppress(errors.ImageRefused):
+                decode(bytes(damaged))

@@ -1,0 +1,128 @@
+"""Where model packs are found, what they say, and when they are refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import onnx
+import pytest
+
+from app.errors import ModelPackRefused, ModelPackUnavailable
+from app.ml.packs import CAUTIOUS_THRESHOLD, PackLibrary
+from app.ml.published import PUBLISHED
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> PackLibrary:
+    return PackLibrary(cache=tmp_path / "cache", data_dir=tmp_path / "data")
+
+
+@pytest.fixture
+def bare_pack(tmp_path: Path, synthetic_pack: Path) -> Path:
+    """A pack without a manifest, as InsightFace lays them out."""
+    directory = tmp_path / "mine"
+    directory.mkdir()
+    for file in synthetic_pack.glob("*.onnx"):
+        shutil.copy(file, directory)
+    return directory
+
+
+def test_a_directory_comes_first(library: PackLibrary, synthetic_pack: Path) -> None:
+    pack = library.find(str(synthetic_pack))
+    assert (pack.name, pack.version, pack.embedding_size, pack.threshold) == ("synthetic", "1", 512, 0.73)
+    assert pack.licence == "MIT, made by Vultus"
+    assert pack.recognizer == f"rec_drawn:{pack.recognition.sha256[:16]}"
+
+
+def test_the_cache_comes_second(library: PackLibrary, tmp_path: Path, bare_pack: Path) -> None:
+    shutil.copytree(bare_pack, tmp_path / "cache" / "models" / "ours")
+    assert library.find("ours").name == "ours"
+    assert library.installed() == ["ours"]
+
+
+def test_a_pack_without_manifest_gets_cautious_defaults_and_says_so(library: PackLibrary, bare_pack: Path) -> None:
+    pack = library.find(str(bare_pack))
+    assert pack.threshold == CAUTIOUS_THRESHOLD
+    assert "cautious" in pack.threshold_source
+    assert "unknown" in pack.licence
+    assert (pack.detection.path.name, pack.recognition.path.name) == ("det_drawn.onnx", "rec_drawn.onnx")
+
+
+def test_no_pack_names_the_three_ways_out(library: PackLibrary, tmp_path: Path) -> None:
+    with pytest.raises(ModelPackUnavailable) as raised:
+        library.find("buffalo_l", may_download=False)
+    message = str(raised.value)
+    for way in ("VULTUS_MODEL_PACK=/", "vultus models install buffalo_l", "VULTUS_MODEL_PACK=synthetic"):
+        assert way in message
+
+
+def test_a_download_that_fails_leaves_nothing_behind(
+    library: PackLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    with pytest.raises(ModelPackUnavailable, match="download failed"):
+        library.find("buffalo_sc")
+    assert list((tmp_path / "cache" / "models").iterdir()) == []
+
+
+def test_a_published_pack_with_other_bytes_is_refused(library: PackLibrary, tmp_path: Path, bare_pack: Path) -> None:
+    published = PUBLISHED["buffalo_sc"]
+    directory = tmp_path / "cache" / "models" / "buffalo_sc"
+    directory.mkdir(parents=True)
+    shutil.copy(bare_pack / "det_drawn.onnx", directory / published.detection)
+    shutil.copy(bare_pack / "rec_drawn.onnx", directory / published.recognition)
+    with pytest.raises(ModelPackRefused, match=r"not the published buffalo_sc: SHA-256"):
+        library.find("buffalo_sc")
+
+
+def test_first_use_records_and_a_later_change_is_refused_until_accepted(library: PackLibrary, bare_pack: Path) -> None:
+    before = library.find(str(bare_pack))
+    model = onnx.load_model(str(bare_pack / "rec_drawn.onnx"))
+    model.doc_string = "tampered with"
+    onnx.save(model, bare_pack / "rec_drawn.onnx")
+    with pytest.raises(ModelPackRefused, match="changed since its first use"):
+        library.find(str(bare_pack))
+    library.accept(str(bare_pack))
+    assert library.find(str(bare_pack)).recognizer != before.recognizer
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"threshold": 3}, "not a valid pack manifest"),
+        ({"surprise": True}, "not a valid pack manifest"),
+        ({"embedding_size": 128}, "embedding_size is 128"),
+        ({"recognition": "../../outside.onnx"}, "lacks outside.onnx"),
+        ({"recognition": "absent.onnx"}, r"lacks absent\.onnx"),
+    ],
+)
+def test_a_bad_manifest_is_refused_with_the_reason(
+    library: PackLibrary, bare_pack: Path, synthetic_pack: Path, change: dict[str, object], message: str
+) -> None:
+    manifest = json.loads((synthetic_pack / "pack.json").read_text())
+    (bare_pack / "pack.json").write_text(json.dumps({**manifest, **change}))
+    with pytest.raises(ModelPackRefused, match=message):
+        library.find(str(bare_pack))
+
+
+def test_files_that_are_no_networks_are_refused(library: PackLibrary, bare_pack: Path) -> None:
+    (bare_pack / "rec_drawn.onnx").write_bytes(b"not a network")
+    with pytest.raises(ModelPackRefused, match="not an ONNX file"):
+        library.find(str(bare_pack))
+    (bare_pack / "rec_drawn.onnx").unlink()
+    with pytest.raises(ModelPackRefused, match="no recognition network"):
+        library.find(str(bare_pack))
+
+
+def test_an_archive_that_nests_its_own_name_is_understood(
+    library: PackLibrary, tmp_path: Path, bare_pack: Path
+) -> None:
+    shutil.copytree(bare_pack, tmp_path / "cache" / "models" / "nested" / "nested")
+    assert library.find("nested").detection.path.name == "det_drawn.onnx"
+
+
+def test_every_pinned_digest_is_a_sha256() -> None:
+    for pack in PUBLISHED.values():
+        for digest in (pack.detection_sha256, pack.recognition_sha256):
+            assert len(bytes.fromhex(digest)) == 32

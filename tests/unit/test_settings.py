@@ -1,0 +1,70 @@
+"""Settings: documented, and refusing what is unsafe."""
+
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+STRONG = "correct-horse-battery-staple-0123456789"
+
+
+def make(**values: Any) -> Settings:
+    return Settings(_env_file=None, **values)
+
+
+def test_the_example_file_lists_every_setting_with_its_default() -> None:
+    lines = re.findall(r"^#?(VULTUS_[A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    documented = dict(lines)
+    defaults = {f"VULTUS_{name.upper()}": field.default for name, field in Settings.model_fields.items()}
+    assert documented.keys() == defaults.keys()
+    for name, default in defaults.items():
+        expected = "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
+        assert documented[name] == expected, name
+
+
+def test_the_example_file_is_loadable(tmp_path: Path) -> None:
+    uncommented = re.sub(r"^#(VULTUS_\w+=.+)$", r"\1", (ROOT / ".env.example").read_text(), flags=re.MULTILINE)
+    (tmp_path / ".env").write_text(uncommented)
+    assert Settings(_env_file=tmp_path / ".env") == make()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"environment": "production"}, "VULTUS_SECRET_KEY must be set"),
+        ({"secret_key": "short"}, "shorter than 32 bytes"),
+        ({"secret_key": "a" * 64}, "too few characters"),
+        ({"database_url": "mysql://root:hunter2@db/x"}, "not a postgresql:// address"),
+        ({"min_brightness": 200, "max_brightness": 100}, "below VULTUS_MAX_BRIGHTNESS"),
+        ({"match_threshold": 2}, "less than or equal to 1"),
+        ({"inference_queue": -1}, "greater than or equal to 0"),
+    ],
+)
+def test_unsafe_or_senseless_values_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message) as raised:
+        make(**values)
+    errors = raised.value.errors(include_input=False)
+    assert "hunter2" not in str(errors)
+
+
+def test_secrets_do_not_show_when_settings_are_printed() -> None:
+    settings = make(secret_key=STRONG, database_url="postgresql://u:hunter2@db/x")
+    assert STRONG not in repr(settings)
+    assert "hunter2" not in repr(settings)
+
+
+def test_development_makes_one_secret_and_keeps_it_private(tmp_path: Path) -> None:
+    settings = make(data_dir=tmp_path / "data")
+    assert settings.signing_key() == settings.signing_key()
+    assert len(settings.signing_key()) >= 32
+    assert stat.S_IMODE((tmp_path / "data" / "secret.key").stat().st_mode) == 0o600
+
+
+def test_production_uses_the_secret_it_is_given() -> None:
+    assert make(environment="production", secret_key=STRONG).signing_key() == STRONG.encode()
