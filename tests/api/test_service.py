@@ -77,15 +77,13 @@ async def test_every_route_refuses_a_caller_without_token(running: Running, anon
 
 
 async def test_every_error_of_the_tree_has_its_own_code_and_is_named_in_the_docstring() -> None:
-    Kind = type[errors.AppError]
-
-    def tree(kind: Kind) -> set[Kind]:
+    def tree(kind: type[errors.AppError]) -> set[type[errors.AppError]]:
         found = {kind}
         for child in kind.__subclasses__():
             found |= tree(child)
         return found
 
-    seen: dict[str, Kind] = {}
+    seen: dict[str, type[errors.AppError]] = {}
     for kind in tree(errors.AppError):
         assert kind.__doc__, kind
         if "code" in vars(kind):

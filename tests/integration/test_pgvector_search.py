@@ -73,7 +73,7 @@ async def test_it_agrees_with_exact_search(session: AsyncSession, seed: int) -> 
     noise, probes = random_embeddings(rng, 6), [shelf.stored[int(i)].embedding for i in rng.integers(120, size=6)]
     mixed = [
         np.asarray(probe + weight * other, dtype=np.float32)
-        for probe, other, weight in zip(probes, noise, np.float32([0, 0.3, 0.8, 1, 3, 9]), strict=True)
+        for probe, other, weight in zip(probes, noise, (0, 0.3, 0.8, 1, 3, 9), strict=True)
     ]
     probes = [vector / np.float32(np.linalg.norm(vector)) for vector in mixed]
     for limit in (1, 7, 100):
