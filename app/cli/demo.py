@@ -163,6 +163,7 @@ async def _show(client: httpx.AsyncClient, pictures: DemoPictures, directory: Pa
     annotated = directory / "recognised.png"
     _annotate(pictures.group, outcomes, names, annotated)
     (directory / "group.jpg").write_bytes(pictures.group)
+    (directory / "person.jpg").write_bytes(pictures.people[0].pictures[0])
     right = sum(outcome.is_right for outcome in outcomes)
     _out.print(f"{right} of {len(outcomes)} people right. Annotated picture: {annotated}")
     return right == len(outcomes)
