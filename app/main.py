@@ -15,7 +15,7 @@ from app.ml.insightface_engine import InsightFaceEngine
 from app.ml.packs import PackLibrary
 from app.ml.quality import QualityLimits
 from app.persistence.database import Database
-from app.persistence.provision import provisioned_database_url
+from app.persistence.provision import provisioned_database
 from app.routes import auth, collections, health, recognition, subjects
 from app.routes.docs import install_docs
 from app.routes.error_handlers import install_error_handlers
@@ -87,8 +87,12 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
         configure_logging(settings.log_level, settings.log_format)
-        async with provisioned_database_url(settings) as url:
-            database = Database(url, pool_size=settings.database_pool_size)
+        async with provisioned_database(settings) as addresses:
+            database = Database(
+                addresses.service,
+                pool_size=settings.database_pool_size,
+                behind_pgbouncer=settings.database_pgbouncer,
+            )
             executor = InferenceExecutor(
                 threads=settings.inference_threads or os.cpu_count() or 1, queue=settings.inference_queue
             )
@@ -115,7 +119,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                     tenants=TenantService(database, hasher),
                     faces=FaceReader(executor, analyzer),
                     cursors=CursorSigner(secret),
-                    health=HealthService(database),
+                    health=HealthService(database, must_be_confined=settings.environment == "production"),
                     threshold=info.threshold if settings.match_threshold is None else settings.match_threshold,
                 )
             finally:

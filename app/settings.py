@@ -31,7 +31,11 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     database_url: SecretStr | None = None
     """`postgresql://user:password@host/name`; unset: the embedded PostgreSQL under the data directory."""
+    database_admin_url: SecretStr | None = None
+    """The login that owns the schema, for `vultus migrate` and the operator's commands; unset: the same login."""
     database_pool_size: Positive = 10
+    database_pgbouncer: bool = False
+    """Set it behind PgBouncer in transaction mode: no statement is prepared by name."""
 
     model_pack: str = "buffalo_l"
     """A directory in InsightFace's layout, a published pack's name, or `synthetic` (drawn faces only)."""
@@ -72,8 +76,10 @@ class Settings(BaseSettings):
             _refuse_weak_secret(self.secret_key.get_secret_value())
         elif self.environment == "production":
             raise ValueError("VULTUS_SECRET_KEY must be set in production (at least 32 random bytes)")
-        if self.database_url is not None:
-            _refuse_malformed_database_url(self.database_url.get_secret_value())
+        for name in ("database_url", "database_admin_url"):
+            url = getattr(self, name)
+            if url is not None:
+                _refuse_malformed_database_url(name, url.get_secret_value())
         if self.min_brightness >= self.max_brightness:
             raise ValueError("VULTUS_MIN_BRIGHTNESS must be below VULTUS_MAX_BRIGHTNESS")
         return self
@@ -104,10 +110,10 @@ def _refuse_weak_secret(secret: str) -> None:
         raise ValueError("VULTUS_SECRET_KEY repeats too few characters to be random")
 
 
-def _refuse_malformed_database_url(url: str) -> None:
+def _refuse_malformed_database_url(name: str, url: str) -> None:
     # The message does not quote the value: it holds a password.
     if not url.startswith(("postgresql://", "postgres://")):
-        raise ValueError("VULTUS_DATABASE_URL is not a postgresql:// address")
+        raise ValueError(f"VULTUS_{name.upper()} is not a postgresql:// address")
 
 
 def _development_secret(path: Path) -> str:

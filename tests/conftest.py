@@ -53,6 +53,12 @@ async def database_url(postgres: EmbeddedPostgres) -> str:
 
 
 @pytest.fixture(scope="session")
+async def service_url(postgres: EmbeddedPostgres, database_url: str) -> str:
+    """The service's own login, which row-level security binds."""
+    return await postgres.ensure_service_login("vultus_test")
+
+
+@pytest.fixture(scope="session")
 async def database(database_url: str) -> AsyncIterator[Database]:
     database = Database(database_url)
     yield database
@@ -61,7 +67,10 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def session(database: Database) -> AsyncIterator[AsyncSession]:
-    """A session whose every change is rolled back when the test ends."""
+    """A session whose every change is rolled back when the test ends.
+
+    It runs as the superuser, without row-level security: what repositories keep apart, they keep apart themselves.
+    """
     async with database.engine.connect() as connection:
         transaction = await connection.begin()
         async with AsyncSession(
@@ -72,12 +81,12 @@ async def session(database: Database) -> AsyncIterator[AsyncSession]:
 
 
 @pytest.fixture(scope="session")
-def settings(data_dir: Path, synthetic_pack: Path, database_url: str) -> Settings:
+def settings(data_dir: Path, synthetic_pack: Path, service_url: str) -> Settings:
     return Settings.model_validate(
         {
             "data_dir": data_dir,
             "model_pack": str(synthetic_pack),
-            "database_url": database_url,
+            "database_url": service_url,
             "secret_key": "a secret for tests only, 32 bytes or more",
             "log_level": "warning",
             "max_image_bytes": 2 * 1024 * 1024,

@@ -9,10 +9,12 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
+from uuid import UUID
 
 import httpx
 import typer
 from PIL import Image, ImageDraw, ImageFont
+from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 from starlette.types import Receive, Scope, Send
@@ -22,8 +24,11 @@ from app.cli.serve import run_server
 from app.cli.settings import command_settings
 from app.errors import ModelPackUnavailable, OperatorError
 from app.ml.packs import SYNTHETIC, PackLibrary
+from app.persistence.database import Database
+from app.persistence.provision import provisioned_database
 from app.routes.state import AppState
-from app.security.passwords import generate_password
+from app.security.passwords import PasswordHasher, generate_password
+from app.services.tenants import TenantService
 from app.settings import Settings
 
 TENANT, EMAIL, COLLECTION = "demo", "admin@demo.example", "demo"
@@ -94,8 +99,11 @@ async def _run(settings: Settings, photos: Path | None) -> bool:
     _out.print("Starting the database and loading the models ...")
     from app.main import create_app  # noqa: PLC0415 - it brings the inference libraries, which other commands do not need
 
-    app = create_app(settings.model_copy(update={"log_level": "warning"}))
     async with AsyncExitStack() as stack:
+        addresses = await stack.enter_async_context(provisioned_database(settings))
+        tenant_id = await _demo_tenant(addresses.operator)
+        own = settings.model_copy(update={"log_level": "warning", "database_url": SecretStr(addresses.service)})
+        app = create_app(own)
         state = cast(AppState, await stack.enter_async_context(app.router.lifespan_context(app)))
 
         async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,25 +113,31 @@ async def _run(settings: Settings, photos: Path | None) -> bool:
         client = await stack.enter_async_context(
             httpx.AsyncClient(transport=httpx.ASGITransport(with_state), base_url="http://demo/api/v1")
         )
-        client.headers["authorization"] = f"Bearer {await _sign_in(state)}"
+        tokens = await state["auth"].sign_in_for_operator(tenant_id)
+        client.headers["authorization"] = f"Bearer {tokens.access_token}"
         engine = state["faces"].engine
         _out.print(f"Model pack {engine.pack} on {engine.providers[0]}; weights: {engine.licence}.")
         pictures = await _choose_pictures(client, photos, knows_only_drawings=engine.knows_only_drawings)
         return await _show(client, pictures, settings.resolved_data_dir / "demo")
 
 
-async def _sign_in(state: AppState) -> str:
-    tenant_id = await state["tenants"].find(TENANT)
-    if tenant_id is None:
+async def _demo_tenant(address: str) -> UUID:
+    """The demo's tenant; made, and its password shown, the first time only."""
+    database, hasher = Database(address, pool_size=1), PasswordHasher()
+    try:
+        tenants = TenantService(database, hasher)
+        tenant_id = await tenants.find(TENANT)
+        if tenant_id is not None:
+            _out.print(f"Tenant {TENANT!r} is there already; its password was shown when it was made.")
+            return tenant_id
         password = generate_password()
-        created = await state["tenants"].create(TENANT, EMAIL, password)
-        tenant_id = created.tenant_id
-        _out.print(
-            f"\nTenant {TENANT!r} created. Its admin, shown only now:\n  email     {EMAIL}\n  password  {password}\n"
-        )
-    else:
-        _out.print(f"Tenant {TENANT!r} is there already; its password was shown when it was made.")
-    return (await state["auth"].sign_in_for_operator(tenant_id)).access_token
+        created = await tenants.create(TENANT, EMAIL, password)
+        _out.print(f"\nTenant {TENANT!r} created. Its admin, shown only now:")
+        _out.print(f"  email     {EMAIL}\n  password  {password}\n")
+        return created.tenant_id
+    finally:
+        await database.close()
+        hasher.close()
 
 
 async def _choose_pictures(

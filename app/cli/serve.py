@@ -10,7 +10,7 @@ import uvicorn
 from app.cli.settings import command_settings
 from app.ml.packs import PackLibrary
 from app.persistence.migration import head_revision, migrate
-from app.persistence.provision import provisioned_database_url
+from app.persistence.provision import provisioned_database
 from app.settings import Settings, load_settings
 
 _KEEP_ALIVE_S = 30
@@ -31,8 +31,8 @@ def migrate_database() -> None:
     settings = command_settings()
 
     async def run() -> None:
-        async with provisioned_database_url(settings) as url:
-            await asyncio.to_thread(migrate, url)
+        async with provisioned_database(settings) as addresses:
+            await asyncio.to_thread(migrate, addresses.operator)
 
     asyncio.run(run())
     typer.echo(f"The database is at migration {head_revision()}.")
@@ -44,11 +44,11 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
     settings.signing_key()
 
     with asyncio.Runner() as runner:
-        provisioned = provisioned_database_url(settings)
-        url = runner.run(provisioned.__aenter__())
+        provisioned = provisioned_database(settings)
+        addresses = runner.run(provisioned.__aenter__())
         try:
             # Workers are processes of their own: they take the decisions made here from the environment.
-            os.environ["VULTUS_DATABASE_URL"] = url
+            os.environ["VULTUS_DATABASE_URL"] = addresses.service
             if not settings.inference_threads:
                 os.environ["VULTUS_INFERENCE_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
             load_settings.cache_clear()

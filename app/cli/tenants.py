@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.cli.settings import command_settings
 from app.persistence.database import Database
-from app.persistence.provision import provisioned_database_url
+from app.persistence.provision import provisioned_database
 from app.schemas.fields import DisplayName, Email
 from app.security.passwords import PasswordHasher, generate_password
 from app.services.tenants import CreatedTenant, TenantService
@@ -40,8 +40,8 @@ def create(
 
 async def _create(name: str, email: str, password: str) -> CreatedTenant:
     settings, hasher = command_settings(), PasswordHasher()
-    async with provisioned_database_url(settings) as url:
-        database = Database(url, pool_size=1)
+    async with provisioned_database(settings) as addresses:
+        database = Database(addresses.operator, pool_size=1)
         try:
             return await TenantService(database, hasher).create(name, email, password)
         finally:

@@ -1,61 +1,119 @@
-"""Connections and transactions; the only file that builds a SQLAlchemy engine."""
+"""Connections and transactions; the only file that builds a SQLAlchemy engine.
+
+Every transaction says for whom it runs, in its first statement and for itself alone, so a pooler that hands the
+connection to somebody else afterwards hands over nothing: the role `vultus_app`, which row-level security binds, and
+the tenant. Without a tenant it sees no tenant's rows.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID, uuid4
 
-from sqlalchemy import URL, make_url, text
+from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import Session, SessionTransaction
 
 from app.errors import DatabaseNotReady, DatabaseUnavailable
+
+APP_ROLE = "vultus_app"
+OPERATOR_ROLE = "vultus_operator"
 
 _CONNECT_TIMEOUT_S = 5
 _POOL_TIMEOUT_S = 10
 _STATEMENT_TIMEOUT = "30s"
+_CONTEXT = text(
+    "SELECT set_config('role', :role, true), set_config('app.tenant_id', :tenant_id, true), "
+    "set_config('app.lookup', :lookup, true), set_config('statement_timeout', :timeout, true)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRights:
+    """What the database login could do behind the app's back."""
+
+    name: str
+    bypasses_row_security: bool
+    owns_tables: bool
+
+    @property
+    def is_confined(self) -> bool:
+        """Whether row-level security holds even if somebody made the login leave its role."""
+        return not (self.bypasses_row_security or self.owns_tables)
 
 
 class Database:
     """One process's pool of connections to PostgreSQL."""
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    def __init__(self, url: str, *, pool_size: int = 10, behind_pgbouncer: bool = False) -> None:
         self.engine: AsyncEngine = create_async_engine(
             async_url(url),
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=_POOL_TIMEOUT_S,
             pool_pre_ping=True,
-            connect_args={
-                "timeout": _CONNECT_TIMEOUT_S,
-                "server_settings": {"application_name": "vultus", "statement_timeout": _STATEMENT_TIMEOUT},
-            },
+            connect_args=_connect_args(behind_pgbouncer),
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncSession]:
+    async def transaction(
+        self, tenant_id: UUID | None = None, *, lookup: str | None = None, as_operator: bool = False
+    ) -> AsyncIterator[AsyncSession]:
         """A session that commits when the block ends and rolls back when it raises.
 
-        It takes a connection with its first query, not before. Raises `DatabaseUnavailable` when PostgreSQL cannot be
-        reached or the pool has no connection to give.
+        It sees the rows of `tenant_id`, and of the one login or key that `lookup` names; `as_operator`, which the
+        service's own login may not, sees all. It takes a connection with its first query, not before. Raises
+        `DatabaseUnavailable` when PostgreSQL cannot be reached or the pool has no connection to give.
         """
+        context = {
+            "role": OPERATOR_ROLE if as_operator else APP_ROLE,
+            "tenant_id": str(tenant_id) if tenant_id else "",
+            "lookup": lookup or "",
+            "timeout": _STATEMENT_TIMEOUT,
+        }
         try:
-            async with self._sessions() as session, session.begin():
+            async with self._sessions(info={"context": context}) as session, session.begin():
                 yield session
         except (InterfaceError, OperationalError, PoolTimeoutError, OSError) as exc:
             raise DatabaseUnavailable from exc
 
     async def revision(self) -> str | None:
         """The migration that the database stands at; None before the first one."""
-        async with self.transaction() as session:
-            if await session.scalar(text("SELECT to_regclass('alembic_version')")) is None:
-                return None
-            revision: str | None = await session.scalar(text("SELECT version_num FROM alembic_version"))
-            return revision
+        try:
+            async with self.engine.connect() as connection:
+                if await connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+                    return None
+                revision: str | None = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+                return revision
+        except (InterfaceError, OperationalError, PoolTimeoutError, OSError) as exc:
+            raise DatabaseUnavailable from exc
+
+    async def login_rights(self) -> LoginRights:
+        """What the login of this pool could do outside its role."""
+        statement = text(
+            "SELECT session_user::text, rolsuper OR rolbypassrls, EXISTS (SELECT 1 FROM pg_tables "
+            "WHERE tableowner = session_user AND tablename = 'tenants') FROM pg_roles WHERE rolname = session_user"
+        )
+        try:
+            async with self.engine.connect() as connection:
+                return LoginRights(*(await connection.execute(statement)).one())
+        except (InterfaceError, OperationalError, PoolTimeoutError, OSError) as exc:
+            raise DatabaseUnavailable from exc
 
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+
+
+@event.listens_for(Session, "after_begin")
+def _enter_context(session: Session, _: SessionTransaction, connection: Connection) -> None:
+    """First statement of every transaction; local to it. A nested one (a savepoint) inherits it."""
+    context = session.info.get("context")
+    if context is not None:
+        connection.execute(_CONTEXT, context)
 
 
 def async_url(url: str) -> URL:
@@ -68,3 +126,15 @@ def async_url(url: str) -> URL:
         mode = parsed.query["sslmode"]
         parsed = parsed.difference_update_query(["sslmode"]).update_query_dict({"ssl": mode})
     return parsed
+
+
+def _connect_args(behind_pgbouncer: bool) -> dict[str, object]:
+    if not behind_pgbouncer:
+        return {"timeout": _CONNECT_TIMEOUT_S, "server_settings": {"application_name": "vultus"}}
+    # In transaction mode the next statement may meet another server connection: nothing may be prepared by name.
+    return {
+        "timeout": _CONNECT_TIMEOUT_S,
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": lambda: f"vultus_{uuid4().hex}",
+    }

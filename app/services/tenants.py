@@ -1,7 +1,7 @@
 """Creating tenants with their first admin."""
 
 from dataclasses import dataclass
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from app.errors import EmailTaken
 from app.permissions import Role
@@ -34,8 +34,9 @@ class TenantService:
     async def create(self, name: str, email: str, password: str) -> CreatedTenant:
         """Create a tenant, its admin and its default collection, or nothing at all; raises `EmailTaken`."""
         password_hash = await self._hasher.hash(password)
-        async with self._database.transaction() as session:
-            tenant_id = await TenantDirectory(session).add(name)
+        tenant_id = uuid4()
+        async with self._database.transaction(tenant_id) as session:
+            await TenantDirectory(session).add(tenant_id, name)
             user_id = await UserRepository(session, tenant_id).add(
                 email=email, password_hash=password_hash, role=Role.ADMIN
             )
@@ -45,6 +46,6 @@ class TenantService:
         return CreatedTenant(tenant_id, user_id, name, email.lower())
 
     async def find(self, name: str) -> UUID | None:
-        """The id of the oldest tenant of that name."""
-        async with self._database.transaction() as session:
+        """The id of the oldest tenant of that name; for the operator, who alone sees all."""
+        async with self._database.transaction(as_operator=True) as session:
             return await TenantDirectory(session).find_by_name(name)

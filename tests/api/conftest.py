@@ -124,7 +124,7 @@ async def with_role(admin: Account, running: Running, database: Database) -> Asy
 
         async def make(role: Role) -> Account:
             email, hasher = f"{uuid4().hex}@example.com", PasswordHasher()
-            async with database.transaction() as session:
+            async with database.transaction(admin.tenant_id) as session:
                 users = UserRepository(session, admin.tenant_id)
                 await users.add(email=email, password_hash=await hasher.hash(PASSWORD), role=role)
             hasher.close()

@@ -22,7 +22,7 @@ async def test_signing_up_makes_a_tenant_an_admin_and_the_default_collection(
     assert me["tenant_id"] == str(admin.tenant_id)
     assert me["role"] == "admin"
     assert "delete" in me["permissions"]
-    async with database.transaction() as session:
+    async with database.transaction(admin.tenant_id) as session:
         assert await CollectionRepository(session, admin.tenant_id).find("default") is not None
 
 

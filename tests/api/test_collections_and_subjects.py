@@ -30,7 +30,7 @@ async def test_deleting_a_collection_erases_everybody_in_it(admin: Account, data
     await admin.client.post("/collections", json={"name": "visitors"})
     await admin.register("ada", pictures.photo(1), collection="visitors")
     await admin.client.delete("/collections/visitors")
-    async with database.transaction() as session:
+    async with database.transaction(as_operator=True) as session:
         for table in ("templates", "subjects"):
             count = text(f"SELECT count(*) FROM {table} WHERE tenant_id = :tenant")
             assert await session.scalar(count, {"tenant": admin.tenant_id}) == 0
@@ -106,7 +106,7 @@ async def test_deleting_a_subject_erases_the_templates_in_the_same_transaction(
     ada: Account, database: Database
 ) -> None:
     assert (await ada.client.delete("/collections/default/subjects/ada")).status_code == 204
-    async with database.transaction() as session:
+    async with database.transaction(as_operator=True) as session:
         count = text("SELECT count(*) FROM templates WHERE tenant_id = :tenant")
         assert await session.scalar(count, {"tenant": ada.tenant_id}) == 0
     (face,) = (await ada.send("/recognize", pictures.photo(1))).json()["faces"]

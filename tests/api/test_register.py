@@ -133,7 +133,7 @@ async def test_registering_into_a_collection_while_it_is_deleted_never_fails_hal
             admin.client.delete("/collections/fleeting"),
         )
         assert registered.status_code in (201, 404), registered.text
-        async with database.transaction() as session:
+        async with database.transaction(as_operator=True) as session:
             orphans = await session.scalar(
                 text(
                     "SELECT count(*) FROM templates t LEFT JOIN collections c ON c.id = t.collection_id "
@@ -145,7 +145,7 @@ async def test_registering_into_a_collection_while_it_is_deleted_never_fails_hal
 
 async def test_photos_are_never_stored(ada: Account, database: Database) -> None:
     image = pictures.photo(1)
-    async with database.transaction() as session:
+    async with database.transaction(as_operator=True) as session:
         for table in ("templates", "subjects"):
             for row in await session.execute(text(f"SELECT {table}::text FROM {table}")):
                 assert image[:8].hex() not in row[0]

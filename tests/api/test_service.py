@@ -176,20 +176,20 @@ async def test_what_an_answer_promises_is_committed_before_it_leaves(admin: Acco
     for index in range(10):
         name = f"c{index}"
         assert (await admin.client.post("/collections", json={"name": name})).status_code == 201
-        async with database.transaction() as session:
+        async with database.transaction(as_operator=True) as session:
             found = text("SELECT count(*) FROM collections WHERE tenant_id = :tenant AND name = :name")
             assert await session.scalar(found, {"tenant": admin.tenant_id, "name": name}) == 1
 
 
 async def test_a_commit_that_fails_is_an_error_not_a_success(admin: Account, database: Database) -> None:
-    async with database.transaction() as session:
-        await session.execute(
+    async with database.engine.begin() as connection:
+        await connection.execute(
             text(
                 "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
                 "$$ BEGIN IF NEW.name = 'refused-at-commit' THEN RAISE 'no'; END IF; RETURN NEW; END $$"
             )
         )
-        await session.execute(
+        await connection.execute(
             text(
                 "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON collections "
                 "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()"
@@ -201,8 +201,8 @@ async def test_a_commit_that_fails_is_an_error_not_a_success(admin: Account, dat
         problem(answer)
         assert problem(await admin.client.get("/collections/refused-at-commit")) == "404 collection_not_found"
     finally:
-        async with database.transaction() as session:
-            await session.execute(text("DROP FUNCTION refuse CASCADE"))
+        async with database.engine.begin() as connection:
+            await connection.execute(text("DROP FUNCTION refuse CASCADE"))
 
 
 async def test_overload_is_refused_at_once_with_a_hint_when_to_come_back(settings: Settings) -> None:

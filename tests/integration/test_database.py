@@ -9,13 +9,13 @@ from app.persistence.database import Database, async_url
 
 async def test_a_block_that_raises_leaves_nothing_behind(database: Database) -> None:
     async def write_and_fail() -> None:
-        async with database.transaction() as session:
+        async with database.transaction(as_operator=True) as session:
             await session.execute(text("INSERT INTO tenants (id, name) VALUES (gen_random_uuid(), 'half-written')"))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         await write_and_fail()
-    async with database.transaction() as session:
+    async with database.transaction(as_operator=True) as session:
         assert await session.scalar(text("SELECT count(*) FROM tenants WHERE name = 'half-written'")) == 0
 
 

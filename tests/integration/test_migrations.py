@@ -50,6 +50,6 @@ def test_every_tenant_table_has_tenant_id_first_in_every_key() -> None:
 
 
 async def test_the_extension_is_there(database: Database) -> None:
-    async with database.transaction() as session:
+    async with database.transaction(as_operator=True) as session:
         version = await session.scalar(text("SELECT extversion FROM pg_extension WHERE extname = 'vector'"))
     assert version is not None

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
@@ -37,7 +37,8 @@ class Shelf:
 
     @classmethod
     async def make(cls, session: AsyncSession) -> "Shelf":
-        tenant_id = await TenantDirectory(session).add("tenant")
+        tenant_id = uuid4()
+        await TenantDirectory(session).add(tenant_id, "tenant")
         await CollectionRepository(session, tenant_id).add("default")
         row = await CollectionRepository(session, tenant_id).find_row("default")
         assert row is not None

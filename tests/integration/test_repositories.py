@@ -15,14 +15,20 @@ from app.persistence.repositories.tenants import TenantDirectory
 from app.persistence.repositories.users import LoginDirectory, UserRepository
 
 
+async def new_tenant(session: AsyncSession) -> UUID:
+    tenant_id = uuid4()
+    await TenantDirectory(session).add(tenant_id, "tenant")
+    return tenant_id
+
+
 @pytest.fixture
 async def tenant(session: AsyncSession) -> UUID:
-    return await TenantDirectory(session).add("mine")
+    return await new_tenant(session)
 
 
 @pytest.fixture
 async def stranger(session: AsyncSession) -> UUID:
-    return await TenantDirectory(session).add("theirs")
+    return await new_tenant(session)
 
 
 async def test_a_collection_is_there_for_its_tenant_alone(session: AsyncSession, tenant: UUID, stranger: UUID) -> None:

@@ -14,12 +14,10 @@ class TenantDirectory:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def add(self, name: str) -> UUID:
-        """Create a tenant and return its id."""
-        tenant = TenantModel(name=name)
-        self._session.add(tenant)
+    async def add(self, tenant_id: UUID, name: str) -> None:
+        """Create a tenant; the transaction must run in its name already."""
+        self._session.add(TenantModel(id=tenant_id, name=name))
         await self._session.flush()
-        return tenant.id
 
     async def find_by_name(self, name: str) -> UUID | None:
         """The oldest tenant of that name; names are labels and need not be unique."""

@@ -1,0 +1,249 @@
+"""The second net: PostgreSQL keeps tenants apart even when our own code does not."""
+
+import asyncio
+import os
+import random
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import asyncpg
+import numpy as np
+import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.domain import BoundingBox, Face, Quality
+from app.persistence.database import Database
+from app.persistence.models import TENANT_TABLES, Base
+from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.sessions import SessionRepository
+from app.persistence.repositories.subjects import SubjectRepository
+from app.persistence.repositories.templates import TemplateRepository
+from app.persistence.repositories.tenants import TenantDirectory
+from app.persistence.repositories.users import UserRepository
+
+TABLES = sorted(model.__tablename__ for model in TENANT_TABLES)
+FACE = Face(BoundingBox(0, 0, 90, 110), ((0.0, 0.0),) * 5, 0.9, Quality(90, 100, 120, 0, 0, 0))
+
+
+@pytest.fixture(scope="module")
+async def service(service_url: str) -> AsyncIterator[Database]:
+    """The pool of the service's own login, as in production."""
+    database = Database(service_url)
+    yield database
+    await database.close()
+
+
+async def furnish(service: Database) -> UUID:
+    """A tenant with a row in every table."""
+    from datetime import UTC, datetime, timedelta
+
+    tenant_id = uuid4()
+    async with service.transaction(tenant_id) as session:
+        await TenantDirectory(session).add(tenant_id, "tenant")
+        email = f"{tenant_id}@example.com"
+        user_id = await UserRepository(session, tenant_id).add(email=email, password_hash="x", role="admin")
+        assert user_id is not None
+        await SessionRepository(session, tenant_id).open(user_id, datetime.now(UTC) + timedelta(hours=1))
+        collections = CollectionRepository(session, tenant_id)
+        await collections.add("default")
+        row = await collections.find_row("default")
+        assert row is not None
+        subject_id = await SubjectRepository(session, tenant_id).ensure(row.id, "ada", None, None)
+        embedding = np.eye(1, 512, dtype=np.float32)[0]
+        await TemplateRepository(session, tenant_id).add(
+            collection_id=row.id, subject_id=subject_id, recognizer="r", embedding=embedding, face=FACE, source="test"
+        )
+    return tenant_id
+
+
+@pytest.fixture(scope="module")
+async def tenants(service: Database) -> tuple[UUID, UUID]:
+    return await furnish(service), await furnish(service)
+
+
+async def owners(session: AsyncSession, table: str) -> set[UUID]:
+    column = "id" if table == "tenants" else "tenant_id"
+    return set(await session.scalars(text(f"SELECT DISTINCT {column} FROM {table}")))
+
+
+@pytest.mark.parametrize("table", ["tenants", *TABLES])
+async def test_without_a_context_there_are_no_rows(service: Database, tenants: tuple[UUID, UUID], table: str) -> None:
+    async with service.transaction() as session:
+        assert await owners(session, table) == set()
+
+
+@pytest.mark.parametrize("table", ["tenants", *TABLES])
+async def test_a_query_without_any_condition_sees_its_tenant_only(
+    service: Database, tenants: tuple[UUID, UUID], table: str
+) -> None:
+    for tenant_id in tenants:
+        async with service.transaction(tenant_id) as session:
+            assert await owners(session, table) == {tenant_id}
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_rows_cannot_be_changed_deleted_or_moved_across_tenants(
+    service: Database, tenants: tuple[UUID, UUID], table: str
+) -> None:
+    mine, theirs = tenants
+    async with service.transaction(mine) as session:
+        update = text(f"UPDATE {table} SET created_at = now() WHERE tenant_id = :theirs RETURNING 1")
+        assert (await session.execute(update, {"theirs": theirs})).all() == []
+        delete = text(f"DELETE FROM {table} WHERE tenant_id = :theirs RETURNING 1")
+        assert (await session.execute(delete, {"theirs": theirs})).all() == []
+
+    async def move() -> None:
+        async with service.transaction(mine) as session:
+            # No key in the way: only the policy can refuse this.
+            await session.execute(text(f"UPDATE {table} SET tenant_id = :theirs"), {"theirs": theirs})
+
+    with pytest.raises(DBAPIError, match="row-level security"):
+        await move()
+
+
+async def test_a_row_for_another_tenant_cannot_be_inserted(service: Database, tenants: tuple[UUID, UUID]) -> None:
+    mine, theirs = tenants
+
+    async def smuggle() -> None:
+        async with service.transaction(mine) as session:
+            await CollectionRepository(session, theirs).add("smuggled")
+
+    with pytest.raises(DBAPIError, match="row-level security"):
+        await smuggle()
+
+
+async def test_the_context_ends_with_its_transaction(service_url: str, tenants: tuple[UUID, UUID]) -> None:
+    database = Database(service_url, pool_size=1)  # the same connection serves both
+    async with database.transaction(tenants[0]) as session:
+        assert await owners(session, "subjects") == {tenants[0]}
+    async with database.transaction() as session:
+        assert await owners(session, "subjects") == set()
+    async with database.engine.connect() as connection:
+        settings = (
+            "SELECT current_setting('app.tenant_id', true), current_setting('app.lookup', true), current_user::text"
+        )
+        tenant, lookup, role = (await connection.execute(text(settings))).one()
+        assert not tenant
+        assert not lookup
+        assert role == "vultus"
+    await database.close()
+
+
+async def test_a_lookup_shows_one_login_and_nothing_else(service: Database, tenants: tuple[UUID, UUID]) -> None:
+    async with service.transaction(lookup=f"{tenants[0]}@example.com") as session:
+        assert await owners(session, "users") == {tenants[0]}
+        for table in set(TABLES) - {"users"}:
+            assert await owners(session, table) == set()
+
+
+@pytest.mark.parametrize("role", ["postgres", "vultus_operator"])
+async def test_the_services_login_cannot_become_anybody_else(service_url: str, role: str) -> None:
+    connection = await asyncpg.connect(service_url)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.execute(f"SET ROLE {role}")
+    await connection.close()
+
+
+async def test_the_services_login_owns_nothing_and_bypasses_nothing(service: Database, database: Database) -> None:
+    assert (await service.login_rights()).is_confined
+    assert not (await database.login_rights()).is_confined
+    for statement in ("DROP TABLE templates", "ALTER TABLE templates DISABLE ROW LEVEL SECURITY", "TRUNCATE users"):
+
+        async def attempt(statement: str = statement) -> None:
+            async with service.transaction() as session:
+                await session.execute(text(statement))
+
+        with pytest.raises(DBAPIError, match="must be owner|permission denied"):
+            await attempt()
+
+
+async def test_every_table_with_tenant_id_forces_row_level_security(database: Database) -> None:
+    statement = text(
+        "SELECT relname, relrowsecurity AND relforcerowsecurity FROM pg_class "
+        "WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
+    )
+    async with database.engine.connect() as connection:
+        forced = {name: is_forced for name, is_forced in await connection.execute(statement)}
+        with_tenant = set(
+            await connection.scalars(
+                text("SELECT table_name FROM information_schema.columns WHERE column_name = 'tenant_id'")
+            )
+        )
+    assert with_tenant == set(TABLES)
+    assert with_tenant | {"tenants"} <= set(Base.metadata.tables)
+    assert all(forced[table] for table in with_tenant | {"tenants"})
+
+
+@contextmanager
+def pgbouncer(service_url: str, directory: Path) -> Iterator[str]:
+    """PgBouncer in transaction mode before the tests' PostgreSQL; the address to use."""
+    url = make_url(service_url)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (directory / "pgbouncer.ini").write_text(
+        f"[databases]\n{url.database} = host={url.query['host']} dbname={url.database} user={url.username}\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\npool_mode = transaction\n"
+        f"default_pool_size = 4\nmax_client_conn = 200\nunix_socket_dir =\n"
+    )
+    directory.chmod(0o755)
+    for parent in directory.parents:
+        if parent.name.startswith("pytest"):
+            parent.chmod(0o755)
+    user = "pgserver" if os.geteuid() == 0 else None  # PgBouncer refuses to be root, and the socket has one owner
+    binary = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin")
+    process = subprocess.Popen([str(binary), "-q", str(directory / "pgbouncer.ini")], user=user)
+    try:
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        yield f"postgresql://{url.username}@127.0.0.1:{port}/{url.database}"
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+@pytest.mark.skipif(
+    shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin") is None,
+    reason="pgbouncer is not installed",
+)
+async def test_ten_thousand_interleaved_transactions_behind_pgbouncer_meet_no_foreign_row(
+    service: Database, service_url: str, tmp_path: Path
+) -> None:
+    tenants = [await furnish(service) for _ in range(8)]
+    foreign = wrong = 0
+    with pgbouncer(service_url, tmp_path) as address:
+        database = Database(address, pool_size=24, behind_pgbouncer=True)
+        order = random.Random(3)
+        remaining = 10_000
+
+        async def work() -> None:
+            nonlocal foreign, wrong, remaining
+            while remaining > 0:
+                remaining -= 1
+                tenant_id = order.choice([*tenants, None])
+                async with database.transaction(tenant_id) as session:
+                    seen = await owners(session, order.choice(("subjects", "templates", "collections")))
+                    if order.random() < 0.2:
+                        await asyncio.sleep(0)
+                    seen |= await owners(session, "users")
+                foreign += bool(seen - {tenant_id})
+                wrong += seen != ({tenant_id} if tenant_id else set())
+
+        await asyncio.gather(*(work() for _ in range(24)))
+        await database.close()
+    assert (foreign, wrong) == (0, 0)
