@@ -2,18 +2,21 @@
 
     AppError
       RequestRefused          invalid_request, invalid_parameter, invalid_cursor, invalid_metadata,
-                              request_too_large, unsupported_media_type, too_many_images, route_not_found,
-                              method_not_allowed
+                              request_too_large, request_timeout, unsupported_media_type, too_many_images,
+                              route_not_found, method_not_allowed, idempotency_key_reused
       ImageRefused            image_empty, image_too_large, image_unreadable, image_truncated,
-                              image_too_many_pixels, image_animated, image_mode_unsupported
+                              image_too_many_pixels, image_too_complex, image_animated, image_mode_unsupported
       FaceRefused             no_face, several_faces, face_too_small, face_blurred, face_too_dark,
                               face_too_bright, face_turned_away
       NoImageAccepted         no_image_accepted
       AuthenticationFailed    not_authenticated, invalid_credentials, token_invalid, token_expired, token_revoked
       PermissionDenied        permission_denied
         SignupDisabled        signup_disabled
-      NotFound                collection_not_found, subject_not_found, face_not_found
-      Conflict                email_taken, collection_exists, subject_exists
+        QuotaExceeded         quota_exceeded
+      NotFound                collection_not_found, subject_not_found, face_not_found, user_not_found,
+                              key_not_found, tenant_not_found, plan_not_found
+      Conflict                email_taken, collection_exists, subject_exists, last_admin, too_many_keys
+      TooOften                rate_limited, too_many_login_tries
       Unavailable             overloaded, not_ready, database_unavailable
       InternalError           internal_error
     OperatorError             never reaches a client: configuration, model packs, migration
@@ -38,7 +41,9 @@ class AppError(Exception):
         field: str | None = None,
         errors: list[dict[str, Any]] | None = None,
         retry_after_s: int | None = None,
+        headers: dict[str, str] | None = None,
     ) -> None:
+        self.headers = headers or {}
         self.title = (type(self).__doc__ or "").strip().splitlines()[0]
         self.detail = detail or self.title
         self.field = field
@@ -84,6 +89,13 @@ class RequestTooLarge(RequestRefused):
 
     status = 413
     code = "request_too_large"
+
+
+class RequestTimeout(RequestRefused):
+    """The request's body did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
 
 
 class UnsupportedMediaType(RequestRefused):
@@ -152,6 +164,12 @@ class ImageTooManyPixels(ImageRefused):
     """The image has more pixels than allowed."""
 
     code = "image_too_many_pixels"
+
+
+class ImageTooComplex(ImageRefused):
+    """The image is built so that decoding it takes too long."""
+
+    code = "image_too_complex"
 
 
 class ImageAnimated(ImageRefused):
@@ -266,6 +284,12 @@ class PermissionDenied(AppError):
     code = "permission_denied"
 
 
+class QuotaExceeded(PermissionDenied):
+    """Your plan does not include more of this."""
+
+    code = "quota_exceeded"
+
+
 class SignupDisabled(PermissionDenied):
     """Signing up is turned off on this server; ask its operator for an account."""
 
@@ -300,6 +324,30 @@ class FaceNotFound(NotFound):
     code = "face_not_found"
 
 
+class TenantNotFound(NotFound):
+    """There is no such tenant."""
+
+    code = "tenant_not_found"
+
+
+class PlanNotFound(NotFound):
+    """There is no such plan."""
+
+    code = "plan_not_found"
+
+
+class UserNotFound(NotFound):
+    """There is no such user."""
+
+    code = "user_not_found"
+
+
+class KeyNotFound(NotFound):
+    """There is no such key."""
+
+    code = "key_not_found"
+
+
 class Conflict(AppError):
     """It is there already."""
 
@@ -325,6 +373,46 @@ class SubjectExists(Conflict):
     code = "subject_exists"
 
 
+class LastAdmin(Conflict):
+    """A tenant keeps at least one admin."""
+
+    code = "last_admin"
+
+
+class TooManyKeys(Conflict):
+    """There are two live keys of this name already; revoke one before you rotate again."""
+
+    code = "too_many_keys"
+
+
+class IdempotencyKeyReused(RequestRefused):
+    """This Idempotency-Key was used for another request."""
+
+    code = "idempotency_key_reused"
+
+
+# --- too often ----------------------------------------------------------------------------------------------------
+
+
+class TooOften(AppError):
+    """Too many requests."""
+
+    status = 429
+    code = "too_often"
+
+
+class RateLimited(TooOften):
+    """Your plan's rate for this is used up for the moment."""
+
+    code = "rate_limited"
+
+
+class TooManyLoginTries(TooOften):
+    """Too many tries to sign in to this account from this address."""
+
+    code = "too_many_login_tries"
+
+
 # --- not now ------------------------------------------------------------------------------------------------------
 
 
@@ -339,7 +427,7 @@ class Unavailable(AppError):
 
 
 class Overloaded(Unavailable):
-    """Too many inferences are waiting already."""
+    """Too much work is waiting already."""
 
     code = "overloaded"
 

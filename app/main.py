@@ -7,6 +7,7 @@ from datetime import timedelta
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from app.ml.analysis import FaceAnalyzer
 from app.ml.executor import InferenceExecutor
@@ -16,12 +17,15 @@ from app.ml.packs import PackLibrary
 from app.ml.quality import QualityLimits
 from app.persistence.database import Database
 from app.persistence.provision import provisioned_database
-from app.routes import auth, collections, health, recognition, subjects
+from app.routes import auth, collections, health, keys, recognition, subjects, tenants, users
+from app.routes.coverage import check_coverage
 from app.routes.docs import install_docs
 from app.routes.error_handlers import install_error_handlers
+from app.routes.limits import RateLimiter
 from app.routes.request_context import BodyLimit, RequestContext
 from app.routes.state import AppState
 from app.security.cursors import CursorSigner
+from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher
 from app.security.tokens import TokenIssuer
 from app.services.auth import AuthService
@@ -52,12 +56,27 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (auth, recognition, collections, subjects, health):
+    for module in (auth, recognition, collections, subjects, tenants, users, keys, health):
         app.include_router(module.router)
     install_docs(app)
     install_error_handlers(app)
-    app.add_middleware(BodyLimit, max_multipart_bytes=settings.max_request_bytes)
-    app.add_middleware(RequestContext)
+    app.add_middleware(
+        BodyLimit,
+        image_paths=recognition.IMAGE_PATHS,
+        max_image_bytes=settings.max_request_bytes,
+        timeout_s=settings.body_timeout_s,
+    )
+    if settings.cors_origins:
+        # Without credentials: callers send a token in a header, never a cookie.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["authorization", "x-api-key", "content-type", "idempotency-key", "x-request-id"],
+            expose_headers=["x-request-id", "retry-after", "ratelimit", "ratelimit-policy"],
+        )
+    app.add_middleware(RequestContext, is_https_only=settings.environment == "production")
+    check_coverage(app)
     return app
 
 
@@ -98,7 +117,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             )
             hasher = PasswordHasher()
             try:
-                secret = settings.signing_key()
+                keyring = Keyring(settings.signing_keys())
                 analyzer = build_analyzer(settings)
                 info = analyzer.engine.info
                 _log.info(
@@ -108,17 +127,24 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                 if info.knows_only_drawings:
                     _log.warning("model_knows_only_drawn_faces", pack=info.pack)
                 tokens = TokenIssuer(
-                    secret,
+                    keyring,
                     access_lifetime=timedelta(minutes=settings.access_token_minutes),
                     refresh_lifetime=timedelta(days=settings.refresh_token_days),
                 )
                 yield AppState(
                     settings=settings,
                     database=database,
-                    auth=AuthService(database, hasher, tokens),
+                    keyring=keyring,
+                    hasher=hasher,
+                    limiter=RateLimiter(
+                        database,
+                        settings.redis_url.get_secret_value() if settings.redis_url else None,
+                        public_rate=settings.public_rate,
+                    ),
+                    auth=AuthService(database, hasher, tokens, keyring),
                     tenants=TenantService(database, hasher),
                     faces=FaceReader(executor, analyzer),
-                    cursors=CursorSigner(secret),
+                    cursors=CursorSigner(keyring),
                     health=HealthService(database, must_be_confined=settings.environment == "production"),
                     threshold=info.threshold if settings.match_threshold is None else settings.match_threshold,
                 )

@@ -9,8 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIN_SECRET_BYTES = 32
 
@@ -27,6 +27,9 @@ class Settings(BaseSettings):
     environment: Literal["development", "production"] = "development"
     secret_key: SecretStr | None = None
     """Signs tokens and cursors; at least 32 bytes. In development one is made and kept in the data directory."""
+
+    previous_secret_keys: Annotated[list[SecretStr], NoDecode] = []
+    """Secrets used before, comma-separated: what they signed is still believed while it is good."""
 
     data_dir: Path = Path("data")
     database_url: SecretStr | None = None
@@ -63,6 +66,16 @@ class Settings(BaseSettings):
     max_pitch_deg: Annotated[float, Field(gt=0, le=90)] = 40.0
 
     signup_enabled: bool = True
+    public_rate: str = "30/minute"
+    """For signing up, in and refreshing: so many requests from one address."""
+    redis_url: SecretStr | None = None
+    """Counts rates in Redis instead of PostgreSQL: `redis://...`."""
+    cors_origins: Annotated[list[str], NoDecode] = []
+    """Web origins whose pages may call the API, comma-separated; none by default."""
+    header_timeout_s: Positive = 10
+    """A connection that has not sent a request's headers by then is closed."""
+    body_timeout_s: Positive = 20
+    """A body that stalls for so long is refused."""
     access_token_minutes: Positive = 15
     refresh_token_days: Positive = 30
 
@@ -70,16 +83,25 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = "auto"
     """`auto`: text on a terminal, JSON otherwise."""
 
+    @field_validator("previous_secret_keys", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _refuse_unsafe(self) -> Self:
         if self.secret_key is not None:
             _refuse_weak_secret(self.secret_key.get_secret_value())
-        elif self.environment == "production":
+        for previous in self.previous_secret_keys:
+            _refuse_weak_secret(previous.get_secret_value(), "VULTUS_PREVIOUS_SECRET_KEYS")
+        if self.secret_key is None and self.environment == "production":
             raise ValueError("VULTUS_SECRET_KEY must be set in production (at least 32 random bytes)")
         for name in ("database_url", "database_admin_url"):
             url = getattr(self, name)
             if url is not None:
                 _refuse_malformed_database_url(name, url.get_secret_value())
+        if "*" in self.cors_origins and self.environment == "production":
+            raise ValueError("VULTUS_CORS_ORIGINS must name the origins in production, not *")
         if self.min_brightness >= self.max_brightness:
             raise ValueError("VULTUS_MIN_BRIGHTNESS must be below VULTUS_MAX_BRIGHTNESS")
         return self
@@ -89,11 +111,16 @@ class Settings(BaseSettings):
         """The data directory as an absolute path."""
         return self.data_dir.expanduser().resolve()
 
-    def signing_key(self) -> bytes:
-        """The secret as bytes; in development made once and kept in `<data_dir>/secret.key` (mode 0600)."""
+    def signing_keys(self) -> list[bytes]:
+        """The secret as bytes, then the previous ones.
+
+        In development the first is made once and kept in `<data_dir>/secret.key` (mode 0600).
+        """
         if self.secret_key is not None:
-            return self.secret_key.get_secret_value().encode()
-        return _development_secret(self.resolved_data_dir / "secret.key").encode()
+            current = self.secret_key.get_secret_value()
+        else:
+            current = _development_secret(self.resolved_data_dir / "secret.key")
+        return [current.encode(), *(previous.get_secret_value().encode() for previous in self.previous_secret_keys)]
 
 
 @lru_cache(maxsize=1)
@@ -102,12 +129,12 @@ def load_settings() -> Settings:
     return Settings()
 
 
-def _refuse_weak_secret(secret: str) -> None:
+def _refuse_weak_secret(secret: str, name: str = "VULTUS_SECRET_KEY") -> None:
     # The messages name the rule and never the value: they end up in logs.
     if len(secret.encode()) < MIN_SECRET_BYTES:
-        raise ValueError(f"VULTUS_SECRET_KEY is shorter than {MIN_SECRET_BYTES} bytes")
+        raise ValueError(f"{name} is shorter than {MIN_SECRET_BYTES} bytes")
     if len(set(secret)) < 10:
-        raise ValueError("VULTUS_SECRET_KEY repeats too few characters to be random")
+        raise ValueError(f"{name} repeats too few characters to be random")
 
 
 def _refuse_malformed_database_url(name: str, url: str) -> None:

@@ -17,9 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.main import build_analyzer
 from app.ml.analysis import FaceAnalyzer
 from app.ml.synthetic.pack import write_synthetic_pack
+from app.permissions import Permission, Plan
 from app.persistence.database import Database
 from app.persistence.embedded import EmbeddedPostgres
 from app.persistence.migration import migrate
+from app.persistence.repositories.tenants import PlanDirectory
 from app.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,6 +51,12 @@ async def database_url(postgres: EmbeddedPostgres) -> str:
 
     url = await postgres.ensure_database("vultus_test")
     await asyncio.to_thread(migrate, url)
+    database = Database(url, pool_size=1)
+    async with database.transaction(as_operator=True) as session:
+        # Plans have tests of their own; elsewhere they must not be in the way.
+        generous = Plan("free", {permission.value: "100000/minute" for permission in Permission})
+        await PlanDirectory(session).save(generous)
+    await database.close()
     return url
 
 
@@ -92,6 +100,7 @@ def settings(data_dir: Path, synthetic_pack: Path, service_url: str) -> Settings
             "max_image_bytes": 2 * 1024 * 1024,
             "max_image_pixels": 4_000_000,
             "max_request_bytes": 8 * 1024 * 1024,
+            "public_rate": "100000/minute",
         }
     )
 

@@ -1,4 +1,7 @@
-"""The `vultus` command: serve, demo, migrate, tenants, models. Exit codes: 0 done, 1 not done, 2 used wrongly."""
+"""The `vultus` command: serve, demo, migrate, tenants, plans, users, keys, models.
+
+Exit codes: 0 done, 1 not done, 2 used wrongly.
+"""
 
 import sys
 
@@ -17,7 +20,10 @@ cli = typer.Typer(
 cli.command("serve")(serve.serve)
 cli.command("migrate")(serve.migrate_database)
 cli.command("demo")(demo.demo)
-cli.add_typer(tenants.cli, name="tenants")
+cli.add_typer(tenants.tenants, name="tenants")
+cli.add_typer(tenants.plans, name="plans")
+cli.add_typer(tenants.users, name="users")
+cli.add_typer(tenants.keys, name="keys")
 cli.add_typer(models.cli, name="models")
 
 

@@ -28,7 +28,7 @@ from app.persistence.database import Database
 from app.persistence.provision import provisioned_database
 from app.routes.state import AppState
 from app.security.passwords import PasswordHasher, generate_password
-from app.services.tenants import TenantService
+from app.services.tenants import OperatorService, TenantService
 from app.settings import Settings
 
 TENANT, EMAIL, COLLECTION = "demo", "admin@demo.example", "demo"
@@ -125,13 +125,12 @@ async def _demo_tenant(address: str) -> UUID:
     """The demo's tenant; made, and its password shown, the first time only."""
     database, hasher = Database(address, pool_size=1), PasswordHasher()
     try:
-        tenants = TenantService(database, hasher)
-        tenant_id = await tenants.find(TENANT)
+        tenant_id = await OperatorService(database).find(TENANT)
         if tenant_id is not None:
             _out.print(f"Tenant {TENANT!r} is there already; its password was shown when it was made.")
             return tenant_id
         password = generate_password()
-        created = await tenants.create(TENANT, EMAIL, password)
+        created = await TenantService(database, hasher).create(TENANT, EMAIL, password)
         _out.print(f"\nTenant {TENANT!r} created. Its admin, shown only now:")
         _out.print(f"  email     {EMAIL}\n  password  {password}\n")
         return created.tenant_id

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import signal
+import sys
 from typing import Annotated
 
 import typer
@@ -41,18 +43,22 @@ def migrate_database() -> None:
 def run_server(settings: Settings, *, host: str, port: int, workers: int) -> None:
     """Run uvicorn; the database is provisioned and the pack fetched here, once, before any worker starts."""
     PackLibrary(cache=settings.model_cache, data_dir=settings.resolved_data_dir).find(settings.model_pack)
-    settings.signing_key()
-
+    settings.signing_keys()
+    # uvicorn raises the signal that ended it once more: unhandled, it would end us before the database is left.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with asyncio.Runner() as runner:
         provisioned = provisioned_database(settings)
         addresses = runner.run(provisioned.__aenter__())
         try:
             # Workers are processes of their own: they take the decisions made here from the environment.
             os.environ["VULTUS_DATABASE_URL"] = addresses.service
+            os.environ["VULTUS_HEADER_TIMEOUT_S"] = str(settings.header_timeout_s)
             if not settings.inference_threads:
                 os.environ["VULTUS_INFERENCE_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
             load_settings.cache_clear()
             _run_uvicorn(host, port, workers)
+        except KeyboardInterrupt:
+            pass  # Ctrl-C, after a graceful shutdown: how it is meant to end
         finally:
             runner.run(provisioned.__aexit__(None, None, None))
 
@@ -64,6 +70,8 @@ def _run_uvicorn(host: str, port: int, workers: int) -> None:
         host=host,
         port=port,
         workers=workers,
+        http="app.connection:TimedH11Protocol",
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

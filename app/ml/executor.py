@@ -1,9 +1,15 @@
-"""A bounded pool of threads for inference: so many at a time, so many waiting, one more is refused at once."""
+"""A bounded, fair pool of threads for inference.
+
+So many run at a time, so many wait, one more is refused at once. Tenants take turns: who floods waits behind their own
+requests, not in front of everybody else's.
+"""
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
 
 from app.errors import Overloaded
 
@@ -11,42 +17,100 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+@dataclass(slots=True, eq=False)
+class _Job:
+    tenant: Hashable
+    work: Callable[[], Any]
+    result: "asyncio.Future[Any]"
+
+
 class InferenceExecutor:
-    """Runs blocking inference beside the event loop; one per process."""
+    """Runs blocking inference beside the event loop; one per process, used from its loop only."""
 
     def __init__(self, *, threads: int, queue: int) -> None:
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="inference")
         self._threads = threads
-        self._limit = threads + queue
-        self._admitted = 0
+        self._queue = queue
+        self._running = 0
+        # In the order of their turns; a tenant is here while it has a job waiting.
+        self._waiting: dict[Hashable, deque[_Job]] = {}
 
     @property
     def admitted(self) -> int:
         """Calls running or waiting."""
-        return self._admitted
+        return self._running + self._depth
 
-    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` on a thread of the pool and return its result; raises `Overloaded` when the queue is full.
+    async def run(self, tenant: Hashable, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` on a thread of the pool when it is the tenant's turn; raises `Overloaded` when the queue is full.
 
-        Call it from the event loop only. A cancelled caller that still waits gives its place back; one whose inference
-        has begun keeps it until the thread is done, since a thread cannot be stopped.
+        A full queue makes room for a tenant with less in it than the one with most, whose newest call is refused then.
+        A cancelled caller that still waits gives its place back; one whose inference has begun keeps it until the
+        thread is done, since a thread cannot be stopped.
         """
-        if self._admitted >= self._limit:
-            waiting = self._limit - self._threads
-            raise Overloaded(f"{self._threads} inferences run and {waiting} wait, which is the limit.")
-        self._admitted += 1
-        loop = asyncio.get_running_loop()
-        future = self._pool.submit(work, *args, **kwargs)
-        future.add_done_callback(lambda _: self._release(loop))
-        return await asyncio.wrap_future(future)
+        job = _Job(tenant, lambda: work(*args, **kwargs), asyncio.get_running_loop().create_future())
+        if self._running < self._threads:
+            self._start(job)
+        else:
+            if self._depth >= self._queue:
+                self._make_room_for(tenant)
+            self._waiting.setdefault(tenant, deque()).append(job)
+        try:
+            result: T = await job.result
+        except asyncio.CancelledError:
+            self._withdraw(job)
+            raise
+        return result
 
     def close(self) -> None:
-        """Let running inferences end, drop the waiting ones."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Drop the waiting inferences; running ones end by themselves."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _release(self, loop: asyncio.AbstractEventLoop) -> None:
-        def release() -> None:
-            self._admitted -= 1
+    @property
+    def _depth(self) -> int:
+        return sum(len(jobs) for jobs in self._waiting.values())
 
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(release)
+    def _start(self, job: _Job) -> None:
+        self._running += 1
+        thread = asyncio.get_running_loop().run_in_executor(self._pool, job.work)
+        thread.add_done_callback(lambda done: self._finish(job, done))
+
+    def _finish(self, job: _Job, done: "asyncio.Future[Any]") -> None:
+        self._running -= 1
+        error = None if done.cancelled() else done.exception()
+        if not job.result.done():
+            if done.cancelled():
+                job.result.cancel()
+            elif error is not None:
+                job.result.set_exception(error)
+            else:
+                job.result.set_result(done.result())
+        self._start_next()
+
+    def _start_next(self) -> None:
+        while self._waiting and self._running < self._threads:
+            tenant = next(iter(self._waiting))
+            jobs = self._waiting.pop(tenant)
+            job = jobs.popleft()
+            if jobs:
+                self._waiting[tenant] = jobs  # to the end of the line
+            if not job.result.done():
+                self._start(job)
+
+    def _make_room_for(self, tenant: Hashable) -> None:
+        own = len(self._waiting.get(tenant, ()))
+        heaviest = max(self._waiting, key=lambda other: len(self._waiting[other]), default=None)
+        if heaviest is None or heaviest == tenant or len(self._waiting[heaviest]) <= own + 1:
+            raise self._overloaded()
+        evicted = self._waiting[heaviest].pop()
+        if not evicted.result.done():
+            evicted.result.set_exception(self._overloaded())
+
+    def _withdraw(self, job: _Job) -> None:
+        jobs = self._waiting.get(job.tenant)
+        if jobs is not None and job in jobs:
+            jobs.remove(job)
+            if not jobs:
+                del self._waiting[job.tenant]
+
+    def _overloaded(self) -> Overloaded:
+        return Overloaded(f"{self._threads} inferences run and {self._queue} wait, which is the limit.")

@@ -14,6 +14,7 @@ from app.errors import (
     ImageAnimated,
     ImageEmpty,
     ImageModeUnsupported,
+    ImageTooComplex,
     ImageTooLarge,
     ImageTooManyPixels,
     ImageTruncated,
@@ -31,6 +32,12 @@ MAX_ASPECT = 50
 Image.MAX_IMAGE_PIXELS = None
 # Of damaged EXIF, which says nothing about the picture. For the process, since catch_warnings is not thread-safe.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+# What Pillow raises on damaged files, found by fuzzing.
+_DAMAGE = (OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError, IndexError, KeyError)
+
+MAX_JPEG_SCANS = 100
+MAX_JPEG_SEGMENTS = 1000
 
 _GREY_BACKDROP = (128, 128, 128)  # behind transparency; neither white nor black pulls the face's exposure
 
@@ -53,6 +60,8 @@ def decode_image(data: bytes, limits: ImageLimits) -> Pixels:
         raise ImageEmpty
     if len(data) > limits.max_bytes:
         raise ImageTooLarge(f"The image has {len(data)} bytes; the limit is {limits.max_bytes}.")
+    if data.startswith(b"\xff\xd8"):
+        check_jpeg_structure(data)
     image = _open(data)
     with image:
         width, height = image.size
@@ -65,7 +74,10 @@ def decode_image(data: bytes, limits: ImageLimits) -> Pixels:
         # Phones append a second picture to a JPEG (MPO): the first one is the photo, so only these two are animations.
         if image.format in ("PNG", "WEBP") and getattr(image, "n_frames", 1) > 1:
             raise ImageAnimated(f"The image has {image.n_frames} frames; send one.")  # type: ignore[attr-defined]
-        return _to_bgr(_load_upright(image))
+        try:
+            return _to_bgr(_load_upright(image))
+        except _DAMAGE as exc:
+            raise ImageTruncated("The image's data ends early or is damaged.") from exc
 
 
 def _open(data: bytes) -> Image.Image:
@@ -73,28 +85,15 @@ def _open(data: bytes) -> Image.Image:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as exc:
         raise ImageUnreadable("The bytes are not a JPEG, PNG or WebP image.") from exc
-    except (OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError, IndexError, KeyError) as exc:
+    except _DAMAGE as exc:
         raise ImageTruncated("The image's header is damaged.") from exc
 
 
 def _load_upright(image: Image.Image) -> Image.Image:
-    try:
-        image.load()
-    except (OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError, IndexError, KeyError) as exc:
-        raise ImageTruncated("The image's data ends early or is damaged.") from exc
+    image.load()
     try:
         return ImageOps.exif_transpose(image)
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        struct.error,
-        TypeError,
-        EOFError,
-        IndexError,
-        KeyError,
-        ZeroDivisionError,
-    ):
+    except (*_DAMAGE, TypeError, ZeroDivisionError):
         return image  # broken EXIF says nothing about the picture: take it as it lies
 
 
@@ -113,3 +112,26 @@ def _to_bgr(image: Image.Image) -> Pixels:
             f"Pixels of type {image.mode!r} are not supported; send 8-bit or 16-bit colour or grey."
         )
     return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
+
+
+def check_jpeg_structure(data: bytes) -> None:
+    """Refuse a JPEG whose structure alone takes long to decode; raises `ImageTooComplex`.
+
+    Each scan of a progressive file goes over every pixel again, and 60 bytes make one; Pillow joins segments in
+    quadratic time. Cameras and browsers write about ten scans and at most a few hundred segments. A file that is
+    damaged is left to the decoder.
+    """
+    position = 2
+    for _ in range(MAX_JPEG_SEGMENTS):
+        marker = data[position : position + 2]
+        if len(marker) < 2 or marker[0] != 0xFF:
+            return
+        if marker == b"\xff\xda":
+            # In coded data 0xFF is always escaped, so these markers are real.
+            end = data.find(b"\xff\xd9", position)
+            scans = data.count(b"\xff\xda", position, end if end >= 0 else len(data))
+            if scans > MAX_JPEG_SCANS:
+                raise ImageTooComplex(f"The JPEG has {scans} scans; the limit is {MAX_JPEG_SCANS}.")
+            return
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    raise ImageTooComplex(f"The JPEG has more than {MAX_JPEG_SEGMENTS} segments.")

@@ -5,15 +5,15 @@ connection to somebody else afterwards hands over nothing: the role `vultus_app`
 the tenant. Without a tenant it sees no tenant's rows.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from sqlalchemy import URL, Connection, event, make_url, text
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, SessionTransaction
 
 from app.errors import DatabaseNotReady, DatabaseUnavailable
@@ -54,6 +54,7 @@ class Database:
             max_overflow=0,
             pool_timeout=_POOL_TIMEOUT_S,
             pool_pre_ping=True,
+            hide_parameters=True,  # an exception's message must not carry names or embeddings into a log
             connect_args=_connect_args(behind_pgbouncer),
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
@@ -74,22 +75,25 @@ class Database:
             "lookup": lookup or "",
             "timeout": _STATEMENT_TIMEOUT,
         }
-        try:
+        with _unavailability():
             async with self._sessions(info={"context": context}) as session, session.begin():
                 yield session
-        except (InterfaceError, OperationalError, PoolTimeoutError, OSError) as exc:
-            raise DatabaseUnavailable from exc
+
+    @asynccontextmanager
+    async def autocommit(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for single statements on tables without tenants: one round trip, no context."""
+        with _unavailability():
+            async with self.engine.connect() as connection:
+                yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
     async def revision(self) -> str | None:
         """The migration that the database stands at; None before the first one."""
-        try:
+        with _unavailability():
             async with self.engine.connect() as connection:
                 if await connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
                     return None
                 revision: str | None = await connection.scalar(text("SELECT version_num FROM alembic_version"))
-                return revision
-        except (InterfaceError, OperationalError, PoolTimeoutError, OSError) as exc:
-            raise DatabaseUnavailable from exc
+        return revision
 
     async def login_rights(self) -> LoginRights:
         """What the login of this pool could do outside its role."""
@@ -97,15 +101,31 @@ class Database:
             "SELECT session_user::text, rolsuper OR rolbypassrls, EXISTS (SELECT 1 FROM pg_tables "
             "WHERE tableowner = session_user AND tablename = 'tenants') FROM pg_roles WHERE rolname = session_user"
         )
-        try:
+        with _unavailability():
             async with self.engine.connect() as connection:
-                return LoginRights(*(await connection.execute(statement)).one())
-        except (InterfaceError, OperationalError, PoolTimeoutError, OSError) as exc:
-            raise DatabaseUnavailable from exc
+                rights = LoginRights(*(await connection.execute(statement)).one())
+        return rights
 
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+
+
+# SQLSTATEs that say "not now": connection lost, shutting down, out of resources, deadlock, serialisation, lock or
+# statement timeout (PostgreSQL, appendix A). SQLAlchemy gives some of them the general DBAPIError.
+_PASSING = ("08", "53", "57P", "40P01", "40001", "55P03", "57014")
+
+
+@contextmanager
+def _unavailability() -> Iterator[None]:
+    try:
+        yield
+    except (InterfaceError, OperationalError, PoolTimeoutError, OSError) as exc:
+        raise DatabaseUnavailable from exc
+    except DBAPIError as exc:
+        if str(getattr(exc.orig, "sqlstate", "")).startswith(_PASSING):
+            raise DatabaseUnavailable from exc
+        raise
 
 
 @event.listens_for(Session, "after_begin")

@@ -15,6 +15,7 @@ from pathlib import Path
 import asyncpg
 import fasteners
 import platformdirs
+import psutil
 from sqlalchemy import make_url
 
 from app.errors import DatabaseNotReady
@@ -57,6 +58,7 @@ class EmbeddedPostgres:
                 if not (self._data / "PG_VERSION").exists():
                     server.ensure_pgdata_inited()
                 self._configure()
+                _forget_dead_processes(server)
                 server.start()
         except (OSError, RuntimeError) as exc:
             raise DatabaseNotReady(f"The embedded PostgreSQL in {self._data} does not start: {exc}") from exc
@@ -109,6 +111,12 @@ class EmbeddedPostgres:
         if os.name == "posix" and os.geteuid() == 0:
             owner = self._data.stat()
             os.chown(ours, owner.st_uid, owner.st_gid)
+
+
+def _forget_dead_processes(server: PostgresServer) -> None:
+    """A process that was killed never left the list, and the server would run for it for ever."""
+    users = server.global_process_id_list
+    users.put([pid for pid in users.get_and_add(os.getpid()) if psutil.pid_exists(pid)])
 
 
 @contextmanager

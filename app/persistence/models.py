@@ -3,13 +3,24 @@
 Users and their sessions are logins and hold no biometrics; subjects and templates are biometrics and know no login.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 from pgvector.sqlalchemy import HALFVEC
-from sqlalchemy import DateTime, ForeignKeyConstraint, Index, MetaData, Text, UniqueConstraint, func
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.domain import EMBEDDING_SIZE
@@ -48,6 +59,53 @@ class TenantModel(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     name: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    plan: Mapped[str] = mapped_column(ForeignKey("plans.name"), server_default="free")
+
+
+class PlanModel(Base):
+    """What a tenant may do how often (rates, as `60/minute`) and have how much of (quotas; null: no limit)."""
+
+    __tablename__ = "plans"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    rates: Mapped[dict[str, Any]]
+    quotas: Mapped[dict[str, Any]]
+
+
+class UsageModel(Base):
+    """What a tenant has and did; counted by triggers, so that cascades count too."""
+
+    __tablename__ = "tenant_usage"
+
+    tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True)
+    templates: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    collections: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    users: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    month: Mapped[date] = mapped_column(server_default=text("date_trunc('month', now())::date"))
+    recognitions: Mapped[int] = mapped_column(BigInteger, server_default="0")
+
+
+class RateCounterModel(Base):
+    """How often something was done in a window; shared by all workers and hosts."""
+
+    __tablename__ = "rate_counters"
+    __table_args__ = {"prefixes": ["UNLOGGED"]}
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    count: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[datetime]
+
+
+class LoginTriesModel(Base):
+    """Tries to sign in to one account from one address; the key is a keyed hash of both."""
+
+    __tablename__ = "login_tries"
+    __table_args__ = {"prefixes": ["UNLOGGED"]}
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    tries: Mapped[int]
+    since: Mapped[datetime]
+    blocked_until: Mapped[datetime | None]
 
 
 class UserModel(TenantRow):
@@ -78,6 +136,60 @@ class SessionModel(TenantRow):
     generation: Mapped[int] = mapped_column(default=0)
     expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
+
+
+class ApiKeyModel(TenantRow):
+    """A program's key: its public id, and the HMAC of its secret under the service key that `key_id` names."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+        UniqueConstraint("public_id"),
+    )
+
+    name: Mapped[str]
+    public_id: Mapped[str]
+    key_id: Mapped[str]
+    secret_hmac: Mapped[bytes]
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    collections: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class AccessKeyModel(TenantRow):
+    """A key pair for signed requests: verifying needs the secret itself, so it is encrypted, not hashed."""
+
+    __tablename__ = "access_keys"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+        UniqueConstraint("public_id"),
+    )
+
+    public_id: Mapped[str]
+    key_id: Mapped[str]
+    secret_encrypted: Mapped[bytes]
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class RememberedAnswerModel(TenantRow):
+    """The answer to a request with an Idempotency-Key, for one principal and 24 hours."""
+
+    __tablename__ = "remembered_answers"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+        UniqueConstraint("tenant_id", "principal", "key"),
+    )
+
+    principal: Mapped[str]
+    key: Mapped[str]
+    fingerprint: Mapped[bytes]
+    about: Mapped[str | None]
+    status: Mapped[int | None]
+    body: Mapped[str | None]
 
 
 class CollectionModel(TenantRow):
@@ -136,4 +248,13 @@ class TemplateModel(TenantRow):
     source: Mapped[str]
 
 
-TENANT_TABLES: tuple[type[TenantRow], ...] = (UserModel, SessionModel, CollectionModel, SubjectModel, TemplateModel)
+TENANT_TABLES: tuple[type[TenantRow], ...] = (
+    UserModel,
+    SessionModel,
+    ApiKeyModel,
+    AccessKeyModel,
+    RememberedAnswerModel,
+    CollectionModel,
+    SubjectModel,
+    TemplateModel,
+)

@@ -2,36 +2,40 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Response
+from fastapi import APIRouter, Form
 
 from app.errors import SignupDisabled
-from app.permissions import ROLE_PERMISSIONS
 from app.routes import API
-from app.routes.deps import AuthDep, PrincipalDep, SettingsDep, TenantsDep
+from app.routes.deps import LIMITED_BY_ADDRESS, AddressDep, AuthDep, PrincipalDep, SettingsDep, TenantsDep
 from app.routes.responses import problems
-from app.schemas.auth import MeOut, RefreshIn, SignupIn, SignupOut, TokenForm, TokenOut
+from app.schemas.auth import MeOut, PasswordIn, RefreshIn, SignupIn, SignupOut, TokenForm, TokenOut
 
 router = APIRouter(prefix=f"{API}/auth", tags=["auth"])
 
 
 @router.post(
-    "/signup", status_code=201, summary="Create a tenant and its first admin", responses=problems(403, 409, 422)
-)
+    "/signup", status_code=201, summary="Create a tenant and its first admin",
+    responses=problems(403, 409, 422, 429), dependencies=[LIMITED_BY_ADDRESS],
+)  # fmt: skip
 async def signup(body: SignupIn, tenants: TenantsDep, settings: SettingsDep) -> SignupOut:
     if not settings.signup_enabled:
         raise SignupDisabled
     return SignupOut.of(await tenants.create(body.tenant, body.email, body.password))
 
 
-@router.post("/token", summary="Sign in (OAuth2 password form)", responses=problems(401, 422))
-async def token(form: Annotated[TokenForm, Form()], auth: AuthDep, response: Response) -> TokenOut:
-    response.headers["cache-control"] = "no-store"
-    return TokenOut.of(await auth.sign_in(form.username, form.password))
+@router.post(
+    "/token", summary="Sign in (OAuth2 password form)",
+    responses=problems(401, 422, 429, 503), dependencies=[LIMITED_BY_ADDRESS],
+)  # fmt: skip
+async def token(form: Annotated[TokenForm, Form()], auth: AuthDep, address: AddressDep) -> TokenOut:
+    return TokenOut.of(await auth.sign_in(form.username, form.password, address))
 
 
-@router.post("/refresh", summary="Trade a refresh token for new tokens", responses=problems(401, 422))
-async def refresh(body: RefreshIn, auth: AuthDep, response: Response) -> TokenOut:
-    response.headers["cache-control"] = "no-store"
+@router.post(
+    "/refresh", summary="Trade a refresh token for new tokens",
+    responses=problems(401, 422, 429), dependencies=[LIMITED_BY_ADDRESS],
+)  # fmt: skip
+async def refresh(body: RefreshIn, auth: AuthDep) -> TokenOut:
     return TokenOut.of(await auth.refresh(body.refresh_token))
 
 
@@ -40,6 +44,14 @@ async def logout(principal: PrincipalDep, auth: AuthDep) -> None:
     await auth.sign_out(principal)
 
 
-@router.get("/me", summary="Whose token is this?", responses=problems(401))
+@router.post(
+    "/password", status_code=204, summary="Change your password and end your other sessions",
+    responses=problems(401, 422, 429), dependencies=[LIMITED_BY_ADDRESS],
+)  # fmt: skip
+async def change_password(body: PasswordIn, principal: PrincipalDep, auth: AuthDep) -> None:
+    await auth.change_password(principal, body.current, body.new)
+
+
+@router.get("/me", summary="Whose token or key is this?", responses=problems(401))
 async def me(principal: PrincipalDep) -> MeOut:
-    return MeOut.of(principal, sorted(ROLE_PERMISSIONS[principal.role]))
+    return MeOut.of(principal)

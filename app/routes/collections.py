@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from app.routes import API
-from app.routes.deps import CanDelete, CanRead, CanRegister, CollectionsDep, PageDep
+from app.routes.deps import CanDelete, CanRead, CanRegister, CollectionsDep, IdempotencyDep, PageDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.schemas.collections import CollectionIn, CollectionOut, CollectionPage
 from app.schemas.fields import CollectionName
@@ -16,8 +16,13 @@ Name = Annotated[CollectionName, Path(alias="collection")]
 
 
 @router.post("", status_code=201, summary="Create a collection", responses=problems(409, 422))
-async def create_collection(_: CanRegister, body: CollectionIn, collections: CollectionsDep) -> CollectionOut:
-    return CollectionOut.of(await collections.create(body.name))
+async def create_collection(
+    _: CanRegister, body: CollectionIn, collections: CollectionsDep, idempotency: IdempotencyDep
+) -> CollectionOut:
+    async def work() -> CollectionOut:
+        return CollectionOut.of(await collections.create(body.name))
+
+    return await idempotency.once(("create collection", body.name), 201, work)
 
 
 @router.get("", summary="List collections, by name", responses=problems(422))
@@ -34,5 +39,5 @@ async def get_collection(_: CanRead, name: Name, collections: CollectionsDep) ->
 @router.delete(
     "/{collection}", status_code=204, summary="Erase a collection and everybody in it", responses=problems(404)
 )
-async def delete_collection(_: CanDelete, name: Name, collections: CollectionsDep) -> None:
-    await collections.delete(name)
+async def delete_collection(_: CanDelete, name: Name, collections: CollectionsDep, idempotency: IdempotencyDep) -> None:
+    await idempotency.once(("delete collection", name), 204, lambda: collections.delete(name))

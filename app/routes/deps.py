@@ -3,30 +3,41 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, cast
 
-from fastapi import Depends, Query, Request
-from fastapi.security import OAuth2PasswordBearer
+from fastapi import Depends, Header, Query, Request, Response
+from fastapi.security import APIKeyHeader, OAuth2PasswordBearer
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import AuthenticationFailed, PermissionDenied
 from app.matcher.pgvector_search import PgvectorSearch
 from app.permissions import Permission, Principal
+from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateRepository
+from app.persistence.repositories.usage import UsageRepository
+from app.persistence.repositories.users import UserRepository
 from app.routes import API
+from app.routes.limits import RateLimiter
 from app.routes.state import AppState
+from app.security.passwords import PasswordHasher
 from app.services.auth import AuthService
 from app.services.collections import CollectionService
 from app.services.faces import FaceReader
 from app.services.health import HealthService
+from app.services.idempotency import IdempotencyService
+from app.services.keys import KeyService
 from app.services.paging import DEFAULT_PAGE, MAX_PAGE, PageRequest
+from app.services.quotas import QuotaService, count_recognition
 from app.services.recognition import RecognitionService
 from app.services.registration import RegistrationService
 from app.services.subjects import SubjectService
 from app.services.tenants import TenantService
+from app.services.users import UserService
 from app.settings import Settings
 
 _bearer = OAuth2PasswordBearer(tokenUrl=f"{API}/auth/token", auto_error=False)
+_api_key = APIKeyHeader(name="x-api-key", auto_error=False, description="An API key; also taken as a bearer token.")
 
 
 def get_state(request: Request) -> AppState:
@@ -49,50 +60,91 @@ def get_tenants(state: StateDep) -> TenantService:
     return state["tenants"]
 
 
-def get_faces(state: StateDep) -> FaceReader:
-    return state["faces"]
-
-
 def get_health(state: StateDep) -> HealthService:
     return state["health"]
+
+
+def get_hasher(state: StateDep) -> PasswordHasher:
+    return state["hasher"]
+
+
+def get_limiter(state: StateDep) -> RateLimiter:
+    return state["limiter"]
 
 
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 AuthDep = Annotated[AuthService, Depends(get_auth)]
 TenantsDep = Annotated[TenantService, Depends(get_tenants)]
-FacesDep = Annotated[FaceReader, Depends(get_faces)]
 HealthDep = Annotated[HealthService, Depends(get_health)]
+HasherDep = Annotated[PasswordHasher, Depends(get_hasher)]
+LimiterDep = Annotated[RateLimiter, Depends(get_limiter)]
 
 # --- who calls ----------------------------------------------------------------------------------------------------
 
 
-async def get_principal(auth: AuthDep, token: Annotated[str | None, Depends(_bearer)]) -> Principal:
-    """The authenticated caller. Its query has a transaction of its own, over before anything else begins."""
-    if not token:
-        raise AuthenticationFailed("Send an access token as `Authorization: Bearer ...`.")
-    return await auth.authenticate(token)
+def get_address(request: Request) -> str:
+    """The caller's address: the connection's, or what a trusted proxy forwarded (uvicorn decides)."""
+    return request.client.host if request.client else "unknown"
+
+
+AddressDep = Annotated[str, Depends(get_address)]
+
+
+async def get_principal(
+    auth: AuthDep, token: Annotated[str | None, Depends(_bearer)], key: Annotated[str | None, Depends(_api_key)]
+) -> Principal:
+    """The authenticated caller. Its queries have transactions of their own, over before anything else begins."""
+    credential = token or key
+    if not credential:
+        raise AuthenticationFailed("Send an access token or an API key as `Authorization: Bearer ...`.")
+    return await auth.authenticate(credential)
 
 
 PrincipalDep = Annotated[Principal, Depends(get_principal)]
 
 
-def require(permission: Permission) -> Callable[[Principal], Awaitable[Principal]]:
-    """A dependency that lets only callers with the permission pass."""
+def require(permission: Permission) -> Callable[..., Awaitable[Principal]]:
+    """A dependency that lets only callers with the permission pass, and only as often as their plan says.
 
-    async def check(principal: PrincipalDep) -> Principal:
+    It comes before the body is read; recognitions are counted for the month as well.
+    """
+
+    async def check(principal: PrincipalDep, state: StateDep, response: Response) -> Principal:
         if not principal.may(permission):
-            raise PermissionDenied(f"Your role {principal.role.value!r} lacks the permission {permission.value!r}.")
+            who = f"role {principal.role.value!r}" if principal.role else "key"
+            raise PermissionDenied(f"Your {who} lacks the permission {permission.value!r}.")
+        response.headers.update(await state["limiter"].admit_principal(principal, permission))
+        if permission is Permission.RECOGNIZE:
+            await count_recognition(state["database"], principal)
         return principal
 
     check.permission = permission  # type: ignore[attr-defined]
     return check
 
 
-CanRead = Annotated[Principal, Depends(require(Permission.READ))]
-CanRecognize = Annotated[Principal, Depends(require(Permission.RECOGNIZE))]
-CanReadEmbeddings = Annotated[Principal, Depends(require(Permission.READ_EMBEDDINGS))]
-CanRegister = Annotated[Principal, Depends(require(Permission.REGISTER))]
-CanDelete = Annotated[Principal, Depends(require(Permission.DELETE))]
+_GUARDS = {permission: require(permission) for permission in Permission}
+
+
+def guard_of(permission: Permission) -> Callable[..., Awaitable[Principal]]:
+    """The one dependency for a permission: FastAPI runs it once a request, however often it is asked for."""
+    return _GUARDS[permission]
+
+
+CanRead = Annotated[Principal, Depends(guard_of(Permission.READ))]
+CanRecognize = Annotated[Principal, Depends(guard_of(Permission.RECOGNIZE))]
+CanReadEmbeddings = Annotated[Principal, Depends(guard_of(Permission.READ_EMBEDDINGS))]
+CanRegister = Annotated[Principal, Depends(guard_of(Permission.REGISTER))]
+CanDelete = Annotated[Principal, Depends(guard_of(Permission.DELETE))]
+CanAdmin = Annotated[Principal, Depends(guard_of(Permission.ADMIN))]
+
+
+async def limit_address(limiter: LimiterDep, address: AddressDep, request: Request, response: Response) -> None:
+    """For routes that anybody may call: so many requests from one address, each route for itself."""
+    name = request.scope["route"].path.rsplit("/", 1)[-1]
+    response.headers.update(await limiter.admit_address(address, name))
+
+
+LIMITED_BY_ADDRESS = Depends(limit_address)
 
 # --- the transaction ----------------------------------------------------------------------------------------------
 
@@ -111,16 +163,33 @@ SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
 # --- the services -------------------------------------------------------------------------------------------------
 
 
+def _collections(session: AsyncSession, principal: Principal) -> CollectionRepository:
+    return CollectionRepository(session, principal.tenant_id, principal.collections)
+
+
+def _quotas(session: AsyncSession, principal: Principal) -> QuotaService:
+    return QuotaService(UsageRepository(session, principal.tenant_id), principal.plan)
+
+
+def get_faces(state: StateDep, principal: PrincipalDep) -> FaceReader:
+    return state["faces"].on_behalf_of(principal.tenant_id)
+
+
+FacesDep = Annotated[FaceReader, Depends(get_faces)]
+
+
 def get_collections(state: StateDep, session: SessionDep, principal: PrincipalDep) -> CollectionService:
-    return CollectionService(CollectionRepository(session, principal.tenant_id), state["cursors"])
+    answers = AnswerRepository(session, principal.tenant_id)
+    return CollectionService(_collections(session, principal), answers, _quotas(session, principal), state["cursors"])
 
 
 def get_subjects(state: StateDep, session: SessionDep, principal: PrincipalDep) -> SubjectService:
     tenant_id = principal.tenant_id
     return SubjectService(
-        CollectionRepository(session, tenant_id),
+        _collections(session, principal),
         SubjectRepository(session, tenant_id),
         TemplateRepository(session, tenant_id),
+        AnswerRepository(session, tenant_id),
         state["cursors"],
     )
 
@@ -129,9 +198,10 @@ def get_registration(faces: FacesDep, session: SessionDep, principal: PrincipalD
     tenant_id = principal.tenant_id
     return RegistrationService(
         faces,
-        CollectionRepository(session, tenant_id),
+        _collections(session, principal),
         SubjectRepository(session, tenant_id),
         TemplateRepository(session, tenant_id),
+        _quotas(session, principal),
     )
 
 
@@ -141,17 +211,46 @@ def get_recognition(
     tenant_id = principal.tenant_id
     return RecognitionService(
         faces,
-        CollectionRepository(session, tenant_id),
+        _collections(session, principal),
         SubjectRepository(session, tenant_id),
         PgvectorSearch(session, tenant_id),
         default_threshold=state["threshold"],
     )
 
 
+def get_users(session: SessionDep, principal: PrincipalDep) -> UserService:
+    return UserService(UserRepository(session, principal.tenant_id), _quotas(session, principal))
+
+
+def get_keys(state: StateDep, session: SessionDep, principal: PrincipalDep) -> KeyService:
+    tenant_id = principal.tenant_id
+    return KeyService(ApiKeyRepository(session, tenant_id), AccessKeyRepository(session, tenant_id), state["keyring"])
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="idempotency-key",
+        pattern=r"^[!-~]{1,255}$",
+        description="For 24 hours the same key with the same request has one effect and one answer.",
+    ),
+]
+
+
+def get_idempotency(
+    state: StateDep, session: SessionDep, principal: PrincipalDep, key: IdempotencyKey = None
+) -> IdempotencyService:
+    answers = AnswerRepository(session, principal.tenant_id)
+    return IdempotencyService(state["database"], answers, principal, state["keyring"], key)
+
+
 CollectionsDep = Annotated[CollectionService, Depends(get_collections)]
 SubjectsDep = Annotated[SubjectService, Depends(get_subjects)]
 RegistrationDep = Annotated[RegistrationService, Depends(get_registration)]
 RecognitionDep = Annotated[RecognitionService, Depends(get_recognition)]
+UsersDep = Annotated[UserService, Depends(get_users)]
+KeysDep = Annotated[KeyService, Depends(get_keys)]
+IdempotencyDep = Annotated[IdempotencyService, Depends(get_idempotency)]
 
 # --- parameters ---------------------------------------------------------------------------------------------------
 

@@ -5,26 +5,17 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from app.errors import (
-    AppError,
-    AuthenticationFailed,
-    InternalError,
-    InvalidParameter,
-    MethodNotAllowed,
-    RequestRefused,
-    RouteNotFound,
-)
-from app.telemetry import get_logger, request_id
+from app.errors import AppError, AuthenticationFailed, InvalidParameter, MethodNotAllowed, RequestRefused, RouteNotFound
+from app.services.idempotency import AnswerReplayed
+from app.telemetry import request_id
 
 PROBLEM_JSON = "application/problem+json"
 _MAX_ECHO = 64
 # Never echoed back, not even to the one who sent them: answers end up in logs and screenshots.
-_SECRET_FIELDS = frozenset({"password", "refresh_token", "access_token", "client_secret", "token"})
-
-_log = get_logger(__name__)
+_SECRET_FIELDS = frozenset({"password", "current", "new", "refresh_token", "access_token", "client_secret", "token"})
 
 
 class ProblemResponse(JSONResponse):
@@ -55,13 +46,15 @@ def install_error_handlers(app: FastAPI) -> None:
             response = problem(MethodNotAllowed(f"{request.method} is not answered here."))
             response.headers.update(dict(error.headers or {}))
             return response
-        return problem(RequestRefused(str(error.detail)), status=error.status_code)
+        status = 422 if error.status_code == 400 else error.status_code  # a body that cannot be read, like any other
+        return problem(RequestRefused(str(error.detail)), status=status)
 
-    @app.exception_handler(Exception)
-    async def handle_unexpected(request: Request, error: Exception) -> ProblemResponse:
-        route = request.scope.get("route")
-        _log.error("unexpected_error", error=type(error).__name__, path=getattr(route, "path", None))
-        return problem(InternalError())
+    @app.exception_handler(AnswerReplayed)
+    async def handle_replay(_: Request, replay: AnswerReplayed) -> Response:
+        headers = {"idempotent-replayed": "true"}
+        if replay.answer.status == 204:
+            return Response(status_code=204, headers=headers)
+        return Response(replay.answer.body, replay.answer.status, headers, media_type="application/json")
 
 
 def problem(error: AppError, *, status: int | None = None) -> ProblemResponse:
@@ -71,14 +64,14 @@ def problem(error: AppError, *, status: int | None = None) -> ProblemResponse:
         "type": f"urn:vultus:problem:{error.code}",
         "title": error.title,
         "status": status or error.status,
-        "detail": error.detail,
+        "detail": _text(error.detail),
         "code": error.code,
         "request_id": current,
     }
-    errors = error.errors or ([{"field": error.field, "detail": error.detail}] if error.field else None)
+    errors = error.errors or ([{"field": _text(error.field), "detail": _text(error.detail)}] if error.field else None)
     if errors:
         body["errors"] = errors
-    headers: dict[str, str] = {"cache-control": "no-store"}
+    headers: dict[str, str] = {"cache-control": "no-store", **error.headers}
     if current is not None:
         headers["x-request-id"] = current
     if error.retry_after_s is not None:
@@ -99,7 +92,8 @@ def _describe(error: Mapping[str, Any]) -> dict[str, Any]:
     field = ".".join(location) or "body"
     described: dict[str, Any] = {"field": _shorten(field), "code": error["type"], "detail": _sentence(error)}
     value = error.get("input")
-    is_secret = bool(_SECRET_FIELDS & set(location))
+    # A field that is not known may be a misspelt password.
+    is_secret = bool(_SECRET_FIELDS & set(location)) or error["type"] == "extra_forbidden"
     if isinstance(value, (str, int, float, bool)) and not is_secret:
         described["value"] = _shorten(value) if isinstance(value, str) else str(value)
     limits = {key: str(limit) for key, limit in (error.get("ctx") or {}).items() if key != "error"}
@@ -117,6 +111,11 @@ def _sentence(error: Mapping[str, Any]) -> str:
     return str(error["msg"]).removeprefix("Value error, ")
 
 
+def _text(text: str) -> str:
+    """Without lone surrogates, which a client can name a field with and no JSON can carry."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _shorten(text: str) -> str:
-    clean = text.encode("utf-8", "replace").decode()
+    clean = _text(text)
     return clean if len(clean) <= _MAX_ECHO else clean[:_MAX_ECHO] + "..."

@@ -4,8 +4,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
+from app.permissions import Permission
 from app.routes import API
-from app.routes.deps import CanReadEmbeddings, CanRecognize, CanRegister, FacesDep, RecognitionDep, RegistrationDep
+from app.routes.deps import (
+    CanReadEmbeddings,
+    CanRecognize,
+    CanRegister,
+    FacesDep,
+    IdempotencyDep,
+    RecognitionDep,
+    RegistrationDep,
+)
 from app.routes.responses import WITH_IMAGE, problems
 from app.routes.uploads import ImageForm, form_body, image_form
 from app.schemas.faces import DetectOut, ExtractOut
@@ -25,13 +34,17 @@ router = APIRouter(prefix=API, tags=["recognition"])
 
 MAX_IMAGES = 20
 
+IMAGE_PATHS = frozenset(f"{API}/{name}" for name in ("register", "recognize", "verify", "compare", "detect", "extract"))
+"""The routes that may receive photos; every other body is small."""
+
 _MANY, _ONE, _TWO = {"images": MAX_IMAGES}, {"image": 1}, {"source": 1, "target": 1}
 
-RegisterUpload = Annotated[ImageForm[RegisterForm], Depends(image_form(RegisterForm, _MANY))]
-RecognizeUpload = Annotated[ImageForm[RecognizeForm], Depends(image_form(RecognizeForm, _ONE))]
-VerifyUpload = Annotated[ImageForm[VerifyForm], Depends(image_form(VerifyForm, _ONE))]
-CompareUpload = Annotated[ImageForm[CompareForm], Depends(image_form(CompareForm, _TWO))]
-ImageUpload = Annotated[ImageForm[NoFields], Depends(image_form(NoFields, _ONE))]
+RegisterUpload = Annotated[ImageForm[RegisterForm], Depends(image_form(RegisterForm, _MANY, Permission.REGISTER))]
+RecognizeUpload = Annotated[ImageForm[RecognizeForm], Depends(image_form(RecognizeForm, _ONE, Permission.RECOGNIZE))]
+VerifyUpload = Annotated[ImageForm[VerifyForm], Depends(image_form(VerifyForm, _ONE, Permission.RECOGNIZE))]
+CompareUpload = Annotated[ImageForm[CompareForm], Depends(image_form(CompareForm, _TWO, Permission.RECOGNIZE))]
+DetectUpload = Annotated[ImageForm[NoFields], Depends(image_form(NoFields, _ONE, Permission.RECOGNIZE))]
+ExtractUpload = Annotated[ImageForm[NoFields], Depends(image_form(NoFields, _ONE, Permission.READ_EMBEDDINGS))]
 
 
 @router.post(
@@ -39,14 +52,23 @@ ImageUpload = Annotated[ImageForm[NoFields], Depends(image_form(NoFields, _ONE))
     responses={**WITH_IMAGE, **problems(404)}, openapi_extra=form_body(RegisterForm, _MANY),
 )  # fmt: skip
 async def register(
-    _: CanRegister, upload: RegisterUpload, registration: RegistrationDep, faces: FacesDep
+    _: CanRegister,
+    upload: RegisterUpload,
+    registration: RegistrationDep,
+    faces: FacesDep,
+    idempotency: IdempotencyDep,
 ) -> RegisterOut:
-    form = upload.fields
-    done = await registration.register(
-        upload.images["images"], collection=form.collection, subject=form.subject, name=form.name,
-        metadata=form.metadata, choice=form.face,
-    )  # fmt: skip
-    return RegisterOut.of(form, faces.engine.recognizer, done)
+    form, images = upload.fields, upload.images["images"]
+
+    async def work() -> RegisterOut:
+        done = await registration.register(
+            images, collection=form.collection, subject=form.subject, name=form.name, metadata=form.metadata,
+            choice=form.face,
+        )  # fmt: skip
+        return RegisterOut.of(form, faces.engine.recognizer, done)
+
+    request: tuple[str | bytes, ...] = ("register", form.model_dump_json(), *images)
+    return await idempotency.once(request, 201, work, about=f"{form.collection}/{form.subject}")
 
 
 @router.post(
@@ -89,7 +111,7 @@ async def compare(_: CanRecognize, upload: CompareUpload, recognition: Recogniti
     "/detect", summary="Where are faces, and are they good enough to register?",
     responses=WITH_IMAGE, openapi_extra=form_body(NoFields, _ONE),
 )  # fmt: skip
-async def detect(_: CanRecognize, upload: ImageUpload, faces: FacesDep) -> DetectOut:
+async def detect(_: CanRecognize, upload: DetectUpload, faces: FacesDep) -> DetectOut:
     return DetectOut.of(await faces.detect(upload.image("image")))
 
 
@@ -97,5 +119,5 @@ async def detect(_: CanRecognize, upload: ImageUpload, faces: FacesDep) -> Detec
     "/extract", summary="The embeddings of all faces",
     responses=WITH_IMAGE, openapi_extra=form_body(NoFields, _ONE),
 )  # fmt: skip
-async def extract(_: CanReadEmbeddings, upload: ImageUpload, faces: FacesDep) -> ExtractOut:
+async def extract(_: CanReadEmbeddings, upload: ExtractUpload, faces: FacesDep) -> ExtractOut:
     return ExtractOut.of(await faces.extract(upload.image("image")), faces.engine.recognizer)

@@ -1,25 +1,46 @@
-"""Around every request: its id, its log line, a limit on its body. Plain ASGI, so that streams stay streams."""
+"""Around every request: its id, its log line, its last resort, a limit on its body. Plain ASGI, so streams stay so."""
 
+import asyncio
 import time
+import traceback
+from collections.abc import Awaitable, Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import RequestTooLarge
+from app.errors import InternalError, NotReady, RequestTimeout, RequestTooLarge
 from app.routes.error_handlers import problem
 from app.telemetry import accept_request_id, get_logger, request_id
 
 MAX_PLAIN_BODY = 64 * 1024
-"""For every body that is not multipart/form-data: JSON and sign-in forms are small."""
+"""For every body without images: JSON and sign-in forms are small."""
 
-_log = get_logger("vultus.access")
+SECURITY_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    # Swagger UI's page has one inline script and styles; nothing comes from anywhere else.
+    "content-security-policy": "default-src 'none'; script-src 'self' 'unsafe-inline'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; "
+    "base-uri 'none'; form-action 'none'",
+}
+
+_access = get_logger("vultus.access")
+_log = get_logger("vultus.error")
 
 
 class RequestContext:
-    """Sets the request id (the caller's own when it is safe), answers it in `x-request-id`, logs one line."""
+    """Sets the request id (the caller's own when it is safe), answers it in `x-request-id`, logs one line.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Also the last resort: what nobody caught becomes a 500 here, and its frames, without values, the log's.
+    """
+
+    def __init__(self, app: ASGIApp, *, is_https_only: bool = False) -> None:
         self._app = app
+        self._headers = dict(SECURITY_HEADERS)
+        if is_https_only:
+            self._headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
         if scope["type"] != "http":
@@ -27,20 +48,34 @@ class RequestContext:
             return
         current = accept_request_id(Headers(scope=scope).get("x-request-id"))
         request_id.set(current)  # a request has a task of its own, so this needs no reset
-        started, status = time.perf_counter(), 500
+        started, status = time.perf_counter(), 0
 
-        async def send_with_id(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = current
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = current
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+                if scope["path"].startswith("/api/"):
+                    headers.setdefault("cache-control", "no-store")
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, receive, send_with_headers)
+        except asyncio.CancelledError:
+            # The server drains no longer: whoever still waits is told to come back.
+            if not status:
+                await problem(NotReady("The service is stopping."))(scope, receive, send_with_headers)
+            raise
+        except Exception as exc:  # noqa: BLE001 - re-raised, the server would log its message, which may hold personal data
+            _log.error("unexpected_error", error=type(exc).__name__, frames=traceback.format_tb(exc.__traceback__)[-8:])
+            if not status:
+                await problem(InternalError())(scope, receive, send_with_headers)
         finally:
             route = scope.get("route")
-            _log.info(
+            _access.info(
                 "request",
                 method=scope["method"],
                 # The template, never the path itself: a path may carry the id of a person.
@@ -51,35 +86,45 @@ class RequestContext:
 
 
 class BodyLimit:
-    """Refuses a body that is too large: from its headers where they say so, else as soon as it is."""
+    """Refuses a body that is too large, from its headers where they say so, or that stalls."""
 
-    def __init__(self, app: ASGIApp, *, max_multipart_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, image_paths: frozenset[str], max_image_bytes: int, timeout_s: float) -> None:
         self._app = app
-        self._max_multipart_bytes = max_multipart_bytes
+        self._image_paths = image_paths
+        self._max_image_bytes = max_image_bytes
+        self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        is_multipart = headers.get("content-type", "").lower().startswith("multipart/form-data")
-        limit = self._max_multipart_bytes if is_multipart else MAX_PLAIN_BODY
-        declared = headers.get("content-length", "")
+        limit = self._max_image_bytes if scope["path"] in self._image_paths else MAX_PLAIN_BODY
+        declared = Headers(scope=scope).get("content-length", "")
         if declared.isdigit() and int(declared) > limit:
             await problem(too_large(int(declared), limit))(scope, receive, send)
             return
-        seen = 0
+        await self._app(scope, self._bounded(receive, limit), send)
 
-        async def receive_within_limit() -> Message:
-            nonlocal seen
-            message = await receive()
+    def _bounded(self, receive: Receive, limit: int) -> Callable[[], Awaitable[Message]]:
+        seen, is_complete = 0, False
+
+        async def receive_within_limits() -> Message:
+            nonlocal seen, is_complete
+            if is_complete:  # what is waited for now is the end of the connection, which may take its time
+                return await receive()
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    message = await receive()
+            except TimeoutError as exc:
+                raise RequestTimeout(f"No part of the body arrived for {self._timeout_s:g} seconds.") from exc
             if message["type"] == "http.request":
                 seen += len(message.get("body", b""))
+                is_complete = not message.get("more_body", False)
                 if seen > limit:
                     raise too_large(seen, limit)
             return message
 
-        await self._app(scope, receive_within_limit, send)
+        return receive_within_limits
 
 
 def too_large(size: int, limit: int) -> RequestTooLarge:

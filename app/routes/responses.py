@@ -10,6 +10,8 @@ from app.errors import (
     NoFace,
     Overloaded,
     PermissionDenied,
+    RateLimited,
+    RequestTimeout,
     RequestTooLarge,
     UnsupportedMediaType,
 )
@@ -18,10 +20,12 @@ _EXAMPLES: dict[int, type[AppError]] = {
     401: AuthenticationFailed,
     403: PermissionDenied,
     404: CollectionNotFound,
+    408: RequestTimeout,
     409: Conflict,
     413: RequestTooLarge,
     415: UnsupportedMediaType,
     422: NoFace,
+    429: RateLimited,
     503: Overloaded,
 }
 
@@ -49,5 +53,5 @@ def _response(error: type[AppError]) -> dict[str, Any]:
     }
 
 
-AUTHENTICATED = problems(401, 403)
-WITH_IMAGE = problems(401, 403, 413, 415, 422, 503)
+AUTHENTICATED = problems(401, 403, 429)
+WITH_IMAGE = problems(401, 403, 408, 413, 415, 422, 429, 503)

@@ -3,7 +3,10 @@
 from typing import TypedDict
 
 from app.persistence.database import Database
+from app.routes.limits import RateLimiter
 from app.security.cursors import CursorSigner
+from app.security.keyring import Keyring
+from app.security.passwords import PasswordHasher
 from app.services.auth import AuthService
 from app.services.faces import FaceReader
 from app.services.health import HealthService
@@ -16,6 +19,9 @@ class AppState(TypedDict):
 
     settings: Settings
     database: Database
+    keyring: Keyring
+    hasher: PasswordHasher
+    limiter: RateLimiter
     auth: AuthService
     tenants: TenantService
     faces: FaceReader

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 
 from app.routes import API
-from app.routes.deps import CanDelete, CanRead, CanRegister, PageDep, SubjectsDep
+from app.routes.deps import CanDelete, CanRead, CanRegister, IdempotencyDep, PageDep, SubjectsDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.schemas.fields import CollectionName, SubjectId
 from app.schemas.subjects import StoredFaceOut, StoredFacePage, SubjectIn, SubjectOut, SubjectPage
@@ -20,8 +20,14 @@ Subject = Annotated[SubjectId, Path()]
 
 
 @router.post("", status_code=201, summary="Create a subject without faces", responses=problems(409, 422))
-async def create_subject(_: CanRegister, collection: Collection, body: SubjectIn, subjects: SubjectsDep) -> SubjectOut:
-    return SubjectOut.of(await subjects.create(collection, body.subject, body.name, body.metadata))
+async def create_subject(
+    _: CanRegister, collection: Collection, body: SubjectIn, subjects: SubjectsDep, idempotency: IdempotencyDep
+) -> SubjectOut:
+    async def work() -> SubjectOut:
+        return SubjectOut.of(await subjects.create(collection, body.subject, body.name, body.metadata))
+
+    request = ("create subject", collection, body.model_dump_json())
+    return await idempotency.once(request, 201, work, about=f"{collection}/{body.subject}")
 
 
 @router.get("", summary="List subjects, by your id", responses=problems(422))
@@ -36,8 +42,11 @@ async def get_subject(_: CanRead, collection: Collection, subject: Subject, subj
 
 
 @router.delete("/{subject}", status_code=204, summary="Erase a subject and all their faces")
-async def delete_subject(_: CanDelete, collection: Collection, subject: Subject, subjects: SubjectsDep) -> None:
-    await subjects.delete(collection, subject)
+async def delete_subject(
+    _: CanDelete, collection: Collection, subject: Subject, subjects: SubjectsDep, idempotency: IdempotencyDep
+) -> None:
+    request = ("delete subject", collection, subject)
+    await idempotency.once(request, 204, lambda: subjects.delete(collection, subject))
 
 
 @router.get("/{subject}/faces", summary="List a subject's stored faces", responses=problems(422))
@@ -57,6 +66,12 @@ async def get_face(
 
 @router.delete("/{subject}/faces/{face_id}", status_code=204, summary="Erase one stored face")
 async def delete_face(
-    _: CanDelete, collection: Collection, subject: Subject, face_id: UUID, subjects: SubjectsDep
+    _: CanDelete,
+    collection: Collection,
+    subject: Subject,
+    face_id: UUID,
+    subjects: SubjectsDep,
+    idempotency: IdempotencyDep,
 ) -> None:
-    await subjects.delete_face(collection, subject, face_id)
+    request = ("delete face", collection, subject, str(face_id))
+    await idempotency.once(request, 204, lambda: subjects.delete_face(collection, subject, face_id))

@@ -6,16 +6,17 @@ the form through `image_form`, and describe it for OpenAPI with `form_body`.
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from fastapi import Request
+from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from app.errors import InvalidParameter, RequestRefused, TooManyImages, UnsupportedMediaType
-from app.routes.deps import PrincipalDep, SettingsDep
+from app.permissions import Permission, Principal
+from app.routes.deps import SettingsDep, guard_of
 from app.routes.error_handlers import validation_failed
 from app.routes.request_context import too_large
 
@@ -44,11 +45,15 @@ class ImageForm(Generic[F]):
 
 
 def image_form(
-    model: type[F], counts: Mapping[str, int]
-) -> Callable[[Request, PrincipalDep, SettingsDep], Awaitable[ImageForm[F]]]:
-    """A dependency that reads `model`'s text fields and, for each field of `counts`, 1 to that many images."""
+    model: type[F], counts: Mapping[str, int], permission: Permission
+) -> Callable[..., Awaitable[ImageForm[F]]]:
+    """A dependency that reads `model`'s text fields and, for each field of `counts`, 1 to that many images.
 
-    async def read(request: Request, _: PrincipalDep, settings: SettingsDep) -> ImageForm[F]:
+    It depends on the permission itself, so nothing is read of a caller who may not, or not so often.
+    """
+    guard = guard_of(permission)
+
+    async def read(request: Request, _: Annotated[Principal, Depends(guard)], settings: SettingsDep) -> ImageForm[F]:
         content_type = request.headers.get("content-type", "")
         if not content_type.lower().startswith("multipart/form-data"):
             raise UnsupportedMediaType(f"The body must be multipart/form-data, not {content_type[:64] or 'untyped'}.")

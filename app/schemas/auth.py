@@ -74,19 +74,30 @@ class TokenOut(BaseModel):
         return cls(access_token=pair.access_token, refresh_token=pair.refresh_token, expires_in=pair.expires_in_s)
 
 
-class MeOut(BaseModel):
-    """Who the access token speaks for."""
+class PasswordIn(BaseModel):
+    """A new password, and the one it replaces."""
 
-    user_id: UUID
+    model_config = ConfigDict(extra="forbid")
+
+    current: str = Field(max_length=256, json_schema_extra={"format": "password"})
+    new: NewPassword
+
+
+class MeOut(BaseModel):
+    """Who the credential speaks for: a user, or a program with a key."""
+
     tenant_id: UUID
-    email: str
-    role: Role
+    user_id: UUID | None
+    email: str | None
+    role: Role | None
+    key_id: UUID | None
+    plan: str
     permissions: list[str]
 
     @classmethod
-    def of(cls, principal: Principal, permissions: list[str]) -> "MeOut":
+    def of(cls, principal: Principal) -> "MeOut":
         """From the caller."""
         return cls(
-            user_id=principal.user_id, tenant_id=principal.tenant_id, email=principal.email,
-            role=principal.role, permissions=permissions,
+            tenant_id=principal.tenant_id, user_id=principal.user_id, email=principal.email, role=principal.role,
+            key_id=principal.key_id, plan=principal.plan.name, permissions=sorted(principal.permissions),
         )  # fmt: skip

@@ -78,7 +78,7 @@ def parse_metadata(text: str) -> dict[str, Any]:
 def check_metadata(value: dict[str, Any]) -> dict[str, Any]:
     """The object itself, if PostgreSQL can store it; raises `ValueError` with the reason."""
     _check(value, depth=0)
-    if len(json.dumps(value)) > MAX_METADATA_BYTES * 6:  # escapes take up to six characters
+    if len(json.dumps(value, ensure_ascii=False).encode()) > MAX_METADATA_BYTES:
         raise ValueError(f"is longer than {MAX_METADATA_BYTES} bytes")
     return value
 

@@ -11,7 +11,11 @@ from typing import ParamSpec, TypeVar
 
 from passlib.context import CryptContext
 
+from app.errors import Overloaded
+
 MAX_PASSWORD_CHARS = 256
+MAX_WAITING = 64
+"""Two threads hash about 70 passwords a second: more would wait longer than a second."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,6 +36,7 @@ class PasswordHasher:
     def __init__(self, threads: int = 2) -> None:
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="passwords")
         self._decoy: str | None = None
+        self._waiting = 0
 
     async def hash(self, password: str) -> str:
         """The password's hash in PHC form, with a fresh salt."""
@@ -52,7 +57,13 @@ class PasswordHasher:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: work(*args, **kwargs))
+        if self._waiting >= MAX_WAITING:
+            raise Overloaded(f"{self._waiting} sign-ins are waiting, which is the limit.")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: work(*args, **kwargs))
+        finally:
+            self._waiting -= 1
 
 
 def _is_text(password: str) -> bool:

@@ -15,10 +15,11 @@ from jose import jwt
 from jose.exceptions import ExpiredSignatureError, JOSEError
 
 from app.errors import TokenExpired, TokenInvalid
-from app.security.keys import derive_key, key_id
+from app.security.keyring import Keyring
 
 _ALGORITHM = "HS256"
 _ISSUER = "vultus"
+_PURPOSE = "tokens"
 _MAX_TOKEN_CHARS = 2048
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")  # python-jose forgives padding and spaces
 
@@ -41,11 +42,10 @@ class TokenClaims:
 
 
 class TokenIssuer:
-    """Issues and reads the tokens of one service secret."""
+    """Issues tokens with the current key, reads those of the previous ones too."""
 
-    def __init__(self, secret: bytes, *, access_lifetime: timedelta, refresh_lifetime: timedelta) -> None:
-        self._key = derive_key(secret, "tokens")
-        self._key_id = key_id(self._key)
+    def __init__(self, keyring: Keyring, *, access_lifetime: timedelta, refresh_lifetime: timedelta) -> None:
+        self._keyring = keyring
         self._lifetimes = {TokenKind.ACCESS: access_lifetime, TokenKind.REFRESH: refresh_lifetime}
 
     def lifetime(self, kind: TokenKind) -> timedelta:
@@ -66,7 +66,8 @@ class TokenIssuer:
             "iat": now,
             "exp": now + self._lifetimes[kind],
         }
-        token: str = jwt.encode(payload, self._key, algorithm=_ALGORITHM, headers={"kid": self._key_id})
+        kid, key = self._keyring.current(_PURPOSE)
+        token: str = jwt.encode(payload, key, algorithm=_ALGORITHM, headers={"kid": kid})
         return token
 
     def read(self, kind: TokenKind, token: str) -> TokenClaims:
@@ -77,11 +78,12 @@ class TokenIssuer:
             header = jwt.get_unverified_header(token)
             if set(header) - {"alg", "typ", "kid"} or header.get("alg") != _ALGORITHM or header.get("typ") != "JWT":
                 raise TokenInvalid
-            if header.get("kid") != self._key_id:
+            key = self._keyring.find(_PURPOSE, str(header.get("kid")))
+            if key is None:
                 raise TokenInvalid
             options = {f"require_{claim}": True for claim in ("aud", "iss", "sub", "exp", "iat", "jti")}
             payload: dict[str, Any] = jwt.decode(
-                token, self._key, algorithms=[_ALGORITHM], audience=kind.value, issuer=_ISSUER, options=options
+                token, key, algorithms=[_ALGORITHM], audience=kind.value, issuer=_ISSUER, options=options
             )
             if payload["aud"] != kind.value or not isinstance(payload["gen"], int) or isinstance(payload["gen"], bool):
                 raise TokenInvalid

@@ -1,18 +1,25 @@
-"""Signing in, staying signed in, signing out.
+"""Signing in, staying signed in, signing out, and who a credential speaks for.
 
-Unlike the other services this one opens its transactions itself: hashing a password takes a pool and tens of
-milliseconds, and no database connection may wait for it.
+Unlike most services this one opens its transactions itself: hashing a password takes a pool and tens of milliseconds,
+and no database connection may wait for it; and whoever is not known yet has no tenant to open one for.
 """
 
+import hashlib
+import hmac
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from app.errors import InvalidCredentials, TokenRevoked
+from app.errors import InvalidCredentials, TokenExpired, TokenInvalid, TokenRevoked, TooManyLoginTries
 from app.permissions import Principal, Role
 from app.persistence.database import Database
+from app.persistence.repositories.login_tries import LoginTriesRepository
+from app.persistence.repositories.principals import KeyDirectory, PrincipalRepository
 from app.persistence.repositories.sessions import SessionRepository
 from app.persistence.repositories.users import LoginDirectory, UserRepository
+from app.security.api_keys import PREFIX, hash_secret, is_same_hash, parse_api_key
+from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher
 from app.security.tokens import TokenClaims, TokenIssuer, TokenKind
 
@@ -27,20 +34,32 @@ class TokenPair:
 
 
 class AuthService:
-    """Sessions of users; every access token is checked against its session, so signing out is immediate."""
+    """Sessions of users and keys of programs; both are checked on every request, so revoking one is immediate."""
 
-    def __init__(self, database: Database, hasher: PasswordHasher, tokens: TokenIssuer) -> None:
+    def __init__(self, database: Database, hasher: PasswordHasher, tokens: TokenIssuer, keyring: Keyring) -> None:
         self._database = database
         self._hasher = hasher
         self._tokens = tokens
+        self._keyring = keyring
 
-    async def sign_in(self, email: str, password: str) -> TokenPair:
-        """Begin a session; raises `InvalidCredentials`, as slowly for an unknown email as for a wrong password."""
-        async with self._database.transaction(lookup=email.lower()) as session:
+    async def sign_in(self, email: str, password: str, address: str) -> TokenPair:
+        """Begin a session.
+
+        Raises `InvalidCredentials`, as slowly for an unknown email as for a wrong password, and `TooManyLoginTries`
+        when this account was tried too often from this address; other addresses, sessions and keys go on.
+        """
+        email = email.strip().lower()
+        tried = self._tries_key(email, address)
+        async with self._database.transaction(lookup=email) as session:
+            wait = await LoginTriesRepository(session).admit(tried)
             login = await LoginDirectory(session).find(email)
+        if wait is not None:
+            seconds = math.ceil(wait.total_seconds())
+            raise TooManyLoginTries(f"Try again in {seconds} seconds.", retry_after_s=seconds)
         if not await self._hasher.verify(password, login.password_hash if login else None) or login is None:
             raise InvalidCredentials
         async with self._database.transaction(login.tenant_id) as session:
+            await LoginTriesRepository(session).forget(tried)
             sessions = SessionRepository(session, login.tenant_id)
             session_id = await sessions.open(login.user_id, self._session_end())
         return self._pair(TokenClaims(login.user_id, login.tenant_id, session_id, 0))
@@ -69,17 +88,55 @@ class AuthService:
 
     async def sign_out(self, principal: Principal) -> None:
         """End the session; its access and refresh tokens are refused from here on."""
+        if principal.session_id is None:
+            return  # a program has no session; its key is revoked by an admin
         async with self._database.transaction(principal.tenant_id) as session:
             await SessionRepository(session, principal.tenant_id).revoke(principal.session_id)
 
-    async def authenticate(self, access_token: str) -> Principal:
-        """Who sends this access token, with the role they have now; raises an `AuthenticationFailed`."""
-        claims = self._tokens.read(TokenKind.ACCESS, access_token)
+    async def change_password(self, principal: Principal, current: str, new: str) -> None:
+        """Set a user's own password and end their other sessions; raises `InvalidCredentials`."""
+        if principal.user_id is None:
+            raise InvalidCredentials("A key has no password.")
+        async with self._database.transaction(principal.tenant_id) as session:
+            hashed = await UserRepository(session, principal.tenant_id).find_password_hash(principal.user_id)
+        if not await self._hasher.verify(current, hashed):
+            raise InvalidCredentials("The current password is wrong.")
+        renewed = await self._hasher.hash(new)
+        async with self._database.transaction(principal.tenant_id) as session:
+            await UserRepository(session, principal.tenant_id).change(principal.user_id, password_hash=renewed)
+            sessions = SessionRepository(session, principal.tenant_id)
+            await sessions.revoke_all(principal.user_id, but=principal.session_id)
+
+    async def authenticate(self, credential: str) -> Principal:
+        """Who sends this access token or API key, with the rights they have now; raises an `AuthenticationFailed`."""
+        if credential.startswith(PREFIX):
+            return await self._authenticate_key(credential)
+        claims = self._tokens.read(TokenKind.ACCESS, credential)
         async with self._database.transaction(claims.tenant_id) as session:
-            sessions = SessionRepository(session, claims.tenant_id)
-            principal = await sessions.find_principal(claims.session_id, claims.user_id)
+            principals = PrincipalRepository(session, claims.tenant_id)
+            principal = await principals.find_user(claims.session_id, claims.user_id)
         if principal is None:
             raise TokenRevoked
+        return principal
+
+    async def _authenticate_key(self, credential: str) -> Principal:
+        presented = parse_api_key(credential)
+        if presented is None:
+            raise TokenInvalid
+        async with self._database.transaction(lookup=presented.public_id) as session:
+            stored = await KeyDirectory(session).find(presented.public_id)
+        key = self._keyring.find("api-keys", stored.key_id) if stored is not None else None
+        # Only who knows the secret learns that a key expired or was revoked.
+        if stored is None or key is None or not is_same_hash(stored.secret_hmac, hash_secret(key, presented.secret)):
+            raise TokenInvalid
+        if stored.revoked_at is not None:
+            raise TokenRevoked("This key was revoked.")
+        if stored.expires_at is not None and stored.expires_at <= datetime.now(UTC):
+            raise TokenExpired("This key has expired.")
+        async with self._database.transaction(stored.tenant_id) as session:
+            principal = await PrincipalRepository(session, stored.tenant_id).find_program(stored.id)
+        if principal is None:
+            raise TokenRevoked("This key was revoked.")
         return principal
 
     def _pair(self, claims: TokenClaims) -> TokenPair:
@@ -89,3 +146,8 @@ class AuthService:
 
     def _session_end(self) -> datetime:
         return datetime.now(UTC) + self._tokens.lifetime(TokenKind.REFRESH)
+
+    def _tries_key(self, email: str, address: str) -> str:
+        """A keyed hash: the table of tries tells nobody who tried from where."""
+        _, key = self._keyring.current("login-tries")
+        return hmac.new(key, f"{email}\0{address}".encode(), hashlib.sha256).hexdigest()

@@ -1,24 +1,38 @@
 """Collections: create, list, read, erase."""
 
 from app.domain import Collection
-from app.errors import CollectionExists, CollectionNotFound
+from app.errors import CollectionExists, CollectionNotFound, PermissionDenied
+from app.permissions import Quota
+from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.security.cursors import CursorSigner
 from app.services.paging import Page, PageRequest, cut_page
+from app.services.quotas import QuotaService
 
 
 class CollectionService:
     """The collections of the caller's tenant."""
 
-    def __init__(self, collections: CollectionRepository, cursors: CursorSigner) -> None:
+    def __init__(
+        self,
+        collections: CollectionRepository,
+        answers: AnswerRepository,
+        quotas: QuotaService,
+        cursors: CursorSigner,
+    ) -> None:
         self._collections = collections
+        self._answers = answers
+        self._quotas = quotas
         self._cursors = cursors
 
     async def create(self, name: str) -> Collection:
-        """Create an empty collection; raises `CollectionExists`."""
+        """Create an empty collection; raises `CollectionExists`, `QuotaExceeded`, or `PermissionDenied` to a key."""
+        if not self._collections.may_hold(name):
+            raise PermissionDenied(f"Your key is limited to other collections than {name!r}.")
         created = await self._collections.add(name)
         if created is None:
             raise CollectionExists(f"There is a collection {name!r} already.")
+        await self._quotas.check(Quota.COLLECTIONS)
         return created
 
     async def list(self, request: PageRequest) -> Page[Collection]:
@@ -39,3 +53,4 @@ class CollectionService:
         """Erase a collection, its subjects and their templates; raises `CollectionNotFound`."""
         if not await self._collections.delete(name):
             raise CollectionNotFound(f"There is no collection {name!r}.")
+        await self._answers.forget_about(name)

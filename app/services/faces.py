@@ -1,5 +1,6 @@
 """From image bytes to the faces a use case wants; where "no face", "several" and "too blurred" become errors."""
 
+from collections.abc import Hashable
 from enum import StrEnum
 
 from app.domain import Analysis, Embedding, Face, QualityFinding, QualityReason
@@ -26,11 +27,16 @@ class FaceChoice(StrEnum):
 
 
 class FaceReader:
-    """Runs the analyzer on the inference pool; holds no database connection."""
+    """Runs the analyzer on the inference pool, on behalf of one tenant; holds no database connection."""
 
-    def __init__(self, executor: InferenceExecutor, analyzer: FaceAnalyzer) -> None:
+    def __init__(self, executor: InferenceExecutor, analyzer: FaceAnalyzer, tenant: Hashable = None) -> None:
         self._executor = executor
         self._analyzer = analyzer
+        self._tenant = tenant
+
+    def on_behalf_of(self, tenant: Hashable) -> "FaceReader":
+        """The same reader, waiting in the tenant's own line."""
+        return FaceReader(self._executor, self._analyzer, tenant)
 
     @property
     def engine(self) -> EngineInfo:
@@ -39,11 +45,11 @@ class FaceReader:
 
     async def detect(self, image: bytes) -> Analysis:
         """All faces, without embeddings."""
-        return await self._executor.run(self._analyzer.analyze, image, Embed.NONE)
+        return await self._executor.run(self._tenant, self._analyzer.analyze, image, Embed.NONE)
 
     async def extract(self, image: bytes) -> Analysis:
         """All faces with their embeddings; there may be none."""
-        return await self._executor.run(self._analyzer.analyze, image, Embed.ALL)
+        return await self._executor.run(self._tenant, self._analyzer.analyze, image, Embed.ALL)
 
     async def read_all(self, image: bytes) -> Analysis:
         """All faces with their embeddings; raises `NoFace`."""
@@ -54,13 +60,13 @@ class FaceReader:
 
     async def read_probe(self, image: bytes, choice: FaceChoice) -> tuple[Face, Embedding]:
         """The one face (or the largest) to compare, whatever its quality; raises `NoFace` or `SeveralFaces`."""
-        analysis = await self._executor.run(self._analyzer.analyze, image, Embed.LARGEST)
+        analysis = await self._executor.run(self._tenant, self._analyzer.analyze, image, Embed.LARGEST)
         return _choose(analysis, choice), analysis.embeddings[0]
 
     async def read_for_registration(self, image: bytes, choice: FaceChoice) -> tuple[Face, Embedding]:
         """The face to store; raises also the `FaceRefused` of the first thing wrong with its quality."""
         embed = Embed.ONLY if choice is FaceChoice.ONLY else Embed.LARGEST_ACCEPTABLE
-        analysis = await self._executor.run(self._analyzer.analyze, image, embed)
+        analysis = await self._executor.run(self._tenant, self._analyzer.analyze, image, embed)
         face = _choose(analysis, choice)
         if face.quality.findings:
             raise _refusal(face.quality.findings[0])

@@ -6,10 +6,12 @@ from typing import Any
 
 from app.domain import Embedding, Face, Template
 from app.errors import AppError, CollectionNotFound, FaceRefused, ImageRefused, NoImageAccepted
+from app.permissions import Quota
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateRepository
 from app.services.faces import FaceChoice, FaceReader
+from app.services.quotas import QuotaService
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,13 @@ class RegistrationService:
         collections: CollectionRepository,
         subjects: SubjectRepository,
         templates: TemplateRepository,
+        quotas: QuotaService,
     ) -> None:
         self._faces = faces
         self._collections = collections
         self._subjects = subjects
         self._templates = templates
+        self._quotas = quotas
 
     async def register(
         self,
@@ -65,7 +69,7 @@ class RegistrationService:
         """Store one face an image for `subject`, creating it if need be.
 
         Images that cannot be used are reported; if none can, nothing is written and the error is the image's own
-        (one image) or `NoImageAccepted` (several). Raises `CollectionNotFound` and `Overloaded` as well.
+        (one image) or `NoImageAccepted` (several). Raises `CollectionNotFound`, `QuotaExceeded`, `Overloaded` too.
         """
         usable, refused = await self._read(images, choice)
         if not usable:
@@ -81,6 +85,7 @@ class RegistrationService:
                 embedding=embedding, face=face, source="register",
             )  # fmt: skip
             accepted.append(AcceptedImage(index, face, template))
+        await self._quotas.check(Quota.TEMPLATES)
         return Registration(accepted, refused)
 
     async def _read(

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from app.domain import Subject, Template
 from app.errors import CollectionNotFound, FaceNotFound, InvalidCursor, SubjectExists, SubjectNotFound
+from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateRepository
@@ -20,11 +21,13 @@ class SubjectService:
         collections: CollectionRepository,
         subjects: SubjectRepository,
         templates: TemplateRepository,
+        answers: AnswerRepository,
         cursors: CursorSigner,
     ) -> None:
         self._collections = collections
         self._subjects = subjects
         self._templates = templates
+        self._answers = answers
         self._cursors = cursors
 
     async def create(self, collection: str, subject: str, name: str | None, metadata: dict[str, Any]) -> Subject:
@@ -51,6 +54,7 @@ class SubjectService:
         collection_id = await self._collection_id(collection)
         if not await self._subjects.delete(collection_id, subject):
             raise SubjectNotFound(_no_subject(collection, subject))
+        await self._answers.forget_about(collection, subject)
 
     async def list_faces(self, collection: str, subject: str, request: PageRequest) -> Page[Template]:
         """One page of a subject's stored faces."""
@@ -75,6 +79,7 @@ class SubjectService:
         """Erase one stored face; the subject stays."""
         if not await self._templates.delete(await self._subject_id(collection, subject), face_id):
             raise FaceNotFound(f"Subject {subject!r} has no face {face_id}.")
+        await self._answers.forget_about(collection, subject)
 
     async def _collection_id(self, collection: str, *, hold: bool = False) -> UUID:
         row = await self._collections.find_row(collection, hold=hold)

@@ -10,6 +10,7 @@ import pytest
 
 from app.persistence.database import Database
 from app.persistence.repositories.collections import CollectionRepository
+from app.security.keyring import Keyring
 from app.security.tokens import TokenClaims, TokenIssuer, TokenKind
 from app.settings import Settings
 from tests.api.conftest import PASSWORD, Account, Running, problem, sign_in, start
@@ -90,13 +91,15 @@ async def test_no_token_a_foreign_one_and_an_expired_one_are_told_apart(
 
     def issue(secret: bytes, minutes: int) -> str:
         lifetime = timedelta(minutes=minutes)
-        return TokenIssuer(secret, access_lifetime=lifetime, refresh_lifetime=lifetime).issue(TokenKind.ACCESS, claims)
+        return TokenIssuer(Keyring([secret]), access_lifetime=lifetime, refresh_lifetime=lifetime).issue(
+            TokenKind.ACCESS, claims
+        )
 
     cases = {
         None: "401 not_authenticated",
         "nonsense": "401 token_invalid",
         issue(b"another secret of thirty-two bytes!!", 5): "401 token_invalid",
-        issue(settings.signing_key(), -1): "401 token_expired",
+        issue(settings.signing_keys()[0], -1): "401 token_expired",
         admin.tokens["refresh_token"]: "401 token_invalid",
     }
     for token, expected in cases.items():

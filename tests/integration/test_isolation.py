@@ -22,14 +22,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain import BoundingBox, Face, Quality
 from app.persistence.database import Database
 from app.persistence.models import TENANT_TABLES, Base
+from app.persistence.repositories.answers import AnswerRepository, RememberedAnswer
 from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
 from app.persistence.repositories.sessions import SessionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateRepository
 from app.persistence.repositories.tenants import TenantDirectory
 from app.persistence.repositories.users import UserRepository
 
-TABLES = sorted(model.__tablename__ for model in TENANT_TABLES)
+TABLES = sorted([*(model.__tablename__ for model in TENANT_TABLES), "tenant_usage"])
 FACE = Face(BoundingBox(0, 0, 90, 110), ((0.0, 0.0),) * 5, 0.9, Quality(90, 100, 120, 0, 0, 0))
 
 
@@ -58,6 +60,14 @@ async def furnish(service: Database) -> UUID:
         assert row is not None
         subject_id = await SubjectRepository(session, tenant_id).ensure(row.id, "ada", None, None)
         embedding = np.eye(1, 512, dtype=np.float32)[0]
+        await ApiKeyRepository(session, tenant_id).add(
+            name="key", public_id=tenant_id.hex, key_id="k", secret_hmac=b"", scopes=[], collections=None,
+            expires_at=None,
+        )  # fmt: skip
+        await AccessKeyRepository(session, tenant_id).add(
+            public_id=tenant_id.hex, key_id="k", secret_encrypted=b"", scopes=[]
+        )
+        await AnswerRepository(session, tenant_id).remember("user", "key", RememberedAnswer(b"", 200, ""), None)
         await TemplateRepository(session, tenant_id).add(
             collection_id=row.id, subject_id=subject_id, recognizer="r", embedding=embedding, face=FACE, source="test"
         )
@@ -95,7 +105,7 @@ async def test_rows_cannot_be_changed_deleted_or_moved_across_tenants(
 ) -> None:
     mine, theirs = tenants
     async with service.transaction(mine) as session:
-        update = text(f"UPDATE {table} SET created_at = now() WHERE tenant_id = :theirs RETURNING 1")
+        update = text(f"UPDATE {table} SET tenant_id = tenant_id WHERE tenant_id = :theirs RETURNING 1")
         assert (await session.execute(update, {"theirs": theirs})).all() == []
         delete = text(f"DELETE FROM {table} WHERE tenant_id = :theirs RETURNING 1")
         assert (await session.execute(delete, {"theirs": theirs})).all() == []
@@ -161,7 +171,7 @@ async def test_the_services_login_owns_nothing_and_bypasses_nothing(service: Dat
             async with service.transaction() as session:
                 await session.execute(text(statement))
 
-        with pytest.raises(DBAPIError, match="must be owner|permission denied"):
+        with pytest.raises(DBAPIError, match=r"must be owner|permission denied"):
             await attempt()
 
 
@@ -171,7 +181,7 @@ async def test_every_table_with_tenant_id_forces_row_level_security(database: Da
         "WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
     )
     async with database.engine.connect() as connection:
-        forced = {name: is_forced for name, is_forced in await connection.execute(statement)}
+        forced = {row[0]: row[1] for row in await connection.execute(statement)}
         with_tenant = set(
             await connection.scalars(
                 text("SELECT table_name FROM information_schema.columns WHERE column_name = 'tenant_id'")

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.permissions import Role
 from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.principals import PrincipalRepository
 from app.persistence.repositories.sessions import SessionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.tenants import TenantDirectory
@@ -93,21 +94,22 @@ async def test_a_session_ends_by_revoking_by_time_and_with_its_user(
     later, earlier = datetime.now(UTC) + timedelta(hours=1), datetime.now(UTC) - timedelta(hours=1)
 
     live = await mine.open(user_id, later)
-    principal = await mine.find_principal(live, user_id)
+    callers = PrincipalRepository(session, tenant)
+    principal = await callers.find_user(live, user_id)
     assert principal is not None
-    assert (principal.role, principal.email) == (Role.VIEWER, email)
-    assert await theirs.find_principal(live, user_id) is None
+    assert (principal.role, principal.email, principal.plan.name) == (Role.VIEWER, email, "free")
+    assert await PrincipalRepository(session, stranger).find_user(live, user_id) is None
     await theirs.revoke(live)
-    assert await mine.find_principal(live, user_id) is not None
+    assert await callers.find_user(live, user_id) is not None
     assert await mine.rotate(live, 0, later)
     assert not await mine.rotate(live, 0, later)
     assert not await theirs.rotate(live, 1, later)
     await mine.revoke(live)
-    assert await mine.find_principal(live, user_id) is None
+    assert await callers.find_user(live, user_id) is None
     assert not await mine.rotate(live, 1, later)
 
     expired = await mine.open(user_id, earlier)
-    assert await mine.find_principal(expired, user_id) is None
+    assert await callers.find_user(expired, user_id) is None
     assert not await mine.rotate(expired, 0, later)
 
 

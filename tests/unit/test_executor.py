@@ -1,4 +1,4 @@
-"""The inference pool: bounded, refusing, forgiving of callers who leave."""
+"""The inference pool: bounded, fair, refusing, forgiving of callers who leave."""
 
 import asyncio
 import threading
@@ -11,30 +11,73 @@ from app.ml.executor import InferenceExecutor
 
 async def test_one_more_than_the_queue_holds_is_refused_at_once() -> None:
     executor, gate = InferenceExecutor(threads=1, queue=2), threading.Event()
-    running = [asyncio.create_task(executor.run(gate.wait)) for _ in range(3)]
+    running = [asyncio.create_task(executor.run("a", gate.wait)) for _ in range(3)]
     await asyncio.sleep(0)
     with pytest.raises(Overloaded) as refused:
-        await executor.run(gate.wait)
+        await executor.run("a", gate.wait)
     assert refused.value.retry_after_s == 1
     gate.set()
     assert await asyncio.gather(*running) == [True] * 3
-    assert await executor.run(lambda: "again") == "again"
+    assert await executor.run("a", lambda: "again") == "again"
+    executor.close()
+
+
+async def test_tenants_take_turns_however_many_calls_one_of_them_has_waiting() -> None:
+    executor, gate, order = InferenceExecutor(threads=1, queue=60), threading.Event(), list[str]()
+    first = asyncio.create_task(executor.run("flood", gate.wait))
+    flood = [asyncio.create_task(executor.run("flood", order.append, "flood")) for _ in range(50)]
+    await asyncio.sleep(0)
+    light = [asyncio.create_task(executor.run(name, order.append, name)) for name in ("light", "light", "other")]
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(first, *flood, *light)
+    # One of the flood may have been next in line; then everybody has a turn before the flood has a second.
+    assert order[:6].count("flood") == 3
+    assert set(order[:3]) == {"flood", "light", "other"}
+    assert order.index("light", order.index("light") + 1) <= 4
+    executor.close()
+
+
+async def test_a_full_queue_makes_room_for_whoever_has_less_in_it() -> None:
+    executor, gate = InferenceExecutor(threads=1, queue=4), threading.Event()
+    flood = [asyncio.create_task(executor.run("flood", gate.wait)) for _ in range(5)]
+    await asyncio.sleep(0)
+    light = asyncio.create_task(executor.run("light", lambda: "served"))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await executor.run("flood", gate.wait)
+    gate.set()
+    assert await light == "served"
+    results = await asyncio.gather(*flood, return_exceptions=True)
+    assert [isinstance(result, Overloaded) for result in results] == [False] * 4 + [True]
     executor.close()
 
 
 async def test_a_waiting_caller_who_leaves_gives_the_place_back() -> None:
     executor, gate = InferenceExecutor(threads=1, queue=1), threading.Event()
-    first = asyncio.create_task(executor.run(gate.wait))
-    waiting = asyncio.create_task(executor.run(gate.wait))
+    first = asyncio.create_task(executor.run("a", gate.wait))
+    waiting = asyncio.create_task(executor.run("a", gate.wait))
     await asyncio.sleep(0.01)
     assert executor.admitted == 2
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    await asyncio.sleep(0.01)
     assert executor.admitted == 1
     gate.set()
     assert await first
+    executor.close()
+
+
+async def test_a_caller_who_leaves_while_it_runs_frees_the_thread_when_it_is_done() -> None:
+    executor, gate = InferenceExecutor(threads=1, queue=1), threading.Event()
+    running = asyncio.create_task(executor.run("a", gate.wait))
+    await asyncio.sleep(0.01)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert executor.admitted == 1
+    gate.set()
+    assert await executor.run("a", lambda: "next") == "next"
     executor.close()
 
 
@@ -42,6 +85,6 @@ async def test_an_error_of_the_work_reaches_the_caller_and_frees_the_place() -> 
     executor = InferenceExecutor(threads=1, queue=0)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
-            await executor.run(lambda: 1 / 0)
-        await asyncio.sleep(0.01)
+            await executor.run("a", lambda: 1 / 0)
+    assert executor.admitted == 0
     executor.close()

@@ -24,7 +24,13 @@ def test_the_example_file_lists_every_setting_with_its_default() -> None:
     defaults = {f"VULTUS_{name.upper()}": field.default for name, field in Settings.model_fields.items()}
     assert documented.keys() == defaults.keys()
     for name, default in defaults.items():
-        expected = "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
+        expected = (
+            ""
+            if default is None or default == []
+            else str(default).lower()
+            if isinstance(default, bool)
+            else str(default)
+        )
         assert documented[name] == expected, name
 
 
@@ -42,6 +48,8 @@ def test_the_example_file_is_loadable(tmp_path: Path) -> None:
         ({"secret_key": "a" * 64}, "too few characters"),
         ({"database_url": "mysql://root:hunter2@db/x"}, "not a postgresql:// address"),
         ({"min_brightness": 200, "max_brightness": 100}, "below VULTUS_MAX_BRIGHTNESS"),
+        ({"previous_secret_keys": "hunter2"}, "VULTUS_PREVIOUS_SECRET_KEYS is shorter"),
+        ({"environment": "production", "secret_key": STRONG, "cors_origins": "*"}, "must name the origins"),
         ({"match_threshold": 2}, "less than or equal to 1"),
         ({"inference_queue": -1}, "greater than or equal to 0"),
     ],
@@ -61,10 +69,13 @@ def test_secrets_do_not_show_when_settings_are_printed() -> None:
 
 def test_development_makes_one_secret_and_keeps_it_private(tmp_path: Path) -> None:
     settings = make(data_dir=tmp_path / "data")
-    assert settings.signing_key() == settings.signing_key()
-    assert len(settings.signing_key()) >= 32
+    (secret,) = settings.signing_keys()
+    assert settings.signing_keys() == [secret]
+    assert len(secret) >= 32
     assert stat.S_IMODE((tmp_path / "data" / "secret.key").stat().st_mode) == 0o600
 
 
 def test_production_uses_the_secret_it_is_given() -> None:
-    assert make(environment="production", secret_key=STRONG).signing_key() == STRONG.encode()
+    previous = STRONG[::-1]
+    settings = make(environment="production", secret_key=STRONG, previous_secret_keys=previous)
+    assert settings.signing_keys() == [STRONG.encode(), previous.encode()]

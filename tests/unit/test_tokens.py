@@ -10,6 +10,7 @@ import pytest
 from jose import jwt
 
 from app.errors import TokenExpired, TokenInvalid
+from app.security.keyring import Keyring
 from app.security.keys import derive_key
 from app.security.tokens import TokenClaims, TokenIssuer, TokenKind
 
@@ -18,7 +19,9 @@ CLAIMS = TokenClaims(uuid4(), uuid4(), uuid4(), 3)
 
 
 def issuer(secret: bytes = SECRET, minutes: float = 15) -> TokenIssuer:
-    return TokenIssuer(secret, access_lifetime=timedelta(minutes=minutes), refresh_lifetime=timedelta(days=1))
+    return TokenIssuer(
+        Keyring([secret]), access_lifetime=timedelta(minutes=minutes), refresh_lifetime=timedelta(days=1)
+    )
 
 
 def b64(value: object) -> str:
@@ -98,3 +101,13 @@ def test_no_forged_token_is_accepted(case: str) -> None:
     with pytest.raises(TokenInvalid) as raised:
         issuer().read(TokenKind.ACCESS, FORGED[case])
     assert raised.value.detail == TokenInvalid().detail
+
+
+def test_the_signing_secret_can_roll() -> None:
+    old, new = SECRET, b"a newer secret, thirty-two bytes or more"
+    lifetimes = {"access_lifetime": timedelta(minutes=5), "refresh_lifetime": timedelta(days=1)}
+    rolled = TokenIssuer(Keyring([new, old]), **lifetimes)
+    assert rolled.read(TokenKind.ACCESS, issuer(old).issue(TokenKind.ACCESS, CLAIMS)) == CLAIMS
+    assert issuer(new).read(TokenKind.ACCESS, rolled.issue(TokenKind.ACCESS, CLAIMS)) == CLAIMS
+    with pytest.raises(TokenInvalid):
+        issuer(new).read(TokenKind.ACCESS, issuer(old).issue(TokenKind.ACCESS, CLAIMS))

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Delete, Select, Update, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.persistence.models import TenantRow
+from app.persistence.models import TenantRow, UsageModel
 
 M = TypeVar("M", bound=TenantRow)
 
@@ -23,7 +23,7 @@ class TenantRepository:
         """The tenant in whose name the repository speaks."""
         return self._tenant_id
 
-    def _own(self, model: type[TenantRow]) -> ColumnElement[bool]:
+    def _own(self, model: type[TenantRow] | type[UsageModel]) -> ColumnElement[bool]:
         """The condition that a row is the tenant's; for joined and counted tables."""
         return model.tenant_id == self._tenant_id
 

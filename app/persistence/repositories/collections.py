@@ -3,8 +3,9 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select, true
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain import Collection
 from app.persistence.models import CollectionModel, SubjectModel, TemplateModel
@@ -12,7 +13,15 @@ from app.persistence.repositories.base import TenantRepository
 
 
 class CollectionRepository(TenantRepository):
-    """The collections of one tenant."""
+    """The collections of one tenant, or those of them that a key is limited to."""
+
+    def __init__(self, session: AsyncSession, tenant_id: UUID, only: frozenset[str] | None = None) -> None:
+        super().__init__(session, tenant_id)
+        self._only = only
+
+    def may_hold(self, name: str) -> bool:
+        """Whether the caller may see a collection of this name at all."""
+        return self._only is None or name in self._only
 
     async def add(self, name: str) -> Collection | None:
         """Create an empty collection; None if the name is taken."""
@@ -27,7 +36,7 @@ class CollectionRepository(TenantRepository):
 
     async def find_row(self, name: str, *, hold: bool = False) -> CollectionModel | None:
         """The bare row, without counting; `hold` keeps it from being deleted until the transaction ends."""
-        statement = self._select(CollectionModel, CollectionModel.name == name)
+        statement = self._select(CollectionModel, CollectionModel.name == name, self._visible())
         if hold:
             statement = statement.with_for_update(read=True, key_share=True)
         row: CollectionModel | None = await self._session.scalar(statement)
@@ -42,7 +51,9 @@ class CollectionRepository(TenantRepository):
 
     async def delete(self, name: str) -> bool:
         """Erase a collection with its subjects and templates; False if there is none."""
-        statement = self._delete(CollectionModel, CollectionModel.name == name).returning(CollectionModel.id)
+        statement = self._delete(CollectionModel, CollectionModel.name == name, self._visible()).returning(
+            CollectionModel.id
+        )
         return await self._session.scalar(statement) is not None
 
     def _counted(self) -> Select[UUID, str, datetime, int, int]:
@@ -56,4 +67,7 @@ class CollectionRepository(TenantRepository):
         )
         return select(
             CollectionModel.id, CollectionModel.name, CollectionModel.created_at, subjects, templates
-        ).where(self._own(CollectionModel))  # fmt: skip
+        ).where(self._own(CollectionModel), self._visible())  # fmt: skip
+
+    def _visible(self) -> ColumnElement[bool]:
+        return true() if self._only is None else CollectionModel.name.in_(self._only)

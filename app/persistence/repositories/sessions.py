@@ -1,12 +1,11 @@
-"""Sign-ins: who is signed in, and which refresh token of a session is the good one."""
+"""Sign-ins: how long they live, and which refresh token of a session is the good one."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import and_, func
+from sqlalchemy import func
 
-from app.permissions import Principal, Role
-from app.persistence.models import SessionModel, UserModel
+from app.persistence.models import SessionModel
 from app.persistence.repositories.base import TenantRepository
 
 
@@ -19,19 +18,6 @@ class SessionRepository(TenantRepository):
         self._session.add(session)
         await self._session.flush()
         return session.id
-
-    async def find_principal(self, session_id: UUID, user_id: UUID) -> Principal | None:
-        """Who is behind a session that is neither revoked nor expired, with the role they have now."""
-        live = and_(SessionModel.revoked_at.is_(None), SessionModel.expires_at > func.now())
-        statement = (
-            self._select(UserModel, UserModel.id == user_id)
-            .join(SessionModel, and_(SessionModel.user_id == UserModel.id, self._own(SessionModel)))
-            .where(SessionModel.id == session_id, live)
-        )
-        user = await self._session.scalar(statement)
-        if user is None:
-            return None
-        return Principal(user.id, user.tenant_id, session_id, user.email, Role(user.role))
 
     async def rotate(self, session_id: UUID, generation: int, expires_at: datetime) -> bool:
         """Step from `generation` to the next; False if the session has moved on, ended or never was."""
@@ -47,6 +33,13 @@ class SessionRepository(TenantRepository):
             .returning(SessionModel.id)
         )
         return await self._session.scalar(statement) is not None
+
+    async def revoke_all(self, user_id: UUID, *, but: UUID | None = None) -> None:
+        """End every session of a user, except one."""
+        statement = self._update(SessionModel, SessionModel.user_id == user_id, SessionModel.revoked_at.is_(None))
+        if but is not None:
+            statement = statement.where(SessionModel.id != but)
+        await self._session.execute(statement.values(revoked_at=func.now()))
 
     async def revoke(self, session_id: UUID) -> None:
         """End a session; every token of it is worthless from here on."""

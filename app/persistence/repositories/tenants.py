@@ -1,11 +1,29 @@
-"""Tenants themselves: the only rows that belong to none."""
+"""Tenants and plans themselves: the only rows that belong to none."""
 
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.persistence.models import TenantModel
+from app.permissions import Plan
+from app.persistence.models import PlanModel, TenantModel, UsageModel
+from app.persistence.repositories.principals import describe_plan
+from app.persistence.repositories.usage import UsageRepository
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRecord:
+    """A tenant as the operator sees it."""
+
+    id: UUID
+    name: str
+    plan: str
+    created_at: datetime
+    templates: int
 
 
 class TenantDirectory:
@@ -14,13 +32,58 @@ class TenantDirectory:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def add(self, tenant_id: UUID, name: str) -> None:
+    async def add(self, tenant_id: UUID, name: str, plan: str = "free") -> None:
         """Create a tenant; the transaction must run in its name already."""
-        self._session.add(TenantModel(id=tenant_id, name=name))
+        self._session.add(TenantModel(id=tenant_id, name=name, plan=plan))
         await self._session.flush()
+        await UsageRepository(self._session, tenant_id).begin()
 
     async def find_by_name(self, name: str) -> UUID | None:
         """The oldest tenant of that name; names are labels and need not be unique."""
         statement = select(TenantModel.id).where(TenantModel.name == name).order_by(TenantModel.created_at).limit(1)
         found: UUID | None = await self._session.scalar(statement)
         return found
+
+    async def list(self) -> list[TenantRecord]:
+        """Every tenant, oldest first."""
+        statement = (
+            select(TenantModel, UsageModel.templates)
+            .join(UsageModel, TenantModel.id == UsageModel.tenant_id)
+            .order_by(TenantModel.created_at)
+        )
+        return [
+            TenantRecord(row.id, row.name, row.plan, row.created_at, templates)
+            for row, templates in await self._session.execute(statement)
+        ]
+
+    async def set_plan(self, tenant_id: UUID, plan: str) -> bool:
+        """Put a tenant on a plan; False if there is no such tenant."""
+        statement = update(TenantModel).where(TenantModel.id == tenant_id).values(plan=plan).returning(TenantModel.id)
+        return await self._session.scalar(statement) is not None
+
+    async def delete(self, tenant_id: UUID) -> bool:
+        """Erase a tenant with everything it has; False if there is no such tenant."""
+        statement = delete(TenantModel).where(TenantModel.id == tenant_id).returning(TenantModel.id)
+        return await self._session.scalar(statement) is not None
+
+
+class PlanDirectory:
+    """All plans."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def list(self) -> list[Plan]:
+        """Every plan, by name."""
+        return [describe_plan(row) for row in await self._session.scalars(select(PlanModel).order_by(PlanModel.name))]
+
+    async def find(self, name: str) -> Plan | None:
+        """One plan."""
+        row = await self._session.scalar(select(PlanModel).where(PlanModel.name == name))
+        return describe_plan(row) if row is not None else None
+
+    async def save(self, plan: Plan) -> None:
+        """Create a plan or replace it; tenants on it feel that with their next request."""
+        values: dict[str, Any] = {"rates": dict(plan.rates), "quotas": dict(plan.quotas)}
+        statement = insert(PlanModel).values(name=plan.name, **values)
+        await self._session.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))

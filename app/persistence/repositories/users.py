@@ -1,6 +1,7 @@
 """Logins."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select
@@ -18,6 +19,16 @@ class Login:
     user_id: UUID
     tenant_id: UUID
     password_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserRecord:
+    """A user as their tenant's admins see them."""
+
+    id: UUID
+    email: str
+    role: str
+    created_at: datetime
 
 
 class LoginDirectory:
@@ -43,8 +54,40 @@ class UserRepository(TenantRepository):
         created: UUID | None = await self._session.scalar(statement.returning(UserModel.id))
         return created
 
+    async def list(self) -> list[UserRecord]:
+        """Every user, oldest first."""
+        statement = self._select(UserModel).order_by(UserModel.created_at, UserModel.id)
+        return [_describe(row) for row in await self._session.scalars(statement)]
+
+    async def find(self, user_id: UUID) -> UserRecord | None:
+        """One user."""
+        row = await self._session.scalar(self._select(UserModel, UserModel.id == user_id))
+        return _describe(row) if row is not None else None
+
+    async def find_password_hash(self, user_id: UUID) -> str | None:
+        """What a password is checked against."""
+        row = await self._session.scalar(self._select(UserModel, UserModel.id == user_id))
+        return row.password_hash if row is not None else None
+
+    async def lock_admins(self) -> set[UUID]:
+        """The admins, who stay what they are until the transaction ends."""
+        statement = self._select(UserModel, UserModel.role == "admin").order_by(UserModel.id).with_for_update()
+        return {row.id for row in await self._session.scalars(statement)}
+
+    async def change(self, user_id: UUID, **values: str) -> None:
+        """Set a user's role or password hash."""
+        await self._session.execute(self._update(UserModel, UserModel.id == user_id).values(**values))
+
+    async def delete(self, user_id: UUID) -> None:
+        """Remove a user with their sessions."""
+        await self._session.execute(self._delete(UserModel, UserModel.id == user_id))
+
     async def find_first(self, role: str) -> UserModel | None:
         """The oldest user with a role."""
         statement = self._select(UserModel, UserModel.role == role).order_by(UserModel.created_at).limit(1)
         user: UserModel | None = await self._session.scalar(statement)
         return user
+
+
+def _describe(row: UserModel) -> UserRecord:
+    return UserRecord(row.id, row.email, row.role, row.created_at)

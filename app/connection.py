@@ -1,0 +1,73 @@
+"""The HTTP connection, for uvicorn: headers must arrive in time, and a request that is none gets our error shape."""
+
+import asyncio
+import json
+import os
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+_DEFAULT_TIMEOUT_S = 10.0
+
+
+class TimedH11Protocol(H11Protocol):
+    """uvicorn's h11 protocol with a limit on the time that a request's headers may take (slowloris)."""
+
+    _header_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._wait_for_headers()
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser; a request under way ends the waiting, the rest of headers begins it anew."""
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE:
+            if self._header_timer is None and self.conn.trailing_data[0]:
+                self._wait_for_headers()
+        else:
+            self._stop_waiting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing to wait for any more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """What cannot be parsed has no request, so no request id; the shape is ours all the same."""
+        problem = {
+            "type": "urn:vultus:problem:malformed_http", "title": "This is not a valid HTTP request.", "status": 400,
+            "detail": msg, "code": "malformed_http", "request_id": None,
+        }  # fmt: skip
+        body = json.dumps(problem).encode()
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        events: list[Any] = [
+            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+            h11.Data(data=body),
+            h11.EndOfMessage(),
+        ]
+        for event in events:
+            output = self.conn.send(event)
+            if output:
+                self.transport.write(output)
+        self.transport.close()
+
+    def _wait_for_headers(self) -> None:
+        timeout_s = float(os.environ.get("VULTUS_HEADER_TIMEOUT_S", _DEFAULT_TIMEOUT_S))
+        self._header_timer = self.loop.call_later(timeout_s, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+    def _give_up(self) -> None:
+        self._header_timer = None
+        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+            self.transport.close()

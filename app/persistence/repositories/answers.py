@@ -1,0 +1,56 @@
+"""Remembered answers to requests with an Idempotency-Key."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import func
+from sqlalchemy.dialects.postgresql import insert
+
+from app.persistence.models import RememberedAnswerModel
+from app.persistence.repositories.base import TenantRepository
+
+LIFETIME = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class RememberedAnswer:
+    """What was answered, to which request."""
+
+    fingerprint: bytes
+    status: int
+    body: str
+
+
+class AnswerRepository(TenantRepository):
+    """The remembered answers of one tenant's callers."""
+
+    async def find(self, principal: str, key: str) -> RememberedAnswer | None:
+        """The answer of the last 24 hours under this key."""
+        row = await self._session.scalar(
+            self._select(
+                RememberedAnswerModel,
+                RememberedAnswerModel.principal == principal,
+                RememberedAnswerModel.key == key,
+                RememberedAnswerModel.created_at > func.now() - LIFETIME,
+            )
+        )
+        return RememberedAnswer(row.fingerprint, row.status or 200, row.body or "") if row is not None else None
+
+    async def remember(self, principal: str, key: str, answer: RememberedAnswer, about: str | None) -> bool:
+        """Keep an answer; False if another request under the same key was quicker (waits for it to commit)."""
+        await self._session.execute(
+            self._delete(RememberedAnswerModel, RememberedAnswerModel.created_at <= func.now() - LIFETIME)
+        )
+        values = self._row(
+            principal=principal, key=key, fingerprint=answer.fingerprint, status=answer.status, body=answer.body,
+            about=about,
+        )  # fmt: skip
+        statement = insert(RememberedAnswerModel).values(values).on_conflict_do_nothing()
+        return await self._session.scalar(statement.returning(RememberedAnswerModel.id)) is not None
+
+    async def forget_about(self, collection: str, subject: str | None = None) -> None:
+        """Erase the answers that speak of a subject, or of anybody in a collection."""
+        about = f"{collection}/{subject}" if subject is not None else f"{collection}/"
+        column = RememberedAnswerModel.about
+        matches = column == about if subject is not None else column.startswith(about, autoescape=True)
+        await self._session.execute(self._delete(RememberedAnswerModel, matches))

@@ -1,0 +1,99 @@
+"""API keys and access-key pairs of a tenant."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, or_
+
+from app.persistence.models import AccessKeyModel, ApiKeyModel
+from app.persistence.repositories.base import TenantRepository
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """A key as its tenant's admins see it: never its secret. Access-key pairs have no name, limits or expiry."""
+
+    id: UUID
+    public_id: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    last_used_at: datetime | None
+    name: str | None = None
+    collections: tuple[str, ...] | None = None
+    expires_at: datetime | None = None
+
+
+class ApiKeyRepository(TenantRepository):
+    """The live API keys of one tenant."""
+
+    async def add(
+        self, *, name: str, public_id: str, key_id: str, secret_hmac: bytes, scopes: list[str],
+        collections: list[str] | None, expires_at: datetime | None,
+    ) -> KeyRecord:  # fmt: skip
+        """Store a key."""
+        row = ApiKeyModel(
+            **self._row(
+                name=name, public_id=public_id, key_id=key_id, secret_hmac=secret_hmac, scopes=scopes,
+                collections=collections, expires_at=expires_at,
+            )
+        )  # fmt: skip
+        self._session.add(row)
+        await self._session.flush()
+        return _api_key(row)
+
+    async def list(self, name: str | None = None) -> list[KeyRecord]:
+        """The keys that are neither revoked nor expired, oldest first; of one name, if given."""
+        live = or_(ApiKeyModel.expires_at.is_(None), ApiKeyModel.expires_at > func.now())
+        statement = self._select(ApiKeyModel, ApiKeyModel.revoked_at.is_(None), live)
+        if name is not None:
+            statement = statement.where(ApiKeyModel.name == name)
+        statement = statement.order_by(ApiKeyModel.created_at, ApiKeyModel.id)
+        return [_api_key(row) for row in await self._session.scalars(statement)]
+
+    async def revoke(self, key_id: UUID) -> bool:
+        """Make a key worthless from here on; False if there is no such live key."""
+        statement = self._update(ApiKeyModel, ApiKeyModel.id == key_id, ApiKeyModel.revoked_at.is_(None))
+        return await self._session.scalar(statement.values(revoked_at=func.now()).returning(ApiKeyModel.id)) is not None
+
+
+class AccessKeyRepository(TenantRepository):
+    """The live access-key pairs of one tenant."""
+
+    async def add(self, *, public_id: str, key_id: str, secret_encrypted: bytes, scopes: list[str]) -> KeyRecord:
+        """Store a pair."""
+        values = self._row(public_id=public_id, key_id=key_id, secret_encrypted=secret_encrypted, scopes=scopes)
+        row = AccessKeyModel(**values)
+        self._session.add(row)
+        await self._session.flush()
+        return _access_key(row)
+
+    async def list(self) -> list[KeyRecord]:
+        """The pairs that are not revoked, oldest first."""
+        statement = self._select(AccessKeyModel, AccessKeyModel.revoked_at.is_(None))
+        statement = statement.order_by(AccessKeyModel.created_at, AccessKeyModel.id)
+        return [_access_key(row) for row in await self._session.scalars(statement)]
+
+    async def revoke(self, key_id: UUID) -> bool:
+        """Make a pair worthless from here on; False if there is no such live pair."""
+        statement = self._update(AccessKeyModel, AccessKeyModel.id == key_id, AccessKeyModel.revoked_at.is_(None))
+        revoked = statement.values(revoked_at=func.now()).returning(AccessKeyModel.id)
+        return await self._session.scalar(revoked) is not None
+
+
+def _api_key(row: ApiKeyModel) -> KeyRecord:
+    collections = tuple(row.collections) if row.collections is not None else None
+    return KeyRecord(
+        row.id,
+        row.public_id,
+        tuple(row.scopes),
+        row.created_at,
+        row.last_used_at,
+        row.name,
+        collections,
+        row.expires_at,
+    )
+
+
+def _access_key(row: AccessKeyModel) -> KeyRecord:
+    return KeyRecord(row.id, row.public_id, tuple(row.scopes), row.created_at, row.last_used_at)

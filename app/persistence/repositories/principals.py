@@ -1,0 +1,91 @@
+"""Who is behind a session or a key, with the plan of their tenant: one query a request."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.permissions import ROLE_PERMISSIONS, Plan, Principal, Role, permissions_of
+from app.persistence.models import ApiKeyModel, PlanModel, SessionModel, TenantModel, UserModel
+from app.persistence.repositories.base import TenantRepository
+
+_TOUCH_EVERY = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """What checking a presented API key needs."""
+
+    id: UUID
+    tenant_id: UUID
+    key_id: str
+    secret_hmac: bytes
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class KeyDirectory:
+    """Finds an API key by its public id, whichever tenant it belongs to: nobody is known yet."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def find(self, public_id: str) -> StoredKey | None:
+        """The key; the transaction must look it up by that id."""
+        row = await self._session.scalar(select(ApiKeyModel).where(ApiKeyModel.public_id == public_id))
+        if row is None:
+            return None
+        return StoredKey(row.id, row.tenant_id, row.key_id, row.secret_hmac, row.expires_at, row.revoked_at)
+
+
+class PrincipalRepository(TenantRepository):
+    """The callers of one tenant."""
+
+    async def find_user(self, session_id: UUID, user_id: UUID) -> Principal | None:
+        """The user behind a session that is neither revoked nor expired, with the role they have now."""
+        live = and_(SessionModel.revoked_at.is_(None), SessionModel.expires_at > func.now())
+        statement = (
+            self._with_plan(UserModel)
+            .join(SessionModel, and_(SessionModel.user_id == UserModel.id, self._own(SessionModel)))
+            .where(UserModel.id == user_id, SessionModel.id == session_id, live)
+        )
+        row = (await self._session.execute(statement)).one_or_none()
+        if row is None:
+            return None
+        user, plan = row
+        role = Role(user.role)
+        return Principal(
+            user.tenant_id, ROLE_PERMISSIONS[role], describe_plan(plan),
+            user_id=user.id, session_id=session_id, email=user.email, role=role,
+        )  # fmt: skip
+
+    async def find_program(self, key_id: UUID) -> Principal | None:
+        """The program behind an API key, whose time of last use is noted, to the minute."""
+        row = (await self._session.execute(self._with_plan(ApiKeyModel).where(ApiKeyModel.id == key_id))).one_or_none()
+        if row is None:
+            return None
+        key, plan = row
+        stale = or_(ApiKeyModel.last_used_at.is_(None), ApiKeyModel.last_used_at < func.now() - _TOUCH_EVERY)
+        touch = self._update(ApiKeyModel, ApiKeyModel.id == key_id, stale).values(last_used_at=func.now())
+        await self._session.execute(touch)
+        return Principal(
+            key.tenant_id, permissions_of(key.scopes), describe_plan(plan), key_id=key.id,
+            collections=frozenset(key.collections) if key.collections is not None else None,
+        )  # fmt: skip
+
+    def _with_plan(self, model: Any) -> Select[Any, PlanModel]:
+        return (
+            select(model, PlanModel)
+            .join(TenantModel, TenantModel.id == model.tenant_id)
+            .join(PlanModel, PlanModel.name == TenantModel.plan)
+            .where(self._own(model))
+            .execution_options(populate_existing=True)
+        )
+
+
+def describe_plan(row: PlanModel) -> Plan:
+    """The domain's value of a stored plan."""
+    return Plan(row.name, row.rates, row.quotas)

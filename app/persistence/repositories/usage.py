@@ -1,0 +1,65 @@
+"""What a tenant has and did, and the plan it is on."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import case, func, select, true, update
+
+from app.permissions import Plan, Quota
+from app.persistence.models import PlanModel, TenantModel, UsageModel
+from app.persistence.repositories.base import TenantRepository
+from app.persistence.repositories.principals import describe_plan
+
+_THIS_MONTH = func.date_trunc("month", func.now()).cast(UsageModel.month.type)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantOverview:
+    """A tenant with its plan and what it uses of it."""
+
+    name: str
+    plan: Plan
+    used: dict[Quota, int]
+
+
+class UsageRepository(TenantRepository):
+    """The usage of one tenant; triggers count what is stored."""
+
+    async def begin(self) -> None:
+        """Open the books of a new tenant."""
+        self._session.add(UsageModel(**self._row()))
+        await self._session.flush()
+
+    async def used(self, quota: Quota) -> int:
+        """How many there are now, this transaction's own included."""
+        column = {
+            Quota.TEMPLATES: UsageModel.templates,
+            Quota.COLLECTIONS: UsageModel.collections,
+            Quota.USERS: UsageModel.users,
+            Quota.RECOGNITIONS: case((UsageModel.month == _THIS_MONTH, UsageModel.recognitions), else_=0),
+        }[quota]
+        return await self._session.scalar(select(column).where(self._own(UsageModel))) or 0
+
+    async def count_recognition(self, most: int | None) -> bool:
+        """Count one recognition of this month; False, without counting, if there were `most` already."""
+        so_far = case((UsageModel.month == _THIS_MONTH, UsageModel.recognitions), else_=0)
+        statement = (
+            update(UsageModel)
+            .where(self._own(UsageModel), true() if most is None else so_far < most)
+            .values(month=_THIS_MONTH, recognitions=so_far + 1)
+            .returning(UsageModel.recognitions)
+        )
+        return await self._session.scalar(statement) is not None
+
+    async def overview(self) -> TenantOverview | None:
+        """The tenant as it stands."""
+        statement = (
+            select(TenantModel.name, PlanModel)
+            .join(UsageModel, TenantModel.id == UsageModel.tenant_id)
+            .join(PlanModel, PlanModel.name == TenantModel.plan)
+            .where(self._own(UsageModel))
+        )
+        row = (await self._session.execute(statement)).one_or_none()
+        if row is None:
+            return None
+        name, plan = row
+        return TenantOverview(name, describe_plan(plan), {quota: await self.used(quota) for quota in Quota})

@@ -1,0 +1,90 @@
+"""How often who may do what: slowapi's limiter, asked before a body is read and never on the event loop.
+
+slowapi's own decorators and middleware are not used: they run after the body was parsed, block the loop on their
+storage, and put the path into the key, so that every id opens a new bucket (docs/decisions/0010).
+"""
+
+import asyncio
+import math
+import time
+from dataclasses import dataclass
+
+from limits import RateLimitItem, parse_many
+from limits.errors import StorageError
+from redis.exceptions import RedisError
+from slowapi import Limiter
+from slowapi.util import get_remote_address
+
+from app.errors import NotReady, RateLimited
+from app.permissions import Permission, Principal
+from app.persistence.database import Database
+from app.persistence.rate_counters import SCHEME, PostgresRateCounters
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What became of one request at one limit."""
+
+    is_admitted: bool
+    item: RateLimitItem
+    remaining: int
+    reset_s: int
+
+    def headers(self, name: str) -> dict[str, str]:
+        """`RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-09)."""
+        return {
+            "ratelimit": f'"{name}";r={self.remaining};t={self.reset_s}',
+            "ratelimit-policy": f'"{name}";q={self.item.amount};w={self.item.get_expiry()}',
+        }
+
+
+class RateLimiter:
+    """Counts shared by all workers and hosts: in PostgreSQL, or in Redis where there is one."""
+
+    def __init__(self, database: Database, redis_url: str | None, *, public_rate: str) -> None:
+        options = {} if redis_url else {"database": database, "loop": asyncio.get_running_loop()}
+        assert PostgresRateCounters.STORAGE_SCHEME  # importing it registers the scheme
+        self._limiter = Limiter(
+            key_func=get_remote_address,
+            storage_uri=redis_url or f"{SCHEME}://",
+            storage_options=options,  # type: ignore[arg-type]
+            strategy="fixed-window",
+        )
+        self._public_rate = public_rate
+
+    async def admit_principal(self, principal: Principal, permission: Permission) -> dict[str, str]:
+        """Count a request of a tenant for what needs this permission; raises `RateLimited`, returns headers."""
+        rate = principal.plan.rate(permission)
+        return await self._admit(rate, permission.value, f"tenant:{principal.tenant_id}")
+
+    async def admit_address(self, address: str, name: str) -> dict[str, str]:
+        """Count a request of somebody unknown; raises `RateLimited`, returns headers."""
+        return await self._admit(self._public_rate, name, f"address:{address}")
+
+    async def _admit(self, rate: str, name: str, who: str) -> dict[str, str]:
+        try:
+            admissions = [await asyncio.to_thread(self._hit, item, name, who) for item in parse_many(rate)]
+        except (StorageError, TimeoutError, OSError, RedisError) as exc:
+            raise NotReady("The rate counters do not answer.") from exc
+        refused = next((admission for admission in admissions if not admission.is_admitted), None)
+        if refused is not None:
+            item = refused.item
+            raise RateLimited(
+                f"{item.amount} requests for {name!r} in {item.get_expiry()} seconds are all your plan includes; "
+                f"the next is admitted in {refused.reset_s} seconds.",
+                retry_after_s=max(1, refused.reset_s),
+                headers=refused.headers(name),
+            )
+        return min(admissions, key=lambda admission: admission.remaining).headers(name)
+
+    def _hit(self, item: RateLimitItem, name: str, who: str) -> Admission:
+        strategy = self._limiter.limiter
+        is_admitted = strategy.hit(item, name, who)
+        window = strategy.get_window_stats(item, name, who)
+        return Admission(is_admitted, item, window.remaining, max(0, math.ceil(window.reset_time - time.time())))
+
+
+def check_rate(rate: str) -> str:
+    """The rate itself, if it can be read (`60/minute; 1000/day`); raises `ValueError`."""
+    parse_many(rate)
+    return rate

@@ -1,0 +1,86 @@
+"""Idempotency-Key: the same request sent twice has one effect and one answer."""
+
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from app.errors import AppError, IdempotencyKeyReused
+from app.permissions import Principal
+from app.persistence.database import Database
+from app.persistence.repositories.answers import AnswerRepository, RememberedAnswer
+from app.security.keyring import Keyring
+
+T = TypeVar("T", bound=BaseModel | None)
+
+
+class AnswerReplayed(Exception):
+    """The request was answered before; whatever this one wrote is to be rolled back."""
+
+    def __init__(self, answer: RememberedAnswer) -> None:
+        self.answer = answer
+        super().__init__("answered before")
+
+
+class IdempotencyService:
+    """One per request; without a key it does nothing."""
+
+    def __init__(
+        self, database: Database, answers: AnswerRepository, principal: Principal, keyring: Keyring, key: str | None
+    ) -> None:
+        self._database = database
+        self._answers = answers
+        self._principal = principal
+        self._keyring = keyring
+        self._key = key
+
+    async def once(
+        self,
+        request: Iterable[str | bytes],
+        status: int,
+        work: Callable[[], Awaitable[T]],
+        *,
+        about: str | None = None,
+    ) -> T:
+        """Do the work unless this very request was answered before.
+
+        `request` is everything that makes it this request. The answer is kept in the transaction of the effect, so
+        there is never one without the other; of requests in parallel the first to finish wins, the others are undone
+        and raise `AnswerReplayed`. Raises `IdempotencyKeyReused` for another request under the same key.
+        """
+        if self._key is None:
+            return await work()
+        fingerprint = self._fingerprint(request)
+        await self._replay_if_answered(fingerprint)
+        try:
+            result = await work()
+        except AppError:
+            # Perhaps the first of two parallel requests finished meanwhile, and this is its echo (say, "exists").
+            await self._replay_if_answered(fingerprint)
+            raise
+        body = result.model_dump_json() if result is not None else ""
+        answer = RememberedAnswer(fingerprint, status, body)
+        if not await self._answers.remember(self._principal.name, self._key, answer, about):
+            await self._replay_if_answered(fingerprint)
+        return result
+
+    async def _replay_if_answered(self, fingerprint: bytes) -> None:
+        assert self._key is not None
+        async with self._database.transaction(self._principal.tenant_id) as session:
+            found = await AnswerRepository(session, self._principal.tenant_id).find(self._principal.name, self._key)
+        if found is None:
+            return
+        if not hmac.compare_digest(found.fingerprint, fingerprint):
+            raise IdempotencyKeyReused
+        raise AnswerReplayed(found)
+
+    def _fingerprint(self, request: Iterable[str | bytes]) -> bytes:
+        """Keyed, so that nobody can test from the table whether a certain photo was sent."""
+        _, key = self._keyring.current("idempotency")
+        digest = hmac.new(key, digestmod=hashlib.sha256)
+        for part in request:
+            raw = part.encode() if isinstance(part, str) else part
+            digest.update(len(raw).to_bytes(8, "big") + raw)
+        return digest.digest()

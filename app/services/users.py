@@ -1,0 +1,53 @@
+"""The users of a tenant: added, promoted, removed; one admin always stays."""
+
+from uuid import UUID
+
+from app.errors import EmailTaken, LastAdmin, UserNotFound
+from app.permissions import Quota, Role
+from app.persistence.repositories.users import UserRecord, UserRepository
+from app.services.quotas import QuotaService
+
+
+class UserService:
+    """The users of the caller's tenant. Passwords come in hashed: hashing must not hold a connection."""
+
+    def __init__(self, users: UserRepository, quotas: QuotaService) -> None:
+        self._users = users
+        self._quotas = quotas
+
+    async def add(self, email: str, password_hash: str, role: Role) -> UserRecord:
+        """Add a user; raises `EmailTaken` or `QuotaExceeded`."""
+        user_id = await self._users.add(email=email, password_hash=password_hash, role=role)
+        if user_id is None:
+            raise EmailTaken
+        await self._quotas.check(Quota.USERS)
+        return await self.get(user_id)
+
+    async def list(self) -> list[UserRecord]:
+        """Every user, oldest first."""
+        return await self._users.list()
+
+    async def get(self, user_id: UUID) -> UserRecord:
+        """One user; raises `UserNotFound`."""
+        found = await self._users.find(user_id)
+        if found is None:
+            raise UserNotFound
+        return found
+
+    async def set_role(self, user_id: UUID, role: Role) -> UserRecord:
+        """Give a user another role, from their next request on; raises `LastAdmin`."""
+        if role is not Role.ADMIN:
+            await self._keep_an_admin(user_id)
+        await self.get(user_id)
+        await self._users.change(user_id, role=role.value)
+        return await self.get(user_id)
+
+    async def remove(self, user_id: UUID) -> None:
+        """Remove a user with their sessions; raises `LastAdmin`."""
+        await self._keep_an_admin(user_id)
+        await self.get(user_id)
+        await self._users.delete(user_id)
+
+    async def _keep_an_admin(self, user_id: UUID) -> None:
+        if await self._users.lock_admins() == {user_id}:
+            raise LastAdmin
