@@ -6,6 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
+from pydantic import AfterValidator
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -33,6 +34,8 @@ keys = typer.Typer(help="Manage the API keys of a tenant.", no_args_is_help=True
 TenantId = Annotated[UUID, typer.Argument(help="The tenant's id.")]
 ForTenant = Annotated[UUID, typer.Option("--tenant", help="The tenant's id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+
+Rate = Annotated[str, AfterValidator(check_rate)]
 
 _out = Console(soft_wrap=True, highlight=False)
 
@@ -127,7 +130,9 @@ def set_plan_values(
     quota: Annotated[list[str], typer.Option(help="WHAT=NUMBER or WHAT=unlimited; repeat.")] = [],  # noqa: B006
 ) -> None:
     """Create or change a plan; tenants on it feel it with their next request. What is not named stays."""
-    rates = {Permission(key).value: check_rate(value) for key, value in _pairs(rate, set(Permission), "--rate")}
+    rates = {
+        Permission(key).value: checked(Rate, value, "--rate") for key, value in _pairs(rate, set(Permission), "--rate")
+    }
     quotas = {
         Quota(key).value: None if value == "unlimited" else checked(int, value, "--quota")
         for key, value in _pairs(quota, set(Quota), "--quota")

@@ -39,6 +39,7 @@ class PostgresRateCounters(Storage):
     def __init__(
         self, uri: str | None = None, *, database: Database, loop: asyncio.AbstractEventLoop, **_: Any
     ) -> None:
+        super().__init__(uri, wrap_exceptions=False)
         self._database = database
         self._loop = loop
         # What the last increment of this thread saw, for the questions that follow it.

@@ -53,23 +53,24 @@ class IdempotencyService:
         if self._key is None:
             return await work()
         fingerprint = self._fingerprint(request)
-        await self._replay_if_answered(fingerprint)
+        async with self._database.transaction(self._principal.tenant_id) as session:
+            # In a transaction of its own: the work may run a model first, and must hold no connection meanwhile.
+            await self._replay_from(AnswerRepository(session, self._principal.tenant_id), fingerprint)
         try:
             result = await work()
         except AppError:
             # Perhaps the first of two parallel requests finished meanwhile, and this is its echo (say, "exists").
-            await self._replay_if_answered(fingerprint)
+            await self._replay_from(self._answers, fingerprint)
             raise
         body = result.model_dump_json() if result is not None else ""
         answer = RememberedAnswer(fingerprint, status, body)
         if not await self._answers.remember(self._principal.name, self._key, answer, about):
-            await self._replay_if_answered(fingerprint)
+            await self._replay_from(self._answers, fingerprint)
         return result
 
-    async def _replay_if_answered(self, fingerprint: bytes) -> None:
+    async def _replay_from(self, answers: AnswerRepository, fingerprint: bytes) -> None:
         assert self._key is not None
-        async with self._database.transaction(self._principal.tenant_id) as session:
-            found = await AnswerRepository(session, self._principal.tenant_id).find(self._principal.name, self._key)
+        found = await answers.find(self._principal.name, self._key)
         if found is None:
             return
         if not hmac.compare_digest(found.fingerprint, fingerprint):

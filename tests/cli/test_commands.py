@@ -60,10 +60,38 @@ def test_creating_a_tenant_prints_what_a_script_needs(vultus: Run) -> None:
     assert created["email"] == email
     assert len(created["password"]) >= 20
     assert re.fullmatch(r"[0-9a-f-]{36}", created["tenant_id"])
+    assert re.fullmatch(r"VK[A-Z0-9]{18}", created["access_key_id"])
+    assert len(created["secret_access_key"]) == 40
     again = vultus("tenants", "create", "Acme", "--email", email)
     assert again.returncode == 1
     assert again.stderr.startswith("vultus: email_taken")
     assert again.stdout == ""
+
+
+def test_the_operator_manages_tenants_plans_users_and_keys(vultus: Run) -> None:
+    created = json.loads(vultus("tenants", "create", "Acme", "--email", f"{uuid4().hex}@example.com", "--json").stdout)
+    tenant, plan = created["tenant_id"], f"plan-{uuid4().hex[:8]}"
+    set_plan = vultus("plans", "set", plan, "--rate", "recognize=7/minute", "--quota", "users=3")
+    assert set_plan.returncode == 0, set_plan.stderr
+    assert vultus("tenants", "set-plan", tenant, plan).returncode == 0
+    listed = {row["tenant_id"]: row for row in json.loads(vultus("tenants", "list", "--json").stdout)}
+    assert listed[tenant]["plan"] == plan
+    plans = {row["plan"]: json.loads(row["rates"]) for row in json.loads(vultus("plans", "list", "--json").stdout)}
+    assert plans[plan] == {"recognize": "7/minute"}
+    email = f"{uuid4().hex}@example.com"
+    user = json.loads(vultus("users", "add", email, "--tenant", tenant, "--role", "operator", "--json").stdout)
+    assert (user["email"], user["role"]) == (email, "operator")
+    assert len(json.loads(vultus("users", "list", "--tenant", tenant, "--json").stdout)) == 2
+    key = json.loads(vultus("keys", "create", "scanner", "--tenant", tenant, "--scope", "recognize", "--json").stdout)
+    assert key["key"].startswith("vk_")
+    assert vultus("keys", "revoke", key["key_id"], "--tenant", tenant).returncode == 0
+    again = vultus("keys", "revoke", key["key_id"], "--tenant", tenant)
+    assert (again.returncode, again.stderr.split(":")[1].strip()) == (1, "key_not_found")
+    for wrong in (("--rate", "fly=1/minute"), ("--rate", "recognize=often"), ("--quota", "users=many")):
+        assert vultus("plans", "set", plan, *wrong).returncode == 2
+    assert vultus("tenants", "set-plan", tenant, "no-such-plan").returncode == 1
+    assert vultus("tenants", "delete", tenant, "--yes").returncode == 0
+    assert vultus("tenants", "delete", tenant, "--yes").returncode == 1
 
 
 @pytest.mark.parametrize("arguments", [("tenants", "create", "Acme", "--email", "no-address"), ("tenants", "create")])

@@ -1,19 +1,25 @@
 """`vultus serve` as a process: several workers on one database, started, used and ended from outside."""
 
+import asyncio
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
+from app.permissions import Plan
+from app.persistence.database import Database
+from app.persistence.repositories.tenants import PlanDirectory, TenantDirectory
 from tests import pictures
 
 _START_TIMEOUT_S = 60
@@ -50,22 +56,33 @@ def serving(workers: int, **env: str) -> Iterator[tuple[str, "subprocess.Popen[b
         process.wait(timeout=40)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_what_one_worker_stores_every_worker_finds(
-    workers: int, data_dir: Path, database_url: str, synthetic_pack: Path
-) -> None:
-    env = {
+@pytest.fixture
+def service_env(data_dir: Path, service_url: str, synthetic_pack: Path) -> dict[str, str]:
+    return {
         "VULTUS_DATA_DIR": str(data_dir),
-        "VULTUS_DATABASE_URL": database_url,
+        "VULTUS_DATABASE_URL": service_url,
         "VULTUS_MODEL_PACK": str(synthetic_pack),
+        "VULTUS_PUBLIC_RATE": "100000/minute",
+        "VULTUS_LOG_LEVEL": "warning",
     }
-    with serving(workers, **env) as (base, process):
-        api, email = f"{base}/api/v1", f"{uuid4().hex}@example.com"
-        body = {"tenant": "Acme", "email": email, "password": "correct horse"}
-        assert httpx.post(f"{api}/auth/signup", json=body).status_code == 201
-        form = {"username": email, "password": "correct horse"}
-        token = httpx.post(f"{api}/auth/token", data=form).json()["access_token"]
-        headers = {"authorization": f"Bearer {token}"}
+
+
+def sign_up(api: str) -> tuple[str, dict[str, str]]:
+    """A new tenant's id, and headers to call as its admin."""
+    email = f"{uuid4().hex}@example.com"
+    body = {"tenant": "Acme", "email": email, "password": "correct horse"}
+    created = httpx.post(f"{api}/auth/signup", json=body)
+    assert created.status_code == 201, created.text
+    form = {"username": email, "password": "correct horse"}
+    token = httpx.post(f"{api}/auth/token", data=form).json()["access_token"]
+    return created.json()["tenant_id"], {"authorization": f"Bearer {token}"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_one_worker_stores_every_worker_finds(workers: int, service_env: dict[str, str]) -> None:
+    with serving(workers, **service_env) as (base, process):
+        api = f"{base}/api/v1"
+        _, headers = sign_up(api)
         files = {"images": ("a.jpg", pictures.photo(1), "image/jpeg")}
         registered = httpx.post(f"{api}/register", headers=headers, data={"subject": "ada"}, files=files)
         assert registered.status_code == 201, registered.text
@@ -77,9 +94,93 @@ def test_what_one_worker_stores_every_worker_finds(
         assert process.wait(timeout=40) in (0, -signal.SIGTERM)
 
 
-def test_an_embedded_database_is_started_and_stopped_with_the_server(tmp_path: Path, synthetic_pack: Path) -> None:
+async def put_on_plan(database: Database, tenant_id: str, **rates: str) -> None:
+    plan = Plan(f"plan-{uuid4().hex}", {"read": "100000/minute", "admin": "1000/minute", **rates})
+    async with database.transaction(as_operator=True) as session:
+        await PlanDirectory(session).save(plan)
+        await TenantDirectory(session).set_plan(UUID(tenant_id), plan.name)
+
+
+@contextmanager
+def redis_server(directory: Path) -> Iterator[str]:
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+@pytest.mark.parametrize("counters", ["postgresql", "redis"])
+def test_four_workers_admit_exactly_the_rate_and_forget_a_session_at_once(
+    counters: str, service_env: dict[str, str], database: Database, tmp_path: Path
+) -> None:
+    if counters == "redis" and shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed")
+    with ExitStack() as stack:
+        if counters == "redis":
+            service_env["VULTUS_REDIS_URL"] = stack.enter_context(redis_server(tmp_path))
+        base, _ = stack.enter_context(serving(4, **service_env))
+        api = f"{base}/api/v1"
+        tenant_id, headers = sign_up(api)
+
+        async def flood() -> tuple[list[int], list[int]]:
+            # The test's own pool belongs to another event loop.
+            own = Database(
+                database.engine.url.render_as_string(hide_password=False).replace("+asyncpg", ""), pool_size=1
+            )
+            await put_on_plan(own, tenant_id, recognize="20/minute")
+            await own.close()
+            limits = httpx.Limits(max_connections=40, max_keepalive_connections=0)  # a new worker for each
+            async with httpx.AsyncClient(headers=headers, limits=limits, timeout=30) as client:
+                empty = {"content-type": "multipart/form-data; boundary=x"}
+                calls = (client.post(f"{api}/detect", content=b"--x--\r\n", headers=empty) for _ in range(60))
+                admitted = [answer.status_code for answer in await asyncio.gather(*calls)]
+                assert (await client.post(f"{api}/auth/logout")).status_code == 204
+                later = await asyncio.gather(*(client.get(f"{api}/auth/me") for _ in range(24)))
+                return admitted, [answer.status_code for answer in later]
+
+        admitted, later = asyncio.run(flood())
+    assert sorted(admitted) == [422] * 20 + [429] * 40
+    assert set(later) == {401}
+
+
+def test_slow_headers_and_malformed_requests_are_answered_and_closed(service_env: dict[str, str]) -> None:
+    with serving(1, **service_env, VULTUS_HEADER_TIMEOUT_S="1") as (base, _):
+        address = ("127.0.0.1", int(base.rsplit(":", 1)[1]))
+        for sent in (b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "):
+            with socket.create_connection(address, timeout=30) as slow:
+                slow.sendall(sent)
+                assert slow.recv(1) == b""  # closed by the server
+        with socket.create_connection(address, timeout=30) as odd:
+            odd.sendall(b"GET \xff HTTP/1.1\r\n\r\n")
+            answer = b"".join(iter(lambda: odd.recv(65536), b""))
+            assert b"application/problem+json" in answer
+            assert b"malformed_http" in answer
+        with httpx.Client(base_url=base) as kept:  # a connection between two requests is not slow
+            assert kept.get("/healthz").status_code == 200
+            time.sleep(1.5)
+            assert kept.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_embedded_database_is_started_and_stopped_with_the_server(
+    workers: int, tmp_path: Path, synthetic_pack: Path
+) -> None:
     env = {"VULTUS_DATA_DIR": str(tmp_path / "data"), "VULTUS_MODEL_PACK": str(synthetic_pack)}
     pid_file = tmp_path / "data" / "postgres" / "postmaster.pid"
-    with serving(2, **env):
+    with serving(workers, **env):
         assert pid_file.exists()
+        users = tmp_path / "data" / "postgres" / ".handle_pids.json"
+        assert len(json.loads(users.read_text())) == 1
     assert not pid_file.exists()

@@ -1,0 +1,151 @@
+"""Every route, asked by everybody: own tenant, another tenant, nobody, a revoked caller, the wrong role, a guess.
+
+The table below has an entry for each route; one without fails the test, so nobody adds a route and forgets to ask.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from app.permissions import ROLE_PERMISSIONS, Role
+from app.routes.coverage import OPEN, route_dependencies
+from tests import pictures
+from tests.api.conftest import Account, Running, WithRole, problem
+
+PHOTO = ("photo.jpg", pictures.photo(1), "image/jpeg")
+
+
+@dataclass(frozen=True)
+class Call:
+    """How to call a route so that it succeeds for its own tenant, and what others get.
+
+    `stranger`: the status for another tenant's admin who sends the very same request; 404 wherever the request names a
+    thing. `guess`: the status for one's own tenant when the last id in the path is made up.
+    """
+
+    own: int
+    stranger: int
+    guess: int | None = None
+    options: Callable[[], dict[str, Any]] = dict
+
+
+def sends(**options: Any) -> Callable[[], dict[str, Any]]:
+    return lambda: options
+
+
+def new_email() -> str:
+    return f"{uuid4().hex}@example.com"
+
+
+SUBJECT = "/api/v1/collections/{collection}/subjects/{subject}"
+CALLS: dict[str, Call] = {
+    "POST /api/v1/auth/logout": Call(204, 204),
+    "GET /api/v1/auth/me": Call(200, 200),
+    "POST /api/v1/auth/password": Call(401, 401, options=sends(json={"current": "wrong", "new": "x" * 12})),
+    "GET /api/v1/tenant": Call(200, 200),
+    "POST /api/v1/users": Call(201, 201, options=lambda: {"json": {"email": new_email(), "password": "x" * 12}}),
+    "GET /api/v1/users": Call(200, 200),
+    "GET /api/v1/users/{user_id}": Call(200, 404, 404),
+    "PATCH /api/v1/users/{user_id}": Call(200, 404, 404, sends(json={"role": "viewer"})),
+    "DELETE /api/v1/users/{user_id}": Call(204, 404, 404),
+    "POST /api/v1/keys": Call(201, 201, options=sends(json={"name": "another", "scopes": ["recognize"]})),
+    "GET /api/v1/keys": Call(200, 200),
+    "GET /api/v1/keys/{key_id}": Call(200, 404, 404),
+    "POST /api/v1/keys/{key_id}/rotate": Call(201, 404, 404),
+    "DELETE /api/v1/keys/{key_id}": Call(204, 404, 404),
+    "POST /api/v1/access-keys": Call(201, 201, options=sends(json={"scopes": ["recognize"]})),
+    "GET /api/v1/access-keys": Call(200, 200),
+    "DELETE /api/v1/access-keys/{key_id}": Call(204, 404, 404),
+    "POST /api/v1/register": Call(
+        201, 404, options=sends(data={"subject": "bob", "collection": "lobby"}, files={"images": PHOTO})
+    ),
+    "POST /api/v1/recognize": Call(200, 404, options=sends(data={"collection": "lobby"}, files={"image": PHOTO})),
+    "POST /api/v1/verify": Call(
+        200, 404, options=sends(data={"collection": "lobby", "subject": "ada"}, files={"image": PHOTO})
+    ),
+    "POST /api/v1/compare": Call(200, 200, options=sends(files={"source": PHOTO, "target": PHOTO})),
+    "POST /api/v1/detect": Call(200, 200, options=sends(files={"image": PHOTO})),
+    "POST /api/v1/extract": Call(200, 200, options=sends(files={"image": PHOTO})),
+    "POST /api/v1/collections": Call(201, 201, options=lambda: {"json": {"name": uuid4().hex}}),
+    "GET /api/v1/collections": Call(200, 200),
+    "GET /api/v1/collections/{collection}": Call(200, 404, 404),
+    "DELETE /api/v1/collections/{collection}": Call(204, 404, 404),
+    "POST /api/v1/collections/{collection}/subjects": Call(201, 404, 404, sends(json={"subject": "carol"})),
+    "GET /api/v1/collections/{collection}/subjects": Call(200, 404, 404),
+    f"GET {SUBJECT}": Call(200, 404, 404),
+    f"DELETE {SUBJECT}": Call(204, 404, 404),
+    f"GET {SUBJECT}/faces": Call(200, 404, 404),
+    f"GET {SUBJECT}/faces/{{face_id}}": Call(200, 404, 404),
+    f"DELETE {SUBJECT}/faces/{{face_id}}": Call(204, 404, 404),
+}  # fmt: skip
+
+
+def test_every_route_has_an_entry(running: Running) -> None:
+    public = OPEN | {"POST /api/v1/auth/signup", "POST /api/v1/auth/token", "POST /api/v1/auth/refresh"}
+    assert set(CALLS) == set(route_dependencies(running.app)) - public
+
+
+Furnish = Callable[[], Awaitable[dict[str, str]]]
+
+
+@pytest.fixture
+async def ids(admin: Account) -> dict[str, str]:
+    """One of everything in `admin`'s tenant."""
+    await admin.client.post("/collections", json={"name": "lobby"})
+    registered = (await admin.register("ada", pictures.photo(1), collection="lobby")).json()
+    user = (await admin.client.post("/users", json={"email": new_email(), "password": "x" * 12})).json()
+    key = (await admin.client.post("/keys", json={"name": "key", "scopes": ["recognize"]})).json()
+    pair = (await admin.client.post("/access-keys", json={"scopes": ["recognize"]})).json()
+    return {
+        "collection": "lobby", "subject": "ada", "face_id": registered["templates"][0]["face_id"],
+        "user_id": user["user_id"], "key_id": key["key_id"], "access_key_id": pair["key_id"],
+    }  # fmt: skip
+
+
+def fill(path: str, ids: dict[str, str], *, guess: bool = False) -> str:
+    names = dict(ids)
+    if "access-keys" in path:
+        names["key_id"] = ids["access_key_id"]
+    if guess:
+        last = path[path.rindex("{") + 1 : path.rindex("}")]
+        names[last] = "nobody" if last in ("collection", "subject") else str(uuid4())
+    return "http://vultus" + path.format(**names)
+
+
+async def ask(client: httpx.AsyncClient, route: str, ids: dict[str, str], *, guess: bool = False) -> httpx.Response:
+    method, path = route.split()
+    return await client.request(method, fill(path, ids, guess=guess), **CALLS[route].options())
+
+
+@pytest.mark.parametrize("route", CALLS)
+async def test_route(
+    route: str, admin: Account, stranger: Account, ids: dict[str, str], running: Running, with_role: WithRole
+) -> None:
+    call = CALLS[route]
+
+    async with running.client() as nobody:
+        assert problem(await ask(nobody, route, ids)) == "401 not_authenticated"
+
+    revoked = await with_role(Role.ADMIN)
+    await revoked.client.post("/auth/logout")
+    assert problem(await ask(revoked.client, route, ids)) == "401 token_revoked"
+
+    # Last first, since the right caller may delete the thing.
+    foreign = await ask(stranger.client, route, ids)
+    assert foreign.status_code == call.stranger, foreign.text
+    if call.stranger == 404:
+        problem(foreign)
+    if call.guess is not None:
+        assert (await ask(admin.client, route, ids, guess=True)).status_code == call.guess
+
+    needed = next((c.permission for c in route_dependencies(running.app)[route] if hasattr(c, "permission")), None)
+    for role in Role:
+        if needed is not None and needed not in ROLE_PERMISSIONS[role]:
+            assert problem(await ask((await with_role(role)).client, route, ids)) == "403 permission_denied"
+
+    own = await ask(admin.client, route, ids)
+    assert own.status_code == call.own, own.text
