@@ -12,9 +12,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import argparse
 import json
-import platform
 import statistics
-import subprocess
 import time
 import warnings
 from pathlib import Path
@@ -27,6 +25,7 @@ from insightface.model_zoo import get_model
 
 from app.ml.packs import PackLibrary
 from app.ml.providers import choose_providers, session_options
+from benchmarks.machine import describe_run
 
 warnings.simplefilter("ignore")
 
@@ -81,8 +80,7 @@ def main() -> None:
     result = {
         "what": "medians of one call, the sessions asked for one thread each",
         "pack": {"name": pack.name, "recogniser": pack.recognizer},
-        "commit": _commit(),
-        "machine": {"processor": _processor(), "cores": os.cpu_count(), "python": platform.python_version()},
+        **describe_run(),
         "onnxruntime": onnxruntime.__version__,
         "rounds": ROUNDS,
         "wall ms / processor ms": {
@@ -112,21 +110,6 @@ def _medians(values: list[tuple[float, float]]) -> list[str]:
 
 def _unit(vector: np.ndarray) -> np.ndarray:
     return np.asarray(vector / np.linalg.norm(vector))
-
-
-def _commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
 
 
 if __name__ == "__main__":

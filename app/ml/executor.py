@@ -16,6 +16,8 @@ from app.errors import Overloaded
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_REMEMBERED_TENANTS = 10_000
+
 
 @dataclass(slots=True, eq=False)
 class _Job:
@@ -32,8 +34,10 @@ class InferenceExecutor:
         self._threads = threads
         self._queue = queue
         self._running = 0
-        # In the order of their turns; a tenant is here while it has a job waiting.
         self._waiting: dict[Hashable, deque[_Job]] = {}
+        # When each tenant last had its turn, as a count of turns; who never had one comes first.
+        self._turn = 0
+        self._last_turn: dict[Hashable, int] = {}
 
     @property
     def admitted(self) -> int:
@@ -71,6 +75,7 @@ class InferenceExecutor:
 
     def _start(self, job: _Job) -> None:
         self._running += 1
+        self._note_turn(job.tenant)
         thread = asyncio.get_running_loop().run_in_executor(self._pool, job.work)
         thread.add_done_callback(lambda done: self._finish(job, done))
 
@@ -88,13 +93,19 @@ class InferenceExecutor:
 
     def _start_next(self) -> None:
         while self._waiting and self._running < self._threads:
-            tenant = next(iter(self._waiting))
-            jobs = self._waiting.pop(tenant)
-            job = jobs.popleft()
-            if jobs:
-                self._waiting[tenant] = jobs  # to the end of the line
+            tenant = min(self._waiting, key=lambda other: self._last_turn.get(other, 0))
+            job = self._waiting[tenant].popleft()
+            if not self._waiting[tenant]:
+                del self._waiting[tenant]
             if not job.result.done():
                 self._start(job)
+
+    def _note_turn(self, tenant: Hashable) -> None:
+        self._turn += 1
+        self._last_turn.pop(tenant, None)
+        self._last_turn[tenant] = self._turn  # at the end: the dictionary is ordered by turns
+        if len(self._last_turn) > _REMEMBERED_TENANTS:
+            del self._last_turn[next(iter(self._last_turn))]
 
     def _make_room_for(self, tenant: Hashable) -> None:
         own = len(self._waiting.get(tenant, ()))

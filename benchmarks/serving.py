@@ -1,0 +1,91 @@
+"""A throw-away `vultus serve` for benchmarks: embedded PostgreSQL, the synthetic pack, a plan without limits."""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+
+from app.ml.synthetic.portraits import Person, draw_portrait
+from app.persistence.embedded import EmbeddedPostgres
+from app.persistence.migration import migrate
+
+
+@contextmanager
+def serving(*, workers: int = 1, **env: str) -> Iterator[tuple[str, str]]:
+    """The API's address and the database's administrative one, for the time of the block."""
+    with tempfile.TemporaryDirectory(prefix="vultus-bench-") as directory:
+        postgres = EmbeddedPostgres(Path(directory))
+        postgres.start()
+        admin = asyncio.run(postgres.ensure_database())
+        migrate(admin)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        settings = {"VULTUS_DATA_DIR": directory, "VULTUS_MODEL_PACK": "synthetic", "VULTUS_LOG_LEVEL": "error"}
+        command = [str(Path(sys.executable).parent / "vultus"), "serve", "--port", str(port), "--workers", str(workers)]
+        process = subprocess.Popen(command, env={**os.environ, **settings, **env})
+        base = f"http://127.0.0.1:{port}"
+        try:
+            _wait(base, process)
+            yield f"{base}/api/v1", admin
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+            postgres.stop()
+
+
+def sign_up(api: str, admin: str, rates: dict[str, str]) -> dict[str, str]:
+    """Headers of a new tenant's admin, on a plan with these rates and no quotas."""
+    email, password = f"{uuid4().hex}@example.com", uuid4().hex
+    created = httpx.post(f"{api}/auth/signup", json={"tenant": "bench", "email": email, "password": password})
+    asyncio.run(_put_on_plan(admin, created.raise_for_status().json()["tenant_id"], rates))
+    token = httpx.post(f"{api}/auth/token", data={"username": email, "password": password}).raise_for_status().json()
+    return {"authorization": f"Bearer {token['access_token']}"}
+
+
+def drawn_photo(seed: int = 1, side: int = 320) -> bytes:
+    """A JPEG of one drawn person."""
+    import io
+
+    buffer = io.BytesIO()
+    draw_portrait(Person(seed), side=side).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value below which that share lies."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
+
+
+async def _put_on_plan(admin: str, tenant_id: str, rates: dict[str, str]) -> None:
+    import asyncpg
+
+    name = uuid4().hex
+    connection = await asyncpg.connect(admin)
+    await connection.execute("INSERT INTO plans (name, rates, quotas) VALUES ($1, $2, '{}')", name, json.dumps(rates))
+    await connection.execute("UPDATE tenants SET plan = $1 WHERE id = $2", name, tenant_id)
+    await connection.close()
+
+
+def _wait(base: str, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            if httpx.get(f"{base}/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit("the server did not become ready")
+        time.sleep(0.1)
