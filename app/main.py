@@ -17,7 +17,7 @@ from app.ml.packs import PackLibrary
 from app.ml.quality import QualityLimits
 from app.persistence.database import Database
 from app.persistence.provision import provisioned_database
-from app.routes import auth, collections, health, keys, recognition, subjects, tenants, users
+from app.routes import auth, collections, health, keys, operator, recognition, subjects, tenants, users
 from app.routes.coverage import check_coverage
 from app.routes.docs import install_docs
 from app.routes.error_handlers import install_error_handlers
@@ -31,7 +31,7 @@ from app.security.tokens import TokenIssuer
 from app.services.auth import AuthService
 from app.services.faces import FaceReader
 from app.services.health import HealthService
-from app.services.tenants import TenantService
+from app.services.tenants import OperatorService, TenantService
 from app.settings import Settings, load_settings
 from app.telemetry import configure_logging, get_logger
 
@@ -56,7 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (auth, recognition, collections, subjects, tenants, users, keys, health):
+    for module in (auth, recognition, collections, subjects, tenants, users, keys, operator, health):
         app.include_router(module.router)
     install_docs(app)
     install_error_handlers(app)
@@ -112,6 +112,8 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                 pool_size=settings.database_pool_size,
                 behind_pgbouncer=settings.database_pgbouncer,
             )
+            # Only where the operator's API is on does the service hold the login that sees every tenant.
+            operator_database = Database(addresses.operator, pool_size=2) if settings.operator_token else None
             executor = InferenceExecutor(
                 threads=settings.inference_threads or os.cpu_count() or 1, queue=settings.inference_queue
             )
@@ -143,6 +145,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                     ),
                     auth=AuthService(database, hasher, tokens, keyring),
                     tenants=TenantService(database, hasher),
+                    operator=OperatorService(operator_database) if operator_database is not None else None,
                     faces=FaceReader(executor, analyzer),
                     cursors=CursorSigner(keyring),
                     health=HealthService(database, must_be_confined=settings.environment == "production"),
@@ -152,5 +155,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                 executor.close()
                 hasher.close()
                 await database.close()
+                if operator_database is not None:
+                    await operator_database.close()
 
     return lifespan

@@ -65,6 +65,8 @@ class Settings(BaseSettings):
     max_yaw_deg: Annotated[float, Field(gt=0, le=90)] = 45.0
     max_pitch_deg: Annotated[float, Field(gt=0, le=90)] = 40.0
 
+    operator_token: SecretStr | None = None
+    """Turns the operator's API on, for whoever sends it; needs the operator's database login."""
     signup_enabled: bool = True
     public_rate: str = "30/minute"
     """For signing up, in and refreshing: so many requests from one address."""
@@ -100,6 +102,10 @@ class Settings(BaseSettings):
             url = getattr(self, name)
             if url is not None:
                 _refuse_malformed_database_url(name, url.get_secret_value())
+        if self.log_level == "debug" and self.environment == "production":
+            raise ValueError("VULTUS_LOG_LEVEL must not be debug in production")
+        if self.operator_token is not None:
+            _refuse_weak_secret(self.operator_token.get_secret_value(), "VULTUS_OPERATOR_TOKEN")
         if "*" in self.cors_origins and self.environment == "production":
             raise ValueError("VULTUS_CORS_ORIGINS must name the origins in production, not *")
         if self.min_brightness >= self.max_brightness:

@@ -52,6 +52,8 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
         try:
             # Workers are processes of their own: they take the decisions made here from the environment.
             os.environ["VULTUS_DATABASE_URL"] = addresses.service
+            if settings.operator_token is not None:
+                os.environ["VULTUS_DATABASE_ADMIN_URL"] = addresses.operator
             os.environ["VULTUS_HEADER_TIMEOUT_S"] = str(settings.header_timeout_s)
             if not settings.inference_threads:
                 os.environ["VULTUS_INFERENCE_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))

@@ -6,7 +6,6 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
-from pydantic import AfterValidator
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,8 +16,8 @@ from app.permissions import Permission, Plan, Quota, Role, Scope
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
 from app.persistence.repositories.usage import UsageRepository
 from app.persistence.repositories.users import UserRepository
-from app.routes.limits import check_rate
 from app.schemas.fields import DisplayName, Email
+from app.schemas.operator import PlanName, Rate
 from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher, generate_password
 from app.services.keys import KeyService
@@ -34,8 +33,6 @@ keys = typer.Typer(help="Manage the API keys of a tenant.", no_args_is_help=True
 TenantId = Annotated[UUID, typer.Argument(help="The tenant's id.")]
 ForTenant = Annotated[UUID, typer.Option("--tenant", help="The tenant's id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
-
-Rate = Annotated[str, AfterValidator(check_rate)]
 
 _out = Console(soft_wrap=True, highlight=False)
 
@@ -54,9 +51,7 @@ def create_tenant(
     async def run() -> dict[str, str]:
         hasher, keyring = PasswordHasher(), Keyring(command_settings().signing_keys())
         async with operator_database() as database:
-            created = await TenantService(database, hasher).create(name, email, password)
-            if plan != "free":
-                await OperatorService(database).set_plan(created.tenant_id, plan)
+            created = await TenantService(database, hasher).create(name, email, password, plan)
             async with database.transaction(created.tenant_id) as session:
                 _, pair = await _key_service(session, created.tenant_id, keyring).issue_access_key(None, list(Scope))
         hasher.close()
@@ -130,6 +125,7 @@ def set_plan_values(
     quota: Annotated[list[str], typer.Option(help="WHAT=NUMBER or WHAT=unlimited; repeat.")] = [],  # noqa: B006
 ) -> None:
     """Create or change a plan; tenants on it feel it with their next request. What is not named stays."""
+    name = checked(PlanName, name, "NAME")
     rates = {
         Permission(key).value: checked(Rate, value, "--rate") for key, value in _pairs(rate, set(Permission), "--rate")
     }

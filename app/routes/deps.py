@@ -1,13 +1,14 @@
 """Every dependency, by name: who calls, which transaction, which service. The request-scoped wiring, and only that."""
 
+import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, cast
 
 from fastapi import Depends, Header, Query, Request, Response
-from fastapi.security import APIKeyHeader, OAuth2PasswordBearer
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer, OAuth2PasswordBearer
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.errors import AuthenticationFailed, PermissionDenied
+from app.errors import AuthenticationFailed, PermissionDenied, RouteNotFound
 from app.matcher.pgvector_search import PgvectorSearch
 from app.permissions import Permission, Principal
 from app.persistence.repositories.answers import AnswerRepository
@@ -32,7 +33,7 @@ from app.services.quotas import QuotaService, count_recognition
 from app.services.recognition import RecognitionService
 from app.services.registration import RegistrationService
 from app.services.subjects import SubjectService
-from app.services.tenants import TenantService
+from app.services.tenants import OperatorService, TenantService
 from app.services.users import UserService
 from app.settings import Settings
 
@@ -145,6 +146,27 @@ async def limit_address(limiter: LimiterDep, address: AddressDep, request: Reque
 
 
 LIMITED_BY_ADDRESS = Depends(limit_address)
+
+_operator_token = HTTPBearer(scheme_name="OperatorToken", auto_error=False)
+
+
+async def get_operator(
+    state: StateDep,
+    sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_operator_token)],
+    limiter: LimiterDep,
+    address: AddressDep,
+) -> OperatorService:
+    """The operator's service, for whoever sends the operator token; without one set there is nothing here."""
+    wanted, operator = state["settings"].operator_token, state["operator"]
+    if wanted is None or operator is None:
+        raise RouteNotFound
+    await limiter.admit_address(address, "operator")
+    if sent is None or not hmac.compare_digest(sent.credentials.encode(), wanted.get_secret_value().encode()):
+        raise AuthenticationFailed("Send the operator token as `Authorization: Bearer ...`.")
+    return operator
+
+
+OperatorDep = Annotated[OperatorService, Depends(get_operator)]
 
 # --- the transaction ----------------------------------------------------------------------------------------------
 

@@ -82,9 +82,3 @@ class RateLimiter:
         is_admitted = strategy.hit(item, name, who)
         window = strategy.get_window_stats(item, name, who)
         return Admission(is_admitted, item, window.remaining, max(0, math.ceil(window.reset_time - time.time())))
-
-
-def check_rate(rate: str) -> str:
-    """The rate itself, if it can be read (`60/minute; 1000/day`); raises `ValueError`."""
-    parse_many(rate)
-    return rate

@@ -70,7 +70,7 @@ class RequestContext:
                 await problem(NotReady("The service is stopping."))(scope, receive, send_with_headers)
             raise
         except Exception as exc:  # noqa: BLE001 - re-raised, the server would log its message, which may hold personal data
-            _log.error("unexpected_error", error=type(exc).__name__, frames=traceback.format_tb(exc.__traceback__)[-8:])
+            _log.error("unexpected_error", error=type(exc).__name__, frames=_frames(exc))
             if not status:
                 await problem(InternalError())(scope, receive, send_with_headers)
         finally:
@@ -130,3 +130,8 @@ class BodyLimit:
 def too_large(size: int, limit: int) -> RequestTooLarge:
     """The error for a body of `size` bytes (so far) where `limit` are allowed."""
     return RequestTooLarge(f"The body has {size} bytes or more; this route accepts {limit}.")
+
+
+def _frames(exc: Exception) -> list[str]:
+    """Where it happened, innermost last: places only, neither values nor source."""
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(exc.__traceback__)[-8:]]

@@ -10,7 +10,7 @@ from app.security.passwords import PasswordHasher
 from app.services.auth import AuthService
 from app.services.faces import FaceReader
 from app.services.health import HealthService
-from app.services.tenants import TenantService
+from app.services.tenants import OperatorService, TenantService
 from app.settings import Settings
 
 
@@ -24,6 +24,7 @@ class AppState(TypedDict):
     limiter: RateLimiter
     auth: AuthService
     tenants: TenantService
+    operator: OperatorService | None
     faces: FaceReader
     cursors: CursorSigner
     health: HealthService

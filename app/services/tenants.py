@@ -33,10 +33,15 @@ class TenantService:
         self._hasher = hasher
 
     async def create(self, name: str, email: str, password: str, plan: str = "free") -> CreatedTenant:
-        """Create a tenant, its admin and its default collection, or nothing at all; raises `EmailTaken`."""
+        """Create a tenant, its admin and its default collection, or nothing at all.
+
+        Raises `EmailTaken` or `PlanNotFound`.
+        """
         password_hash = await self._hasher.hash(password)
         tenant_id = uuid4()
         async with self._database.transaction(tenant_id) as session:
+            if await PlanDirectory(session).find(plan) is None:
+                raise PlanNotFound(f"There is no plan {plan!r}.")
             await TenantDirectory(session).add(tenant_id, name, plan)
             user_id = await UserRepository(session, tenant_id).add(
                 email=email, password_hash=password_hash, role=Role.ADMIN
@@ -70,6 +75,14 @@ class OperatorService:
         """Every tenant, oldest first."""
         async with self._database.transaction(as_operator=True) as session:
             return await TenantDirectory(session).list()
+
+    async def get(self, tenant_id: UUID) -> TenantRecord:
+        """One tenant; raises `TenantNotFound`."""
+        async with self._database.transaction(as_operator=True) as session:
+            found = await TenantDirectory(session).list(tenant_id)
+        if not found:
+            raise TenantNotFound
+        return found[0]
 
     async def set_plan(self, tenant_id: UUID, plan: str) -> None:
         """Put a tenant on a plan; raises `PlanNotFound` or `TenantNotFound`."""

@@ -44,13 +44,15 @@ class TenantDirectory:
         found: UUID | None = await self._session.scalar(statement)
         return found
 
-    async def list(self) -> list[TenantRecord]:
-        """Every tenant, oldest first."""
+    async def list(self, tenant_id: UUID | None = None) -> list[TenantRecord]:
+        """Every tenant, oldest first; or the one."""
         statement = (
             select(TenantModel, UsageModel.templates)
             .join(UsageModel, TenantModel.id == UsageModel.tenant_id)
             .order_by(TenantModel.created_at)
         )
+        if tenant_id is not None:
+            statement = statement.where(TenantModel.id == tenant_id)
         return [
             TenantRecord(row.id, row.name, row.plan, row.created_at, templates)
             for row, templates in await self._session.execute(statement)
