@@ -1,6 +1,6 @@
 """Exact search in PostgreSQL with pgvector: complete for every tenant, one round trip for all faces of an image.
 
-It reads one covering index (tenant, collection, recogniser) that holds the embeddings, never a vector index: behind
+It reads one covering index (tenant, collection, recogniser, subject) that holds the embeddings, never a vector index: behind
 a tenant filter that one returns a fraction of the true matches (docs/decisions/0004).
 """
 
@@ -17,22 +17,28 @@ from app.matcher.similarity import clip_similarity
 # Distance exists in this statement only; what leaves it is similarity. Ranking is by the subject's best template; the
 # threshold is no part of it, so it can never cost a candidate.
 _SEARCH = text("""
-SELECT probe.ordinal, best.subject, best.name, best.similarity
-FROM unnest(CAST(:probes AS text[])) WITH ORDINALITY AS probe(embedding, ordinal)
+WITH probes AS MATERIALIZED (  -- else the text would be parsed again for every template
+    SELECT ordinal, CAST(literal AS halfvec(512)) AS embedding
+    FROM unnest(CAST(:probes AS text[])) WITH ORDINALITY AS given(literal, ordinal)
+)
+SELECT probes.ordinal, best.subject, best.name, best.similarity
+FROM probes
 CROSS JOIN LATERAL (
     SELECT subjects.subject, subjects.name, scored.similarity
     FROM (
-        SELECT subject_id, max(1 - (embedding <=> CAST(probe.embedding AS halfvec(512)))) AS similarity
+        SELECT subject_id, max(1 - (templates.embedding <=> probes.embedding)) AS similarity
         FROM templates
         WHERE tenant_id = :tenant_id AND collection_id = :collection_id AND recognizer = :recognizer
           AND (CAST(:subject_id AS uuid) IS NULL OR subject_id = CAST(:subject_id AS uuid))
         GROUP BY subject_id
+        ORDER BY similarity DESC
+        FETCH FIRST (CAST(:limit AS bigint)) ROWS WITH TIES  -- so that only these few are joined
     ) AS scored
     JOIN subjects ON subjects.tenant_id = :tenant_id AND subjects.id = scored.subject_id
     ORDER BY scored.similarity DESC, subjects.subject COLLATE "C"
     LIMIT :limit
 ) AS best
-ORDER BY probe.ordinal, best.similarity DESC, best.subject COLLATE "C"
+ORDER BY probes.ordinal, best.similarity DESC, best.subject COLLATE "C"
 """)
 
 

@@ -234,8 +234,8 @@ class TemplateModel(TenantRow):
         Index("ix_templates_tenant_id_subject_id", "tenant_id", "subject_id"),
         # A search reads this index alone: tenant first for row-level security, the embedding inside the leaves.
         Index(
-            "ix_templates_search", "tenant_id", "collection_id", "recognizer",
-            postgresql_include=["subject_id", "embedding"],
+            "ix_templates_search", "tenant_id", "collection_id", "recognizer", "subject_id",
+            postgresql_include=["embedding"],
         ),
     )  # fmt: skip
 

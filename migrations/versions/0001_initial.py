@@ -107,9 +107,9 @@ def upgrade() -> None:
     op.create_index(
         "ix_templates_search",
         "templates",
-        ["tenant_id", "collection_id", "recognizer"],
+        ["tenant_id", "collection_id", "recognizer", "subject_id"],
         unique=False,
-        postgresql_include=["subject_id", "embedding"],
+        postgresql_include=["embedding"],
     )
     op.create_index("ix_templates_tenant_id_subject_id", "templates", ["tenant_id", "subject_id"], unique=False)
 
@@ -117,7 +117,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.drop_index("ix_templates_tenant_id_subject_id", table_name="templates")
-    op.drop_index("ix_templates_search", table_name="templates", postgresql_include=["subject_id", "embedding"])
+    op.drop_index("ix_templates_search", table_name="templates", postgresql_include=["embedding"])
     op.drop_table("templates")
     op.drop_table("subjects")
     op.drop_index("ix_sessions_tenant_id_user_id", table_name="sessions")
