@@ -2,9 +2,9 @@
 
     .venv/bin/python -m benchmarks.layer1_database [--sizes 1000 10000] [--out FILE]
 
-Embeddings are random unit vectors, one a subject: exact search compares all of them whatever they are, so its time does
-not depend on how face-like they are (its recall is 1 by construction). One tenant holds the collection under test beside
-nine others of 2,000 subjects. Times are whole transactions, the context of row-level security included.
+Embeddings are random unit vectors, one a subject: exact search compares all of them whatever they are, so its time
+does not depend on how face-like they are (its recall is 1 by construction). One tenant holds the collection under test
+beside nine others of 2,000 subjects. Times are whole transactions, the context of row-level security included.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Exact search in PostgreSQL with pgvector: complete for every tenant, one round trip for all faces of an image.
 
-It reads one covering index (tenant, collection, recogniser, subject) that holds the embeddings, never a vector index: behind
-a tenant filter that one returns a fraction of the true matches (docs/decisions/0004).
+It reads one covering index (tenant, collection, recogniser, subject) that holds the embeddings, never a vector index:
+behind a tenant filter that one returns a fraction of the true matches (docs/decisions/0004).
 """
 
 from collections.abc import Sequence
