@@ -173,7 +173,7 @@ def add_user(
             overview = await TenantService(database, hasher).overview(tenant)
             async with database.transaction(tenant) as session:
                 quotas = QuotaService(UsageRepository(session, tenant), overview.plan)
-                user = await UserService(UserRepository(session, tenant), quotas).add(email, hashed, role)
+                user = await UserService(UserRepository(session, tenant), quotas, None).add(email, hashed, role)
         return {"user_id": str(user.id), "email": user.email, "role": user.role, "password": password}
 
     _show(asyncio.run(run()), as_json)

@@ -241,7 +241,7 @@ def get_recognition(
 
 
 def get_users(session: SessionDep, principal: PrincipalDep) -> UserService:
-    return UserService(UserRepository(session, principal.tenant_id), _quotas(session, principal))
+    return UserService(UserRepository(session, principal.tenant_id), _quotas(session, principal), principal)
 
 
 def get_keys(state: StateDep, session: SessionDep, principal: PrincipalDep) -> KeyService:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from app.errors import KeyNotFound, PermissionDenied, TooManyKeys
+from app.errors import InvalidParameter, KeyNotFound, PermissionDenied, TooManyKeys
 from app.permissions import Principal, Scope, permissions_of
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository, KeyRecord
 from app.security.access_keys import AccessKey, encrypt_secret, generate_access_key
@@ -48,6 +48,8 @@ class KeyService:
         `principal` None: the operator, who may issue anything.
         """
         _refuse_escalation(principal, scopes, collections)
+        if collections is not None and Scope.ADMIN in scopes:
+            raise InvalidParameter("collections: a key that manages users and keys reaches all.", field="collections")
         if len(await self._api_keys.list(name)) >= ALIVE_AT_A_TIME:
             raise TooManyKeys
         fresh = generate_api_key()

@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
-from app.errors import EmailTaken, LastAdmin, UserNotFound
-from app.permissions import Quota, Role
+from app.errors import EmailTaken, LastAdmin, PermissionDenied, UserNotFound
+from app.permissions import ROLE_PERMISSIONS, Principal, Quota, Role
 from app.persistence.repositories.users import UserRecord, UserRepository
 from app.services.quotas import QuotaService
 
@@ -11,12 +11,15 @@ from app.services.quotas import QuotaService
 class UserService:
     """The users of the caller's tenant. Passwords come in hashed: hashing must not hold a connection."""
 
-    def __init__(self, users: UserRepository, quotas: QuotaService) -> None:
+    def __init__(self, users: UserRepository, quotas: QuotaService, principal: Principal | None) -> None:
+        """`principal` None: the operator, who may make anybody anything."""
         self._users = users
         self._quotas = quotas
+        self._principal = principal
 
     async def add(self, email: str, password_hash: str, role: Role) -> UserRecord:
-        """Add a user; raises `EmailTaken` or `QuotaExceeded`."""
+        """Add a user; raises `EmailTaken`, `QuotaExceeded`, or `PermissionDenied` for a role above one's own rights."""
+        self._refuse_escalation(role)
         user_id = await self._users.add(email=email, password_hash=password_hash, role=role)
         if user_id is None:
             raise EmailTaken
@@ -35,7 +38,8 @@ class UserService:
         return found
 
     async def set_role(self, user_id: UUID, role: Role) -> UserRecord:
-        """Give a user another role, from their next request on; raises `LastAdmin`."""
+        """Give a user another role, from their next request on; raises `LastAdmin` or `PermissionDenied`."""
+        self._refuse_escalation(role)
         if role is not Role.ADMIN:
             await self._keep_an_admin(user_id)
         await self.get(user_id)
@@ -47,6 +51,11 @@ class UserService:
         await self._keep_an_admin(user_id)
         await self.get(user_id)
         await self._users.delete(user_id)
+
+    def _refuse_escalation(self, role: Role) -> None:
+        """Nobody makes a user who may do more than they may themselves."""
+        if self._principal is not None and not ROLE_PERMISSIONS[role] <= self._principal.permissions:
+            raise PermissionDenied(f"You cannot give the role {role.value!r}: it may do what you may not.")
 
     async def _keep_an_admin(self, user_id: UUID) -> None:
         if await self._users.lock_admins() == {user_id}:

@@ -125,6 +125,19 @@ async def test_nobody_issues_more_than_they_may_themselves(admin: Account, runni
     assert (await program.client.post("/keys", json={"name": "same", "scopes": ["admin"]})).status_code == 201
 
 
+async def test_a_key_that_manages_makes_nobody_mightier_than_itself(admin: Account, running: Running) -> None:
+    _, manager = await issue(admin, running, "admin")
+    email = f"{uuid4().hex}@example.com"
+    for role in Role:
+        answer = await manager.client.post("/users", json={"email": email, "password": PASSWORD, "role": role.value})
+        assert problem(answer) == "403 permission_denied"
+    _, manager = await issue(admin, running, *(scope.value for scope in Scope))
+    answer = await manager.client.post("/users", json={"email": email, "password": PASSWORD, "role": "admin"})
+    assert answer.status_code == 201
+    body = {"name": "limited", "scopes": ["admin"], "collections": ["default"]}
+    assert problem(await admin.client.post("/keys", json=body)) == "422 invalid_parameter"
+
+
 async def test_a_key_that_is_used_says_when(admin: Account, running: Running) -> None:
     record, program = await issue(admin, running, "recognize")
     assert record["last_used_at"] is None
