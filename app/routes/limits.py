@@ -16,9 +16,12 @@ from slowapi import Limiter
 from slowapi.util import get_remote_address
 
 from app.errors import NotReady, RateLimited
-from app.permissions import Permission, Principal
+from app.permissions import DEFAULT_RATE, Permission, Principal
 from app.persistence.database import Database
 from app.persistence.rate_counters import SCHEME, PostgresRateCounters
+from app.telemetry import get_logger
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,13 @@ class RateLimiter:
 
     async def _admit(self, rate: str, name: str, who: str) -> dict[str, str]:
         try:
-            admissions = [await asyncio.to_thread(self._hit, item, name, who) for item in parse_many(rate)]
+            items = parse_many(rate)
+        except ValueError:
+            # Written into the database past every check: limit, do not fail.
+            _log.error("plan_has_an_unreadable_rate", rate=rate, permission=name)
+            items = parse_many(DEFAULT_RATE)
+        try:
+            admissions = [await asyncio.to_thread(self._hit, item, name, who) for item in items]
         except (StorageError, TimeoutError, OSError, RedisError) as exc:
             raise NotReady("The rate counters do not answer.") from exc
         refused = next((admission for admission in admissions if not admission.is_admitted), None)

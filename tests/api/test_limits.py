@@ -66,6 +66,13 @@ async def test_a_plan_changes_without_a_restart_and_one_tenants_rate_is_not_anot
     assert (await ada.send("/detect", pictures.photo(1))).status_code == 200
 
 
+async def test_a_rate_that_cannot_be_read_limits_all_the_same(ada: Account, put_on_plan: PutOnPlan) -> None:
+    await put_on_plan(ada, {"recognize": "often"})
+    answer = await ada.send("/detect", pictures.photo(1))
+    assert answer.status_code == 200
+    assert answer.headers["ratelimit-policy"] == '"recognize";q=60;w=60'
+
+
 async def test_a_refused_upload_is_refused_before_its_body_is_read(ada: Account, put_on_plan: PutOnPlan) -> None:
     await put_on_plan(ada, {"register": "1/minute"})
     assert (await ada.register("ada", pictures.photo(1))).status_code == 201
