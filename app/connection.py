@@ -35,8 +35,18 @@ class TimedH11Protocol(H11Protocol):
         self._stop_waiting()
         super().connection_lost(exc)
 
+    def on_response_complete(self) -> None:
+        """An answered request whose body never ends would keep the connection for ever."""
+        is_body_missing = self.conn.their_state is h11.SEND_BODY
+        super().on_response_complete()
+        if is_body_missing:
+            self.transport.close()
+
     def send_400_response(self, msg: str) -> None:
         """What cannot be parsed has no request, so no request id; the shape is ours all the same."""
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.close()  # an answer is under way already
+            return
         problem = {
             "type": "urn:vultus:problem:malformed_http", "title": "This is not a valid HTTP request.", "status": 400,
             "detail": msg, "code": "malformed_http", "request_id": None,

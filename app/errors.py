@@ -3,7 +3,7 @@
     AppError
       RequestRefused          invalid_request, invalid_parameter, invalid_cursor, invalid_metadata,
                               request_too_large, request_timeout, unsupported_media_type, too_many_images,
-                              route_not_found, method_not_allowed, idempotency_key_reused
+                              route_not_found, method_not_allowed, idempotency_key_reused, answer_erased
       ImageRefused            image_empty, image_too_large, image_unreadable, image_truncated,
                               image_too_many_pixels, image_too_complex, image_animated, image_mode_unsupported
       FaceRefused             no_face, several_faces, face_too_small, face_blurred, face_too_dark,
@@ -383,6 +383,13 @@ class TooManyKeys(Conflict):
     """There are two live keys of this name already; revoke one before you rotate again."""
 
     code = "too_many_keys"
+
+
+class AnswerErased(RequestRefused):
+    """This was done before, and what it was about was erased since."""
+
+    status = 410
+    code = "answer_erased"
 
 
 class IdempotencyKeyReused(RequestRefused):

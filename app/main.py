@@ -73,7 +73,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
             allow_headers=["authorization", "x-api-key", "content-type", "idempotency-key", "x-request-id"],
-            expose_headers=["x-request-id", "retry-after", "ratelimit", "ratelimit-policy"],
+            expose_headers=["x-request-id", "retry-after", "ratelimit", "ratelimit-policy", "idempotent-replayed"],
         )
     app.add_middleware(RequestContext, is_https_only=settings.environment == "production")
     check_coverage(app)

@@ -9,10 +9,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+from limits import parse_many
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIN_SECRET_BYTES = 32
+LONGEST_WINDOW_S = 366 * 24 * 3600
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -85,6 +87,11 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = "auto"
     """`auto`: text on a terminal, JSON otherwise."""
 
+    @field_validator("public_rate")
+    @classmethod
+    def _check_rate(cls, value: str) -> str:
+        return check_rate(value)
+
     @field_validator("previous_secret_keys", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -133,6 +140,14 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """The settings of this process, read once."""
     return Settings()
+
+
+def check_rate(rate: str) -> str:
+    """The rate itself, if it can be read (`60/minute; 1000/day`); raises `ValueError`."""
+    for item in parse_many(rate):
+        if item.amount < 1 or item.get_expiry() > LONGEST_WINDOW_S:
+            raise ValueError(f"a rate admits at least 1, in at most {LONGEST_WINDOW_S} seconds")
+    return rate
 
 
 def _refuse_weak_secret(secret: str, name: str = "VULTUS_SECRET_KEY") -> None:

@@ -12,12 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.cli.operator import checked, operator_database
 from app.cli.settings import command_settings
+from app.errors import TenantNotFound
 from app.permissions import Permission, Plan, Quota, Role, Scope
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
 from app.persistence.repositories.usage import UsageRepository
 from app.persistence.repositories.users import UserRepository
 from app.schemas.fields import DisplayName, Email
-from app.schemas.operator import PlanName, Rate
+from app.schemas.operator import PlanName, QuotaNumber, Rate
 from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher, generate_password
 from app.services.keys import KeyService
@@ -130,7 +131,7 @@ def set_plan_values(
         Permission(key).value: checked(Rate, value, "--rate") for key, value in _pairs(rate, set(Permission), "--rate")
     }
     quotas = {
-        Quota(key).value: None if value == "unlimited" else checked(int, value, "--quota")
+        Quota(key).value: None if value == "unlimited" else checked(QuotaNumber, value, "--quota")
         for key, value in _pairs(quota, set(Quota), "--quota")
     }
 
@@ -149,6 +150,8 @@ def list_users(tenant: ForTenant, as_json: AsJson = False) -> None:
 
     async def run() -> list[dict[str, str]]:
         async with operator_database() as database, database.transaction(tenant) as session:
+            if await UsageRepository(session, tenant).overview() is None:
+                raise TenantNotFound
             found = await UserRepository(session, tenant).list()
         return [{"user_id": str(one.id), "email": one.email, "role": one.role} for one in found]
 
@@ -192,6 +195,8 @@ def create_key(
 
     async def run() -> dict[str, str]:
         async with operator_database() as database, database.transaction(tenant) as session:
+            if await UsageRepository(session, tenant).overview() is None:
+                raise TenantNotFound
             issued = await _key_service(session, tenant, keyring).issue(None, name=name, scopes=scope)
         return {"key_id": str(issued.record.id), "name": name, "key": issued.secret}
 

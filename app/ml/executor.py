@@ -67,6 +67,10 @@ class InferenceExecutor:
 
     def close(self) -> None:
         """Drop the waiting inferences; running ones end by themselves."""
+        for jobs in self._waiting.values():
+            for job in jobs:
+                job.result.cancel()
+        self._waiting.clear()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     @property

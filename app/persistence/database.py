@@ -100,10 +100,13 @@ class Database:
 
     async def login_rights(self) -> LoginRights:
         """What the login of this pool could do outside its role."""
-        statement = text(
-            "SELECT session_user::text, rolsuper OR rolbypassrls, EXISTS (SELECT 1 FROM pg_tables "
-            "WHERE tableowner = session_user AND tablename = 'tenants') FROM pg_roles WHERE rolname = session_user"
-        )
+        statement = text("""
+            SELECT session_user::text,
+                   bool_or(rolsuper OR rolbypassrls OR rolcreaterole OR rolname = 'vultus_operator'),
+                   EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+                           AND pg_has_role(session_user, relowner, 'MEMBER'))
+            FROM pg_roles WHERE pg_has_role(session_user, oid, 'MEMBER')
+        """)
         with _unavailability():
             async with self.engine.connect() as connection:
                 rights = LoginRights(*(await connection.execute(statement)).one())
@@ -115,8 +118,9 @@ class Database:
 
 
 # SQLSTATEs that say "not now": connection lost, shutting down, out of resources, deadlock, serialisation, lock or
-# statement timeout (PostgreSQL, appendix A). SQLAlchemy gives some of them the general DBAPIError.
-_PASSING = ("08", "53", "57P", "40P01", "40001", "55P03", "57014")
+# statement timeout, or what a row belongs to was deleted meanwhile (PostgreSQL, appendix A). SQLAlchemy gives some of
+# them the general DBAPIError.
+_PASSING = ("08", "53", "57P", "40P01", "40001", "55P03", "57014", "23503")
 
 
 @contextmanager

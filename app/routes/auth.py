@@ -48,8 +48,8 @@ async def logout(principal: PrincipalDep, auth: AuthDep) -> None:
     "/password", status_code=204, summary="Change your password and end your other sessions",
     responses=problems(401, 422, 429), dependencies=[LIMITED_BY_ADDRESS],
 )  # fmt: skip
-async def change_password(body: PasswordIn, principal: PrincipalDep, auth: AuthDep) -> None:
-    await auth.change_password(principal, body.current, body.new)
+async def change_password(body: PasswordIn, principal: PrincipalDep, auth: AuthDep, address: AddressDep) -> None:
+    await auth.change_password(principal, body.current, body.new, address)
 
 
 @router.get("/me", summary="Whose token or key is this?", responses=problems(401))

@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
+from ipaddress import ip_address, ip_network
 from typing import Annotated, cast
 
 from fastapi import Depends, Header, Query, Request, Response
@@ -84,21 +85,36 @@ LimiterDep = Annotated[RateLimiter, Depends(get_limiter)]
 
 
 def get_address(request: Request) -> str:
-    """The caller's address: the connection's, or what a trusted proxy forwarded (uvicorn decides)."""
-    return request.client.host if request.client else "unknown"
+    """The caller's address: the connection's, or what a trusted proxy forwarded (uvicorn decides).
+
+    Of IPv6 the network of 64 bits: one caller has all of it. What is no address counts as one caller.
+    """
+    try:
+        address = ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return "unknown"
+    return str(address) if address.version == 4 else str(ip_network((address, 64), strict=False))
 
 
 AddressDep = Annotated[str, Depends(get_address)]
 
 
 async def get_principal(
-    auth: AuthDep, token: Annotated[str | None, Depends(_bearer)], key: Annotated[str | None, Depends(_api_key)]
+    auth: AuthDep,
+    limiter: LimiterDep,
+    address: AddressDep,
+    token: Annotated[str | None, Depends(_bearer)],
+    key: Annotated[str | None, Depends(_api_key)],
 ) -> Principal:
     """The authenticated caller. Its queries have transactions of their own, over before anything else begins."""
     credential = token or key
     if not credential:
         raise AuthenticationFailed("Send an access token or an API key as `Authorization: Bearer ...`.")
-    return await auth.authenticate(credential)
+    try:
+        return await auth.authenticate(credential)
+    except AuthenticationFailed:
+        await limiter.admit_address(address, "bad-credentials")
+        raise
 
 
 PrincipalDep = Annotated[Principal, Depends(get_principal)]

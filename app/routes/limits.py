@@ -19,6 +19,7 @@ from app.errors import NotReady, RateLimited
 from app.permissions import DEFAULT_RATE, Permission, Principal
 from app.persistence.database import Database
 from app.persistence.rate_counters import SCHEME, PostgresRateCounters
+from app.settings import check_rate
 from app.telemetry import get_logger
 
 _log = get_logger(__name__)
@@ -66,13 +67,18 @@ class RateLimiter:
 
     async def _admit(self, rate: str, name: str, who: str) -> dict[str, str]:
         try:
-            items = parse_many(rate)
-        except ValueError:
+            items = parse_many(check_rate(rate))
+        except (ValueError, TypeError):
             # Written into the database past every check: limit, do not fail.
             _log.error("plan_has_an_unreadable_rate", rate=rate, permission=name)
             items = parse_many(DEFAULT_RATE)
+        admissions = []
         try:
-            admissions = [await asyncio.to_thread(self._hit, item, name, who) for item in items]
+            # Short windows first, and none after a refusal: what is refused must not use up the day.
+            for item in sorted(items, key=lambda item: item.get_expiry()):
+                admissions.append(await asyncio.to_thread(self._hit, item, name, who))
+                if not admissions[-1].is_admitted:
+                    break
         except (StorageError, TimeoutError, OSError, RedisError) as exc:
             raise NotReady("The rate counters do not answer.") from exc
         refused = next((admission for admission in admissions if not admission.is_admitted), None)

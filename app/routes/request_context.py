@@ -15,6 +15,9 @@ from app.telemetry import accept_request_id, get_logger, request_id
 MAX_PLAIN_BODY = 64 * 1024
 """For every body without images: JSON and sign-in forms are small."""
 
+MIN_BODY_RATE = 4 * 1024
+"""Bytes a second, on average, after the first seconds that a stall may take."""
+
 SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -106,17 +109,21 @@ class BodyLimit:
         await self._app(scope, self._bounded(receive, limit), send)
 
     def _bounded(self, receive: Receive, limit: int) -> Callable[[], Awaitable[Message]]:
-        seen, is_complete = 0, False
+        seen, is_complete, began = 0, False, time.monotonic()
 
         async def receive_within_limits() -> Message:
             nonlocal seen, is_complete
             if is_complete:  # what is waited for now is the end of the connection, which may take its time
                 return await receive()
+            # What has arrived buys time at the slowest rate we take; a body that dribbles runs out of it.
+            left_s = began + self._timeout_s + seen / MIN_BODY_RATE - time.monotonic()
             try:
-                async with asyncio.timeout(self._timeout_s):
+                async with asyncio.timeout(min(self._timeout_s, left_s)):
                     message = await receive()
             except TimeoutError as exc:
-                raise RequestTimeout(f"No part of the body arrived for {self._timeout_s:g} seconds.") from exc
+                raise RequestTimeout(
+                    f"The body stalled for {self._timeout_s:g} seconds or came below {MIN_BODY_RATE} bytes a second."
+                ) from exc
             if message["type"] == "http.request":
                 seen += len(message.get("body", b""))
                 is_complete = not message.get("more_body", False)

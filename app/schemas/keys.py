@@ -1,6 +1,6 @@
 """API keys and access-key pairs."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -12,10 +12,17 @@ from app.schemas.fields import CollectionName, DisplayName
 from app.security.access_keys import AccessKey
 from app.services.keys import IssuedKey
 
+LONGEST_LIFE = timedelta(days=3660)
+
 
 def _in_future(value: datetime) -> datetime:
-    if value <= datetime.now(UTC):
-        raise ValueError("must lie in the future")
+    now = datetime.now(UTC)
+    try:
+        value = value.astimezone(UTC)
+    except OverflowError:
+        value = datetime.max.replace(tzinfo=UTC)
+    if not now < value <= now + LONGEST_LIFE:
+        raise ValueError(f"must lie in the future, at most {LONGEST_LIFE.days} days away")
     return value
 
 

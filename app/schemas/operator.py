@@ -4,23 +4,19 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from limits import parse_many
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.permissions import Permission, Plan, Quota
 from app.persistence.repositories.tenants import TenantRecord
 from app.schemas.auth import SignupIn
 from app.schemas.fields import CollectionName
-
-
-def check_rate(rate: str) -> str:
-    """The rate itself, if it can be read (`60/minute; 1000/day`); raises `ValueError`."""
-    parse_many(rate)
-    return rate
-
+from app.settings import check_rate
 
 PlanName = CollectionName  # the same letters do
 Rate = Annotated[str, AfterValidator(check_rate), Field(max_length=100, examples=["60/minute; 10000/day"])]
+
+
+QuotaNumber = Annotated[int, Field(ge=0, le=10**12)]
 
 
 class TenantIn(SignupIn):
@@ -67,7 +63,7 @@ class PlanIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     rates: dict[Permission, Rate] = Field(default_factory=dict)
-    quotas: dict[Quota, Annotated[int, Field(ge=0)] | None] = Field(default_factory=dict)
+    quotas: dict[Quota, QuotaNumber | None] = Field(default_factory=dict)
 
 
 class PlanOut(BaseModel):

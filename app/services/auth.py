@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from app.errors import InvalidCredentials, TokenExpired, TokenInvalid, TokenRevoked, TooManyLoginTries
@@ -49,17 +49,20 @@ class AuthService:
         when this account was tried too often from this address; other addresses, sessions and keys go on.
         """
         email = email.strip().lower()
-        tried = self._tries_key(email, address)
+        tried = self._tries_keys(email, address)
         async with self._database.transaction(lookup=email) as session:
-            wait = await LoginTriesRepository(session).admit(tried)
+            wait = await _admit_try(LoginTriesRepository(session), tried)
             login = await LoginDirectory(session).find(email)
-        if wait is not None:
-            seconds = math.ceil(wait.total_seconds())
-            raise TooManyLoginTries(f"Try again in {seconds} seconds.", retry_after_s=seconds)
+        _refuse_while_waiting(wait)
         if not await self._hasher.verify(password, login.password_hash if login else None) or login is None:
             raise InvalidCredentials
         async with self._database.transaction(login.tenant_id) as session:
-            await LoginTriesRepository(session).forget(tried)
+            # The password may have been changed while we hashed: then this sign-in came too late.
+            users = UserRepository(session, login.tenant_id)
+            if await users.find_password_hash(login.user_id, hold=True) != login.password_hash:
+                raise InvalidCredentials
+            for key in tried:
+                await LoginTriesRepository(session).forget(key)
             sessions = SessionRepository(session, login.tenant_id)
             session_id = await sessions.open(login.user_id, self._session_end())
         return self._pair(TokenClaims(login.user_id, login.tenant_id, session_id, 0))
@@ -93,12 +96,15 @@ class AuthService:
         async with self._database.transaction(principal.tenant_id) as session:
             await SessionRepository(session, principal.tenant_id).revoke(principal.session_id)
 
-    async def change_password(self, principal: Principal, current: str, new: str) -> None:
+    async def change_password(self, principal: Principal, current: str, new: str, address: str) -> None:
         """Set a user's own password and end their other sessions; raises `InvalidCredentials`."""
         if principal.user_id is None:
             raise InvalidCredentials("A key has no password.")
+        tried = self._tries_keys(str(principal.user_id), address)
         async with self._database.transaction(principal.tenant_id) as session:
+            wait = await _admit_try(LoginTriesRepository(session), tried)
             hashed = await UserRepository(session, principal.tenant_id).find_password_hash(principal.user_id)
+        _refuse_while_waiting(wait)
         if not await self._hasher.verify(current, hashed):
             raise InvalidCredentials("The current password is wrong.")
         renewed = await self._hasher.hash(new)
@@ -106,6 +112,8 @@ class AuthService:
             await UserRepository(session, principal.tenant_id).change(principal.user_id, password_hash=renewed)
             sessions = SessionRepository(session, principal.tenant_id)
             await sessions.revoke_all(principal.user_id, but=principal.session_id)
+            for key in tried:
+                await LoginTriesRepository(session).forget(key)
 
     async def authenticate(self, credential: str) -> Principal:
         """Who sends this access token or API key, with the rights they have now; raises an `AuthenticationFailed`."""
@@ -133,8 +141,12 @@ class AuthService:
             raise TokenRevoked("This key was revoked.")
         if stored.expires_at is not None and stored.expires_at <= datetime.now(UTC):
             raise TokenExpired("This key has expired.")
+        current_id, current = self._keyring.current("api-keys")
         async with self._database.transaction(stored.tenant_id) as session:
-            principal = await PrincipalRepository(session, stored.tenant_id).find_program(stored.id)
+            principals = PrincipalRepository(session, stored.tenant_id)
+            principal = await principals.find_program(stored.id)
+            if stored.key_id != current_id:  # the secret rolled: while we see the key, carry it over
+                await principals.renew_hash(stored.id, current_id, hash_secret(current, presented.secret))
         if principal is None:
             raise TokenRevoked("This key was revoked.")
         return principal
@@ -147,7 +159,19 @@ class AuthService:
     def _session_end(self) -> datetime:
         return datetime.now(UTC) + self._tokens.lifetime(TokenKind.REFRESH)
 
-    def _tries_key(self, email: str, address: str) -> str:
-        """A keyed hash: the table of tries tells nobody who tried from where."""
-        _, key = self._keyring.current("login-tries")
-        return hmac.new(key, f"{email}\0{address}".encode(), hashlib.sha256).hexdigest()
+    def _tries_keys(self, account: str, address: str) -> list[str]:
+        """Keyed hashes, one a secret: the table tells nobody who tried from where, and a new
+        secret gives no new tries."""
+        subject = f"{account}\0{address}".encode()
+        return [hmac.new(key, subject, hashlib.sha256).hexdigest() for key in self._keyring.all("login-tries")]
+
+
+async def _admit_try(tries: LoginTriesRepository, keys: list[str]) -> timedelta | None:
+    waits = [await tries.admit(key) for key in keys]
+    return max((wait for wait in waits if wait is not None), default=None)
+
+
+def _refuse_while_waiting(wait: timedelta | None) -> None:
+    if wait is not None:
+        seconds = math.ceil(wait.total_seconds())
+        raise TooManyLoginTries(f"Try again in {seconds} seconds.", retry_after_s=seconds)

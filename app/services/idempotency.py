@@ -7,10 +7,10 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from app.errors import AppError, IdempotencyKeyReused
+from app.errors import AnswerErased, AppError, IdempotencyKeyReused
 from app.permissions import Principal
 from app.persistence.database import Database
-from app.persistence.repositories.answers import AnswerRepository, RememberedAnswer
+from app.persistence.repositories.answers import ERASED, AnswerRepository, RememberedAnswer
 from app.security.keyring import Keyring
 
 T = TypeVar("T", bound=BaseModel | None)
@@ -52,36 +52,38 @@ class IdempotencyService:
         """
         if self._key is None:
             return await work()
-        fingerprint = self._fingerprint(request)
+        fingerprints = self._fingerprints(request)
         async with self._database.transaction(self._principal.tenant_id) as session:
             # In a transaction of its own: the work may run a model first, and must hold no connection meanwhile.
-            await self._replay_from(AnswerRepository(session, self._principal.tenant_id), fingerprint)
+            await self._replay_from(AnswerRepository(session, self._principal.tenant_id), fingerprints)
         try:
             result = await work()
         except AppError:
             # Perhaps the first of two parallel requests finished meanwhile, and this is its echo (say, "exists").
-            await self._replay_from(self._answers, fingerprint)
+            await self._replay_from(self._answers, fingerprints)
             raise
         body = result.model_dump_json() if result is not None else ""
-        answer = RememberedAnswer(fingerprint, status, body)
+        answer = RememberedAnswer(fingerprints[0], status, body)
         if not await self._answers.remember(self._principal.name, self._key, answer, about):
-            await self._replay_from(self._answers, fingerprint)
+            await self._replay_from(self._answers, fingerprints)
         return result
 
-    async def _replay_from(self, answers: AnswerRepository, fingerprint: bytes) -> None:
+    async def _replay_from(self, answers: AnswerRepository, fingerprints: list[bytes]) -> None:
         assert self._key is not None
         found = await answers.find(self._principal.name, self._key)
         if found is None:
             return
-        if not hmac.compare_digest(found.fingerprint, fingerprint):
+        if not any(hmac.compare_digest(found.fingerprint, known) for known in fingerprints):
             raise IdempotencyKeyReused
+        if found.status == ERASED:
+            raise AnswerErased
         raise AnswerReplayed(found)
 
-    def _fingerprint(self, request: Iterable[str | bytes]) -> bytes:
-        """Keyed, so that nobody can test from the table whether a certain photo was sent."""
-        _, key = self._keyring.current("idempotency")
-        digest = hmac.new(key, digestmod=hashlib.sha256)
+    def _fingerprints(self, request: Iterable[str | bytes]) -> list[bytes]:
+        """Keyed, so that nobody can test from the table whether a certain photo was sent; one for each secret."""
+        digests = [hmac.new(key, digestmod=hashlib.sha256) for key in self._keyring.all("idempotency")]
         for part in request:
             raw = part.encode() if isinstance(part, str) else part
-            digest.update(len(raw).to_bytes(8, "big") + raw)
-        return digest.digest()
+            for digest in digests:
+                digest.update(len(raw).to_bytes(8, "big") + raw)
+        return [digest.digest() for digest in digests]

@@ -50,6 +50,7 @@ class KeyService:
         _refuse_escalation(principal, scopes, collections)
         if collections is not None and Scope.ADMIN in scopes:
             raise InvalidParameter("collections: a key that manages users and keys reaches all.", field="collections")
+        await self._api_keys.lock_name(name)
         if len(await self._api_keys.list(name)) >= ALIVE_AT_A_TIME:
             raise TooManyKeys
         fresh = generate_api_key()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from app.errors import EmailTaken, PlanNotFound, TenantNotFound
+from app.errors import DatabaseUnavailable, EmailTaken, PlanNotFound, TenantNotFound
 from app.permissions import Plan, Role
 from app.persistence.database import Database
 from app.persistence.repositories.collections import CollectionRepository
@@ -13,6 +13,7 @@ from app.persistence.repositories.users import UserRepository
 from app.security.passwords import PasswordHasher
 
 DEFAULT_COLLECTION = "default"
+_ATTEMPTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,17 @@ class OperatorService:
 
     async def delete(self, tenant_id: UUID) -> None:
         """Erase a tenant with everything it has; raises `TenantNotFound`."""
-        async with self._database.transaction(as_operator=True) as session:
-            if not await TenantDirectory(session).delete(tenant_id):
-                raise TenantNotFound
+        for attempt in range(_ATTEMPTS):
+            try:
+                async with self._database.transaction(as_operator=True) as session:
+                    if not await TenantDirectory(session).delete(tenant_id):
+                        raise TenantNotFound
+            except DatabaseUnavailable:
+                # A busy tenant's writes may lock the other way round; PostgreSQL then ends one of the two.
+                if attempt == _ATTEMPTS - 1:
+                    raise
+            else:
+                return
 
     async def list_plans(self) -> list[Plan]:
         """Every plan."""

@@ -1,18 +1,21 @@
 """Programs with keys, users with roles: issued, limited, rotated, revoked."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from app.permissions import Role, Scope
 from app.persistence.database import Database
 from app.security.access_keys import decrypt_secret
+from app.settings import Settings
 from tests import pictures
-from tests.api.conftest import PASSWORD, Account, Running, WithRole, problem, sign_in
+from tests.api.conftest import PASSWORD, Account, Running, WithRole, problem, sign_in, start
 
 
 async def issue(admin: Account, running: Running, *scopes: str, **more: object) -> tuple[dict[str, Any], Account]:
@@ -117,6 +120,27 @@ async def test_two_keys_of_one_name_live_to_rotate_and_a_third_is_refused(admin:
         assert (await new.get("/auth/me")).status_code == 200
 
 
+async def test_two_keys_of_one_name_live_also_when_ten_are_asked_for_at_once(admin: Account) -> None:
+    body = {"name": "scanner", "scopes": ["recognize"]}
+    answers = await asyncio.gather(*(admin.client.post("/keys", json=body) for _ in range(10)))
+    assert sorted(answer.status_code for answer in answers) == [201] * 2 + [409] * 8
+
+
+async def test_an_api_key_outlives_the_secret_it_was_issued_under(
+    admin: Account, settings: Settings, running: Running
+) -> None:
+    record, program = await issue(admin, running, "recognize")
+    old, new = settings.signing_keys()[0].decode(), "a newer secret, thirty-two bytes or more"
+    both = settings.model_copy(update={"secret_key": SecretStr(new), "previous_secret_keys": [SecretStr(old)]})
+    alone = settings.model_copy(update={"secret_key": SecretStr(new)})
+    for rolled in (both, alone):  # used once while both are known, it is carried over
+        async with AsyncExitStack() as stack:
+            later = await start(rolled, stack)
+            async with later.client(record["key"]) as client:
+                assert (await client.get("/auth/me")).status_code == 200
+    assert problem(await program.client.get("/auth/me")) == "401 token_invalid"
+
+
 async def test_nobody_issues_more_than_they_may_themselves(admin: Account, running: Running) -> None:
     _, program = await issue(admin, running, "admin")
     for scopes in (["delete"], ["admin", "embeddings:read"]):
@@ -149,7 +173,8 @@ async def test_a_key_that_is_used_says_when(admin: Account, running: Running) ->
     ("change", "field"),
     [
         ({"scopes": []}, "scopes"), ({"scopes": ["everything"]}, "scopes.0"), ({"collections": []}, "collections"),
-        ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at"), ({"expires_at": "2099-01-01"}, "expires_at"),
+        ({"expires_at": "9999-12-31T23:59:59-12:00"}, "expires_at"), ({"expires_at": "2027-01-01"}, "expires_at"),
+        ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
         ({"name": ""}, "name"), ({"surprise": 1}, "surprise"),
     ],
 )  # fmt: skip

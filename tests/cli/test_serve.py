@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -156,7 +156,7 @@ def test_four_workers_admit_exactly_the_rate_and_forget_a_session_at_once(
 
 
 def test_slow_headers_and_malformed_requests_are_answered_and_closed(service_env: dict[str, str]) -> None:
-    with serving(1, **service_env, VULTUS_HEADER_TIMEOUT_S="1") as (base, _):
+    with serving(1, **service_env, VULTUS_HEADER_TIMEOUT_S="1", VULTUS_BODY_TIMEOUT_S="2") as (base, _):
         address = ("127.0.0.1", int(base.rsplit(":", 1)[1]))
         for sent in (b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "):
             with socket.create_connection(address, timeout=30) as slow:
@@ -167,6 +167,21 @@ def test_slow_headers_and_malformed_requests_are_answered_and_closed(service_env
             answer = b"".join(iter(lambda: odd.recv(65536), b""))
             assert b"application/problem+json" in answer
             assert b"malformed_http" in answer
+        with socket.create_connection(address, timeout=30) as answered:  # but its body never comes
+            answered.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx")
+            assert b'"ok"' in b"".join(iter(lambda: answered.recv(65536), b""))  # answered, then closed
+        with socket.create_connection(address, timeout=60) as dribbling:
+            head = b"POST /api/v1/auth/signup HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            dribbling.sendall(head + b"Content-Length: 60000\r\n\r\n")
+            answer = b""
+            with suppress(OSError):
+                for _ in range(300):
+                    dribbling.sendall(b" ")
+                    dribbling.settimeout(0.1)
+                    with suppress(TimeoutError):
+                        answer += dribbling.recv(65536)
+                        break
+            assert b"request_timeout" in answer
         with httpx.Client(base_url=base) as kept:  # a connection between two requests is not slow
             assert kept.get("/healthz").status_code == 200
             time.sleep(1.5)

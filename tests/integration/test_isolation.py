@@ -165,6 +165,12 @@ async def test_the_services_login_cannot_become_anybody_else(service_url: str, r
 async def test_the_services_login_owns_nothing_and_bypasses_nothing(service: Database, database: Database) -> None:
     assert (await service.login_rights()).is_confined
     assert not (await database.login_rights()).is_confined
+    for role in ("vultus_operator", "postgres"):  # what a login may become counts as well
+        async with database.engine.begin() as connection:
+            await connection.execute(text(f"GRANT {role} TO vultus"))
+        assert not (await service.login_rights()).is_confined
+        async with database.engine.begin() as connection:
+            await connection.execute(text(f"REVOKE {role} FROM vultus"))
     for statement in ("DROP TABLE templates", "ALTER TABLE templates DISABLE ROW LEVEL SECURITY", "TRUNCATE users"):
 
         async def attempt(statement: str = statement) -> None:

@@ -51,6 +51,8 @@ def test_the_example_file_is_loadable(tmp_path: Path) -> None:
         ({"previous_secret_keys": "hunter2"}, "VULTUS_PREVIOUS_SECRET_KEYS is shorter"),
         ({"environment": "production", "secret_key": STRONG, "cors_origins": "*"}, "must name the origins"),
         ({"environment": "production", "secret_key": STRONG, "log_level": "debug"}, "must not be debug"),
+        ({"public_rate": "often"}, "public_rate"),
+        ({"public_rate": "5/999999999999 day"}, "public_rate"),
         ({"operator_token": "hunter2"}, "VULTUS_OPERATOR_TOKEN is shorter"),
         ({"match_threshold": 2}, "less than or equal to 1"),
         ({"inference_queue": -1}, "greater than or equal to 0"),

@@ -10,6 +10,8 @@ from app.persistence.models import RememberedAnswerModel
 from app.persistence.repositories.base import TenantRepository
 
 LIFETIME = timedelta(hours=24)
+ERASED = 410
+"""The status of an answer about somebody who was erased since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,12 @@ class AnswerRepository(TenantRepository):
         return await self._session.scalar(statement.returning(RememberedAnswerModel.id)) is not None
 
     async def forget_about(self, collection: str, subject: str | None = None) -> None:
-        """Erase the answers that speak of a subject, or of anybody in a collection."""
+        """Empty the answers that speak of a subject, or of anybody in a collection.
+
+        That there was an answer stays: a late retry must not bring back whom somebody erased.
+        """
         about = f"{collection}/{subject}" if subject is not None else f"{collection}/"
         column = RememberedAnswerModel.about
         matches = column == about if subject is not None else column.startswith(about, autoescape=True)
-        await self._session.execute(self._delete(RememberedAnswerModel, matches))
+        emptied = self._update(RememberedAnswerModel, matches).values(status=ERASED, body=None, about=None)
+        await self._session.execute(emptied)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, or_
+from sqlalchemy import func, or_, select
 
 from app.persistence.models import AccessKeyModel, ApiKeyModel
 from app.persistence.repositories.base import TenantRepository
@@ -41,6 +41,11 @@ class ApiKeyRepository(TenantRepository):
         self._session.add(row)
         await self._session.flush()
         return _api_key(row)
+
+    async def lock_name(self, name: str) -> None:
+        """Let nobody else issue a key of this name until the transaction ends."""
+        lock = func.pg_advisory_xact_lock(func.hashtextextended(f"{self._tenant_id}/{name}", 0))
+        await self._session.execute(select(lock))
 
     async def list(self, name: str | None = None) -> list[KeyRecord]:
         """The keys that are neither revoked nor expired, oldest first; of one name, if given."""

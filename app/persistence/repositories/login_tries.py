@@ -23,20 +23,23 @@ class LoginTriesRepository:
     async def admit(self, key: str) -> timedelta | None:
         """Count a try; None if it may go on, else how long to wait.
 
-        Ten tries in 15 minutes go on; from the tenth on each is followed by a delay twice as long as the last.
+        Ten tries go on; from the tenth on each is followed by a delay twice as long as the last, until 15 minutes pass
+        without any.
         """
-        empty = insert(LoginTriesModel).values(key=key, tries=0, since=func.now()).on_conflict_do_nothing()
-        await self._session.execute(empty)
-        statement = select(LoginTriesModel, func.now()).where(LoginTriesModel.key == key).with_for_update()
-        row, now = (await self._session.execute(statement)).one()
+        # Makes the row or finds it, and locks it either way, in one statement: a success may delete it meanwhile.
+        upsert = insert(LoginTriesModel).values(key=key, tries=0, since=func.now())
+        upsert = upsert.on_conflict_do_update(index_elements=["key"], set_={"key": key})
+        found = select(LoginTriesModel).from_statement(upsert.returning(LoginTriesModel))
+        row = (await self._session.scalars(found.execution_options(populate_existing=True))).one()
+        now: datetime = (await self._session.scalars(select(func.now()))).one()
         if row.blocked_until is not None and row.blocked_until > now:
             remaining: timedelta = row.blocked_until - now
             return remaining
         if now - _quiet_since(row) > WINDOW:
-            row.tries, row.since, row.blocked_until = 0, now, None
-        row.tries += 1
+            row.tries, row.blocked_until = 0, None
+        row.tries, row.since = row.tries + 1, now
         if row.tries >= TRIES:
-            row.blocked_until = now + min(_FIRST_DELAY * 2 ** (row.tries - TRIES), _LONGEST_DELAY)
+            row.blocked_until = now + min(_FIRST_DELAY * 2 ** min(row.tries - TRIES, 10), _LONGEST_DELAY)
         await self._session.flush()
         return None
 

@@ -76,6 +76,11 @@ class PrincipalRepository(TenantRepository):
             collections=frozenset(key.collections) if key.collections is not None else None,
         )  # fmt: skip
 
+    async def renew_hash(self, key_id: UUID, under: str, secret_hmac: bytes) -> None:
+        """Keep a key's hash under another service key."""
+        statement = self._update(ApiKeyModel, ApiKeyModel.id == key_id)
+        await self._session.execute(statement.values(key_id=under, secret_hmac=secret_hmac))
+
     def _with_plan(self, model: Any) -> Select[Any, PlanModel]:
         return (
             select(model, PlanModel)
@@ -88,4 +93,6 @@ class PrincipalRepository(TenantRepository):
 
 def describe_plan(row: PlanModel) -> Plan:
     """The domain's value of a stored plan."""
-    return Plan(row.name, row.rates, row.quotas)
+    # Written past our checks, a quota that is no number would be no quota: none of it, rather than all.
+    quotas = {name: most if most is None or isinstance(most, int) else 0 for name, most in row.quotas.items()}
+    return Plan(row.name, row.rates, quotas)
