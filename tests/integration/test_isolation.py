@@ -20,7 +20,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain import BoundingBox, Face, Quality
+from app.permissions import Quota
 from app.persistence.database import Database
+from app.persistence.embedded import EmbeddedPostgres
+from app.persistence.migration import migrate
 from app.persistence.models import TENANT_TABLES, Base
 from app.persistence.repositories.answers import AnswerRepository, RememberedAnswer
 from app.persistence.repositories.collections import CollectionRepository
@@ -29,6 +32,7 @@ from app.persistence.repositories.sessions import SessionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateRepository
 from app.persistence.repositories.tenants import TenantDirectory
+from app.persistence.repositories.usage import UsageRepository
 from app.persistence.repositories.users import UserRepository
 
 TABLES = sorted([*(model.__tablename__ for model in TENANT_TABLES), "tenant_usage"])
@@ -179,6 +183,38 @@ async def test_the_services_login_owns_nothing_and_bypasses_nothing(service: Dat
 
         with pytest.raises(DBAPIError, match=r"must be owner|permission denied"):
             await attempt()
+
+
+async def test_an_owner_without_superpowers_can_migrate_and_cascades_still_count(
+    postgres: EmbeddedPostgres, service_url: str
+) -> None:
+    """As on a managed PostgreSQL: the owner may create roles, the extension is there, row-level security binds all."""
+    name = "owned_by_nobody_special"
+    admin = await asyncpg.connect(await postgres.ensure_database("owner_test"))
+    await admin.execute(f"CREATE ROLE {name} LOGIN CREATEROLE")
+    await admin.execute(f"CREATE DATABASE {name} OWNER {name}")
+    await admin.close()
+    extended = await asyncpg.connect(await postgres.ensure_database(name))
+    await extended.execute("CREATE EXTENSION vector")
+    await extended.close()
+    url = make_url(await postgres.ensure_database(name)).set(username=name)
+    await asyncio.to_thread(migrate, url.render_as_string(hide_password=False))
+    service = Database(url.set(username="vultus").render_as_string(hide_password=False))
+    operator = Database(url.render_as_string(hide_password=False))
+    tenant_id = await furnish(service)
+
+    async def used(quota: Quota) -> int:
+        async with service.transaction(tenant_id) as session:
+            return await UsageRepository(session, tenant_id).used(quota)
+
+    assert await used(Quota.TEMPLATES) == 1
+    async with service.transaction(tenant_id) as session:
+        assert await CollectionRepository(session, tenant_id).delete("default")
+    assert (await used(Quota.TEMPLATES), await used(Quota.COLLECTIONS), await used(Quota.USERS)) == (0, 0, 1)
+    async with operator.transaction(as_operator=True) as session:
+        assert await TenantDirectory(session).delete(tenant_id)
+    for database in (service, operator):
+        await database.close()
 
 
 async def test_every_table_with_tenant_id_forces_row_level_security(database: Database) -> None:
