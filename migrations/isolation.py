@@ -17,7 +17,12 @@ def create_roles() -> None:
             f"DO $$ BEGIN CREATE ROLE {role} NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB; "
             f"EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
         )
-        op.execute(f"GRANT {role} TO CURRENT_USER")  # so that one login can do everything in development
+        # So that one login can do everything in development. Where another database's owner made the roles, whoever
+        # runs the server must have granted them to this owner.
+        op.execute(
+            f"DO $$ BEGIN GRANT {role} TO CURRENT_USER; EXCEPTION WHEN insufficient_privilege THEN "
+            f"IF NOT pg_has_role(CURRENT_USER, '{role}', 'MEMBER') THEN RAISE; END IF; END $$"
+        )
         op.execute(f"GRANT USAGE ON SCHEMA public TO {role}")
 
 

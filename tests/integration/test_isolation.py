@@ -192,6 +192,7 @@ async def test_an_owner_without_superpowers_can_migrate_and_cascades_still_count
     name = "owned_by_nobody_special"
     admin = await asyncpg.connect(await postgres.ensure_database("owner_test"))
     await admin.execute(f"CREATE ROLE {name} LOGIN CREATEROLE")
+    await admin.execute(f"GRANT vultus_app, vultus_operator TO {name}")  # roles belong to the server, and are there
     await admin.execute(f"CREATE DATABASE {name} OWNER {name}")
     await admin.close()
     extended = await asyncpg.connect(await postgres.ensure_database(name))
