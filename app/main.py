@@ -84,9 +84,7 @@ def build_analyzer(settings: Settings) -> FaceAnalyzer:
     """The model pack, loaded, behind the limits of the settings; takes a second or two, or a download."""
     library = PackLibrary(cache=settings.model_cache, data_dir=settings.resolved_data_dir)
     pack = library.find(settings.model_pack)
-    engine = InsightFaceEngine(
-        pack, providers=settings.providers, detection_threshold=settings.detection_threshold
-    )  # fmt: skip
+    engine = InsightFaceEngine(pack, providers=settings.providers, detection_threshold=settings.detection_threshold)
     return FaceAnalyzer(
         engine,
         ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
@@ -113,7 +111,11 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                 behind_pgbouncer=settings.database_pgbouncer,
             )
             # Only where the operator's API is on does the service hold the login that sees every tenant.
-            operator_database = Database(addresses.operator, pool_size=2) if settings.operator_token else None
+            operator_database = (
+                Database(addresses.operator, pool_size=2, behind_pgbouncer=settings.database_pgbouncer)
+                if settings.operator_token
+                else None
+            )
             executor = InferenceExecutor(
                 threads=settings.inference_threads or os.cpu_count() or 1, queue=settings.inference_queue
             )

@@ -101,7 +101,7 @@ async def _run(settings: Settings, photos: Path | None) -> bool:
 
     async with AsyncExitStack() as stack:
         addresses = await stack.enter_async_context(provisioned_database(settings))
-        tenant_id = await _demo_tenant(addresses.operator)
+        tenant_id = await _demo_tenant(addresses.operator, behind_pgbouncer=settings.database_pgbouncer)
         own = settings.model_copy(update={"log_level": "warning", "database_url": SecretStr(addresses.service)})
         app = create_app(own)
         state = cast(AppState, await stack.enter_async_context(app.router.lifespan_context(app)))
@@ -121,9 +121,10 @@ async def _run(settings: Settings, photos: Path | None) -> bool:
         return await _show(client, pictures, settings.resolved_data_dir / "demo")
 
 
-async def _demo_tenant(address: str) -> UUID:
+async def _demo_tenant(address: str, *, behind_pgbouncer: bool) -> UUID:
     """The demo's tenant; made, and its password shown, the first time only."""
-    database, hasher = Database(address, pool_size=1), PasswordHasher()
+    database = Database(address, pool_size=1, behind_pgbouncer=behind_pgbouncer)
+    hasher = PasswordHasher()
     try:
         tenant_id = await OperatorService(database).find(TENANT)
         if tenant_id is not None:

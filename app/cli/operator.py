@@ -15,8 +15,9 @@ from app.persistence.provision import provisioned_database
 @asynccontextmanager
 async def operator_database() -> AsyncIterator[Database]:
     """The database through the operator's login, for the time of the block."""
-    async with provisioned_database(command_settings()) as addresses:
-        database = Database(addresses.operator, pool_size=2)
+    settings = command_settings()
+    async with provisioned_database(settings) as addresses:
+        database = Database(addresses.operator, pool_size=2, behind_pgbouncer=settings.database_pgbouncer)
         try:
             yield database
         finally:
