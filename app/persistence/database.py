@@ -102,14 +102,14 @@ class Database:
         """What the login of this pool could do outside its role."""
         statement = text("""
             SELECT session_user::text,
-                   bool_or(rolsuper OR rolbypassrls OR rolcreaterole OR rolname = 'vultus_operator'),
+                   bool_or(rolsuper OR rolbypassrls OR rolcreaterole OR rolname = :operator),
                    EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
                            AND pg_has_role(session_user, relowner, 'MEMBER'))
             FROM pg_roles WHERE pg_has_role(session_user, oid, 'MEMBER')
         """)
         with _unavailability():
             async with self.engine.connect() as connection:
-                rights = LoginRights(*(await connection.execute(statement)).one())
+                rights = LoginRights(*(await connection.execute(statement, {"operator": OPERATOR_ROLE})).one())
         return rights
 
     async def close(self) -> None:

@@ -19,6 +19,7 @@ import psutil
 from sqlalchemy import make_url
 
 from app.errors import DatabaseNotReady
+from app.persistence.database import APP_ROLE
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of XDG_RUNTIME_DIR being unset, which is usual on servers
@@ -86,7 +87,7 @@ class EmbeddedPostgres:
         connection = await asyncpg.connect(await self.ensure_database(database))
         try:
             if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", SERVICE_LOGIN):
-                await connection.execute(f"CREATE ROLE {SERVICE_LOGIN} LOGIN IN ROLE vultus_app")
+                await connection.execute(f"CREATE ROLE {SERVICE_LOGIN} LOGIN IN ROLE {APP_ROLE}")
         except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
             pass  # another process was quicker
         finally:

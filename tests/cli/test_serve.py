@@ -21,15 +21,9 @@ from app.permissions import Plan
 from app.persistence.database import Database
 from app.persistence.repositories.tenants import PlanDirectory, TenantDirectory
 from tests import pictures
+from tests.servers import free_port, listening
 
 _START_TIMEOUT_S = 60
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -105,20 +99,8 @@ async def put_on_plan(database: Database, tenant_id: str, **rates: str) -> None:
 def redis_server(directory: Path) -> Iterator[str]:
     port = free_port()
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+    with listening(command, port):
         yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
 
 
 @pytest.mark.parametrize("counters", ["postgresql", "redis"])

@@ -4,9 +4,6 @@ import asyncio
 import os
 import random
 import shutil
-import socket
-import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +31,7 @@ from app.persistence.repositories.templates import TemplateRepository
 from app.persistence.repositories.tenants import TenantDirectory
 from app.persistence.repositories.usage import UsageRepository
 from app.persistence.repositories.users import UserRepository
+from tests.servers import free_port, listening
 
 TABLES = sorted([*(model.__tablename__ for model in TENANT_TABLES), "tenant_usage"])
 FACE = Face(BoundingBox(0, 0, 90, 110), ((0.0, 0.0),) * 5, 0.9, Quality(90, 100, 120, 0, 0, 0))
@@ -239,9 +237,7 @@ async def test_every_table_with_tenant_id_forces_row_level_security(database: Da
 def pgbouncer(service_url: str, directory: Path) -> Iterator[str]:
     """PgBouncer in transaction mode before the tests' PostgreSQL; the address to use."""
     url = make_url(service_url)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     (directory / "pgbouncer.ini").write_text(
         f"[databases]\n{url.database} = host={url.query['host']} dbname={url.database} user={url.username}\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\npool_mode = transaction\n"
@@ -253,21 +249,8 @@ def pgbouncer(service_url: str, directory: Path) -> Iterator[str]:
             parent.chmod(0o755)
     user = "pgserver" if os.geteuid() == 0 else None  # PgBouncer refuses to be root, and the socket has one owner
     binary = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin")
-    process = subprocess.Popen([str(binary), "-q", str(directory / "pgbouncer.ini")], user=user)
-    try:
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                assert process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+    with listening([str(binary), "-q", str(directory / "pgbouncer.ini")], port, user=user):
         yield f"postgresql://{url.username}@127.0.0.1:{port}/{url.database}"
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
 
 
 @pytest.mark.skipif(
