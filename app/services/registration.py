@@ -78,14 +78,14 @@ class RegistrationService:
         if row is None:
             raise CollectionNotFound(f"There is no collection {collection!r}.")
         subject_id = await self._subjects.ensure(row.id, subject, name, metadata)
-        accepted = []
-        for index, face, embedding in usable:
-            template = await self._templates.add(
-                collection_id=row.id, subject_id=subject_id, recognizer=self._faces.engine.recognizer,
-                embedding=embedding, face=face, source="register",
-            )  # fmt: skip
-            accepted.append(AcceptedImage(index, face, template))
+        templates = await self._templates.add_all(
+            [(face, embedding) for _, face, embedding in usable], collection_id=row.id, subject_id=subject_id,
+            recognizer=self._faces.engine.recognizer, source="register",
+        )  # fmt: skip
         await self._quotas.check(Quota.TEMPLATES)
+        accepted = [
+            AcceptedImage(index, face, template) for (index, face, _), template in zip(usable, templates, strict=True)
+        ]
         return Registration(accepted, refused)
 
     async def _read(

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from migrations.isolation import APP_ROLE, OPERATOR_ROLE, isolate
+from migrations.isolation import APP_ROLE, OPERATOR_ROLE, count_as_owner, isolate
 
 revision: str = "0004"
 down_revision: str | None = "0003"
@@ -65,8 +65,7 @@ def _usage() -> None:
     counts = ", ".join(f"(SELECT count(*) FROM {name} WHERE tenant_id = tenants.id)" for name in COUNTED)
     op.execute(f"INSERT INTO tenant_usage (tenant_id, {', '.join(COUNTED)}) SELECT id, {counts} FROM tenants")
     isolate("tenant_usage")
-    # Cascades run as the owner, whom forced row-level security binds as well: it may count for everybody.
-    op.execute("CREATE POLICY counting ON tenant_usage TO CURRENT_USER USING (true) WITH CHECK (true)")
+    count_as_owner("tenant_usage")
     for name in COUNTED:
         op.execute(
             f"CREATE FUNCTION count_{name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "

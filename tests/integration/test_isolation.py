@@ -70,8 +70,8 @@ async def furnish(service: Database) -> UUID:
             public_id=tenant_id.hex, key_id="k", secret_encrypted=b"", scopes=[]
         )
         await AnswerRepository(session, tenant_id).remember("user", "key", RememberedAnswer(b"", 200, ""), None)
-        await TemplateRepository(session, tenant_id).add(
-            collection_id=row.id, subject_id=subject_id, recognizer="r", embedding=embedding, face=FACE, source="test"
+        await TemplateRepository(session, tenant_id).add_all(
+            [(FACE, embedding)], collection_id=row.id, subject_id=subject_id, recognizer="r", source="test"
         )
     return tenant_id
 
