@@ -99,11 +99,16 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A subject that a probe may show, with the similarity (cosine, -1..1) of its best template."""
+    """A subject that a probe may show.
+
+    `similarity` is the cosine (-1..1) with its most similar template, which ranks; `subject_similarity` with what its
+    templates have in common, which one bad photo cannot raise.
+    """
 
     subject: str
     name: str | None
     similarity: float
+    subject_similarity: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,9 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
+from app.matcher.code_cache import CodeCache
+from app.matcher.gallery_search import SearchEngine
+from app.matcher.strategy import SearchLimits
 from app.ml.analysis import FaceAnalyzer
 from app.ml.executor import InferenceExecutor
 from app.ml.image import ImageLimits
@@ -17,6 +20,7 @@ from app.ml.packs import PackLibrary
 from app.ml.quality import QualityLimits
 from app.persistence.database import Database
 from app.persistence.provision import provisioned_database
+from app.persistence.search_pool import SearchPool
 from app.routes import auth, collections, health, keys, operator, recognition, subjects, tenants, users
 from app.routes.coverage import check_coverage
 from app.routes.docs import install_docs
@@ -100,6 +104,16 @@ def build_analyzer(settings: Settings) -> FaceAnalyzer:
     )
 
 
+def build_search(settings: Settings, url: str) -> SearchEngine:
+    """The search through the database at the address; connects when it is first used."""
+    size = settings.search_concurrency or settings.inference_threads or os.cpu_count() or 1
+    pool, filling = (
+        SearchPool(url, size=connections, behind_pgbouncer=settings.database_pgbouncer) for connections in (size, 1)
+    )
+    cache = CodeCache(filling, max_bytes=settings.search_cache_mb * 2**20)
+    return SearchEngine(pool, cache, SearchLimits(exact=settings.search_exact_limit))
+
+
 def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[AppState]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
@@ -120,6 +134,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                 threads=settings.inference_threads or os.cpu_count() or 1, queue=settings.inference_queue
             )
             hasher = PasswordHasher()
+            search = build_search(settings, addresses.service)
             try:
                 keyring = Keyring(settings.signing_keys())
                 analyzer = build_analyzer(settings)
@@ -149,6 +164,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                     tenants=TenantService(database, hasher),
                     operator=OperatorService(operator_database) if operator_database is not None else None,
                     faces=FaceReader(executor, analyzer),
+                    search=search,
                     cursors=CursorSigner(keyring),
                     health=HealthService(database, must_be_confined=settings.environment == "production"),
                     threshold=info.threshold if settings.match_threshold is None else settings.match_threshold,
@@ -156,6 +172,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             finally:
                 executor.close()
                 hasher.close()
+                await search.close()
                 await database.close()
                 if operator_database is not None:
                     await operator_database.close()

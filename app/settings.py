@@ -54,6 +54,15 @@ class Settings(BaseSettings):
     inference_queue: Annotated[int, Field(ge=0)] = 32
     """Requests that may wait for an inference; one more is answered 503."""
 
+    search_concurrency: Annotated[int, Field(ge=0)] = 0
+    """Searches at a time in one worker; 0: as many as inferences."""
+    search_exact_limit: Annotated[int, Field(ge=0)] = 2_000
+    """Collections to this many templates are compared whole, larger ones by their codes first (PERFORMANCE.md)."""
+    search_cache_mb: Annotated[int, Field(ge=0)] = 256
+    """Memory of one worker for codes, 72 bytes a template; 0: none, and codes are compared in the database."""
+    search_graph_from: Annotated[int, Field(ge=0)] = 3_000_000
+    """Collections from this many templates on, too large for the cache, get an HNSW graph; 0: none does."""
+
     max_image_bytes: Positive = 10 * 1024 * 1024
     max_image_pixels: Positive = 40_000_000
     max_request_bytes: Positive = 64 * 1024 * 1024

@@ -1,74 +1,260 @@
-"""Exact search in PostgreSQL with pgvector: complete for every tenant, one round trip for all faces of an image.
+"""What a search asks PostgreSQL: one statement for each strategy, for all probes of a search in one round trip.
 
-It reads one covering index (tenant, collection, recogniser, subject) that holds the embeddings, never a vector index:
-behind a tenant filter that one returns a fraction of the true matches (docs/decisions/0004).
+Distance exists in this file only; what leaves it is similarity. Every statement ranks subjects by their most similar
+template and compares embeddings at half precision, so the strategies agree to the last digit on whom they both find.
+The inner product stands for the cosine: embeddings have unit length.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from app.domain import Candidate, Embedding
+from app.domain import Embedding
 from app.matcher.search import Gallery
-from app.matcher.similarity import clip_similarity
+from app.matcher.strategy import GalleryFacts, Graph
+from app.persistence.search_pool import Connection, encode_embedding
 
-# Distance exists in this statement only; what leaves it is similarity. Ranking is by the subject's best template; the
-# threshold is no part of it, so it can never cost a candidate.
-_SEARCH = text("""
-WITH probes AS MATERIALIZED (  -- else the text would be parsed again for every template
-    SELECT ordinal, CAST(literal AS halfvec(512)) AS embedding
-    FROM unnest(CAST(:probes AS text[])) WITH ORDINALITY AS given(literal, ordinal)
+MOST_TEMPLATES = 100
+"""So many of a subject's newest templates say what they have in common."""
+
+_GRAPH_SETTINGS = """
+SELECT set_config('hnsw.ef_search', '{breadth}', true), set_config('hnsw.iterative_scan', 'relaxed_order', true),
+       set_config('enable_sort', 'off', true)  -- else a large LIMIT makes the planner prefer the complete scan
+"""
+
+_FACTS = """
+SELECT id, templates, last_seq, deletions, epoch, graph, graph_upto, graph_trusted
+FROM galleries WHERE tenant_id = $1 AND collection_id = $2 AND recognizer = $3
+"""
+
+# The probes are materialised: else each would be read and quantised again for every template.
+_RANKED = """
+WITH probes AS MATERIALIZED (
+    SELECT ordinal, embedding, binary_quantize(embedding)::bit(512) AS code{columns}
+    FROM unnest($3::halfvec[]{arrays}) WITH ORDINALITY AS given(embedding{columns}, ordinal)
 )
-SELECT probes.ordinal, best.subject, best.name, best.similarity
-FROM probes
-CROSS JOIN LATERAL (
-    SELECT subjects.subject, subjects.name, scored.similarity
-    FROM (
-        SELECT subject_id, max(1 - (templates.embedding <=> probes.embedding)) AS similarity
-        FROM templates
-        WHERE tenant_id = :tenant_id AND collection_id = :collection_id AND recognizer = :recognizer
-          AND (CAST(:subject_id AS uuid) IS NULL OR subject_id = CAST(:subject_id AS uuid))
-        GROUP BY subject_id
-        ORDER BY similarity DESC
-        FETCH FIRST (CAST(:limit AS bigint)) ROWS WITH TIES  -- so that only these few are joined
-    ) AS scored
-    JOIN subjects ON subjects.tenant_id = :tenant_id AND subjects.id = scored.subject_id
-    ORDER BY scored.similarity DESC, subjects.subject COLLATE "C"
-    LIMIT :limit
+SELECT probes.ordinal, best.subject_id, best.similarity
+FROM probes CROSS JOIN LATERAL (
+    SELECT subject_id, max(similarity) AS similarity FROM ({found}) AS found
+    GROUP BY subject_id ORDER BY similarity DESC LIMIT $4
 ) AS best
-ORDER BY probes.ordinal, best.similarity DESC, best.subject COLLATE "C"
-""")
+ORDER BY probes.ordinal, best.similarity DESC
+"""
+
+_COMPARED = "SELECT subject_id, -(templates.embedding <#> probes.embedding) AS similarity FROM templates"
+_GALLERY = "templates.tenant_id = $1 AND templates.gallery_id = $2"
+
+_EXACT = _RANKED.format(columns="", arrays="", found=f"{_COMPARED} WHERE {_GALLERY} ORDER BY similarity DESC LIMIT $5")
+
+_CODES = _RANKED.format(
+    columns="",
+    arrays="",
+    found=f"""
+        SELECT subject_id, -(templates.embedding <#> probes.embedding) AS similarity
+        FROM (
+            SELECT seq FROM templates WHERE {_GALLERY} ORDER BY templates.code <~> probes.code LIMIT $5
+        ) AS near
+        JOIN templates ON {_GALLERY} AND templates.seq = near.seq
+    """,
+)
+
+_CACHED_CODES = _RANKED.format(
+    columns=", first, last",
+    arrays=", $6::int[], $7::int[]",
+    found=f"""
+        {_COMPARED} WHERE {_GALLERY} AND seq = ANY (($8::bigint[])[probes.first:probes.last])
+        UNION ALL {_COMPARED} WHERE {_GALLERY} AND seq > $5
+    """,
+)
+
+# The literals are the graph's own condition: the planner uses a partial index only where it sees them. No bound
+# parameter comes from a caller, the gallery's id and the place are the database's own.
+_GRAPH = _RANKED.format(
+    columns="",
+    arrays="",
+    found=f"""
+        SELECT subject_id, similarity FROM (
+            SELECT subject_id, -(templates.embedding <#> probes.embedding) AS similarity
+            FROM templates WHERE templates.tenant_id = $1 AND {{condition}}
+            ORDER BY templates.embedding <=> probes.embedding LIMIT $5
+        ) AS walked
+        UNION ALL
+        SELECT subject_id, -(templates.embedding <#> probes.embedding)
+        FROM (
+            SELECT seq FROM templates WHERE {_GALLERY} AND seq > {{upto}}
+            ORDER BY templates.code <~> probes.code LIMIT $5
+        ) AS newer
+        JOIN templates ON {_GALLERY} AND templates.seq = newer.seq
+    """,
+)
+
+# For the rare searches that the others cannot answer whole: many templates a subject, or ties at the limit.
+_COMPLETE = """
+WITH probes AS MATERIALIZED (
+    SELECT ordinal, embedding FROM unnest($3::halfvec[]) WITH ORDINALITY AS given(embedding, ordinal)
+)
+SELECT probes.ordinal, best.subject_id, best.similarity
+FROM probes CROSS JOIN LATERAL (
+    SELECT scored.subject_id, scored.similarity
+    FROM (
+        SELECT subject_id, max(-(templates.embedding <#> probes.embedding)) AS similarity
+        FROM templates WHERE templates.tenant_id = $1 AND templates.gallery_id = $2
+        GROUP BY subject_id ORDER BY similarity DESC FETCH FIRST ($4::bigint) ROWS WITH TIES
+    ) AS scored
+    JOIN subjects ON subjects.tenant_id = $1 AND subjects.id = scored.subject_id
+    ORDER BY scored.similarity DESC, subjects.subject COLLATE "C" LIMIT $4
+) AS best
+ORDER BY probes.ordinal, best.similarity DESC
+"""
+
+_PEOPLE = f"""
+SELECT subjects.id, subjects.subject, subjects.name, newest.embedding
+FROM subjects CROSS JOIN LATERAL (
+    SELECT embedding FROM templates
+    WHERE {_GALLERY} AND templates.subject_id = subjects.id ORDER BY seq DESC LIMIT {MOST_TEMPLATES}
+) AS newest
+WHERE subjects.tenant_id = $1 AND subjects.id = ANY ($3::uuid[])
+"""
+
+_ONE_SUBJECT = f"""
+SELECT subjects.subject, subjects.name, templates.embedding
+FROM templates JOIN subjects ON subjects.tenant_id = $1 AND subjects.id = templates.subject_id
+WHERE {_GALLERY} AND templates.subject_id = $3 ORDER BY templates.seq DESC
+"""
+
+_ONE_FACE = f"SELECT subject_id, embedding FROM templates WHERE {_GALLERY} AND templates.id = $3"
+
+_SAMPLE = f"SELECT embedding FROM templates WHERE {_GALLERY} AND seq = ANY ($3::bigint[]) ORDER BY seq"
+
+_VERSION = "SELECT last_seq, deletions, epoch FROM galleries WHERE tenant_id = $1 AND id = $2"
+
+_ALL_CODES = f"SELECT seq, code FROM templates WHERE {_GALLERY} AND seq > $3 ORDER BY seq"
 
 
-class PgvectorSearch:
-    """Searches the templates of one tenant through the request's session."""
+class GalleryVersion(NamedTuple):
+    """Equal versions mean equal galleries."""
 
-    def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
-        self._session = session
+    last_seq: int
+    deletions: int
+    epoch: int
+
+
+class Found(NamedTuple):
+    """A subject and the similarity of its best template."""
+
+    subject_id: UUID
+    similarity: float
+
+
+class Person(NamedTuple):
+    """A subject with the embeddings of its newest templates."""
+
+    subject: str
+    name: str | None
+    embeddings: list[Embedding]
+
+
+def graph_condition(gallery_id: UUID, upto: int) -> str:
+    """Which rows a graph holds; the index and the search must say it in the same words."""
+    return f"gallery_id = '{gallery_id}' AND seq <= {upto:d}"
+
+
+class GalleryStatements:
+    """The statements on one tenant's rows, in one snapshot."""
+
+    def __init__(self, connection: Connection, tenant_id: UUID) -> None:
+        self._connection = connection
         self._tenant_id = tenant_id
 
-    async def search(self, gallery: Gallery, probes: Sequence[Embedding], limit: int) -> list[list[Candidate]]:
-        """As `GallerySearch.search`; similarities carry the rounding of half precision, about 1e-4."""
-        if not probes:
-            return []
-        rows = await self._session.execute(
-            _SEARCH,
-            {
-                "probes": [_literal(probe) for probe in probes],
-                "tenant_id": self._tenant_id,
-                "collection_id": gallery.collection_id,
-                "recognizer": gallery.recognizer,
-                "subject_id": gallery.subject_id,
-                "limit": limit,
-            },
+    async def read_facts(self, gallery: Gallery) -> GalleryFacts | None:
+        """What the database says of the gallery; None while it is empty."""
+        row = await self._connection.fetchrow(_FACTS, self._tenant_id, gallery.collection_id, gallery.recognizer)
+        if row is None:
+            return None
+        graph = Graph(row["graph"], row["graph_upto"], row["graph_trusted"]) if row["graph"] else None
+        return GalleryFacts(
+            row["id"], row["templates"], row["last_seq"], row["deletions"], row["epoch"], graph
+        )  # fmt: skip
+
+    async def exact(self, gallery_id: UUID, probes: Sequence[Embedding], limit: int, depth: int) -> list[list[Found]]:
+        """The best subjects among the `depth` most similar templates of all."""
+        return await self._ranked(_EXACT, gallery_id, probes, limit, depth)
+
+    async def codes(self, gallery_id: UUID, probes: Sequence[Embedding], limit: int, depth: int) -> list[list[Found]]:
+        """The best subjects among the `depth` templates with the nearest codes."""
+        return await self._ranked(_CODES, gallery_id, probes, limit, depth)
+
+    async def cached_codes(
+        self, gallery_id: UUID, probes: Sequence[Embedding], limit: int, nearest: Sequence[Sequence[int]], upto: int
+    ) -> list[list[Found]]:
+        """The best subjects among each probe's `nearest` places and all templates after the place `upto`."""
+        first: list[int] = []
+        last: list[int] = []
+        places: list[int] = []
+        for own in nearest:
+            first.append(len(places) + 1)
+            places.extend(own)
+            last.append(len(places))
+        return await self._ranked(_CACHED_CODES, gallery_id, probes, limit, upto, first, last, places)
+
+    async def graph(
+        self, gallery_id: UUID, probes: Sequence[Embedding], limit: int, graph: Graph, depth: int
+    ) -> list[list[Found]]:
+        """The best subjects among the `depth` templates that the graph finds and, by their codes, those after it."""
+        await self._connection.execute(_GRAPH_SETTINGS.format(breadth=depth))
+        statement = _GRAPH.format(condition=graph_condition(gallery_id, graph.upto), upto=f"{graph.upto:d}")
+        return await self._ranked(statement, gallery_id, probes, limit, depth)
+
+    async def complete(self, gallery_id: UUID, probes: Sequence[Embedding], limit: int) -> list[list[Found]]:
+        """The best subjects of all, ties at the limit by the subject's id."""
+        return await self._ranked(_COMPLETE, gallery_id, probes, limit)
+
+    async def read_people(self, gallery_id: UUID, subject_ids: Sequence[UUID]) -> dict[UUID, Person]:
+        """The subjects that have templates in the gallery."""
+        people: dict[UUID, Person] = {}
+        rows = await self._connection.fetch(_PEOPLE, self._tenant_id, gallery_id, subject_ids)
+        for subject_id, subject, name, embedding in rows:
+            people.setdefault(subject_id, Person(subject, name, [])).embeddings.append(embedding)
+        return people
+
+    async def read_subject(self, gallery_id: UUID, subject_id: UUID) -> Person | None:
+        """One subject with all its embeddings, newest first; None without any."""
+        rows = await self._connection.fetch(_ONE_SUBJECT, self._tenant_id, gallery_id, subject_id)
+        return Person(rows[0]["subject"], rows[0]["name"], [row["embedding"] for row in rows]) if rows else None
+
+    async def read_face(self, gallery_id: UUID, face_id: UUID) -> tuple[UUID, Embedding] | None:
+        """A stored face: whose it is, and its embedding."""
+        row = await self._connection.fetchrow(_ONE_FACE, self._tenant_id, gallery_id, face_id)
+        return (row["subject_id"], row["embedding"]) if row is not None else None
+
+    async def read_embeddings(self, gallery_id: UUID, places: Sequence[int]) -> list[Embedding]:
+        """The stored embeddings at these places, for measuring; places whose template was erased are left out."""
+        rows = await self._connection.fetch(_SAMPLE, self._tenant_id, gallery_id, list(places))
+        return [row["embedding"] for row in rows]
+
+    async def read_version(self, gallery_id: UUID) -> GalleryVersion | None:
+        """Up to where the gallery goes now; None if it is gone."""
+        row = await self._connection.fetchrow(_VERSION, self._tenant_id, gallery_id)
+        return GalleryVersion(*row) if row is not None else None
+
+    async def copy_codes(self, gallery_id: UUID, *, after: int) -> bytes:
+        """Place and code of every template after a place, by place, as PostgreSQL's binary COPY sends them."""
+        pieces: list[bytes] = []
+
+        async def keep(piece: bytes) -> None:
+            pieces.append(piece)
+
+        await self._connection.copy_from_query(
+            _ALL_CODES, self._tenant_id, gallery_id, after, output=keep, format="binary"
         )
-        ranked: list[list[Candidate]] = [[] for _ in probes]
-        for ordinal, subject, name, similarity in rows:
-            ranked[ordinal - 1].append(Candidate(subject, name, clip_similarity(similarity)))
+        return b"".join(pieces)
+
+    async def _ranked(
+        self, statement: str, gallery_id: UUID, probes: Sequence[Embedding], limit: int, *more: object
+    ) -> list[list[Found]]:
+        encoded = [encode_embedding(probe) for probe in probes]
+        rows = await self._connection.fetch(statement, self._tenant_id, gallery_id, encoded, limit, *more)
+        ranked: list[list[Found]] = [[] for _ in probes]
+        for ordinal, subject_id, similarity in rows:
+            ranked[ordinal - 1].append(Found(subject_id, similarity))
         return ranked
-
-
-def _literal(embedding: Embedding) -> str:
-    return "[" + ",".join(f"{value:.6g}" for value in embedding.tolist()) + "]"

@@ -1,30 +1,43 @@
 """What a search over a gallery is, and the exact one in memory that every other is checked against."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import numpy as np
 
 from app.domain import Candidate, Embedding
 from app.matcher.similarity import clip_similarity
+from app.matcher.subject_similarity import common_embedding, subject_similarity
 
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """What is searched: one collection's templates of one recogniser, of one subject only if `subject_id` says so."""
+    """What is searched: one collection's templates of one recogniser."""
 
     collection_id: UUID
     recognizer: str
-    subject_id: UUID | None = None
 
 
 class GallerySearch(Protocol):
-    """Finds the subjects most similar to each probe."""
+    """Finds the subjects most similar to a probe.
+
+    Best first by their most similar template, ties by the subject's id; never fewer than `limit` while there are more
+    subjects. No threshold has a part in it.
+    """
 
     async def search(self, gallery: Gallery, probes: Sequence[Embedding], limit: int) -> list[list[Candidate]]:
-        """For each probe its `limit` best subjects by their best template, best first, ties by the subject's id."""
+        """For each probe its `limit` best subjects."""
+
+    async def compare(self, gallery: Gallery, subject_id: UUID, probe: Embedding) -> Candidate | None:
+        """The one subject as a candidate; None if it has no template in the gallery."""
+
+    async def resembling_face(self, gallery: Gallery, face_id: UUID, limit: int) -> list[Candidate] | None:
+        """Other subjects most similar to a stored face; None if the gallery has no such face."""
+
+    async def resembling_subject(self, gallery: Gallery, subject_id: UUID, limit: int) -> list[Candidate] | None:
+        """Other subjects most similar to what a subject's templates have in common; None without templates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +45,11 @@ class StoredTemplate:
     """One template as the exact search holds it."""
 
     gallery: Gallery
+    subject_id: UUID
     subject: str
     name: str | None
     embedding: Embedding
+    id: UUID = field(default_factory=uuid4)
 
 
 class ExactSearch:
@@ -45,20 +60,40 @@ class ExactSearch:
 
     async def search(self, gallery: Gallery, probes: Sequence[Embedding], limit: int) -> list[list[Candidate]]:
         """As `GallerySearch.search`."""
-        return [self._rank(gallery, probe)[:limit] for probe in probes]
+        return [self._rank(gallery, probe, limit) for probe in probes]
 
-    def _rank(self, gallery: Gallery, probe: Embedding) -> list[Candidate]:
-        best: dict[str, Candidate] = {}
-        for stored in self._templates:
-            if not _covers(gallery, stored.gallery):
-                continue
-            similarity = clip_similarity(float(np.dot(probe, stored.embedding)))
-            known = best.get(stored.subject)
-            if known is None or similarity > known.similarity:
-                best[stored.subject] = Candidate(stored.subject, stored.name, similarity)
-        return sorted(best.values(), key=lambda candidate: (-candidate.similarity, candidate.subject))
+    async def compare(self, gallery: Gallery, subject_id: UUID, probe: Embedding) -> Candidate | None:
+        """As `GallerySearch.compare`."""
+        own = [stored for stored in self._in(gallery) if stored.subject_id == subject_id]
+        return _candidate(probe, own) if own else None
+
+    async def resembling_face(self, gallery: Gallery, face_id: UUID, limit: int) -> list[Candidate] | None:
+        """As `GallerySearch.resembling_face`."""
+        found = next((stored for stored in self._in(gallery) if stored.id == face_id), None)
+        return self._rank(gallery, found.embedding, limit, but=found.subject_id) if found else None
+
+    async def resembling_subject(self, gallery: Gallery, subject_id: UUID, limit: int) -> list[Candidate] | None:
+        """As `GallerySearch.resembling_subject`."""
+        own = [stored.embedding for stored in self._in(gallery) if stored.subject_id == subject_id]
+        return self._rank(gallery, common_embedding(own), limit, but=subject_id) if own else None
+
+    def _in(self, gallery: Gallery) -> list[StoredTemplate]:
+        return [stored for stored in self._templates if stored.gallery == gallery]
+
+    def _rank(self, gallery: Gallery, probe: Embedding, limit: int, but: UUID | None = None) -> list[Candidate]:
+        subjects: dict[UUID, list[StoredTemplate]] = {}
+        for stored in self._in(gallery):
+            if stored.subject_id != but:
+                subjects.setdefault(stored.subject_id, []).append(stored)
+        return rank([_candidate(probe, own) for own in subjects.values()], limit)
 
 
-def _covers(wanted: Gallery, stored: Gallery) -> bool:
-    same = (wanted.collection_id, wanted.recognizer) == (stored.collection_id, stored.recognizer)
-    return same and wanted.subject_id in (None, stored.subject_id)
+def rank(candidates: Sequence[Candidate], limit: int) -> list[Candidate]:
+    """The `limit` best, ties by the subject's id: the one order that every search has."""
+    return sorted(candidates, key=lambda candidate: (-candidate.similarity, candidate.subject))[:limit]
+
+
+def _candidate(probe: Embedding, templates: Sequence[StoredTemplate]) -> Candidate:
+    embeddings = [stored.embedding for stored in templates]
+    best = clip_similarity(float(np.max(np.stack(embeddings) @ probe)))
+    return Candidate(templates[0].subject, templates[0].name, best, subject_similarity(probe, embeddings))

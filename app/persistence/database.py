@@ -5,18 +5,17 @@ connection to somebody else afterwards hands over nothing: the role `vultus_app`
 the tenant. Without a tenant it sees no tenant's rows.
 """
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from sqlalchemy import URL, Connection, event, make_url, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, SessionTransaction
 
-from app.errors import DatabaseNotReady, DatabaseUnavailable
+from app.errors import DatabaseNotReady
+from app.persistence.unavailability import unavailability
 
 APP_ROLE = "vultus_app"
 OPERATOR_ROLE = "vultus_operator"
@@ -24,12 +23,9 @@ OPERATOR_ROLE = "vultus_operator"
 _CONNECT_TIMEOUT_S = 5
 _POOL_TIMEOUT_S = 10
 _STATEMENT_TIMEOUT = "30s"
-# The last three make the planner read the covering index of a search, on one core, uncompiled: it is a scan of memory.
 _CONTEXT = text(
     "SELECT set_config('role', :role, true), set_config('app.tenant_id', :tenant_id, true), "
-    "set_config('app.lookup', :lookup, true), set_config('statement_timeout', :timeout, true), "
-    "set_config('random_page_cost', '1.1', true), set_config('max_parallel_workers_per_gather', '0', true), "
-    "set_config('jit', 'off', true)"
+    "set_config('app.lookup', :lookup, true), set_config('statement_timeout', :timeout, true)"
 )
 
 
@@ -78,20 +74,20 @@ class Database:
             "lookup": lookup or "",
             "timeout": _STATEMENT_TIMEOUT,
         }
-        with _unavailability():
+        with unavailability():
             async with self._sessions(info={"context": context}) as session, session.begin():
                 yield session
 
     @asynccontextmanager
     async def autocommit(self) -> AsyncIterator[AsyncConnection]:
         """A connection for single statements on tables without tenants: one round trip, no context."""
-        with _unavailability():
+        with unavailability():
             async with self.engine.connect() as connection:
                 yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
     async def revision(self) -> str | None:
         """The migration that the database stands at; None before the first one."""
-        with _unavailability():
+        with unavailability():
             async with self.engine.connect() as connection:
                 if await connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
                     return None
@@ -107,7 +103,7 @@ class Database:
                            AND pg_has_role(session_user, relowner, 'MEMBER'))
             FROM pg_roles WHERE pg_has_role(session_user, oid, 'MEMBER')
         """)
-        with _unavailability():
+        with unavailability():
             async with self.engine.connect() as connection:
                 rights = LoginRights(*(await connection.execute(statement, {"operator": OPERATOR_ROLE})).one())
         return rights
@@ -115,24 +111,6 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
-
-
-# SQLSTATEs that say "not now": connection lost, shutting down, out of resources, deadlock, serialisation, lock or
-# statement timeout, or what a row belongs to was deleted meanwhile (PostgreSQL, appendix A). SQLAlchemy gives some of
-# them the general DBAPIError.
-_PASSING = ("08", "53", "57P", "40P01", "40001", "55P03", "57014", "23503")
-
-
-@contextmanager
-def _unavailability() -> Iterator[None]:
-    try:
-        yield
-    except (InterfaceError, OperationalError, PoolTimeoutError, OSError) as exc:
-        raise DatabaseUnavailable from exc
-    except DBAPIError as exc:
-        if str(getattr(exc.orig, "sqlstate", "")).startswith(_PASSING):
-            raise DatabaseUnavailable from exc
-        raise
 
 
 @event.listens_for(Session, "after_begin")

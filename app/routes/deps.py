@@ -10,7 +10,6 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import AuthenticationFailed, PermissionDenied, RouteNotFound
-from app.matcher.pgvector_search import PgvectorSearch
 from app.permissions import Permission, Principal
 from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.collections import CollectionRepository
@@ -251,7 +250,7 @@ def get_recognition(
         faces,
         _collections(session, principal),
         SubjectRepository(session, tenant_id),
-        PgvectorSearch(session, tenant_id),
+        state["search"].for_tenant(tenant_id),
         default_threshold=state["threshold"],
     )
 

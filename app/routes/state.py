@@ -2,6 +2,7 @@
 
 from typing import TypedDict
 
+from app.matcher.gallery_search import SearchEngine
 from app.persistence.database import Database
 from app.routes.limits import RateLimiter
 from app.security.cursors import CursorSigner
@@ -26,6 +27,7 @@ class AppState(TypedDict):
     tenants: TenantService
     operator: OperatorService | None
     faces: FaceReader
+    search: SearchEngine
     cursors: CursorSigner
     health: HealthService
     threshold: float

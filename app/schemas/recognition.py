@@ -10,7 +10,7 @@ from app.errors import InvalidMetadata
 from app.schemas.faces import FaceOut, ImageOut, describe_face
 from app.schemas.fields import CandidateLimit, CollectionName, DisplayName, SubjectId, Threshold, parse_metadata
 from app.services.faces import FaceChoice
-from app.services.recognition import Comparison, Recognition, Verification
+from app.services.recognition import Comparison, DecidedCandidate, Recognition, Verification
 from app.services.registration import AcceptedImage, RefusedImage, Registration
 
 DEFAULT_CANDIDATES = 5
@@ -119,8 +119,20 @@ class CandidateOut(BaseModel):
 
     subject: str
     name: str | None
-    similarity: float = Field(description="Cosine of the best template, -1 to 1.")
-    decision: Decision
+    similarity: float = Field(description="Cosine with the most similar of the subject's templates, -1 to 1; ranks.")
+    subject_similarity: float = Field(
+        description="Cosine with what the subject's templates have in common, -1 to 1; one bad photo cannot raise it."
+    )
+    decision: Decision = Field(description="`match` where both similarities reach the threshold.")
+
+    @classmethod
+    def of(cls, decided: DecidedCandidate) -> "CandidateOut":
+        """From the service's result."""
+        candidate = decided.candidate
+        return cls(
+            subject=candidate.subject, name=candidate.name, similarity=round(candidate.similarity, 4),
+            subject_similarity=round(candidate.subject_similarity, 4), decision=decided.decision,
+        )  # fmt: skip
 
 
 class RecognizedFaceOut(FaceOut):
@@ -144,15 +156,7 @@ class RecognizeOut(BaseModel):
         faces = [
             RecognizedFaceOut(
                 **describe_face(found.face),
-                candidates=[
-                    CandidateOut(
-                        subject=decided.candidate.subject,
-                        name=decided.candidate.name,
-                        similarity=round(decided.candidate.similarity, 4),
-                        decision=decided.decision,
-                    )
-                    for decided in found.candidates
-                ],
+                candidates=[CandidateOut.of(decided) for decided in found.candidates],
             )
             for found in recognition.faces
         ]
@@ -167,6 +171,7 @@ class VerifyOut(BaseModel):
 
     subject: str
     similarity: float
+    subject_similarity: float
     threshold: float
     decision: Decision
     face: FaceOut
@@ -175,8 +180,9 @@ class VerifyOut(BaseModel):
     def of(cls, subject: str, verification: Verification) -> "VerifyOut":
         """From the service's result."""
         return cls(
-            subject=subject, similarity=round(verification.similarity, 4), threshold=verification.threshold,
-            decision=verification.decision, face=FaceOut.of(verification.face),
+            subject=subject, similarity=round(verification.candidate.similarity, 4),
+            subject_similarity=round(verification.candidate.subject_similarity, 4),
+            threshold=verification.threshold, decision=verification.decision, face=FaceOut.of(verification.face),
         )  # fmt: skip
 
 

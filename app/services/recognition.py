@@ -6,7 +6,7 @@ from app.domain import Candidate, Decision, Face
 from app.errors import CollectionNotFound, FaceNotFound, SubjectNotFound
 from app.matcher.search import Gallery, GallerySearch
 from app.matcher.similarity import cosine_similarity
-from app.matcher.thresholds import decide
+from app.matcher.thresholds import decide, decide_candidate
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.services.faces import FaceChoice, FaceReader
@@ -44,7 +44,7 @@ class Verification:
     """Whether the face is the claimed subject's."""
 
     face: Face
-    similarity: float
+    candidate: Candidate
     threshold: float
     decision: Decision
 
@@ -95,7 +95,7 @@ class RecognitionService:
         ranked = await self._search.search(gallery, analysis.embeddings, limit)
         used = self._threshold(threshold)
         found = [
-            RecognizedFace(face, [DecidedCandidate(one, decide(one.similarity, used)) for one in candidates])
+            RecognizedFace(face, [DecidedCandidate(one, decide_candidate(one, used)) for one in candidates])
             for face, candidates in zip(analysis.faces, ranked, strict=True)
         ]
         return Recognition(analysis.width, analysis.height, used, gallery.recognizer, found)
@@ -111,12 +111,11 @@ class RecognitionService:
         claimed = await self._subjects.find_row(row.id, subject)
         if claimed is None:
             raise SubjectNotFound(f"Collection {collection!r} has no subject {subject!r}.")
-        gallery = Gallery(row.id, self._faces.engine.recognizer, claimed.id)
-        (candidates,) = await self._search.search(gallery, [embedding], 1)
-        if not candidates:
+        candidate = await self._search.compare(Gallery(row.id, self._faces.engine.recognizer), claimed.id, embedding)
+        if candidate is None:
             raise FaceNotFound(f"Subject {subject!r} has no face registered with the recogniser in use.")
-        used, similarity = self._threshold(threshold), candidates[0].similarity
-        return Verification(face, similarity, used, decide(similarity, used))
+        used = self._threshold(threshold)
+        return Verification(face, candidate, used, decide_candidate(candidate, used))
 
     async def compare(self, source: bytes, target: bytes, *, threshold: float | None) -> Comparison:
         """The source's largest face against every face of the target; raises `NoFace` for either."""

@@ -5,10 +5,13 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from app.domain import Decision
+from app.domain import Candidate, Decision
+from app.matcher.code_cache import CachedCodes
 from app.matcher.search import ExactSearch, Gallery, StoredTemplate
 from app.matcher.similarity import clip_similarity, cosine_similarity
-from app.matcher.thresholds import decide
+from app.matcher.strategy import GalleryFacts, Graph, SearchLimits, Strategy, choose_strategy, codes_to_rerank
+from app.matcher.subject_similarity import common_embedding, subject_similarity
+from app.matcher.thresholds import decide, decide_candidate
 
 
 def unit(*values: float) -> np.ndarray:
@@ -32,14 +35,15 @@ def test_a_similarity_at_the_threshold_is_a_match() -> None:
 async def test_exact_search_ranks_subjects_by_their_best_template() -> None:
     gallery = Gallery(uuid4(), "rec:1")
     other_model, other_collection = Gallery(gallery.collection_id, "rec:2"), Gallery(uuid4(), "rec:1")
+    ben = uuid4()
     search = ExactSearch(
         [
-            StoredTemplate(gallery, "b", "Ben", unit(1, 1)),
-            StoredTemplate(gallery, "b", "Ben", unit(0, 1)),
-            StoredTemplate(gallery, "a", "Ada", unit(1, 1)),
-            StoredTemplate(gallery, "c", "Cleo", unit(-1)),
-            StoredTemplate(other_model, "x", None, unit(1)),
-            StoredTemplate(other_collection, "y", None, unit(1)),
+            StoredTemplate(gallery, ben, "b", "Ben", unit(1, 1)),
+            StoredTemplate(gallery, ben, "b", "Ben", unit(0, 1)),
+            StoredTemplate(gallery, uuid4(), "a", "Ada", unit(1, 1)),
+            StoredTemplate(gallery, uuid4(), "c", "Cleo", unit(-1)),
+            StoredTemplate(other_model, uuid4(), "x", None, unit(1)),
+            StoredTemplate(other_collection, uuid4(), "y", None, unit(1)),
         ]
     )
     (found,) = await search.search(gallery, [unit(1)], 10)
@@ -47,3 +51,74 @@ async def test_exact_search_ranks_subjects_by_their_best_template() -> None:
     assert found[0].similarity == pytest.approx(0.7071, abs=1e-4)
     (one,) = await search.search(gallery, [unit(1)], 1)
     assert [candidate.subject for candidate in one] == ["a"]
+
+
+def test_a_candidate_matches_where_its_best_template_and_the_whole_subject_do() -> None:
+    assert decide_candidate(Candidate("a", None, 0.5, 0.45), 0.45) is Decision.MATCH
+    assert decide_candidate(Candidate("a", None, 0.5, 0.44), 0.45) is Decision.NO_MATCH
+    assert decide_candidate(Candidate("a", None, 0.44, 0.5), 0.45) is Decision.NO_MATCH
+
+
+def test_a_subject_of_one_template_is_that_template() -> None:
+    assert subject_similarity(unit(1), [unit(1, 1)]) == pytest.approx(cosine_similarity(unit(1), unit(1, 1)))
+
+
+def test_one_bad_photo_neither_spoils_a_subject_nor_attracts_its_stranger() -> None:
+    good = [unit(1, 0, *(0.7 if place == index else 0 for place in range(4))) for index in range(4)]
+    stranger = unit(0, 1)
+    whole = common_embedding(good)
+    spoilt = common_embedding([*good, stranger])
+    assert float(whole @ spoilt) > 0.99
+    assert cosine_similarity(spoilt, stranger) < 0.1
+    # A plain mean would move three times as far towards the stranger.
+    plain = np.mean([*good, stranger], axis=0)
+    assert cosine_similarity(spoilt, stranger) < float(plain @ stranger) / float(np.linalg.norm(plain)) / 3
+
+
+def test_templates_that_cancel_out_leave_the_newest() -> None:
+    assert common_embedding([unit(1), unit(-1)]) == pytest.approx(unit(-1))
+
+
+def facts(templates: int, *, newer: int = 0, trusted: bool = False, graph: bool = False) -> GalleryFacts:
+    walked = Graph("graph", templates - newer, trusted) if graph else None
+    return GalleryFacts(uuid4(), templates, templates, 0, 0, walked)
+
+
+LIMITS = SearchLimits(exact=100, cache_tail=10, graph_tail=20)
+
+
+@pytest.mark.parametrize(
+    ("gallery", "cached_upto", "chosen"),
+    [
+        (facts(100), None, Strategy.EXACT),
+        (facts(100), 100, Strategy.EXACT),
+        (facts(101), None, Strategy.CODES),
+        (facts(101), 91, Strategy.CACHED_CODES),
+        (facts(101), 90, Strategy.CODES),
+        (facts(500, graph=True, trusted=True, newer=20), None, Strategy.GRAPH),
+        (facts(500, graph=True, trusted=True, newer=21), None, Strategy.CODES),
+        (facts(500, graph=True, trusted=False), None, Strategy.CODES),
+        (facts(500, graph=True, trusted=True), 500, Strategy.CACHED_CODES),
+    ],
+)
+def test_the_strategy_follows_the_size_and_what_is_at_hand(
+    gallery: GalleryFacts, cached_upto: int | None, chosen: Strategy
+) -> None:
+    assert choose_strategy(gallery, LIMITS, cached_upto=cached_upto) is chosen
+
+
+def test_one_in_a_hundred_codes_is_reranked_within_bounds() -> None:
+    assert [codes_to_rerank(size) for size in (10, 20_000, 50_000, 400_000, 10**6)] == [200, 200, 500, 4000, 4000]
+
+
+def test_the_nearest_codes_are_those_with_the_fewest_different_signs() -> None:
+    rng = np.random.default_rng(0)
+    embeddings = rng.standard_normal((300, 512)).astype(np.float32)
+    packed = np.packbits(embeddings > 0, axis=1).view(np.uint64)
+    cached = CachedCodes(0, 0, 300, np.arange(1, 301), np.ascontiguousarray(packed.T))
+    probe = embeddings[7] + 0.5 * embeddings[9]
+    differences = ((embeddings > 0) != (probe > 0)).sum(axis=1)
+    for count in (1, 10, 299, 300, 1000):
+        found = cached.nearest(probe, count)
+        cut = np.sort(differences)[min(count, 300) - 1]
+        assert found.tolist() == [index + 1 for index in range(300) if differences[index] <= cut][: 2 * count]

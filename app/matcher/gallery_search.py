@@ -1,0 +1,174 @@
+"""The search of the service: picks a strategy for each gallery and search, and makes every one of them complete."""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+import numpy as np
+
+from app.domain import Candidate, Embedding
+from app.matcher.code_cache import CachedCodes, CodeCache
+from app.matcher.pgvector_search import MOST_TEMPLATES, Found, GalleryStatements, Person
+from app.matcher.search import Gallery, rank
+from app.matcher.similarity import clip_similarity
+from app.matcher.strategy import GalleryFacts, SearchLimits, Strategy, choose_strategy, codes_to_rerank
+from app.matcher.subject_similarity import common_embedding, subject_similarity
+from app.persistence.search_pool import SearchPool
+
+_ON_THE_LOOP = 100_000  # codes to compare, about half a millisecond; more go to a thread
+_LEAST_DEPTH, _DEPTH_A_CANDIDATE = 64, 8
+_LEAST_BREADTH, _MOST_BREADTH = 200, 1_000  # of a walk through a graph; pgvector allows 1000
+
+
+class SearchEngine:
+    """What all searches of a process share."""
+
+    def __init__(self, pool: SearchPool, cache: CodeCache, limits: SearchLimits) -> None:
+        self.pool = pool
+        self.cache = cache
+        self.limits = limits
+
+    def for_tenant(self, tenant_id: UUID) -> "PostgresSearch":
+        """The search through one tenant's galleries."""
+        return PostgresSearch(self, tenant_id)
+
+    async def close(self) -> None:
+        """Close both pools."""
+        await self.cache.close()
+        await self.pool.close()
+
+
+class PostgresSearch:
+    """`GallerySearch` through one tenant's galleries, each search in one snapshot of the database."""
+
+    def __init__(self, engine: SearchEngine, tenant_id: UUID) -> None:
+        self._engine = engine
+        self._tenant_id = tenant_id
+
+    async def search(
+        self, gallery: Gallery, probes: Sequence[Embedding], limit: int, *, using: Strategy | None = None
+    ) -> list[list[Candidate]]:
+        """As `GallerySearch.search`; similarities carry the rounding of half precision, about 1e-4.
+
+        `using` asks for one strategy; where it is not at hand, the codes in the database serve.
+        """
+        if not probes:
+            return []
+        async with self._engine.pool.snapshot(self._tenant_id) as connection:
+            statements = GalleryStatements(connection, self._tenant_id)
+            facts = await statements.read_facts(gallery)
+            if facts is None:
+                return [[] for _ in probes]
+            return await self._search(statements, facts, probes, limit, using=using)
+
+    async def compare(self, gallery: Gallery, subject_id: UUID, probe: Embedding) -> Candidate | None:
+        """As `GallerySearch.compare`."""
+        async with self._engine.pool.snapshot(self._tenant_id) as connection:
+            statements = GalleryStatements(connection, self._tenant_id)
+            facts = await statements.read_facts(gallery)
+            person = await statements.read_subject(facts.id, subject_id) if facts is not None else None
+            if person is None:
+                return None
+            return _candidate(probe, person, float(np.max(np.stack(person.embeddings) @ probe)))
+
+    async def resembling_face(self, gallery: Gallery, face_id: UUID, limit: int) -> list[Candidate] | None:
+        """As `GallerySearch.resembling_face`."""
+        async with self._engine.pool.snapshot(self._tenant_id) as connection:
+            statements = GalleryStatements(connection, self._tenant_id)
+            facts = await statements.read_facts(gallery)
+            face = await statements.read_face(facts.id, face_id) if facts is not None else None
+            if facts is None or face is None:
+                return None
+            subject_id, embedding = face
+            return (await self._search(statements, facts, [embedding], limit, but=subject_id))[0]
+
+    async def resembling_subject(self, gallery: Gallery, subject_id: UUID, limit: int) -> list[Candidate] | None:
+        """As `GallerySearch.resembling_subject`."""
+        async with self._engine.pool.snapshot(self._tenant_id) as connection:
+            statements = GalleryStatements(connection, self._tenant_id)
+            facts = await statements.read_facts(gallery)
+            person = await statements.read_subject(facts.id, subject_id) if facts is not None else None
+            if facts is None or person is None:
+                return None
+            probe = common_embedding(person.embeddings[:MOST_TEMPLATES])
+            return (await self._search(statements, facts, [probe], limit, but=subject_id))[0]
+
+    async def _search(
+        self,
+        statements: GalleryStatements,
+        facts: GalleryFacts,
+        probes: Sequence[Embedding],
+        limit: int,
+        *,
+        but: UUID | None = None,
+        using: Strategy | None = None,
+    ) -> list[list[Candidate]]:
+        # One more than asked for shows whether the last place is tied; one more still stands in for who is left out.
+        wanted = limit + 1 + (but is not None)
+        found, examined = await self._find(statements, facts, probes, wanted, using)
+        open_ones = [index for index, own in enumerate(found) if _is_open(own, wanted, examined, facts.templates)]
+        if open_ones:
+            completed = await statements.complete(facts.id, [probes[index] for index in open_ones], wanted)
+            for index, own in zip(open_ones, completed, strict=True):
+                found[index] = own
+        ids = {one.subject_id for own in found for one in own if one.subject_id != but}
+        people = await statements.read_people(facts.id, list(ids))
+        return [
+            rank([_candidate(probe, people[one.subject_id], one.similarity) for one in own if one.subject_id != but],
+                 limit)
+            for probe, own in zip(probes, found, strict=True)
+        ]  # fmt: skip
+
+    async def _find(
+        self,
+        statements: GalleryStatements,
+        facts: GalleryFacts,
+        probes: Sequence[Embedding],
+        wanted: int,
+        using: Strategy | None,
+    ) -> tuple[list[list[Found]], int]:
+        """The best subjects, and among how many templates at least they are."""
+        cached, strategy = self._choose(facts, using)
+        depth = _LEAST_DEPTH + _DEPTH_A_CANDIDATE * wanted
+        if strategy is Strategy.EXACT:
+            return await statements.exact(facts.id, probes, wanted, depth), depth
+        depth = max(depth, codes_to_rerank(facts.templates))
+        if strategy is Strategy.CACHED_CODES and cached is not None:
+            nearest = await _nearest(cached, probes, depth)
+            # Places whose template was erased since stand among the nearest and find nobody.
+            examined = depth if cached.deletions == facts.deletions else 0
+            return await statements.cached_codes(facts.id, probes, wanted, nearest, cached.upto), examined
+        if strategy is Strategy.GRAPH and facts.graph is not None:
+            breadth = min(max(_LEAST_BREADTH, _DEPTH_A_CANDIDATE * wanted), _MOST_BREADTH)
+            # A walk may miss some of the few there are: what it examined says nothing of the rest.
+            return await statements.graph(facts.id, probes, wanted, facts.graph, breadth), 0
+        return await statements.codes(facts.id, probes, wanted, depth), depth
+
+    def _choose(self, facts: GalleryFacts, using: Strategy | None) -> tuple[CachedCodes | None, Strategy]:
+        cached = None
+        if using is Strategy.CACHED_CODES or (using is None and facts.templates > self._engine.limits.exact):
+            cached = self._engine.cache.look_up(self._tenant_id, facts)
+        upto = cached.upto if cached is not None else None
+        return cached, using or choose_strategy(facts, self._engine.limits, cached_upto=upto)
+
+
+def _is_open(found: Sequence[Found], wanted: int, examined: int, templates: int) -> bool:
+    """Whether subjects may be missing: too few although there are more templates, or a tie where the limit cuts."""
+    if len(found) < wanted:
+        return examined < templates
+    return wanted > 1 and found[-1].similarity == found[-2].similarity
+
+
+async def _nearest(cached: CachedCodes, probes: Sequence[Embedding], depth: int) -> list[list[int]]:
+    def compare() -> list[list[int]]:
+        return [cached.nearest(probe, depth).tolist() for probe in probes]
+
+    if len(cached.seqs) * len(probes) <= _ON_THE_LOOP:
+        return compare()
+    return await asyncio.to_thread(compare)
+
+
+def _candidate(probe: Embedding, person: Person, similarity: float) -> Candidate:
+    return Candidate(
+        person.subject, person.name, clip_similarity(similarity), subject_similarity(probe, person.embeddings)
+    )

@@ -1,0 +1,73 @@
+"""Which way to search a gallery: complete in every case, and the quickest of those at hand."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+
+class Strategy(StrEnum):
+    """A way to find the templates most similar to a probe.
+
+    `EXACT` compares every embedding; `CODES` every 512-bit code and then the embeddings of the nearest; `CACHED_CODES`
+    the same with the codes in this process's memory; `GRAPH` walks an HNSW index. Except for the last, which a recall
+    monitor watches, each is complete to what half precision and the number of re-ranked codes allow.
+    """
+
+    EXACT = "exact"
+    CACHED_CODES = "cached_codes"
+    GRAPH = "graph"
+    CODES = "codes"
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """An HNSW index over a gallery's places up to `upto`; distrusted when it lost too many matches."""
+
+    name: str
+    upto: int
+    is_trusted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryFacts:
+    """What the database says of a gallery at the moment of a search."""
+
+    id: UUID
+    templates: int
+    last_seq: int
+    deletions: int
+    epoch: int
+    graph: Graph | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchLimits:
+    """Where one strategy ends and the next begins, in templates; the crossovers are measured (PERFORMANCE.md).
+
+    `exact`: galleries up to here are compared whole. `cache_tail`: so many newer templates may be compared one by one
+    beside a cache that does not have them yet. `graph_tail`: so many may be searched by their codes beside a graph.
+    """
+
+    exact: int = 2_000
+    cache_tail: int = 5_000
+    graph_tail: int = 50_000
+
+
+def choose_strategy(facts: GalleryFacts, limits: SearchLimits, *, cached_upto: int | None) -> Strategy:
+    """The strategy for a search now; `cached_upto` is the last place whose code is in memory, if any is."""
+    if facts.templates <= limits.exact:
+        return Strategy.EXACT
+    if cached_upto is not None and facts.last_seq - cached_upto <= limits.cache_tail:
+        return Strategy.CACHED_CODES
+    graph = facts.graph
+    if graph is not None and graph.is_trusted and facts.last_seq - graph.upto <= limits.graph_tail:
+        return Strategy.GRAPH
+    return Strategy.CODES
+
+
+def codes_to_rerank(templates: int) -> int:
+    """How many of the nearest codes have their embeddings compared: 1% of the gallery, 200 to 4000.
+
+    So many keep mates down to a cosine of 0.3 (`vultus index verify`, PERFORMANCE.md).
+    """
+    return min(max(templates // 100, 200), 4_000)

@@ -1,0 +1,138 @@
+"""What the operator does about searching: see, measure and rebuild the ways it takes; and the keeper that does it."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from app.errors import AppError
+from app.matcher.gallery_search import SearchEngine
+from app.matcher.pgvector_search import GalleryStatements, graph_condition
+from app.matcher.recall import Recall, mates_of, measure_recall
+from app.matcher.search import Gallery
+from app.matcher.strategy import Strategy
+from app.persistence.repositories.graphs import GalleryRecord, GraphDirectory
+from app.telemetry import get_logger
+
+_log = get_logger(__name__)
+
+LEAST_RECALL = 0.999
+"""A graph that returns less of the matches is not used: searches take a complete way until it is rebuilt."""
+
+DEFAULT_MEMORY_MB = 2_048
+_MONITOR_PROBES = 32
+_CHECK_EVERY = timedelta(hours=6)
+_KEEPER_PAUSE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryStatus:
+    """A gallery and how a search through it goes."""
+
+    record: GalleryRecord
+    strategy: str
+    graph: str
+
+
+class SearchIndexService:
+    """Works with the operator's login on the graphs and with the service's on searches."""
+
+    def __init__(self, graphs: GraphDirectory, engine: SearchEngine, *, graph_from: int) -> None:
+        self._graphs = graphs
+        self._engine = engine
+        self._graph_from = graph_from
+
+    async def status(self) -> list[GalleryStatus]:
+        """Every gallery, the largest first."""
+        return [GalleryStatus(one, self._describe(one), _describe_graph(one)) for one in await self._records()]
+
+    async def verify(
+        self, records: Sequence[GalleryRecord], *, probes: int, seed: int = 0
+    ) -> list[tuple[GalleryRecord, Recall]]:
+        """Each strategy beside the exact search on mates of stored faces, for each of the galleries."""
+        measured = []
+        for record in records:
+            strategies = [Strategy.CACHED_CODES, Strategy.CODES, *([Strategy.GRAPH] if record.graph else [])]
+            for strategy in strategies:
+                measured.append((record, await self._measure(record, strategy, probes, seed)))
+        return measured
+
+    async def rebuild(self, record: GalleryRecord, *, memory_mb: int = DEFAULT_MEMORY_MB) -> Recall:
+        """Build the gallery's graph anew, measure it, and let searches use it if it loses nothing."""
+        name = await self._graphs.build(
+            record, graph_condition(record.id, record.last_seq), upto=record.last_seq, memory_mb=memory_mb
+        )
+        await self._graphs.install(record, name, record.last_seq)
+        recall = await self.check(record)
+        await self._graphs.drop_unused()
+        return recall
+
+    async def check(self, record: GalleryRecord) -> Recall:
+        """The recall monitor: measure the gallery's graph and trust or distrust it accordingly."""
+        recall = await self._measure(record, Strategy.GRAPH, _MONITOR_PROBES, seed=record.last_seq)
+        is_trusted = recall.value >= LEAST_RECALL and recall.is_complete
+        await self._graphs.note_recall(record, recall.value, is_trusted=is_trusted)
+        if not is_trusted:
+            _log.warning("graph_distrusted", gallery=str(record.id), recall=recall.value)
+        return recall
+
+    async def maintain(self) -> None:
+        """One round of the keeper: build what is missing or stale, measure what is due, drop what is left."""
+        for record in await self._records():
+            if self._graph_from == 0 or record.templates < self._graph_from:
+                if record.graph is not None:
+                    await self._graphs.remove(record)
+            elif self._is_due_for_building(record):
+                await self.rebuild(record)
+            elif record.graph_checked_at is None or datetime.now(UTC) - record.graph_checked_at > _CHECK_EVERY:
+                await self.check(record)
+        await self._graphs.drop_unused()
+
+    async def keep(self) -> None:
+        """Maintain for ever; what goes wrong is logged and tried again."""
+        while True:
+            try:
+                await self.maintain()
+            except AppError as exc:
+                _log.warning("graphs_not_maintained", code=exc.code)
+            await asyncio.sleep(_KEEPER_PAUSE_S)
+
+    def _is_due_for_building(self, record: GalleryRecord) -> bool:
+        if record.graph is None or record.graph_upto is None:
+            return True
+        if record.last_seq - record.graph_upto > self._engine.limits.graph_tail // 2:
+            return True
+        # A graph that lost matches is not built again from the same faces: it would lose them again.
+        return not record.graph_trusted and record.graph_checked_at is not None and record.last_seq != record.graph_upto
+
+    async def _records(self) -> list[GalleryRecord]:
+        return await self._graphs.list_galleries()
+
+    async def _measure(self, record: GalleryRecord, strategy: Strategy, probes: int, seed: int) -> Recall:
+        rng = np.random.default_rng(seed)
+        search = self._engine.for_tenant(record.tenant_id)
+        gallery = Gallery(record.collection_id, record.recognizer)
+        places = np.unique(rng.integers(1, record.last_seq + 1, size=probes)).tolist()
+        async with self._engine.pool.snapshot(record.tenant_id) as connection:
+            stored = await GalleryStatements(connection, record.tenant_id).read_embeddings(record.id, places)
+        if strategy is Strategy.CACHED_CODES:  # the first search only makes it load
+            await search.search(gallery, stored[:1], 1, using=strategy)
+            await self._engine.cache.loaded()
+        return await measure_recall(search, gallery, strategy, mates_of(stored, rng))
+
+    def _describe(self, record: GalleryRecord) -> str:
+        if record.templates <= self._engine.limits.exact:
+            return Strategy.EXACT.value
+        if self._engine.cache.has_room_for(record.templates):
+            return Strategy.CACHED_CODES.value
+        return Strategy.GRAPH.value if record.graph_trusted else Strategy.CODES.value
+
+
+def _describe_graph(record: GalleryRecord) -> str:
+    if record.graph is None or record.graph_upto is None:
+        return "none"
+    recall = "not measured" if record.graph_recall is None else f"recall {record.graph_recall:.4f}"
+    state = "in use" if record.graph_trusted else "not used"
+    return f"{state}, {recall}, {record.last_seq - record.graph_upto} newer"

@@ -1,0 +1,157 @@
+"""What the tests of searching share: a database of their own, for graphs are indexes, and shelves of embeddings."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+import numpy as np
+import pytest
+
+from app.domain import BoundingBox, Embedding, Face, Quality
+from app.matcher.code_cache import CodeCache
+from app.matcher.gallery_search import PostgresSearch, SearchEngine
+from app.matcher.search import ExactSearch, Gallery, StoredTemplate
+from app.matcher.strategy import SearchLimits
+from app.persistence.database import Database
+from app.persistence.embedded import EmbeddedPostgres
+from app.persistence.migration import migrate
+from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.graphs import GalleryRecord, GraphDirectory
+from app.persistence.repositories.subjects import SubjectRepository
+from app.persistence.repositories.templates import TemplateRepository
+from app.persistence.repositories.tenants import TenantDirectory
+from app.persistence.search_pool import SearchPool
+
+FACE = Face(BoundingBox(0, 0, 90, 110), ((0.0, 0.0),) * 5, 0.9, Quality(90, 100, 120, 0, 0, 0))
+LIMITS = SearchLimits(exact=50, cache_tail=40, graph_tail=80)
+"""Small enough for a test to pass from one strategy to the next."""
+
+
+def random_embeddings(rng: np.random.Generator, count: int) -> list[Embedding]:
+    vectors = rng.normal(size=(count, 512)).astype(np.float32)
+    return list(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+
+def near(embedding: Embedding, rng: np.random.Generator, cosine: float) -> Embedding:
+    direction = rng.normal(size=512)
+    direction -= (direction @ embedding) * embedding
+    mixed = cosine * embedding + np.sqrt(1 - cosine**2) * direction / np.linalg.norm(direction)
+    return np.asarray(mixed / np.linalg.norm(mixed), dtype=np.float32)
+
+
+@dataclass
+class Shelf:
+    """A tenant with one collection, filled through the repositories, and its twin in memory."""
+
+    database: Database
+    engine: SearchEngine
+    tenant_id: UUID
+    collection_id: UUID
+    stored: list[StoredTemplate] = field(default_factory=list)
+    ids: dict[str, UUID] = field(default_factory=dict)
+
+    @classmethod
+    async def make(cls, database: Database, engine: SearchEngine) -> "Shelf":
+        tenant_id = uuid4()
+        async with database.transaction(tenant_id) as session:
+            await TenantDirectory(session).add(tenant_id, "tenant")
+            await CollectionRepository(session, tenant_id).add("default")
+            row = await CollectionRepository(session, tenant_id).find_row("default")
+        assert row is not None
+        return cls(database, engine, tenant_id, row.id)
+
+    async def put(self, *pairs: tuple[str, Embedding], recognizer: str = "rec:1") -> None:
+        """Each pair is a subject and one of its embeddings; all are stored in one transaction."""
+        async with self.database.transaction(self.tenant_id) as session:
+            for subject, embedding in pairs:
+                subject_id = await SubjectRepository(session, self.tenant_id).ensure(
+                    self.collection_id, subject, subject.upper(), None
+                )
+                self.ids[subject] = subject_id
+                (template,) = await TemplateRepository(session, self.tenant_id).add_all(
+                    [(FACE, embedding)], collection_id=self.collection_id, subject_id=subject_id,
+                    recognizer=recognizer, source="test",
+                )  # fmt: skip
+                half = np.asarray(embedding.astype(np.float16), dtype=np.float32)
+                self.stored.append(
+                    StoredTemplate(self.gallery(recognizer), subject_id, subject, subject.upper(), half, template.id)
+                )
+
+    async def erase(self, subject: str) -> None:
+        async with self.database.transaction(self.tenant_id) as session:
+            assert await SubjectRepository(session, self.tenant_id).delete(self.collection_id, subject)
+        self.stored = [stored for stored in self.stored if stored.subject != subject]
+
+    def gallery(self, recognizer: str = "rec:1") -> Gallery:
+        return Gallery(self.collection_id, recognizer)
+
+    @property
+    def search(self) -> PostgresSearch:
+        return self.engine.for_tenant(self.tenant_id)
+
+    @property
+    def oracle(self) -> ExactSearch:
+        return ExactSearch(self.stored)
+
+    async def load_cache(self, probe: Embedding) -> None:
+        """A search that wants the cache makes it load."""
+        from app.matcher.strategy import Strategy
+
+        await self.search.search(self.gallery(), [probe], 1, using=Strategy.CACHED_CODES)
+        await self.engine.cache.loaded()
+
+
+@dataclass(frozen=True)
+class SearchDatabase:
+    """The addresses of a database of its own."""
+
+    operator: str
+    service: str
+
+
+@pytest.fixture(scope="session")
+async def search_database(postgres: EmbeddedPostgres) -> SearchDatabase:
+    url = await postgres.ensure_database("search_test")
+    await asyncio.to_thread(migrate, url)
+    return SearchDatabase(url, await postgres.ensure_service_login("search_test"))
+
+
+@pytest.fixture(scope="session")
+async def search_service(search_database: SearchDatabase) -> AsyncIterator[Database]:
+    database = Database(search_database.service)
+    yield database
+    await database.close()
+
+
+@pytest.fixture(scope="session")
+async def graphs(search_database: SearchDatabase) -> AsyncIterator[GraphDirectory]:
+    database = Database(search_database.operator, pool_size=2)
+    yield GraphDirectory(database)
+    await database.close()
+
+
+@pytest.fixture
+async def engine(search_database: SearchDatabase) -> AsyncIterator[SearchEngine]:
+    engine = make_engine(search_database.service)
+    yield engine
+    await engine.close()
+
+
+def make_engine(url: str, *, cache_bytes: int = 2**20, **options: bool) -> SearchEngine:
+    cache = CodeCache(SearchPool(url, size=1, **options), max_bytes=cache_bytes)
+    return SearchEngine(SearchPool(url, size=4, **options), cache, LIMITS)
+
+
+@pytest.fixture
+async def shelf(search_service: Database, engine: SearchEngine) -> Shelf:
+    return await Shelf.make(search_service, engine)
+
+
+async def record_of(graphs: GraphDirectory, shelf: Shelf) -> GalleryRecord:
+    (record,) = [one for one in await graphs.list_galleries() if one.tenant_id == shelf.tenant_id]
+    return record
+
+
+def subjects(candidates: Sequence[object]) -> list[str]:
+    return [candidate.subject for candidate in candidates]  # type: ignore[attr-defined]
