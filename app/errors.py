@@ -84,6 +84,12 @@ class InvalidMetadata(RequestRefused):
     code = "invalid_metadata"
 
 
+class RecognizerMismatch(RequestRefused):
+    """Embeddings of different recognisers cannot be compared."""
+
+    code = "recognizer_mismatch"
+
+
 class RequestTooLarge(RequestRefused):
     """The request body is larger than this route accepts."""
 

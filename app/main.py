@@ -21,7 +21,7 @@ from app.ml.quality import QualityLimits
 from app.persistence.database import Database
 from app.persistence.provision import provisioned_database
 from app.persistence.search_pool import SearchPool
-from app.routes import auth, collections, health, keys, operator, recognition, subjects, tenants, users
+from app.routes import auth, collections, health, keys, operator, recognition, search, subjects, tenants, users
 from app.routes.coverage import check_coverage
 from app.routes.docs import install_docs
 from app.routes.error_handlers import install_error_handlers
@@ -60,7 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (auth, recognition, collections, subjects, tenants, users, keys, operator, health):
+    for module in (auth, recognition, collections, subjects, search, tenants, users, keys, operator, health):
         app.include_router(module.router)
     install_docs(app)
     install_error_handlers(app)
@@ -134,7 +134,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                 threads=settings.inference_threads or os.cpu_count() or 1, queue=settings.inference_queue
             )
             hasher = PasswordHasher()
-            search = build_search(settings, addresses.service)
+            engine = build_search(settings, addresses.service)
             try:
                 keyring = Keyring(settings.signing_keys())
                 analyzer = build_analyzer(settings)
@@ -164,7 +164,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                     tenants=TenantService(database, hasher),
                     operator=OperatorService(operator_database) if operator_database is not None else None,
                     faces=FaceReader(executor, analyzer),
-                    search=search,
+                    search=engine,
                     cursors=CursorSigner(keyring),
                     health=HealthService(database, must_be_confined=settings.environment == "production"),
                     threshold=info.threshold if settings.match_threshold is None else settings.match_threshold,
@@ -172,7 +172,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             finally:
                 executor.close()
                 hasher.close()
-                await search.close()
+                await engine.close()
                 await database.close()
                 if operator_database is not None:
                     await operator_database.close()

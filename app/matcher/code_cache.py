@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from app.domain import EMBEDDING_SIZE, Embedding
 from app.errors import AppError
 from app.matcher.pgvector_search import GalleryStatements
-from app.matcher.strategy import GalleryFacts
+from app.matcher.strategy import CodeDepth, GalleryFacts
 from app.persistence.search_pool import SearchPool
 from app.telemetry import get_logger
 
@@ -58,8 +58,12 @@ class CachedCodes:
         """Memory held."""
         return self.seqs.nbytes + self.words.nbytes
 
-    def nearest(self, probe: Embedding, count: int) -> NDArray[np.int64]:
-        """The places of the `count` codes nearest to the probe's, and of all others as near as the last of them."""
+    def nearest(self, probe: Embedding, depth: CodeDepth) -> NDArray[np.int64]:
+        """The places most promising for a probe, ascending; all of them if there are no more.
+
+        First by the number of differing signs, then by the inner product of the probe itself with the signs, which
+        keeps what the probe's own signs throw away and so needs half as many to hold the same mates.
+        """
         code = np.packbits(probe > 0).view(np.uint64)
         total = len(self.seqs)
         distances = np.zeros(total, np.uint16)
@@ -72,8 +76,25 @@ class CachedCodes:
                 np.bitwise_count(different[:size], out=ones[:size])
                 np.add(block, ones[:size], out=block)
         within = np.cumsum(np.bincount(distances, minlength=EMBEDDING_SIZE + 1))
-        furthest = int(np.searchsorted(within, min(count, total)))
-        return self.seqs[np.flatnonzero(distances <= furthest)[: 2 * count]]
+        furthest = int(np.searchsorted(within, min(depth.by_signs, total)))
+        found = np.flatnonzero(distances <= furthest)[: 2 * depth.by_signs]  # twice as many at most: of equal codes
+        if len(found) > depth.by_product:
+            products = _products(self.words[:, found], probe)
+            found = np.sort(found[np.argpartition(products, -depth.by_product)[-depth.by_product :]])
+        return self.seqs[found]
+
+
+_SIGNS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(np.float32) * 2 - 1
+
+
+def _products(words: NDArray[np.uint64], probe: Embedding) -> NDArray[np.float32]:
+    """Inner products of the probe with codes (8, n) read as signs, by a table for each byte of a code."""
+    table = probe.reshape(-1, 8) @ _SIGNS.T
+    by_byte = np.ascontiguousarray(np.ascontiguousarray(words.T).view(np.uint8).T)
+    products = np.zeros(by_byte.shape[1], np.float32)
+    for byte, places in enumerate(by_byte):
+        products += table[byte].take(places)
+    return products
 
 
 class CodeCache:

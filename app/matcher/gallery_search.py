@@ -11,7 +11,7 @@ from app.matcher.code_cache import CachedCodes, CodeCache
 from app.matcher.pgvector_search import MOST_TEMPLATES, Found, GalleryStatements, Person
 from app.matcher.search import Gallery, rank
 from app.matcher.similarity import clip_similarity
-from app.matcher.strategy import GalleryFacts, SearchLimits, Strategy, choose_strategy, codes_to_rerank
+from app.matcher.strategy import CodeDepth, GalleryFacts, SearchLimits, Strategy, choose_strategy, code_depth
 from app.matcher.subject_similarity import common_embedding, subject_similarity
 from app.persistence.search_pool import SearchPool
 
@@ -71,15 +71,16 @@ class PostgresSearch:
                 return None
             return _candidate(probe, person, float(np.max(np.stack(person.embeddings) @ probe)))
 
-    async def resembling_face(self, gallery: Gallery, face_id: UUID, limit: int) -> list[Candidate] | None:
+    async def resembling_face(
+        self, gallery: Gallery, subject_id: UUID, face_id: UUID, limit: int
+    ) -> list[Candidate] | None:
         """As `GallerySearch.resembling_face`."""
         async with self._engine.pool.snapshot(self._tenant_id) as connection:
             statements = GalleryStatements(connection, self._tenant_id)
             facts = await statements.read_facts(gallery)
-            face = await statements.read_face(facts.id, face_id) if facts is not None else None
-            if facts is None or face is None:
+            embedding = await statements.read_face(facts.id, subject_id, face_id) if facts is not None else None
+            if facts is None or embedding is None:
                 return None
-            subject_id, embedding = face
             return (await self._search(statements, facts, [embedding], limit, but=subject_id))[0]
 
     async def resembling_subject(self, gallery: Gallery, subject_id: UUID, limit: int) -> list[Candidate] | None:
@@ -132,17 +133,17 @@ class PostgresSearch:
         depth = _LEAST_DEPTH + _DEPTH_A_CANDIDATE * wanted
         if strategy is Strategy.EXACT:
             return await statements.exact(facts.id, probes, wanted, depth), depth
-        depth = max(depth, codes_to_rerank(facts.templates))
+        codes = code_depth(facts.templates, depth)
         if strategy is Strategy.CACHED_CODES and cached is not None:
-            nearest = await _nearest(cached, probes, depth)
+            nearest = await _nearest(cached, probes, codes)
             # Places whose template was erased since stand among the nearest and find nobody.
-            examined = depth if cached.deletions == facts.deletions else 0
+            examined = codes.by_product if cached.deletions == facts.deletions else 0
             return await statements.cached_codes(facts.id, probes, wanted, nearest, cached.upto), examined
         if strategy is Strategy.GRAPH and facts.graph is not None:
             breadth = min(max(_LEAST_BREADTH, _DEPTH_A_CANDIDATE * wanted), _MOST_BREADTH)
             # A walk may miss some of the few there are: what it examined says nothing of the rest.
             return await statements.graph(facts.id, probes, wanted, facts.graph, breadth), 0
-        return await statements.codes(facts.id, probes, wanted, depth), depth
+        return await statements.codes(facts.id, probes, wanted, codes.by_signs), codes.by_signs
 
     def _choose(self, facts: GalleryFacts, using: Strategy | None) -> tuple[CachedCodes | None, Strategy]:
         cached = None
@@ -159,7 +160,7 @@ def _is_open(found: Sequence[Found], wanted: int, examined: int, templates: int)
     return wanted > 1 and found[-1].similarity == found[-2].similarity
 
 
-async def _nearest(cached: CachedCodes, probes: Sequence[Embedding], depth: int) -> list[list[int]]:
+async def _nearest(cached: CachedCodes, probes: Sequence[Embedding], depth: CodeDepth) -> list[list[int]]:
     def compare() -> list[list[int]]:
         return [cached.nearest(probe, depth).tolist() for probe in probes]
 

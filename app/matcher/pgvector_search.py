@@ -122,7 +122,7 @@ FROM templates JOIN subjects ON subjects.tenant_id = $1 AND subjects.id = templa
 WHERE {_GALLERY} AND templates.subject_id = $3 ORDER BY templates.seq DESC
 """
 
-_ONE_FACE = f"SELECT subject_id, embedding FROM templates WHERE {_GALLERY} AND templates.id = $3"
+_ONE_FACE = f"SELECT embedding FROM templates WHERE {_GALLERY} AND subject_id = $3 AND templates.id = $4"
 
 _SAMPLE = f"SELECT embedding FROM templates WHERE {_GALLERY} AND seq = ANY ($3::bigint[]) ORDER BY seq"
 
@@ -222,10 +222,12 @@ class GalleryStatements:
         rows = await self._connection.fetch(_ONE_SUBJECT, self._tenant_id, gallery_id, subject_id)
         return Person(rows[0]["subject"], rows[0]["name"], [row["embedding"] for row in rows]) if rows else None
 
-    async def read_face(self, gallery_id: UUID, face_id: UUID) -> tuple[UUID, Embedding] | None:
-        """A stored face: whose it is, and its embedding."""
-        row = await self._connection.fetchrow(_ONE_FACE, self._tenant_id, gallery_id, face_id)
-        return (row["subject_id"], row["embedding"]) if row is not None else None
+    async def read_face(self, gallery_id: UUID, subject_id: UUID, face_id: UUID) -> Embedding | None:
+        """A subject's stored face."""
+        embedding: Embedding | None = await self._connection.fetchval(
+            _ONE_FACE, self._tenant_id, gallery_id, subject_id, face_id
+        )
+        return embedding
 
     async def read_embeddings(self, gallery_id: UUID, places: Sequence[int]) -> list[Embedding]:
         """The stored embeddings at these places, for measuring; places whose template was erased are left out."""

@@ -33,8 +33,10 @@ class GallerySearch(Protocol):
     async def compare(self, gallery: Gallery, subject_id: UUID, probe: Embedding) -> Candidate | None:
         """The one subject as a candidate; None if it has no template in the gallery."""
 
-    async def resembling_face(self, gallery: Gallery, face_id: UUID, limit: int) -> list[Candidate] | None:
-        """Other subjects most similar to a stored face; None if the gallery has no such face."""
+    async def resembling_face(
+        self, gallery: Gallery, subject_id: UUID, face_id: UUID, limit: int
+    ) -> list[Candidate] | None:
+        """Other subjects most similar to a subject's stored face; None if there is no such face."""
 
     async def resembling_subject(self, gallery: Gallery, subject_id: UUID, limit: int) -> list[Candidate] | None:
         """Other subjects most similar to what a subject's templates have in common; None without templates."""
@@ -67,10 +69,13 @@ class ExactSearch:
         own = [stored for stored in self._in(gallery) if stored.subject_id == subject_id]
         return _candidate(probe, own) if own else None
 
-    async def resembling_face(self, gallery: Gallery, face_id: UUID, limit: int) -> list[Candidate] | None:
+    async def resembling_face(
+        self, gallery: Gallery, subject_id: UUID, face_id: UUID, limit: int
+    ) -> list[Candidate] | None:
         """As `GallerySearch.resembling_face`."""
-        found = next((stored for stored in self._in(gallery) if stored.id == face_id), None)
-        return self._rank(gallery, found.embedding, limit, but=found.subject_id) if found else None
+        own = (stored for stored in self._in(gallery) if stored.subject_id == subject_id)
+        found = next((stored for stored in own if stored.id == face_id), None)
+        return self._rank(gallery, found.embedding, limit, but=subject_id) if found else None
 
     async def resembling_subject(self, gallery: Gallery, subject_id: UUID, limit: int) -> list[Candidate] | None:
         """As `GallerySearch.resembling_subject`."""

@@ -65,9 +65,23 @@ def choose_strategy(facts: GalleryFacts, limits: SearchLimits, *, cached_upto: i
     return Strategy.CODES
 
 
-def codes_to_rerank(templates: int) -> int:
-    """How many of the nearest codes have their embeddings compared: 1% of the gallery, 200 to 4000.
+@dataclass(frozen=True, slots=True)
+class CodeDepth:
+    """How many of a gallery's codes a search goes on with, at each step.
 
-    So many keep mates down to a cosine of 0.3 (`vultus index verify`, PERFORMANCE.md).
+    `by_signs`: so many with the fewest differing signs. `by_product`: so many of those by the inner product of the
+    probe with the signs, where the codes are in memory. What is left has its embeddings compared.
     """
-    return min(max(templates // 100, 200), 4_000)
+
+    by_signs: int
+    by_product: int
+
+
+def code_depth(templates: int, least: int) -> CodeDepth:
+    """2% by signs, then 0.5% by product, within bounds; never fewer than `least`.
+
+    On the embeddings of a small recogniser, whose strangers reach far (deviation of their cosine 0.1), so many hold
+    0.999 of the mates at a cosine of 0.4 or more (`vultus index verify`, PERFORMANCE.md).
+    """
+    by_signs = max(least, min(max(templates // 50, 400), 20_000))
+    return CodeDepth(by_signs, max(least, min(max(templates // 200, 200), 4_000)))

@@ -32,6 +32,7 @@ from app.services.paging import DEFAULT_PAGE, MAX_PAGE, PageRequest
 from app.services.quotas import QuotaService, count_recognition
 from app.services.recognition import RecognitionService
 from app.services.registration import RegistrationService
+from app.services.search import SearchService
 from app.services.subjects import SubjectService
 from app.services.tenants import OperatorService, TenantService
 from app.services.users import UserService
@@ -255,6 +256,16 @@ def get_recognition(
     )
 
 
+def get_search(state: StateDep, session: SessionDep, principal: PrincipalDep) -> SearchService:
+    return SearchService(
+        _collections(session, principal),
+        SubjectRepository(session, principal.tenant_id),
+        state["search"].for_tenant(principal.tenant_id),
+        recognizer=state["faces"].engine.recognizer,
+        default_threshold=state["threshold"],
+    )
+
+
 def get_users(session: SessionDep, principal: PrincipalDep) -> UserService:
     return UserService(UserRepository(session, principal.tenant_id), _quotas(session, principal), principal)
 
@@ -285,6 +296,7 @@ CollectionsDep = Annotated[CollectionService, Depends(get_collections)]
 SubjectsDep = Annotated[SubjectService, Depends(get_subjects)]
 RegistrationDep = Annotated[RegistrationService, Depends(get_registration)]
 RecognitionDep = Annotated[RecognitionService, Depends(get_recognition)]
+SearchDep = Annotated[SearchService, Depends(get_search)]
 UsersDep = Annotated[UserService, Depends(get_users)]
 KeysDep = Annotated[KeyService, Depends(get_keys)]
 IdempotencyDep = Annotated[IdempotencyService, Depends(get_idempotency)]

@@ -7,10 +7,11 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from app.domain import Decision
 from app.errors import InvalidMetadata
+from app.matcher.thresholds import DecidedCandidate
 from app.schemas.faces import FaceOut, ImageOut, describe_face
 from app.schemas.fields import CandidateLimit, CollectionName, DisplayName, SubjectId, Threshold, parse_metadata
 from app.services.faces import FaceChoice
-from app.services.recognition import Comparison, DecidedCandidate, Recognition, Verification
+from app.services.recognition import Comparison, Recognition, Verification
 from app.services.registration import AcceptedImage, RefusedImage, Registration
 
 DEFAULT_CANDIDATES = 5

@@ -6,18 +6,10 @@ from app.domain import Candidate, Decision, Face
 from app.errors import CollectionNotFound, FaceNotFound, SubjectNotFound
 from app.matcher.search import Gallery, GallerySearch
 from app.matcher.similarity import cosine_similarity
-from app.matcher.thresholds import decide, decide_candidate
+from app.matcher.thresholds import DecidedCandidate, decide, decide_all, decide_candidate
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.services.faces import FaceChoice, FaceReader
-
-
-@dataclass(frozen=True, slots=True)
-class DecidedCandidate:
-    """A candidate and what its similarity means."""
-
-    candidate: Candidate
-    decision: Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +87,7 @@ class RecognitionService:
         ranked = await self._search.search(gallery, analysis.embeddings, limit)
         used = self._threshold(threshold)
         found = [
-            RecognizedFace(face, [DecidedCandidate(one, decide_candidate(one, used)) for one in candidates])
+            RecognizedFace(face, decide_all(candidates, used))
             for face, candidates in zip(analysis.faces, ranked, strict=True)
         ]
         return Recognition(analysis.width, analysis.height, used, gallery.recognizer, found)

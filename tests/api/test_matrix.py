@@ -77,6 +77,11 @@ CALLS: dict[str, Call] = {
     "DELETE /api/v1/collections/{collection}": Call(204, 404, 404),
     "POST /api/v1/collections/{collection}/subjects": Call(201, 404, 404, sends(json={"subject": "carol"})),
     "GET /api/v1/collections/{collection}/subjects": Call(200, 404, 404),
+    "POST /api/v1/collections/{collection}/search": Call(
+        422, 404, 404, sends(json={"embedding": [1.0] * 512, "recognizer": "of another pack"})
+    ),
+    f"GET {SUBJECT}/similar": Call(200, 404, 404),
+    f"GET {SUBJECT}/faces/{{face_id}}/similar": Call(200, 404, 404),
     f"GET {SUBJECT}": Call(200, 404, 404),
     f"DELETE {SUBJECT}": Call(204, 404, 404),
     f"GET {SUBJECT}/faces": Call(200, 404, 404),

@@ -114,7 +114,7 @@ async def test_another_tenants_templates_are_never_found(
     # The other tenant asks with the right collection id: it must not help.
     assert await other.search.search(shelf.gallery(), embeddings[:2], 5, using=strategy) == [[], []]
     assert await other.search.compare(shelf.gallery(), shelf.ids["s0"], embeddings[0]) is None
-    assert await other.search.resembling_face(shelf.gallery(), shelf.stored[0].id, 5) is None
+    assert await other.search.resembling_face(shelf.gallery(), shelf.ids["s0"], shelf.stored[0].id, 5) is None
     assert await other.search.resembling_subject(shelf.gallery(), shelf.ids["s0"], 5) is None
 
 
@@ -188,8 +188,8 @@ async def test_searching_by_what_is_stored_leaves_out_the_one_asked_about(shelf:
     for limit in (1, 4, 100):
         face_id, subject_id = shelf.stored[0].id, shelf.ids["s0"]
         for ours, exact in (
-            (await shelf.search.resembling_face(shelf.gallery(), face_id, limit),
-             await oracle.resembling_face(shelf.gallery(), face_id, limit)),
+            (await shelf.search.resembling_face(shelf.gallery(), subject_id, face_id, limit),
+             await oracle.resembling_face(shelf.gallery(), subject_id, face_id, limit)),
             (await shelf.search.resembling_subject(shelf.gallery(), subject_id, limit),
              await oracle.resembling_subject(shelf.gallery(), subject_id, limit)),
         ):  # fmt: skip
@@ -198,7 +198,8 @@ async def test_searching_by_what_is_stored_leaves_out_the_one_asked_about(shelf:
             assert ours[0].subject == "twin"
             assert "s0" not in subjects(ours)
             assert_same(ours, exact)
-    assert await shelf.search.resembling_face(shelf.gallery(), uuid4(), 5) is None
+    assert await shelf.search.resembling_face(shelf.gallery(), shelf.ids["s0"], uuid4(), 5) is None
+    assert await shelf.search.resembling_face(shelf.gallery(), shelf.ids["s1"], shelf.stored[0].id, 5) is None
     assert await shelf.search.resembling_subject(shelf.gallery(), uuid4(), 5) is None
 
 

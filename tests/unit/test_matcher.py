@@ -9,7 +9,7 @@ from app.domain import Candidate, Decision
 from app.matcher.code_cache import CachedCodes
 from app.matcher.search import ExactSearch, Gallery, StoredTemplate
 from app.matcher.similarity import clip_similarity, cosine_similarity
-from app.matcher.strategy import GalleryFacts, Graph, SearchLimits, Strategy, choose_strategy, codes_to_rerank
+from app.matcher.strategy import CodeDepth, GalleryFacts, Graph, SearchLimits, Strategy, choose_strategy, code_depth
 from app.matcher.subject_similarity import common_embedding, subject_similarity
 from app.matcher.thresholds import decide, decide_candidate
 
@@ -107,18 +107,31 @@ def test_the_strategy_follows_the_size_and_what_is_at_hand(
     assert choose_strategy(gallery, LIMITS, cached_upto=cached_upto) is chosen
 
 
-def test_one_in_a_hundred_codes_is_reranked_within_bounds() -> None:
-    assert [codes_to_rerank(size) for size in (10, 20_000, 50_000, 400_000, 10**6)] == [200, 200, 500, 4000, 4000]
+def test_a_part_of_the_codes_goes_on_within_bounds() -> None:
+    depths = [code_depth(size, 100) for size in (10, 20_000, 100_000, 10**6, 10**7)]
+    assert [depth.by_signs for depth in depths] == [400, 400, 2000, 20_000, 20_000]
+    assert [depth.by_product for depth in depths] == [200, 200, 500, 4000, 4000]
+    assert code_depth(10, 900) == CodeDepth(900, 900)
+
+
+def codes_of(embeddings: np.ndarray) -> CachedCodes:
+    packed = np.packbits(embeddings > 0, axis=1).view(np.uint64)
+    return CachedCodes(0, 0, len(embeddings), np.arange(1, len(embeddings) + 1), np.ascontiguousarray(packed.T))
 
 
 def test_the_nearest_codes_are_those_with_the_fewest_different_signs() -> None:
-    rng = np.random.default_rng(0)
-    embeddings = rng.standard_normal((300, 512)).astype(np.float32)
-    packed = np.packbits(embeddings > 0, axis=1).view(np.uint64)
-    cached = CachedCodes(0, 0, 300, np.arange(1, 301), np.ascontiguousarray(packed.T))
-    probe = embeddings[7] + 0.5 * embeddings[9]
+    embeddings = np.random.default_rng(0).standard_normal((300, 512)).astype(np.float32)
+    probe = embeddings[7] + np.float32(0.5) * embeddings[9]
     differences = ((embeddings > 0) != (probe > 0)).sum(axis=1)
     for count in (1, 10, 299, 300, 1000):
-        found = cached.nearest(probe, count)
+        found = codes_of(embeddings).nearest(probe, CodeDepth(count, 1000))
         cut = np.sort(differences)[min(count, 300) - 1]
         assert found.tolist() == [index + 1 for index in range(300) if differences[index] <= cut][: 2 * count]
+
+
+def test_of_the_nearest_codes_those_go_on_whose_signs_agree_with_the_probe_itself() -> None:
+    embeddings = np.random.default_rng(1).standard_normal((300, 512)).astype(np.float32)
+    probe = embeddings[7] + np.float32(0.5) * embeddings[9]
+    products = np.where(embeddings > 0, 1, -1) @ probe
+    found = codes_of(embeddings).nearest(probe, CodeDepth(300, 20))
+    assert found.tolist() == sorted(np.argsort(-products)[:20] + 1)
