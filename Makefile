@@ -20,7 +20,7 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo serve test test-model lint types contracts check lock clean
+.PHONY: help run demo serve test test-model lint types contracts check bench-database bench-database-small lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,16 @@ contracts: $(VENV)/.development ## Import directions
 
 check: lint types contracts test ## All of CI
 
+BENCH_DATA ?= data/bench
+BENCH_REAL := $(if $(SHARED_PACK),$(if $(SHARED_PHOTOS),--photos $(SHARED_PHOTOS) --pack $(SHARED_PACK)))
+
+bench-database: $(VENV)/.bench ## Layer 1, the search alone: 1,000 collections and a million in one (hours; 30 GB in data/bench)
+	$(BIN)/python -m benchmarks.layer1_database --scale full --data $(BENCH_DATA) $(BENCH_REAL) --out benchmarks/results/layer1_database.json
+	$(BIN)/python -m benchmarks.layer1_plots
+
+bench-database-small: $(VENV)/.bench ## The same in minutes, a hundredth of the size; prints its result
+	$(BIN)/python -m benchmarks.layer1_database --scale small $(BENCH_REAL)
+
 lock: $(UV) ## Resolve the dependencies anew
 	$(UV) lock
 
@@ -67,6 +77,10 @@ $(UV):
 $(VENV)/.runtime: $(UV) uv.lock pyproject.toml
 	@echo "Installing Vultus from the lock file (about 700 MB, once) ..."
 	$(UV) sync --frozen --inexact --no-dev --python $(PYTHON)
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.development
+	$(UV) sync --frozen --inexact --group bench --python $(PYTHON)
 	@touch $@
 
 $(VENV)/.development: $(UV) uv.lock pyproject.toml

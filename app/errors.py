@@ -445,6 +445,12 @@ class Overloaded(Unavailable):
     code = "overloaded"
 
 
+class GraphsBusy(Unavailable):
+    """Another process is building search graphs just now."""
+
+    code = "graphs_busy"
+
+
 class NotReady(Unavailable):
     """The service is starting, stopping or waits for its database."""
 

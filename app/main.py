@@ -9,9 +9,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from app.matcher.code_cache import CodeCache
-from app.matcher.gallery_search import SearchEngine
-from app.matcher.strategy import SearchLimits
+from app.matcher.building import build_search
 from app.ml.analysis import FaceAnalyzer
 from app.ml.executor import InferenceExecutor
 from app.ml.image import ImageLimits
@@ -20,7 +18,6 @@ from app.ml.packs import PackLibrary
 from app.ml.quality import QualityLimits
 from app.persistence.database import Database
 from app.persistence.provision import provisioned_database
-from app.persistence.search_pool import SearchPool
 from app.routes import auth, collections, health, keys, operator, recognition, search, subjects, tenants, users
 from app.routes.coverage import check_coverage
 from app.routes.docs import install_docs
@@ -102,16 +99,6 @@ def build_analyzer(settings: Settings) -> FaceAnalyzer:
         ),
         max_faces=settings.max_faces_per_image,
     )
-
-
-def build_search(settings: Settings, url: str) -> SearchEngine:
-    """The search through the database at the address; connects when it is first used."""
-    size = settings.search_concurrency or settings.inference_threads or os.cpu_count() or 1
-    pool, filling = (
-        SearchPool(url, size=connections, behind_pgbouncer=settings.database_pgbouncer) for connections in (size, 1)
-    )
-    cache = CodeCache(filling, max_bytes=settings.search_cache_mb * 2**20)
-    return SearchEngine(pool, cache, SearchLimits(exact=settings.search_exact_limit))
 
 
 def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[AppState]]:

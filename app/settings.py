@@ -56,7 +56,7 @@ class Settings(BaseSettings):
 
     search_concurrency: Annotated[int, Field(ge=0)] = 0
     """Searches at a time in one worker; 0: as many as inferences."""
-    search_exact_limit: Annotated[int, Field(ge=0)] = 2_000
+    search_exact_limit: Annotated[int, Field(ge=0, le=10_000)] = 2_000
     """Collections to this many templates are compared whole, larger ones by their codes first (PERFORMANCE.md)."""
     search_cache_mb: Annotated[int, Field(ge=0)] = 256
     """Memory of one worker for codes, 72 bytes a template; 0: none, and codes are compared in the database."""

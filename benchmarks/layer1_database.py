@@ -1,129 +1,408 @@
-"""Layer 1, the database alone: how long a search takes by the size of the collection, as the service's login.
+"""Layer 1, the search alone: how long it takes and what it returns, by size and strategy, beside the usual designs.
 
-    .venv/bin/python -m benchmarks.layer1_database [--sizes 1000 10000] [--out FILE]
+    make bench-database          everything, 1,000 collections and a million in one: hours on two cores
+    make bench-database-small    the same in minutes, a hundredth of the size
+    python -m benchmarks.layer1_database [--scale small|full] [--data DIR] [--photos DIR --pack DIR] [--out FILE]
 
-Embeddings are random unit vectors, one a subject: exact search compares all of them whatever they are, so its time
-does not depend on how face-like they are (its recall is 1 by construction). One tenant holds the collection under test
-beside nine others of 2,000 subjects. Times are whole transactions, the context of row-level security included.
+Searches run as the service does, through its login with row-level security on, one request in flight a core, whole
+transactions timed. What `face_embeddings.py` makes is searched for with mates of stored faces at cosines from 0.3 to
+0.76; a mate counts as true where the exact search in this process has it among its ten. `--data` keeps the filled
+database for the next run.
 """
 
 import argparse
 import asyncio
 import json
+import os
+import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
 
 import numpy as np
-from sqlalchemy import text
 
-from app.matcher.pgvector_search import PgvectorSearch
-from app.matcher.search import Gallery
+from app.domain import Embedding
+from app.matcher.code_cache import CodeCache
+from app.matcher.gallery_search import SearchEngine
+from app.matcher.pgvector_search import GalleryStatements
+from app.matcher.strategy import SearchLimits, Strategy
 from app.persistence.database import Database
-from app.persistence.embedded import EmbeddedPostgres
-from app.persistence.migration import migrate
+from app.persistence.repositories.graphs import GraphDirectory
+from app.persistence.search_pool import SearchPool
+from app.services.search_indexes import SearchIndexService
+from benchmarks import reference_design as reference
+from benchmarks.face_embeddings import Embeddings, FaceLike, extract_faces, unit
+from benchmarks.galleries import BenchDatabase, Stored, add_tenant, fill, skewed_sizes
 from benchmarks.machine import describe_run
+from benchmarks.registering import measure_registering
 from benchmarks.serving import percentile
 
-SAMPLES = 60
-NEIGHBOURS, NEIGHBOUR_SIZE = 9, 2000
-RECOGNIZER = "bench"
+LIMIT = 10
+IN_FLIGHT = os.cpu_count() or 1
+SCALES: dict[str, dict[str, Any]] = {
+    "small": {"sizes": [1_000, 5_000, 10_000], "collections": 100, "templates": 10_000, "graphs_from": 5_000},
+    "full": {
+        "sizes": [1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 1_000_000],
+        "collections": 1_000, "templates": 1_000_000, "graphs_from": 100_000,
+    },
+}  # fmt: skip
+
+Search = Callable[[Embedding], Awaitable[Sequence[str]]]
+
+
+@dataclass
+class Tally:
+    """What a number of searches took and returned."""
+
+    times: list[float] = field(default_factory=list)
+    true: list[bool] = field(default_factory=list)
+    cosines: list[float] = field(default_factory=list)
+    returned: list[bool] = field(default_factory=list)
+    rows: list[bool] = field(default_factory=list)
+
+    def add(self, other: "Tally") -> None:
+        """Count another's searches as well."""
+        for name in ("times", "true", "cosines", "returned", "rows"):
+            getattr(self, name).extend(getattr(other, name))
+
+    def describe(self) -> dict[str, Any]:
+        """Milliseconds; parts of the true mates returned; the part of searches with all their rows."""
+        result: dict[str, Any] = {
+            "searches": len(self.times),
+            "p50_ms": round(percentile(self.times, 0.5) * 1000, 2),
+            "p95_ms": round(percentile(self.times, 0.95) * 1000, 2),
+        }
+        for name, low in (("mates_0.4", 0.4), ("mates_0.3", 0.3)):
+            counted = [got for got, true, cosine in zip(self.returned, self.true, self.cosines, strict=True)
+                       if true and cosine >= low]  # fmt: skip
+            result[name] = round(sum(counted) / len(counted), 5) if counted else None
+            result[f"{name}_of"] = len(counted)
+        result["all_rows"] = round(sum(self.rows) / len(self.rows), 5)
+        return result
+
+
+@dataclass
+class Probes:
+    """Mates of stored faces, whether exact search has each among its ten, and who it should be."""
+
+    embeddings: Embeddings
+    cosines: list[float]
+    subjects: list[str]
+    true: list[bool]
+
+    @classmethod
+    def make(cls, stored: Stored, count: int, source: FaceLike) -> "Probes":
+        """For `count` stored faces, taken at random."""
+        places = source.rng.integers(stored.size, size=count)
+        embeddings, cosines = source.mates(stored.embeddings[places])
+        ranks = reference.true_ranks(stored.embeddings, embeddings, LIMIT)
+        return cls(
+            embeddings, cosines.tolist(), [stored.subjects[place] for place in places],
+            [int(place) in own for place, own in zip(places, ranks, strict=True)],
+        )  # fmt: skip
+
+
+async def ask(search: Search, probes: Probes, size: int, *, in_flight: int = IN_FLIGHT) -> Tally:
+    """Every probe once, so many at a time."""
+    tally, waiting = Tally(), iter(range(len(probes.subjects)))
+
+    async def work() -> None:
+        for index in waiting:
+            started = time.perf_counter()
+            found = await search(probes.embeddings[index])
+            tally.times.append(time.perf_counter() - started)
+            tally.true.append(probes.true[index])
+            tally.cosines.append(probes.cosines[index])
+            tally.returned.append(probes.subjects[index] in found)
+            tally.rows.append(len(found) == min(LIMIT, size))
+
+    await asyncio.gather(*(work() for _ in range(in_flight)))
+    return tally
+
+
+def ours(engine: SearchEngine, stored: Stored, using: Strategy | None) -> Search:
+    """The service's search; None: the strategy it picks itself."""
+    search = engine.for_tenant(stored.tenant_id)
+
+    async def run(probe: Embedding) -> list[str]:
+        (found,) = await search.search(stored.gallery, [probe], LIMIT, using=using)
+        return [candidate.subject for candidate in found]
+
+    return run
+
+
+def note(message: str) -> None:
+    """Progress."""
+    print(f"{time.strftime('%H:%M:%S')} {message}", file=sys.stderr, flush=True)
+
+
+class Layer1:
+    """One run."""
+
+    def __init__(self, database: BenchDatabase, scale: dict[str, Any]) -> None:
+        self.database = database
+        self.scale = scale
+        self.source = FaceLike(7)
+        pools = (SearchPool(database.service, size=size) for size in (IN_FLIGHT, 1))
+        pool, filling = pools
+        self.engine = SearchEngine(pool, CodeCache(filling, max_bytes=2**30), SearchLimits())
+
+    async def prepare(self) -> None:
+        """Fill the database and build every index; what is there is left."""
+        self.connection = await self.database.connect()
+        alone = await add_tenant(self.connection, "alone")
+        self.alone = {
+            size: await fill(self.connection, alone, f"of {size}", FaceLike(size).draw(size), note)
+            for size in self.scale["sizes"]
+        }
+        self.skewed = []
+        sizes = skewed_sizes(self.scale["collections"], self.scale["templates"])
+        everybody = FaceLike(3)
+        for index, size in enumerate(sizes):
+            tenant = await add_tenant(self.connection, f"tenant {index % 100}")
+            self.skewed.append(await fill(self.connection, tenant, f"c{index}", everybody.draw(size), note))
+        note("vacuum")
+        for table in ("subjects", "templates", "galleries"):
+            await self.connection.execute(f"VACUUM ANALYZE {table}")
+        for size in [size for size in self.alone if size <= 10_000]:
+            await reference.fill_array_table(self.connection, str(size), self.alone[size].embeddings)
+        largest = max(size for size in self.alone if size <= 100_000)
+        self.reference_alone = self.alone[largest]
+        await reference.fill_shared_table(self.connection, "alone", [self.reference_alone], note)
+        await reference.fill_shared_table(self.connection, "everybody", self.skewed, note)
+        await self._build_graphs()
+
+    async def _build_graphs(self) -> None:
+        operator = Database(self.database.owner, pool_size=2)
+        graphs = GraphDirectory(operator)
+        service = SearchIndexService(graphs, self.engine, graph_from=1)
+        self.graphs: dict[str, Any] = {}
+        for record in await graphs.list_galleries():
+            if record.templates >= self.scale["graphs_from"] and record.graph is None:
+                note(f"graph over {record.templates:,} templates")
+                started = time.perf_counter()
+                recall = await service.rebuild(record, memory_mb=4_096)
+                took = time.perf_counter() - started
+                note(f"  {took:.0f} s, recall {recall.value:.4f}")
+        await operator.close()
+
+    async def warm(self, galleries: Sequence[Stored]) -> None:
+        """Load every gallery's codes and have its pages in memory once."""
+        for stored in galleries:
+            for using in (Strategy.CACHED_CODES, Strategy.EXACT, Strategy.CODES):
+                await ours(self.engine, stored, using)(stored.embeddings[0])
+            await self.engine.cache.loaded()
+
+    async def sizes(self) -> dict[str, Any]:
+        """One collection of each size: every strategy, the reference designs, faiss in this process."""
+        await self.warm(list(self.alone.values()))
+        measured: dict[str, Any] = {}
+        for size, stored in self.alone.items():
+            note(f"one collection of {size:,}")
+            probes = Probes.make(stored, 400, self.source)
+            few = Probes(probes.embeddings[:40], probes.cosines[:40], probes.subjects[:40], probes.true[:40])
+            own: dict[str, Any] = {}
+            for strategy in (None, Strategy.CACHED_CODES, Strategy.GRAPH, Strategy.CODES, Strategy.EXACT):
+                if strategy is Strategy.GRAPH and size < self.scale["graphs_from"]:
+                    continue
+                is_slow = size > 100_000 and strategy in (Strategy.CODES, Strategy.EXACT)
+                tally = await ask(ours(self.engine, stored, strategy), few if is_slow else probes, size)
+                own[strategy.value if strategy else "chosen"] = tally.describe()
+            own["faiss_fp16_flat"] = await self._faiss(stored, probes)
+            # One at a time, as faiss: what is asked for is a ratio of the two.
+            for strategy in (Strategy.EXACT, Strategy.CACHED_CODES):
+                tally = await ask(ours(self.engine, stored, strategy), few, size, in_flight=1)
+                own[f"{strategy.value}_alone_over_faiss"] = round(
+                    percentile(tally.times, 0.5) * 1000 / own["faiss_fp16_flat"]["p50_ms"], 2
+                )
+            if size <= 10_000:
+                own["array_python_loop"] = await self._array(size, probes)
+            measured[str(size)] = own
+        return measured
+
+    async def _faiss(self, stored: Stored, probes: Probes) -> dict[str, Any]:
+        import faiss
+
+        faiss.omp_set_num_threads(1)
+        index = faiss.IndexScalarQuantizer(512, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+        index.train(stored.embeddings[:1000])
+        index.add(stored.embeddings)
+
+        async def search(probe: Embedding) -> list[str]:
+            _, places = index.search(probe[None], LIMIT)
+            return [stored.subjects[place] for place in places[0]]
+
+        return (await ask(search, probes, stored.size, in_flight=1)).describe()
+
+    async def _array(self, size: int, probes: Probes) -> dict[str, Any]:
+        few = Probes(probes.embeddings[:5], probes.cosines[:5], probes.subjects[:5], probes.true[:5])
+
+        async def search(probe: Embedding) -> list[str]:
+            return await reference.search_array_table(self.connection, str(size), probe)
+
+        return (await ask(search, few, size, in_flight=1)).describe()
+
+    async def many(self) -> dict[str, Any]:
+        """All the collections of skewed size: what is returned in each of them, by every strategy, and how fast."""
+        await self.warm(self.skewed)
+        totals: dict[str, Tally] = {}
+        chosen: dict[str, Tally] = {}
+        for index, stored in enumerate(self.skewed):
+            probes = Probes.make(stored, 100 if stored.size > 5_000 else 3, self.source)
+            strategies: list[Strategy | None] = [None, Strategy.EXACT, Strategy.CODES, Strategy.CACHED_CODES]
+            if stored.size >= self.scale["graphs_from"]:
+                strategies.append(Strategy.GRAPH)
+            for strategy in strategies:
+                tally = await ask(ours(self.engine, stored, strategy), probes, stored.size)
+                totals.setdefault(strategy.value if strategy else "chosen", Tally()).add(tally)
+                if strategy is None:
+                    chosen.setdefault(_class_of(stored.size), Tally()).add(tally)
+            if index % 100 == 99:
+                note(f"{index + 1} of {len(self.skewed)} collections")
+        return {
+            "collections": len(self.skewed),
+            "templates": sum(stored.size for stored in self.skewed),
+            "by_strategy": {name: tally.describe() for name, tally in totals.items()},
+            "chosen_by_size": {name: tally.describe() for name, tally in chosen.items()},
+        }
+
+    async def shared_index(self) -> dict[str, Any]:
+        """The reference design on the same collections."""
+        measured: dict[str, Any] = {}
+        picks: dict[str, list[Stored]] = {}
+        for stored in self.skewed:
+            own = picks.setdefault(_class_of(stored.size), [])
+            if len(own) < 4:
+                own.append(stored)
+        groups = {"alone": {_class_of(self.reference_alone.size): [self.reference_alone]}, "everybody": picks}
+        for table, galleries in groups.items():
+            for name, group in galleries.items():
+                for iterative in (False, True):
+                    tally = Tally()
+                    for stored in group:
+
+                        async def search(probe: Embedding, stored: Stored = stored) -> list[str]:
+                            return await reference.search_shared_table(
+                                self.connection, table, stored, probe, iterative=iterative
+                            )
+
+                        tally.add(await ask(search, Probes.make(stored, 50, self.source), stored.size, in_flight=1))
+                    measured[f"{table}, {name}" + (", iterative scan" if iterative else "")] = tally.describe()
+        return measured
+
+    async def row_level_security(self) -> dict[str, Any]:
+        """The same exact search by the service's login and by the owner past row-level security, in turn."""
+        stored = self.alone[10_000 if 10_000 in self.alone else max(self.alone)]
+        probes = list(self.source.draw(200))
+        async with self.engine.pool.snapshot(stored.tenant_id) as connection:
+            bound = GalleryStatements(connection, stored.tenant_id)
+            await self.connection.execute("SET max_parallel_workers_per_gather = 0; SET random_page_cost = 1.1")
+            free = GalleryStatements(self.connection, stored.tenant_id)
+            facts = await bound.read_facts(stored.gallery)
+            assert facts is not None
+            times: dict[str, list[float]] = {"bound": [], "free": []}
+            for probe in probes:
+                for name, statements in (("bound", bound), ("free", free)):
+                    started = time.perf_counter()
+                    await statements.exact(facts, [probe], LIMIT, 100)
+                    times[name].append(time.perf_counter() - started)
+        bound_ms, free_ms = (round(percentile(times[name], 0.5) * 1000, 3) for name in ("bound", "free"))
+        return {"with_ms": bound_ms, "without_ms": free_ms, "ratio": round(bound_ms / free_ms, 3), "size": stored.size}
+
+    async def real(self, photos: Path, pack: Path, kept: Path) -> dict[str, Any]:
+        """Photos of real people: one enrolled, the others searched with, alone and among synthetic strangers."""
+        faces = extract_faces(photos, pack, kept, note)
+        _, first = np.unique(faces.people, return_index=True)
+        others = np.setdiff1d(np.arange(len(faces.people)), first)
+        tenant = await add_tenant(self.connection, "real")
+        people, gallery = faces.people[first], faces.embeddings[first]
+        measured: dict[str, Any] = {"people": len(first), "probes": len(others)}
+        strangers = _strangers_like(gallery, max(0, max(self.alone.keys() & {10_000, 100_000}) - len(first)))
+        for name, embeddings in (("alone", gallery), ("among strangers", np.concatenate([gallery, strangers]))):
+            stored = await fill(self.connection, tenant, f"{name} {len(embeddings)}", embeddings, note)
+            await self.connection.execute("VACUUM ANALYZE templates")
+            await self.warm([stored])
+            names = {person: stored.subjects[place] for place, person in enumerate(people)}
+            embeddings_asked = faces.embeddings[others]
+            ranks = reference.true_ranks(stored.embeddings, embeddings_asked, LIMIT)
+            owners = [names[faces.people[other]] for other in others]
+            cosines = [float(gallery[int(owner[1:])] @ probe)
+                       for owner, probe in zip(owners, embeddings_asked, strict=True)]  # fmt: skip
+            true = [int(owner[1:]) in own for owner, own in zip(owners, ranks, strict=True)]
+            probes = Probes(embeddings_asked, cosines, owners, true)
+            own_result: dict[str, Any] = {"templates": stored.size}
+            for strategy in (None, Strategy.EXACT, Strategy.CODES, Strategy.CACHED_CODES):
+                tally = await ask(ours(self.engine, stored, strategy), probes, stored.size)
+                own_result[strategy.value if strategy else "chosen"] = tally.describe()
+            measured[name] = own_result
+        return measured
+
+
+def _class_of(size: int) -> str:
+    for limit in (1_000, 20_000, 100_000):
+        if size <= limit:
+            return f"to {limit:,}"
+    return "beyond"
+
+
+def _strangers_like(real: Embeddings, count: int) -> Embeddings:
+    """Synthetic strangers with the mean and the covariance of real faces."""
+    values, vectors = np.linalg.eigh(np.cov(real.T))
+    mix = (vectors * np.sqrt(np.maximum(values, 0))).astype(np.float32)
+    normal = np.random.default_rng(5).standard_normal((count, real.shape[1]), dtype=np.float32)
+    return unit(normal @ mix.T + real.mean(axis=0))
+
+
+async def run(database: BenchDatabase, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Everything, in an order that leaves the database as quiet as it found it."""
+    layer = Layer1(database, SCALES[arguments.scale])
+    await layer.prepare()
+    if arguments.prepare_only:
+        return {}
+    result: dict[str, Any] = {
+        "what": "searches for one face, ten candidates, as the service's login under row-level security; whole "
+        "transactions, milliseconds; one request in flight a core unless said",
+        **describe_run(),
+        "scale": arguments.scale,
+        "in_flight": IN_FLIGHT,
+    }
+    note("one collection of each size")
+    result["sizes"] = await layer.sizes()
+    note("many collections")
+    result["many"] = await layer.many()
+    note("the usual design")
+    result["shared_index"] = await layer.shared_index()
+    result["row_level_security"] = await layer.row_level_security()
+    if arguments.photos and arguments.pack:
+        note("real faces")
+        result["real"] = await layer.real(arguments.photos, arguments.pack, database.directory / "real_faces.npz")
+    note("registering")
+    result["registering"] = await measure_registering(layer.connection, note)
+    await layer.engine.close()
+    await layer.connection.close()
+    return result
 
 
 def main() -> None:
-    """Measure and print JSON."""
-    parser = argparse.ArgumentParser(description="Time searches by the size of the collection.")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 5_000, 10_000, 20_000, 50_000])
+    """Measure and write JSON."""
+    parser = argparse.ArgumentParser(description="Time searches and count what they return.")
+    parser.add_argument("--scale", choices=SCALES, default="small")
+    parser.add_argument("--data", type=Path, help="keep the database here")
+    parser.add_argument("--photos", type=Path, help="photos of real people, one folder each")
+    parser.add_argument("--pack", type=Path, help="the model pack for them")
+    parser.add_argument("--prepare-only", action="store_true", help="fill the database and build its indexes")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="vultus-bench-") as directory:
-        postgres = EmbeddedPostgres(Path(directory))
-        postgres.start()
-        measured = asyncio.run(_measure(postgres, arguments.sizes))
-        postgres.stop()
-    result = {
-        "what": "one exact search, limit 5, milliseconds, one at a time; and five probes in one round trip",
-        **describe_run(),
-        "samples": SAMPLES,
-        "sizes": measured,
-    }
-    output = json.dumps(result, indent=1)
-    print(output)
-    if arguments.out:
-        arguments.out.write_text(output + "\n")
-
-
-async def _measure(postgres: EmbeddedPostgres, sizes: list[int]) -> dict[str, dict[str, float]]:
-    address = await postgres.ensure_database()
-    await asyncio.to_thread(migrate, address)
-    owner, service = Database(address), Database(await postgres.ensure_service_login())
-    rng = np.random.default_rng(0)
-    tenant_id = uuid4()
-    await _add_tenant(owner, tenant_id)
-    for _ in range(NEIGHBOURS):
-        await _fill(owner, tenant_id, NEIGHBOUR_SIZE, rng)
-    measured = {}
-    for size in sizes:
-        gallery = Gallery(await _fill(owner, tenant_id, size, rng), RECOGNIZER)
-        async with owner.autocommit() as connection:
-            await connection.execute(text("VACUUM ANALYZE templates"))
-            await connection.execute(text("VACUUM ANALYZE subjects"))
-        one = [await _time(service, tenant_id, gallery, _unit(rng, 1)) for _ in range(SAMPLES)]
-        five = [await _time(service, tenant_id, gallery, _unit(rng, 5)) for _ in range(SAMPLES // 4)]
-        measured[str(size)] = {
-            "p50": round(percentile(one, 0.5) * 1000, 1),
-            "p95": round(percentile(one, 0.95) * 1000, 1),
-            "five probes p50": round(percentile(five, 0.5) * 1000, 1),
-        }
-    await owner.close()
-    await service.close()
-    return measured
-
-
-async def _time(service: Database, tenant_id: UUID, gallery: Gallery, probes: np.ndarray) -> float:
-    started = time.perf_counter()
-    async with service.transaction(tenant_id) as session:
-        found = await PgvectorSearch(session, tenant_id).search(gallery, list(probes), 5)
-    assert all(len(candidates) == 5 for candidates in found)
-    return time.perf_counter() - started
-
-
-async def _add_tenant(owner: Database, tenant_id: UUID) -> None:
-    async with owner.engine.begin() as connection:
-        await connection.execute(text("INSERT INTO tenants (id, name) VALUES (:id, 'bench')"), {"id": tenant_id})
-        await connection.execute(text("INSERT INTO tenant_usage (tenant_id) VALUES (:id)"), {"id": tenant_id})
-
-
-async def _fill(owner: Database, tenant_id: UUID, size: int, rng: np.random.Generator) -> UUID:
-    """A new collection with `size` subjects of one template each."""
-    collection_id = uuid4()
-    subjects = [uuid4() for _ in range(size)]
-    async with owner.engine.begin() as connection:
-        await connection.execute(
-            text("INSERT INTO collections (tenant_id, id, name) VALUES (:tenant, :id, :name)"),
-            {"tenant": tenant_id, "id": collection_id, "name": collection_id.hex},
-        )
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        await driver.executemany(
-            "INSERT INTO subjects (tenant_id, id, collection_id, subject) VALUES ($1, $2, $3, $4)",
-            [(tenant_id, subject, collection_id, subject.hex) for subject in subjects],
-        )
-        await driver.executemany(
-            "INSERT INTO templates (tenant_id, id, collection_id, subject_id, recognizer, embedding, detection_score, "
-            "quality, source) VALUES ($1, $2, $3, $4, $5, $6::text::halfvec, 0.9, '{}', 'bench')",
-            (
-                (tenant_id, uuid4(), collection_id, subject, RECOGNIZER, "[" + ",".join(f"{v:.5g}" for v in row) + "]")
-                for subject, row in zip(subjects, _unit(rng, size), strict=True)
-            ),
-        )
-    return collection_id
-
-
-def _unit(rng: np.random.Generator, count: int) -> np.ndarray:
-    vectors = rng.normal(size=(count, 512)).astype(np.float32)
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+        with BenchDatabase(arguments.data or Path(directory)) as database:
+            result = asyncio.run(run(database, arguments))
+        output = json.dumps(result, indent=1)
+        print(output)
+        if arguments.out:
+            arguments.out.write_text(output + "\n")
 
 
 if __name__ == "__main__":

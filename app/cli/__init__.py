@@ -1,4 +1,4 @@
-"""The `vultus` command: serve, demo, migrate, tenants, plans, users, keys, models.
+"""The `vultus` command: serve, demo, migrate, tenants, plans, users, keys, models, index.
 
 Exit codes: 0 done, 1 not done, 2 used wrongly.
 """
@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from app.cli import demo, models, serve, tenants
+from app.cli import demo, index, models, serve, tenants
 from app.errors import AppError, OperatorError
 
 cli = typer.Typer(
@@ -25,6 +25,7 @@ cli.add_typer(tenants.plans, name="plans")
 cli.add_typer(tenants.users, name="users")
 cli.add_typer(tenants.keys, name="keys")
 cli.add_typer(models.cli, name="models")
+cli.add_typer(index.cli, name="index")
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
+from app.cli.graph_keeper import graphs_kept
 from app.cli.settings import command_settings
 from app.ml.packs import PackLibrary
 from app.persistence.migration import head_revision, migrate
@@ -58,7 +59,8 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
             if not settings.inference_threads:
                 os.environ["VULTUS_INFERENCE_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
             load_settings.cache_clear()
-            _run_uvicorn(host, port, workers)
+            with graphs_kept(settings, addresses):
+                _run_uvicorn(host, port, workers)
         except KeyboardInterrupt:
             pass  # Ctrl-C, after a graceful shutdown: how it is meant to end
         finally:

@@ -7,11 +7,11 @@ from uuid import UUID
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.cli.operator import checked, operator_database
 from app.cli.settings import command_settings
+from app.cli.tables import show_rows
 from app.errors import TenantNotFound
 from app.permissions import Permission, Plan, Quota, Role, Scope
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
@@ -77,7 +77,7 @@ def list_tenants(as_json: AsJson = False) -> None:
             for one in found
         ]  # fmt: skip
 
-    _show_rows(asyncio.run(run()), as_json)
+    show_rows(asyncio.run(run()), as_json)
 
 
 @tenants.command("set-plan")
@@ -116,7 +116,7 @@ def list_plans(as_json: AsJson = False) -> None:
             for one in found
         ]
 
-    _show_rows(asyncio.run(run()), as_json)
+    show_rows(asyncio.run(run()), as_json)
 
 
 @plans.command("set")
@@ -155,7 +155,7 @@ def list_users(tenant: ForTenant, as_json: AsJson = False) -> None:
             found = await UserRepository(session, tenant).list()
         return [{"user_id": str(one.id), "email": one.email, "role": one.role} for one in found]
 
-    _show_rows(asyncio.run(run()), as_json)
+    show_rows(asyncio.run(run()), as_json)
 
 
 @users.command("add")
@@ -235,13 +235,3 @@ def _show(values: dict[str, str], as_json: bool) -> None:
     else:
         for key, value in values.items():
             typer.echo(f"{key:<18} {value}")
-
-
-def _show_rows(rows: list[dict[str, str]], as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(rows))
-        return
-    table = Table(*(rows[0] if rows else ("nothing",)))
-    for row in rows:
-        table.add_row(*row.values())
-    _out.print(table)

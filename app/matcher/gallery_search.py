@@ -11,13 +11,13 @@ from app.matcher.code_cache import CachedCodes, CodeCache
 from app.matcher.pgvector_search import MOST_TEMPLATES, Found, GalleryStatements, Person
 from app.matcher.search import Gallery, rank
 from app.matcher.similarity import clip_similarity
-from app.matcher.strategy import CodeDepth, GalleryFacts, SearchLimits, Strategy, choose_strategy, code_depth
+from app.matcher.strategy import CodeDepth, GalleryFacts, SearchLimits, Strategy, choose_strategy, code_depth, is_exact
 from app.matcher.subject_similarity import common_embedding, subject_similarity
 from app.persistence.search_pool import SearchPool
 
 _ON_THE_LOOP = 100_000  # codes to compare, about half a millisecond; more go to a thread
 _LEAST_DEPTH, _DEPTH_A_CANDIDATE = 64, 8
-_LEAST_BREADTH, _MOST_BREADTH = 200, 1_000  # of a walk through a graph; pgvector allows 1000
+_LEAST_BREADTH, _MOST_BREADTH = 400, 1_000  # of a walk through a graph; pgvector allows 1000
 
 
 class SearchEngine:
@@ -132,7 +132,7 @@ class PostgresSearch:
         cached, strategy = self._choose(facts, using)
         depth = _LEAST_DEPTH + _DEPTH_A_CANDIDATE * wanted
         if strategy is Strategy.EXACT:
-            return await statements.exact(facts.id, probes, wanted, depth), depth
+            return await statements.exact(facts, probes, wanted, depth), depth
         codes = code_depth(facts.templates, depth)
         if strategy is Strategy.CACHED_CODES and cached is not None:
             nearest = await _nearest(cached, probes, codes)
@@ -147,7 +147,7 @@ class PostgresSearch:
 
     def _choose(self, facts: GalleryFacts, using: Strategy | None) -> tuple[CachedCodes | None, Strategy]:
         cached = None
-        if using is Strategy.CACHED_CODES or (using is None and facts.templates > self._engine.limits.exact):
+        if using is Strategy.CACHED_CODES or (using is None and not is_exact(facts, self._engine.limits)):
             cached = self._engine.cache.look_up(self._tenant_id, facts)
         upto = cached.upto if cached is not None else None
         return cached, using or choose_strategy(facts, self._engine.limits, cached_upto=upto)

@@ -12,6 +12,7 @@ from uuid import UUID
 from app.domain import Embedding
 from app.matcher.search import Gallery
 from app.matcher.strategy import GalleryFacts, Graph
+from app.persistence.models import COVERED_PLACES
 from app.persistence.search_pool import Connection, encode_embedding
 
 MOST_TEMPLATES = 100
@@ -44,7 +45,13 @@ ORDER BY probes.ordinal, best.similarity DESC
 _COMPARED = "SELECT subject_id, -(templates.embedding <#> probes.embedding) AS similarity FROM templates"
 _GALLERY = "templates.tenant_id = $1 AND templates.gallery_id = $2"
 
-_EXACT = _RANKED.format(columns="", arrays="", found=f"{_COMPARED} WHERE {_GALLERY} ORDER BY similarity DESC LIMIT $5")
+# With the condition of the covering index, for galleries that are in it as a whole, and without.
+_EXACT, _EXACT_BEYOND = (
+    _RANKED.format(
+        columns="", arrays="", found=f"{_COMPARED} WHERE {_GALLERY}{covered} ORDER BY similarity DESC LIMIT $5"
+    )
+    for covered in (f" AND seq <= {COVERED_PLACES}", "")
+)
 
 _CODES = _RANKED.format(
     columns="",
@@ -176,9 +183,12 @@ class GalleryStatements:
             row["id"], row["templates"], row["last_seq"], row["deletions"], row["epoch"], graph
         )  # fmt: skip
 
-    async def exact(self, gallery_id: UUID, probes: Sequence[Embedding], limit: int, depth: int) -> list[list[Found]]:
+    async def exact(
+        self, facts: GalleryFacts, probes: Sequence[Embedding], limit: int, depth: int
+    ) -> list[list[Found]]:
         """The best subjects among the `depth` most similar templates of all."""
-        return await self._ranked(_EXACT, gallery_id, probes, limit, depth)
+        statement = _EXACT if facts.last_seq <= COVERED_PLACES else _EXACT_BEYOND
+        return await self._ranked(statement, facts.id, probes, limit, depth)
 
     async def codes(self, gallery_id: UUID, probes: Sequence[Embedding], limit: int, depth: int) -> list[list[Found]]:
         """The best subjects among the `depth` templates with the nearest codes."""

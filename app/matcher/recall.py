@@ -30,6 +30,10 @@ class Recall:
         """The part of the matches that was returned, 0..1; 1 if there was none to return."""
         return self.matches_returned / self.matches if self.matches else 1.0
 
+    def is_good(self, least: float) -> bool:
+        """Whether it returned at least this part of the matches, and every row."""
+        return self.value >= least and self.is_complete
+
     @property
     def is_complete(self) -> bool:
         """Whether each search returned as many rows as the exact one."""
@@ -53,10 +57,13 @@ async def measure_recall(
 
 
 def mates_of(embeddings: list[Embedding], rng: np.random.Generator) -> list[Embedding]:
-    """For each stored embedding another of the same person: at a cosine between 0.4 and 0.75 in a random direction."""
-    mates = []
+    """For each stored embedding another of the same person: at a cosine between 0.4 and 0.75.
+
+    In a direction that faces differ in: a random mixture of all of them.
+    """
+    mates, stacked = [], np.stack(embeddings)
     for embedding in embeddings:
-        direction = rng.standard_normal(EMBEDDING_SIZE)
+        direction = rng.standard_normal(len(stacked)) @ stacked + 1e-3 * rng.standard_normal(EMBEDDING_SIZE)
         direction -= (direction @ embedding) * embedding
         cosine = rng.uniform(MATE_FROM, 0.75)
         mate = cosine * embedding + np.sqrt(1 - cosine**2) * direction / np.linalg.norm(direction)

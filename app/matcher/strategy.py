@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
+from app.persistence.models import COVERED_PLACES
+
 
 class Strategy(StrEnum):
     """A way to find the templates most similar to a probe.
@@ -44,8 +46,9 @@ class GalleryFacts:
 class SearchLimits:
     """Where one strategy ends and the next begins, in templates; the crossovers are measured (PERFORMANCE.md).
 
-    `exact`: galleries up to here are compared whole. `cache_tail`: so many newer templates may be compared one by one
-    beside a cache that does not have them yet. `graph_tail`: so many may be searched by their codes beside a graph.
+    `exact`: galleries up to here are compared whole, if they never had more places than the covering index holds.
+    `cache_tail`: so many newer templates may be compared one by one beside a cache that does not have them yet.
+    `graph_tail`: so many may be searched by their codes beside a graph.
     """
 
     exact: int = 2_000
@@ -55,7 +58,7 @@ class SearchLimits:
 
 def choose_strategy(facts: GalleryFacts, limits: SearchLimits, *, cached_upto: int | None) -> Strategy:
     """The strategy for a search now; `cached_upto` is the last place whose code is in memory, if any is."""
-    if facts.templates <= limits.exact:
+    if is_exact(facts, limits):
         return Strategy.EXACT
     if cached_upto is not None and facts.last_seq - cached_upto <= limits.cache_tail:
         return Strategy.CACHED_CODES
@@ -63,6 +66,11 @@ def choose_strategy(facts: GalleryFacts, limits: SearchLimits, *, cached_upto: i
     if graph is not None and graph.is_trusted and facts.last_seq - graph.upto <= limits.graph_tail:
         return Strategy.GRAPH
     return Strategy.CODES
+
+
+def is_exact(facts: GalleryFacts, limits: SearchLimits) -> bool:
+    """Whether the gallery is small enough to be compared whole."""
+    return facts.templates <= limits.exact and facts.last_seq <= COVERED_PLACES
 
 
 @dataclass(frozen=True, slots=True)

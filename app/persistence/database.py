@@ -5,12 +5,13 @@ connection to somebody else afterwards hands over nothing: the role `vultus_app`
 the tenant. Without a tenant it sees no tenant's rows.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from sqlalchemy import URL, Connection, event, make_url, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, SessionTransaction
 
@@ -23,6 +24,7 @@ OPERATOR_ROLE = "vultus_operator"
 _CONNECT_TIMEOUT_S = 5
 _POOL_TIMEOUT_S = 10
 _STATEMENT_TIMEOUT = "30s"
+_INSUFFICIENT_PRIVILEGE = "42501"
 _CONTEXT = text(
     "SELECT set_config('role', :role, true), set_config('app.tenant_id', :tenant_id, true), "
     "set_config('app.lookup', :lookup, true), set_config('statement_timeout', :timeout, true)"
@@ -74,7 +76,7 @@ class Database:
             "lookup": lookup or "",
             "timeout": _STATEMENT_TIMEOUT,
         }
-        with unavailability():
+        with unavailability(), _operator_rights(as_operator):
             async with self._sessions(info={"context": context}) as session, session.begin():
                 yield session
 
@@ -111,6 +113,19 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+
+
+@contextmanager
+def _operator_rights(are_needed: bool) -> Iterator[None]:
+    """A login that may not become the operator is a wrong setting, and says which."""
+    try:
+        yield
+    except DBAPIError as exc:
+        if are_needed and getattr(exc.orig, "sqlstate", None) == _INSUFFICIENT_PRIVILEGE:
+            raise DatabaseNotReady(
+                f"The database login may not act as {OPERATOR_ROLE}: set VULTUS_DATABASE_ADMIN_URL to one that may."
+            ) from exc
+        raise
 
 
 @event.listens_for(Session, "after_begin")

@@ -8,7 +8,7 @@ import os
 import stat
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,8 +46,9 @@ log_parameter_max_length_on_error = 0
 class EmbeddedPostgres:
     """A PostgreSQL server below `data_dir`, shared by all processes that open it; the last one out stops it."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, settings: Mapping[str, str] | None = None) -> None:
         self._data = data_dir.resolve() / "postgres"
+        self._settings = dict(settings or {})  # of PostgreSQL, beside our own
         self._server: PostgresServer | None = None
 
     def start(self) -> str:
@@ -103,7 +104,8 @@ class EmbeddedPostgres:
 
     def _configure(self) -> None:
         ours = self._data / "vultus.conf"
-        ours.write_text(_CONFIGURATION)
+        more = "".join(f"{name} = '{value}'\n" for name, value in self._settings.items())
+        ours.write_text(_CONFIGURATION + more)
         main = self._data / "postgresql.conf"
         include = "include_if_exists = 'vultus.conf'"
         if include not in main.read_text():

@@ -26,6 +26,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.domain import EMBEDDING_SIZE
 
+COVERED_PLACES = 10_000
+"""The places of a gallery whose embeddings stand in the covering index; a change needs a migration."""
+
 _NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -267,12 +270,13 @@ class TemplateModel(TenantRow):
         Index(
             "ix_templates_tenant_id_subject_id_gallery_id_seq", "tenant_id", "subject_id", "gallery_id", "seq"
         ),
-        # Searches read these two alone: tenant first for row-level security, the vectors inside the leaves.
+        # Searches read these two alone: tenant first for row-level security, the vectors inside the leaves. The first
+        # holds embeddings only where they are compared whole: it would cost every registration in a large gallery.
         Index(
-            "ix_templates_search", "tenant_id", "gallery_id", "seq", unique=True,
-            postgresql_include=["subject_id", "embedding"],
+            "ix_templates_search", "tenant_id", "gallery_id", "seq",
+            postgresql_include=["subject_id", "embedding"], postgresql_where=text(f"seq <= {COVERED_PLACES}"),
         ),
-        Index("ix_templates_codes", "tenant_id", "gallery_id", "seq", postgresql_include=["code"]),
+        Index("ix_templates_codes", "tenant_id", "gallery_id", "seq", unique=True, postgresql_include=["code"]),
     )  # fmt: skip
 
     collection_id: Mapped[UUID]

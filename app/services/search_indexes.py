@@ -12,7 +12,7 @@ from app.matcher.gallery_search import SearchEngine
 from app.matcher.pgvector_search import GalleryStatements, graph_condition
 from app.matcher.recall import Recall, mates_of, measure_recall
 from app.matcher.search import Gallery
-from app.matcher.strategy import Strategy
+from app.matcher.strategy import GalleryFacts, Graph, Strategy, choose_strategy
 from app.persistence.repositories.graphs import GalleryRecord, GraphDirectory
 from app.telemetry import get_logger
 
@@ -22,7 +22,7 @@ LEAST_RECALL = 0.999
 """A graph that returns less of the matches is not used: searches take a complete way until it is rebuilt."""
 
 DEFAULT_MEMORY_MB = 2_048
-_MONITOR_PROBES = 32
+MONITOR_PROBES = 200
 _CHECK_EVERY = timedelta(hours=6)
 _KEEPER_PAUSE_S = 60.0
 
@@ -39,10 +39,13 @@ class GalleryStatus:
 class SearchIndexService:
     """Works with the operator's login on the graphs and with the service's on searches."""
 
-    def __init__(self, graphs: GraphDirectory, engine: SearchEngine, *, graph_from: int) -> None:
+    def __init__(
+        self, graphs: GraphDirectory, engine: SearchEngine, *, graph_from: int, monitor_probes: int = MONITOR_PROBES
+    ) -> None:
         self._graphs = graphs
         self._engine = engine
         self._graph_from = graph_from
+        self._monitor_probes = monitor_probes
 
     async def status(self) -> list[GalleryStatus]:
         """Every gallery, the largest first."""
@@ -54,13 +57,20 @@ class SearchIndexService:
         """Each strategy beside the exact search on mates of stored faces, for each of the galleries."""
         measured = []
         for record in records:
-            strategies = [Strategy.CACHED_CODES, Strategy.CODES, *([Strategy.GRAPH] if record.graph else [])]
+            strategies = [Strategy.CACHED_CODES, Strategy.CODES, *([Strategy.GRAPH] if record.graph_trusted else [])]
             for strategy in strategies:
                 measured.append((record, await self._measure(record, strategy, probes, seed)))
         return measured
 
     async def rebuild(self, record: GalleryRecord, *, memory_mb: int = DEFAULT_MEMORY_MB) -> Recall:
-        """Build the gallery's graph anew, measure it, and let searches use it if it loses nothing."""
+        """Build the gallery's graph anew, measure it, and let searches use it if it loses nothing.
+
+        Raises `GraphsBusy` while another process builds graphs.
+        """
+        async with self._graphs.alone():
+            return await self._rebuild(record, memory_mb)
+
+    async def _rebuild(self, record: GalleryRecord, memory_mb: int) -> Recall:
         name = await self._graphs.build(
             record, graph_condition(record.id, record.last_seq), upto=record.last_seq, memory_mb=memory_mb
         )
@@ -71,21 +81,28 @@ class SearchIndexService:
 
     async def check(self, record: GalleryRecord) -> Recall:
         """The recall monitor: measure the gallery's graph and trust or distrust it accordingly."""
-        recall = await self._measure(record, Strategy.GRAPH, _MONITOR_PROBES, seed=record.last_seq)
-        is_trusted = recall.value >= LEAST_RECALL and recall.is_complete
+        recall = await self._measure(record, Strategy.GRAPH, self._monitor_probes, seed=record.last_seq)
+        is_trusted = recall.is_good(LEAST_RECALL)
         await self._graphs.note_recall(record, recall.value, is_trusted=is_trusted)
         if not is_trusted:
             _log.warning("graph_distrusted", gallery=str(record.id), recall=recall.value)
         return recall
 
     async def maintain(self) -> None:
-        """One round of the keeper: build what is missing or stale, measure what is due, drop what is left."""
+        """One round of the keeper: build what is missing or stale, measure what is due, drop what is left.
+
+        Raises `GraphsBusy` while another process does it.
+        """
+        async with self._graphs.alone():
+            await self._maintain()
+
+    async def _maintain(self) -> None:
         for record in await self._records():
             if self._graph_from == 0 or record.templates < self._graph_from:
                 if record.graph is not None:
                     await self._graphs.remove(record)
             elif self._is_due_for_building(record):
-                await self.rebuild(record)
+                await self._rebuild(record, DEFAULT_MEMORY_MB)
             elif record.graph_checked_at is None or datetime.now(UTC) - record.graph_checked_at > _CHECK_EVERY:
                 await self.check(record)
         await self._graphs.drop_unused()
@@ -93,11 +110,11 @@ class SearchIndexService:
     async def keep(self) -> None:
         """Maintain for ever; what goes wrong is logged and tried again."""
         while True:
+            await asyncio.sleep(_KEEPER_PAUSE_S)
             try:
                 await self.maintain()
             except AppError as exc:
                 _log.warning("graphs_not_maintained", code=exc.code)
-            await asyncio.sleep(_KEEPER_PAUSE_S)
 
     def _is_due_for_building(self, record: GalleryRecord) -> bool:
         if record.graph is None or record.graph_upto is None:
@@ -123,11 +140,10 @@ class SearchIndexService:
         return await measure_recall(search, gallery, strategy, mates_of(stored, rng))
 
     def _describe(self, record: GalleryRecord) -> str:
-        if record.templates <= self._engine.limits.exact:
-            return Strategy.EXACT.value
-        if self._engine.cache.has_room_for(record.templates):
-            return Strategy.CACHED_CODES.value
-        return Strategy.GRAPH.value if record.graph_trusted else Strategy.CODES.value
+        graph = Graph(record.graph, record.graph_upto or 0, record.graph_trusted) if record.graph else None
+        facts = GalleryFacts(record.id, record.templates, record.last_seq, 0, 0, graph)
+        held = record.last_seq if self._engine.cache.has_room_for(record.templates) else None
+        return choose_strategy(facts, self._engine.limits, cached_upto=held).value
 
 
 def _describe_graph(record: GalleryRecord) -> str:

@@ -60,12 +60,13 @@ def upgrade() -> None:
     op.execute(f"ALTER TABLE templates SET ({STORAGE})")
     op.drop_index("ix_templates_search", table_name="templates")
     op.drop_index("ix_templates_tenant_id_subject_id", table_name="templates")
+    # Embeddings a second time, for galleries small enough to be compared whole: large ones are searched by their codes.
     op.create_index(
-        "ix_templates_search", "templates", ["tenant_id", "gallery_id", "seq"], unique=True,
-        postgresql_include=["subject_id", "embedding"],
+        "ix_templates_search", "templates", ["tenant_id", "gallery_id", "seq"], unique=False,
+        postgresql_include=["subject_id", "embedding"], postgresql_where=sa.text("seq <= 10000"),
     )  # fmt: skip
     op.create_index(
-        "ix_templates_codes", "templates", ["tenant_id", "gallery_id", "seq"], unique=False, postgresql_include=["code"]
+        "ix_templates_codes", "templates", ["tenant_id", "gallery_id", "seq"], unique=True, postgresql_include=["code"]
     )
     op.create_index(
         "ix_templates_tenant_id_subject_id_gallery_id_seq", "templates",

@@ -25,12 +25,12 @@ def vultus(data_dir: Path, database_url: str, synthetic_pack: Path, tmp_path: Pa
     """Runs the command against the tests' database and pack."""
 
     def run(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
-        env = environment(
-            VULTUS_DATA_DIR=str(data_dir),
-            VULTUS_DATABASE_URL=database_url,
-            VULTUS_MODEL_PACK=str(synthetic_pack),
-            **more,
-        )
+        own = {
+            "VULTUS_DATA_DIR": str(data_dir),
+            "VULTUS_DATABASE_URL": database_url,
+            "VULTUS_MODEL_PACK": str(synthetic_pack),
+        }
+        env = environment(**{**own, **more})
         command = [str(Path(sys.executable).parent / "vultus"), *arguments]
         return subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
 

@@ -1,6 +1,7 @@
 """Search in PostgreSQL by every strategy against the exact search in memory, and what it must never return."""
 
 import asyncio
+from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
@@ -16,7 +17,17 @@ from app.matcher.strategy import Strategy
 from app.persistence.database import Database
 from app.persistence.repositories.graphs import GraphDirectory
 from app.services.search_indexes import SearchIndexService
-from tests.integration.conftest import LIMITS, Shelf, make_engine, near, random_embeddings, record_of, subjects
+from tests.integration.conftest import (
+    LIMITS,
+    SearchDatabase,
+    Shelf,
+    make_engine,
+    near,
+    random_embeddings,
+    record_of,
+    subjects,
+)
+from tests.integration.test_isolation import has_pgbouncer, pgbouncer
 
 ROUNDING = 5e-4  # of a probe at half precision
 
@@ -24,7 +35,7 @@ STRATEGIES = list(Strategy)
 
 
 async def build_graph(graphs: GraphDirectory, shelf: Shelf) -> None:
-    service = SearchIndexService(graphs, shelf.engine, graph_from=1)
+    service = SearchIndexService(graphs, shelf.engine, graph_from=1, monitor_probes=3)
     await service.rebuild(await record_of(graphs, shelf))
 
 
@@ -275,9 +286,9 @@ async def strategy_now(shelf: Shelf) -> Strategy:
 
 
 async def test_a_gallery_too_large_for_the_cache_is_searched_without_it(
-    search_service: Database, search_database: object, graphs: GraphDirectory
+    search_service: Database, search_database: SearchDatabase, graphs: GraphDirectory
 ) -> None:
-    engine = make_engine(search_database.service, cache_bytes=72 * 100)  # type: ignore[attr-defined]
+    engine = make_engine(search_database.service, cache_bytes=72 * 100)
     shelf = await Shelf.make(search_service, engine)
     faces = random_embeddings(np.random.default_rng(7), 150)
     await shelf.put(*((f"s{index}", face) for index, face in enumerate(faces)))
@@ -290,9 +301,9 @@ async def test_a_gallery_too_large_for_the_cache_is_searched_without_it(
 
 
 async def test_the_cache_forgets_the_gallery_that_was_not_used(
-    search_service: Database, search_database: object
+    search_service: Database, search_database: SearchDatabase
 ) -> None:
-    engine = make_engine(search_database.service, cache_bytes=72 * 250)  # type: ignore[attr-defined]
+    engine = make_engine(search_database.service, cache_bytes=72 * 250)
     shelves = [await Shelf.make(search_service, engine) for _ in range(3)]
     for seed, shelf in enumerate(shelves):
         faces = random_embeddings(np.random.default_rng(seed), 100)
@@ -334,3 +345,28 @@ async def test_searches_share_a_bounded_number_of_connections(shelf: Shelf) -> N
 async def test_a_gallery_that_never_was_has_nobody(shelf: Shelf) -> None:
     (embedding,) = random_embeddings(np.random.default_rng(0), 1)
     assert await shelf.search.search(Gallery(uuid4(), "rec:1"), [embedding], 5) == [[]]
+
+
+@pytest.mark.skipif(not has_pgbouncer(), reason="pgbouncer is not installed")
+async def test_searches_behind_pgbouncer_meet_their_own_tenant_only(
+    search_service: Database, search_database: SearchDatabase, graphs: GraphDirectory, tmp_path: Path
+) -> None:
+    """In transaction mode every transaction may meet another server connection, and the statements one that has not
+    prepared them."""
+    with pgbouncer(search_database.service, tmp_path) as address:
+        engine = make_engine(address, behind_pgbouncer=True)
+        shelves = [await Shelf.make(search_service, engine) for _ in range(4)]
+        faces = random_embeddings(np.random.default_rng(10), 60)
+        for number, shelf in enumerate(shelves):
+            await shelf.put(*((f"t{number}-{index}", face) for index, face in enumerate(faces)))
+            await shelf.load_cache(faces[0])
+        await build_graph(graphs, shelves[0])
+
+        async def ask(number: int, index: int) -> bool:
+            strategy = STRATEGIES[(number + index) % len(STRATEGIES)]
+            (found,) = await shelves[number].search.search(shelves[number].gallery(), [faces[index]], 2, using=strategy)
+            return subjects(found)[:1] == [f"t{number}-{index}"] and len(found) == 2
+
+        asked = await asyncio.gather(*(ask(number, index) for index in range(60) for number in range(4)))
+        assert all(asked)
+        await engine.close()

@@ -233,6 +233,10 @@ async def test_every_table_with_tenant_id_forces_row_level_security(database: Da
     assert all(forced[table] for table in with_tenant | {"tenants"})
 
 
+def has_pgbouncer() -> bool:
+    return shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin") is not None
+
+
 @contextmanager
 def pgbouncer(service_url: str, directory: Path) -> Iterator[str]:
     """PgBouncer in transaction mode before the tests' PostgreSQL; the address to use."""
@@ -253,10 +257,7 @@ def pgbouncer(service_url: str, directory: Path) -> Iterator[str]:
         yield f"postgresql://{url.username}@127.0.0.1:{port}/{url.database}"
 
 
-@pytest.mark.skipif(
-    shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin") is None,
-    reason="pgbouncer is not installed",
-)
+@pytest.mark.skipif(not has_pgbouncer(), reason="pgbouncer is not installed")
 async def test_ten_thousand_interleaved_transactions_behind_pgbouncer_meet_no_foreign_row(
     service: Database, service_url: str, tmp_path: Path
 ) -> None:

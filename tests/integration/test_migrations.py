@@ -1,11 +1,14 @@
 """The schema: migrations and models say the same, and can be run twice, back and by several processes."""
 
 import asyncio
+from datetime import UTC, datetime
+from uuid import uuid4
 
+import asyncpg
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, UniqueConstraint, make_url, text
 
 from app.persistence.database import Database
 from app.persistence.embedded import EmbeddedPostgres
@@ -37,8 +40,12 @@ async def test_an_empty_database_has_no_revision(postgres: EmbeddedPostgres) -> 
     await database.close()
 
 
+# Sign-in finds these before it knows the tenant; distributed by tenant, their tables would be reference tables.
+FOUND_WITHOUT_TENANT = {("users", "email"), ("api_keys", "public_id"), ("access_keys", "public_id")}
+
+
 def test_every_tenant_table_has_tenant_id_first_in_every_key() -> None:
-    """So that PostgreSQL can be distributed by tenant without a rewrite; one login per email is the known exception."""
+    """So that PostgreSQL can be distributed by tenant (Citus) without a rewrite."""
     without_id = {"tenants", "plans", "rate_counters", "login_tries", "tenant_usage"}
     assert {table.__tablename__ for table in TENANT_TABLES} == set(Base.metadata.tables) - without_id
     for model in TENANT_TABLES:
@@ -46,8 +53,51 @@ def test_every_tenant_table_has_tenant_id_first_in_every_key() -> None:
         assert next(iter(table.primary_key.columns)).name == "tenant_id"
         for constraint in table.foreign_key_constraints:
             assert constraint.column_keys[0] == "tenant_id"
+            (target,) = {element.column.table.name for element in constraint.elements}
+            own = "id" if target == "tenants" else "tenant_id"
+            assert own in {element.column.name for element in constraint.elements}
         for index in table.indexes:
             assert next(iter(index.columns)).name == "tenant_id", index.name
+        for unique in (one for one in table.constraints if isinstance(one, UniqueConstraint)):
+            first = next(iter(unique.columns)).name
+            assert first == "tenant_id" or (table.name, first) in FOUND_WITHOUT_TENANT, unique.name
+
+
+async def test_templates_stored_before_galleries_take_their_places(postgres: EmbeddedPostgres) -> None:
+    """By an owner whom forced row-level security binds, as on a managed PostgreSQL."""
+    name = "owner_of_old_templates"
+    admin = await asyncpg.connect(await postgres.ensure_database("old_templates"))
+    await admin.execute("CREATE EXTENSION IF NOT EXISTS vector")
+    await asyncio.to_thread(migrate, await postgres.ensure_database("old_templates"), "0004")
+    for table in [row[0] for row in await admin.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]:
+        await admin.execute(f"DO $$ BEGIN CREATE ROLE {name} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+        await admin.execute(f"ALTER TABLE {table} OWNER TO {name}")
+    await admin.execute(f"GRANT ALL ON SCHEMA public TO {name}")
+    await admin.execute(f"GRANT vultus_app, vultus_operator TO {name}")
+    tenant, collection, subject = uuid4(), uuid4(), uuid4()
+    await admin.execute("INSERT INTO tenants (id, name) VALUES ($1, 'old')", tenant)
+    await admin.execute("INSERT INTO tenant_usage (tenant_id) VALUES ($1)", tenant)
+    await admin.execute("INSERT INTO collections (tenant_id, id, name) VALUES ($1, $2, 'default')", tenant, collection)
+    await admin.execute(
+        "INSERT INTO subjects (tenant_id, id, collection_id, subject) VALUES ($1, $2, $3, 'ada')",
+        tenant, subject, collection,
+    )  # fmt: skip
+    for day, recognizer in ((3, "rec:1"), (1, "rec:1"), (2, "rec:2")):
+        await admin.execute(
+            "INSERT INTO templates (tenant_id, id, collection_id, subject_id, recognizer, embedding, detection_score, "
+            "quality, source, created_at) VALUES ($1, $2, $3, $4, $5, "
+            "array_fill(0.1::real, ARRAY[512])::halfvec(512), 0.9, '{}', 'test', $6)",
+            tenant, uuid4(), collection, subject, recognizer, datetime(2026, 1, day, tzinfo=UTC),
+        )  # fmt: skip
+    url = make_url(await postgres.ensure_database("old_templates")).set(username=name)
+    await asyncio.to_thread(migrate, url.render_as_string(hide_password=False))
+    placed = await admin.fetch(
+        "SELECT g.recognizer, t.seq, extract(day FROM t.created_at)::int AS day, g.templates, g.last_seq "
+        "FROM templates t JOIN galleries g ON g.id = t.gallery_id AND g.tenant_id = t.tenant_id ORDER BY 1, 2"
+    )
+    assert [tuple(row) for row in placed] == [("rec:1", 1, 1, 2, 2), ("rec:1", 2, 3, 2, 2), ("rec:2", 1, 2, 1, 1)]
+    assert await admin.fetchval("SELECT count(*) FROM templates WHERE code::text = repeat('1', 512)") == 3
+    await admin.close()
 
 
 async def test_the_extension_is_there(database: Database) -> None:

@@ -5,12 +5,15 @@ registered later is not its business, so no registration ever waits for a graph.
 """
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, select, text, update
 
+from app.errors import GraphsBusy
 from app.persistence.database import Database
 from app.persistence.models import CollectionModel, GalleryModel, TenantModel
 
@@ -19,6 +22,7 @@ CONNECTIONS, CONSTRUCTION_BREADTH = 24, 200
 
 _BYTES_A_TEMPLATE = 2_048
 _LEAST_MEMORY_MB = 64
+_LOCK = 0x76756C747573  # "vultus"
 _NAME = re.compile(r"graph_[0-9a-f]{32}_\d+")
 
 
@@ -46,6 +50,17 @@ class GraphDirectory:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """For the time of the block no other process builds or drops graphs; raises `GraphsBusy` if one does."""
+        async with self._database.autocommit() as connection:
+            if not await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}):
+                raise GraphsBusy
+            try:
+                yield
+            finally:
+                await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
 
     async def list_galleries(self) -> list[GalleryRecord]:
         """Every gallery of every tenant, the largest first."""
