@@ -13,20 +13,20 @@ from app.matcher.building import build_search
 from app.persistence.database import Database
 from app.persistence.provision import DatabaseAddresses
 from app.persistence.repositories.graphs import GraphDirectory
-from app.services.search_indexes import SearchIndexService
+from app.services.search_indexes import KEEPER_PAUSE_S, SearchIndexService
 from app.settings import Settings
 
 _STOP_S = 5.0
 
 
 @contextmanager
-def graphs_kept(settings: Settings, addresses: DatabaseAddresses) -> Iterator[None]:
+def graphs_kept(settings: Settings, addresses: DatabaseAddresses, *, pause_s: float = KEEPER_PAUSE_S) -> Iterator[None]:
     """A thread that keeps graphs for the time of the block, if there is a login for it and graphs are wanted."""
     if settings.search_graph_from == 0 or addresses.operator == addresses.service:
         yield
         return
     loop = asyncio.new_event_loop()
-    keeping = loop.create_task(_keep(settings, addresses))
+    keeping = loop.create_task(_keep(settings, addresses, pause_s))
     thread = threading.Thread(target=_run, args=(loop, keeping), name="graph-keeper", daemon=True)
     thread.start()
     try:
@@ -42,11 +42,12 @@ def _run(loop: asyncio.AbstractEventLoop, keeping: "asyncio.Task[None]") -> None
     loop.close()
 
 
-async def _keep(settings: Settings, addresses: DatabaseAddresses) -> None:
+async def _keep(settings: Settings, addresses: DatabaseAddresses, pause_s: float) -> None:
     operator = Database(addresses.operator, pool_size=2, behind_pgbouncer=settings.database_pgbouncer)
     engine = build_search(settings, addresses.service)
     try:
-        await SearchIndexService(GraphDirectory(operator), engine, graph_from=settings.search_graph_from).keep()
+        service = SearchIndexService(GraphDirectory(operator), engine, graph_from=settings.search_graph_from)
+        await service.keep(pause_s=pause_s)
     finally:
         await engine.close()
         await operator.close()

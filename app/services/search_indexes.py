@@ -24,7 +24,7 @@ LEAST_RECALL = 0.999
 DEFAULT_MEMORY_MB = 2_048
 MONITOR_PROBES = 200
 _CHECK_EVERY = timedelta(hours=6)
-_KEEPER_PAUSE_S = 60.0
+KEEPER_PAUSE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +107,10 @@ class SearchIndexService:
                 await self.check(record)
         await self._graphs.drop_unused()
 
-    async def keep(self) -> None:
-        """Maintain for ever; what goes wrong is logged and tried again."""
+    async def keep(self, *, pause_s: float = KEEPER_PAUSE_S) -> None:
+        """Maintain for ever, with a pause before each round; what goes wrong is logged and tried again."""
         while True:
-            await asyncio.sleep(_KEEPER_PAUSE_S)
+            await asyncio.sleep(pause_s)
             try:
                 await self.maintain()
             except AppError as exc:

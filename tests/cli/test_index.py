@@ -2,14 +2,22 @@
 
 import asyncio
 import json
+import threading
+import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 
+import asyncpg
 import numpy as np
 import pytest
 
+from app.cli.graph_keeper import graphs_kept
 from app.persistence.database import Database
 from app.persistence.embedded import EmbeddedPostgres
 from app.persistence.migration import migrate
+from app.persistence.provision import DatabaseAddresses
+from app.settings import Settings
 from tests.cli.test_commands import Run, vultus  # noqa: F401 - a fixture
 from tests.integration.conftest import Shelf, make_engine, random_embeddings
 
@@ -72,3 +80,27 @@ def test_the_services_own_login_may_not_see_every_tenant(vultus: Run, filled: di
     assert done.returncode == 1
     assert "set VULTUS_DATABASE_ADMIN_URL" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_keeper_builds_graphs_while_the_server_runs(filled: dict[str, str], data_dir: Path) -> None:
+    addresses = DatabaseAddresses(filled["VULTUS_DATABASE_URL"], filled["VULTUS_DATABASE_ADMIN_URL"])
+
+    async def graphs() -> list[str | None]:
+        connection = await asyncpg.connect(addresses.operator)
+        rows = await connection.fetch("SELECT graph FROM galleries WHERE graph_trusted")
+        await connection.close()
+        return [row["graph"] for row in rows]
+
+    def keep(graph_from: int) -> AbstractContextManager[None]:
+        settings = Settings.model_validate({"data_dir": data_dir, "search_graph_from": graph_from})
+        return graphs_kept(settings, addresses, pause_s=0.05)
+
+    with keep(151):
+        time.sleep(0.5)
+    assert asyncio.run(graphs()) == []
+    with keep(150):
+        deadline = time.monotonic() + 60
+        while not asyncio.run(graphs()):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    assert "graph-keeper" not in {thread.name for thread in threading.enumerate()}
