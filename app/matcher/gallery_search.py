@@ -109,8 +109,8 @@ class PostgresSearch:
         found, examined = await self._find(statements, facts, probes, wanted, using)
         open_ones = [index for index, own in enumerate(found) if _is_open(own, wanted, examined, facts.templates)]
         if open_ones:
-            completed = await statements.complete(facts.id, [probes[index] for index in open_ones], wanted)
-            for index, own in zip(open_ones, completed, strict=True):
+            settled = await self._settle(statements, facts, [probes[index] for index in open_ones], wanted)
+            for index, own in zip(open_ones, settled, strict=True):
                 found[index] = own
         ids = {one.subject_id for own in found for one in own if one.subject_id != but}
         people = await statements.read_people(facts.id, list(ids))
@@ -144,6 +144,17 @@ class PostgresSearch:
             # A walk may miss some of the few there are: what it examined says nothing of the rest.
             return await statements.graph(facts.id, probes, wanted, facts.graph, breadth), 0
         return await statements.codes(facts.id, probes, wanted, codes.by_signs), codes.by_signs
+
+    async def _settle(
+        self, statements: GalleryStatements, facts: GalleryFacts, probes: Sequence[Embedding], wanted: int
+    ) -> list[list[Found]]:
+        """What the usual depth could not answer: first deeper by codes, then, if that is too little, by everything."""
+        depth = self._engine.limits.deep
+        if facts.templates > depth:
+            found = await statements.deep(facts.id, probes, wanted, depth)
+            if all(len(own) == wanted for own in found):
+                return found
+        return await statements.complete(facts.id, probes, wanted)
 
     def _choose(self, facts: GalleryFacts, using: Strategy | None) -> tuple[CachedCodes | None, Strategy]:
         cached = None

@@ -53,17 +53,14 @@ _EXACT, _EXACT_BEYOND = (
     for covered in (f" AND seq <= {COVERED_PLACES}", "")
 )
 
-_CODES = _RANKED.format(
-    columns="",
-    arrays="",
-    found=f"""
-        SELECT subject_id, -(templates.embedding <#> probes.embedding) AS similarity
-        FROM (
-            SELECT seq FROM templates WHERE {_GALLERY} ORDER BY templates.code <~> probes.code LIMIT $5
-        ) AS near
-        JOIN templates ON {_GALLERY} AND templates.seq = near.seq
-    """,
-)
+_NEAREST_CODES = f"""
+    SELECT subject_id, -(templates.embedding <#> probes.embedding) AS similarity
+    FROM (
+        SELECT seq FROM templates WHERE {_GALLERY} ORDER BY templates.code <~> probes.code {{depth}}
+    ) AS near
+    JOIN templates ON {_GALLERY} AND templates.seq = near.seq
+"""
+_CODES = _RANKED.format(columns="", arrays="", found=_NEAREST_CODES.format(depth="LIMIT $5"))
 
 _CACHED_CODES = _RANKED.format(
     columns=", first, last",
@@ -95,17 +92,18 @@ _GRAPH = _RANKED.format(
     """,
 )
 
-# For the rare searches that the others cannot answer whole: many templates a subject, or ties at the limit.
-_COMPLETE = """
+# For the rare searches that the others cannot answer: many templates a subject, or ties at the limit. Among the nearest
+# codes, of which far more are compared than otherwise, or among all.
+_WHOLE = """
 WITH probes AS MATERIALIZED (
-    SELECT ordinal, embedding FROM unnest($3::halfvec[]) WITH ORDINALITY AS given(embedding, ordinal)
+    SELECT ordinal, embedding, binary_quantize(embedding)::bit(512) AS code
+    FROM unnest($3::halfvec[]) WITH ORDINALITY AS given(embedding, ordinal)
 )
 SELECT probes.ordinal, best.subject_id, best.similarity
 FROM probes CROSS JOIN LATERAL (
     SELECT scored.subject_id, scored.similarity
     FROM (
-        SELECT subject_id, max(-(templates.embedding <#> probes.embedding)) AS similarity
-        FROM templates WHERE templates.tenant_id = $1 AND templates.gallery_id = $2
+        SELECT subject_id, max(similarity) AS similarity FROM ({found}) AS found
         GROUP BY subject_id ORDER BY similarity DESC FETCH FIRST ($4::bigint) ROWS WITH TIES
     ) AS scored
     JOIN subjects ON subjects.tenant_id = $1 AND subjects.id = scored.subject_id
@@ -113,6 +111,9 @@ FROM probes CROSS JOIN LATERAL (
 ) AS best
 ORDER BY probes.ordinal, best.similarity DESC
 """
+# Equal embeddings have equal codes: with ties none of them is left out.
+_DEEP = _WHOLE.format(found=_NEAREST_CODES.format(depth="FETCH FIRST ($5::bigint) ROWS WITH TIES"))
+_COMPLETE = _WHOLE.format(found=f"{_COMPARED} WHERE {_GALLERY}")
 
 _PEOPLE = f"""
 SELECT subjects.id, subjects.subject, subjects.name, newest.embedding
@@ -214,6 +215,10 @@ class GalleryStatements:
         await self._connection.execute(_GRAPH_SETTINGS.format(breadth=depth))
         statement = _GRAPH.format(condition=graph_condition(gallery_id, graph.upto), upto=f"{graph.upto:d}")
         return await self._ranked(statement, gallery_id, probes, limit, depth)
+
+    async def deep(self, gallery_id: UUID, probes: Sequence[Embedding], limit: int, depth: int) -> list[list[Found]]:
+        """The best subjects among the `depth` nearest codes, ties at the limit by the subject's id."""
+        return await self._ranked(_DEEP, gallery_id, probes, limit, depth)
 
     async def complete(self, gallery_id: UUID, probes: Sequence[Embedding], limit: int) -> list[list[Found]]:
         """The best subjects of all, ties at the limit by the subject's id."""

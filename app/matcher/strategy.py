@@ -48,12 +48,14 @@ class SearchLimits:
 
     `exact`: galleries up to here are compared whole, if they never had more places than the covering index holds.
     `cache_tail`: so many newer templates may be compared one by one beside a cache that does not have them yet.
-    `graph_tail`: so many may be searched by their codes beside a graph.
+    `graph_tail`: so many may be searched by their codes beside a graph. `deep`: so many of the nearest codes are
+    compared where the usual number had too few subjects.
     """
 
     exact: int = 2_000
     cache_tail: int = 5_000
     graph_tail: int = 50_000
+    deep: int = 20_000
 
 
 def choose_strategy(facts: GalleryFacts, limits: SearchLimits, *, cached_upto: int | None) -> Strategy:

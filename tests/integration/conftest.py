@@ -24,7 +24,7 @@ from app.persistence.repositories.tenants import TenantDirectory
 from app.persistence.search_pool import SearchPool
 
 FACE = Face(BoundingBox(0, 0, 90, 110), ((0.0, 0.0),) * 5, 0.9, Quality(90, 100, 120, 0, 0, 0))
-LIMITS = SearchLimits(exact=50, cache_tail=40, graph_tail=80)
+LIMITS = SearchLimits(exact=50, cache_tail=40, graph_tail=80, deep=250)
 """Small enough for a test to pass from one strategy to the next."""
 
 
