@@ -60,8 +60,8 @@ class Settings(BaseSettings):
     """Collections to this many templates are compared whole, larger ones by their codes first (PERFORMANCE.md)."""
     search_cache_mb: Annotated[int, Field(ge=0)] = 256
     """Memory of one worker for codes, 72 bytes a template; 0: none, and codes are compared in the database."""
-    search_graph_from: Annotated[int, Field(ge=0)] = 3_000_000
-    """Collections from this many templates on, too large for the cache, get an HNSW graph; 0: none does."""
+    search_graph_from: Annotated[int, Field(ge=0)] = 0
+    """Collections of so many templates or more, too large for the cache, get an HNSW graph; 0: none (decision 0013)."""
 
     max_image_bytes: Positive = 10 * 1024 * 1024
     max_image_pixels: Positive = 40_000_000

@@ -181,7 +181,7 @@ class Layer1:
         service = SearchIndexService(graphs, self.engine, graph_from=1)
         self.graphs: dict[str, Any] = {}
         for record in await graphs.list_galleries():
-            if record.templates >= self.scale["graphs_from"] and record.graph is None:
+            if record.tenant == "alone" and record.templates >= self.scale["graphs_from"] and record.graph is None:
                 note(f"graph over {record.templates:,} templates")
                 started = time.perf_counter()
                 recall = await service.rebuild(record, memory_mb=4_096)
@@ -253,8 +253,6 @@ class Layer1:
         for index, stored in enumerate(self.skewed):
             probes = Probes.make(stored, 100 if stored.size > 5_000 else 3, self.source)
             strategies: list[Strategy | None] = [None, Strategy.EXACT, Strategy.CODES, Strategy.CACHED_CODES]
-            if stored.size >= self.scale["graphs_from"]:
-                strategies.append(Strategy.GRAPH)
             for strategy in strategies:
                 tally = await ask(ours(self.engine, stored, strategy), probes, stored.size)
                 totals.setdefault(strategy.value if strategy else "chosen", Tally()).add(tally)

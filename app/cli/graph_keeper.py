@@ -21,8 +21,8 @@ _STOP_S = 5.0
 
 @contextmanager
 def graphs_kept(settings: Settings, addresses: DatabaseAddresses, *, pause_s: float = KEEPER_PAUSE_S) -> Iterator[None]:
-    """A thread that keeps graphs for the time of the block, if there is a login for it and graphs are wanted."""
-    if settings.search_graph_from == 0 or addresses.operator == addresses.service:
+    """A thread that keeps graphs for the time of the block, if there is a login for it."""
+    if addresses.operator == addresses.service:
         yield
         return
     loop = asyncio.new_event_loop()

@@ -26,6 +26,7 @@ _log = get_logger(__name__)
 _WORDS = EMBEDDING_SIZE // 64
 _BYTES_A_TEMPLATE = 8 * _WORDS + 8
 _BLOCK = 65_536  # codes compared at a time: a block's intermediate results stay in the processor's cache
+_MOST_NEWER = 2_000  # templates that a search compares beside the codes before they are loaded as well
 _IDLE_S = 900.0
 _SWEEP_S = 60.0
 _REST_AFTER_LOADING = 20  # times as long as loading took, before erasures alone make it load again
@@ -77,11 +78,13 @@ class CachedCodes:
                 np.add(block, ones[:size], out=block)
         within = np.cumsum(np.bincount(distances, minlength=EMBEDDING_SIZE + 1))
         furthest = int(np.searchsorted(within, min(depth.by_signs, total)))
-        found = np.flatnonzero(distances <= furthest)[: 2 * depth.by_signs]  # twice as many at most: of equal codes
+        nearer, tied = np.flatnonzero(distances < furthest), np.flatnonzero(distances == furthest)
+        found = np.sort(np.concatenate([nearer, tied[: 2 * depth.by_signs - len(nearer)]]))  # ties, but not without end
         if len(found) > depth.by_product:
             products = _products(self.words[:, found], probe)
             found = np.sort(found[np.argpartition(products, -depth.by_product)[-depth.by_product :]])
-        return self.seqs[found]
+        nearest: NDArray[np.int64] = self.seqs[found]
+        return nearest
 
 
 _SIGNS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(np.float32) * 2 - 1
@@ -179,7 +182,7 @@ class CodeCache:
 
 
 def _is_stale(held: CachedCodes, facts: GalleryFacts) -> bool:
-    if held.epoch != facts.epoch or facts.last_seq - held.upto > max(256, len(held.seqs) // 200):
+    if held.epoch != facts.epoch or facts.last_seq - held.upto > max(256, min(len(held.seqs) // 200, _MOST_NEWER)):
         return True
     rested = time.monotonic() - held.loaded_at > _REST_AFTER_LOADING * held.loading_s
     return held.deletions != facts.deletions and rested

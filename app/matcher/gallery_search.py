@@ -1,21 +1,21 @@
 """The search of the service: picks a strategy for each gallery and search, and makes every one of them complete."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from uuid import UUID
-
-import numpy as np
 
 from app.domain import Candidate, Embedding
 from app.matcher.code_cache import CachedCodes, CodeCache
-from app.matcher.pgvector_search import MOST_TEMPLATES, Found, GalleryStatements, Person
+from app.matcher.pgvector_search import Found, GalleryStatements, Person
 from app.matcher.search import Gallery, rank
-from app.matcher.similarity import clip_similarity
+from app.matcher.similarity import clip_similarity, cosine_similarity
 from app.matcher.strategy import CodeDepth, GalleryFacts, SearchLimits, Strategy, choose_strategy, code_depth, is_exact
-from app.matcher.subject_similarity import common_embedding, subject_similarity
+from app.matcher.subject_similarity import common_embedding
 from app.persistence.search_pool import SearchPool
 
 _ON_THE_LOOP = 100_000  # codes to compare, about half a millisecond; more go to a thread
+_PEOPLE_ON_THE_LOOP = 300  # to average the templates of, about 10 ms
 _LEAST_DEPTH, _DEPTH_A_CANDIDATE = 64, 8
 _LEAST_BREADTH, _MOST_BREADTH = 400, 1_000  # of a walk through a graph; pgvector allows 1000
 
@@ -54,30 +54,27 @@ class PostgresSearch:
         """
         if not probes:
             return []
-        async with self._engine.pool.snapshot(self._tenant_id) as connection:
-            statements = GalleryStatements(connection, self._tenant_id)
-            facts = await statements.read_facts(gallery)
+        async with self._opened(gallery) as (statements, facts):
             if facts is None:
                 return [[] for _ in probes]
             return await self._search(statements, facts, probes, limit, using=using)
 
     async def compare(self, gallery: Gallery, subject_id: UUID, probe: Embedding) -> Candidate | None:
         """As `GallerySearch.compare`."""
-        async with self._engine.pool.snapshot(self._tenant_id) as connection:
-            statements = GalleryStatements(connection, self._tenant_id)
-            facts = await statements.read_facts(gallery)
-            person = await statements.read_subject(facts.id, subject_id) if facts is not None else None
-            if person is None:
+        async with self._opened(gallery) as (statements, facts):
+            if facts is None:
                 return None
-            return _candidate(probe, person, float(np.max(np.stack(person.embeddings) @ probe)))
+            similarity = await statements.best_of_subject(facts.id, subject_id, probe)
+            people = await statements.read_people(facts.id, [subject_id])
+        if similarity is None:
+            return None
+        return _describe([probe], [[Found(subject_id, similarity)]], people, 1)[0][0]
 
     async def resembling_face(
         self, gallery: Gallery, subject_id: UUID, face_id: UUID, limit: int
     ) -> list[Candidate] | None:
         """As `GallerySearch.resembling_face`."""
-        async with self._engine.pool.snapshot(self._tenant_id) as connection:
-            statements = GalleryStatements(connection, self._tenant_id)
-            facts = await statements.read_facts(gallery)
+        async with self._opened(gallery) as (statements, facts):
             embedding = await statements.read_face(facts.id, subject_id, face_id) if facts is not None else None
             if facts is None or embedding is None:
                 return None
@@ -85,14 +82,18 @@ class PostgresSearch:
 
     async def resembling_subject(self, gallery: Gallery, subject_id: UUID, limit: int) -> list[Candidate] | None:
         """As `GallerySearch.resembling_subject`."""
+        async with self._opened(gallery) as (statements, facts):
+            people = await statements.read_people(facts.id, [subject_id]) if facts is not None else {}
+            if facts is None or not people:
+                return None
+            probe = common_embedding(people[subject_id].embeddings)
+            return (await self._search(statements, facts, [probe], limit, but=subject_id))[0]
+
+    @asynccontextmanager
+    async def _opened(self, gallery: Gallery) -> AsyncIterator[tuple[GalleryStatements, GalleryFacts | None]]:
         async with self._engine.pool.snapshot(self._tenant_id) as connection:
             statements = GalleryStatements(connection, self._tenant_id)
-            facts = await statements.read_facts(gallery)
-            person = await statements.read_subject(facts.id, subject_id) if facts is not None else None
-            if facts is None or person is None:
-                return None
-            probe = common_embedding(person.embeddings[:MOST_TEMPLATES])
-            return (await self._search(statements, facts, [probe], limit, but=subject_id))[0]
+            yield statements, await statements.read_facts(gallery)
 
     async def _search(
         self,
@@ -109,16 +110,14 @@ class PostgresSearch:
         found, examined = await self._find(statements, facts, probes, wanted, using)
         open_ones = [index for index, own in enumerate(found) if _is_open(own, wanted, examined, facts.templates)]
         if open_ones:
-            settled = await self._settle(statements, facts, [probes[index] for index in open_ones], wanted)
+            settled = await self._settle(statements, facts, [probes[index] for index in open_ones], wanted, examined)
             for index, own in zip(open_ones, settled, strict=True):
-                found[index] = own
-        ids = {one.subject_id for own in found for one in own if one.subject_id != but}
-        people = await statements.read_people(facts.id, list(ids))
-        return [
-            rank([_candidate(probe, people[one.subject_id], one.similarity) for one in own if one.subject_id != but],
-                 limit)
-            for probe, own in zip(probes, found, strict=True)
-        ]  # fmt: skip
+                found[index] = _union(found[index], own)
+        found = [[one for one in own if one.subject_id != but] for own in found]
+        people = await statements.read_people(facts.id, list({one.subject_id for own in found for one in own}))
+        if len(people) <= _PEOPLE_ON_THE_LOOP:
+            return _describe(probes, found, people, limit)
+        return await asyncio.to_thread(_describe, probes, found, people, limit)
 
     async def _find(
         self,
@@ -135,10 +134,9 @@ class PostgresSearch:
             return await statements.exact(facts, probes, wanted, depth), depth
         codes = code_depth(facts.templates, depth)
         if strategy is Strategy.CACHED_CODES and cached is not None:
-            nearest = await _nearest(cached, probes, codes)
-            # Places whose template was erased since stand among the nearest and find nobody.
-            examined = codes.by_product if cached.deletions == facts.deletions else 0
-            return await statements.cached_codes(facts.id, probes, wanted, nearest, cached.upto), examined
+            # Places whose template was erased since stand among the nearest and find nobody: so many more are taken.
+            nearest = await _nearest(cached, probes, codes.deeper_by(facts.deletions - cached.deletions))
+            return await statements.cached_codes(facts.id, probes, wanted, nearest, cached.upto), codes.by_product
         if strategy is Strategy.GRAPH and facts.graph is not None:
             breadth = min(max(_LEAST_BREADTH, _DEPTH_A_CANDIDATE * wanted), _MOST_BREADTH)
             # A walk may miss some of the few there are: what it examined says nothing of the rest.
@@ -146,11 +144,16 @@ class PostgresSearch:
         return await statements.codes(facts.id, probes, wanted, codes.by_signs), codes.by_signs
 
     async def _settle(
-        self, statements: GalleryStatements, facts: GalleryFacts, probes: Sequence[Embedding], wanted: int
+        self,
+        statements: GalleryStatements,
+        facts: GalleryFacts,
+        probes: Sequence[Embedding],
+        wanted: int,
+        examined: int,
     ) -> list[list[Found]]:
         """What the usual depth could not answer: first deeper by codes, then, if that is too little, by everything."""
         depth = self._engine.limits.deep
-        if facts.templates > depth:
+        if examined < depth < facts.templates:
             found = await statements.deep(facts.id, probes, wanted, depth)
             if all(len(own) == wanted for own in found):
                 return found
@@ -160,6 +163,8 @@ class PostgresSearch:
         cached = None
         if using is Strategy.CACHED_CODES or (using is None and not is_exact(facts, self._engine.limits)):
             cached = self._engine.cache.look_up(self._tenant_id, facts)
+            if cached is not None and facts.deletions - cached.deletions > self._engine.limits.cache_tail:
+                cached = None  # mostly of the erased
         upto = cached.upto if cached is not None else None
         return cached, using or choose_strategy(facts, self._engine.limits, cached_upto=upto)
 
@@ -168,7 +173,7 @@ def _is_open(found: Sequence[Found], wanted: int, examined: int, templates: int)
     """Whether subjects may be missing: too few although there are more templates, or a tie where the limit cuts."""
     if len(found) < wanted:
         return examined < templates
-    return wanted > 1 and found[-1].similarity == found[-2].similarity
+    return found[-1].similarity == found[-2].similarity
 
 
 async def _nearest(cached: CachedCodes, probes: Sequence[Embedding], depth: CodeDepth) -> list[list[int]]:
@@ -180,7 +185,29 @@ async def _nearest(cached: CachedCodes, probes: Sequence[Embedding], depth: Code
     return await asyncio.to_thread(compare)
 
 
-def _candidate(probe: Embedding, person: Person, similarity: float) -> Candidate:
-    return Candidate(
-        person.subject, person.name, clip_similarity(similarity), subject_similarity(probe, person.embeddings)
-    )
+def _union(one: Sequence[Found], other: Sequence[Found]) -> list[Found]:
+    """Every subject of both, each with the better of its similarities."""
+    best: dict[UUID, float] = {}
+    for subject_id, similarity in (*one, *other):
+        best[subject_id] = max(similarity, best.get(subject_id, similarity))
+    return [Found(subject_id, similarity) for subject_id, similarity in best.items()]
+
+
+def _describe(
+    probes: Sequence[Embedding], found: Sequence[Sequence[Found]], people: Mapping[UUID, Person], limit: int
+) -> list[list[Candidate]]:
+    """The subjects found for each probe as candidates, the best first."""
+    whole = {subject_id: common_embedding(person.embeddings) for subject_id, person in people.items()}
+    return [
+        rank(
+            [
+                Candidate(
+                    people[subject_id].subject, people[subject_id].name, clip_similarity(similarity),
+                    cosine_similarity(probe, whole[subject_id]),
+                )
+                for subject_id, similarity in own
+            ],
+            limit,
+        )
+        for probe, own in zip(probes, found, strict=True)
+    ]  # fmt: skip

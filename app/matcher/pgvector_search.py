@@ -12,11 +12,9 @@ from uuid import UUID
 from app.domain import Embedding
 from app.matcher.search import Gallery
 from app.matcher.strategy import GalleryFacts, Graph
+from app.matcher.subject_similarity import MOST_TEMPLATES
 from app.persistence.models import COVERED_PLACES
 from app.persistence.search_pool import Connection, encode_embedding
-
-MOST_TEMPLATES = 100
-"""So many of a subject's newest templates say what they have in common."""
 
 _GRAPH_SETTINGS = """
 SELECT set_config('hnsw.ef_search', '{breadth}', true), set_config('hnsw.iterative_scan', 'relaxed_order', true),
@@ -124,15 +122,20 @@ FROM subjects CROSS JOIN LATERAL (
 WHERE subjects.tenant_id = $1 AND subjects.id = ANY ($3::uuid[])
 """
 
-_ONE_SUBJECT = f"""
-SELECT subjects.subject, subjects.name, templates.embedding
-FROM templates JOIN subjects ON subjects.tenant_id = $1 AND subjects.id = templates.subject_id
-WHERE {_GALLERY} AND templates.subject_id = $3 ORDER BY templates.seq DESC
+_BEST_OF_SUBJECT = f"""
+SELECT max(-(embedding <#> $4)) FROM templates WHERE {_GALLERY} AND templates.subject_id = $3
 """
 
 _ONE_FACE = f"SELECT embedding FROM templates WHERE {_GALLERY} AND subject_id = $3 AND templates.id = $4"
 
-_SAMPLE = f"SELECT embedding FROM templates WHERE {_GALLERY} AND seq = ANY ($3::bigint[]) ORDER BY seq"
+# The first template at or after each of some places: erased ones leave gaps.
+_SAMPLE = f"""
+SELECT sampled.embedding
+FROM unnest($3::bigint[]) AS wanted(place)
+CROSS JOIN LATERAL (
+    SELECT embedding FROM templates WHERE {_GALLERY} AND seq >= wanted.place ORDER BY seq LIMIT 1
+) AS sampled
+"""
 
 _VERSION = "SELECT last_seq, deletions, epoch FROM galleries WHERE tenant_id = $1 AND id = $2"
 
@@ -214,7 +217,9 @@ class GalleryStatements:
         """The best subjects among the `depth` templates that the graph finds and, by their codes, those after it."""
         await self._connection.execute(_GRAPH_SETTINGS.format(breadth=depth))
         statement = _GRAPH.format(condition=graph_condition(gallery_id, graph.upto), upto=f"{graph.upto:d}")
-        return await self._ranked(statement, gallery_id, probes, limit, depth)
+        found = await self._ranked(statement, gallery_id, probes, limit, depth)
+        await self._connection.execute("SELECT set_config('enable_sort', 'on', true)")
+        return found
 
     async def deep(self, gallery_id: UUID, probes: Sequence[Embedding], limit: int, depth: int) -> list[list[Found]]:
         """The best subjects among the `depth` nearest codes, ties at the limit by the subject's id."""
@@ -232,10 +237,12 @@ class GalleryStatements:
             people.setdefault(subject_id, Person(subject, name, [])).embeddings.append(embedding)
         return people
 
-    async def read_subject(self, gallery_id: UUID, subject_id: UUID) -> Person | None:
-        """One subject with all its embeddings, newest first; None without any."""
-        rows = await self._connection.fetch(_ONE_SUBJECT, self._tenant_id, gallery_id, subject_id)
-        return Person(rows[0]["subject"], rows[0]["name"], [row["embedding"] for row in rows]) if rows else None
+    async def best_of_subject(self, gallery_id: UUID, subject_id: UUID, probe: Embedding) -> float | None:
+        """The similarity of a subject's most similar template; None without any."""
+        similarity: float | None = await self._connection.fetchval(
+            _BEST_OF_SUBJECT, self._tenant_id, gallery_id, subject_id, encode_embedding(probe)
+        )
+        return similarity
 
     async def read_face(self, gallery_id: UUID, subject_id: UUID, face_id: UUID) -> Embedding | None:
         """A subject's stored face."""
@@ -245,7 +252,7 @@ class GalleryStatements:
         return embedding
 
     async def read_embeddings(self, gallery_id: UUID, places: Sequence[int]) -> list[Embedding]:
-        """The stored embeddings at these places, for measuring; places whose template was erased are left out."""
+        """The stored embeddings at these places or next after them, for measuring."""
         rows = await self._connection.fetch(_SAMPLE, self._tenant_id, gallery_id, list(places))
         return [row["embedding"] for row in rows]
 

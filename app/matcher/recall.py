@@ -61,6 +61,8 @@ def mates_of(embeddings: list[Embedding], rng: np.random.Generator) -> list[Embe
 
     In a direction that faces differ in: a random mixture of all of them.
     """
+    if not embeddings:
+        return []
     mates, stacked = [], np.stack(embeddings)
     for embedding in embeddings:
         direction = rng.standard_normal(len(stacked)) @ stacked + 1e-3 * rng.standard_normal(EMBEDDING_SIZE)

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import numpy as np
 
 from app.domain import Candidate, Embedding
-from app.matcher.similarity import clip_similarity
-from app.matcher.subject_similarity import common_embedding, subject_similarity
+from app.matcher.similarity import clip_similarity, cosine_similarity
+from app.matcher.subject_similarity import MOST_TEMPLATES, common_embedding
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class StoredTemplate:
 
 
 class ExactSearch:
-    """The oracle: compares every template in memory. For tests and evaluation, not for serving."""
+    """The oracle: compares every template in memory, given in the order of storing. For tests, not for serving."""
 
     def __init__(self, templates: Sequence[StoredTemplate]) -> None:
         self._templates = templates
@@ -80,7 +80,7 @@ class ExactSearch:
     async def resembling_subject(self, gallery: Gallery, subject_id: UUID, limit: int) -> list[Candidate] | None:
         """As `GallerySearch.resembling_subject`."""
         own = [stored.embedding for stored in self._in(gallery) if stored.subject_id == subject_id]
-        return self._rank(gallery, common_embedding(own), limit, but=subject_id) if own else None
+        return self._rank(gallery, common_embedding(own[-MOST_TEMPLATES:]), limit, but=subject_id) if own else None
 
     def _in(self, gallery: Gallery) -> list[StoredTemplate]:
         return [stored for stored in self._templates if stored.gallery == gallery]
@@ -101,4 +101,5 @@ def rank(candidates: Sequence[Candidate], limit: int) -> list[Candidate]:
 def _candidate(probe: Embedding, templates: Sequence[StoredTemplate]) -> Candidate:
     embeddings = [stored.embedding for stored in templates]
     best = clip_similarity(float(np.max(np.stack(embeddings) @ probe)))
-    return Candidate(templates[0].subject, templates[0].name, best, subject_similarity(probe, embeddings))
+    whole = cosine_similarity(probe, common_embedding(embeddings[-MOST_TEMPLATES:]))
+    return Candidate(templates[0].subject, templates[0].name, best, whole)

@@ -86,6 +86,10 @@ class CodeDepth:
     by_signs: int
     by_product: int
 
+    def deeper_by(self, more: int) -> "CodeDepth":
+        """So many more at each step."""
+        return CodeDepth(self.by_signs + more, self.by_product + more)
+
 
 def code_depth(templates: int, least: int) -> CodeDepth:
     """2% by signs, then 0.5% by product, within bounds; never fewer than `least`.

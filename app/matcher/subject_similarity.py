@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from app.domain import Embedding
-from app.matcher.similarity import cosine_similarity
+
+MOST_TEMPLATES = 20
+"""So many of a subject's newest templates say what they have in common."""
 
 _LEAST_WEIGHT = 0.05
 
@@ -22,14 +24,9 @@ def common_embedding(templates: Sequence[Embedding]) -> Embedding:
     count = len(stacked)
     if count == 1:
         return np.asarray(stacked[0])
-    support = ((stacked @ stacked.T).sum(axis=1) - 1) / (count - 1)
+    support = (stacked @ stacked.sum(axis=0) - 1) / (count - 1)
     mean = np.maximum(support, _LEAST_WEIGHT) @ stacked
     length = float(np.linalg.norm(mean))
     if length < 1e-6:  # templates that cancel out have nothing in common
         return np.asarray(stacked[-1])
     return np.asarray(mean / length, dtype=np.float32)
-
-
-def subject_similarity(probe: Embedding, templates: Sequence[Embedding]) -> float:
-    """Cosine of the probe with what the templates have in common."""
-    return cosine_similarity(probe, common_embedding(templates))

@@ -148,6 +148,15 @@ def async_url(url: str) -> URL:
     return parsed
 
 
+def driver_address(url: str) -> str:
+    """The same address for asyncpg itself, which reads `sslmode` as libpq does."""
+    parsed = async_url(url).set(drivername="postgresql")
+    if "ssl" in parsed.query:
+        mode = parsed.query["ssl"]
+        parsed = parsed.difference_update_query(["ssl"]).update_query_dict({"sslmode": mode})
+    return parsed.render_as_string(hide_password=False)
+
+
 def _connect_args(behind_pgbouncer: bool) -> dict[str, object]:
     if not behind_pgbouncer:
         return {"timeout": _CONNECT_TIMEOUT_S, "server_settings": {"application_name": "vultus"}}

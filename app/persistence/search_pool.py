@@ -16,11 +16,12 @@ import numpy as np
 
 from app.domain import EMBEDDING_SIZE, Embedding
 from app.errors import Overloaded
-from app.persistence.database import APP_ROLE
+from app.persistence.database import APP_ROLE, driver_address
 from app.persistence.unavailability import unavailability
 
 _CONNECT_TIMEOUT_S = 5
 _WAIT_S = 5
+_COMMAND_TIMEOUT_S = 35  # beyond the database's own 30: for a network that fell silent
 # The last lines make the planner read the covering indexes, on one core, uncompiled: it is a scan of memory.
 _BEGIN = """
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
@@ -73,7 +74,8 @@ class SearchPool:
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         try:
-            await asyncio.wait_for(self._turns.acquire(), _WAIT_S)
+            async with asyncio.timeout(_WAIT_S):
+                await self._turns.acquire()
         except TimeoutError:
             raise Overloaded(f"{self._size} searches run, the most at a time; none ended in {_WAIT_S} s.") from None
         try:
@@ -85,10 +87,11 @@ class SearchPool:
         async with self._opening:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(
-                    self._url,
+                    driver_address(self._url),
                     min_size=0,
                     max_size=self._size,
                     timeout=_CONNECT_TIMEOUT_S,
+                    command_timeout=_COMMAND_TIMEOUT_S,
                     init=_use_binary_embeddings,
                     reset=_leave_as_it_is,
                     # In transaction mode the next transaction may meet another server connection, which knows no

@@ -25,6 +25,7 @@ from app.security.passwords import PasswordHasher
 from app.services.auth import AuthService
 from app.services.collections import CollectionService
 from app.services.faces import FaceReader
+from app.services.galleries import GalleryLookup
 from app.services.health import HealthService
 from app.services.idempotency import IdempotencyService
 from app.services.keys import KeyService
@@ -243,27 +244,18 @@ def get_registration(faces: FacesDep, session: SessionDep, principal: PrincipalD
     )
 
 
-def get_recognition(
-    state: StateDep, faces: FacesDep, session: SessionDep, principal: PrincipalDep
-) -> RecognitionService:
-    tenant_id = principal.tenant_id
-    return RecognitionService(
-        faces,
-        _collections(session, principal),
-        SubjectRepository(session, tenant_id),
-        state["search"].for_tenant(tenant_id),
-        default_threshold=state["threshold"],
-    )
+def _galleries(state: StateDep, principal: Principal) -> GalleryLookup:
+    return GalleryLookup(state["database"], principal, state["faces"].engine.recognizer)
 
 
-def get_search(state: StateDep, session: SessionDep, principal: PrincipalDep) -> SearchService:
-    return SearchService(
-        _collections(session, principal),
-        SubjectRepository(session, principal.tenant_id),
-        state["search"].for_tenant(principal.tenant_id),
-        recognizer=state["faces"].engine.recognizer,
-        default_threshold=state["threshold"],
-    )
+def get_recognition(state: StateDep, faces: FacesDep, principal: PrincipalDep) -> RecognitionService:
+    search = state["search"].for_tenant(principal.tenant_id)
+    return RecognitionService(faces, _galleries(state, principal), search, default_threshold=state["threshold"])
+
+
+def get_search(state: StateDep, principal: PrincipalDep) -> SearchService:
+    search = state["search"].for_tenant(principal.tenant_id)
+    return SearchService(_galleries(state, principal), search, default_threshold=state["threshold"])
 
 
 def get_users(session: SessionDep, principal: PrincipalDep) -> UserService:

@@ -15,7 +15,9 @@ from app.telemetry import request_id
 PROBLEM_JSON = "application/problem+json"
 _MAX_ECHO = 64
 # Never echoed back, not even to the one who sent them: answers end up in logs and screenshots.
-_SECRET_FIELDS = frozenset({"password", "current", "new", "refresh_token", "access_token", "client_secret", "token"})
+_SECRET_FIELDS = frozenset(
+    {"password", "current", "new", "refresh_token", "access_token", "client_secret", "token", "embedding"}
+)
 
 
 class ProblemResponse(JSONResponse):

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 from app.domain import Candidate, Decision, Face
-from app.errors import CollectionNotFound, FaceNotFound, SubjectNotFound
-from app.matcher.search import Gallery, GallerySearch
+from app.errors import FaceNotFound
+from app.matcher.search import GallerySearch
 from app.matcher.similarity import cosine_similarity
 from app.matcher.thresholds import DecidedCandidate, decide, decide_all, decide_candidate
-from app.persistence.repositories.collections import CollectionRepository
-from app.persistence.repositories.subjects import SubjectRepository
 from app.services.faces import FaceChoice, FaceReader
+from app.services.galleries import GalleryLookup
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +64,20 @@ class RecognitionService:
     def __init__(
         self,
         faces: FaceReader,
-        collections: CollectionRepository,
-        subjects: SubjectRepository,
+        galleries: GalleryLookup,
         search: GallerySearch,
         *,
         default_threshold: float,
     ) -> None:
         self._faces = faces
-        self._collections = collections
-        self._subjects = subjects
+        self._galleries = galleries
         self._search = search
         self._default_threshold = default_threshold
 
     async def recognize(self, image: bytes, *, collection: str, limit: int, threshold: float | None) -> Recognition:
         """Every face of the image with its `limit` best candidates; raises `NoFace` or `CollectionNotFound`."""
         analysis = await self._faces.read_all(image)
-        row = await self._collections.find_row(collection)
-        if row is None:
-            raise CollectionNotFound(f"There is no collection {collection!r}.")
-        gallery = Gallery(row.id, self._faces.engine.recognizer)
+        gallery = await self._galleries.find(collection)
         ranked = await self._search.search(gallery, analysis.embeddings, limit)
         used = self._threshold(threshold)
         found = [
@@ -97,13 +91,8 @@ class RecognitionService:
     ) -> Verification:
         """The image's face against the subject's best template."""
         face, embedding = await self._faces.read_probe(image, choice)
-        row = await self._collections.find_row(collection)
-        if row is None:
-            raise CollectionNotFound(f"There is no collection {collection!r}.")
-        claimed = await self._subjects.find_row(row.id, subject)
-        if claimed is None:
-            raise SubjectNotFound(f"Collection {collection!r} has no subject {subject!r}.")
-        candidate = await self._search.compare(Gallery(row.id, self._faces.engine.recognizer), claimed.id, embedding)
+        gallery, subject_id = await self._galleries.find_subject(collection, subject)
+        candidate = await self._search.compare(gallery, subject_id, embedding)
         if candidate is None:
             raise FaceNotFound(f"Subject {subject!r} has no face registered with the recogniser in use.")
         used = self._threshold(threshold)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from app.errors import AppError
+from app.errors import AppError, OperatorError
 from app.matcher.gallery_search import SearchEngine
 from app.matcher.pgvector_search import GalleryStatements, graph_condition
 from app.matcher.recall import Recall, mates_of, measure_recall
@@ -49,7 +49,9 @@ class SearchIndexService:
 
     async def status(self) -> list[GalleryStatus]:
         """Every gallery, the largest first."""
-        return [GalleryStatus(one, self._describe(one), _describe_graph(one)) for one in await self._records()]
+        return [
+            GalleryStatus(one, self._describe(one), _describe_graph(one)) for one in await self._graphs.list_galleries()
+        ]
 
     async def verify(
         self, records: Sequence[GalleryRecord], *, probes: int, seed: int = 0
@@ -57,7 +59,11 @@ class SearchIndexService:
         """Each strategy beside the exact search on mates of stored faces, for each of the galleries."""
         measured = []
         for record in records:
-            strategies = [Strategy.CACHED_CODES, Strategy.CODES, *([Strategy.GRAPH] if record.graph_trusted else [])]
+            strategies = [Strategy.CODES]
+            if self._engine.cache.has_room_for(record.templates):
+                strategies.insert(0, Strategy.CACHED_CODES)
+            if record.graph_trusted:
+                strategies.append(Strategy.GRAPH)
             for strategy in strategies:
                 measured.append((record, await self._measure(record, strategy, probes, seed)))
         return measured
@@ -97,15 +103,21 @@ class SearchIndexService:
             await self._maintain()
 
     async def _maintain(self) -> None:
-        for record in await self._records():
-            if self._graph_from == 0 or record.templates < self._graph_from:
-                if record.graph is not None:
-                    await self._graphs.remove(record)
-            elif self._is_due_for_building(record):
-                await self._rebuild(record, DEFAULT_MEMORY_MB)
-            elif record.graph_checked_at is None or datetime.now(UTC) - record.graph_checked_at > _CHECK_EVERY:
-                await self.check(record)
+        for record in await self._graphs.list_galleries():
+            try:
+                await self._maintain_one(record)
+            except (AppError, OperatorError) as exc:  # the others go on
+                _log.warning("graph_not_maintained", gallery=str(record.id), error=type(exc).__name__)
         await self._graphs.drop_unused()
+
+    async def _maintain_one(self, record: GalleryRecord) -> None:
+        if not self._wants_graph(record):
+            if record.graph is not None:
+                await self._graphs.remove(record)
+        elif self._is_due_for_building(record):
+            await self._rebuild(record, DEFAULT_MEMORY_MB)
+        elif record.graph_checked_at is None or datetime.now(UTC) - record.graph_checked_at > _CHECK_EVERY:
+            await self.check(record)
 
     async def keep(self, *, pause_s: float = KEEPER_PAUSE_S) -> None:
         """Maintain for ever, with a pause before each round; what goes wrong is logged and tried again."""
@@ -113,8 +125,12 @@ class SearchIndexService:
             await asyncio.sleep(pause_s)
             try:
                 await self.maintain()
-            except AppError as exc:
-                _log.warning("graphs_not_maintained", code=exc.code)
+            except (AppError, OperatorError) as exc:
+                _log.warning("graphs_not_maintained", error=type(exc).__name__)
+
+    def _wants_graph(self, record: GalleryRecord) -> bool:
+        is_large = self._graph_from > 0 and record.templates >= self._graph_from
+        return is_large and not self._engine.cache.has_room_for(record.templates)
 
     def _is_due_for_building(self, record: GalleryRecord) -> bool:
         if record.graph is None or record.graph_upto is None:
@@ -124,9 +140,6 @@ class SearchIndexService:
         # A graph that lost matches is not built again from the same faces: it would lose them again.
         return not record.graph_trusted and record.graph_checked_at is not None and record.last_seq != record.graph_upto
 
-    async def _records(self) -> list[GalleryRecord]:
-        return await self._graphs.list_galleries()
-
     async def _measure(self, record: GalleryRecord, strategy: Strategy, probes: int, seed: int) -> Recall:
         rng = np.random.default_rng(seed)
         search = self._engine.for_tenant(record.tenant_id)
@@ -134,7 +147,7 @@ class SearchIndexService:
         places = np.unique(rng.integers(1, record.last_seq + 1, size=probes)).tolist()
         async with self._engine.pool.snapshot(record.tenant_id) as connection:
             stored = await GalleryStatements(connection, record.tenant_id).read_embeddings(record.id, places)
-        if strategy is Strategy.CACHED_CODES:  # the first search only makes it load
+        if strategy is Strategy.CACHED_CODES and stored:  # the first search only makes it load
             await search.search(gallery, stored[:1], 1, using=strategy)
             await self._engine.cache.loaded()
         return await measure_recall(search, gallery, strategy, mates_of(stored, rng))

@@ -1,4 +1,7 @@
-"""Galleries: what one search looks through, in the order it was stored; and the indexes that searches read."""
+"""Galleries: what one search looks through, in the order it was stored; and the indexes that searches read.
+
+Writes every stored template anew, some minutes for a million: stop the service first.
+"""
 
 from collections.abc import Sequence
 
@@ -46,6 +49,8 @@ def upgrade() -> None:
     count_as_owner("galleries")
     op.add_column("templates", sa.Column("gallery_id", sa.Uuid(), nullable=True))
     op.add_column("templates", sa.Column("seq", sa.BigInteger(), nullable=True))
+    op.drop_index("ix_templates_search", table_name="templates")
+    op.drop_index("ix_templates_tenant_id_subject_id", table_name="templates")
     _place_what_is_stored()
     op.alter_column("templates", "gallery_id", nullable=False)
     op.alter_column("templates", "seq", nullable=False)
@@ -58,8 +63,6 @@ def upgrade() -> None:
         ondelete="CASCADE",
     )  # fmt: skip
     op.execute(f"ALTER TABLE templates SET ({STORAGE})")
-    op.drop_index("ix_templates_search", table_name="templates")
-    op.drop_index("ix_templates_tenant_id_subject_id", table_name="templates")
     # Embeddings a second time, for galleries small enough to be compared whole: large ones are searched by their codes.
     op.create_index(
         "ix_templates_search", "templates", ["tenant_id", "gallery_id", "seq"], unique=False,
@@ -97,7 +100,10 @@ def _place_what_is_stored() -> None:
 
 
 def _follow_changes() -> None:
-    """Deletes, cascades included, and changed embeddings are noted; inserts take their place before (`place`)."""
+    """Deletes, cascades included, and changed embeddings are noted; inserts have taken their places before.
+
+    Triggers fire by name: galleries are locked before `count_out` locks the tenant's usage, as registering does it.
+    """
     op.execute(
         "CREATE FUNCTION note_deleted_templates() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
         "UPDATE galleries g SET templates = g.templates - c.n, deletions = g.deletions + c.n FROM "
@@ -105,7 +111,7 @@ def _follow_changes() -> None:
         "WHERE g.tenant_id = c.tenant_id AND g.id = c.gallery_id; RETURN NULL; END $$"
     )
     op.execute(
-        "CREATE TRIGGER note_deleted AFTER DELETE ON templates REFERENCING OLD TABLE AS old_rows "
+        "CREATE TRIGGER before_count_note_deleted AFTER DELETE ON templates REFERENCING OLD TABLE AS old_rows "
         "FOR EACH STATEMENT EXECUTE FUNCTION note_deleted_templates()"
     )
     op.execute(
@@ -122,7 +128,10 @@ def _follow_changes() -> None:
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
-    for trigger, function in (("note_changed", "note_changed_templates"), ("note_deleted", "note_deleted_templates")):
+    for trigger, function in (
+        ("note_changed", "note_changed_templates"),
+        ("before_count_note_deleted", "note_deleted_templates"),
+    ):
         op.execute(f"DROP TRIGGER {trigger} ON templates")
         op.execute(f"DROP FUNCTION {function}()")
     op.execute(  # graphs hang on columns that go

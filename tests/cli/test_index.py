@@ -92,7 +92,9 @@ def test_the_keeper_builds_graphs_while_the_server_runs(filled: dict[str, str], 
         return [row["graph"] for row in rows]
 
     def keep(graph_from: int) -> AbstractContextManager[None]:
-        settings = Settings.model_validate({"data_dir": data_dir, "search_graph_from": graph_from})
+        settings = Settings.model_validate(
+            {"data_dir": data_dir, "search_graph_from": graph_from, "search_cache_mb": 0}
+        )
         return graphs_kept(settings, addresses, pause_s=0.05)
 
     with keep(151):

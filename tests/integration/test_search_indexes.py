@@ -71,7 +71,7 @@ async def test_a_graph_that_loses_matches_serves_no_search(
     for who, face in crowds:
         await shelf.put(*((f"{who}-{index:03d}", near(face, rng, 0.995)) for index in range(120)))
     record = await record_of(graphs, shelf)
-    name = f"graph_{record.id.hex}_{record.last_seq}"
+    name = f"graph_{record.id.hex}_{record.last_seq}_0000"
     async with graphs._database.autocommit() as connection:
         await connection.execute(
             text(
@@ -97,7 +97,7 @@ async def test_a_graph_that_loses_matches_serves_no_search(
 async def test_what_an_interrupted_building_left_is_dropped(graphs: GraphDirectory, shelf: Shelf) -> None:
     await filled(shelf)
     record = await record_of(graphs, shelf)
-    left = f"graph_{record.id.hex}_7"
+    left = f"graph_{record.id.hex}_7_0000"
     async with graphs._database.autocommit() as connection:
         await connection.execute(text(f"CREATE INDEX {left} ON templates (id) WHERE seq <= 7"))
     assert left in await graphs.drop_unused()
@@ -127,12 +127,54 @@ async def test_registering_and_searching_go_on_while_a_graph_is_built(graphs: Gr
     await service(graphs, shelf, graph_from=0).maintain()
 
 
+async def test_a_graph_serves_while_it_is_built_anew(graphs: GraphDirectory, shelf: Shelf) -> None:
+    await filled(shelf)
+    keeper = service(graphs, shelf)
+    await keeper.rebuild(await record_of(graphs, shelf))
+    first = await record_of(graphs, shelf)
+    await keeper.rebuild(first)  # of the same places: another name
+    second = await record_of(graphs, shelf)
+    assert first.graph != second.graph
+    assert second.graph_trusted
+    assert first.graph not in await indexes(graphs)
+    await service(graphs, shelf, graph_from=0).maintain()
+
+
+async def test_a_gallery_of_which_everybody_was_erased_has_nothing_to_measure(
+    graphs: GraphDirectory, shelf: Shelf
+) -> None:
+    await filled(shelf, 3)
+    for subject in ("s0000", "s0001", "s0002"):
+        await shelf.erase(subject)
+    record = await record_of(graphs, shelf)
+    assert (record.templates, record.last_seq) == (0, 3)
+    measured = await service(graphs, shelf).verify([record], probes=5)
+    assert [(recall.probes, recall.value) for _, recall in measured] == [(0, 1.0), (0, 1.0)]
+
+
+async def test_registering_and_erasing_in_one_collection_lock_in_one_order(shelf: Shelf) -> None:
+    faces = random_embeddings(np.random.default_rng(11), 60)
+    await filled(shelf, 60)
+
+    async def erase() -> None:
+        for index in range(60):
+            await shelf.erase(f"s{index:04d}")
+
+    async def register(part: int) -> None:
+        for index in range(part, 60, 3):
+            await shelf.put((f"n{index}", faces[index]))
+
+    await asyncio.wait_for(asyncio.gather(erase(), *(register(part) for part in range(3))), 60)
+    (found,) = await shelf.search.search(shelf.gallery(), [faces[0]], 100)
+    assert len(found) == 60
+
+
 async def test_the_planner_walks_the_graph_and_reads_the_covering_index(graphs: GraphDirectory, shelf: Shelf) -> None:
     from app.matcher import pgvector_search
     from app.persistence.search_pool import encode_embedding
 
     await filled(shelf, 400)
-    await service(graphs, shelf).maintain()
+    await service(graphs, shelf).rebuild(await record_of(graphs, shelf))
     record = await record_of(graphs, shelf)
     async with graphs._database.autocommit() as connection:
         await connection.execute(text("VACUUM ANALYZE templates"))

@@ -10,7 +10,7 @@ from app.matcher.code_cache import CachedCodes
 from app.matcher.search import ExactSearch, Gallery, StoredTemplate
 from app.matcher.similarity import clip_similarity, cosine_similarity
 from app.matcher.strategy import CodeDepth, GalleryFacts, Graph, SearchLimits, Strategy, choose_strategy, code_depth
-from app.matcher.subject_similarity import common_embedding, subject_similarity
+from app.matcher.subject_similarity import common_embedding
 from app.matcher.thresholds import decide, decide_candidate
 
 
@@ -60,7 +60,7 @@ def test_a_candidate_matches_where_its_best_template_and_the_whole_subject_do() 
 
 
 def test_a_subject_of_one_template_is_that_template() -> None:
-    assert subject_similarity(unit(1), [unit(1, 1)]) == pytest.approx(cosine_similarity(unit(1), unit(1, 1)))
+    assert common_embedding([unit(1, 1)]) == pytest.approx(unit(1, 1))
 
 
 def test_one_bad_photo_neither_spoils_a_subject_nor_attracts_its_stranger() -> None:
@@ -135,3 +135,11 @@ def test_of_the_nearest_codes_those_go_on_whose_signs_agree_with_the_probe_itsel
     products = np.where(embeddings > 0, 1, -1) @ probe
     found = codes_of(embeddings).nearest(probe, CodeDepth(300, 20))
     assert found.tolist() == sorted(np.argsort(-products)[:20] + 1)
+
+
+def test_a_crowd_of_equal_codes_pushes_no_nearer_one_out() -> None:
+    rng = np.random.default_rng(2)
+    probe = rng.standard_normal(512).astype(np.float32)
+    copied, mate = (probe + weight * rng.standard_normal(512).astype(np.float32) for weight in (2, 1))
+    cached = codes_of(np.stack([copied] * 500 + [mate]))
+    assert 501 in cached.nearest(probe, CodeDepth(100, 50)).tolist()

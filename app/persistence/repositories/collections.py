@@ -3,12 +3,12 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, select, true
+from sqlalchemy import BigInteger, ColumnElement, Select, func, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain import Collection
-from app.persistence.models import CollectionModel, SubjectModel, TemplateModel
+from app.persistence.models import CollectionModel, GalleryModel, SubjectModel
 from app.persistence.repositories.base import TenantRepository
 
 
@@ -58,12 +58,14 @@ class CollectionRepository(TenantRepository):
 
     def _counted(self) -> Select[UUID, str, datetime, int, int]:
         subjects, templates = (
-            select(func.count())
-            .select_from(model)
+            select(counted)
             .where(self._own(model), model.collection_id == CollectionModel.id)
             .correlate(CollectionModel)
             .scalar_subquery()
-            for model in (SubjectModel, TemplateModel)
+            for model, counted in (
+                (SubjectModel, func.count()),
+                (GalleryModel, func.coalesce(func.sum(GalleryModel.templates), 0).cast(BigInteger)),
+            )
         )
         return select(
             CollectionModel.id, CollectionModel.name, CollectionModel.created_at, subjects, templates

@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from secrets import token_hex
 from uuid import UUID
 
 from sqlalchemy import func, select, text, update
+from sqlalchemy.exc import DBAPIError
 
-from app.errors import GraphsBusy
+from app.errors import DatabaseNotReady, GraphsBusy
 from app.persistence.database import Database
 from app.persistence.models import CollectionModel, GalleryModel, TenantModel
 
@@ -22,8 +24,8 @@ CONNECTIONS, CONSTRUCTION_BREADTH = 24, 200
 
 _BYTES_A_TEMPLATE = 2_048
 _LEAST_MEMORY_MB = 64
-_LOCK = 0x76756C747573  # "vultus"
-_NAME = re.compile(r"graph_[0-9a-f]{32}_\d+")
+_LOCK = 0x6772617068  # "graph"; migrations have another
+_NAME = re.compile(r"graph_[0-9a-f]{32}_\d+_[0-9a-f]{4}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +83,9 @@ class GraphDirectory:
     async def build(self, gallery: GalleryRecord, condition: str, *, upto: int, memory_mb: int) -> str:
         """Build a graph over the rows of the condition and return its name; takes minutes for a million.
 
-        Searches, registrations and erasures go on. What an interrupted building left is removed first.
+        Searches, registrations and erasures go on, as does the gallery's graph of before.
         """
-        name = f"graph_{gallery.id.hex}_{upto:d}"
+        name = f"graph_{gallery.id.hex}_{upto:d}_{token_hex(2)}"
         memory_mb = max(_LEAST_MEMORY_MB, min(memory_mb, gallery.templates * _BYTES_A_TEMPLATE // 2**20))
         async with self._database.autocommit() as connection:
             await connection.execute(text("SELECT set_config('statement_timeout', '0', false)"))
@@ -91,20 +93,24 @@ class GraphDirectory:
                 text("SELECT set_config('maintenance_work_mem', :memory, false)"), {"memory": f"{memory_mb}MB"}
             )
             try:
-                await connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {name}"))
                 await connection.execute(
                     text(
                         f"CREATE INDEX CONCURRENTLY {name} ON templates USING hnsw (embedding halfvec_cosine_ops) "
                         f"WITH (m = {CONNECTIONS}, ef_construction = {CONSTRUCTION_BREADTH}) WHERE {condition}"
                     )
                 )
+            except DBAPIError as exc:
+                reason = getattr(exc.orig, "sqlstate", None)
+                raise DatabaseNotReady(f"The graph {name} could not be built (SQLSTATE {reason}).") from exc
             finally:
                 await connection.execute(text("RESET ALL"))
         return name
 
     async def install(self, gallery: GalleryRecord, name: str, upto: int) -> None:
-        """Let searches know the graph; a first one is not trusted until its recall is noted."""
-        await self._update(gallery, graph=name, graph_upto=upto, graph_checked_at=None, graph_recall=None)
+        """Let searches know the graph; it serves none until its recall is noted."""
+        await self._update(
+            gallery, graph=name, graph_upto=upto, graph_checked_at=None, graph_recall=None, graph_trusted=False
+        )
 
     async def note_recall(self, gallery: GalleryRecord, recall: float, *, is_trusted: bool) -> None:
         """Write down what the recall monitor measured; an untrusted graph serves no more searches."""
