@@ -57,6 +57,12 @@ class BenchDatabase:
         with suppress(OSError):
             self._postgres.stop()
 
+    async def another(self, name: str) -> str:
+        """Another database of the server, migrated; its owner's address."""
+        url = await self._postgres.ensure_database(name)
+        await asyncio.to_thread(migrate, url)
+        return url
+
     async def connect(self) -> Any:
         """A connection of the owner's, past row-level security, with embeddings in binary."""
         connection = await asyncpg.connect(self.owner)

@@ -378,7 +378,7 @@ async def run(database: BenchDatabase, arguments: argparse.Namespace) -> dict[st
         note("real faces")
         result["real"] = await layer.real(arguments.photos, arguments.pack, database.directory / "real_faces.npz")
     note("registering")
-    result["registering"] = await measure_registering(layer.connection, note)
+    result["registering"] = await measure_registering(await database.another("registering"), note)
     await layer.engine.close()
     await layer.connection.close()
     return result

@@ -9,77 +9,76 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
-from app.persistence.search_pool import encode_embedding
+import asyncpg
+
+from app.persistence.search_pool import _use_binary_embeddings, encode_embedding
 from benchmarks.face_embeddings import FaceLike
 from benchmarks.galleries import RECOGNIZER, add_tenant, fill
 from benchmarks.serving import percentile
 
 ROUNDS, SINGLE, BATCH, BATCHES = 8, 100, 500, 2
-STARTS = {"collection below 10,000, in the covering index": 500, "collection beyond 10,000, codes only": 10_000}
+STARTS = {"collection below 10,000, in the covering index": 500, "collection beyond 10,000, codes only": 20_000}
 
-_PLACES = (
-    "INSERT INTO galleries (tenant_id, id, collection_id, recognizer, templates, last_seq) "
-    "VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (tenant_id, collection_id, recognizer) DO UPDATE "
-    "SET templates = galleries.templates + $5, last_seq = galleries.last_seq + $5 RETURNING id, last_seq"
-)
 _COLUMNS = (
     "tenant_id, id, collection_id, subject_id, gallery_id, seq, recognizer, embedding, detection_score, quality, source"
 )
-_INSERT = f"INSERT INTO {{table}} ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0.9, '{{{{}}}}', 'bench')"
+_PLACE = (
+    "WITH place AS (INSERT INTO galleries (tenant_id, id, collection_id, recognizer, templates, last_seq) "
+    "VALUES ($1, gen_random_uuid(), $2, $5, $6, $6) ON CONFLICT (tenant_id, collection_id, recognizer) DO UPDATE "
+    "SET templates = galleries.templates + $6, last_seq = galleries.last_seq + $6 RETURNING id, last_seq) "
+)
+_GIVEN = "unnest($7::uuid[], $8::halfvec[]) WITH ORDINALITY AS given(id, embedding, ordinal)"
+_ROW = "$1, given.id, $2, $3, {gallery}, {seq} - $6::bigint + given.ordinal, $5, given.embedding, 0.9, '{{}}', 'bench'"
+OURS = (
+    f"{_PLACE} INSERT INTO templates ({_COLUMNS}) SELECT "
+    + _ROW.format(gallery="coalesce(place.id, $4)", seq="place.last_seq")
+    + f" FROM place, {_GIVEN}"
+)
+PLAIN = (
+    f"INSERT INTO templates_plain ({_COLUMNS}) SELECT "
+    + _ROW.format(gallery="$4::uuid", seq="(SELECT 0::bigint)")
+    + f" FROM {_GIVEN}"
+)
 
 
-async def measure_registering(connection: Any, note: Callable[[str], None]) -> dict[str, Any]:
-    """Median rows a second of rounds in turn, and their ratio; for a small collection and a large one."""
-    return {name: await _measure(connection, start, note) for name, start in STARTS.items()}
+async def measure_registering(url: str, note: Callable[[str], None]) -> dict[str, Any]:
+    """Median rows a second of rounds in turn, and their ratio; for a small collection and a large one.
+
+    In a database of its own, so that both tables are of one size.
+    """
+    connection = await asyncpg.connect(url)
+    await _use_binary_embeddings(connection)
+    measured = {name: await _measure(connection, start, note) for name, start in STARTS.items()}
+    await connection.close()
+    return measured
 
 
 async def _measure(connection: Any, start: int, note: Callable[[str], None]) -> dict[str, Any]:
     tenant_id = await add_tenant(connection, f"registering {uuid4().hex}")
     stored = await fill(connection, tenant_id, "growing", FaceLike(11).draw(start), note)
-    gallery_id = await connection.fetchval(
-        "SELECT id FROM galleries WHERE collection_id = $1", stored.gallery.collection_id
-    )
-    subject_id = await connection.fetchval(
-        "SELECT id FROM subjects WHERE collection_id = $1 LIMIT 1", stored.gallery.collection_id
-    )
+    collection_id = stored.gallery.collection_id
+    gallery_id = await connection.fetchval("SELECT id FROM galleries WHERE collection_id = $1", collection_id)
+    subject_id = await connection.fetchval("SELECT id FROM subjects WHERE collection_id = $1 LIMIT 1", collection_id)
     await _make_plain_table(connection, tenant_id)
     faces = FaceLike(12)
-    place = 10**9  # of rows in the plain table, which takes none
 
-    async def store(table: str, count: int) -> None:
-        nonlocal place
+    async def store(statement: str, count: int) -> float:
         embeddings = [encode_embedding(row) for row in faces.draw(count)]
-        started.append(time.perf_counter())
+        ids = [uuid4() for _ in embeddings]
+        started = time.perf_counter()
         async with connection.transaction():
-            first = place
-            if table == "templates":
-                _, last = await connection.fetchrow(
-                    _PLACES, tenant_id, uuid4(), stored.gallery.collection_id, RECOGNIZER, count
-                )
-                first = last - count + 1
-            await connection.executemany(
-                _INSERT.format(table=table),
-                [
-                    (tenant_id, uuid4(), stored.gallery.collection_id, subject_id, gallery_id, first + index,
-                     RECOGNIZER, embedding)
-                    for index, embedding in enumerate(embeddings)
-                ],
-            )  # fmt: skip
-        took.append(time.perf_counter() - started[-1])
-        place += count
+            await connection.execute(
+                statement, tenant_id, collection_id, subject_id, gallery_id, RECOGNIZER, count, ids, embeddings
+            )
+        return time.perf_counter() - started
 
-    started: list[float] = []
-    took: list[float] = []
     result: dict[str, Any] = {}
     for name, count, times in (("single", 1, SINGLE), ("batch of 500", BATCH, BATCHES)):
-        rates: dict[str, list[float]] = {"templates": [], "templates_plain": []}
+        rates: dict[str, list[float]] = {OURS: [], PLAIN: []}
         for _ in range(ROUNDS):
-            for table, own in rates.items():
-                took.clear()
-                for _ in range(times):
-                    await store(table, count)
-                own.append(count * times / sum(took))
-        ours, plain = (percentile(rates[table], 0.5) for table in ("templates", "templates_plain"))
+            for statement, own in rates.items():
+                own.append(count * times / sum([await store(statement, count) for _ in range(times)]))
+        ours, plain = (percentile(rates[statement], 0.5) for statement in (OURS, PLAIN))
         result[name] = {"rows_per_s": round(ours), "plain_rows_per_s": round(plain), "ratio": round(ours / plain, 3)}
     await connection.execute("DROP TABLE templates_plain")
     return result

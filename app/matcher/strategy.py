@@ -92,10 +92,10 @@ class CodeDepth:
 
 
 def code_depth(templates: int, least: int) -> CodeDepth:
-    """2% by signs, then 0.5% by product, within bounds; never fewer than `least`.
+    """2% by signs, then 0.4% by product, within bounds; never fewer than `least`.
 
     On the embeddings of a small recogniser, whose strangers reach far (deviation of their cosine 0.1), so many hold
-    0.999 of the mates at a cosine of 0.4 or more (`vultus index verify`, PERFORMANCE.md).
+    0.999 of the mates at a cosine of 0.4 or more (PERFORMANCE.md).
     """
-    by_signs = max(least, min(max(templates // 50, 400), 20_000))
-    return CodeDepth(by_signs, max(least, min(max(templates // 200, 200), 4_000)))
+    by_signs = max(least, min(max(templates // 50, 400), 10_000))
+    return CodeDepth(by_signs, max(least, min(max(templates // 250, 200), 1_000)))

@@ -109,8 +109,8 @@ def test_the_strategy_follows_the_size_and_what_is_at_hand(
 
 def test_a_part_of_the_codes_goes_on_within_bounds() -> None:
     depths = [code_depth(size, 100) for size in (10, 20_000, 100_000, 10**6, 10**7)]
-    assert [depth.by_signs for depth in depths] == [400, 400, 2000, 20_000, 20_000]
-    assert [depth.by_product for depth in depths] == [200, 200, 500, 4000, 4000]
+    assert [depth.by_signs for depth in depths] == [400, 400, 2000, 10_000, 10_000]
+    assert [depth.by_product for depth in depths] == [200, 200, 400, 1000, 1000]
     assert code_depth(10, 900) == CodeDepth(900, 900)
 
 

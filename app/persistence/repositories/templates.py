@@ -1,12 +1,42 @@
 """Templates: the stored faces. Embeddings go in here and come out only as similarities."""
 
+import json
 from collections.abc import Sequence
-from uuid import UUID
+from uuid import UUID, uuid4
+
+from sqlalchemy import BigInteger, Double, Text, Uuid, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.domain import Embedding, Face, Template
 from app.persistence.models import TemplateModel
 from app.persistence.repositories.base import TenantRepository
-from app.persistence.repositories.galleries import GalleryRepository
+
+# One round trip. The gallery's row is locked by the upsert until the transaction ends, and every template up to its
+# `last_seq` was stored under that lock: places become visible in their order, which lets a search hold what is stored
+# up to one place and read only what came after it.
+_STORE = text("""
+WITH place AS (
+    INSERT INTO galleries (tenant_id, id, collection_id, recognizer, templates, last_seq)
+    VALUES (:tenant_id, :gallery_id, :collection_id, :recognizer, :count, :count)
+    ON CONFLICT (tenant_id, collection_id, recognizer) DO UPDATE
+    SET templates = galleries.templates + excluded.templates, last_seq = galleries.last_seq + excluded.last_seq
+    RETURNING id, last_seq
+)
+INSERT INTO templates (
+    tenant_id, id, collection_id, subject_id, gallery_id, seq, recognizer, embedding, detection_score, quality, source
+)
+SELECT :tenant_id, given.id, :collection_id, :subject_id, place.id, place.last_seq - :count + given.ordinal,
+       :recognizer, CAST(given.embedding AS halfvec), given.score, CAST(given.quality AS jsonb), :source
+FROM place, unnest(:ids, :embeddings, :scores, :qualities) WITH ORDINALITY AS given(
+    id, embedding, score, quality, ordinal)
+RETURNING id, recognizer, detection_score, quality, source, created_at
+""").bindparams(
+    bindparam("tenant_id", type_=Uuid), bindparam("gallery_id", type_=Uuid), bindparam("collection_id", type_=Uuid),
+    bindparam("subject_id", type_=Uuid), bindparam("recognizer", type_=Text), bindparam("source", type_=Text),
+    bindparam("count", type_=BigInteger), bindparam("ids", type_=ARRAY(Uuid)),
+    bindparam("embeddings", type_=ARRAY(Text)), bindparam("scores", type_=ARRAY(Double)),
+    bindparam("qualities", type_=ARRAY(Text)),
+)  # fmt: skip
 
 
 class TemplateRepository(TenantRepository):
@@ -22,22 +52,19 @@ class TemplateRepository(TenantRepository):
         source: str,
     ) -> list[Template]:
         """Store faces of a subject, in their order; the next search finds them once this transaction is committed."""
-        places = await GalleryRepository(self._session, self._tenant_id).take_places(
-            collection_id, recognizer, len(faces)
-        )
-        rows = [
-            TemplateModel(
-                **self._row(
-                    collection_id=collection_id, subject_id=subject_id, gallery_id=places.gallery_id, seq=seq,
-                    recognizer=recognizer, embedding=embedding.tolist(), detection_score=face.detection_score,
-                    quality=_describe_quality(face), source=source,
-                )
-            )
-            for seq, (face, embedding) in zip(places, faces, strict=True)
-        ]  # fmt: skip
-        self._session.add_all(rows)
-        await self._session.flush()
-        return [_describe(row) for row in rows]
+        given = [(uuid4(), face, embedding) for face, embedding in faces]
+        rows = await self._session.execute(
+            _STORE,
+            self._row(
+                gallery_id=uuid4(), collection_id=collection_id, subject_id=subject_id, recognizer=recognizer,
+                source=source, count=len(given), ids=[one for one, _, _ in given],
+                embeddings=[_literal(embedding) for _, _, embedding in given],
+                scores=[face.detection_score for _, face, _ in given],
+                qualities=[json.dumps(_describe_quality(face)) for _, face, _ in given],
+            ),
+        )  # fmt: skip
+        stored = {row.id: Template(*row) for row in rows}
+        return [stored[one] for one, _, _ in given]
 
     async def list_page(self, subject_id: UUID, after: UUID | None, limit: int) -> list[Template]:
         """Up to `limit` templates of a subject behind the id `after`, by id."""
@@ -59,6 +86,10 @@ class TemplateRepository(TenantRepository):
             TemplateModel, TemplateModel.subject_id == subject_id, TemplateModel.id == template_id
         ).returning(TemplateModel.id)
         return await self._session.scalar(statement) is not None
+
+
+def _literal(embedding: Embedding) -> str:
+    return "[" + ",".join(f"{value:.6g}" for value in embedding.tolist()) + "]"
 
 
 def _describe_quality(face: Face) -> dict[str, float]:
