@@ -3,7 +3,8 @@
     AppError
       RequestRefused          invalid_request, invalid_parameter, invalid_cursor, invalid_metadata,
                               request_too_large, request_timeout, unsupported_media_type, too_many_images,
-                              route_not_found, method_not_allowed, idempotency_key_reused, answer_erased
+                              route_not_found, method_not_allowed, idempotency_key_reused, answer_erased,
+                              recognizer_mismatch
       ImageRefused            image_empty, image_too_large, image_unreadable, image_truncated,
                               image_too_many_pixels, image_too_complex, image_animated, image_mode_unsupported
       FaceRefused             no_face, several_faces, face_too_small, face_blurred, face_too_dark,
@@ -445,12 +446,6 @@ class Overloaded(Unavailable):
     code = "overloaded"
 
 
-class GraphsBusy(Unavailable):
-    """Another process is building search graphs just now."""
-
-    code = "graphs_busy"
-
-
 class NotReady(Unavailable):
     """The service is starting, stopping or waits for its database."""
 
@@ -468,6 +463,10 @@ class DatabaseUnavailable(Unavailable):
 
 class OperatorError(Exception):
     """The service cannot be started or managed like this; the message says what to do."""
+
+
+class GraphsBusy(OperatorError):
+    """Another process builds or drops search graphs just now; try again when it is done."""
 
 
 class ModelPackUnavailable(OperatorError):

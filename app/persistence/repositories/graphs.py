@@ -58,7 +58,7 @@ class GraphDirectory:
         """For the time of the block no other process builds or drops graphs; raises `GraphsBusy` if one does."""
         async with self._database.autocommit() as connection:
             if not await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}):
-                raise GraphsBusy
+                raise GraphsBusy("Another process builds or drops search graphs just now; try again later.")
             try:
                 yield
             finally:
