@@ -23,7 +23,7 @@ export ORT_DISABLE_TELEMETRY := 1
 .PHONY: help run demo serve test test-model lint types contracts check bench-database bench-database-small lock clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.runtime ## Set everything up, run the demo, then serve on 127.0.0.1:8000 until Ctrl-C
 	@$(BIN)/vultus demo $(DEMO_FLAGS) --serve --host $(HOST) --port $(PORT)
