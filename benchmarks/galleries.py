@@ -14,7 +14,7 @@ import numpy as np
 from app.matcher.search import Gallery
 from app.persistence.embedded import EmbeddedPostgres
 from app.persistence.migration import migrate
-from app.persistence.search_pool import _use_binary_embeddings, encode_embedding
+from app.persistence.search_pool import encode_embedding, use_binary_embeddings
 from benchmarks.face_embeddings import Embeddings
 
 RECOGNIZER = "bench"
@@ -66,7 +66,7 @@ class BenchDatabase:
     async def connect(self) -> Any:
         """A connection of the owner's, past row-level security, with embeddings in binary."""
         connection = await asyncpg.connect(self.owner)
-        await _use_binary_embeddings(connection)
+        await use_binary_embeddings(connection)
         return connection
 
 

@@ -179,7 +179,6 @@ class Layer1:
         operator = Database(self.database.owner, pool_size=2)
         graphs = GraphDirectory(operator)
         service = SearchIndexService(graphs, self.engine, graph_from=1)
-        self.graphs: dict[str, Any] = {}
         for record in await graphs.list_galleries():
             if record.tenant == "alone" and record.templates >= self.scale["graphs_from"] and record.graph is None:
                 note(f"graph over {record.templates:,} templates")

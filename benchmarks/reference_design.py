@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from app.persistence.search_pool import encode_embedding
 from benchmarks.face_embeddings import Embeddings
 from benchmarks.galleries import BATCH, Stored
 
@@ -51,9 +52,14 @@ async def fill_shared_table(
     for stored in galleries:
         for start in range(0, stored.size, BATCH):
             records = [
-                (stored.tenant_id, stored.gallery.collection_id, stored.subjects[row], encode(stored.embeddings[row]))
+                (
+                    stored.tenant_id,
+                    stored.gallery.collection_id,
+                    stored.subjects[row],
+                    encode_embedding(stored.embeddings[row]),
+                )
                 for row in range(start, min(start + BATCH, stored.size))
-            ]
+            ]  # fmt: skip
             await connection.copy_records_to_table(f"ref_{name}", records=records)
     progress(f"reference table {name}: loaded; building its index")
     # The design's own type; loaded as halfvec only because that is quick.
@@ -80,13 +86,6 @@ async def search_shared_table(
             stored.tenant_id, stored.gallery.collection_id, probe.tolist(),
         )  # fmt: skip
     return [row["subject"] for row in rows]
-
-
-def encode(embedding: Embeddings) -> bytes:
-    """As the search's own connections send it."""
-    from app.persistence.search_pool import encode_embedding
-
-    return encode_embedding(embedding)
 
 
 def true_ranks(embeddings: Embeddings, probes: Embeddings, limit: int) -> list[list[int]]:

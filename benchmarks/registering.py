@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from app.persistence.search_pool import _use_binary_embeddings, encode_embedding
+from app.persistence.search_pool import encode_embedding, use_binary_embeddings
 from benchmarks.face_embeddings import FaceLike
 from benchmarks.galleries import RECOGNIZER, add_tenant, fill
 from benchmarks.serving import percentile
@@ -47,7 +47,7 @@ async def measure_registering(url: str, note: Callable[[str], None]) -> dict[str
     In a database of its own, so that both tables are of one size.
     """
     connection = await asyncpg.connect(url)
-    await _use_binary_embeddings(connection)
+    await use_binary_embeddings(connection)
     measured = {name: await _measure(connection, start, note) for name, start in STARTS.items()}
     await connection.close()
     return measured

@@ -9,11 +9,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from app.matcher.building import build_search
-from app.persistence.database import Database
+from app.cli.opened_indexes import opened_indexes
 from app.persistence.provision import DatabaseAddresses
-from app.persistence.repositories.graphs import GraphDirectory
-from app.services.search_indexes import KEEPER_PAUSE_S, SearchIndexService
+from app.services.search_indexes import KEEPER_PAUSE_S
 from app.settings import Settings
 
 _STOP_S = 5.0
@@ -43,11 +41,5 @@ def _run(loop: asyncio.AbstractEventLoop, keeping: "asyncio.Task[None]") -> None
 
 
 async def _keep(settings: Settings, addresses: DatabaseAddresses, pause_s: float) -> None:
-    operator = Database(addresses.operator, pool_size=2, behind_pgbouncer=settings.database_pgbouncer)
-    engine = build_search(settings, addresses.service)
-    try:
-        service = SearchIndexService(GraphDirectory(operator), engine, graph_from=settings.search_graph_from)
-        await service.keep(pause_s=pause_s)
-    finally:
-        await engine.close()
-        await operator.close()
+    async with opened_indexes(settings, addresses) as indexes:
+        await indexes.keep(pause_s=pause_s)

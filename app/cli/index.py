@@ -9,13 +9,12 @@ from uuid import UUID
 
 import typer
 
+from app.cli.opened_indexes import opened_indexes
 from app.cli.settings import command_settings
 from app.cli.tables import show_rows
 from app.errors import CollectionNotFound
-from app.matcher.building import build_search
-from app.persistence.database import Database
 from app.persistence.provision import provisioned_database
-from app.persistence.repositories.graphs import GalleryRecord, GraphDirectory
+from app.persistence.repositories.graphs import GalleryRecord
 from app.services.search_indexes import DEFAULT_MEMORY_MB, LEAST_RECALL, SearchIndexService
 
 cli = typer.Typer(help="See, measure and rebuild the ways that collections are searched.", no_args_is_help=True)
@@ -27,16 +26,10 @@ OfCollection = Annotated[str | None, typer.Option("--collection", help="The coll
 
 @asynccontextmanager
 async def search_indexes() -> AsyncIterator[SearchIndexService]:
-    """The service for the time of a block, with the operator's login and the search's own."""
+    """The service for the time of a block, by this process's settings."""
     settings = command_settings()
-    async with provisioned_database(settings) as addresses:
-        operator = Database(addresses.operator, pool_size=2, behind_pgbouncer=settings.database_pgbouncer)
-        engine = build_search(settings, addresses.service)
-        try:
-            yield SearchIndexService(GraphDirectory(operator), engine, graph_from=settings.search_graph_from)
-        finally:
-            await engine.close()
-            await operator.close()
+    async with provisioned_database(settings) as addresses, opened_indexes(settings, addresses) as indexes:
+        yield indexes
 
 
 @cli.command()

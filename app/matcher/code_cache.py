@@ -63,7 +63,7 @@ class CachedCodes:
         """The places most promising for a probe, ascending; all of them if there are no more.
 
         First by the number of differing signs, then by the inner product of the probe itself with the signs, which
-        keeps what the probe's own signs throw away and so needs half as many to hold the same mates.
+        keeps what the probe's own signs throw away and so needs fewer to hold the same mates.
         """
         code = np.packbits(probe > 0).view(np.uint64)
         total = len(self.seqs)

@@ -26,12 +26,16 @@ SELECT id, templates, last_seq, deletions, epoch, graph, graph_upto, graph_trust
 FROM galleries WHERE tenant_id = $1 AND collection_id = $2 AND recognizer = $3
 """
 
-# The probes are materialised: else each would be read and quantised again for every template.
-_RANKED = """
+# Materialised: else each probe would be read and quantised again for every template.
+_PROBES = """
 WITH probes AS MATERIALIZED (
     SELECT ordinal, embedding, binary_quantize(embedding)::bit(512) AS code{columns}
     FROM unnest($3::halfvec[]{arrays}) WITH ORDINALITY AS given(embedding{columns}, ordinal)
 )
+"""
+_RANKED = (
+    _PROBES
+    + """
 SELECT probes.ordinal, best.subject_id, best.similarity
 FROM probes CROSS JOIN LATERAL (
     SELECT subject_id, max(similarity) AS similarity FROM ({found}) AS found
@@ -39,6 +43,7 @@ FROM probes CROSS JOIN LATERAL (
 ) AS best
 ORDER BY probes.ordinal, best.similarity DESC
 """
+)
 
 _COMPARED = "SELECT subject_id, -(templates.embedding <#> probes.embedding) AS similarity FROM templates"
 _GALLERY = "templates.tenant_id = $1 AND templates.gallery_id = $2"
@@ -54,11 +59,11 @@ _EXACT, _EXACT_BEYOND = (
 _NEAREST_CODES = f"""
     SELECT subject_id, -(templates.embedding <#> probes.embedding) AS similarity
     FROM (
-        SELECT seq FROM templates WHERE {_GALLERY} ORDER BY templates.code <~> probes.code {{depth}}
+        SELECT seq FROM templates WHERE {_GALLERY}{{after}} ORDER BY templates.code <~> probes.code {{depth}}
     ) AS near
     JOIN templates ON {_GALLERY} AND templates.seq = near.seq
 """
-_CODES = _RANKED.format(columns="", arrays="", found=_NEAREST_CODES.format(depth="LIMIT $5"))
+_CODES = _RANKED.format(columns="", arrays="", found=_NEAREST_CODES.format(after="", depth="LIMIT $5"))
 
 _CACHED_CODES = _RANKED.format(
     columns=", first, last",
@@ -80,23 +85,15 @@ _GRAPH = _RANKED.format(
             FROM templates WHERE templates.tenant_id = $1 AND {{condition}}
             ORDER BY templates.embedding <=> probes.embedding LIMIT $5
         ) AS walked
-        UNION ALL
-        SELECT subject_id, -(templates.embedding <#> probes.embedding)
-        FROM (
-            SELECT seq FROM templates WHERE {_GALLERY} AND seq > {{upto}}
-            ORDER BY templates.code <~> probes.code LIMIT $5
-        ) AS newer
-        JOIN templates ON {_GALLERY} AND templates.seq = newer.seq
+        UNION ALL ({_NEAREST_CODES.format(after=" AND seq > {upto}", depth="LIMIT $5")})
     """,
 )
 
 # For the rare searches that the others cannot answer: many templates a subject, or ties at the limit. Among the nearest
 # codes, of which far more are compared than otherwise, or among all.
-_WHOLE = """
-WITH probes AS MATERIALIZED (
-    SELECT ordinal, embedding, binary_quantize(embedding)::bit(512) AS code
-    FROM unnest($3::halfvec[]) WITH ORDINALITY AS given(embedding, ordinal)
-)
+_WHOLE = (
+    _PROBES.format(columns="", arrays="")
+    + """
 SELECT probes.ordinal, best.subject_id, best.similarity
 FROM probes CROSS JOIN LATERAL (
     SELECT scored.subject_id, scored.similarity
@@ -109,8 +106,9 @@ FROM probes CROSS JOIN LATERAL (
 ) AS best
 ORDER BY probes.ordinal, best.similarity DESC
 """
+)
 # Equal embeddings have equal codes: with ties none of them is left out.
-_DEEP = _WHOLE.format(found=_NEAREST_CODES.format(depth="FETCH FIRST ($5::bigint) ROWS WITH TIES"))
+_DEEP = _WHOLE.format(found=_NEAREST_CODES.format(after="", depth="FETCH FIRST ($5::bigint) ROWS WITH TIES"))
 _COMPLETE = _WHOLE.format(found=f"{_COMPARED} WHERE {_GALLERY}")
 
 _PEOPLE = f"""

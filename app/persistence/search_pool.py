@@ -92,7 +92,7 @@ class SearchPool:
                     max_size=self._size,
                     timeout=_CONNECT_TIMEOUT_S,
                     command_timeout=_COMMAND_TIMEOUT_S,
-                    init=_use_binary_embeddings,
+                    init=use_binary_embeddings,
                     reset=_leave_as_it_is,
                     # In transaction mode the next transaction may meet another server connection, which knows no
                     # statement of ours by name. Inside one, unnamed statements are safe.
@@ -112,7 +112,8 @@ class SearchPool:
             await pool.release(connection)
 
 
-async def _use_binary_embeddings(connection: Connection) -> None:
+async def use_binary_embeddings(connection: Connection) -> None:
+    """Let the connection take embeddings as `encode_embedding` makes them and give them as (512,) float32."""
     schema = await connection.fetchval("SELECT typnamespace::regnamespace::text FROM pg_type WHERE typname = 'halfvec'")
     await connection.set_type_codec("halfvec", schema=schema, format="binary", encoder=bytes, decoder=_decode)
 

@@ -100,15 +100,12 @@ class SearchIndexService:
         Raises `GraphsBusy` while another process does it.
         """
         async with self._graphs.alone():
-            await self._maintain()
-
-    async def _maintain(self) -> None:
-        for record in await self._graphs.list_galleries():
-            try:
-                await self._maintain_one(record)
-            except (AppError, OperatorError) as exc:  # the others go on
-                _log.warning("graph_not_maintained", gallery=str(record.id), error=type(exc).__name__)
-        await self._graphs.drop_unused()
+            for record in await self._graphs.list_galleries():
+                try:
+                    await self._maintain_one(record)
+                except (AppError, OperatorError) as exc:  # the others go on
+                    _log.warning("graph_not_maintained", gallery=str(record.id), error=type(exc).__name__)
+            await self._graphs.drop_unused()
 
     async def _maintain_one(self, record: GalleryRecord) -> None:
         if not self._wants_graph(record):
