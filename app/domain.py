@@ -33,6 +33,14 @@ class BoundingBox:
         return self.width * self.height
 
 
+class Detail(StrEnum):
+    """How hard to look for faces: what it costs, and how small a face it finds."""
+
+    FAST = "fast"
+    STANDARD = "standard"
+    THOROUGH = "thorough"
+
+
 class QualityReason(StrEnum):
     """Why a face would not be registered."""
 

@@ -16,6 +16,7 @@ from app.ml.image import ImageLimits
 from app.ml.insightface_engine import InsightFaceEngine
 from app.ml.packs import PackLibrary
 from app.ml.quality import QualityLimits
+from app.ml.sessions import Runtime
 from app.persistence.database import Database
 from app.persistence.provision import provisioned_database
 from app.routes import auth, collections, health, keys, operator, recognition, search, subjects, tenants, users
@@ -85,7 +86,12 @@ def build_analyzer(settings: Settings) -> FaceAnalyzer:
     """The model pack, loaded, behind the limits of the settings; takes a second or two, or a download."""
     library = PackLibrary(cache=settings.model_cache, data_dir=settings.resolved_data_dir)
     pack = library.find(settings.model_pack)
-    engine = InsightFaceEngine(pack, providers=settings.providers, detection_threshold=settings.detection_threshold)
+    runtime = Runtime(
+        providers=settings.providers,
+        threads=count_inference_threads(settings),
+        cache=settings.resolved_data_dir / "graphs",
+    )
+    engine = InsightFaceEngine(pack, runtime, detection_threshold=settings.detection_threshold)
     return FaceAnalyzer(
         engine,
         ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
@@ -99,6 +105,11 @@ def build_analyzer(settings: Settings) -> FaceAnalyzer:
         ),
         max_faces=settings.max_faces_per_image,
     )
+
+
+def count_inference_threads(settings: Settings) -> int:
+    """Inferences at a time in this process: as the settings say, else one a core."""
+    return settings.inference_threads or os.cpu_count() or 1
 
 
 def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[AppState]]:
@@ -117,9 +128,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                 if settings.operator_token
                 else None
             )
-            executor = InferenceExecutor(
-                threads=settings.inference_threads or os.cpu_count() or 1, queue=settings.inference_queue
-            )
+            executor = InferenceExecutor(threads=count_inference_threads(settings), queue=settings.inference_queue)
             hasher = PasswordHasher()
             engine = build_search(settings, addresses.service)
             try:

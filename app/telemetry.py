@@ -1,8 +1,14 @@
-"""Structured logs and the request id; nothing here may log an image, an embedding, a token or a password."""
+"""Structured logs, the request id, and where a request's time goes.
+
+Nothing here may log an image, an embedding, a token or a password.
+"""
 
 import logging
 import re
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal
 from uuid import uuid4
@@ -18,6 +24,54 @@ _FORBIDDEN_KEYS = frozenset(
 )
 
 Log = structlog.stdlib.BoundLogger
+
+
+class StageTimes:
+    """Seconds by stage of one request; stages of several threads add up."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+        self._last: tuple[str, float] | None = None
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Count so much more for a stage."""
+        self._seconds[stage] = self._seconds.get(stage, 0.0) + seconds
+
+    def begin_last(self, stage: str) -> None:
+        """A stage that goes on until the answer leaves."""
+        self._last = stage, time.perf_counter()
+
+    def as_server_timing(self) -> str:
+        """The value of a `Server-Timing` header, milliseconds; empty if nothing was measured."""
+        if self._last is not None:
+            stage, began = self._last
+            self.add(stage, time.perf_counter() - began)
+            self._last = None
+        return ", ".join(f"{stage};dur={seconds * 1000:.2f}" for stage, seconds in self._seconds.items())
+
+
+stage_times: ContextVar[StageTimes | None] = ContextVar("stage_times", default=None)
+_inner_s: ContextVar[list[float] | None] = ContextVar("inner_s", default=None)
+
+
+@contextmanager
+def timed(stage: str) -> Iterator[None]:
+    """Count the block's time for the current request's stage, less what stages inside it take. Costs microseconds."""
+    times = stage_times.get()
+    if times is None:
+        yield
+        return
+    outer, inner = _inner_s.get(), [0.0]
+    token = _inner_s.set(inner)
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        took = time.perf_counter() - began
+        _inner_s.reset(token)
+        if outer is not None:
+            outer[0] += took
+        times.add(stage, took - inner[0])
 
 
 def get_logger(name: str) -> Log:

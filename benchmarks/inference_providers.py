@@ -24,7 +24,8 @@ import onnxruntime
 from insightface.model_zoo import get_model
 
 from app.ml.packs import PackLibrary
-from app.ml.providers import choose_providers, session_options
+from app.ml.providers import choose_providers
+from app.ml.sessions import session_options
 from benchmarks.machine import describe_run
 
 warnings.simplefilter("ignore")

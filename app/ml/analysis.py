@@ -2,10 +2,13 @@
 
 from enum import Enum
 
-from app.domain import Analysis, BoundingBox, Face
-from app.ml.engine import Crop, Detection, FaceEngine
-from app.ml.image import ImageLimits, Pixels, decode_image
+from app.domain import Analysis, BoundingBox, Detail, Face
+from app.ml.detail import plan_passes
+from app.ml.engine import Detection, FaceEngine
+from app.ml.image import ImageLimits, open_photo
+from app.ml.pixels import Crop
 from app.ml.quality import QualityLimits, assess_quality
+from app.telemetry import timed
 
 
 class Embed(Enum):
@@ -34,19 +37,22 @@ class FaceAnalyzer:
         """The engine in use."""
         return self._engine
 
-    def analyze(self, data: bytes, embed: Embed) -> Analysis:
+    def analyze(self, data: bytes, embed: Embed, detail: Detail = Detail.STANDARD) -> Analysis:
         """The faces of an image, the `max_faces` largest, with embeddings for the ones asked for.
 
         `embeddings` follows the order of `faces` and may be shorter: with `LARGEST` it has at most one entry, with
         `ONLY` and `LARGEST_ACCEPTABLE` it is empty unless that face may be registered. Raises an `ImageRefused`.
         """
-        pixels = decode_image(data, self._images)
-        detections = self._engine.detect(pixels)[: self._max_faces]
-        crops = [self._engine.align(pixels, detection) for detection in detections]
+        with timed("decode"):
+            photo = open_photo(data, self._images)
+        passes = plan_passes(photo.width, photo.height, detail, self._quality.min_face_pixels)
+        detections = self._engine.detect(photo, passes)[: self._max_faces]
+        crops = [self._engine.align(photo, detection) for detection in detections]
         faces = tuple(self._describe(detection, crop) for detection, crop in zip(detections, crops, strict=True))
         wanted = crops[: _count(embed, faces)]
-        height, width = _size(pixels)
-        return Analysis(width, height, faces, tuple(self._engine.embed(wanted)))
+        width, height = photo.width, photo.height
+        del photo  # the pixels are not needed while the faces are recognised
+        return Analysis(width, height, faces, tuple(self._engine.embed(wanted)) if wanted else ())
 
     def _describe(self, detection: Detection, crop: Crop) -> Face:
         x1, y1, x2, y2 = detection.corners
@@ -70,7 +76,3 @@ def _count(embed: Embed, faces: tuple[Face, ...]) -> int:
             return int(bool(faces) and faces[0].quality.is_acceptable)
         case Embed.NONE:
             return 0
-
-
-def _size(pixels: Pixels) -> tuple[int, int]:
-    return pixels.shape[0], pixels.shape[1]

@@ -8,12 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.domain import Embedding
-from app.ml.image import Pixels
-
-CROP_SIDE = 112
-
-Crop = NDArray[np.uint8]
-"""An aligned face: (112, 112, 3), uint8, BGR, eyes and mouth at ArcFace's places."""
+from app.ml.detail import Pass
+from app.ml.photo import Photo
+from app.ml.pixels import Crop
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +40,8 @@ class EngineInfo:
     threshold_source: str
     licence: str
     providers: tuple[str, ...]
+    precision: str
+    """What the first provider computes in: `f32`, or `bf16` where the processor has it."""
     knows_only_drawings: bool = False
 
 
@@ -51,11 +50,11 @@ class FaceEngine(Protocol):
 
     info: EngineInfo
 
-    def detect(self, pixels: Pixels) -> list[Detection]:
-        """All faces of the picture, largest first."""
+    def detect(self, photo: Photo, passes: Sequence[Pass]) -> list[Detection]:
+        """All faces that these passes show, largest first; raises `ImageTruncated`."""
 
-    def align(self, pixels: Pixels, detection: Detection) -> Crop:
+    def align(self, photo: Photo, detection: Detection) -> Crop:
         """The face brought to the recogniser's frame."""
 
     def embed(self, crops: Sequence[Crop]) -> list[Embedding]:
-        """One unit-length embedding a crop, in order."""
+        """One unit-length embedding a crop, in order; a crop's does not depend on the others."""

@@ -1,39 +1,45 @@
-"""The face engine on insightface and onnxruntime; the only file that imports insightface's models."""
+"""The face engine: SCRFD and ArcFace of one InsightFace pack on onnxruntime.
 
-import warnings
+InsightFace's own classes would do the same more slowly (decoding every anchor, scikit-image for an alignment) and cost
+a second at start and 34 MB a worker; they are what the tests compare with.
+"""
+
 from collections.abc import Sequence
-from typing import Any
 
+import cv2
 import numpy as np
 
 from app.domain import Embedding
-from app.errors import ModelPackRefused
-from app.ml.engine import CROP_SIDE, Crop, Detection, EngineInfo
-from app.ml.image import Pixels
+from app.ml.alignment import estimate_alignment
+from app.ml.arcface import ArcFace
+from app.ml.batching import Batcher
+from app.ml.detail import SMALL_INPUT, Pass
+from app.ml.engine import Detection, EngineInfo
 from app.ml.packs import ModelPack
-from app.ml.providers import choose_providers, session_options
+from app.ml.photo import Photo
+from app.ml.pixels import CROP_SIDE, Crop
+from app.ml.scrfd import Found, Scrfd, merge
+from app.ml.sessions import Runtime
+from app.telemetry import timed
 
-# insightface calls a deprecated method of scikit-image for every alignment.
-warnings.filterwarnings("ignore", message="`estimate` is deprecated", category=FutureWarning)
+_EDGE = 4.0
+"""A box that comes so near to the edge of a tile, in input pixels, may be cut by it."""
 
-from insightface.model_zoo import SCRFD, ArcFaceONNX, get_model  # noqa: E402
-from insightface.utils.face_align import norm_crop  # noqa: E402
-
-# SCRFD misses faces that fill a large input, and tiny ones in a small input: one pass fitted to the picture, one small.
-_SMALL_PASS = (160, 160)
-_SMALL_PICTURE = 400
-"""Up to this many pixels on the long side a 320 pass sees all there is; blowing it up finds fewer faces."""
+# Requests run side by side: a picture that took several cores would take them from others.
+cv2.setNumThreads(1)
 
 
 class InsightFaceEngine:
     """SCRFD and ArcFace from one model pack; thread-safe, since onnxruntime's sessions are."""
 
-    def __init__(self, pack: ModelPack, *, providers: str = "auto", detection_threshold: float = 0.5) -> None:
-        chosen = choose_providers(providers)
+    def __init__(self, pack: ModelPack, runtime: Runtime, *, detection_threshold: float = 0.5) -> None:
         self._detection_threshold = detection_threshold
-        self._detector: Any = _load(pack, pack.detection.path.as_posix(), chosen, SCRFD, static_shape_sessions=False)
-        self._recognizer: Any = _load(pack, pack.recognition.path.as_posix(), chosen, ArcFaceONNX)
-        # The library keeps the anchors of up to 100 input shapes; ours are five.
+        self._detector = Scrfd(runtime.open(pack.detection))
+        # Where each change of shape costs time, the small look that nearly every picture gets has its own session.
+        self._small = Scrfd(runtime.open(pack.detection)) if runtime.is_slow_to_reshape else self._detector
+        session = runtime.open(pack.recognition)
+        self._recognizer = ArcFace(session, pack.recognition.path)
+        self._batches = Batcher(self._recognizer.embed, most=runtime.batch) if runtime.batch > 1 else None
         self.info = EngineInfo(
             pack=pack.name,
             recognizer=pack.recognizer,
@@ -41,68 +47,62 @@ class InsightFaceEngine:
             threshold=pack.threshold,
             threshold_source=pack.threshold_source,
             licence=pack.licence,
-            providers=tuple(self._recognizer.session.get_providers()),
+            providers=tuple(session.get_providers()),
+            precision=runtime.precision,
             knows_only_drawings=pack.knows_only_drawings,
         )
 
-    def detect(self, pixels: Pixels) -> list[Detection]:
-        """All faces of the picture, largest first."""
-        height, width = pixels.shape[:2]
-        boxes, landmarks = self._detector.detect(
-            pixels, input_size=fit_input_sizes(width, height), det_thresh=self._detection_threshold
-        )
+    def detect(self, photo: Photo, passes: Sequence[Pass]) -> list[Detection]:
+        """All faces that these passes show, largest first; raises `ImageTruncated`."""
+        with timed("detect"):
+            merged = merge([self._look(photo, one) for one in passes])
         found = [
-            Detection(
-                (float(box[0]), float(box[1]), float(box[2]), float(box[3])),
-                points.astype(np.float32),
-                float(min(box[4], 1.0)),
-            )
-            for box, points in zip(boxes, landmarks, strict=True)
-            if np.isfinite(box).all() and np.isfinite(points).all()
+            Detection((float(box[0]), float(box[1]), float(box[2]), float(box[3])), points, float(min(score, 1.0)))
+            for box, points, score in zip(merged.boxes, merged.landmarks, merged.scores, strict=True)
         ]
         return sorted(found, key=lambda detection: detection.area, reverse=True)
 
-    def align(self, pixels: Pixels, detection: Detection) -> Crop:
+    def _look(self, photo: Photo, look: Pass) -> Found:
+        input_width, input_height = self._detector.fixed_input or look.input_size
+        left, top, right, bottom = look.box
+        ratio = min(input_width / (right - left), input_height / (bottom - top))
+        width = min(input_width, max(1, round((right - left) * ratio)))
+        height = min(input_height, max(1, round((bottom - top) * ratio)))
+        letterboxed = np.zeros((input_height, input_width, 3), np.uint8)
+        letterboxed[:height, :width] = photo.render(look.box, width, height)
+        detector = self._small if look.input_size == SMALL_INPUT else self._detector
+        found = detector.find(letterboxed, self._detection_threshold)
+        if look.is_tile:
+            found = _uncut(found, look, (width, height), (photo.width, photo.height))
+        return found.moved(((right - left) / width, (bottom - top) / height), (left, top))
+
+    def align(self, photo: Photo, detection: Detection) -> Crop:
         """The face in ArcFace's 112x112 frame, by the similarity transform that fits its five landmarks best."""
-        crop: Crop = norm_crop(pixels, detection.landmarks, image_size=CROP_SIDE)
-        return crop
+        with timed("align"):
+            return photo.warp(estimate_alignment(detection.landmarks), CROP_SIDE)
 
     def embed(self, crops: Sequence[Crop]) -> list[Embedding]:
-        """One unit-length embedding a crop; one run a face, since batching gains nothing on a CPU."""
-        return [_normalize(self._recognizer.get_feat([crop])[0]) for crop in crops]
+        """One unit-length embedding a crop.
+
+        One run a face on a CPU, where batches gain nothing; on a GPU with what other requests want at that moment.
+        """
+        with timed("embed"):
+            if self._batches is not None:
+                return self._batches.run(crops)
+            return [self._recognizer.embed([crop])[0] for crop in crops]
 
 
-def fit_input_sizes(width: int, height: int) -> list[tuple[int, int]]:
-    """The detector's input sizes `(width, height)` for a picture: five fixed shapes in all, so memory stays flat."""
-    if max(width, height) <= _SMALL_PICTURE:
-        return [(320, 320), _SMALL_PASS]
-    if width * 3 >= height * 4:
-        return [(640, 480), _SMALL_PASS]
-    if height * 3 >= width * 4:
-        return [(480, 640), _SMALL_PASS]
-    return [(640, 640), _SMALL_PASS]
-
-
-def _load(
-    pack: ModelPack, file: str, providers: list[tuple[str, dict[str, str]]], kind: type, **options: object
-) -> Any:
-    model = get_model(
-        file,
-        providers=[name for name, _ in providers],
-        provider_options=[settings for _, settings in providers],
-        sess_options=session_options(),
-        **options,
-    )
-    if not isinstance(model, kind):
-        raise ModelPackRefused(
-            f"{file} of pack {pack.name!r} is not a network that InsightFace's {kind.__name__} runs."
-        )
-    return model
-
-
-def _normalize(vector: np.ndarray) -> Embedding:
-    values = vector.astype(np.float32).ravel()
-    length = float(np.linalg.norm(values))
-    if not np.isfinite(length) or length < 1e-6:
-        raise ModelPackRefused("The recogniser answered a vector without length or direction.")
-    return values / np.float32(length)
+def _uncut(found: Found, tile: Pass, size: tuple[int, int], picture: tuple[int, int]) -> Found:
+    """Without the faces that an inner edge of the tile may cut: the tile beyond it, or the whole, shows them whole."""
+    left, top, right, bottom = tile.box
+    x1, y1, x2, y2 = found.boxes.T
+    is_whole = np.ones(len(found), dtype=bool)
+    if left > 0:
+        is_whole &= x1 > _EDGE
+    if top > 0:
+        is_whole &= y1 > _EDGE
+    if right < picture[0]:
+        is_whole &= x2 < size[0] - _EDGE
+    if bottom < picture[1]:
+        is_whole &= y2 < size[1] - _EDGE
+    return found.only(is_whole)

@@ -1,9 +1,7 @@
 """Chooses ONNX Runtime's execution providers; the only place that knows their names and options."""
 
-import os
-
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read by onnxruntime >= 1.29 when it is imported
-
+import json
+import platform
 from pathlib import Path
 
 import onnxruntime
@@ -12,19 +10,23 @@ from app.errors import OperatorError
 
 Provider = tuple[str, dict[str, str]]
 
+CPU, OPENVINO = "CPUExecutionProvider", "OpenVINOExecutionProvider"
+GPU_PROVIDERS = frozenset({"CUDAExecutionProvider", "MIGraphXExecutionProvider", "ROCMExecutionProvider"})
+"""Where a batch of faces costs little more than one."""
+
 # In order of preference; the short name is what VULTUS_PROVIDERS takes.
 _KNOWN: dict[str, str] = {
     "cuda": "CUDAExecutionProvider",
     "migraphx": "MIGraphXExecutionProvider",
     "rocm": "ROCMExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
+    "openvino": OPENVINO,
     "coreml": "CoreMLExecutionProvider",
-    "cpu": "CPUExecutionProvider",
+    "cpu": CPU,
 }
 
 
-def choose_providers(wanted: str = "auto") -> list[Provider]:
-    """Providers with their options, best first, the CPU always last.
+def choose_providers(wanted: str = "auto", *, threads: int = 1) -> list[Provider]:
+    """Providers with their options, best first, the CPU always last; made for so many runs at a time.
 
     `wanted` is `auto` (everything this machine has) or short names separated by commas. Raises `OperatorError` for a
     name that is unknown or not available here.
@@ -42,27 +44,31 @@ def choose_providers(wanted: str = "auto") -> list[Provider]:
             raise OperatorError(f"VULTUS_PROVIDERS asks for {name!r}, which this installation lacks; it has: {here}.")
     if "cpu" not in names:
         names.append("cpu")
-    return [(_KNOWN[name], _options(name)) for name in names]
+    return [(_KNOWN[name], _options(name, threads)) for name in names]
 
 
-def session_options() -> onnxruntime.SessionOptions:
-    """One thread an inference: requests run side by side instead.
-
-    The memory pattern is off because input shapes change, and with it the arena would keep one plan a shape.
-    """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.enable_mem_pattern = False
-    options.log_severity_level = 3
-    return options
+def describe_processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Model and instruction sets, as far as the system tells."""
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
 
 
-def _options(name: str) -> dict[str, str]:
+def _options(name: str, threads: int) -> dict[str, str]:
     if name == "openvino":
-        precision = "bf16" if _cpu_has_bf16() else "f32"
-        config = f'{{"CPU": {{"INFERENCE_PRECISION_HINT": "{precision}"}}}}'
-        return {"device_type": "CPU", "num_of_threads": "1", "load_config": config}
+        config = {
+            "INFERENCE_PRECISION_HINT": "bf16" if _cpu_has_bf16() else "f32",
+            # Pinning would put the first stream of every worker on the machine's first core.
+            "ENABLE_CPU_PINNING": "NO",
+        }
+        # A stream of one thread for each run at a time: with a single stream runs wait for each other.
+        streams = str(threads)
+        return {
+            "device_type": "CPU", "num_of_threads": streams, "num_streams": streams,
+            "load_config": json.dumps({"CPU": config}),
+        }  # fmt: skip
     return {}
 
 

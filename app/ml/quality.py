@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 from app.domain import Quality, QualityFinding, QualityReason
-from app.ml.engine import Crop, Detection
+from app.ml.engine import Detection
+from app.ml.pixels import Crop
 
 
 @dataclass(frozen=True, slots=True)

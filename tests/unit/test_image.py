@@ -1,20 +1,23 @@
 """What may be sent as an image, and what becomes of it."""
 
 import contextlib
+import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from app import errors
-from app.ml.image import ImageLimits, decode_image
+from app.ml.image import ImageLimits, open_photo
 from tests import pictures
 
 LIMITS = ImageLimits(max_bytes=2_000_000, max_pixels=4_000_000)
 
 
 def decode(data: bytes) -> np.ndarray:
-    return decode_image(data, LIMITS)
+    """The whole picture at its own size."""
+    photo = open_photo(data, LIMITS)
+    return photo.render((0, 0, photo.width, photo.height), photo.width, photo.height)
 
 
 def quarters(mode: str = "RGB") -> Image.Image:
@@ -149,3 +152,66 @@ def test_random_damage_never_escapes_the_error_tree() -> None:
                 damaged[place] = int(rng.integers(256))
             with contextlib.suppress(errors.ImageRefused):
                 decode(bytes(damaged))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("form", "size"), [("JPEG", (1602, 1203)), ("PNG", (1602, 1203)), ("JPEG", (333, 250))])
+def test_every_level_shows_the_same_picture_at_the_same_place(
+    form: str, size: tuple[int, int], orientation: int
+) -> None:
+    """A part warped out at several scales, whichever level that takes, is the part that Pillow would show."""
+    ramp = np.zeros((size[1], size[0], 3), np.uint8)
+    ramp[..., 0] = np.linspace(0, 250, size[0])[None, :]
+    ramp[..., 1] = np.linspace(0, 250, size[1])[:, None]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = pictures.encode(Image.fromarray(ramp), form, exif=exif, quality=95)
+    with Image.open(io.BytesIO(data)) as stored:
+        truth = np.asarray(ImageOps.exif_transpose(stored).convert("RGB"))[:, :, ::-1].astype(float)
+    limits = ImageLimits(max_bytes=10_000_000, max_pixels=4_000_000)
+    for scale in (1.0, 0.5, 0.25, 0.1):
+        photo = open_photo(data, limits)
+        assert (photo.height, photo.width) == truth.shape[:2]
+        centre = np.array([photo.width * 0.4, photo.height * 0.6])
+        transform = np.column_stack([np.eye(2) * scale, np.array([16, 16]) - scale * centre])
+        crop = photo.warp(transform, 32)
+        inside = [(x, y) for y in range(4, 28, 6) for x in range(4, 28, 6)]
+        for x, y in inside:
+            at = (np.array([x, y]) - transform[:, 2]) / scale
+            if 8 < at[0] < photo.width - 9 and 8 < at[1] < photo.height - 9:
+                assert crop[y, x] == pytest.approx(truth[round(at[1]), round(at[0])], abs=5)
+        box = (photo.width * 0.25, photo.height * 0.25, photo.width * 0.75, photo.height * 0.75)
+        view = photo.render(box, max(8, round(photo.width * scale / 2)), max(8, round(photo.height * scale / 2)))
+        middle = view[view.shape[0] // 2, view.shape[1] // 2]
+        assert middle == pytest.approx(truth[photo.height // 2, photo.width // 2], abs=6)
+
+
+def test_a_large_jpeg_is_decoded_no_finer_than_it_is_looked_at() -> None:
+    photo = open_photo(pictures.encode(pictures.portrait(3, side=1900), "JPEG"), LIMITS)
+    photo.render((0, 0, photo.width, photo.height), 320, 320)
+    assert photo.decoded_levels == {4}
+    photo.warp(np.array([[1.0, 0, -900], [0, 1.0, -900]]), 112)
+    assert photo.decoded_levels == {4, 1}
+
+
+def test_what_lies_outside_the_picture_is_black() -> None:
+    photo = open_photo(pictures.encode(Image.new("RGB", (60, 60), (255, 255, 255)), "PNG"), LIMITS)
+    crop = photo.warp(np.array([[1.0, 0, 20], [0, 1.0, 20]]), 112)
+    assert crop[:18].max() == 0
+    assert crop[40, 40].min() == 255
+    assert crop[90:].max() == 0
+    assert photo.warp(np.array([[1.0, 0, 500], [0, 1.0, 500]]), 112).max() == 0
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_jpeg_without_its_end_is_refused(mode: str) -> None:
+    data = pictures.encode(pictures.portrait(3).convert(mode), "JPEG")
+    with pytest.raises(errors.ImageTruncated):
+        decode(data[:-3000])
+
+
+def test_opencv_and_pillow_decode_a_jpeg_alike() -> None:
+    data = pictures.encode(pictures.portrait(4, side=300), "JPEG", quality=90)
+    with Image.open(io.BytesIO(data)) as image:
+        expected = np.asarray(image.convert("RGB"))[:, :, ::-1].astype(int)
+    assert np.abs(decode(data) - expected).max() <= 2

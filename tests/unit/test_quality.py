@@ -8,7 +8,8 @@ import pytest
 
 from app.domain import QualityReason
 from app.ml.analysis import Embed, FaceAnalyzer
-from app.ml.engine import Crop, Detection
+from app.ml.engine import Detection
+from app.ml.pixels import Crop
 from app.ml.quality import QualityLimits, assess_quality, estimate_pose, measure_sharpness
 from tests import pictures
 

@@ -1,0 +1,43 @@
+"""ArcFace recognisers on one onnxruntime session: aligned crops in, embeddings out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+
+from app.domain import Embedding
+from app.errors import ModelPackRefused
+from app.ml.pixels import CROP_SIDE, Crop
+
+
+class ArcFace:
+    """The recogniser; thread-safe, since onnxruntime's sessions are."""
+
+    def __init__(self, session: Any, file: Path) -> None:
+        self._session = session
+        self._input = session.get_inputs()[0].name
+        self._output = session.get_outputs()[0].name
+        # Networks converted from MXNet subtract the mean themselves (InsightFace's own way to tell, arcface_onnx.py).
+        self._mean, self._spread = (0.0, 1.0) if _normalizes_itself(file) else (127.5, 127.5)
+
+    def embed(self, crops: Sequence[Crop]) -> list[Embedding]:
+        """One unit-length embedding a crop, all in one run; raises `ModelPackRefused` for one without direction."""
+        mean = (self._mean, self._mean, self._mean)
+        blob = cv2.dnn.blobFromImages(list(crops), 1 / self._spread, (CROP_SIDE, CROP_SIDE), mean, swapRB=True)
+        (raw,) = self._session.run([self._output], {self._input: blob})
+        vectors = np.asarray(raw, dtype=np.float32).reshape(len(crops), -1)
+        lengths = np.linalg.norm(vectors, axis=1)
+        if not np.isfinite(lengths).all() or (lengths < 1e-6).any():
+            raise ModelPackRefused("The recogniser answered a vector without length or direction.")
+        # Copies: a row alone must not keep its whole batch in memory.
+        return [np.array(vector / length) for vector, length in zip(vectors, lengths, strict=True)]
+
+
+def _normalizes_itself(file: Path) -> bool:
+    names = [node.name for node in onnx.load_model(str(file), load_external_data=False).graph.node[:8]]
+    return any(name.startswith(("Sub", "_minus")) for name in names) and any(
+        name.startswith(("Mul", "_mul")) for name in names
+    )
