@@ -1,4 +1,8 @@
-"""Every dependency, by name: who calls, which transaction, which service. The request-scoped wiring, and only that."""
+"""Every dependency, by name: who calls, which transaction, which service. The request-scoped wiring, and only that.
+
+All are `async def`, also those that wait for nothing: FastAPI sends a plain function to a thread, which costs more than
+the function.
+"""
 
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -43,7 +47,7 @@ _bearer = OAuth2PasswordBearer(tokenUrl=f"{API}/auth/token", auto_error=False)
 _api_key = APIKeyHeader(name="x-api-key", auto_error=False, description="An API key; also taken as a bearer token.")
 
 
-def get_state(request: Request) -> AppState:
+async def get_state(request: Request) -> AppState:
     """The process-wide objects."""
     return cast(AppState, request.state._state)
 
@@ -51,27 +55,27 @@ def get_state(request: Request) -> AppState:
 StateDep = Annotated[AppState, Depends(get_state)]
 
 
-def get_settings(state: StateDep) -> Settings:
+async def get_settings(state: StateDep) -> Settings:
     return state["settings"]
 
 
-def get_auth(state: StateDep) -> AuthService:
+async def get_auth(state: StateDep) -> AuthService:
     return state["auth"]
 
 
-def get_tenants(state: StateDep) -> TenantService:
+async def get_tenants(state: StateDep) -> TenantService:
     return state["tenants"]
 
 
-def get_health(state: StateDep) -> HealthService:
+async def get_health(state: StateDep) -> HealthService:
     return state["health"]
 
 
-def get_hasher(state: StateDep) -> PasswordHasher:
+async def get_hasher(state: StateDep) -> PasswordHasher:
     return state["hasher"]
 
 
-def get_limiter(state: StateDep) -> RateLimiter:
+async def get_limiter(state: StateDep) -> RateLimiter:
     return state["limiter"]
 
 
@@ -85,7 +89,7 @@ LimiterDep = Annotated[RateLimiter, Depends(get_limiter)]
 # --- who calls ----------------------------------------------------------------------------------------------------
 
 
-def get_address(request: Request) -> str:
+async def get_address(request: Request) -> str:
     """The caller's address: the connection's, or what a trusted proxy forwarded (uvicorn decides).
 
     Of IPv6 the network of 64 bits: one caller has all of it. What is no address counts as one caller.
@@ -210,19 +214,19 @@ def _quotas(session: AsyncSession, principal: Principal) -> QuotaService:
     return QuotaService(UsageRepository(session, principal.tenant_id), principal.plan)
 
 
-def get_faces(state: StateDep, principal: PrincipalDep) -> FaceReader:
+async def get_faces(state: StateDep, principal: PrincipalDep) -> FaceReader:
     return state["faces"].on_behalf_of(principal.tenant_id)
 
 
 FacesDep = Annotated[FaceReader, Depends(get_faces)]
 
 
-def get_collections(state: StateDep, session: SessionDep, principal: PrincipalDep) -> CollectionService:
+async def get_collections(state: StateDep, session: SessionDep, principal: PrincipalDep) -> CollectionService:
     answers = AnswerRepository(session, principal.tenant_id)
     return CollectionService(_collections(session, principal), answers, _quotas(session, principal), state["cursors"])
 
 
-def get_subjects(state: StateDep, session: SessionDep, principal: PrincipalDep) -> SubjectService:
+async def get_subjects(state: StateDep, session: SessionDep, principal: PrincipalDep) -> SubjectService:
     tenant_id = principal.tenant_id
     return SubjectService(
         _collections(session, principal),
@@ -233,7 +237,7 @@ def get_subjects(state: StateDep, session: SessionDep, principal: PrincipalDep) 
     )
 
 
-def get_registration(faces: FacesDep, session: SessionDep, principal: PrincipalDep) -> RegistrationService:
+async def get_registration(faces: FacesDep, session: SessionDep, principal: PrincipalDep) -> RegistrationService:
     tenant_id = principal.tenant_id
     return RegistrationService(
         faces,
@@ -248,21 +252,21 @@ def _galleries(state: StateDep, principal: Principal) -> GalleryLookup:
     return GalleryLookup(state["database"], principal, state["faces"].engine.recognizer)
 
 
-def get_recognition(state: StateDep, faces: FacesDep, principal: PrincipalDep) -> RecognitionService:
+async def get_recognition(state: StateDep, faces: FacesDep, principal: PrincipalDep) -> RecognitionService:
     search = state["search"].for_tenant(principal.tenant_id)
     return RecognitionService(faces, _galleries(state, principal), search, default_threshold=state["threshold"])
 
 
-def get_search(state: StateDep, principal: PrincipalDep) -> SearchService:
+async def get_search(state: StateDep, principal: PrincipalDep) -> SearchService:
     search = state["search"].for_tenant(principal.tenant_id)
     return SearchService(_galleries(state, principal), search, default_threshold=state["threshold"])
 
 
-def get_users(session: SessionDep, principal: PrincipalDep) -> UserService:
+async def get_users(session: SessionDep, principal: PrincipalDep) -> UserService:
     return UserService(UserRepository(session, principal.tenant_id), _quotas(session, principal), principal)
 
 
-def get_keys(state: StateDep, session: SessionDep, principal: PrincipalDep) -> KeyService:
+async def get_keys(state: StateDep, session: SessionDep, principal: PrincipalDep) -> KeyService:
     tenant_id = principal.tenant_id
     return KeyService(ApiKeyRepository(session, tenant_id), AccessKeyRepository(session, tenant_id), state["keyring"])
 
@@ -277,7 +281,7 @@ IdempotencyKey = Annotated[
 ]
 
 
-def get_idempotency(
+async def get_idempotency(
     state: StateDep, session: SessionDep, principal: PrincipalDep, key: IdempotencyKey = None
 ) -> IdempotencyService:
     answers = AnswerRepository(session, principal.tenant_id)
@@ -296,7 +300,7 @@ IdempotencyDep = Annotated[IdempotencyService, Depends(get_idempotency)]
 # --- parameters ---------------------------------------------------------------------------------------------------
 
 
-def get_page(
+async def get_page(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Items a page.")] = DEFAULT_PAGE,
     cursor: Annotated[str | None, Query(max_length=2048, description="`next_cursor` of the page before.")] = None,
 ) -> PageRequest:
