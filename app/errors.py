@@ -18,7 +18,7 @@
                               key_not_found, tenant_not_found, plan_not_found
       Conflict                email_taken, collection_exists, subject_exists, last_admin, too_many_keys
       TooOften                rate_limited, too_many_login_tries
-      Unavailable             overloaded, not_ready, database_unavailable
+      Unavailable             overloaded, caller_left, not_ready, database_unavailable
       InternalError           internal_error
     OperatorError             never reaches a client: configuration, model packs, migration
 
@@ -444,6 +444,12 @@ class Overloaded(Unavailable):
     """Too much work is waiting already."""
 
     code = "overloaded"
+
+
+class CallerLeft(Unavailable):
+    """The caller closed the connection before its turn came."""
+
+    code = "caller_left"
 
 
 class NotReady(Unavailable):

@@ -1,5 +1,6 @@
 """The web application: `create_app()` and its lifespan, the one place where process-wide objects are made."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -9,11 +10,13 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
+from app.errors import OperatorError
 from app.matcher.building import build_search
 from app.ml.analysis import FaceAnalyzer
 from app.ml.executor import InferenceExecutor
 from app.ml.image import ImageLimits
 from app.ml.insightface_engine import InsightFaceEngine
+from app.ml.memory import steady_memory
 from app.ml.packs import PackLibrary
 from app.ml.quality import QualityLimits
 from app.ml.sessions import Runtime
@@ -39,6 +42,8 @@ from app.telemetry import configure_logging, get_logger
 
 _log = get_logger(__name__)
 
+_WARM_UP_S = 30
+
 _DESCRIPTION = """Self-hosted, multi-tenant face recognition.
 
 Sign up (`POST /api/v1/auth/signup`), press **Authorize** with that email and password, register people, recognise them.
@@ -47,7 +52,7 @@ Every error is `application/problem+json` with a stable `code`.
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application; without arguments it is configured from the environment (uvicorn's factory)."""
+    """The application; without arguments it is configured from the environment."""
     settings = settings or load_settings()
     app = FastAPI(
         title="Vultus",
@@ -84,6 +89,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 def build_analyzer(settings: Settings) -> FaceAnalyzer:
     """The model pack, loaded, behind the limits of the settings; takes a second or two, or a download."""
+    steady_memory()
     library = PackLibrary(cache=settings.model_cache, data_dir=settings.resolved_data_dir)
     pack = library.find(settings.model_pack)
     runtime = Runtime(
@@ -107,6 +113,31 @@ def build_analyzer(settings: Settings) -> FaceAnalyzer:
     )
 
 
+_inherited: list[tuple[FastAPI, FaceAnalyzer]] = []
+
+
+def inherit(app: FastAPI, analyzer: FaceAnalyzer) -> None:
+    """Serve this application with these networks in this process and in every one forked from it."""
+    _inherited[:] = [(app, analyzer)]
+
+
+def inherited_app() -> FastAPI:
+    """The application to serve: the inherited one, else a new one (uvicorn's factory)."""
+    return _inherited[0][0] if _inherited else create_app()
+
+
+async def _start_networks(analyzer: FaceAnalyzer, executor: InferenceExecutor) -> None:
+    """A first run; what was inherited and hangs must not look like a slow client for ever."""
+    try:
+        async with asyncio.timeout(_WARM_UP_S):
+            await executor.run(None, analyzer.warm_up)
+    except TimeoutError:
+        raise OperatorError(
+            f"The networks gave no answer in {_WARM_UP_S} s. Several workers inherit them from the process that starts "
+            f"them: VULTUS_SHARE_MODELS=false makes each load its own."
+        ) from None
+
+
 def count_inference_threads(settings: Settings) -> int:
     """Inferences at a time in this process: as the settings say, else one a core."""
     return settings.inference_threads or os.cpu_count() or 1
@@ -128,15 +159,21 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                 if settings.operator_token
                 else None
             )
-            executor = InferenceExecutor(threads=count_inference_threads(settings), queue=settings.inference_queue)
+            executor = InferenceExecutor(
+                threads=count_inference_threads(settings),
+                queue=settings.inference_queue,
+                deadline_s=settings.inference_deadline_s,
+            )
             hasher = PasswordHasher()
             engine = build_search(settings, addresses.service)
             try:
                 keyring = Keyring(settings.signing_keys())
-                analyzer = build_analyzer(settings)
+                analyzer = _inherited[0][1] if _inherited else build_analyzer(settings)
+                await _start_networks(analyzer, executor)
                 info = analyzer.engine.info
                 _log.info(
                     "model_loaded", pack=info.pack, recognizer=info.recognizer, providers=list(info.providers),
+                    precision=info.precision, inherited=bool(_inherited),
                     threshold=info.threshold, threshold_source=info.threshold_source, licence=info.licence,
                 )  # fmt: skip
                 if info.knows_only_drawings:

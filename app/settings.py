@@ -51,8 +51,12 @@ class Settings(BaseSettings):
     """Overrides the model pack's threshold; a similarity at or above it is a match."""
     inference_threads: Annotated[int, Field(ge=0)] = 0
     """Inferences at a time in one worker; 0: the machine's cores divided by the workers."""
+    share_models: bool = True
+    """Several workers on Linux inherit the loaded networks instead of loading their own; not on GPUs."""
     inference_queue: Annotated[int, Field(ge=0)] = 32
     """Requests that may wait for an inference; one more is answered 503."""
+    inference_deadline_s: Annotated[float, Field(gt=0)] = 10.0
+    """Who would wait longer for an inference is answered 503 instead."""
 
     search_concurrency: Annotated[int, Field(ge=0)] = 0
     """Searches at a time in one worker; 0: as many as inferences."""

@@ -30,6 +30,7 @@ class StageTimes:
     """Seconds by stage of one request; stages of several threads add up."""
 
     def __init__(self) -> None:
+        self._began = time.perf_counter()
         self._seconds: dict[str, float] = {}
         self._last: tuple[str, float] | None = None
 
@@ -42,16 +43,26 @@ class StageTimes:
         self._last = stage, time.perf_counter()
 
     def as_server_timing(self) -> str:
-        """The value of a `Server-Timing` header, milliseconds; empty if nothing was measured."""
+        """The value of a `Server-Timing` header, in milliseconds, with the total so far; empty if nothing was timed."""
+        if not self._seconds:
+            return ""
         if self._last is not None:
             stage, began = self._last
             self.add(stage, time.perf_counter() - began)
             self._last = None
-        return ", ".join(f"{stage};dur={seconds * 1000:.2f}" for stage, seconds in self._seconds.items())
+        seconds = {**self._seconds, "total": time.perf_counter() - self._began}
+        return ", ".join(f"{stage};dur={value * 1000:.2f}" for stage, value in seconds.items())
 
 
 stage_times: ContextVar[StageTimes | None] = ContextVar("stage_times", default=None)
 _inner_s: ContextVar[list[float] | None] = ContextVar("inner_s", default=None)
+
+
+def begin_last_stage(stage: str) -> None:
+    """What the current request does from here on until its answer leaves."""
+    times = stage_times.get()
+    if times is not None:
+        times.begin_last(stage)
 
 
 @contextmanager

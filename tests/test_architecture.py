@@ -39,7 +39,11 @@ def test_no_room_is_named_after_nothing() -> None:
 
 
 def test_tenant_id_enters_queries_in_one_place() -> None:
-    allowed = {"app/persistence/repositories/base.py", "app/matcher/pgvector_search.py"}
+    allowed = {
+        "app/persistence/repositories/base.py",
+        "app/persistence/repositories/brief.py",
+        "app/matcher/pgvector_search.py",
+    }
     enters = re.compile(r"tenant_id\s*==|tenant_id = [:$]|filter_by\(")
     sources = [path for path in SOURCES if path.is_relative_to(ROOT / "app")]
     assert {name(path) for path in sources if enters.search(path.read_text())} == allowed

@@ -59,7 +59,9 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
             if not settings.inference_threads:
                 os.environ["VULTUS_INFERENCE_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
             load_settings.cache_clear()
-            with graphs_kept(settings, addresses):
+            settings = load_settings()
+            is_forking = workers > 1 and settings.share_models and _share_networks(settings)
+            with graphs_kept(settings, addresses, in_own_process=is_forking):
                 _run_uvicorn(host, port, workers)
         except KeyboardInterrupt:
             pass  # Ctrl-C, after a graceful shutdown: how it is meant to end
@@ -67,9 +69,16 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
             runner.run(provisioned.__aexit__(None, None, None))
 
 
+def _share_networks(settings: Settings) -> bool:
+    # The whole application, which no other command needs.
+    from app.cli.workers import share_networks  # noqa: PLC0415
+
+    return share_networks(settings)
+
+
 def _run_uvicorn(host: str, port: int, workers: int) -> None:
     uvicorn.run(
-        "app.main:create_app",
+        "app.main:inherited_app",
         factory=True,
         host=host,
         port=port,

@@ -2,11 +2,15 @@
 
 from enum import Enum
 
+import numpy as np
+from PIL import Image
+
 from app.domain import Analysis, BoundingBox, Detail, Face
 from app.ml.detail import plan_passes
 from app.ml.engine import Detection, FaceEngine
 from app.ml.image import ImageLimits, open_photo
-from app.ml.pixels import Crop
+from app.ml.photo import Photo, PillowSource
+from app.ml.pixels import CROP_SIDE, Crop
 from app.ml.quality import QualityLimits, assess_quality
 from app.telemetry import timed
 
@@ -36,6 +40,13 @@ class FaceAnalyzer:
     def engine(self) -> FaceEngine:
         """The engine in use."""
         return self._engine
+
+    def warm_up(self) -> None:
+        """Run both networks once, in their usual shapes: the first photo then finds everything in place."""
+        grey = Image.linear_gradient("L")
+        photo = Photo(PillowSource(grey, lambda part: np.repeat(np.asarray(part)[..., None], 3, axis=2)))
+        self._engine.detect(photo, plan_passes(photo.width, photo.height, Detail.STANDARD, 40))
+        self._engine.embed([photo.render((0, 0, 256, 256), CROP_SIDE, CROP_SIDE)])
 
     def analyze(self, data: bytes, embed: Embed, detail: Detail = Detail.STANDARD) -> Analysis:
         """The faces of an image, the `max_faces` largest, with embeddings for the ones asked for.

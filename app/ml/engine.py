@@ -43,6 +43,8 @@ class EngineInfo:
     precision: str
     """What the first provider computes in: `f32`, or `bf16` where the processor has it."""
     knows_only_drawings: bool = False
+    can_be_inherited: bool = False
+    """Whether the networks still run in a forked process."""
 
 
 class FaceEngine(Protocol):

@@ -50,6 +50,7 @@ class InsightFaceEngine:
             providers=tuple(session.get_providers()),
             precision=runtime.precision,
             knows_only_drawings=pack.knows_only_drawings,
+            can_be_inherited=runtime.can_be_inherited,
         )
 
     def detect(self, photo: Photo, passes: Sequence[Pass]) -> list[Detection]:

@@ -10,7 +10,6 @@ import time
 from typing import Any, ClassVar
 
 from limits.storage import Storage
-from sqlalchemy import text
 
 from app.persistence.database import Database
 
@@ -19,16 +18,16 @@ SCHEME = "vultus+postgresql"
 _TIMEOUT_S = 5
 _SWEEP_ONE_IN = 500
 
-_INCREMENT = text("""
+_INCREMENT = """
 INSERT INTO rate_counters AS c (key, count, expires_at)
-VALUES (:key, :amount, now() + make_interval(secs => :expiry))
+VALUES ($1, $2, now() + make_interval(secs => $3))
 ON CONFLICT (key) DO UPDATE SET
-    count = CASE WHEN c.expires_at <= now() THEN :amount ELSE c.count + :amount END,
-    expires_at = CASE WHEN c.expires_at <= now() THEN now() + make_interval(secs => :expiry) ELSE c.expires_at END
+    count = CASE WHEN c.expires_at <= now() THEN $2 ELSE c.count + $2 END,
+    expires_at = CASE WHEN c.expires_at <= now() THEN now() + make_interval(secs => $3) ELSE c.expires_at END
 RETURNING count, extract(epoch FROM expires_at - now())
-""")
-_SWEEP = text("DELETE FROM rate_counters WHERE expires_at < now() - interval '1 minute'")
-_CLEAR = text("DELETE FROM rate_counters WHERE key = :key")
+"""
+_SWEEP = "DELETE FROM rate_counters WHERE expires_at < now() - interval '1 minute'"
+_CLEAR = "DELETE FROM rate_counters WHERE key = $1"
 
 
 class PostgresRateCounters(Storage):
@@ -75,18 +74,13 @@ class PostgresRateCounters(Storage):
 
     def clear(self, key: str) -> None:
         """Forget one counter."""
-        self._wait(self._execute(_CLEAR, {"key": key}))
+        self._wait(self._database.fetch_row(_CLEAR, key))
 
     async def _increment(self, key: str, expiry: int, amount: int) -> tuple[int, float]:
         if random.randrange(_SWEEP_ONE_IN) == 0:  # noqa: S311 - spreads the sweeping, hides nothing
-            await self._execute(_SWEEP, {})
-        row = await self._execute(_INCREMENT, {"key": key, "expiry": expiry, "amount": amount})
+            await self._database.fetch_row(_SWEEP)
+        row = await self._database.fetch_row(_INCREMENT, key, amount, expiry)
         return int(row[0]), float(row[1])
-
-    async def _execute(self, statement: Any, parameters: dict[str, object]) -> Any:
-        async with self._database.autocommit() as connection:
-            result = await connection.execute(statement, parameters)
-            return result.one() if result.returns_rows else None
 
     def _wait(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=_TIMEOUT_S)

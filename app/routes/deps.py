@@ -4,6 +4,7 @@ All are `async def`, also those that wait for nothing: FastAPI sends a plain fun
 the function.
 """
 
+import asyncio
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
 from ipaddress import ip_address, ip_network
@@ -144,6 +145,18 @@ def require(permission: Permission) -> Callable[..., Awaitable[Principal]]:
     return check
 
 
+async def get_counted_images(state: StateDep, principal: PrincipalDep) -> Callable[[int], Awaitable[None]]:
+    """Counts a batch's images for the month; `require` counted the first before the body was read."""
+
+    async def count(images: int) -> None:
+        if images > 1:
+            await count_recognition(state["database"], principal, images - 1)
+
+    return count
+
+
+CountedImages = Annotated[Callable[[int], Awaitable[None]], Depends(get_counted_images)]
+
 _GUARDS = {permission: require(permission) for permission in Permission}
 
 
@@ -214,8 +227,16 @@ def _quotas(session: AsyncSession, principal: Principal) -> QuotaService:
     return QuotaService(UsageRepository(session, principal.tenant_id), principal.plan)
 
 
-async def get_faces(state: StateDep, principal: PrincipalDep) -> FaceReader:
-    return state["faces"].on_behalf_of(principal.tenant_id)
+async def get_departure() -> "asyncio.Future[None]":
+    """Done when the caller has closed the connection; for whoever waits on the caller's behalf."""
+    return asyncio.get_running_loop().create_future()
+
+
+DepartureDep = Annotated["asyncio.Future[None]", Depends(get_departure)]
+
+
+async def get_faces(state: StateDep, principal: PrincipalDep, departure: DepartureDep) -> FaceReader:
+    return state["faces"].on_behalf_of(principal.tenant_id, departure)
 
 
 FacesDep = Annotated[FaceReader, Depends(get_faces)]

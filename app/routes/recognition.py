@@ -10,6 +10,7 @@ from app.routes.deps import (
     CanReadEmbeddings,
     CanRecognize,
     CanRegister,
+    CountedImages,
     FacesDep,
     IdempotencyDep,
     RecognitionDep,
@@ -17,11 +18,12 @@ from app.routes.deps import (
 )
 from app.routes.responses import WITH_IMAGE, problems
 from app.routes.uploads import ImageForm, form_body, image_form
-from app.schemas.faces import DetectOut, ExtractOut
+from app.schemas.faces import DetectOut, ExtractBatchOut, ExtractOut
 from app.schemas.recognition import (
     CompareForm,
     CompareOut,
-    NoFields,
+    LookForm,
+    RecognizeBatchOut,
     RecognizeForm,
     RecognizeOut,
     RegisterForm,
@@ -29,6 +31,7 @@ from app.schemas.recognition import (
     VerifyForm,
     VerifyOut,
 )
+from app.telemetry import begin_last_stage
 
 router = APIRouter(prefix=API, tags=["recognition"])
 
@@ -38,13 +41,18 @@ IMAGE_PATHS = frozenset(f"{API}/{name}" for name in ("register", "recognize", "v
 """The routes that may receive photos; every other body is small."""
 
 _MANY, _ONE, _TWO = {"images": MAX_IMAGES}, {"image": 1}, {"source": 1, "target": 1}
+_ONE_OR_MANY = {"image": 1, "images": MAX_IMAGES}
 
 RegisterUpload = Annotated[ImageForm[RegisterForm], Depends(image_form(RegisterForm, _MANY, Permission.REGISTER))]
-RecognizeUpload = Annotated[ImageForm[RecognizeForm], Depends(image_form(RecognizeForm, _ONE, Permission.RECOGNIZE))]
+RecognizeUpload = Annotated[
+    ImageForm[RecognizeForm], Depends(image_form(RecognizeForm, _ONE_OR_MANY, Permission.RECOGNIZE, either=True))
+]
 VerifyUpload = Annotated[ImageForm[VerifyForm], Depends(image_form(VerifyForm, _ONE, Permission.RECOGNIZE))]
 CompareUpload = Annotated[ImageForm[CompareForm], Depends(image_form(CompareForm, _TWO, Permission.RECOGNIZE))]
-DetectUpload = Annotated[ImageForm[NoFields], Depends(image_form(NoFields, _ONE, Permission.RECOGNIZE))]
-ExtractUpload = Annotated[ImageForm[NoFields], Depends(image_form(NoFields, _ONE, Permission.READ_EMBEDDINGS))]
+DetectUpload = Annotated[ImageForm[LookForm], Depends(image_form(LookForm, _ONE, Permission.RECOGNIZE))]
+ExtractUpload = Annotated[
+    ImageForm[LookForm], Depends(image_form(LookForm, _ONE_OR_MANY, Permission.READ_EMBEDDINGS, either=True))
+]
 
 
 @router.post(
@@ -72,15 +80,27 @@ async def register(
 
 
 @router.post(
-    "/recognize", summary="Who is in this image?",
-    responses={**WITH_IMAGE, **problems(404)}, openapi_extra=form_body(RecognizeForm, _ONE),
+    "/recognize", summary="Who is in this image, or in each of these?",
+    responses={**WITH_IMAGE, **problems(404)}, openapi_extra=form_body(RecognizeForm, _ONE_OR_MANY, either=True),
 )  # fmt: skip
-async def recognize(_: CanRecognize, upload: RecognizeUpload, recognition: RecognitionDep) -> RecognizeOut:
-    form = upload.fields
-    found = await recognition.recognize(
-        upload.image("image"), collection=form.collection, limit=form.limit, threshold=form.threshold
+async def recognize(
+    _: CanRecognize, upload: RecognizeUpload, counted: CountedImages, recognition: RecognitionDep
+) -> RecognizeOut | RecognizeBatchOut:
+    """`image` for one, answered with its faces; `images` for up to 20, each answered on its own."""
+    form, several = upload.fields, upload.images.get("images")
+    if several is None:
+        found = await recognition.recognize(
+            upload.image("image"), collection=form.collection, limit=form.limit, threshold=form.threshold,
+            detail=form.detail,
+        )  # fmt: skip
+        begin_last_stage("serialise")
+        return RecognizeOut.of(form.collection, found)
+    await counted(len(several))
+    batch = await recognition.recognize_each(
+        several, collection=form.collection, limit=form.limit, threshold=form.threshold, detail=form.detail
     )
-    return RecognizeOut.of(form.collection, found)
+    begin_last_stage("serialise")
+    return RecognizeBatchOut.of(form.collection, batch)
 
 
 @router.post(
@@ -109,15 +129,19 @@ async def compare(_: CanRecognize, upload: CompareUpload, recognition: Recogniti
 
 @router.post(
     "/detect", summary="Where are faces, and are they good enough to register?",
-    responses=WITH_IMAGE, openapi_extra=form_body(NoFields, _ONE),
+    responses=WITH_IMAGE, openapi_extra=form_body(LookForm, _ONE),
 )  # fmt: skip
 async def detect(_: CanRecognize, upload: DetectUpload, faces: FacesDep) -> DetectOut:
-    return DetectOut.of(await faces.detect(upload.image("image")))
+    return DetectOut.of(await faces.detect(upload.image("image"), upload.fields.detail))
 
 
 @router.post(
-    "/extract", summary="The embeddings of all faces",
-    responses=WITH_IMAGE, openapi_extra=form_body(NoFields, _ONE),
+    "/extract", summary="The embeddings of all faces of an image, or of each of several",
+    responses=WITH_IMAGE, openapi_extra=form_body(LookForm, _ONE_OR_MANY, either=True),
 )  # fmt: skip
-async def extract(_: CanReadEmbeddings, upload: ExtractUpload, faces: FacesDep) -> ExtractOut:
-    return ExtractOut.of(await faces.extract(upload.image("image")), faces.engine.recognizer)
+async def extract(_: CanReadEmbeddings, upload: ExtractUpload, faces: FacesDep) -> ExtractOut | ExtractBatchOut:
+    """`image` for one, answered with its faces; `images` for up to 20, each answered on its own."""
+    several, recognizer = upload.images.get("images"), faces.engine.recognizer
+    if several is None:
+        return ExtractOut.of(await faces.extract(upload.image("image"), upload.fields.detail), recognizer)
+    return ExtractBatchOut.of(await faces.extract_each(several, upload.fields.detail), recognizer)

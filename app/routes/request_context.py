@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import InternalError, NotReady, RequestTimeout, RequestTooLarge
 from app.routes.error_handlers import problem
-from app.telemetry import accept_request_id, get_logger, request_id
+from app.telemetry import StageTimes, accept_request_id, get_logger, request_id, stage_times
 
 MAX_PLAIN_BODY = 64 * 1024
 """For every body without images: JSON and sign-in forms are small."""
@@ -51,18 +51,15 @@ class RequestContext:
             return
         current = accept_request_id(Headers(scope=scope).get("x-request-id"))
         request_id.set(current)  # a request has a task of its own, so this needs no reset
+        times = StageTimes()
+        stage_times.set(times)
         started, status = time.perf_counter(), 0
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = current
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
-                if scope["path"].startswith("/api/"):
-                    headers.setdefault("cache-control", "no-store")
+                self._complete(MutableHeaders(scope=message), scope["path"], current, times)
             await send(message)
 
         try:
@@ -86,6 +83,16 @@ class RequestContext:
                 status=status,
                 ms=round((time.perf_counter() - started) * 1000, 1),
             )
+
+    def _complete(self, headers: MutableHeaders, path: str, current: str, times: StageTimes) -> None:
+        headers["x-request-id"] = current
+        timing = times.as_server_timing()
+        if timing:
+            headers["server-timing"] = timing
+        for name, value in self._headers.items():
+            headers.setdefault(name, value)
+        if path.startswith("/api/"):
+            headers.setdefault("cache-control", "no-store")
 
 
 class BodyLimit:

@@ -4,7 +4,8 @@ FastAPI would read the whole body before it asks who sends it, and spool photos 
 the form through `image_form`, and describe it for OpenAPI with `form_body`.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -16,9 +17,11 @@ from starlette.requests import ClientDisconnect
 
 from app.errors import InvalidParameter, RequestRefused, TooManyImages, UnsupportedMediaType
 from app.permissions import Permission, Principal
-from app.routes.deps import SettingsDep, guard_of
+from app.routes.deps import DepartureDep, SettingsDep, guard_of
 from app.routes.error_handlers import validation_failed
 from app.routes.request_context import too_large
+from app.settings import Settings
+from app.telemetry import timed
 
 F = TypeVar("F", bound=BaseModel)
 
@@ -45,15 +48,29 @@ class ImageForm(Generic[F]):
 
 
 def image_form(
-    model: type[F], counts: Mapping[str, int], permission: Permission
-) -> Callable[..., Awaitable[ImageForm[F]]]:
+    model: type[F], counts: Mapping[str, int], permission: Permission, *, either: bool = False
+) -> Callable[..., AsyncIterator[ImageForm[F]]]:
     """A dependency that reads `model`'s text fields and, for each field of `counts`, 1 to that many images.
 
-    It depends on the permission itself, so nothing is read of a caller who may not, or not so often.
+    With `either`, of just one of those fields.
+
+    It depends on the permission itself, so nothing is read of a caller who may not, or not so often. Once the body is
+    there it watches whether the caller stays.
     """
     guard = guard_of(permission)
 
-    async def read(request: Request, _: Annotated[Principal, Depends(guard)], settings: SettingsDep) -> ImageForm[F]:
+    async def read(
+        request: Request, _: Annotated[Principal, Depends(guard)], settings: SettingsDep, departure: DepartureDep
+    ) -> AsyncIterator[ImageForm[F]]:
+        with timed("receive"):
+            form = await parse(request, settings)
+        watching = asyncio.create_task(_watch(request, departure))
+        try:
+            yield form
+        finally:
+            watching.cancel()
+
+    async def parse(request: Request, settings: Settings) -> ImageForm[F]:
         content_type = request.headers.get("content-type", "")
         if not content_type.lower().startswith("multipart/form-data"):
             raise UnsupportedMediaType(f"The body must be multipart/form-data, not {content_type[:64] or 'untyped'}.")
@@ -81,7 +98,7 @@ def image_form(
                     text[name] = value
         finally:
             await form.close()
-        _check_counts(counts, images, text)
+        _check_counts(_chosen(counts, images) if either else counts, images, text)
         try:
             # An empty field is one left out: that is what Swagger UI and HTML forms send.
             fields = model.model_validate({key: value for key, value in text.items() if value != ""})
@@ -92,8 +109,8 @@ def image_form(
     return read
 
 
-def form_body(model: type[BaseModel], counts: Mapping[str, int]) -> dict[str, Any]:
-    """`openapi_extra` for a route that takes `image_form(model, counts)`."""
+def form_body(model: type[BaseModel], counts: Mapping[str, int], *, either: bool = False) -> dict[str, Any]:
+    """`openapi_extra` for a route that takes `image_form(model, counts, either=either)`."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     properties = {
         name: _inline(part, schema.get("$defs", {})) for name, part in schema.get("properties", {}).items()
@@ -103,11 +120,13 @@ def form_body(model: type[BaseModel], counts: Mapping[str, int]) -> dict[str, An
         name: binary if most == 1 else {"type": "array", "items": binary, "minItems": 1, "maxItems": most}
         for name, most in counts.items()
     }
-    body = {
+    body: dict[str, Any] = {
         "type": "object",
         "properties": {**images, **properties},
-        "required": [*counts, *schema.get("required", [])],
+        "required": [*(() if either else counts), *schema.get("required", [])],
     }
+    if either:
+        body["oneOf"] = [{"required": [name]} for name in counts]
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": body}}}}
 
 
@@ -125,6 +144,14 @@ def _inline(part: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]
         if resolved.get("default", ...) is None:
             del resolved["default"]
     return resolved
+
+
+async def _watch(request: Request, departure: "asyncio.Future[None]") -> None:
+    """After a complete body the next message is the end of the connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    if not departure.done():
+        departure.set_result(None)
 
 
 async def _within(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
@@ -148,6 +175,15 @@ async def _read_image(name: str, part: UploadFile, max_bytes: int) -> bytes:
         raise UnsupportedMediaType(f"{name} has the content type {content_type[:64]}; send an image.", field=name)
     # One byte more than allowed is enough for the decoder to refuse it by name.
     return await part.read(max_bytes + 1)
+
+
+def _chosen(counts: Mapping[str, int], images: Mapping[str, list[bytes]]) -> dict[str, int]:
+    """The one field of several that the images came in; the first one if none did."""
+    sent = [name for name in counts if name in images]
+    if len(sent) > 1:
+        raise InvalidParameter(f"{' and '.join(sent)}: send one of them.", field=sent[-1])
+    name = sent[0] if sent else next(iter(counts))
+    return {name: counts[name]}
 
 
 def _check_counts(counts: Mapping[str, int], images: Mapping[str, list[bytes]], text: Mapping[str, str]) -> None:

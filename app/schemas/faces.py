@@ -1,8 +1,11 @@
 """Faces as callers see them."""
 
+from collections.abc import Sequence
+
 from pydantic import BaseModel, Field
 
 from app.domain import Analysis, Face, Quality, QualityReason
+from app.errors import AppError
 
 
 class BoxOut(BaseModel):
@@ -114,6 +117,46 @@ class ExtractOut(BaseModel):
             for face, embedding in zip(analysis.faces, analysis.embeddings, strict=True)
         ]
         return cls(image=ImageOut(width=analysis.width, height=analysis.height), recognizer=recognizer, faces=faces)
+
+
+class ImageProblemOut(BaseModel):
+    """Why one of several images could not be used."""
+
+    code: str = Field(examples=["image_truncated"])
+    detail: str
+
+    @classmethod
+    def of(cls, error: AppError) -> "ImageProblemOut":
+        """From the error of the image."""
+        return cls(code=error.code, detail=error.detail)
+
+
+class ExtractedImageOut(BaseModel):
+    """One of several images: its faces, or why it could not be used."""
+
+    index: int = Field(description="Place among the request's images, from 0.")
+    image: ImageOut | None = None
+    faces: list[ExtractedFaceOut] = []
+    error: ImageProblemOut | None = None
+
+
+class ExtractBatchOut(BaseModel):
+    """The faces of each image with their embeddings; compare only embeddings of one `recognizer`."""
+
+    recognizer: str = Field(examples=["w600k_r50:4c06341c33c2ca1f"])
+    images: list[ExtractedImageOut]
+
+    @classmethod
+    def of(cls, found: Sequence[Analysis | AppError], recognizer: str) -> "ExtractBatchOut":
+        """From the service's results, in the order of the images."""
+        images = []
+        for index, analysis in enumerate(found):
+            if isinstance(analysis, AppError):
+                images.append(ExtractedImageOut(index=index, error=ImageProblemOut.of(analysis)))
+            else:
+                one = ExtractOut.of(analysis, recognizer)
+                images.append(ExtractedImageOut(index=index, image=one.image, faces=one.faces))
+        return cls(recognizer=recognizer, images=images)
 
 
 def describe_face(face: Face) -> dict[str, object]:

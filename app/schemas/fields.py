@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from app.domain import Detail
+
 MAX_METADATA_BYTES = 16 * 1024
 _MAX_METADATA_DEPTH = 8
 
@@ -55,6 +57,13 @@ Threshold = Annotated[
         le=1,
         allow_inf_nan=False,
         description="Cosine similarity from which on it is a match; default: the model pack's.",
+    ),
+]
+DetailField = Annotated[
+    Detail,
+    Field(
+        description="How hard to look: `fast` for one large face, `thorough` for small faces in large photos; it costs "
+        "from a third to ten times as much as `standard`."
     ),
 ]
 CandidateLimit = Annotated[int, Field(ge=1, le=100, description="Candidates a face, at most.")]

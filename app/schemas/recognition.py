@@ -5,13 +5,21 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from app.domain import Decision
-from app.errors import InvalidMetadata
+from app.domain import Decision, Detail
+from app.errors import AppError, InvalidMetadata
 from app.matcher.thresholds import DecidedCandidate
-from app.schemas.faces import FaceOut, ImageOut, describe_face
-from app.schemas.fields import CandidateLimit, CollectionName, DisplayName, SubjectId, Threshold, parse_metadata
+from app.schemas.faces import FaceOut, ImageOut, ImageProblemOut, describe_face
+from app.schemas.fields import (
+    CandidateLimit,
+    CollectionName,
+    DetailField,
+    DisplayName,
+    SubjectId,
+    Threshold,
+    parse_metadata,
+)
 from app.services.faces import FaceChoice
-from app.services.recognition import Comparison, Recognition, Verification
+from app.services.recognition import BatchRecognition, Comparison, Recognition, Verification
 from app.services.registration import AcceptedImage, RefusedImage, Registration
 
 DEFAULT_CANDIDATES = 5
@@ -47,6 +55,7 @@ class RecognizeForm(BaseModel):
     collection: CollectionName = "default"
     limit: CandidateLimit = DEFAULT_CANDIDATES
     threshold: Threshold | None = None
+    detail: DetailField = Detail.STANDARD
 
 
 class VerifyForm(BaseModel):
@@ -64,8 +73,10 @@ class CompareForm(BaseModel):
     threshold: Threshold | None = None
 
 
-class NoFields(BaseModel):
-    """No text fields."""
+class LookForm(BaseModel):
+    """The text fields of `POST /detect` and `POST /extract`."""
+
+    detail: DetailField = Detail.STANDARD
 
 
 class AcceptedImageOut(BaseModel):
@@ -165,6 +176,36 @@ class RecognizeOut(BaseModel):
             image=ImageOut(width=recognition.width, height=recognition.height), collection=collection,
             recognizer=recognition.recognizer, threshold=recognition.threshold, faces=faces,
         )  # fmt: skip
+
+
+class RecognizedImageOut(BaseModel):
+    """One of several images: its faces, or why it could not be used."""
+
+    index: int = Field(description="Place among the request's images, from 0.")
+    image: ImageOut | None = None
+    faces: list[RecognizedFaceOut] = []
+    error: ImageProblemOut | None = None
+
+
+class RecognizeBatchOut(BaseModel):
+    """What was found in each image."""
+
+    collection: str
+    recognizer: str
+    threshold: float
+    images: list[RecognizedImageOut]
+
+    @classmethod
+    def of(cls, collection: str, batch: BatchRecognition) -> "RecognizeBatchOut":
+        """From the service's result."""
+        images = []
+        for index, found in enumerate(batch.images):
+            if isinstance(found, AppError):
+                images.append(RecognizedImageOut(index=index, error=ImageProblemOut.of(found)))
+            else:
+                one = RecognizeOut.of(collection, found)
+                images.append(RecognizedImageOut(index=index, image=one.image, faces=one.faces))
+        return cls(collection=collection, recognizer=batch.recognizer, threshold=batch.threshold, images=images)
 
 
 class VerifyOut(BaseModel):

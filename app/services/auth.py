@@ -14,6 +14,7 @@ from uuid import UUID
 from app.errors import InvalidCredentials, TokenExpired, TokenInvalid, TokenRevoked, TooManyLoginTries
 from app.permissions import Principal, Role
 from app.persistence.database import Database
+from app.persistence.repositories.brief import BriefRepository
 from app.persistence.repositories.login_tries import LoginTriesRepository
 from app.persistence.repositories.principals import KeyDirectory, PrincipalRepository
 from app.persistence.repositories.sessions import SessionRepository
@@ -120,9 +121,9 @@ class AuthService:
         if credential.startswith(PREFIX):
             return await self._authenticate_key(credential)
         claims = self._tokens.read(TokenKind.ACCESS, credential)
-        async with self._database.transaction(claims.tenant_id) as session:
-            principals = PrincipalRepository(session, claims.tenant_id)
-            principal = await principals.find_user(claims.session_id, claims.user_id)
+        async with self._database.brief(claims.tenant_id) as connection:
+            callers = BriefRepository(connection, claims.tenant_id)
+            principal = await callers.find_user(claims.session_id, claims.user_id)
         if principal is None:
             raise TokenRevoked
         return principal

@@ -1,9 +1,10 @@
 """From image bytes to the faces a use case wants; where "no face", "several" and "too blurred" become errors."""
 
-from collections.abc import Hashable
+import asyncio
+from collections.abc import Hashable, Sequence
 from enum import StrEnum
 
-from app.domain import Analysis, Embedding, Face, QualityFinding, QualityReason
+from app.domain import Analysis, Detail, Embedding, Face, QualityFinding, QualityReason
 from app.errors import (
     FaceBlurred,
     FaceRefused,
@@ -11,6 +12,7 @@ from app.errors import (
     FaceTooDark,
     FaceTooSmall,
     FaceTurnedAway,
+    ImageRefused,
     NoFace,
     SeveralFaces,
 )
@@ -29,48 +31,83 @@ class FaceChoice(StrEnum):
 class FaceReader:
     """Runs the analyzer on the inference pool, on behalf of one tenant; holds no database connection."""
 
-    def __init__(self, executor: InferenceExecutor, analyzer: FaceAnalyzer, tenant: Hashable = None) -> None:
+    def __init__(
+        self,
+        executor: InferenceExecutor,
+        analyzer: FaceAnalyzer,
+        tenant: Hashable = None,
+        departed: "asyncio.Future[None] | None" = None,
+    ) -> None:
         self._executor = executor
         self._analyzer = analyzer
         self._tenant = tenant
+        self._departed = departed
 
-    def on_behalf_of(self, tenant: Hashable) -> "FaceReader":
-        """The same reader, waiting in the tenant's own line."""
-        return FaceReader(self._executor, self._analyzer, tenant)
+    def on_behalf_of(self, tenant: Hashable, departed: "asyncio.Future[None]") -> "FaceReader":
+        """The same reader, waiting in the tenant's own line, until its caller has `departed`."""
+        return FaceReader(self._executor, self._analyzer, tenant, departed)
 
     @property
     def engine(self) -> EngineInfo:
         """Which networks run."""
         return self._analyzer.engine.info
 
-    async def detect(self, image: bytes) -> Analysis:
+    async def detect(self, image: bytes, detail: Detail = Detail.STANDARD) -> Analysis:
         """All faces, without embeddings."""
-        return await self._executor.run(self._tenant, self._analyzer.analyze, image, Embed.NONE)
+        return await self._analyze(image, Embed.NONE, detail)
 
-    async def extract(self, image: bytes) -> Analysis:
+    async def extract(self, image: bytes, detail: Detail = Detail.STANDARD) -> Analysis:
         """All faces with their embeddings; there may be none."""
-        return await self._executor.run(self._tenant, self._analyzer.analyze, image, Embed.ALL)
+        return await self._analyze(image, Embed.ALL, detail)
 
-    async def read_all(self, image: bytes) -> Analysis:
+    async def read_all(self, image: bytes, detail: Detail = Detail.STANDARD) -> Analysis:
         """All faces with their embeddings; raises `NoFace`."""
-        analysis = await self.extract(image)
+        analysis = await self.extract(image, detail)
         if not analysis.faces:
             raise NoFace
         return analysis
 
+    async def extract_each(self, images: Sequence[bytes], detail: Detail) -> list[Analysis | ImageRefused]:
+        """`extract` for each image, in order; an image that cannot be used stands as its error.
+
+        As many at a time as inferences run, so that a batch fills the cores and not the queue. Raises what is wrong
+        with the call as a whole, `Overloaded` say.
+        """
+        results: dict[int, Analysis | ImageRefused] = {}
+        left = iter(enumerate(images))
+
+        async def work_off() -> None:
+            for index, image in left:
+                try:
+                    results[index] = await self.extract(image, detail)
+                except ImageRefused as exc:
+                    results[index] = exc
+
+        lanes = [asyncio.create_task(work_off()) for _ in range(min(self._executor.threads, len(images)))]
+        try:
+            await asyncio.gather(*lanes)
+        finally:
+            for lane in lanes:
+                lane.cancel()
+        return [results[index] for index in range(len(images))]
+
     async def read_probe(self, image: bytes, choice: FaceChoice) -> tuple[Face, Embedding]:
         """The one face (or the largest) to compare, whatever its quality; raises `NoFace` or `SeveralFaces`."""
-        analysis = await self._executor.run(self._tenant, self._analyzer.analyze, image, Embed.LARGEST)
+        analysis = await self._analyze(image, Embed.LARGEST, Detail.STANDARD)
         return _choose(analysis, choice), analysis.embeddings[0]
 
     async def read_for_registration(self, image: bytes, choice: FaceChoice) -> tuple[Face, Embedding]:
         """The face to store; raises also the `FaceRefused` of the first thing wrong with its quality."""
         embed = Embed.ONLY if choice is FaceChoice.ONLY else Embed.LARGEST_ACCEPTABLE
-        analysis = await self._executor.run(self._tenant, self._analyzer.analyze, image, embed)
+        analysis = await self._analyze(image, embed, Detail.STANDARD)
         face = _choose(analysis, choice)
         if face.quality.findings:
             raise _refusal(face.quality.findings[0])
         return face, analysis.embeddings[0]
+
+    async def _analyze(self, image: bytes, embed: Embed, detail: Detail) -> Analysis:
+        analyze = self._analyzer.analyze
+        return await self._executor.run_for(self._tenant, self._departed, analyze, image, embed, detail)
 
 
 def _choose(analysis: Analysis, choice: FaceChoice) -> Face:

@@ -6,7 +6,7 @@ from app.errors import CollectionNotFound, SubjectNotFound
 from app.matcher.search import Gallery
 from app.permissions import Principal
 from app.persistence.database import Database
-from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.brief import BriefRepository
 from app.persistence.repositories.subjects import SubjectRepository
 
 
@@ -25,11 +25,13 @@ class GalleryLookup:
     async def find(self, collection: str) -> Gallery:
         """The collection's templates of the recogniser in use; raises `CollectionNotFound`."""
         tenant_id = self._principal.tenant_id
-        async with self._database.transaction(tenant_id) as session:
-            row = await CollectionRepository(session, tenant_id, self._principal.collections).find_row(collection)
-        if row is None:
+        only, found = self._principal.collections, None
+        if only is None or collection in only:
+            async with self._database.brief(tenant_id) as connection:
+                found = await BriefRepository(connection, tenant_id).find_collection(collection)
+        if found is None:
             raise CollectionNotFound(f"There is no collection {collection!r}.")
-        return Gallery(row.id, self.recognizer)
+        return Gallery(found, self.recognizer)
 
     async def find_subject(self, collection: str, subject: str) -> tuple[Gallery, UUID]:
         """The gallery, and the id of a subject in it; raises `CollectionNotFound` or `SubjectNotFound`."""

@@ -3,6 +3,7 @@
 from app.errors import QuotaExceeded
 from app.permissions import Plan, Principal, Quota
 from app.persistence.database import Database
+from app.persistence.repositories.brief import BriefRepository
 from app.persistence.repositories.usage import UsageRepository
 
 
@@ -23,11 +24,11 @@ class QuotaService:
             raise _exceeded(self._plan, quota, most)
 
 
-async def count_recognition(database: Database, principal: Principal) -> None:
-    """Count one recognition of the month before it is done; raises `QuotaExceeded`."""
+async def count_recognition(database: Database, principal: Principal, images: int = 1) -> None:
+    """Count so many recognitions of the month before they are done: all, or none and `QuotaExceeded`."""
     most = principal.plan.quota(Quota.RECOGNITIONS)
-    async with database.transaction(principal.tenant_id) as session:
-        is_counted = await UsageRepository(session, principal.tenant_id).count_recognition(most)
+    async with database.brief(principal.tenant_id) as connection:
+        is_counted = await BriefRepository(connection, principal.tenant_id).count_recognitions(most, images)
     if not is_counted:
         raise _exceeded(principal.plan, Quota.RECOGNITIONS, most)
 

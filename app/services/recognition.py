@@ -1,14 +1,16 @@
 """Recognising, verifying and comparing faces."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.domain import Candidate, Decision, Face
-from app.errors import FaceNotFound
-from app.matcher.search import GallerySearch
+from app.domain import Analysis, Candidate, Decision, Detail, Face
+from app.errors import AppError, FaceNotFound, NoFace
+from app.matcher.search import Gallery, GallerySearch
 from app.matcher.similarity import cosine_similarity
 from app.matcher.thresholds import DecidedCandidate, decide, decide_all, decide_candidate
 from app.services.faces import FaceChoice, FaceReader
 from app.services.galleries import GalleryLookup
+from app.telemetry import timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,15 @@ class Comparison:
     targets: list[ComparedFace]
 
 
+@dataclass(frozen=True, slots=True)
+class BatchRecognition:
+    """What was found in each of several images, or why one could not be used."""
+
+    threshold: float
+    recognizer: str
+    images: list[Recognition | AppError]
+
+
 class RecognitionService:
     """Asks who is in an image; stores nothing."""
 
@@ -74,17 +85,39 @@ class RecognitionService:
         self._search = search
         self._default_threshold = default_threshold
 
-    async def recognize(self, image: bytes, *, collection: str, limit: int, threshold: float | None) -> Recognition:
+    async def recognize(
+        self, image: bytes, *, collection: str, limit: int, threshold: float | None, detail: Detail
+    ) -> Recognition:
         """Every face of the image with its `limit` best candidates; raises `NoFace` or `CollectionNotFound`."""
-        analysis = await self._faces.read_all(image)
-        gallery = await self._galleries.find(collection)
+        analysis = await self._faces.read_all(image, detail)
+        with timed("search"):
+            gallery = await self._galleries.find(collection)
+            return await self._identify(analysis, gallery, limit, self._threshold(threshold))
+
+    async def recognize_each(
+        self, images: Sequence[bytes], *, collection: str, limit: int, threshold: float | None, detail: Detail
+    ) -> BatchRecognition:
+        """`recognize` for each of several images; what is wrong with one of them spoils no other."""
+        analyses = await self._faces.extract_each(images, detail)
+        used, results = self._threshold(threshold), list[Recognition | AppError]()
+        with timed("search"):
+            gallery = await self._galleries.find(collection)
+            for analysis in analyses:
+                if isinstance(analysis, AppError):
+                    results.append(analysis)
+                elif not analysis.faces:
+                    results.append(NoFace())
+                else:
+                    results.append(await self._identify(analysis, gallery, limit, used))
+        return BatchRecognition(used, gallery.recognizer, results)
+
+    async def _identify(self, analysis: Analysis, gallery: Gallery, limit: int, threshold: float) -> Recognition:
         ranked = await self._search.search(gallery, analysis.embeddings, limit)
-        used = self._threshold(threshold)
         found = [
-            RecognizedFace(face, decide_all(candidates, used))
+            RecognizedFace(face, decide_all(candidates, threshold))
             for face, candidates in zip(analysis.faces, ranked, strict=True)
         ]
-        return Recognition(analysis.width, analysis.height, used, gallery.recognizer, found)
+        return Recognition(analysis.width, analysis.height, threshold, gallery.recognizer, found)
 
     async def verify(
         self, image: bytes, *, collection: str, subject: str, threshold: float | None, choice: FaceChoice

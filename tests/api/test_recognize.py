@@ -1,9 +1,15 @@
 """Recognising, verifying, comparing, detecting, extracting."""
 
+import httpx
 import numpy as np
 import pytest
+from sqlalchemy import text
 
-from app.permissions import Role
+from app.ml.synthetic.portraits import Person, Placement, Variation, draw_group
+from app.permissions import Permission, Plan, Quota, Role
+from app.persistence.database import Database
+from app.persistence.repositories.tenants import PlanDirectory
+from app.persistence.repositories.usage import UsageRepository
 from tests import pictures
 from tests.api.conftest import Account, WithRole, problem
 
@@ -147,3 +153,90 @@ async def test_viewers_recognise_operators_register_admins_delete(ada: Account, 
     assert (await operator.send("/extract", photo)).status_code == 200
     assert problem(await operator.client.delete("/collections/default/subjects/bob")) == "403 permission_denied"
     assert (await ada.client.delete("/collections/default/subjects/bob")).status_code == 204
+
+
+async def send_several(account: Account, path: str, *images: bytes, **fields: str) -> httpx.Response:
+    files = [("images", (f"{index}.jpg", data, "image/jpeg")) for index, data in enumerate(images)]
+    return await account.client.post(path, data=fields, files=files)
+
+
+async def test_a_batch_answers_for_each_image(ada: Account) -> None:
+    photos = (pictures.photo(1, take=2), pictures.landscape(), b"no image", pictures.group(1, 2))
+    answer = await send_several(ada, "/recognize", *photos)
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert body["collection"] == "default"
+    assert [item["index"] for item in body["images"]] == [0, 1, 2, 3]
+    first, nobody, broken, group = body["images"]
+    assert first["faces"][0]["candidates"][0]["subject"] == "ada"
+    assert first["error"] is None
+    assert nobody["error"]["code"] == "no_face"
+    assert broken["error"]["code"] == "image_unreadable"
+    assert broken["image"] is None
+    assert len(group["faces"]) == 2
+    alone = (await ada.send("/recognize", photos[0])).json()
+    assert alone["faces"] == first["faces"]
+
+
+async def test_a_batch_of_embeddings_is_that_of_each_image(ada: Account) -> None:
+    photos = [pictures.photo(seed) for seed in range(5)]
+    answer = (await send_several(ada, "/extract", *photos, pictures.landscape())).json()
+    for photo, item in zip(photos, answer["images"], strict=False):
+        alone = (await ada.send("/extract", photo)).json()
+        assert alone["recognizer"] == answer["recognizer"]
+        assert np.dot(alone["faces"][0]["embedding"], item["faces"][0]["embedding"]) == pytest.approx(1, abs=1e-3)
+    assert answer["images"][5]["faces"] == []
+    assert answer["images"][5]["error"] is None
+
+
+async def test_a_batch_counts_its_images_and_its_limits_are_named(ada: Account, database: Database) -> None:
+    async def used() -> int:
+        async with database.transaction(ada.tenant_id) as session:
+            return await UsageRepository(session, ada.tenant_id).used(Quota.RECOGNITIONS)
+
+    before, photo = await used(), pictures.photo(1)
+    assert (await send_several(ada, "/recognize", photo, photo, photo)).status_code == 200
+    assert await used() == before + 3
+    assert problem(await send_several(ada, "/recognize", *[photo] * 21)) == "422 too_many_images"
+    both = [("image", ("1.jpg", photo, "image/jpeg")), ("images", ("2.jpg", photo, "image/jpeg"))]
+    answer = await ada.client.post("/recognize", files=both)
+    assert problem(answer) == "422 invalid_parameter"
+    assert "send one of them" in answer.json()["detail"]
+    assert problem(await ada.client.post("/recognize", files={"photo": b"x"})) == "422 invalid_parameter"
+
+
+async def test_a_batch_over_the_months_quota_is_refused_whole(admin: Account, database: Database) -> None:
+    async with database.transaction(as_operator=True) as session:
+        rates = {permission.value: "1000/minute" for permission in Permission}
+        await PlanDirectory(session).save(Plan("five", rates, {Quota.RECOGNITIONS: 5}))
+    async with database.transaction(as_operator=True) as session:
+        await session.execute(text("UPDATE tenants SET plan = 'five' WHERE id = :tenant"), {"tenant": admin.tenant_id})
+    photo = pictures.photo(1)
+    assert problem(await send_several(admin, "/recognize", *[photo] * 6)) == "403 quota_exceeded"
+    # The first image was counted before the body was read; of the others none was.
+    assert (await send_several(admin, "/recognize", *[photo] * 4)).status_code == 200
+    assert problem(await send_several(admin, "/recognize", photo)) == "403 quota_exceeded"
+
+
+async def test_small_faces_of_a_large_photo_are_found_when_asked_for(admin: Account) -> None:
+    people = [(Person(seed), Placement(250 + 550 * seed, 900, 48), Variation()) for seed in range(4)]
+    data = pictures.encode(draw_group(people, (2200, 1750))[0], quality=92)
+    found = {
+        detail: len((await admin.send("/detect", data, detail=detail)).json()["faces"])
+        for detail in ("fast", "standard", "thorough")
+    }
+    assert found["thorough"] == 4
+    assert found["fast"] < 4
+    assert problem(await admin.send("/detect", data, detail="most")) == "422 invalid_parameter"
+
+
+async def test_where_the_time_went_is_told(ada: Account) -> None:
+    answer = await ada.send("/recognize", pictures.photo(1))
+    stages = dict(part.split(";dur=") for part in answer.headers["server-timing"].split(", "))
+    assert stages.keys() == {
+        "receive", "wait", "decode", "detect", "align", "embed", "search", "serialise", "total",
+    }  # fmt: skip
+    spent = {stage: float(value) for stage, value in stages.items()}
+    assert all(value >= 0 for value in spent.values())
+    assert sum(value for stage, value in spent.items() if stage != "total") <= spent["total"]
+    assert "server-timing" not in (await ada.client.get("/collections")).headers

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from app import errors
-from app.domain import Analysis
+from app.domain import Analysis, Detail
 from app.main import create_app
 from app.ml.analysis import Embed, FaceAnalyzer
 from app.persistence.database import Database
@@ -129,9 +129,9 @@ class Watching:
     def engine(self) -> Any:
         return self._analyzer.engine
 
-    def analyze(self, data: bytes, embed: Embed) -> Analysis:
+    def analyze(self, data: bytes, embed: Embed, detail: Detail) -> Analysis:
         self.held.append(self._database.engine.pool.checkedout())  # type: ignore[attr-defined]
-        return self._analyzer.analyze(data, embed)
+        return self._analyzer.analyze(data, embed, detail)
 
 
 async def test_no_database_connection_is_held_while_a_model_runs(

@@ -1,12 +1,15 @@
 """Bodies that are too large, of the wrong kind, or malformed."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from starlette.types import Message, Scope
 
 from tests import pictures
-from tests.api.conftest import Account, problem
+from tests.api.conftest import Account, Running, problem
 
 
 async def test_a_huge_upload_is_refused_from_its_headers(admin: Account) -> None:
@@ -105,3 +108,38 @@ async def test_too_many_images_and_images_nobody_asked_for(admin: Account) -> No
         "422 invalid_parameter",
         "422 image_empty",
     )
+
+
+async def test_a_client_that_went_away_frees_its_place_in_the_queue(admin: Account, running: Running) -> None:
+    executor, gate = running.state["faces"]._executor, threading.Event()
+    busy = [asyncio.create_task(executor.run("somebody", gate.wait)) for _ in range(executor.threads)]
+    await asyncio.sleep(0)
+    request = admin.client.build_request("POST", "/detect", files={"image": ("1.jpg", pictures.photo(1), "image/jpeg")})
+    body = await request.aread()
+    gone, sent = asyncio.Event(), list[Message]()
+
+    async def receive() -> Message:
+        nonlocal body
+        if body:
+            body, chunk = b"", body
+            return {"type": "http.request", "body": chunk, "more_body": False}
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope: Scope = {
+        "type": "http", "method": "POST", "path": "/api/v1/detect", "raw_path": b"/api/v1/detect", "query_string": b"",
+        "headers": [(name.lower(), value) for name, value in request.headers.raw], "scheme": "http",
+        "http_version": "1.1", "client": ("127.0.0.1", 1), "server": ("vultus", 80), "state": dict(running.state),
+    }  # fmt: skip
+    answering = asyncio.create_task(running.app(scope, receive, send))
+    while executor.admitted <= executor.threads:
+        await asyncio.sleep(0.01)
+    gone.set()
+    await answering
+    assert executor.admitted == executor.threads
+    assert sent[0]["status"] == 503
+    gate.set()
+    await asyncio.gather(*busy)

@@ -8,8 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.permissions import Role
+from app.persistence.repositories.brief import BriefRepository
 from app.persistence.repositories.collections import CollectionRepository
-from app.persistence.repositories.principals import PrincipalRepository
 from app.persistence.repositories.sessions import SessionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.tenants import TenantDirectory
@@ -94,11 +94,12 @@ async def test_a_session_ends_by_revoking_by_time_and_with_its_user(
     later, earlier = datetime.now(UTC) + timedelta(hours=1), datetime.now(UTC) - timedelta(hours=1)
 
     live = await mine.open(user_id, later)
-    callers = PrincipalRepository(session, tenant)
+    driver = (await (await session.connection()).get_raw_connection()).driver_connection
+    callers = BriefRepository(driver, tenant)
     principal = await callers.find_user(live, user_id)
     assert principal is not None
     assert (principal.role, principal.email, principal.plan.name) == (Role.VIEWER, email, "free")
-    assert await PrincipalRepository(session, stranger).find_user(live, user_id) is None
+    assert await BriefRepository(driver, stranger).find_user(live, user_id) is None
     await theirs.revoke(live)
     assert await callers.find_user(live, user_id) is not None
     assert await mine.rotate(live, 0, later)

@@ -2,10 +2,12 @@
 
 import asyncio
 import threading
+import time
+from contextvars import ContextVar
 
 import pytest
 
-from app.errors import Overloaded
+from app.errors import CallerLeft, Overloaded
 from app.ml.executor import InferenceExecutor
 
 
@@ -86,4 +88,52 @@ async def test_an_error_of_the_work_reaches_the_caller_and_frees_the_place() -> 
         with pytest.raises(ZeroDivisionError):
             await executor.run("a", lambda: 1 / 0)
     assert executor.admitted == 0
+    executor.close()
+
+
+async def test_who_would_wait_beyond_the_deadline_is_refused_at_once() -> None:
+    executor = InferenceExecutor(threads=1, queue=50, deadline_s=0.05)
+    await executor.run("a", time.sleep, 0.2)  # how long one takes is known from here on
+    first = asyncio.create_task(executor.run("a", time.sleep, 0.2))
+    second = asyncio.create_task(executor.run("a", time.sleep, 0.2))
+    await asyncio.sleep(0)
+    began = time.monotonic()
+    with pytest.raises(Overloaded, match=r"the limit is 0\.05 s") as refused:
+        await executor.run("a", time.sleep, 0.2)
+    assert time.monotonic() - began < 0.1
+    assert refused.value.retry_after_s is not None
+    assert refused.value.retry_after_s >= 1
+    await first
+    # The second was let in, since its tenant had nothing waiting; its turn came too late to be of use.
+    with pytest.raises(Overloaded):
+        await second
+    assert executor.admitted == 0
+    executor.close()
+
+
+async def test_a_caller_whose_connection_closed_gives_the_place_back() -> None:
+    executor, gate = InferenceExecutor(threads=1, queue=1), threading.Event()
+    first = asyncio.create_task(executor.run("a", gate.wait))
+    departed = asyncio.get_running_loop().create_future()
+    waiting = asyncio.create_task(executor.run_for("a", departed, gate.wait))
+    await asyncio.sleep(0.01)
+    assert executor.admitted == 2
+    departed.set_result(None)
+    with pytest.raises(CallerLeft):
+        await waiting
+    assert executor.admitted == 1
+    gate.set()
+    assert await first
+    assert await executor.run_for("a", asyncio.get_running_loop().create_future(), lambda: "next") == "next"
+    executor.close()
+
+
+async def test_work_runs_in_its_callers_context() -> None:
+    executor, seen = InferenceExecutor(threads=2, queue=4), ContextVar[str]("seen")
+
+    async def call(name: str) -> str:
+        seen.set(name)
+        return await executor.run(name, seen.get)
+
+    assert await asyncio.gather(*(call(name) for name in "abcdef")) == list("abcdef")
     executor.close()

@@ -2,10 +2,20 @@
 
 import json
 import logging
+import time
 
 import pytest
 
-from app.telemetry import accept_request_id, configure_logging, get_logger, request_id
+from app.telemetry import (
+    StageTimes,
+    accept_request_id,
+    begin_last_stage,
+    configure_logging,
+    get_logger,
+    request_id,
+    stage_times,
+    timed,
+)
 
 
 @pytest.mark.parametrize("offered", ["abc-1.2_3", "A" * 64])
@@ -35,3 +45,27 @@ def test_a_log_line_is_json_with_the_request_id_and_without_secrets(capsys: pyte
     assert first["password"] == first["embedding"] == "[removed]"
     assert first["user"] == "ada"
     assert second["event"] == "plain words"
+
+
+def test_stages_exclude_what_their_inner_stages_take() -> None:
+    times = StageTimes()
+    token = stage_times.set(times)
+    try:
+        with timed("outer"):
+            time.sleep(0.02)
+            with timed("inner"):
+                time.sleep(0.04)
+        begin_last_stage("last")
+    finally:
+        stage_times.reset(token)
+    parts = (part.split(";dur=") for part in times.as_server_timing().split(", "))
+    spent = {name: float(value) for name, value in parts}
+    assert spent.keys() == {"outer", "inner", "last", "total"}
+    assert 20 <= spent["outer"] < spent["inner"]
+    assert spent["total"] >= spent["outer"] + spent["inner"] + spent["last"]
+
+
+def test_nothing_timed_is_no_header() -> None:
+    with timed("unasked"):
+        pass
+    assert StageTimes().as_server_timing() == ""

@@ -1,16 +1,17 @@
-"""Who is behind a session or a key, with the plan of their tenant: one query a request."""
+"""Who is behind an API key, with the plan of their tenant. (Behind a session: `brief.py`.)"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.permissions import ROLE_PERMISSIONS, Plan, Principal, Role, permissions_of
-from app.persistence.models import ApiKeyModel, PlanModel, SessionModel, TenantModel, UserModel
+from app.permissions import Plan, Principal, permissions_of
+from app.persistence.models import ApiKeyModel, PlanModel, TenantModel
 from app.persistence.repositories.base import TenantRepository
+from app.persistence.repositories.brief import read_plan
 
 _TOUCH_EVERY = timedelta(minutes=1)
 
@@ -44,24 +45,6 @@ class KeyDirectory:
 class PrincipalRepository(TenantRepository):
     """The callers of one tenant."""
 
-    async def find_user(self, session_id: UUID, user_id: UUID) -> Principal | None:
-        """The user behind a session that is neither revoked nor expired, with the role they have now."""
-        live = and_(SessionModel.revoked_at.is_(None), SessionModel.expires_at > func.now())
-        statement = (
-            self._with_plan(UserModel)
-            .join(SessionModel, and_(SessionModel.user_id == UserModel.id, self._own(SessionModel)))
-            .where(UserModel.id == user_id, SessionModel.id == session_id, live)
-        )
-        row = (await self._session.execute(statement)).one_or_none()
-        if row is None:
-            return None
-        user, plan = row
-        role = Role(user.role)
-        return Principal(
-            user.tenant_id, ROLE_PERMISSIONS[role], describe_plan(plan),
-            user_id=user.id, session_id=session_id, email=user.email, role=role,
-        )  # fmt: skip
-
     async def find_program(self, key_id: UUID) -> Principal | None:
         """The program behind an API key, whose time of last use is noted, to the minute."""
         row = (await self._session.execute(self._with_plan(ApiKeyModel).where(ApiKeyModel.id == key_id))).one_or_none()
@@ -93,6 +76,4 @@ class PrincipalRepository(TenantRepository):
 
 def describe_plan(row: PlanModel) -> Plan:
     """The domain's value of a stored plan."""
-    # Written past our checks, a quota that is no number would be no quota: none of it, rather than all.
-    quotas = {name: most if most is None or isinstance(most, int) else 0 for name, most in row.quotas.items()}
-    return Plan(row.name, row.rates, quotas)
+    return read_plan(row.name, row.rates, row.quotas)

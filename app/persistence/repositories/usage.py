@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import case, func, select, true, update
+from sqlalchemy import case, func, select
 
 from app.permissions import Plan, Quota
 from app.persistence.models import PlanModel, TenantModel, UsageModel
@@ -38,17 +38,6 @@ class UsageRepository(TenantRepository):
             Quota.RECOGNITIONS: case((UsageModel.month == _THIS_MONTH, UsageModel.recognitions), else_=0),
         }[quota]
         return await self._session.scalar(select(column).where(self._own(UsageModel))) or 0
-
-    async def count_recognition(self, most: int | None) -> bool:
-        """Count one recognition of this month; False, without counting, if there were `most` already."""
-        so_far = case((UsageModel.month == _THIS_MONTH, UsageModel.recognitions), else_=0)
-        statement = (
-            update(UsageModel)
-            .where(self._own(UsageModel), true() if most is None else so_far < most)
-            .values(month=_THIS_MONTH, recognitions=so_far + 1)
-            .returning(UsageModel.recognitions)
-        )
-        return await self._session.scalar(statement) is not None
 
     async def overview(self) -> TenantOverview | None:
         """The tenant as it stands."""
