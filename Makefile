@@ -2,6 +2,8 @@
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
+# What runs the networks: cpu, or cuda on a machine with an NVIDIA GPU (after `make clean`).
+RUNTIME ?= cpu
 
 UV_VERSION := 0.13.8
 UV := .uv/bin/uv
@@ -76,14 +78,14 @@ $(UV):
 
 $(VENV)/.runtime: $(UV) uv.lock pyproject.toml
 	@echo "Installing Vultus from the lock file (about 700 MB, once) ..."
-	$(UV) sync --frozen --inexact --no-dev --python $(PYTHON)
+	$(UV) sync --frozen --inexact --extra $(RUNTIME) --no-dev --python $(PYTHON)
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.development
-	$(UV) sync --frozen --inexact --group bench --python $(PYTHON)
+	$(UV) sync --frozen --inexact --extra $(RUNTIME) --group bench --python $(PYTHON)
 	@touch $@
 
 $(VENV)/.development: $(UV) uv.lock pyproject.toml
 	@echo "Installing Vultus and its development tools from the lock file (about 1 GB, once) ..."
-	$(UV) sync --frozen --inexact --python $(PYTHON)
+	$(UV) sync --frozen --inexact --extra $(RUNTIME) --python $(PYTHON)
 	@touch $@ $(VENV)/.runtime
