@@ -41,7 +41,6 @@ def test_no_room_is_named_after_nothing() -> None:
 def test_tenant_id_enters_queries_in_one_place() -> None:
     allowed = {
         "app/persistence/repositories/base.py",
-        "app/persistence/repositories/brief.py",
         "app/matcher/pgvector_search.py",
     }
     enters = re.compile(r"tenant_id\s*==|tenant_id = [:$]|filter_by\(")

@@ -27,10 +27,6 @@ _CONNECT_TIMEOUT_S = 5
 _POOL_TIMEOUT_S = 10
 _STATEMENT_TIMEOUT = "30s"
 _INSUFFICIENT_PRIVILEGE = "42501"
-_BRIEF = (
-    f"BEGIN; SELECT set_config('role', '{APP_ROLE}', true), set_config('app.tenant_id', '{{tenant_id}}', true), "
-    f"set_config('app.lookup', '', true), set_config('statement_timeout', '{_STATEMENT_TIMEOUT}', true)"
-)
 _CONTEXT = text(
     "SELECT set_config('role', :role, true), set_config('app.tenant_id', :tenant_id, true), "
     "set_config('app.lookup', :lookup, true), set_config('statement_timeout', :timeout, true)"
@@ -87,27 +83,6 @@ class Database:
                 yield session
 
     @asynccontextmanager
-    async def brief(self, tenant_id: UUID) -> AsyncIterator[Any]:
-        """A transaction of the tenant on asyncpg's own connection: three round trips for one statement, and no ORM.
-
-        Commits when the block ends and rolls back when it raises. Raises `DatabaseUnavailable`.
-        """
-        with unavailability():
-            async with self.engine.connect() as connection:
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                try:
-                    # One round trip: several statements, which only the simple protocol takes, without parameters.
-                    await driver.execute(_BRIEF.format(tenant_id=UUID(str(tenant_id))))
-                    yield driver
-                    await driver.execute("COMMIT")
-                except BaseException as exc:
-                    if isinstance(exc, Exception) and not driver.is_closed():
-                        await driver.execute("ROLLBACK")
-                    else:
-                        await connection.invalidate(exc)  # cancelled or broken: its state is unknown
-                    raise
-
-    @asynccontextmanager
     async def autocommit(self) -> AsyncIterator[AsyncConnection]:
         """A connection for single statements on tables without tenants: one round trip, no context."""
         with unavailability():
@@ -115,7 +90,10 @@ class Database:
                 yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
     async def fetch_row(self, statement: str, *values: object) -> Any:
-        """The first row of one statement on a table without tenants: one round trip, no context, no ORM."""
+        """The first row of one statement: one round trip, no ORM, and no context.
+
+        So for tables without tenants, and for functions that enter a tenant themselves.
+        """
         with unavailability():
             async with self.engine.connect() as connection:
                 driver: Any = (await connection.get_raw_connection()).driver_connection

@@ -121,9 +121,8 @@ class AuthService:
         if credential.startswith(PREFIX):
             return await self._authenticate_key(credential)
         claims = self._tokens.read(TokenKind.ACCESS, credential)
-        async with self._database.brief(claims.tenant_id) as connection:
-            callers = BriefRepository(connection, claims.tenant_id)
-            principal = await callers.find_user(claims.session_id, claims.user_id)
+        callers = BriefRepository(self._database, claims.tenant_id)
+        principal = await callers.find_user(claims.session_id, claims.user_id)
         if principal is None:
             raise TokenRevoked
         return principal

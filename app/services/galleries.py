@@ -27,8 +27,7 @@ class GalleryLookup:
         tenant_id = self._principal.tenant_id
         only, found = self._principal.collections, None
         if only is None or collection in only:
-            async with self._database.brief(tenant_id) as connection:
-                found = await BriefRepository(connection, tenant_id).find_collection(collection)
+            found = await BriefRepository(self._database, tenant_id).find_collection(collection)
         if found is None:
             raise CollectionNotFound(f"There is no collection {collection!r}.")
         return Gallery(found, self.recognizer)

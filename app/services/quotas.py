@@ -27,8 +27,7 @@ class QuotaService:
 async def count_recognition(database: Database, principal: Principal, images: int = 1) -> None:
     """Count so many recognitions of the month before they are done: all, or none and `QuotaExceeded`."""
     most = principal.plan.quota(Quota.RECOGNITIONS)
-    async with database.brief(principal.tenant_id) as connection:
-        is_counted = await BriefRepository(connection, principal.tenant_id).count_recognitions(most, images)
+    is_counted = await BriefRepository(database, principal.tenant_id).count_recognitions(most, images)
     if not is_counted:
         raise _exceeded(principal.plan, Quota.RECOGNITIONS, most)
 

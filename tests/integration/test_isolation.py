@@ -23,6 +23,7 @@ from app.persistence.embedded import EmbeddedPostgres
 from app.persistence.migration import migrate
 from app.persistence.models import TENANT_TABLES, Base
 from app.persistence.repositories.answers import AnswerRepository, RememberedAnswer
+from app.persistence.repositories.brief import BriefRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
 from app.persistence.repositories.sessions import SessionRepository
@@ -284,3 +285,25 @@ async def test_ten_thousand_interleaved_transactions_behind_pgbouncer_meet_no_fo
         await asyncio.gather(*(work() for _ in range(24)))
         await database.close()
     assert (foreign, wrong) == (0, 0)
+
+
+async def test_brief_questions_see_their_tenant_only_and_leave_nothing_behind(
+    service: Database, tenants: tuple[UUID, UUID]
+) -> None:
+    mine, theirs = tenants
+    own = await BriefRepository(service, mine).find_collection("default")
+    other = await BriefRepository(service, theirs).find_collection("default")
+    assert own is not None
+    assert other is not None
+    assert own != other
+    assert await BriefRepository(service, mine).find_collection("nowhere") is None
+    assert await BriefRepository(service, mine).count_recognitions(None, 1)
+    # Entered for the one statement: what the pool hands out next is nobody's.
+    async with service.engine.connect() as connection:
+        row = (await connection.execute(text("SELECT current_user, current_setting('app.tenant_id', true)"))).one()
+    assert row[0] != "vultus_app"
+    assert not row[1]
+    # The function's own condition apart, row-level security holds: nothing of theirs is counted in our name.
+    async with service.transaction(mine) as session:
+        statement = text("UPDATE tenant_usage SET recognitions = recognitions WHERE tenant_id = :theirs RETURNING 1")
+        assert (await session.execute(statement, {"theirs": theirs})).all() == []

@@ -1,5 +1,7 @@
 """Repositories: each sees one tenant only, and each twin asks as another."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -8,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.permissions import Role
+from app.persistence.database import Database
 from app.persistence.repositories.brief import BriefRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.sessions import SessionRepository
@@ -84,34 +87,41 @@ async def test_one_login_per_email_whatever_its_case(session: AsyncSession, tena
     assert login.tenant_id == tenant
 
 
-async def test_a_session_ends_by_revoking_by_time_and_with_its_user(
-    session: AsyncSession, tenant: UUID, stranger: UUID
-) -> None:
-    email = f"{uuid4().hex}@example.com"
-    user_id = await UserRepository(session, tenant).add(email=email, password_hash="x", role="viewer")
-    assert user_id is not None
-    mine, theirs = SessionRepository(session, tenant), SessionRepository(session, stranger)
-    later, earlier = datetime.now(UTC) + timedelta(hours=1), datetime.now(UTC) - timedelta(hours=1)
+async def test_a_session_ends_by_revoking_by_time_and_with_its_user(database: Database) -> None:
+    """In transactions of their own: the brief questions enter their tenant by themselves."""
+    tenant, stranger, email = uuid4(), uuid4(), f"{uuid4().hex}@example.com"
+    async with database.transaction(as_operator=True) as session:
+        for one in (tenant, stranger):
+            await TenantDirectory(session).add(one, "tenant")
 
-    live = await mine.open(user_id, later)
-    driver = (await (await session.connection()).get_raw_connection()).driver_connection
-    callers = BriefRepository(driver, tenant)
+    @asynccontextmanager
+    async def sessions(of: UUID) -> AsyncIterator[SessionRepository]:
+        async with database.transaction(of) as session:
+            yield SessionRepository(session, of)
+
+    async with database.transaction(tenant) as session:
+        user_id = await UserRepository(session, tenant).add(email=email, password_hash="x", role="viewer")
+    assert user_id is not None
+    later, earlier = datetime.now(UTC) + timedelta(hours=1), datetime.now(UTC) - timedelta(hours=1)
+    async with sessions(tenant) as mine:
+        live, expired = await mine.open(user_id, later), await mine.open(user_id, earlier)
+    callers = BriefRepository(database, tenant)
     principal = await callers.find_user(live, user_id)
     assert principal is not None
     assert (principal.role, principal.email, principal.plan.name) == (Role.VIEWER, email, "free")
-    assert await BriefRepository(driver, stranger).find_user(live, user_id) is None
-    await theirs.revoke(live)
-    assert await callers.find_user(live, user_id) is not None
-    assert await mine.rotate(live, 0, later)
-    assert not await mine.rotate(live, 0, later)
-    assert not await theirs.rotate(live, 1, later)
-    await mine.revoke(live)
-    assert await callers.find_user(live, user_id) is None
-    assert not await mine.rotate(live, 1, later)
-
-    expired = await mine.open(user_id, earlier)
+    assert await BriefRepository(database, stranger).find_user(live, user_id) is None
     assert await callers.find_user(expired, user_id) is None
-    assert not await mine.rotate(expired, 0, later)
+    async with sessions(stranger) as theirs:
+        await theirs.revoke(live)
+        assert not await theirs.rotate(live, 0, later)
+    assert await callers.find_user(live, user_id) is not None
+    async with sessions(tenant) as mine:
+        assert await mine.rotate(live, 0, later)
+        assert not await mine.rotate(live, 0, later)
+        assert not await mine.rotate(expired, 0, later)
+        await mine.revoke(live)
+        assert not await mine.rotate(live, 1, later)
+    assert await callers.find_user(live, user_id) is None
 
 
 async def test_users_hold_no_biometrics_and_templates_no_login(session: AsyncSession) -> None:
