@@ -27,7 +27,7 @@ from app.routes.coverage import check_coverage
 from app.routes.docs import install_docs
 from app.routes.error_handlers import install_error_handlers
 from app.routes.limits import RateLimiter
-from app.routes.request_context import BodyLimit, RequestContext
+from app.routes.request_context import BodyLimit, Gate, RequestContext
 from app.routes.state import AppState
 from app.security.cursors import CursorSigner
 from app.security.keyring import Keyring
@@ -43,6 +43,8 @@ from app.telemetry import configure_logging, get_logger
 _log = get_logger(__name__)
 
 _WARM_UP_S = 30
+_LEAST_UNDER_WAY = 8
+"""Requests with photos that may be under way beside those that infer or wait: reading, searching, answering."""
 
 _DESCRIPTION = """Self-hosted, multi-tenant face recognition.
 
@@ -72,6 +74,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         image_paths=recognition.IMAGE_PATHS,
         max_image_bytes=settings.max_request_bytes,
         timeout_s=settings.body_timeout_s,
+    )
+    app.add_middleware(
+        Gate,
+        image_paths=recognition.IMAGE_PATHS,
+        most=count_inference_threads(settings) + 2 * settings.inference_queue + _LEAST_UNDER_WAY,
     )
     if settings.cors_origins:
         # Without credentials: callers send a token in a header, never a cookie.

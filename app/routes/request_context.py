@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import InternalError, NotReady, RequestTimeout, RequestTooLarge
+from app.errors import InternalError, NotReady, Overloaded, RequestTimeout, RequestTooLarge
 from app.routes.error_handlers import problem
 from app.telemetry import StageTimes, accept_request_id, get_logger, request_id, stage_times
 
@@ -93,6 +93,34 @@ class RequestContext:
             headers.setdefault(name, value)
         if path.startswith("/api/"):
             headers.setdefault("cache-control", "no-store")
+
+
+class Gate:
+    """Lets so many requests with photos be under way at a time, and refuses more before anything is done for them.
+
+    Twice what may wait for an inference: who is within gets a fair turn by tenant (`ml/executor.py`), and who is not
+    costs next to nothing, so that a flood does not take the time of those being served.
+    """
+
+    def __init__(self, app: ASGIApp, *, image_paths: frozenset[str], most: int) -> None:
+        self._app = app
+        self._image_paths = image_paths
+        self._most = most
+        self._under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
+        if scope["type"] != "http" or scope["path"] not in self._image_paths:
+            await self._app(scope, receive, send)
+            return
+        if self._under_way >= self._most:
+            refusal = Overloaded(f"{self._under_way} requests with photos are under way, which is the limit.")
+            await problem(refusal)(scope, receive, send)
+            return
+        self._under_way += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._under_way -= 1
 
 
 class BodyLimit:

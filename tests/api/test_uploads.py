@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from starlette.types import Message, Scope
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
+from app.routes.request_context import Gate
 from tests import pictures
 from tests.api.conftest import Account, Running, problem
 
@@ -143,3 +145,28 @@ async def test_a_client_that_went_away_frees_its_place_in_the_queue(admin: Accou
     assert sent[0]["status"] == 503
     gate.set()
     await asyncio.gather(*busy)
+
+
+async def test_more_requests_than_can_be_served_are_refused_before_they_cost_anything() -> None:
+    release, entered = asyncio.Event(), 0
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal entered
+        entered += 1
+        await release.wait()
+        await Response("done")(scope, receive, send)
+
+    gate = Gate(slow, image_paths=frozenset({"/photos"}), most=2)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(gate), base_url="http://vultus") as client:
+        first = [asyncio.create_task(client.post("/photos", content=b"x")) for _ in range(2)]
+        while entered < 2:
+            await asyncio.sleep(0)
+        refused = await client.post("/photos", content=b"x")
+        assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+        assert refused.headers["retry-after"] == "1"
+        other = asyncio.create_task(client.get("/other"))
+        while entered < 3:
+            await asyncio.sleep(0)
+        release.set()
+        assert [answer.status_code for answer in await asyncio.gather(*first, other)] == [200] * 3
+        assert (await client.post("/photos", content=b"x")).status_code == 200
