@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from limits import RateLimitItem, parse_many
 from limits.errors import StorageError
-from redis.exceptions import RedisError
 from slowapi import Limiter
 from slowapi.util import get_remote_address
 
@@ -55,6 +54,7 @@ class RateLimiter:
             strategy="fixed-window",
         )
         self._public_rate = public_rate
+        self._troubles: tuple[type[Exception], ...] = (StorageError, TimeoutError, OSError, *_redis_errors(redis_url))
 
     async def admit_principal(self, principal: Principal, permission: Permission) -> dict[str, str]:
         """Count a request of a tenant for what needs this permission; raises `RateLimited`, returns headers."""
@@ -79,7 +79,7 @@ class RateLimiter:
                 admissions.append(await asyncio.to_thread(self._hit, item, name, who))
                 if not admissions[-1].is_admitted:
                     break
-        except (StorageError, TimeoutError, OSError, RedisError) as exc:
+        except self._troubles as exc:
             raise NotReady("The rate counters do not answer.") from exc
         refused = next((admission for admission in admissions if not admission.is_admitted), None)
         if refused is not None:
@@ -97,3 +97,12 @@ class RateLimiter:
         is_admitted = strategy.hit(item, name, who)
         window = strategy.get_window_stats(item, name, who)
         return Admission(is_admitted, item, window.remaining, max(0, math.ceil(window.reset_time - time.time())))
+
+
+def _redis_errors(redis_url: str | None) -> tuple[type[Exception], ...]:
+    """What Redis raises, where it is used: importing it takes a tenth of a start."""
+    if redis_url is None:
+        return ()
+    from redis.exceptions import RedisError  # noqa: PLC0415
+
+    return (RedisError,)

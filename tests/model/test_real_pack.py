@@ -13,6 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.domain import Detail
+from app.main import build_analyzer
+from app.ml.analysis import Embed
+from app.ml.detail import plan_passes
+from app.ml.image import ImageLimits, open_photo
+from app.ml.insightface_engine import InsightFaceEngine
+from app.ml.packs import PackLibrary
+from app.ml.sessions import Runtime
 from app.settings import Settings
 from tests.api.conftest import PASSWORD, Account, sign_in, start
 from tests.conftest import REAL_PACK, ROOT
@@ -129,3 +137,33 @@ async def test_a_face_that_fills_the_picture_is_found(account: Account) -> None:
         face.save(buffer, "JPEG")
         found += bool((await account.send("/detect", buffer.getvalue())).json()["faces"])
     assert found >= 19
+
+
+def test_providers_of_the_recogniser_agree_on_real_faces(tmp_path: Path) -> None:
+    """To a cosine of 0.999; below that they would have to count as two recognisers."""
+    pack = PackLibrary(cache=Path("~/.insightface"), data_dir=tmp_path).find(str(PACK))
+    plain, chosen = (InsightFaceEngine(pack, Runtime(providers=name, threads=2)) for name in ("cpu", "auto"))
+    limits, crops = ImageLimits(max_bytes=10**7, max_pixels=10**7), list[np.ndarray]()
+    for _, photos in people()[:60]:
+        photo = open_photo(photos[0].read_bytes(), limits)
+        passes = plan_passes(photo.width, photo.height, Detail.STANDARD, 40)
+        crops += [plain.align(photo, face) for face in plain.detect(photo, passes)[:1]]
+    agreement = [float(one @ two) for one, two in zip(plain.embed(crops), chosen.embed(crops), strict=True)]
+    assert len(agreement) == 60
+    assert min(agreement) >= 0.999
+
+
+def test_a_small_photo_and_its_enlargement_show_the_same_face(tmp_path: Path) -> None:
+    """Whichever level a large JPEG is decoded at: the enlarged face stays where it was, and whose it was."""
+    analyzer = build_analyzer(Settings(model_pack=str(PACK), data_dir=tmp_path))
+    for _, photos in people()[:10]:
+        with Image.open(photos[0]) as photo:
+            large = photo.convert("RGB").resize((2500, 2500), Image.Resampling.BICUBIC)
+        buffer = io.BytesIO()
+        large.save(buffer, "JPEG", quality=92)
+        small_one = analyzer.analyze(photos[0].read_bytes(), Embed.LARGEST)
+        large_one = analyzer.analyze(buffer.getvalue(), Embed.LARGEST)
+        one, two = small_one.faces[0].box, large_one.faces[0].box
+        assert two.x / 10 == pytest.approx(one.x, abs=5)
+        assert two.width / 10 == pytest.approx(one.width, abs=7)
+        assert float(small_one.embeddings[0] @ large_one.embeddings[0]) > 0.9
