@@ -23,21 +23,29 @@ NMS_OVERLAP = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Faces before merging: boxes (n, 4) as corners, landmarks (n, 5, 2), scores (n,); float32, in pixels."""
+    """Faces before merging: boxes (n, 4) as corners, landmarks (n, 5, 2), scores (n,); float32, in pixels.
+
+    Of two looks at one face the one with the lower rank is believed; ranks (n,) are nought until somebody sets them.
+    """
 
     boxes: NDArray[np.float32]
     landmarks: NDArray[np.float32]
     scores: NDArray[np.float32]
+    ranks: NDArray[np.float32]
 
     def moved(self, scale: tuple[float, float], offset: tuple[float, float]) -> "Found":
         """In the coordinates of the picture that the input was taken from: x * scale + offset."""
         by, to = np.array(scale, np.float32), np.array(offset, np.float32)
         boxes = (self.boxes.reshape(-1, 2, 2) * by + to).reshape(-1, 4)
-        return Found(boxes, self.landmarks * by + to, self.scores)
+        return Found(boxes, self.landmarks * by + to, self.scores, self.ranks)
+
+    def ranked(self, ranks: NDArray[np.float32]) -> "Found":
+        """The same faces with other ranks."""
+        return Found(self.boxes, self.landmarks, self.scores, ranks)
 
     def only(self, chosen: NDArray[Any]) -> "Found":
         """The faces at these places, or under this mask."""
-        return Found(self.boxes[chosen], self.landmarks[chosen], self.scores[chosen])
+        return Found(self.boxes[chosen], self.landmarks[chosen], self.scores[chosen], self.ranks[chosen])
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -78,17 +86,19 @@ class Scrfd:
             scores.append(level_scores[places])
         if not scores:
             return NOTHING
-        found = Found(np.concatenate(boxes), np.concatenate(landmarks), np.concatenate(scores))
+        surest = np.concatenate(scores)
+        found = Found(np.concatenate(boxes), np.concatenate(landmarks), surest, np.zeros_like(surest))
         numbers = np.concatenate([found.boxes, found.landmarks.reshape(-1, 10)], axis=1)
         return found.only(np.isfinite(numbers).all(axis=1))
 
 
 def merge(passes: list[Found]) -> Found:
-    """One entry a face: the surest first, others that overlap it by more than `NMS_OVERLAP` (IoU) dropped."""
+    """One entry a face: lowest rank first, then surest; what overlaps it by more than `NMS_OVERLAP` is dropped."""
     boxes = np.concatenate([found.boxes for found in passes])
     landmarks = np.concatenate([found.landmarks for found in passes])
     scores = np.concatenate([found.scores for found in passes])
-    order = np.argsort(-scores, kind="stable")
+    ranks = np.concatenate([found.ranks for found in passes])
+    order = np.lexsort((-scores, ranks))
     left, top, right, bottom = boxes.T
     areas = (right - left + 1) * (bottom - top + 1)
     kept = []
@@ -99,10 +109,11 @@ def merge(passes: list[Found]) -> Found:
         height = np.minimum(bottom[best], bottom[rest]) - np.maximum(top[best], top[rest]) + 1
         shared = np.maximum(width, 0) * np.maximum(height, 0)
         order = rest[shared <= NMS_OVERLAP * (areas[best] + areas[rest] - shared)]
-    return Found(boxes[kept], landmarks[kept], scores[kept])
+    return Found(boxes[kept], landmarks[kept], scores[kept], ranks[kept])
 
 
-NOTHING = Found(np.empty((0, 4), np.float32), np.empty((0, 5, 2), np.float32), np.empty(0, np.float32))
+_NONE = np.empty(0, np.float32)
+NOTHING = Found(np.empty((0, 4), np.float32), np.empty((0, 5, 2), np.float32), _NONE, _NONE)
 
 
 @lru_cache(maxsize=64)
