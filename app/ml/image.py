@@ -19,7 +19,7 @@ from app.errors import (
     ImageTruncated,
     ImageUnreadable,
 )
-from app.ml.photo import JpegSource, Photo, PillowSource, PixelSource
+from app.ml.photo import EncodedSource, HugeJpegSource, Photo, PillowSource, PixelSource
 from app.ml.pixels import Pixels
 from app.telemetry import timed
 
@@ -39,6 +39,8 @@ MAX_JPEG_SCANS = 100
 MAX_JPEG_SEGMENTS = 1000
 
 _EXIF_ORIENTATION = 0x0112
+_HUGE_PIXELS = 20_000_000
+"""Above, two copies of a JPEG at full resolution are more than one photo may cost."""
 _GREY_BACKDROP = (128, 128, 128)  # behind transparency; neither white nor black pulls the face's exposure
 
 
@@ -76,7 +78,12 @@ def open_photo(data: bytes, limits: ImageLimits) -> Photo:
             raise ImageAnimated(f"The image has {image.n_frames} frames; send one.")  # type: ignore[attr-defined]
         source: PixelSource
         if is_whole_jpeg and image.mode in ("L", "RGB"):
-            source = JpegSource(data, width, height)
+            if width * height > _HUGE_PIXELS:
+                source = HugeJpegSource(data, width, height, lambda: PillowSource(_load(_open(data)), _to_bgr))
+            else:
+                source = EncodedSource(data, width, height)
+        elif image.format == "WEBP" and image.mode == "RGB":
+            source = EncodedSource(data, width, height, coarsest=1)
         else:
             with timed("decode"):
                 source = PillowSource(_load(image), _to_bgr)

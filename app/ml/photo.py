@@ -20,6 +20,7 @@ from app.telemetry import timed
 LEVELS = (1, 2, 4, 8)
 """What a source can be read at: every pixel, or every 2nd, 4th, 8th way (libjpeg's scaled decoding)."""
 
+_BAND_ROWS = 64
 _ENOUGH = 0.9
 """A level that has this share of the resolution asked for is fine enough: a tenth is less than a face's own blur."""
 
@@ -38,8 +39,8 @@ class PixelSource(Protocol):
         """The part between these pixels of the level, which lie inside it; the caller must not write to it."""
 
 
-class JpegSource:
-    """A JPEG, decoded at a level when that level is first asked for; coarser ones come from finer ones."""
+class EncodedSource:
+    """What OpenCV decodes, at a level when that level is first asked for; coarser ones come from finer ones."""
 
     _FLAGS = {
         1: cv2.IMREAD_COLOR,
@@ -48,8 +49,10 @@ class JpegSource:
         8: cv2.IMREAD_REDUCED_COLOR_8,
     }
 
-    def __init__(self, data: bytes, width: int, height: int) -> None:
+    def __init__(self, data: bytes, width: int, height: int, *, coarsest: int = LEVELS[-1]) -> None:
         self.width, self.height = width, height
+        self._coarsest = coarsest
+        """The coarsest level that is quicker to decode than the finest."""
         self._data = np.frombuffer(data, np.uint8)
         self._decoded: dict[int, Pixels] = {}
 
@@ -61,8 +64,10 @@ class JpegSource:
     def cut(self, level: int, left: int, top: int, right: int, bottom: int) -> Pixels:
         """See `PixelSource`; raises `ImageTruncated`."""
         if level not in self._decoded:
-            finer = [other for other in self._decoded if other < level]
             with timed("decode"):
+                if level > self._coarsest and self._coarsest not in self._decoded:
+                    self._decoded[self._coarsest] = self._decode(self._coarsest)
+                finer = [other for other in self._decoded if other < level]
                 self._decoded[level] = self._shrink(max(finer), level) if finer else self._decode(level)
         return self._decoded[level][top:bottom, left:right]
 
@@ -100,8 +105,42 @@ class PillowSource:
             return self._to_bgr(self._image.crop((left, top, right, bottom)))
         if level not in self._reduced:
             with timed("decode"):
-                self._reduced[level] = self._to_bgr(self._image.reduce(level))
+                self._reduced[level] = self._shrink(level)
         return self._reduced[level][top:bottom, left:right]
+
+    def _shrink(self, level: int) -> Pixels:
+        """Band by band: Pillow would turn the whole picture into another mode, or the array into another order."""
+        shrunk = np.empty((-(-self.height // level), -(-self.width // level), 3), np.uint8)
+        for first in range(0, len(shrunk), _BAND_ROWS):
+            band = shrunk[first : first + _BAND_ROWS]
+            bottom = min((first + len(band)) * level, self.height)
+            part = self._to_bgr(self._image.crop((0, first * level, self.width, bottom)))
+            cv2.resize(part, (band.shape[1], band.shape[0]), dst=band, interpolation=cv2.INTER_AREA)
+        return shrunk
+
+
+class HugeJpegSource:
+    """A JPEG of which OpenCV, which decodes into two copies, does the coarse levels and Pillow the finest."""
+
+    def __init__(self, data: bytes, width: int, height: int, finest: Callable[[], PixelSource]) -> None:
+        self.width, self.height = width, height
+        self._coarse = EncodedSource(data, width, height)
+        self._make_finest = finest
+        self._finest: PixelSource | None = None
+
+    @property
+    def levels(self) -> set[int]:
+        """See `PixelSource`."""
+        return self._coarse.levels | ({1} if self._finest is not None else set())
+
+    def cut(self, level: int, left: int, top: int, right: int, bottom: int) -> Pixels:
+        """See `PixelSource`; raises `ImageTruncated`."""
+        if level > 1:
+            return self._coarse.cut(level, left, top, right, bottom)
+        if self._finest is None:
+            with timed("decode"):
+                self._finest = self._make_finest()
+        return self._finest.cut(level, left, top, right, bottom)
 
 
 class Photo:

@@ -155,7 +155,9 @@ def test_random_damage_never_escapes_the_error_tree() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize(("form", "size"), [("JPEG", (1602, 1203)), ("PNG", (1602, 1203)), ("JPEG", (333, 250))])
+@pytest.mark.parametrize(
+    ("form", "size"), [("JPEG", (1602, 1203)), ("PNG", (1602, 1203)), ("WEBP", (1602, 1203)), ("JPEG", (333, 250))]
+)
 def test_every_level_shows_the_same_picture_at_the_same_place(
     form: str, size: tuple[int, int], orientation: int
 ) -> None:
@@ -191,6 +193,17 @@ def test_a_large_jpeg_is_decoded_no_finer_than_it_is_looked_at() -> None:
     photo.render((0, 0, photo.width, photo.height), 320, 320)
     assert photo.decoded_levels == {4}
     photo.warp(np.array([[1.0, 0, -900], [0, 1.0, -900]]), 112)
+    assert photo.decoded_levels == {4, 1}
+
+
+def test_a_huge_jpeg_shows_the_same_at_every_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = pictures.encode(pictures.portrait(3, side=1500), "JPEG", quality=95)
+    transform = np.array([[1.0, 0, -700], [0, 1.0, -600]])
+    usual = open_photo(data, LIMITS).warp(transform, 112)
+    monkeypatch.setattr("app.ml.image._HUGE_PIXELS", 1_000_000)
+    photo = open_photo(data, LIMITS)
+    photo.render((0, 0, photo.width, photo.height), 320, 320)
+    assert np.abs(photo.warp(transform, 112).astype(int) - usual).max() <= 4
     assert photo.decoded_levels == {4, 1}
 
 
