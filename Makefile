@@ -22,7 +22,8 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo serve test test-model lint types contracts check bench-database bench-database-small lock clean
+.PHONY: help run demo serve test test-model lint types contracts check bench-database bench-database-small \
+        bench-sequential bench-concurrent bench-concurrent-quick lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +64,17 @@ bench-database: $(VENV)/.bench ## Layer 1, the search alone: 1,000 collections a
 
 bench-database-small: $(VENV)/.bench ## The same in minutes, a hundredth of the size; prints its result
 	$(BIN)/python -m benchmarks.layer1_database --scale small $(BENCH_REAL)
+
+bench-sequential: $(VENV)/.bench ## Layer 2, over HTTP one request at a time, beside the reference server (five minutes)
+	$(BIN)/python -m benchmarks.layer2_sequential $(BENCH_REAL) --out benchmarks/results/layer2_sequential.json
+	$(BIN)/python -m benchmarks.layer3_plots
+
+bench-concurrent: $(VENV)/.bench ## Layer 3, many clients at a time, beside the reference server (twenty minutes)
+	$(BIN)/python -m benchmarks.layer3_concurrent $(BENCH_REAL) --out benchmarks/results/layer3_concurrent.json
+	$(BIN)/python -m benchmarks.layer3_plots
+
+bench-concurrent-quick: $(VENV)/.bench ## A small part of the same in under five minutes; prints its result
+	$(BIN)/python -m benchmarks.layer3_concurrent --quick $(BENCH_REAL)
 
 lock: $(UV) ## Resolve the dependencies anew
 	$(UV) lock

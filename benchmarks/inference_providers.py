@@ -1,9 +1,12 @@
-"""How fast one inference thread runs a pack's two networks, by provider and by how the detector's sessions are made.
+"""How fast the two networks of a pack run, by provider and precision, and what a second thread or process gains.
 
     .venv/bin/python -m benchmarks.inference_providers --pack DIR [--out FILE]
 
-Every figure is the median of repeated runs, the ways taking turns so that a busy moment of the machine hits all of them
-alike. Compare within one run only. Similarities are between the embeddings of the same crops.
+One thread: medians of repeated runs of the detector, by input size, and of the recogniser on one face, the ways taking
+turns so that a busy moment of the machine hits all of them alike. Two: runs a second of threads that share a session,
+and of processes with one thread each, with the options that Vultus chooses and with those that OpenVINO takes by
+itself: one stream, bound to a core. Compare within one run only. Similarities are between the embeddings of the same
+crops.
 """
 
 import os
@@ -12,26 +15,60 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import argparse
 import json
+import multiprocessing
 import statistics
+import tempfile
+import threading
 import time
-import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import onnxruntime
-from insightface.model_zoo import get_model
 
-from app.ml.packs import PackLibrary
-from app.ml.providers import choose_providers
-from app.ml.sessions import session_options
+from app.ml.arcface import ArcFace
+from app.ml.packs import ModelPack, PackLibrary
+from app.ml.providers import OPENVINO
+from app.ml.scrfd import Scrfd
+from app.ml.sessions import Runtime
 from benchmarks.machine import describe_run
 
-warnings.simplefilter("ignore")
-
-SHAPES = {"160x160": (160, 160), "320x320": (320, 320), "640x480": (640, 480), "640x640": (640, 640)}
+SHAPES = {
+    "160x160": (160, 160), "256x256": (256, 256), "320x320": (320, 320), "640x480": (640, 480), "640x640": (640, 640),
+}  # fmt: skip
 ROUNDS = 15
+WINDOW_S = 2.0
+TURNS = 3
+"""The runs a second are the median of so many windows of this length."""
+TIMEOUT_S = 120
+TOGETHER_SHAPE = (320, 320)
+THRESHOLD = 0.5
+
+MANNERS = {"one stream, pinned (OpenVINO's own choice)": True, "a stream a thread, not pinned (Vultus)": False}
+TOGETHER = {"one thread": (1, 1), "two threads of one process": (1, 2), "two processes of one thread": (2, 1)}
+
+Networks = tuple[Scrfd, ArcFace]
+Seconds = tuple[float, float]
+Rates = dict[str, float]
+"""Runs a second, by what was run."""
+
+
+class OpenVinoRuntime(Runtime):
+    """OpenVINO as Vultus chooses it, but in the precision asked for, and bound to cores if that is asked for."""
+
+    def __init__(self, *, precision: str | None = None, threads: int = 1, is_pinned: bool = False) -> None:
+        super().__init__(providers="openvino", threads=threads)
+        (name, options), *rest = self._chosen
+        config = json.loads(options["load_config"])
+        if precision is not None:
+            config["CPU"]["INFERENCE_PRECISION_HINT"] = self.precision = precision
+        if is_pinned:
+            config["CPU"].pop("ENABLE_CPU_PINNING", None)
+            options = {key: value for key, value in options.items() if key != "num_streams"} | {"num_of_threads": "1"}
+        self._chosen = [(name, options | {"load_config": json.dumps(config)}), *rest]
 
 
 def main() -> None:
@@ -40,77 +77,189 @@ def main() -> None:
     parser.add_argument("--pack", required=True, help="a pack's directory or name")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    pack = PackLibrary(cache=Path("~/.insightface"), data_dir=Path("data")).find(arguments.pack)
-    detection, recognition = str(pack.detection.path), str(pack.recognition.path)
-
-    ways: dict[str, tuple[Any, Any]] = {}
-    for name, wanted, is_static in (
-        ("cpu, one dynamic session", "cpu", False),
-        ("cpu, a session a shape", "cpu", True),
-        ("openvino, one dynamic session (Vultus)", "openvino", False),
-        ("openvino, a session a shape (insightface's default)", "openvino", True),
-    ):
-        if wanted == "openvino" and "OpenVINOExecutionProvider" not in onnxruntime.get_available_providers():
-            continue
-        chosen = choose_providers(wanted)
-        load = {
-            "providers": [provider for provider, _ in chosen],
-            "provider_options": [options for _, options in chosen],
-            "sess_options": session_options(),
-        }
-        ways[name] = (get_model(detection, static_shape_sessions=is_static, **load), get_model(recognition, **load))
-
-    rng = np.random.default_rng(0)
-    picture = cv2.resize(rng.integers(0, 255, (30, 40, 3), np.uint8), (1280, 960), interpolation=cv2.INTER_CUBIC)
-    crops = [cv2.resize(rng.integers(0, 255, (14, 14, 3), np.uint8), (112, 112)) for _ in range(8)]
-    samples: dict[str, dict[str, list[tuple[float, float]]]] = {name: {} for name in ways}
-    for turn in range(ROUNDS + 2):
-        for name, (detector, recognizer) in ways.items():
-            for label, shape in SHAPES.items():
-                took = _timed(lambda d=detector, s=shape: d.detect(picture, input_size=[s]))
-                samples[name].setdefault(f"detect {label}", []).append(took)
-            took = _timed(lambda r=recognizer: r.get_feat([crops[0]]))
-            samples[name].setdefault("recognise one face", []).append(took)
-        if turn == 1:
-            for measured in samples.values():
-                for values in measured.values():
-                    values.clear()  # warm-up: compiling kernels, growing arenas
-
-    embeddings = {name: np.stack([_unit(r.get_feat([crop])[0]) for crop in crops]) for name, (_, r) in ways.items()}
-    reference = next(iter(embeddings.values()))
+    pack = find_pack(arguments.pack)
+    ways = {name: open_networks(pack, runtime) for name, runtime in _runtimes().items()}
     result = {
-        "what": "medians of one call, the sessions asked for one thread each",
+        "what": "medians of one call on one thread; runs a second of two threads and of two processes",
         "pack": {"name": pack.name, "recogniser": pack.recognizer},
         **describe_run(),
         "onnxruntime": onnxruntime.__version__,
         "rounds": ROUNDS,
-        "wall ms / processor ms": {
-            name: {label: " / ".join(_medians(values)) for label, values in measured.items()}
-            for name, measured in samples.items()
-        },
-        "smallest cosine to the first way's embeddings": {
-            name: round(float((vectors * reference).sum(axis=1).min()), 5) for name, vectors in embeddings.items()
-        },
+        "wall ms / processor ms": time_calls(ways),
+        "smallest cosine to the first way's embeddings": _compare_embeddings(ways),
     }
+    if _has_openvino():
+        result["runs a second"] = _count_together(arguments.pack)
     text = json.dumps(result, indent=1)
     print(text)
     if arguments.out:
         arguments.out.write_text(text + "\n")
 
 
-def _timed(work: Any) -> tuple[float, float]:
+def find_pack(wanted: str) -> ModelPack:
+    """The pack, verified; nothing is kept of it."""
+    with tempfile.TemporaryDirectory() as directory:
+        return PackLibrary(cache=Path("~/.insightface"), data_dir=Path(directory)).find(wanted)
+
+
+def open_networks(pack: ModelPack, runtime: Runtime) -> Networks:
+    """Detector and recogniser as the engine runs them."""
+    return Scrfd(runtime.open(pack.detection)), ArcFace(runtime.open(pack.recognition), pack.recognition.path)
+
+
+def _has_openvino() -> bool:
+    return OPENVINO in onnxruntime.get_available_providers()
+
+
+def _runtimes() -> dict[str, Runtime]:
+    runtimes = {"cpu, f32": Runtime(providers="cpu")}
+    if _has_openvino():
+        runtimes["openvino, f32"] = OpenVinoRuntime(precision="f32")
+        runtimes["openvino, bf16"] = OpenVinoRuntime(precision="bf16")
+    return runtimes
+
+
+def _picture(size: tuple[int, int]) -> np.ndarray:
+    coarse = np.random.default_rng(0).integers(0, 255, (size[1] // 16, size[0] // 16, 3), np.uint8)
+    return np.asarray(cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC))
+
+
+def _crops() -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [np.asarray(cv2.resize(rng.integers(0, 255, (14, 14, 3), np.uint8), (112, 112))) for _ in range(8)]
+
+
+def _works(networks: Networks, shapes: dict[str, tuple[int, int]]) -> dict[str, Callable[[], Any]]:
+    (detector, recognizer), crop = networks, _crops()[0]
+    works: dict[str, Callable[[], Any]] = {
+        f"detect {label}": partial(detector.find, _picture(size), THRESHOLD) for label, size in shapes.items()
+    }
+    return works | {"recognise one face": partial(recognizer.embed, [crop])}
+
+
+def time_calls(ways: dict[str, Networks], shapes: dict[str, tuple[int, int]] = SHAPES) -> dict[str, dict[str, str]]:
+    """Medians of milliseconds on the clock and of the processor, by way and call; one thread, the ways in turns."""
+    works = {name: _works(networks, shapes) for name, networks in ways.items()}
+    samples: dict[str, dict[str, list[Seconds]]] = {name: {label: [] for label in own} for name, own in works.items()}
+    for turn in range(ROUNDS + 2):
+        for name, own in works.items():
+            for label, work in own.items():
+                work()  # a change of shape costs time of its own; the engine keeps a session for the small input
+                took = _timed(work)
+                if turn >= 2:  # kernels are compiled and arenas grown
+                    samples[name][label].append(took)
+    return {
+        name: {label: " / ".join(_medians(values)) for label, values in own.items()} for name, own in samples.items()
+    }
+
+
+def _timed(work: Callable[[], Any]) -> Seconds:
     """Seconds on the clock, and seconds of processor time of all threads."""
     started, busy = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - started, time.process_time() - busy
 
 
-def _medians(values: list[tuple[float, float]]) -> list[str]:
+def _medians(values: list[Seconds]) -> list[str]:
     return [f"{statistics.median(column) * 1000:.1f}" for column in zip(*values, strict=True)]
 
 
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return np.asarray(vector / np.linalg.norm(vector))
+def _compare_embeddings(ways: dict[str, Networks]) -> dict[str, float]:
+    crops = _crops()
+    embeddings = {
+        name: np.stack([recognizer.embed([crop])[0] for crop in crops]) for name, (_, recognizer) in ways.items()
+    }
+    reference = next(iter(embeddings.values()))
+    return {
+        name: round(float((vectors * reference).sum(axis=1).min()), 5) for name, vectors in embeddings.items()
+    }  # fmt: skip
+
+
+def _together(networks: Networks) -> dict[str, Callable[[], Any]]:
+    (detector, recognizer), picture, crop = networks, _picture(TOGETHER_SHAPE), _crops()[0]
+    return {
+        f"detect {TOGETHER_SHAPE[0]}x{TOGETHER_SHAPE[1]}": partial(detector.find, picture, THRESHOLD),
+        "recognise one face": partial(recognizer.embed, [crop]),
+    }
+
+
+def _count_together(pack: str) -> dict[str, dict[str, Any]]:
+    samples: dict[str, dict[str, list[Rates]]] = {name: {label: [] for label in TOGETHER} for name in MANNERS}
+    bound: dict[str, set[str]] = {name: set() for name in MANNERS}
+    for _ in range(TURNS):
+        for name, is_pinned in MANNERS.items():
+            for label, (processes, threads) in TOGETHER.items():
+                rates, cores = _count_once(pack, processes, threads, is_pinned=is_pinned)
+                samples[name][label].append(rates)
+                bound[name] |= cores
+    return {
+        name: {
+            "runs were bound to core": ", ".join(sorted(bound[name])) or "none",
+            **{
+                label: {work: round(statistics.median(rates[work] for rates in taken), 1) for work in taken[0]}
+                for label, taken in own.items()
+            },
+        }
+        for name, own in samples.items()
+    }
+
+
+def _count_once(pack: str, processes: int, threads: int, *, is_pinned: bool) -> tuple[Rates, set[str]]:
+    # Always in processes of their own: sessions of one process share OpenVINO's threads, bound or not.
+    context = multiprocessing.get_context("spawn")
+    ready, answers = context.Barrier(processes), context.Queue()
+    workers = [
+        context.Process(target=_run_in_process, args=(pack, threads, is_pinned, ready, answers))
+        for _ in range(processes)
+    ]
+    for worker in workers:
+        worker.start()
+    heard: list[tuple[Rates, set[str]]] = [answers.get(timeout=TIMEOUT_S) for _ in workers]
+    for worker in workers:
+        worker.join()
+    rates = {work: sum(own[work] for own, _ in heard) for work in heard[0][0]}
+    return rates, set().union(*(cores for _, cores in heard))
+
+
+def _run_in_process(pack: str, threads: int, is_pinned: bool, ready: Any, answers: Any) -> None:
+    works = _together(open_networks(find_pack(pack), OpenVinoRuntime(threads=threads, is_pinned=is_pinned)))
+    rates, cores = {}, set()
+    for label, work in works.items():
+        work()
+        ready.wait()
+        rates[label], bound = _runs_a_second(work, threads)
+        cores |= bound
+    answers.put((rates, cores))
+
+
+def _runs_a_second(work: Callable[[], Any], threads: int) -> tuple[float, set[str]]:
+    """And the cores, where threads were bound to fewer than the process may use."""
+    done = [0] * threads
+    until = time.perf_counter() + WINDOW_S
+
+    def repeat(place: int) -> None:
+        while time.perf_counter() < until:
+            work()
+            done[place] += 1
+
+    runners = [threading.Thread(target=repeat, args=(place,)) for place in range(threads)]
+    for runner in runners:
+        runner.start()
+    allowed, bound = _cores_of("/proc/self"), set[str]()
+    while time.perf_counter() < until and allowed:
+        bound |= {_cores_of(str(task)) for task in Path("/proc/self/task").iterdir()} - {allowed, ""}
+        time.sleep(0.02)
+    for runner in runners:
+        runner.join()
+    return sum(done) / WINDOW_S, bound
+
+
+def _cores_of(task: str) -> str:
+    try:
+        status = Path(task, "status").read_text()
+    except OSError:  # not Linux, or a thread that has ended
+        return ""
+    return status.partition("Cpus_allowed_list:")[2].split("\n", 1)[0].strip()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import asyncio
 import time
 import traceback
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -14,6 +15,8 @@ from app.telemetry import StageTimes, accept_request_id, get_logger, request_id,
 
 MAX_PLAIN_BODY = 64 * 1024
 """For every body without images: JSON and sign-in forms are small."""
+
+_LONGEST_RETRY_S = 15
 
 MIN_BODY_RATE = 4 * 1024
 """Bytes a second, on average, after the first seconds that a stall may take."""
@@ -98,29 +101,53 @@ class RequestContext:
 class Gate:
     """Lets so many requests with photos be under way at a time, and refuses more before anything is done for them.
 
-    Twice what may wait for an inference: who is within gets a fair turn by tenant (`ml/executor.py`), and who is not
-    costs next to nothing, so that a flood does not take the time of those being served.
+    What is refused here costs next to nothing, so that a flood does not take the time of those being served. Who calls
+    is not known yet; a credential that has less than its share under way is let in all the same, up to twice as many,
+    and finds its turn by tenant further on (`ml/executor.py`).
     """
 
     def __init__(self, app: ASGIApp, *, image_paths: frozenset[str], most: int) -> None:
         self._app = app
         self._image_paths = image_paths
         self._most = most
-        self._under_way = 0
+        self._under_way = Counter[int]()
+        self._refused = (0, 0)
+        """The second, and how many were refused in it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
         if scope["type"] != "http" or scope["path"] not in self._image_paths:
             await self._app(scope, receive, send)
             return
-        if self._under_way >= self._most:
-            refusal = Overloaded(f"{self._under_way} requests with photos are under way, which is the limit.")
-            await problem(refusal)(scope, receive, send)
+        caller = _credential(Headers(scope=scope))
+        if not self._has_room_for(caller):
+            await problem(self._refusal())(scope, receive, send)
             return
-        self._under_way += 1
+        self._under_way[caller] += 1
         try:
             await self._app(scope, receive, send)
         finally:
-            self._under_way -= 1
+            self._under_way[caller] -= 1
+            if not self._under_way[caller]:
+                del self._under_way[caller]
+
+    def _refusal(self) -> Overloaded:
+        second = int(time.monotonic())
+        self._refused = (second, self._refused[1] + 1 if self._refused[0] == second else 1)
+        return Overloaded(
+            f"{self._under_way.total()} requests with photos are under way, which is the limit.",
+            # The more are refused, the later they are to come back: refusing all of them every second costs others.
+            retry_after_s=min(_LONGEST_RETRY_S, 1 + 4 * self._refused[1] // self._most),
+        )
+
+    def _has_room_for(self, caller: int) -> bool:
+        total = self._under_way.total()
+        share = self._most / (len(self._under_way) + (caller not in self._under_way))
+        return total < self._most or (total < 2 * self._most and self._under_way[caller] < share)
+
+
+def _credential(headers: Headers) -> int:
+    """A number for whoever sends the same credential; hashed, since it is kept."""
+    return hash(headers.get("authorization") or headers.get("x-api-key"))
 
 
 class BodyLimit:

@@ -1,0 +1,54 @@
+"""Servers to compare with, each started as a process of its own; only the standard library here, they import it too."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_START_S = 120
+
+
+@contextmanager
+def serving_reference(pack: Path, gallery: Path | None = None, *, workers: int = 1) -> Iterator[tuple[str, int]]:
+    """The reference server's address and process id, for the time of the block."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "REFERENCE_PACK": str(pack.resolve()), "ORT_DISABLE_TELEMETRY": "1",
+                   "PYTHONWARNINGS": "ignore::FutureWarning"}  # fmt: skip
+    if gallery is not None:
+        environment["REFERENCE_GALLERY"] = str(gallery.resolve())
+    command = [sys.executable, "-m", "uvicorn", "benchmarks.baselines.reference_server:app", "--port", str(port),
+               "--workers", str(workers), "--log-level", "warning", "--no-access-log"]  # fmt: skip
+    process = subprocess.Popen(command, env=environment, cwd=_REPOSITORY, start_new_session=True)
+    try:
+        base = f"http://127.0.0.1:{port}"
+        _wait(base, process)
+        yield base, process.pid
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # its workers too
+            process.wait()
+
+
+def _wait(base: str, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + _START_S
+    while True:
+        try:
+            with urllib.request.urlopen(f"{base}/healthz", timeout=5):
+                return
+        except OSError:
+            pass
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit("the reference server did not become ready")
+        time.sleep(0.1)

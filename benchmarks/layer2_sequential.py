@@ -1,0 +1,288 @@
+"""Layer 2, over HTTP one request at a time: how long `POST /recognize` takes and where the time goes.
+
+    make bench-sequential
+    python -m benchmarks.layer2_sequential [--photos DIR --pack DIR] [--rounds N] [--out [FILE]]
+
+A throw-away Vultus and the reference server run beside each other with the same pack and the same 10,000 people, one
+worker each, and answer the same photos in turn. Stages are those that Vultus names in `Server-Timing`. What is not
+inference is the client's time less decoding, detecting, aligning and embedding, for each request; in no stage is what
+the header's total counts and no stage names (authentication, rates, the form); outside the server are the client, the
+connection and the server's HTTP parser. Without photos and pack it runs on drawn people and the synthetic pack, which
+is far quicker than a real one.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import asyncpg
+import httpx
+import numpy as np
+import psutil
+
+from app.ml.synthetic.pack import write_synthetic_pack
+from app.persistence.search_pool import use_binary_embeddings
+from benchmarks.baselines import serving_reference
+from benchmarks.face_embeddings import FaceLike
+from benchmarks.galleries import add_tenant, fill
+from benchmarks.machine import describe_run
+from benchmarks.photos import KINDS, as_form, make_photos
+from benchmarks.serving import drawn_photo, percentile, serving, sign_up
+
+RESULT = Path(__file__).parent / "results" / "layer2_sequential.json"
+COLLECTION, PEOPLE = "people", 10_000
+INFERENCE = ("decode", "detect", "align", "embed")
+A_ROUND = {"lfw": 50, "group": 16, "large_1": 10, "large_12": 10}
+"""Requests to each server."""
+
+_RATES = dict.fromkeys(("recognize", "read", "register"), "10000000/minute")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A running server: where photos go, with which headers and form fields."""
+
+    name: str
+    base: str
+    path: str
+    pid: int
+    headers: dict[str, str] = field(default_factory=dict)
+    fields: dict[str, str] = field(default_factory=dict)
+    database: str | None = None
+    """The administrative address of its database."""
+
+
+@dataclass
+class Tally:
+    """What one server did with one kind of photo; milliseconds."""
+
+    client_ms: list[float] = field(default_factory=list)
+    stages: list[dict[str, float]] = field(default_factory=list)
+    faces: list[int] = field(default_factory=list)
+
+    def describe(self) -> dict[str, Any]:
+        """Percentiles; of stages their medians, where the server names them."""
+        described: dict[str, Any] = {
+            "requests": len(self.client_ms),
+            "faces_a_photo": round(float(np.mean(self.faces)), 2),
+            **{f"p{share}_ms": round(percentile(self.client_ms, share / 100), 2) for share in (50, 95, 99)},
+        }
+        if any(self.stages):
+            names = dict.fromkeys(name for stages in self.stages for name in stages)
+            described["stages_p50_ms"] = {
+                name: round(percentile([stages.get(name, 0.0) for stages in self.stages], 0.5), 3) for name in names
+            }
+            rest = [
+                client_ms - sum(stages.get(name, 0.0) for name in INFERENCE)
+                for client_ms, stages in zip(self.client_ms, self.stages, strict=True)
+            ]
+            described["not_inference_p50_ms"] = round(percentile(rest, 0.5), 3)
+            described["not_inference_p95_ms"] = round(percentile(rest, 0.95), 3)
+            unnamed = [2 * stages.get("total", 0.0) - sum(stages.values()) for stages in self.stages]
+            outside = [
+                client_ms - stages.get("total", 0.0)
+                for client_ms, stages in zip(self.client_ms, self.stages, strict=True)
+            ]
+            described["in_no_stage_p50_ms"] = round(percentile(unnamed, 0.5), 3)
+            described["outside_the_server_p50_ms"] = round(percentile(outside, 0.5), 3)
+        return described
+
+
+def main() -> None:
+    """Measure, print a table, write JSON."""
+    parser = argparse.ArgumentParser(description="Time recognising over HTTP, one request at a time.")
+    add_data_arguments(parser)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--out", type=Path, nargs="?", const=RESULT)
+    arguments = parser.parse_args()
+    check_data_arguments(parser, arguments)
+    end_in_order()
+    photos = {kind: make_photos(kind, arguments.photos) for kind in KINDS}
+    with tempfile.TemporaryDirectory(prefix="vultus-bench-") as directory:
+        pack = arguments.pack or write_synthetic_pack(Path(directory))
+        with both_servers(pack, Path(directory)) as targets:
+            for target in targets:
+                settle(target)
+            tallies = measure(targets, photos, arguments.rounds)
+    result = {
+        "what": "POST /recognize, one client, one request at a time; milliseconds on the client's clock",
+        **describe_run(),
+        "pack": pack.name,
+        "photos": "LFW" if arguments.photos else "drawn",
+        "people": PEOPLE,
+        "rounds": arguments.rounds,
+        "kinds": {
+            kind: {
+                "photo_bytes": round(float(np.mean([len(photo) for photo in photos[kind]]))),
+                **{name: tally.describe() for name, tally in own.items()},
+            }
+            for kind, own in tallies.items()
+        },
+    }
+    print_table(result)
+    if arguments.out:
+        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--photos` and `--pack`, which go together."""
+    parser.add_argument("--photos", type=Path, help="photos of real people, one folder each")
+    parser.add_argument("--pack", type=Path, help="the directory of the model pack for them")
+
+
+def check_data_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """The synthetic pack knows drawn faces only, and a real one no drawn ones."""
+    if (arguments.photos is None) != (arguments.pack is None):
+        parser.error("--photos and --pack go together")
+
+
+def end_in_order() -> None:
+    """Being terminated leaves the blocks that hold servers, as an error would."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+
+
+def note(text: str) -> None:
+    """Progress, beside the result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def both_servers(
+    pack: Path, directory: Path, *, workers: int = 1, reference_workers: int | None = None
+) -> Iterator[tuple[Target, Target]]:
+    """Vultus and the reference server with the same pack and the same people."""
+    gallery = directory / "people.npz"
+    people = FaceLike(1).draw(PEOPLE)
+    np.savez(gallery, subjects=np.array([f"s{index:07d}" for index in range(PEOPLE)]), embeddings=people)
+    settings = {"VULTUS_MODEL_PACK": str(pack.resolve()), "VULTUS_ACCESS_TOKEN_MINUTES": "1440"}
+    with (
+        serving(workers=workers, **settings) as (api, admin),
+        serving_reference(pack, gallery, workers=reference_workers or workers) as (base, pid),
+    ):
+        headers = sign_up(api, admin, _RATES)
+        asyncio.run(_fill_collection(admin, _ask_recognizer(api, headers), people))
+        vultus_base, _, path = api.partition("/api")
+        vultus = Target(
+            name="vultus", base=vultus_base, path=f"/api{path}/recognize", pid=_find_server(vultus_base),
+            headers=headers, fields={"collection": COLLECTION}, database=admin,
+        )  # fmt: skip
+        yield vultus, Target(name="reference", base=base, path="/recognize", pid=pid)
+
+
+def settle(target: Target) -> None:
+    """Wait until the server's processes, workers that load their networks among them, are idle."""
+    before, deadline = _processor_s(target.pid), time.monotonic() + 60
+    while time.monotonic() < deadline:
+        time.sleep(1)
+        now = _processor_s(target.pid)
+        if now - before < 0.1:
+            return
+        before = now
+
+
+def measure(targets: tuple[Target, ...], photos: dict[str, list[bytes]], rounds: int) -> dict[str, dict[str, Tally]]:
+    """Rounds of each kind of photo, the servers in turn; the first round of each is not counted."""
+    tallies = {kind: {target.name: Tally() for target in targets} for kind in photos}
+    with httpx.Client(timeout=120) as client:
+        for turn in range(rounds + 1):
+            for kind, own in photos.items():
+                for target in targets if turn % 2 else reversed(targets):
+                    tally = tallies[kind][target.name] if turn else Tally()
+                    for place in range(A_ROUND[kind]):
+                        _ask(client, target, own[(turn * A_ROUND[kind] + place) % len(own)], tally)
+            note(f"round {turn} of {rounds}" if turn else "warmed up")
+    return tallies
+
+
+def print_table(result: dict[str, Any]) -> None:
+    """The result for a reader."""
+    print(f"{'photos':10} {'server':10} {'faces':>6} {'p50':>8} {'p95':>8} {'p99':>8}  not inference, stages (p50 ms)")
+    for kind, own in result["kinds"].items():
+        for name in ("vultus", "reference"):
+            row = own[name]
+            stages = ", ".join(f"{stage} {value:.1f}" for stage, value in row.get("stages_p50_ms", {}).items())
+            rest = (
+                f"{row['not_inference_p50_ms']:.1f}; {stages}, no stage {row['in_no_stage_p50_ms']:.1f}"
+                if stages
+                else ""
+            )
+            times = " ".join(f"{row[f'p{share}_ms']:8.1f}" for share in (50, 95, 99))
+            print(f"{kind:10} {name:10} {row['faces_a_photo']:6.2f} {times}  {rest}")
+
+
+def _ask(client: httpx.Client, target: Target, photo: bytes, tally: Tally) -> None:
+    headers, body = as_form(photo, target.fields)
+    request = client.build_request("POST", target.base + target.path, headers=target.headers | headers, content=body)
+    started = time.perf_counter()
+    answer = client.send(request)
+    took_ms = (time.perf_counter() - started) * 1000
+    answer.raise_for_status()
+    tally.client_ms.append(took_ms)
+    tally.stages.append(parse_server_timing(answer.headers.get("server-timing", "")))
+    tally.faces.append(len(answer.json()["faces"]))
+
+
+def parse_server_timing(value: str) -> dict[str, float]:
+    """Milliseconds by stage; empty without the header."""
+    stages: dict[str, float] = {}
+    for metric in value.split(","):
+        name, *parameters = (part.strip() for part in metric.split(";"))
+        for parameter in parameters:
+            key, _, number = parameter.partition("=")
+            if key == "dur":
+                stages[name] = stages.get(name, 0.0) + float(number)
+    return stages
+
+
+def _ask_recognizer(api: str, headers: dict[str, str]) -> str:
+    """The name of the recogniser that runs, which each template carries."""
+    files = {"image": ("photo.jpg", drawn_photo(), "image/jpeg")}
+    answer = httpx.post(f"{api}/extract", headers=headers, files=files, timeout=60).raise_for_status()
+    name: str = answer.json()["recognizer"]
+    return name
+
+
+async def _fill_collection(admin: str, recognizer: str, people: Any) -> None:
+    connection = await asyncpg.connect(admin)
+    await use_binary_embeddings(connection)
+    tenant_id = await add_tenant(connection, "bench")  # the one that signed up
+    await fill(connection, tenant_id, COLLECTION, people, note)
+    for table in ("galleries", "templates"):
+        await connection.execute(f"UPDATE {table} SET recognizer = $1 WHERE tenant_id = $2", recognizer, tenant_id)
+    await connection.execute("VACUUM ANALYZE templates")
+    await connection.execute("VACUUM ANALYZE subjects")
+    await connection.close()
+
+
+def _find_server(base: str) -> int:
+    """The process of ours that serves this address."""
+    port = base.rpartition(":")[2]
+    return next(child.pid for child in psutil.Process().children() if port in child.cmdline())
+
+
+def _processor_s(pid: int) -> float:
+    root = psutil.Process(pid)
+    taken = 0.0
+    for process in [root, *root.children(recursive=True)]:
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        taken += times.user + times.system
+    return taken
+
+
+if __name__ == "__main__":
+    main()
