@@ -42,6 +42,8 @@ DECLARE
     this_month CONSTANT date := date_trunc('month', now())::date;
 BEGIN
     PERFORM vultus_enter(tenant);
+    -- Not worth a recognition's wait for the disk: a crash of the database may forget the last half second's counts.
+    PERFORM set_config('synchronous_commit', 'off', true);
     UPDATE tenant_usage SET
         month = this_month,
         recognitions = images + CASE WHEN month = this_month THEN recognitions ELSE 0 END
