@@ -15,6 +15,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import httpx
+import psutil
 import pytest
 
 from app.permissions import Plan
@@ -86,6 +87,28 @@ def test_what_one_worker_stores_every_worker_finds(workers: int, service_env: di
             assert found["faces"][0]["candidates"][0]["subject"] == "ada"
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=40) in (0, -signal.SIGTERM)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+def test_a_worker_that_dies_is_replaced_by_one_that_inherits_the_networks(service_env: dict[str, str]) -> None:
+    with serving(2, **service_env) as (base, process):
+        _, headers = sign_up(f"{base}/api/v1")
+        supervisor = psutil.Process(process.pid)
+        before = {worker.pid for worker in supervisor.children()}
+        assert len(before) == 2  # no keeper: the service's login may not build indexes
+        os.kill(min(before), signal.SIGKILL)
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while len({worker.pid for worker in supervisor.children() if worker.status() != psutil.STATUS_ZOMBIE}) < 2:
+            assert time.monotonic() < deadline, "the worker was not replaced"
+            time.sleep(0.1)
+        for take in range(12):
+            photo = {"image": ("a.jpg", pictures.photo(1, take % 3), "image/jpeg")}
+            answer = httpx.post(f"{base}/api/v1/detect", headers=headers, files=photo, timeout=30)
+            assert answer.status_code == 200, answer.text
+            assert len(answer.json()["faces"]) == 1
+        # What they were forked with they share: a good part of each lies in pages that others have too.
+        shared = [memory.rss - memory.uss for memory in (worker.memory_full_info() for worker in supervisor.children())]
+        assert min(shared) > 60 * 2**20
 
 
 async def put_on_plan(database: Database, tenant_id: str, **rates: str) -> None:
