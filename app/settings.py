@@ -63,7 +63,10 @@ class Settings(BaseSettings):
     search_exact_limit: Annotated[int, Field(ge=0, le=10_000)] = 2_000
     """Collections to this many templates are compared whole, larger ones by their codes first (PERFORMANCE.md)."""
     search_cache_mb: Annotated[int, Field(ge=0)] = 256
-    """Memory of one worker for codes, 72 bytes a template; 0: none, and codes are compared in the database."""
+    """Memory of one worker for collections searched lately: codes, 72 bytes a template, or all of a small one; 0: none,
+    and everything is compared in the database."""
+    search_whole_limit: Annotated[int, Field(ge=0)] = 20_000
+    """Collections to this many templates are held as a whole, 2 KB a template, in at most half of that memory."""
     search_graph_from: Annotated[int, Field(ge=0)] = 0
     """Collections of so many templates or more, too large for the cache, get an HNSW graph; 0: none (decision 0013)."""
 

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from app.domain import Embedding
-from app.matcher.code_cache import CodeCache
+from app.matcher.gallery_cache import GalleryCache
 from app.matcher.gallery_search import SearchEngine
 from app.matcher.pgvector_search import GalleryStatements
 from app.matcher.strategy import SearchLimits, Strategy
@@ -148,7 +148,7 @@ class Layer1:
         self.source = FaceLike(7)
         pools = (SearchPool(database.service, size=size) for size in (IN_FLIGHT, 1))
         pool, filling = pools
-        self.engine = SearchEngine(pool, CodeCache(filling, max_bytes=2**30), SearchLimits())
+        self.engine = SearchEngine(pool, GalleryCache(filling, max_bytes=2**30, whole_to=0), SearchLimits())
 
     async def prepare(self) -> None:
         """Fill the database and build every index; what is there is left."""

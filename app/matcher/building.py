@@ -2,7 +2,7 @@
 
 import os
 
-from app.matcher.code_cache import CodeCache
+from app.matcher.gallery_cache import GalleryCache
 from app.matcher.gallery_search import SearchEngine
 from app.matcher.strategy import SearchLimits
 from app.persistence.search_pool import SearchPool
@@ -15,5 +15,7 @@ def build_search(settings: Settings, url: str) -> SearchEngine:
     pool, filling = (
         SearchPool(url, size=connections, behind_pgbouncer=settings.database_pgbouncer) for connections in (size, 1)
     )
-    cache = CodeCache(filling, max_bytes=settings.search_cache_mb * 2**20)
+    cache = GalleryCache(
+        filling, max_bytes=settings.search_cache_mb * 2**20, whole_to=settings.search_whole_limit
+    )  # fmt: skip
     return SearchEngine(pool, cache, SearchLimits(exact=settings.search_exact_limit))

@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from app.domain import Candidate, Embedding
-from app.matcher.code_cache import CachedCodes, CodeCache
-from app.matcher.pgvector_search import Found, GalleryStatements, Person
+from app.matcher.cached_gallery import CachedGallery, Resembling
+from app.matcher.gallery_cache import Cached, GalleryCache
+from app.matcher.pgvector_search import Found, GalleryStatements, Person, name_subjects
 from app.matcher.search import Gallery, rank
 from app.matcher.similarity import clip_similarity, cosine_similarity
 from app.matcher.strategy import CodeDepth, GalleryFacts, SearchLimits, Strategy, choose_strategy, code_depth, is_exact
@@ -15,6 +16,8 @@ from app.matcher.subject_similarity import common_embedding
 from app.persistence.search_pool import SearchPool
 
 _ON_THE_LOOP = 100_000  # codes to compare, about half a millisecond; more go to a thread
+_TEMPLATES_ON_THE_LOOP = 10_000  # to compare whole, about a millisecond
+_PROBES_AT_A_TIME = 128  # in one product or statement
 _PEOPLE_ON_THE_LOOP = 300  # to average the templates of, about 10 ms
 _LEAST_DEPTH, _DEPTH_A_CANDIDATE = 64, 8
 _LEAST_BREADTH, _MOST_BREADTH = 400, 1_000  # of a walk through a graph; pgvector allows 1000
@@ -23,7 +26,7 @@ _LEAST_BREADTH, _MOST_BREADTH = 400, 1_000  # of a walk through a graph; pgvecto
 class SearchEngine:
     """What all searches of a process share."""
 
-    def __init__(self, pool: SearchPool, cache: CodeCache, limits: SearchLimits) -> None:
+    def __init__(self, pool: SearchPool, cache: GalleryCache, limits: SearchLimits) -> None:
         self.pool = pool
         self.cache = cache
         self.limits = limits
@@ -57,7 +60,42 @@ class PostgresSearch:
         async with self._opened(gallery) as (statements, facts):
             if facts is None:
                 return [[] for _ in probes]
-            return await self._search(statements, facts, probes, limit, using=using)
+            found = []
+            for some in _in_parts(probes):
+                found += await self._search(statements, facts, some, limit, using=using)
+            return found
+
+    async def search_cached(
+        self, collection: str, recognizer: str, probes: Sequence[Embedding], limit: int
+    ) -> list[list[Candidate]] | None:
+        """As `GallerySearch.search_cached`: all in this process but the subjects' names, which take one round trip."""
+        cached = self._engine.cache.find_whole(self._tenant_id, collection, recognizer)
+        if cached is None or not probes:
+            return None
+        found = list[list[Candidate]]()
+        for some in _in_parts(probes):
+            candidates = await self._search_whole(cached, some, limit)
+            if candidates is None:
+                return None
+            found += candidates
+        return found
+
+    async def _search_whole(
+        self, cached: CachedGallery, probes: Sequence[Embedding], limit: int
+    ) -> list[list[Candidate]] | None:
+        best = await _best(cached, probes, limit)
+        if best is None:
+            return None
+        subject_ids = list(best.newest)
+        async with self._engine.pool.connection() as connection:
+            names = await name_subjects(connection, self._tenant_id, cached.version, subject_ids)
+        if names is None:
+            return None
+        people = {
+            subject_id: Person(*name, list(best.newest[subject_id]))
+            for subject_id, name in zip(subject_ids, names, strict=True)
+        }
+        return _describe(probes, best.found, people, limit)
 
     async def compare(self, gallery: Gallery, subject_id: UUID, probe: Embedding) -> Candidate | None:
         """As `GallerySearch.compare`."""
@@ -159,10 +197,11 @@ class PostgresSearch:
                 return found
         return await statements.complete(facts.id, probes, wanted)
 
-    def _choose(self, facts: GalleryFacts, using: Strategy | None) -> tuple[CachedCodes | None, Strategy]:
+    def _choose(self, facts: GalleryFacts, using: Strategy | None) -> tuple[Cached | None, Strategy]:
+        wants_codes = using is Strategy.CACHED_CODES or (using is None and not is_exact(facts, self._engine.limits))
         cached = None
-        if using is Strategy.CACHED_CODES or (using is None and not is_exact(facts, self._engine.limits)):
-            cached = self._engine.cache.look_up(self._tenant_id, facts)
+        if wants_codes or using is None:
+            cached = self._engine.cache.look_up(self._tenant_id, facts, wants_codes=wants_codes)
             if cached is not None and facts.deletions - cached.deletions > self._engine.limits.cache_tail:
                 cached = None  # mostly of the erased
         upto = cached.upto if cached is not None else None
@@ -176,7 +215,17 @@ def _is_open(found: Sequence[Found], wanted: int, examined: int, templates: int)
     return found[-1].similarity == found[-2].similarity
 
 
-async def _nearest(cached: CachedCodes, probes: Sequence[Embedding], depth: CodeDepth) -> list[list[int]]:
+def _in_parts(probes: Sequence[Embedding]) -> list[Sequence[Embedding]]:
+    return [probes[start : start + _PROBES_AT_A_TIME] for start in range(0, len(probes), _PROBES_AT_A_TIME)]
+
+
+async def _best(cached: CachedGallery, probes: Sequence[Embedding], limit: int) -> Resembling | None:
+    if len(cached.seqs) * len(probes) <= _TEMPLATES_ON_THE_LOOP:
+        return cached.best(probes, limit)
+    return await asyncio.to_thread(cached.best, probes, limit)
+
+
+async def _nearest(cached: Cached, probes: Sequence[Embedding], depth: CodeDepth) -> list[list[int]]:
     def compare() -> list[list[int]]:
         return [cached.nearest(probe, depth).tolist() for probe in probes]
 

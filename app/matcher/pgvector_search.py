@@ -135,17 +135,33 @@ CROSS JOIN LATERAL (
 ) AS sampled
 """
 
-_VERSION = "SELECT last_seq, deletions, epoch FROM galleries WHERE tenant_id = $1 AND id = $2"
+_VERSION = """
+SELECT g.id, c.name AS collection, g.recognizer, g.templates, g.last_seq, g.deletions, g.epoch
+FROM galleries g JOIN collections c ON c.tenant_id = g.tenant_id AND c.id = g.collection_id
+WHERE g.tenant_id = $1 AND g.id = $2
+"""
 
 _ALL_CODES = f"SELECT seq, code FROM templates WHERE {_GALLERY} AND seq > $3 ORDER BY seq"
+_ALL_TEMPLATES = f"SELECT seq, subject_id, embedding FROM templates WHERE {_GALLERY} AND seq > $3 ORDER BY seq"
+
+COPY_HEADER_BYTES = 19
+"""Before the first row that `copy_codes` and `copy_templates` give."""
 
 
 class GalleryVersion(NamedTuple):
-    """Equal versions mean equal galleries."""
+    """A gallery as it is at one moment; while `last_seq`, `deletions` and `epoch` stay, nothing in it changed."""
 
+    id: UUID
+    collection: str
+    recognizer: str
+    templates: int
     last_seq: int
     deletions: int
     epoch: int
+
+    def goes_on_from(self, deletions: int, epoch: int) -> bool:
+        """Whether since a moment with these there were only additions."""
+        return (self.deletions, self.epoch) == (deletions, epoch)
 
 
 class Found(NamedTuple):
@@ -160,7 +176,20 @@ class Person(NamedTuple):
 
     subject: str
     name: str | None
-    embeddings: list[Embedding]
+    embeddings: Sequence[Embedding]
+
+
+async def name_subjects(
+    connection: Connection, tenant_id: UUID, version: GalleryVersion, subject_ids: Sequence[UUID]
+) -> list[tuple[str, str | None]] | None:
+    """Id and name of each subject of a gallery; None if it is not at that version any more. One round trip."""
+    row = await connection.fetchrow(
+        "SELECT subjects, names FROM vultus_name_subjects($1, $2, $3, $4, $5, $6, $7)",
+        tenant_id, version.id, version.collection, version.last_seq, version.deletions, version.epoch, subject_ids,
+    )  # fmt: skip
+    if row is None or len(row["subjects"]) != len(subject_ids):
+        return None
+    return list(zip(row["subjects"], row["names"], strict=True))
 
 
 def graph_condition(gallery_id: UUID, upto: int) -> str:
@@ -229,11 +258,11 @@ class GalleryStatements:
 
     async def read_people(self, gallery_id: UUID, subject_ids: Sequence[UUID]) -> dict[UUID, Person]:
         """The subjects that have templates in the gallery."""
-        people: dict[UUID, Person] = {}
+        people: dict[UUID, tuple[str, str | None, list[Embedding]]] = {}
         rows = await self._connection.fetch(_PEOPLE, self._tenant_id, gallery_id, subject_ids)
         for subject_id, subject, name, embedding in rows:
-            people.setdefault(subject_id, Person(subject, name, [])).embeddings.append(embedding)
-        return people
+            people.setdefault(subject_id, (subject, name, []))[2].append(embedding)
+        return {subject_id: Person(*person) for subject_id, person in people.items()}
 
     async def best_of_subject(self, gallery_id: UUID, subject_id: UUID, probe: Embedding) -> float | None:
         """The similarity of a subject's most similar template; None without any."""
@@ -261,14 +290,21 @@ class GalleryStatements:
 
     async def copy_codes(self, gallery_id: UUID, *, after: int) -> bytes:
         """Place and code of every template after a place, by place, as PostgreSQL's binary COPY sends them."""
+        return await self._copy(_ALL_CODES, gallery_id, after)
+
+    async def copy_templates(self, gallery_id: UUID, *, after: int) -> bytes:
+        """Place, subject and embedding of every template after a place, likewise."""
+        return await self._copy(_ALL_TEMPLATES, gallery_id, after)
+
+    async def _copy(self, query: str, gallery_id: UUID, after: int) -> bytes:
         pieces: list[bytes] = []
 
         async def keep(piece: bytes) -> None:
             pieces.append(piece)
 
         await self._connection.copy_from_query(
-            _ALL_CODES, self._tenant_id, gallery_id, after, output=keep, format="binary"
-        )
+            query, self._tenant_id, gallery_id, after, output=keep, format="binary"
+        )  # fmt: skip
         return b"".join(pieces)
 
     async def _ranked(

@@ -30,6 +30,11 @@ class GallerySearch(Protocol):
     async def search(self, gallery: Gallery, probes: Sequence[Embedding], limit: int) -> list[list[Candidate]]:
         """For each probe its `limit` best subjects."""
 
+    async def search_cached(
+        self, collection: str, recognizer: str, probes: Sequence[Embedding], limit: int
+    ) -> list[list[Candidate]] | None:
+        """`search` in the collection of this name, if the whole of it as it is now is at hand; else None."""
+
     async def compare(self, gallery: Gallery, subject_id: UUID, probe: Embedding) -> Candidate | None:
         """The one subject as a candidate; None if it has no template in the gallery."""
 
@@ -63,6 +68,9 @@ class ExactSearch:
     async def search(self, gallery: Gallery, probes: Sequence[Embedding], limit: int) -> list[list[Candidate]]:
         """As `GallerySearch.search`."""
         return [self._rank(gallery, probe, limit) for probe in probes]
+
+    async def search_cached(self, *_: object) -> None:
+        """Knows collections by their ids only."""
 
     async def compare(self, gallery: Gallery, subject_id: UUID, probe: Embedding) -> Candidate | None:
         """As `GallerySearch.compare`."""

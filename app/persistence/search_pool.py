@@ -54,16 +54,27 @@ class SearchPool:
         Raises `Overloaded` when no search ends in time to make room, `DatabaseUnavailable` when PostgreSQL does not
         answer.
         """
+        async with self.connection() as connection:
+            # One round trip: several statements, which only the simple protocol takes, without parameters.
+            await connection.execute(_BEGIN.format(role=APP_ROLE, tenant_id=UUID(str(tenant_id))))
+            yield connection
+            if not connection.is_closed():
+                await connection.execute("ROLLBACK")  # nothing was written
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection for single calls of functions that enter a tenant themselves; raises as `snapshot`."""
         async with self._turn():
             with unavailability():
                 pool = await self._open()
                 connection = await pool.acquire(timeout=_CONNECT_TIMEOUT_S)
                 try:
-                    # One round trip: several statements, which only the simple protocol takes, without parameters.
-                    await connection.execute(_BEGIN.format(role=APP_ROLE, tenant_id=UUID(str(tenant_id))))
                     yield connection
+                except BaseException:
+                    connection.terminate()  # cancelled or broken: its state is unknown
+                    raise
                 finally:
-                    await self._give_back(pool, connection)
+                    await pool.release(connection)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -99,17 +110,6 @@ class SearchPool:
                     statement_cache_size=0 if self._behind_pgbouncer else 100,
                 )
         return self._pool
-
-    @staticmethod
-    async def _give_back(pool: Any, connection: Connection) -> None:
-        try:
-            if not connection.is_closed():
-                await connection.execute("ROLLBACK")  # nothing was written
-        except BaseException:
-            connection.terminate()  # cancelled or broken: its state is unknown
-            raise
-        finally:
-            await pool.release(connection)
 
 
 async def use_binary_embeddings(connection: Connection) -> None:

@@ -22,11 +22,15 @@ class GalleryLookup:
         self._principal = principal
         self.recognizer = recognizer
 
+    def is_open(self, collection: str) -> bool:
+        """Whether the caller may search a collection of this name, if there is one."""
+        return self._principal.collections is None or collection in self._principal.collections
+
     async def find(self, collection: str) -> Gallery:
         """The collection's templates of the recogniser in use; raises `CollectionNotFound`."""
         tenant_id = self._principal.tenant_id
-        only, found = self._principal.collections, None
-        if only is None or collection in only:
+        found = None
+        if self.is_open(collection):
             found = await BriefRepository(self._database, tenant_id).find_collection(collection)
         if found is None:
             raise CollectionNotFound(f"There is no collection {collection!r}.")

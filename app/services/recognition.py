@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from app.domain import Analysis, Candidate, Decision, Detail, Face
 from app.errors import AppError, FaceNotFound, NoFace
-from app.matcher.search import Gallery, GallerySearch
+from app.matcher.search import GallerySearch
 from app.matcher.similarity import cosine_similarity
 from app.matcher.thresholds import DecidedCandidate, decide, decide_all, decide_candidate
 from app.services.faces import FaceChoice, FaceReader
 from app.services.galleries import GalleryLookup
-from app.telemetry import timed
+from app.services.identification import Identification
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,7 @@ class RecognitionService:
         self._faces = faces
         self._galleries = galleries
         self._search = search
+        self._identification = Identification(galleries, search)
         self._default_threshold = default_threshold
 
     async def recognize(
@@ -90,34 +91,32 @@ class RecognitionService:
     ) -> Recognition:
         """Every face of the image with its `limit` best candidates; raises `NoFace` or `CollectionNotFound`."""
         analysis = await self._faces.read_all(image, detail)
-        with timed("search"):
-            gallery = await self._galleries.find(collection)
-            return await self._identify(analysis, gallery, limit, self._threshold(threshold))
+        ranked = await self._identification.identify(collection, analysis.embeddings, limit)
+        return self._describe(analysis, ranked, self._threshold(threshold))
 
     async def recognize_each(
         self, images: Sequence[bytes], *, collection: str, limit: int, threshold: float | None, detail: Detail
     ) -> BatchRecognition:
         """`recognize` for each of several images; what is wrong with one of them spoils no other."""
         analyses = await self._faces.extract_each(images, detail)
+        probes = [embedding for one in analyses if isinstance(one, Analysis) for embedding in one.embeddings]
+        ranked = iter(await self._identification.identify(collection, probes, limit))
         used, results = self._threshold(threshold), list[Recognition | AppError]()
-        with timed("search"):
-            gallery = await self._galleries.find(collection)
-            for analysis in analyses:
-                if isinstance(analysis, AppError):
-                    results.append(analysis)
-                elif not analysis.faces:
-                    results.append(NoFace())
-                else:
-                    results.append(await self._identify(analysis, gallery, limit, used))
-        return BatchRecognition(used, gallery.recognizer, results)
+        for analysis in analyses:
+            if isinstance(analysis, AppError):
+                results.append(analysis)
+            elif not analysis.faces:
+                results.append(NoFace())
+            else:
+                results.append(self._describe(analysis, [next(ranked) for _ in analysis.faces], used))
+        return BatchRecognition(used, self._identification.recognizer, results)
 
-    async def _identify(self, analysis: Analysis, gallery: Gallery, limit: int, threshold: float) -> Recognition:
-        ranked = await self._search.search(gallery, analysis.embeddings, limit)
+    def _describe(self, analysis: Analysis, ranked: Sequence[list[Candidate]], threshold: float) -> Recognition:
         found = [
             RecognizedFace(face, decide_all(candidates, threshold))
             for face, candidates in zip(analysis.faces, ranked, strict=True)
         ]
-        return Recognition(analysis.width, analysis.height, threshold, gallery.recognizer, found)
+        return Recognition(analysis.width, analysis.height, threshold, self._identification.recognizer, found)
 
     async def verify(
         self, image: bytes, *, collection: str, subject: str, threshold: float | None, choice: FaceChoice

@@ -10,6 +10,7 @@ from app.errors import FaceNotFound, InvalidParameter, RecognizerMismatch
 from app.matcher.search import GallerySearch
 from app.matcher.thresholds import DecidedCandidate, decide_all
 from app.services.galleries import GalleryLookup
+from app.services.identification import Identification
 
 _LEAST_LENGTH = 1e-6
 
@@ -35,6 +36,7 @@ class SearchService:
     ) -> None:
         self._galleries = galleries
         self._search = search
+        self._identification = Identification(galleries, search)
         self._default_threshold = default_threshold
 
     async def by_embedding(
@@ -44,15 +46,14 @@ class SearchService:
 
         Raises `CollectionNotFound`, `RecognizerMismatch` for an embedding that another recogniser made.
         """
-        gallery = await self._galleries.find(collection)
-        if recognizer != gallery.recognizer:
-            raise RecognizerMismatch(
-                f"The embedding is said to be of {recognizer!r}; in use is {gallery.recognizer!r}."
-            )
+        used = self._galleries.recognizer
+        if recognizer != used:
+            await self._galleries.find(collection)
+            raise RecognizerMismatch(f"The embedding is said to be of {recognizer!r}; in use is {used!r}.")
         length = float(np.linalg.norm(embedding))
         if length < _LEAST_LENGTH:
             raise InvalidParameter(f"embedding has the length {length:g}; it needs a direction.", field="embedding")
-        (candidates,) = await self._search.search(gallery, [embedding / np.float32(length)], limit)
+        (candidates,) = await self._identification.identify(collection, [embedding / np.float32(length)], limit)
         return self._decide(candidates, threshold)
 
     async def by_subject(self, collection: str, subject: str, *, limit: int, threshold: float | None) -> SearchResult:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from app.domain import BoundingBox, Embedding, Face, Quality
-from app.matcher.code_cache import CodeCache
+from app.matcher.gallery_cache import GalleryCache
 from app.matcher.gallery_search import PostgresSearch, SearchEngine
 from app.matcher.search import ExactSearch, Gallery, StoredTemplate
 from app.matcher.strategy import SearchLimits
@@ -138,8 +138,10 @@ async def engine(search_database: SearchDatabase) -> AsyncIterator[SearchEngine]
     await engine.close()
 
 
-def make_engine(url: str, *, cache_bytes: int = 2**20, **options: bool) -> SearchEngine:
-    cache = CodeCache(SearchPool(url, size=1, **options), max_bytes=cache_bytes)
+def make_engine(url: str, *, cache_bytes: int = 2**20, whole_to: int = 0, **options: bool) -> SearchEngine:
+    cache = GalleryCache(
+        SearchPool(url, size=1, **options), max_bytes=cache_bytes, whole_to=whole_to, rest=0 if whole_to else 20
+    )
     return SearchEngine(SearchPool(url, size=4, **options), cache, LIMITS)
 
 

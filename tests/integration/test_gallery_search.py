@@ -309,9 +309,9 @@ async def test_the_cache_forgets_the_gallery_that_was_not_used(
         faces = random_embeddings(np.random.default_rng(seed), 100)
         await shelf.put(*((f"s{index}", face) for index, face in enumerate(faces)))
         await shelf.load_cache(faces[0])
-    held = engine.cache._held
+    held = engine.cache._entries
     assert len(held) == 2
-    assert sum(codes.size_bytes for codes in held.values()) <= 72 * 250
+    assert sum(entry.held.size_bytes for entry in held.values()) <= 72 * 250
     await engine.close()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.domain import Candidate, Decision
-from app.matcher.code_cache import CachedCodes
+from app.matcher.cached_codes import CachedCodes
 from app.matcher.search import ExactSearch, Gallery, StoredTemplate
 from app.matcher.similarity import clip_similarity, cosine_similarity
 from app.matcher.strategy import CodeDepth, GalleryFacts, Graph, SearchLimits, Strategy, choose_strategy, code_depth
