@@ -97,10 +97,10 @@ class CachedGallery:
     def best(self, probes: Sequence[Embedding], limit: int) -> Resembling | None:
         """For each probe its `limit` best subjects and all that tie with the last; None with ties without end."""
         asked = np.stack(probes).astype(np.float16).astype(np.float32)  # as PostgreSQL compares them
-        products = self.embeddings @ asked.T
+        products = np.ascontiguousarray((self.embeddings @ asked.T).T)
         best = Resembling([], {})
         for index, probe in enumerate(asked):
-            by_subject = np.maximum.reduceat(products[self.rows, index], self.starts)
+            by_subject = np.maximum.reduceat(products[index][self.rows], self.starts)
             chosen = np.flatnonzero(by_subject >= _nth_best(by_subject, limit) - _ROUNDING)
             if len(chosen) > limit + _MOST_TIED:
                 return None

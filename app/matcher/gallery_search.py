@@ -87,8 +87,7 @@ class PostgresSearch:
         if best is None:
             return None
         subject_ids = list(best.newest)
-        async with self._engine.pool.connection() as connection:
-            names = await name_subjects(connection, self._tenant_id, cached.version, subject_ids)
+        names = await name_subjects(self._engine.pool, self._tenant_id, cached.version, subject_ids)
         if names is None:
             return None
         people = {

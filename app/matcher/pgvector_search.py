@@ -14,7 +14,7 @@ from app.matcher.search import Gallery
 from app.matcher.strategy import GalleryFacts, Graph
 from app.matcher.subject_similarity import MOST_TEMPLATES
 from app.persistence.models import COVERED_PLACES
-from app.persistence.search_pool import Connection, encode_embedding
+from app.persistence.search_pool import Connection, SearchPool, encode_embedding
 
 _GRAPH_SETTINGS = """
 SELECT set_config('hnsw.ef_search', '{breadth}', true), set_config('hnsw.iterative_scan', 'relaxed_order', true),
@@ -180,10 +180,10 @@ class Person(NamedTuple):
 
 
 async def name_subjects(
-    connection: Connection, tenant_id: UUID, version: GalleryVersion, subject_ids: Sequence[UUID]
+    pool: SearchPool, tenant_id: UUID, version: GalleryVersion, subject_ids: Sequence[UUID]
 ) -> list[tuple[str, str | None]] | None:
     """Id and name of each subject of a gallery; None if it is not at that version any more. One round trip."""
-    row = await connection.fetchrow(
+    row = await pool.fetch_row(
         "SELECT subjects, names FROM vultus_name_subjects($1, $2, $3, $4, $5, $6, $7)",
         tenant_id, version.id, version.collection, version.last_seq, version.deletions, version.epoch, subject_ids,
     )  # fmt: skip

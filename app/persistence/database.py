@@ -5,7 +5,6 @@ connection to somebody else afterwards hands over nothing: the role `vultus_app`
 the tenant. Without a tenant it sees no tenant's rows.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 from sqlalchemy.orm import Session, SessionTransaction
 
 from app.errors import DatabaseNotReady
+from app.persistence.brief_pool import BriefPool
 from app.persistence.unavailability import unavailability
 
 APP_ROLE = "vultus_app"
@@ -59,6 +59,7 @@ class Database:
             hide_parameters=True,  # an exception's message must not carry names or embeddings into a log
             connect_args=_connect_args(behind_pgbouncer),
         )
+        self._brief = BriefPool(driver_address(url), size=max(2, pool_size // 2), behind_pgbouncer=behind_pgbouncer)
         event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
@@ -94,14 +95,7 @@ class Database:
 
         So for tables without tenants, and for functions that enter a tenant themselves.
         """
-        with unavailability():
-            async with self.engine.connect() as connection:
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                try:
-                    return await driver.fetchrow(statement, *values)
-                except asyncio.CancelledError as exc:
-                    await connection.invalidate(exc)  # its state is unknown
-                    raise
+        return await self._brief.fetch_row(statement, *values)
 
     async def revision(self) -> str | None:
         """The migration that the database stands at; None before the first one."""
@@ -129,6 +123,7 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+        await self._brief.close()
 
 
 @contextmanager

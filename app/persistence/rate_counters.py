@@ -1,13 +1,13 @@
 """Rate counters in PostgreSQL, shared by all workers and hosts: a storage for the `limits` library.
 
-The library asks from a thread; the query runs on the event loop, on the pool that is there anyway.
+The library is synchronous and would block the event loop on every count. So a count is made ahead, without blocking
+(`count_ahead`), and the library, asking in the same task straight after, gets what was counted.
 """
 
-import asyncio
 import random
-import threading
 import time
-from typing import Any, ClassVar
+from contextvars import ContextVar
+from typing import Any, ClassVar, NamedTuple
 
 from limits.storage import Storage
 
@@ -15,7 +15,6 @@ from app.persistence.database import Database
 
 SCHEME = "vultus+postgresql"
 
-_TIMEOUT_S = 5
 _SWEEP_ONE_IN = 500
 
 _INCREMENT = """
@@ -27,7 +26,15 @@ ON CONFLICT (key) DO UPDATE SET
 RETURNING count, extract(epoch FROM expires_at - now())
 """
 _SWEEP = "DELETE FROM rate_counters WHERE expires_at < now() - interval '1 minute'"
-_CLEAR = "DELETE FROM rate_counters WHERE key = $1"
+
+
+class _Counted(NamedTuple):
+    key: str
+    total: int
+    expires_at: float
+
+
+_counted: ContextVar[_Counted | None] = ContextVar("counted", default=None)
 
 
 class PostgresRateCounters(Storage):
@@ -35,52 +42,48 @@ class PostgresRateCounters(Storage):
 
     STORAGE_SCHEME: ClassVar[list[str] | None] = [SCHEME]  # type: ignore[misc]
 
-    def __init__(
-        self, uri: str | None = None, *, database: Database, loop: asyncio.AbstractEventLoop, **_: Any
-    ) -> None:
+    def __init__(self, uri: str | None = None, *, database: Database, **_: Any) -> None:
         super().__init__(uri, wrap_exceptions=False)
         self._database = database
-        self._loop = loop
-        # What the last increment of this thread saw, for the questions that follow it.
-        self._seen = threading.local()
 
     @property
     def base_exceptions(self) -> type[Exception] | tuple[type[Exception], ...]:
         """Everything the storage may raise on its own account."""
         return (OSError,)
 
+    async def count_ahead(self, key: str, expiry: int) -> None:
+        """Count one more under the key, in a window of `expiry` seconds, for the task's next question about it."""
+        if random.randrange(_SWEEP_ONE_IN) == 0:  # noqa: S311 - spreads the sweeping, hides nothing
+            await self._database.fetch_row(_SWEEP)
+        count, remaining_s = await self._database.fetch_row(_INCREMENT, key, 1, expiry)
+        _counted.set(_Counted(key, int(count), time.time() + float(remaining_s)))
+
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count `amount` and return the count of the running window."""
-        counted: tuple[int, float] = self._wait(self._increment(key, expiry, amount))
-        count, remaining_s = counted
-        self._seen.key, self._seen.count, self._seen.expires_at = key, count, time.time() + remaining_s
-        return count
+        """The count of the running window, made ahead."""
+        return self._ahead(key).total
 
     def get(self, key: str) -> int:
-        """The count that this thread's last increment of the key saw."""
-        return int(self._seen.count) if getattr(self._seen, "key", None) == key else 0
+        """The same count."""
+        return self._ahead(key).total
 
     def get_expiry(self, key: str) -> float:
-        """When the window ends that this thread's last increment of the key saw, as a Unix time."""
-        return float(self._seen.expires_at) if getattr(self._seen, "key", None) == key else time.time()
+        """When the window ends, as a Unix time."""
+        return self._ahead(key).expires_at
 
     def check(self) -> bool:
-        """Whether the database answers."""
-        return self._wait(self._increment("check", 1, 0)) is not None
+        """Not offered: whether the database answers is asked elsewhere."""
+        raise NotImplementedError
 
     def reset(self) -> int | None:
         """Not offered: the counters of all tenants are one table."""
         raise NotImplementedError
 
     def clear(self, key: str) -> None:
-        """Forget one counter."""
-        self._wait(self._database.fetch_row(_CLEAR, key))
+        """Not offered: nothing forgets a count before its window ends."""
+        raise NotImplementedError
 
-    async def _increment(self, key: str, expiry: int, amount: int) -> tuple[int, float]:
-        if random.randrange(_SWEEP_ONE_IN) == 0:  # noqa: S311 - spreads the sweeping, hides nothing
-            await self._database.fetch_row(_SWEEP)
-        row = await self._database.fetch_row(_INCREMENT, key, amount, expiry)
-        return int(row[0]), float(row[1])
-
-    def _wait(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=_TIMEOUT_S)
+    def _ahead(self, key: str) -> _Counted:
+        counted = _counted.get()
+        if counted is None or counted.key != key:
+            raise LookupError("a rate was asked for that was not counted ahead")
+        return counted

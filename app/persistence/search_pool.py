@@ -16,6 +16,7 @@ import numpy as np
 
 from app.domain import EMBEDDING_SIZE, Embedding
 from app.errors import Overloaded
+from app.persistence.brief_pool import BriefPool
 from app.persistence.database import APP_ROLE, driver_address
 from app.persistence.unavailability import unavailability
 
@@ -41,6 +42,7 @@ class SearchPool:
 
     def __init__(self, url: str, *, size: int, behind_pgbouncer: bool = False) -> None:
         self._url = url
+        self._brief = BriefPool(driver_address(url), size=size, behind_pgbouncer=behind_pgbouncer)
         self._size = size
         self._behind_pgbouncer = behind_pgbouncer
         self._turns = asyncio.Semaphore(size)
@@ -54,30 +56,29 @@ class SearchPool:
         Raises `Overloaded` when no search ends in time to make room, `DatabaseUnavailable` when PostgreSQL does not
         answer.
         """
-        async with self.connection() as connection:
-            # One round trip: several statements, which only the simple protocol takes, without parameters.
-            await connection.execute(_BEGIN.format(role=APP_ROLE, tenant_id=UUID(str(tenant_id))))
-            yield connection
-            if not connection.is_closed():
-                await connection.execute("ROLLBACK")  # nothing was written
-
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
-        """A connection for single calls of functions that enter a tenant themselves; raises as `snapshot`."""
         async with self._turn():
             with unavailability():
                 pool = await self._open()
                 connection = await pool.acquire(timeout=_CONNECT_TIMEOUT_S)
                 try:
+                    # One round trip: several statements, which only the simple protocol takes, without parameters.
+                    await connection.execute(_BEGIN.format(role=APP_ROLE, tenant_id=UUID(str(tenant_id))))
                     yield connection
+                    if not connection.is_closed():
+                        await connection.execute("ROLLBACK")  # nothing was written
                 except BaseException:
                     connection.terminate()  # cancelled or broken: its state is unknown
                     raise
                 finally:
                     await pool.release(connection)
 
+    async def fetch_row(self, statement: str, *values: object) -> Any:
+        """As `BriefPool.fetch_row`, for what a search asks in one statement; it waits for no turn."""
+        return await self._brief.fetch_row(statement, *values)
+
     async def close(self) -> None:
         """Close every connection."""
+        await self._brief.close()
         if self._pool is not None:
             self._pool.terminate()
             self._pool = None

@@ -1,7 +1,8 @@
 """Every dependency, by name: who calls, which transaction, which service. The request-scoped wiring, and only that.
 
 All are `async def`, also those that wait for nothing: FastAPI sends a plain function to a thread, which costs more than
-the function.
+the function. And they depend on few others: FastAPI walks the whole tree under a dependency each time it meets it,
+also where the answer is known (55 visits a recognition cost more than the queries; now 23).
 """
 
 import asyncio
@@ -24,7 +25,6 @@ from app.persistence.repositories.templates import TemplateRepository
 from app.persistence.repositories.usage import UsageRepository
 from app.persistence.repositories.users import UserRepository
 from app.routes import API
-from app.routes.limits import RateLimiter
 from app.routes.state import AppState
 from app.security.passwords import PasswordHasher
 from app.services.auth import AuthService
@@ -48,36 +48,29 @@ _bearer = OAuth2PasswordBearer(tokenUrl=f"{API}/auth/token", auto_error=False)
 _api_key = APIKeyHeader(name="x-api-key", auto_error=False, description="An API key; also taken as a bearer token.")
 
 
-async def get_state(request: Request) -> AppState:
+def state_of(request: Request) -> AppState:
     """The process-wide objects."""
     return cast(AppState, request.state._state)
 
 
-StateDep = Annotated[AppState, Depends(get_state)]
+async def get_settings(request: Request) -> Settings:
+    return state_of(request)["settings"]
 
 
-async def get_settings(state: StateDep) -> Settings:
-    return state["settings"]
+async def get_auth(request: Request) -> AuthService:
+    return state_of(request)["auth"]
 
 
-async def get_auth(state: StateDep) -> AuthService:
-    return state["auth"]
+async def get_tenants(request: Request) -> TenantService:
+    return state_of(request)["tenants"]
 
 
-async def get_tenants(state: StateDep) -> TenantService:
-    return state["tenants"]
+async def get_health(request: Request) -> HealthService:
+    return state_of(request)["health"]
 
 
-async def get_health(state: StateDep) -> HealthService:
-    return state["health"]
-
-
-async def get_hasher(state: StateDep) -> PasswordHasher:
-    return state["hasher"]
-
-
-async def get_limiter(state: StateDep) -> RateLimiter:
-    return state["limiter"]
+async def get_hasher(request: Request) -> PasswordHasher:
+    return state_of(request)["hasher"]
 
 
 SettingsDep = Annotated[Settings, Depends(get_settings)]
@@ -85,12 +78,11 @@ AuthDep = Annotated[AuthService, Depends(get_auth)]
 TenantsDep = Annotated[TenantService, Depends(get_tenants)]
 HealthDep = Annotated[HealthService, Depends(get_health)]
 HasherDep = Annotated[PasswordHasher, Depends(get_hasher)]
-LimiterDep = Annotated[RateLimiter, Depends(get_limiter)]
 
 # --- who calls ----------------------------------------------------------------------------------------------------
 
 
-async def get_address(request: Request) -> str:
+def address_of(request: Request) -> str:
     """The caller's address: the connection's, or what a trusted proxy forwarded (uvicorn decides).
 
     Of IPv6 the network of 64 bits: one caller has all of it. What is no address counts as one caller.
@@ -102,13 +94,15 @@ async def get_address(request: Request) -> str:
     return str(address) if address.version == 4 else str(ip_network((address, 64), strict=False))
 
 
+async def get_address(request: Request) -> str:
+    return address_of(request)
+
+
 AddressDep = Annotated[str, Depends(get_address)]
 
 
 async def get_principal(
-    auth: AuthDep,
-    limiter: LimiterDep,
-    address: AddressDep,
+    request: Request,
     token: Annotated[str | None, Depends(_bearer)],
     key: Annotated[str | None, Depends(_api_key)],
 ) -> Principal:
@@ -117,9 +111,9 @@ async def get_principal(
     if not credential:
         raise AuthenticationFailed("Send an access token or an API key as `Authorization: Bearer ...`.")
     try:
-        return await auth.authenticate(credential)
+        return await state_of(request)["auth"].authenticate(credential)
     except AuthenticationFailed:
-        await limiter.admit_address(address, "bad-credentials")
+        await state_of(request)["limiter"].admit_address(address_of(request), "bad-credentials")
         raise
 
 
@@ -132,7 +126,8 @@ def require(permission: Permission) -> Callable[..., Awaitable[Principal]]:
     It comes before the body is read; recognitions are counted for the month as well.
     """
 
-    async def check(principal: PrincipalDep, state: StateDep, response: Response) -> Principal:
+    async def check(principal: PrincipalDep, request: Request, response: Response) -> Principal:
+        state = state_of(request)
         if not principal.may(permission):
             who = f"role {principal.role.value!r}" if principal.role else "key"
             raise PermissionDenied(f"Your {who} lacks the permission {permission.value!r}.")
@@ -145,12 +140,12 @@ def require(permission: Permission) -> Callable[..., Awaitable[Principal]]:
     return check
 
 
-async def get_counted_images(state: StateDep, principal: PrincipalDep) -> Callable[[int], Awaitable[None]]:
+async def get_counted_images(request: Request, principal: PrincipalDep) -> Callable[[int], Awaitable[None]]:
     """Counts a batch's images for the month; `require` counted the first before the body was read."""
 
     async def count(images: int) -> None:
         if images > 1:
-            await count_recognition(state["database"], principal, images - 1)
+            await count_recognition(state_of(request)["database"], principal, images - 1)
 
     return count
 
@@ -173,10 +168,10 @@ CanDelete = Annotated[Principal, Depends(guard_of(Permission.DELETE))]
 CanAdmin = Annotated[Principal, Depends(guard_of(Permission.ADMIN))]
 
 
-async def limit_address(limiter: LimiterDep, address: AddressDep, request: Request, response: Response) -> None:
+async def limit_address(request: Request, response: Response) -> None:
     """For routes that anybody may call: so many requests from one address, each route for itself."""
     name = request.scope["route"].path.rsplit("/", 1)[-1]
-    response.headers.update(await limiter.admit_address(address, name))
+    response.headers.update(await state_of(request)["limiter"].admit_address(address_of(request), name))
 
 
 LIMITED_BY_ADDRESS = Depends(limit_address)
@@ -185,16 +180,15 @@ _operator_token = HTTPBearer(scheme_name="OperatorToken", auto_error=False)
 
 
 async def get_operator(
-    state: StateDep,
+    request: Request,
     sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_operator_token)],
-    limiter: LimiterDep,
-    address: AddressDep,
 ) -> OperatorService:
     """The operator's service, for whoever sends the operator token; without one set there is nothing here."""
+    state = state_of(request)
     wanted, operator = state["settings"].operator_token, state["operator"]
     if wanted is None or operator is None:
         raise RouteNotFound
-    await limiter.admit_address(address, "operator")
+    await state["limiter"].admit_address(address_of(request), "operator")
     if sent is None or not hmac.compare_digest(sent.credentials.encode(), wanted.get_secret_value().encode()):
         raise AuthenticationFailed("Send the operator token as `Authorization: Bearer ...`.")
     return operator
@@ -205,12 +199,12 @@ OperatorDep = Annotated[OperatorService, Depends(get_operator)]
 # --- the transaction ----------------------------------------------------------------------------------------------
 
 
-async def get_session(state: StateDep, principal: PrincipalDep) -> AsyncIterator[AsyncSession]:
+async def get_session(request: Request, principal: PrincipalDep) -> AsyncIterator[AsyncSession]:
     """One request, one transaction, in the caller's tenant.
 
     Scope "function": it commits before the answer leaves, not after.
     """
-    async with state["database"].transaction(principal.tenant_id) as session:
+    async with state_of(request)["database"].transaction(principal.tenant_id) as session:
         yield session
 
 
@@ -235,26 +229,28 @@ async def get_departure() -> "asyncio.Future[None]":
 DepartureDep = Annotated["asyncio.Future[None]", Depends(get_departure)]
 
 
-async def get_faces(state: StateDep, principal: PrincipalDep, departure: DepartureDep) -> FaceReader:
-    return state["faces"].on_behalf_of(principal.tenant_id, departure)
+async def get_faces(request: Request, principal: PrincipalDep, departure: DepartureDep) -> FaceReader:
+    return state_of(request)["faces"].on_behalf_of(principal.tenant_id, departure)
 
 
 FacesDep = Annotated[FaceReader, Depends(get_faces)]
 
 
-async def get_collections(state: StateDep, session: SessionDep, principal: PrincipalDep) -> CollectionService:
+async def get_collections(request: Request, session: SessionDep, principal: PrincipalDep) -> CollectionService:
     answers = AnswerRepository(session, principal.tenant_id)
-    return CollectionService(_collections(session, principal), answers, _quotas(session, principal), state["cursors"])
+    return CollectionService(
+        _collections(session, principal), answers, _quotas(session, principal), state_of(request)["cursors"]
+    )
 
 
-async def get_subjects(state: StateDep, session: SessionDep, principal: PrincipalDep) -> SubjectService:
+async def get_subjects(request: Request, session: SessionDep, principal: PrincipalDep) -> SubjectService:
     tenant_id = principal.tenant_id
     return SubjectService(
         _collections(session, principal),
         SubjectRepository(session, tenant_id),
         TemplateRepository(session, tenant_id),
         AnswerRepository(session, tenant_id),
-        state["cursors"],
+        state_of(request)["cursors"],
     )
 
 
@@ -269,16 +265,18 @@ async def get_registration(faces: FacesDep, session: SessionDep, principal: Prin
     )
 
 
-def _galleries(state: StateDep, principal: Principal) -> GalleryLookup:
+def _galleries(state: AppState, principal: Principal) -> GalleryLookup:
     return GalleryLookup(state["database"], principal, state["faces"].engine.recognizer)
 
 
-async def get_recognition(state: StateDep, faces: FacesDep, principal: PrincipalDep) -> RecognitionService:
+async def get_recognition(request: Request, faces: FacesDep, principal: PrincipalDep) -> RecognitionService:
+    state = state_of(request)
     search = state["search"].for_tenant(principal.tenant_id)
     return RecognitionService(faces, _galleries(state, principal), search, default_threshold=state["threshold"])
 
 
-async def get_search(state: StateDep, principal: PrincipalDep) -> SearchService:
+async def get_search(request: Request, principal: PrincipalDep) -> SearchService:
+    state = state_of(request)
     search = state["search"].for_tenant(principal.tenant_id)
     return SearchService(_galleries(state, principal), search, default_threshold=state["threshold"])
 
@@ -287,9 +285,11 @@ async def get_users(session: SessionDep, principal: PrincipalDep) -> UserService
     return UserService(UserRepository(session, principal.tenant_id), _quotas(session, principal), principal)
 
 
-async def get_keys(state: StateDep, session: SessionDep, principal: PrincipalDep) -> KeyService:
+async def get_keys(request: Request, session: SessionDep, principal: PrincipalDep) -> KeyService:
     tenant_id = principal.tenant_id
-    return KeyService(ApiKeyRepository(session, tenant_id), AccessKeyRepository(session, tenant_id), state["keyring"])
+    return KeyService(
+        ApiKeyRepository(session, tenant_id), AccessKeyRepository(session, tenant_id), state_of(request)["keyring"]
+    )
 
 
 IdempotencyKey = Annotated[
@@ -303,9 +303,9 @@ IdempotencyKey = Annotated[
 
 
 async def get_idempotency(
-    state: StateDep, session: SessionDep, principal: PrincipalDep, key: IdempotencyKey = None
+    request: Request, session: SessionDep, principal: PrincipalDep, key: IdempotencyKey = None
 ) -> IdempotencyService:
-    answers = AnswerRepository(session, principal.tenant_id)
+    answers, state = AnswerRepository(session, principal.tenant_id), state_of(request)
     return IdempotencyService(state["database"], answers, principal, state["keyring"], key)
 
 

@@ -45,7 +45,7 @@ class RateLimiter:
     """Counts shared by all workers and hosts: in PostgreSQL, or in Redis where there is one."""
 
     def __init__(self, database: Database, redis_url: str | None, *, public_rate: str) -> None:
-        options = {} if redis_url else {"database": database, "loop": asyncio.get_running_loop()}
+        options = {} if redis_url else {"database": database}
         assert PostgresRateCounters.STORAGE_SCHEME  # importing it registers the scheme
         self._limiter = Limiter(
             key_func=get_remote_address,
@@ -76,7 +76,7 @@ class RateLimiter:
         try:
             # Short windows first, and none after a refusal: what is refused must not use up the day.
             for item in sorted(items, key=lambda item: item.get_expiry()):
-                admissions.append(await asyncio.to_thread(self._hit, item, name, who))
+                admissions.append(await self._hit_without_blocking(item, name, who))
                 if not admissions[-1].is_admitted:
                     break
         except self._troubles as exc:
@@ -91,6 +91,13 @@ class RateLimiter:
                 headers=refused.headers(name),
             )
         return min(admissions, key=lambda admission: admission.remaining).headers(name)
+
+    async def _hit_without_blocking(self, item: RateLimitItem, name: str, who: str) -> Admission:
+        counters = self._limiter.limiter.storage
+        if not isinstance(counters, PostgresRateCounters):
+            return await asyncio.to_thread(self._hit, item, name, who)
+        await counters.count_ahead(item.key_for(name, who), item.get_expiry())
+        return self._hit(item, name, who)
 
     def _hit(self, item: RateLimitItem, name: str, who: str) -> Admission:
         strategy = self._limiter.limiter
