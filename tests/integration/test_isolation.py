@@ -34,7 +34,7 @@ from app.persistence.repositories.usage import UsageRepository
 from app.persistence.repositories.users import UserRepository
 from tests.servers import free_port, listening
 
-TABLES = sorted([*(model.__tablename__ for model in TENANT_TABLES), "tenant_usage"])
+TABLES = sorted(model.__tablename__ for model in TENANT_TABLES)
 FACE = Face(BoundingBox(0, 0, 90, 110), ((0.0, 0.0),) * 5, 0.9, Quality(90, 100, 120, 0, 0, 0))
 
 

@@ -6,9 +6,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Delete, Select, Update, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.persistence.models import TenantRow, UsageModel
+from app.persistence.models import TenantOwned
 
-M = TypeVar("M", bound=TenantRow)
+M = TypeVar("M", bound=TenantOwned)
 
 
 class TenantRepository:
@@ -23,7 +23,7 @@ class TenantRepository:
         """The tenant in whose name the repository speaks."""
         return self._tenant_id
 
-    def _own(self, model: type[TenantRow] | type[UsageModel]) -> ColumnElement[bool]:
+    def _own(self, model: type[TenantOwned]) -> ColumnElement[bool]:
         """The condition that a row is the tenant's; for joined and counted tables."""
         return model.tenant_id == self._tenant_id
 
@@ -31,10 +31,10 @@ class TenantRepository:
         # What the database says wins over what the session remembers: upserts go past its memory.
         return select(model).where(self._own(model), *conditions).execution_options(populate_existing=True)
 
-    def _update(self, model: type[TenantRow], *conditions: ColumnElement[bool]) -> Update:
+    def _update(self, model: type[TenantOwned], *conditions: ColumnElement[bool]) -> Update:
         return update(model).where(self._own(model), *conditions)
 
-    def _delete(self, model: type[TenantRow], *conditions: ColumnElement[bool]) -> Delete:
+    def _delete(self, model: type[TenantOwned], *conditions: ColumnElement[bool]) -> Delete:
         return delete(model).where(self._own(model), *conditions)
 
     def _row(self, **values: object) -> dict[str, object]:

@@ -1,0 +1,114 @@
+"""Collections, subjects, galleries and templates: biometrics, which know no login."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pgvector.sqlalchemy import BIT, HALFVEC
+from sqlalchemy import BigInteger, Computed, ForeignKeyConstraint, Index, UniqueConstraint, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.domain import EMBEDDING_SIZE
+from app.persistence.models.base import TenantRow
+
+COVERED_PLACES = 10_000
+"""The places of a gallery whose embeddings stand in the covering index; a change needs a migration."""
+
+
+class CollectionModel(TenantRow):
+    """A tenant's named gallery."""
+
+    __tablename__ = "collections"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+        UniqueConstraint("tenant_id", "name"),
+    )
+
+    name: Mapped[str]
+
+
+class SubjectModel(TenantRow):
+    """One person in one collection, under the caller's own id."""
+
+    __tablename__ = "subjects"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "collection_id"], ["collections.tenant_id", "collections.id"], ondelete="CASCADE"
+        ),
+        UniqueConstraint("tenant_id", "collection_id", "subject"),
+    )
+
+    collection_id: Mapped[UUID]
+    subject: Mapped[str]
+    name: Mapped[str | None]
+    # "metadata" is SQLAlchemy's own name on a mapped class.
+    details: Mapped[dict[str, Any]] = mapped_column("metadata", server_default="{}")
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+
+class GalleryModel(TenantRow):
+    """One collection's templates of one recogniser: what a search looks through.
+
+    `last_seq` is the place of the newest template; whoever stores some takes the next places under the row's lock, so
+    every template up to `last_seq` can be seen by whoever sees `last_seq`. `deletions` counts erased templates, `epoch`
+    changes whenever an embedding does. The graph columns describe the HNSW index over the places up to `graph_upto`.
+    """
+
+    __tablename__ = "galleries"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "collection_id"], ["collections.tenant_id", "collections.id"], ondelete="CASCADE"
+        ),
+        UniqueConstraint("tenant_id", "collection_id", "recognizer"),
+    )
+
+    collection_id: Mapped[UUID]
+    recognizer: Mapped[str]
+    templates: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    last_seq: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    deletions: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    epoch: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    graph: Mapped[str | None]
+    graph_upto: Mapped[int | None] = mapped_column(BigInteger)
+    graph_recall: Mapped[float | None]
+    graph_checked_at: Mapped[datetime | None]
+    graph_trusted: Mapped[bool] = mapped_column(server_default="false")
+
+
+class TemplateModel(TenantRow):
+    """The stored record of one face. Half precision loses no match (docs/decisions) and halves every search."""
+
+    __tablename__ = "templates"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "subject_id"], ["subjects.tenant_id", "subjects.id"], ondelete="CASCADE"
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "gallery_id"], ["galleries.tenant_id", "galleries.id"], ondelete="CASCADE"
+        ),
+        Index(
+            "ix_templates_tenant_id_subject_id_gallery_id_seq", "tenant_id", "subject_id", "gallery_id", "seq"
+        ),
+        # Searches read these two alone: tenant first for row-level security, the vectors inside the leaves. The first
+        # holds embeddings only where they are compared whole: it would cost every registration in a large gallery.
+        Index(
+            "ix_templates_search", "tenant_id", "gallery_id", "seq",
+            postgresql_include=["subject_id", "embedding"], postgresql_where=text(f"seq <= {COVERED_PLACES}"),
+        ),
+        Index("ix_templates_codes", "tenant_id", "gallery_id", "seq", unique=True, postgresql_include=["code"]),
+    )  # fmt: skip
+
+    collection_id: Mapped[UUID]
+    subject_id: Mapped[UUID]
+    gallery_id: Mapped[UUID]
+    seq: Mapped[int] = mapped_column(BigInteger)
+    recognizer: Mapped[str]
+    embedding: Mapped[Any] = mapped_column(HALFVEC(EMBEDDING_SIZE), deferred=True)
+    code: Mapped[Any] = mapped_column(
+        BIT(EMBEDDING_SIZE), Computed("binary_quantize(embedding)::bit(512)", persisted=True), deferred=True,
+        nullable=True,
+    )  # fmt: skip
+    """The sign of each number of the embedding; PostgreSQL makes it."""
+    detection_score: Mapped[float]
+    quality: Mapped[dict[str, Any]]
+    source: Mapped[str]

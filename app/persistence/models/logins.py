@@ -1,0 +1,106 @@
+"""Users, their sessions, programs' keys: logins, which hold no biometrics."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKeyConstraint, Index, Text, UniqueConstraint
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.persistence.models.base import Base, TenantRow
+
+
+class LoginTriesModel(Base):
+    """Tries to sign in to one account from one address; the key is a keyed hash of both."""
+
+    __tablename__ = "login_tries"
+    __table_args__ = {"prefixes": ["UNLOGGED"]}
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    tries: Mapped[int]
+    since: Mapped[datetime]
+    blocked_until: Mapped[datetime | None]
+
+
+class UserModel(TenantRow):
+    """A login of a tenant."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+        # One login per email in the whole service: the password form names no tenant. Stored in lower case.
+        UniqueConstraint("email"),
+    )
+
+    email: Mapped[str]
+    password_hash: Mapped[str]
+    role: Mapped[str]
+
+
+class SessionModel(TenantRow):
+    """One sign-in: the family of its refresh tokens, of which only the one of this generation is good."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "user_id"], ["users.tenant_id", "users.id"], ondelete="CASCADE"),
+        Index("ix_sessions_tenant_id_user_id", "tenant_id", "user_id"),
+    )
+
+    user_id: Mapped[UUID]
+    generation: Mapped[int] = mapped_column(default=0)
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class ApiKeyModel(TenantRow):
+    """A program's key: its public id, and the HMAC of its secret under the service key that `key_id` names."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+        UniqueConstraint("public_id"),
+    )
+
+    name: Mapped[str]
+    public_id: Mapped[str]
+    key_id: Mapped[str]
+    secret_hmac: Mapped[bytes]
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    collections: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class AccessKeyModel(TenantRow):
+    """A key pair for signed requests: verifying needs the secret itself, so it is encrypted, not hashed."""
+
+    __tablename__ = "access_keys"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+        UniqueConstraint("public_id"),
+    )
+
+    public_id: Mapped[str]
+    key_id: Mapped[str]
+    secret_encrypted: Mapped[bytes]
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class RememberedAnswerModel(TenantRow):
+    """The answer to a request with an Idempotency-Key, for one principal and 24 hours."""
+
+    __tablename__ = "remembered_answers"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+        UniqueConstraint("tenant_id", "principal", "key"),
+    )
+
+    principal: Mapped[str]
+    key: Mapped[str]
+    fingerprint: Mapped[bytes]
+    about: Mapped[str | None]
+    status: Mapped[int | None]
+    body: Mapped[str | None]

@@ -1,0 +1,55 @@
+"""Tenants, their plans, and what they use."""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import BigInteger, ForeignKey, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.persistence.models.base import Base, TenantOwned
+
+
+class TenantModel(Base):
+    """A customer of the service; the isolation boundary."""
+
+    __tablename__ = "tenants"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    name: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    plan: Mapped[str] = mapped_column(ForeignKey("plans.name"), server_default="free")
+
+
+class PlanModel(Base):
+    """What a tenant may do how often (rates, as `60/minute`) and have how much of (quotas; null: no limit)."""
+
+    __tablename__ = "plans"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    rates: Mapped[dict[str, Any]]
+    quotas: Mapped[dict[str, Any]]
+
+
+class UsageModel(TenantOwned):
+    """What a tenant has and did; counted by triggers, so that cascades count too."""
+
+    __tablename__ = "tenant_usage"
+
+    tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True)
+    templates: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    collections: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    users: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    month: Mapped[date] = mapped_column(server_default=text("date_trunc('month', now())::date"))
+    recognitions: Mapped[int] = mapped_column(BigInteger, server_default="0")
+
+
+class RateCounterModel(Base):
+    """How often something was done in a window; shared by all workers and hosts."""
+
+    __tablename__ = "rate_counters"
+    __table_args__ = {"prefixes": ["UNLOGGED"]}
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    count: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[datetime]
