@@ -143,6 +143,39 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportedFace:
+    """A stored face to take along; the embedding is as the recogniser made it."""
+
+    recognizer: str
+    embedding: Embedding = field(repr=False)
+    detection_score: float
+    quality: dict[str, float]
+    source: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """That a person agreed: the caller's reference to the proof, when and by which login it was recorded."""
+
+    reference: str
+    recorded_at: datetime
+    recorded_by: str
+    withdrawn_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a tenant demands of its own faces.
+
+    `retention_days`: so long after they were last registered or changed, subjects are erased; None: never.
+    """
+
+    consent_required: bool = False
+    retention_days: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
     """One person in one collection; `subject` is the caller's own id for them."""
 
@@ -152,3 +185,5 @@ class Subject:
     created_at: datetime
     updated_at: datetime
     templates: int
+    consent: Consent | None = None
+    expires_at: datetime | None = None

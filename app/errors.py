@@ -4,7 +4,7 @@
       RequestRefused          invalid_request, invalid_parameter, invalid_cursor, invalid_metadata,
                               request_too_large, request_timeout, unsupported_media_type, too_many_images,
                               route_not_found, method_not_allowed, idempotency_key_reused, answer_erased,
-                              recognizer_mismatch
+                              recognizer_mismatch, consent_required, consent_withdrawn
       ImageRefused            image_empty, image_too_large, image_unreadable, image_truncated,
                               image_too_many_pixels, image_too_complex, image_animated, image_mode_unsupported
       FaceRefused             no_face, several_faces, face_too_small, face_blurred, face_too_dark,
@@ -89,6 +89,18 @@ class RecognizerMismatch(RequestRefused):
     """Embeddings of different recognisers cannot be compared."""
 
     code = "recognizer_mismatch"
+
+
+class ConsentRequired(RequestRefused):
+    """The tenant's policy stores nobody's face without their consent."""
+
+    code = "consent_required"
+
+
+class ConsentWithdrawn(RequestRefused):
+    """The person withdrew their consent; a new one is needed before their face is stored again."""
+
+    code = "consent_withdrawn"
 
 
 class RequestTooLarge(RequestRefused):

@@ -22,8 +22,24 @@ from app.ml.packs import PackLibrary
 from app.ml.quality import QualityLimits
 from app.ml.sessions import Runtime
 from app.persistence.database import Database
+from app.persistence.erasure_journal import ErasureJournal
 from app.persistence.provision import provisioned_database
-from app.routes import auth, collections, health, keys, operator, recognition, search, subjects, tenants, users
+from app.routes import (
+    audit,
+    auth,
+    collections,
+    health,
+    keys,
+    operator,
+    policies,
+    portability,
+    receipts,
+    recognition,
+    search,
+    subjects,
+    tenants,
+    users,
+)
 from app.routes.coverage import check_coverage
 from app.routes.docs import install_docs
 from app.routes.error_handlers import install_error_handlers
@@ -35,9 +51,12 @@ from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher
 from app.security.tokens import TokenIssuer
 from app.services.auth import AuthService
+from app.services.erasure_replay import ErasureReplay
 from app.services.faces import FaceReader
 from app.services.health import HealthService
+from app.services.retention import RetentionSweep
 from app.services.tenants import OperatorService, TenantService
+from app.services.upkeep import Upkeep
 from app.settings import Settings, load_settings
 from app.telemetry import configure_logging, get_logger
 
@@ -70,14 +89,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (auth, recognition, collections, subjects, search, tenants, users, keys, operator, health):
+    for module in (
+        auth, recognition, collections, subjects, search, policies, portability, audit, receipts, tenants, users, keys,
+        operator, health,
+    ):  # fmt: skip
         app.include_router(module.router)
     install_docs(app)
     install_error_handlers(app)
     app.add_middleware(
         BodyLimit,
-        image_paths=recognition.IMAGE_PATHS,
-        max_image_bytes=settings.max_request_bytes,
+        limits={
+            **dict.fromkeys(recognition.IMAGE_PATHS, settings.max_request_bytes),
+            portability.IMPORT_PATH: portability.MAX_IMPORT_BODY,
+        },
         timeout_s=settings.body_timeout_s,
     )
     app.add_middleware(
@@ -161,14 +185,16 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         configure_logging(settings.log_level, settings.log_format)
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         async with provisioned_database(settings) as addresses:
+            journal = ErasureJournal(settings.erasure_journal_path)
             database = Database(
                 addresses.service,
                 pool_size=settings.database_pool_size,
                 behind_pgbouncer=settings.database_pgbouncer,
+                journal=journal,
             )
             # Only where the operator's API is on does the service hold the login that sees every tenant.
             operator_database = (
-                Database(addresses.operator, pool_size=2, behind_pgbouncer=settings.database_pgbouncer)
+                Database(addresses.operator, pool_size=2, behind_pgbouncer=settings.database_pgbouncer, journal=journal)
                 if settings.operator_token
                 else None
             )
@@ -178,9 +204,9 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                 deadline_s=settings.inference_deadline_s,
             )
             hasher = PasswordHasher()
-            engine = build_search(settings, addresses.service)
+            keyring = Keyring(settings.signing_keys())
+            engine = build_search(settings, addresses.service, keyring)
             try:
-                keyring = Keyring(settings.signing_keys())
                 analyzer = _inherited[0][1] if _inherited else build_analyzer(settings)
                 await _start_networks(analyzer, executor)
                 info = analyzer.engine.info
@@ -196,25 +222,28 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                     access_lifetime=timedelta(minutes=settings.access_token_minutes),
                     refresh_lifetime=timedelta(days=settings.refresh_token_days),
                 )
-                yield AppState(
-                    settings=settings,
-                    database=database,
-                    keyring=keyring,
-                    hasher=hasher,
-                    limiter=RateLimiter(
-                        database,
-                        settings.redis_url.get_secret_value() if settings.redis_url else None,
-                        public_rate=settings.public_rate,
-                    ),
-                    auth=AuthService(database, hasher, tokens, keyring),
-                    tenants=TenantService(database, hasher),
-                    operator=OperatorService(operator_database) if operator_database is not None else None,
-                    faces=FaceReader(executor, analyzer),
-                    search=engine,
-                    cursors=CursorSigner(keyring),
-                    health=HealthService(database, must_be_confined=settings.environment == "production"),
-                    threshold=info.threshold if settings.match_threshold is None else settings.match_threshold,
-                )
+                sweep = RetentionSweep(database, keyring) if settings.retention_sweep else None
+                upkeep = Upkeep(ErasureReplay(database, journal, keyring), sweep)
+                async with upkeep.running():
+                    yield AppState(
+                        settings=settings,
+                        database=database,
+                        keyring=keyring,
+                        hasher=hasher,
+                        limiter=RateLimiter(
+                            database,
+                            settings.redis_url.get_secret_value() if settings.redis_url else None,
+                            public_rate=settings.public_rate,
+                        ),
+                        auth=AuthService(database, hasher, tokens, keyring),
+                        tenants=TenantService(database, hasher, keyring),
+                        operator=OperatorService(operator_database, keyring) if operator_database is not None else None,
+                        faces=FaceReader(executor, analyzer),
+                        search=engine,
+                        cursors=CursorSigner(keyring),
+                        health=HealthService(database, upkeep, must_be_confined=settings.environment == "production"),
+                        threshold=info.threshold if settings.match_threshold is None else settings.match_threshold,
+                    )
             finally:
                 executor.close()
                 hasher.close()

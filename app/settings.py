@@ -83,6 +83,12 @@ class Settings(BaseSettings):
     max_yaw_deg: Annotated[float, Field(gt=0, le=90)] = 45.0
     max_pitch_deg: Annotated[float, Field(gt=0, le=90)] = 40.0
 
+    erasure_journal: Path | None = None
+    """A file that remembers who was erased, for when an older backup is restored; unset: in the data directory. Keep
+    it where restoring the database does not restore it."""
+    retention_sweep: bool = True
+    """Erase every minute whose time is over; off where `vultus retention sweep` runs from a timer."""
+
     operator_token: SecretStr | None = None
     """Turns the operator's API on, for whoever sends it; needs the operator's database login."""
     signup_enabled: bool = True
@@ -139,6 +145,12 @@ class Settings(BaseSettings):
     def resolved_data_dir(self) -> Path:
         """The data directory as an absolute path."""
         return self.data_dir.expanduser().resolve()
+
+    @property
+    def erasure_journal_path(self) -> Path:
+        """Where erasures are remembered."""
+        own = self.erasure_journal
+        return own.expanduser().resolve() if own is not None else self.resolved_data_dir / "erasures.jsonl"
 
     def signing_keys(self) -> list[bytes]:
         """The secret as bytes, then the previous ones.

@@ -30,8 +30,10 @@ from app.matcher.gallery_search import SearchEngine
 from app.matcher.pgvector_search import GalleryStatements
 from app.matcher.strategy import SearchLimits, Strategy
 from app.persistence.database import Database
+from app.persistence.protector import TemplateProtector
 from app.persistence.repositories.graphs import GraphDirectory
 from app.persistence.search_pool import SearchPool
+from app.security.keyring import Keyring
 from app.services.search_indexes import SearchIndexService
 from benchmarks import reference_design as reference
 from benchmarks.face_embeddings import Embeddings, FaceLike, extract_faces, unit
@@ -139,6 +141,9 @@ def note(message: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {message}", file=sys.stderr, flush=True)
 
 
+PROTECTOR = TemplateProtector(Keyring([b"a secret of the benchmark, 32 bytes or more"]))
+
+
 class Layer1:
     """One run."""
 
@@ -148,7 +153,7 @@ class Layer1:
         self.source = FaceLike(7)
         pools = (SearchPool(database.service, size=size) for size in (IN_FLIGHT, 1))
         pool, filling = pools
-        self.engine = SearchEngine(pool, GalleryCache(filling, max_bytes=2**30, whole_to=0), SearchLimits())
+        self.engine = SearchEngine(pool, GalleryCache(filling, max_bytes=2**30, whole_to=0), SearchLimits(), PROTECTOR)
 
     async def prepare(self) -> None:
         """Fill the database and build every index; what is there is left."""

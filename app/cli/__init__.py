@@ -1,4 +1,5 @@
-"""The `vultus` command: serve, demo, migrate, tenants, plans, users, keys, models, index.
+"""The `vultus` command: serve, demo, migrate, tenants, plans, users, keys, models, index, audit,
+retention, templates, receipts.
 
 Exit codes: 0 done, 1 not done, 2 used wrongly.
 """
@@ -7,7 +8,7 @@ import sys
 
 import typer
 
-from app.cli import demo, index, models, serve, tenants
+from app.cli import demo, index, models, privacy, serve, tenants
 from app.errors import AppError, OperatorError
 
 cli = typer.Typer(
@@ -26,6 +27,10 @@ cli.add_typer(tenants.users, name="users")
 cli.add_typer(tenants.keys, name="keys")
 cli.add_typer(models.cli, name="models")
 cli.add_typer(index.cli, name="index")
+cli.add_typer(privacy.audit, name="audit")
+cli.add_typer(privacy.retention, name="retention")
+cli.add_typer(privacy.templates, name="templates")
+cli.add_typer(privacy.receipts, name="receipts")
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ from app.ml.packs import SYNTHETIC, PackLibrary
 from app.persistence.database import Database
 from app.persistence.provision import provisioned_database
 from app.routes.state import AppState
+from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher, generate_password
 from app.services.tenants import OperatorService, TenantService
 from app.settings import Settings
@@ -101,7 +102,9 @@ async def _run(settings: Settings, photos: Path | None) -> bool:
 
     async with AsyncExitStack() as stack:
         addresses = await stack.enter_async_context(provisioned_database(settings))
-        tenant_id = await _demo_tenant(addresses.operator, behind_pgbouncer=settings.database_pgbouncer)
+        tenant_id = await _demo_tenant(
+            addresses.operator, Keyring(settings.signing_keys()), behind_pgbouncer=settings.database_pgbouncer
+        )
         own = settings.model_copy(update={"log_level": "warning", "database_url": SecretStr(addresses.service)})
         app = create_app(own)
         state = cast(AppState, await stack.enter_async_context(app.router.lifespan_context(app)))
@@ -121,17 +124,17 @@ async def _run(settings: Settings, photos: Path | None) -> bool:
         return await _show(client, pictures, settings.resolved_data_dir / "demo")
 
 
-async def _demo_tenant(address: str, *, behind_pgbouncer: bool) -> UUID:
+async def _demo_tenant(address: str, keyring: Keyring, *, behind_pgbouncer: bool) -> UUID:
     """The demo's tenant; made, and its password shown, the first time only."""
     database = Database(address, pool_size=1, behind_pgbouncer=behind_pgbouncer)
     hasher = PasswordHasher()
     try:
-        tenant_id = await OperatorService(database).find(TENANT)
+        tenant_id = await OperatorService(database, keyring).find(TENANT)
         if tenant_id is not None:
             _out.print(f"Tenant {TENANT!r} is there already; its password was shown when it was made.")
             return tenant_id
         password = generate_password()
-        created = await TenantService(database, hasher).create(TENANT, EMAIL, password)
+        created = await TenantService(database, hasher, keyring).create(TENANT, EMAIL, password)
         _out.print(f"\nTenant {TENANT!r} created. Its admin, shown only now:")
         _out.print(f"  email     {EMAIL}\n  password  {password}\n")
         return created.tenant_id

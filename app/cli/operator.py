@@ -3,13 +3,19 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 import typer
 from pydantic import TypeAdapter, ValidationError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.cli.settings import command_settings
 from app.persistence.database import Database
+from app.persistence.erasure_journal import ErasureJournal
 from app.persistence.provision import provisioned_database
+from app.persistence.repositories.audit import AuditRepository
+from app.security.keyring import Keyring
+from app.services.audit import OPERATOR, AuditTrail
 
 
 @asynccontextmanager
@@ -17,11 +23,24 @@ async def operator_database() -> AsyncIterator[Database]:
     """The database through the operator's login, for the time of the block."""
     settings = command_settings()
     async with provisioned_database(settings) as addresses:
-        database = Database(addresses.operator, pool_size=2, behind_pgbouncer=settings.database_pgbouncer)
+        database = Database(
+            addresses.operator, pool_size=2, behind_pgbouncer=settings.database_pgbouncer,
+            journal=ErasureJournal(settings.erasure_journal_path),
+        )  # fmt: skip
         try:
             yield database
         finally:
             await database.close()
+
+
+def command_keyring() -> Keyring:
+    """The service's secrets, as this process's settings have them."""
+    return Keyring(command_settings().signing_keys())
+
+
+def operator_trail(session: AsyncSession, tenant_id: UUID, keyring: Keyring) -> AuditTrail:
+    """The audit trail of a tenant, for what the operator does there."""
+    return AuditTrail(AuditRepository(session, tenant_id), keyring, OPERATOR)
 
 
 def checked(kind: Any, value: object, name: str) -> Any:

@@ -9,8 +9,7 @@ import typer
 from rich.console import Console
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.cli.operator import checked, operator_database
-from app.cli.settings import command_settings
+from app.cli.operator import checked, command_keyring, operator_database, operator_trail
 from app.cli.tables import show_rows
 from app.errors import TenantNotFound
 from app.permissions import Permission, Plan, Quota, Role, Scope
@@ -50,9 +49,9 @@ def create_tenant(
     password = generate_password()
 
     async def run() -> dict[str, str]:
-        hasher, keyring = PasswordHasher(), Keyring(command_settings().signing_keys())
+        hasher, keyring = PasswordHasher(), command_keyring()
         async with operator_database() as database:
-            created = await TenantService(database, hasher).create(name, email, password, plan)
+            created = await TenantService(database, hasher, keyring).create(name, email, password, plan)
             async with database.transaction(created.tenant_id) as session:
                 _, pair = await _key_service(session, created.tenant_id, keyring).issue_access_key(None, list(Scope))
         hasher.close()
@@ -70,7 +69,7 @@ def list_tenants(as_json: AsJson = False) -> None:
 
     async def run() -> list[dict[str, str]]:
         async with operator_database() as database:
-            found = await OperatorService(database).list_tenants()
+            found = await OperatorService(database, command_keyring()).list_tenants()
         return [
             {"tenant_id": str(one.id), "name": one.name, "plan": one.plan, "templates": str(one.templates),
              "created_at": one.created_at.isoformat(timespec="seconds")}
@@ -86,7 +85,7 @@ def set_plan(tenant: TenantId, plan: Annotated[str, typer.Argument(help="The pla
 
     async def run() -> None:
         async with operator_database() as database:
-            await OperatorService(database).set_plan(tenant, plan)
+            await OperatorService(database, command_keyring()).set_plan(tenant, plan)
 
     asyncio.run(run())
 
@@ -99,7 +98,7 @@ def delete_tenant(tenant: TenantId, yes: Annotated[bool, typer.Option("--yes", h
 
     async def run() -> None:
         async with operator_database() as database:
-            await OperatorService(database).delete(tenant)
+            await OperatorService(database, command_keyring()).delete(tenant)
 
     asyncio.run(run())
 
@@ -110,7 +109,7 @@ def list_plans(as_json: AsJson = False) -> None:
 
     async def run() -> list[dict[str, str]]:
         async with operator_database() as database:
-            found = await OperatorService(database).list_plans()
+            found = await OperatorService(database, command_keyring()).list_plans()
         return [
             {"plan": one.name, "rates": json.dumps(dict(one.rates)), "quotas": json.dumps(dict(one.quotas))}
             for one in found
@@ -137,7 +136,7 @@ def set_plan_values(
 
     async def run() -> None:
         async with operator_database() as database:
-            service = OperatorService(database)
+            service = OperatorService(database, command_keyring())
             old = next((plan for plan in await service.list_plans() if plan.name == name), Plan(name))
             await service.save_plan(Plan(name, {**old.rates, **rates}, {**old.quotas, **quotas}))
 
@@ -170,13 +169,14 @@ def add_user(
 
     async def run() -> dict[str, str]:
         hasher = PasswordHasher()
-        hashed = await hasher.hash(password)
+        hashed, keyring = await hasher.hash(password), command_keyring()
         hasher.close()
         async with operator_database() as database:
-            overview = await TenantService(database, hasher).overview(tenant)
+            overview = await TenantService(database, hasher, keyring).overview(tenant)
             async with database.transaction(tenant) as session:
                 quotas = QuotaService(UsageRepository(session, tenant), overview.plan)
-                user = await UserService(UserRepository(session, tenant), quotas, None).add(email, hashed, role)
+                trail = operator_trail(session, tenant, keyring)
+                user = await UserService(UserRepository(session, tenant), quotas, None, trail).add(email, hashed, role)
         return {"user_id": str(user.id), "email": user.email, "role": user.role, "password": password}
 
     _show(asyncio.run(run()), as_json)
@@ -191,7 +191,7 @@ def create_key(
 ) -> None:
     """Issue an API key; its text is shown only now."""
     name = checked(DisplayName, name, "NAME")
-    keyring = Keyring(command_settings().signing_keys())
+    keyring = command_keyring()
 
     async def run() -> dict[str, str]:
         async with operator_database() as database, database.transaction(tenant) as session:
@@ -206,7 +206,7 @@ def create_key(
 @keys.command("revoke")
 def revoke_key(key_id: Annotated[UUID, typer.Argument(help="The key's id.")], tenant: ForTenant) -> None:
     """Make an API key worthless at once."""
-    keyring = Keyring(command_settings().signing_keys())
+    keyring = command_keyring()
 
     async def run() -> None:
         async with operator_database() as database, database.transaction(tenant) as session:
@@ -216,7 +216,8 @@ def revoke_key(key_id: Annotated[UUID, typer.Argument(help="The key's id.")], te
 
 
 def _key_service(session: AsyncSession, tenant: UUID, keyring: Keyring) -> KeyService:
-    return KeyService(ApiKeyRepository(session, tenant), AccessKeyRepository(session, tenant), keyring)
+    api_keys, access_keys = ApiKeyRepository(session, tenant), AccessKeyRepository(session, tenant)
+    return KeyService(api_keys, access_keys, keyring, operator_trail(session, tenant, keyring))
 
 
 def _pairs(given: list[str], known: set[str], option: str) -> list[tuple[str, str]]:

@@ -5,11 +5,13 @@ import os
 from app.matcher.gallery_cache import GalleryCache
 from app.matcher.gallery_search import SearchEngine
 from app.matcher.strategy import SearchLimits
+from app.persistence.protector import TemplateProtector
 from app.persistence.search_pool import SearchPool
+from app.security.keyring import Keyring
 from app.settings import Settings
 
 
-def build_search(settings: Settings, url: str) -> SearchEngine:
+def build_search(settings: Settings, url: str, keyring: Keyring) -> SearchEngine:
     """The search through the database at the address; connects when it is first used."""
     size = settings.search_concurrency or settings.inference_threads or os.cpu_count() or 1
     pool, filling = (
@@ -18,4 +20,4 @@ def build_search(settings: Settings, url: str) -> SearchEngine:
     cache = GalleryCache(
         filling, max_bytes=settings.search_cache_mb * 2**20, whole_to=settings.search_whole_limit
     )  # fmt: skip
-    return SearchEngine(pool, cache, SearchLimits(exact=settings.search_exact_limit))
+    return SearchEngine(pool, cache, SearchLimits(exact=settings.search_exact_limit), TemplateProtector(keyring))

@@ -13,7 +13,9 @@ from app.matcher.search import Gallery, rank
 from app.matcher.similarity import clip_similarity, cosine_similarity
 from app.matcher.strategy import CodeDepth, GalleryFacts, SearchLimits, Strategy, choose_strategy, code_depth, is_exact
 from app.matcher.subject_similarity import common_embedding
+from app.persistence.protector import TemplateProtector
 from app.persistence.search_pool import SearchPool
+from app.security.template_protection import Protection
 
 _ON_THE_LOOP = 100_000  # codes to compare, about half a millisecond; more go to a thread
 _TEMPLATES_ON_THE_LOOP = 10_000  # to compare whole, about a millisecond
@@ -26,14 +28,20 @@ _LEAST_BREADTH, _MOST_BREADTH = 400, 1_000  # of a walk through a graph; pgvecto
 class SearchEngine:
     """What all searches of a process share."""
 
-    def __init__(self, pool: SearchPool, cache: GalleryCache, limits: SearchLimits) -> None:
+    def __init__(
+        self, pool: SearchPool, cache: GalleryCache, limits: SearchLimits, protector: TemplateProtector
+    ) -> None:
+        self.protector = protector
         self.pool = pool
         self.cache = cache
         self.limits = limits
 
-    def for_tenant(self, tenant_id: UUID) -> "PostgresSearch":
-        """The search through one tenant's galleries."""
-        return PostgresSearch(self, tenant_id)
+    def for_tenant(self, tenant_id: UUID, *, has_stored_probes: bool = False) -> "PostgresSearch":
+        """The search through one tenant's galleries.
+
+        With `has_stored_probes` for probes that were made of stored embeddings, which are protected already.
+        """
+        return PostgresSearch(self, tenant_id, has_stored_probes=has_stored_probes)
 
     async def close(self) -> None:
         """Close both pools."""
@@ -44,9 +52,10 @@ class SearchEngine:
 class PostgresSearch:
     """`GallerySearch` through one tenant's galleries, each search in one snapshot of the database."""
 
-    def __init__(self, engine: SearchEngine, tenant_id: UUID) -> None:
+    def __init__(self, engine: SearchEngine, tenant_id: UUID, *, has_stored_probes: bool = False) -> None:
         self._engine = engine
         self._tenant_id = tenant_id
+        self._has_stored_probes = has_stored_probes
 
     async def search(
         self, gallery: Gallery, probes: Sequence[Embedding], limit: int, *, using: Strategy | None = None
@@ -61,7 +70,7 @@ class PostgresSearch:
             if facts is None:
                 return [[] for _ in probes]
             found = []
-            for some in _in_parts(probes):
+            for some in _in_parts(await self._protect(facts.protection, probes)):
                 found += await self._search(statements, facts, some, limit, using=using)
             return found
 
@@ -73,7 +82,7 @@ class PostgresSearch:
         if cached is None or not probes:
             return None
         found = list[list[Candidate]]()
-        for some in _in_parts(probes):
+        for some in _in_parts(await self._protect(cached.version.protection, probes)):
             candidates = await self._search_whole(cached, some, limit)
             if candidates is None:
                 return None
@@ -101,6 +110,7 @@ class PostgresSearch:
         async with self._opened(gallery) as (statements, facts):
             if facts is None:
                 return None
+            (probe,) = await self._protect(facts.protection, [probe])
             similarity = await statements.best_of_subject(facts.id, subject_id, probe)
             people = await statements.read_people(facts.id, [subject_id])
         if similarity is None:
@@ -125,6 +135,12 @@ class PostgresSearch:
                 return None
             probe = common_embedding(people[subject_id].embeddings)
             return (await self._search(statements, facts, [probe], limit, but=subject_id))[0]
+
+    async def _protect(self, protection: Protection, probes: Sequence[Embedding]) -> Sequence[Embedding]:
+        """The probes as what they are compared with is stored."""
+        if self._has_stored_probes:
+            return probes
+        return await self._engine.protector.protect(self._tenant_id, protection, probes)
 
     @asynccontextmanager
     async def _opened(self, gallery: Gallery) -> AsyncIterator[tuple[GalleryStatements, GalleryFacts | None]]:

@@ -6,7 +6,7 @@ The inner product stands for the cosine: embeddings have unit length.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.domain import Embedding
@@ -15,6 +15,7 @@ from app.matcher.strategy import GalleryFacts, Graph
 from app.matcher.subject_similarity import MOST_TEMPLATES
 from app.persistence.models import COVERED_PLACES
 from app.persistence.search_pool import Connection, SearchPool, encode_embedding
+from app.security.template_protection import Protection
 
 _GRAPH_SETTINGS = """
 SELECT set_config('hnsw.ef_search', '{breadth}', true), set_config('hnsw.iterative_scan', 'relaxed_order', true),
@@ -22,8 +23,10 @@ SELECT set_config('hnsw.ef_search', '{breadth}', true), set_config('hnsw.iterati
 """
 
 _FACTS = """
-SELECT id, templates, last_seq, deletions, epoch, graph, graph_upto, graph_trusted
-FROM galleries WHERE tenant_id = $1 AND collection_id = $2 AND recognizer = $3
+SELECT g.id, g.templates, g.last_seq, g.deletions, g.epoch, g.graph, g.graph_upto, g.graph_trusted,
+       g.generation, s.salt, s.key_id
+FROM galleries g LEFT JOIN template_salts s ON s.tenant_id = g.tenant_id AND s.generation = g.generation
+WHERE g.tenant_id = $1 AND g.collection_id = $2 AND g.recognizer = $3
 """
 
 # Materialised: else each probe would be read and quantised again for every template.
@@ -136,8 +139,10 @@ CROSS JOIN LATERAL (
 """
 
 _VERSION = """
-SELECT g.id, c.name AS collection, g.recognizer, g.templates, g.last_seq, g.deletions, g.epoch
+SELECT g.id, c.name AS collection, g.recognizer, g.templates, g.last_seq, g.deletions, g.epoch,
+       g.generation, s.salt, s.key_id
 FROM galleries g JOIN collections c ON c.tenant_id = g.tenant_id AND c.id = g.collection_id
+LEFT JOIN template_salts s ON s.tenant_id = g.tenant_id AND s.generation = g.generation
 WHERE g.tenant_id = $1 AND g.id = $2
 """
 
@@ -158,6 +163,7 @@ class GalleryVersion(NamedTuple):
     last_seq: int
     deletions: int
     epoch: int
+    protection: Protection
 
     def goes_on_from(self, deletions: int, epoch: int) -> bool:
         """Whether since a moment with these there were only additions."""
@@ -192,6 +198,10 @@ async def name_subjects(
     return list(zip(row["subjects"], row["names"], strict=True))
 
 
+def _protection(row: Any) -> Protection:
+    return Protection(row["generation"], row["salt"] or b"", row["key_id"] or "")
+
+
 def graph_condition(gallery_id: UUID, upto: int) -> str:
     """Which rows a graph holds; the index and the search must say it in the same words."""
     return f"gallery_id = '{gallery_id}' AND seq <= {upto:d}"
@@ -211,7 +221,7 @@ class GalleryStatements:
             return None
         graph = Graph(row["graph"], row["graph_upto"], row["graph_trusted"]) if row["graph"] else None
         return GalleryFacts(
-            row["id"], row["templates"], row["last_seq"], row["deletions"], row["epoch"], graph
+            row["id"], row["templates"], row["last_seq"], row["deletions"], row["epoch"], graph, _protection(row)
         )  # fmt: skip
 
     async def exact(
@@ -286,7 +296,12 @@ class GalleryStatements:
     async def read_version(self, gallery_id: UUID) -> GalleryVersion | None:
         """Up to where the gallery goes now; None if it is gone."""
         row = await self._connection.fetchrow(_VERSION, self._tenant_id, gallery_id)
-        return GalleryVersion(*row) if row is not None else None
+        if row is None:
+            return None
+        return GalleryVersion(
+            row["id"], row["collection"], row["recognizer"], row["templates"], row["last_seq"], row["deletions"],
+            row["epoch"], _protection(row),
+        )  # fmt: skip
 
     async def copy_codes(self, gallery_id: UUID, *, after: int) -> bytes:
         """Place and code of every template after a place, by place, as PostgreSQL's binary COPY sends them."""

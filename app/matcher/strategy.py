@@ -5,6 +5,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from app.persistence.models import COVERED_PLACES
+from app.security.template_protection import UNPROTECTED, Protection
 
 
 class Strategy(StrEnum):
@@ -40,6 +41,7 @@ class GalleryFacts:
     deletions: int
     epoch: int
     graph: Graph | None = None
+    protection: Protection = UNPROTECTED
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ connection to somebody else afterwards hands over nothing: the role `vultus_app`
 the tenant. Without a tenant it sees no tenant's rows.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -18,10 +19,14 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from app.errors import DatabaseNotReady
 from app.persistence.brief_pool import BriefPool
+from app.persistence.erasure_journal import Erased, ErasureJournal
 from app.persistence.unavailability import unavailability
 
 APP_ROLE = "vultus_app"
 OPERATOR_ROLE = "vultus_operator"
+
+ERASED = "erased"
+"""In a session's `info`: what it erased, for the journal once it has committed."""
 
 _CONNECT_TIMEOUT_S = 5
 _POOL_TIMEOUT_S = 10
@@ -50,7 +55,15 @@ class LoginRights:
 class Database:
     """One process's pool of connections to PostgreSQL."""
 
-    def __init__(self, url: str, *, pool_size: int = 10, behind_pgbouncer: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 10,
+        behind_pgbouncer: bool = False,
+        journal: ErasureJournal | None = None,
+    ) -> None:
+        self._journal = journal
         self.engine: AsyncEngine = create_async_engine(
             async_url(url),
             pool_size=pool_size,
@@ -69,9 +82,10 @@ class Database:
     ) -> AsyncIterator[AsyncSession]:
         """A session that commits when the block ends and rolls back when it raises.
 
-        It sees the rows of `tenant_id`, and of the one login or key that `lookup` names; `as_operator`, which the
-        service's own login may not, sees all. It takes a connection with its first query, not before. Raises
-        `DatabaseUnavailable` when PostgreSQL cannot be reached or the pool has no connection to give.
+        What was erased in it goes to the erasure journal before it returns. It sees the rows of `tenant_id`, and of the
+        one login or key that `lookup` names; `as_operator`, which the service's own login may not, sees all. It takes a
+        connection with its first query, not before. Raises `DatabaseUnavailable` when PostgreSQL cannot be reached or
+        the pool has no connection to give.
         """
         context = {
             "role": OPERATOR_ROLE if as_operator else APP_ROLE,
@@ -80,8 +94,11 @@ class Database:
             "timeout": _STATEMENT_TIMEOUT,
         }
         with unavailability(), _operator_rights(as_operator):
-            async with self._sessions(info={"context": context}) as session, session.begin():
+            erased: list[Erased] = []
+            async with self._sessions(info={"context": context, ERASED: erased}) as session, session.begin():
                 yield session
+        if erased and self._journal is not None:
+            await asyncio.to_thread(self._journal.append, erased)
 
     @asynccontextmanager
     async def autocommit(self) -> AsyncIterator[AsyncConnection]:

@@ -9,7 +9,7 @@ from app.routes import API
 from app.routes.deps import get_operator, get_principal, limit_address
 
 # Anybody may call these, as often as they like: they cost next to nothing.
-OPEN = frozenset({"GET /healthz", "GET /readyz", "GET /docs", "GET /openapi.json"})
+OPEN = frozenset({"GET /healthz", "GET /readyz", "GET /docs", "GET /openapi.json", f"GET {API}/receipt-keys"})
 # For any signed-in caller; what they cost is one query.
 SIGNED_IN = frozenset({f"POST {API}/auth/logout", f"GET {API}/auth/me"})
 

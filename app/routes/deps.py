@@ -18,24 +18,31 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.errors import AuthenticationFailed, PermissionDenied, RouteNotFound
 from app.permissions import Permission, Principal
 from app.persistence.repositories.answers import AnswerRepository
+from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
+from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.subjects import SubjectRepository
-from app.persistence.repositories.templates import TemplateRepository
+from app.persistence.repositories.templates import TemplateRepository, TemplateStore
 from app.persistence.repositories.usage import UsageRepository
 from app.persistence.repositories.users import UserRepository
 from app.routes import API
 from app.routes.state import AppState
 from app.security.passwords import PasswordHasher
+from app.services.audit import AuditService, AuditTrail
 from app.services.auth import AuthService
 from app.services.collections import CollectionService
+from app.services.consent import ConsentGate
 from app.services.faces import FaceReader
 from app.services.galleries import GalleryLookup
 from app.services.health import HealthService
 from app.services.idempotency import IdempotencyService
 from app.services.keys import KeyService
 from app.services.paging import DEFAULT_PAGE, MAX_PAGE, PageRequest
+from app.services.policies import PolicyService
+from app.services.portability import PortabilityService
 from app.services.quotas import QuotaService, count_recognition
+from app.services.receipts import ReceiptOffice
 from app.services.recognition import RecognitionService
 from app.services.registration import RegistrationService
 from app.services.search import SearchService
@@ -217,6 +224,11 @@ def _collections(session: AsyncSession, principal: Principal) -> CollectionRepos
     return CollectionRepository(session, principal.tenant_id, principal.collections)
 
 
+def _trail(request: Request, session: AsyncSession, principal: Principal) -> AuditTrail:
+    entries = AuditRepository(session, principal.tenant_id)
+    return AuditTrail(entries, state_of(request)["keyring"], principal.name)
+
+
 def _quotas(session: AsyncSession, principal: Principal) -> QuotaService:
     return QuotaService(UsageRepository(session, principal.tenant_id), principal.plan)
 
@@ -237,32 +249,69 @@ FacesDep = Annotated[FaceReader, Depends(get_faces)]
 
 
 async def get_collections(request: Request, session: SessionDep, principal: PrincipalDep) -> CollectionService:
-    answers = AnswerRepository(session, principal.tenant_id)
     return CollectionService(
-        _collections(session, principal), answers, _quotas(session, principal), state_of(request)["cursors"]
+        _collections(session, principal),
+        AnswerRepository(session, principal.tenant_id),
+        _quotas(session, principal),
+        state_of(request)["cursors"],
+        _trail(request, session, principal),
     )
 
 
 async def get_subjects(request: Request, session: SessionDep, principal: PrincipalDep) -> SubjectService:
-    tenant_id = principal.tenant_id
+    tenant_id, state = principal.tenant_id, state_of(request)
     return SubjectService(
         _collections(session, principal),
         SubjectRepository(session, tenant_id),
         TemplateRepository(session, tenant_id),
         AnswerRepository(session, tenant_id),
-        state_of(request)["cursors"],
+        state["cursors"],
+        _trail(request, session, principal),
+        ReceiptOffice(state["keyring"]),
     )
 
 
-async def get_registration(faces: FacesDep, session: SessionDep, principal: PrincipalDep) -> RegistrationService:
+async def get_registration(
+    request: Request, faces: FacesDep, session: SessionDep, principal: PrincipalDep
+) -> RegistrationService:
     tenant_id = principal.tenant_id
     return RegistrationService(
         faces,
         _collections(session, principal),
         SubjectRepository(session, tenant_id),
-        TemplateRepository(session, tenant_id),
+        TemplateStore(session, tenant_id, state_of(request)["search"].protector),
+        ConsentGate(SubjectRepository(session, tenant_id), PolicyRepository(session, tenant_id)),
         _quotas(session, principal),
+        _trail(request, session, principal),
     )
+
+
+async def get_portability(request: Request, session: SessionDep, principal: PrincipalDep) -> PortabilityService:
+    tenant_id, state = principal.tenant_id, state_of(request)
+    subjects = SubjectRepository(session, tenant_id)
+    return PortabilityService(
+        _collections(session, principal),
+        subjects,
+        TemplateStore(session, tenant_id, state["search"].protector),
+        AuditRepository(session, tenant_id),
+        ConsentGate(subjects, PolicyRepository(session, tenant_id)),
+        _quotas(session, principal),
+        _trail(request, session, principal),
+        recognizer=state["faces"].engine.recognizer,
+    )
+
+
+async def get_policies(request: Request, session: SessionDep, principal: PrincipalDep) -> PolicyService:
+    return PolicyService(PolicyRepository(session, principal.tenant_id), _trail(request, session, principal))
+
+
+async def get_audit(request: Request, session: SessionDep, principal: PrincipalDep) -> AuditService:
+    state = state_of(request)
+    return AuditService(AuditRepository(session, principal.tenant_id), state["keyring"], state["cursors"])
+
+
+async def get_receipts(request: Request) -> ReceiptOffice:
+    return ReceiptOffice(state_of(request)["keyring"])
 
 
 def _galleries(state: AppState, principal: Principal) -> GalleryLookup:
@@ -281,15 +330,15 @@ async def get_search(request: Request, principal: PrincipalDep) -> SearchService
     return SearchService(_galleries(state, principal), search, default_threshold=state["threshold"])
 
 
-async def get_users(session: SessionDep, principal: PrincipalDep) -> UserService:
-    return UserService(UserRepository(session, principal.tenant_id), _quotas(session, principal), principal)
+async def get_users(request: Request, session: SessionDep, principal: PrincipalDep) -> UserService:
+    users, quotas = UserRepository(session, principal.tenant_id), _quotas(session, principal)
+    return UserService(users, quotas, principal, _trail(request, session, principal))
 
 
 async def get_keys(request: Request, session: SessionDep, principal: PrincipalDep) -> KeyService:
-    tenant_id = principal.tenant_id
-    return KeyService(
-        ApiKeyRepository(session, tenant_id), AccessKeyRepository(session, tenant_id), state_of(request)["keyring"]
-    )
+    tenant_id, keyring = principal.tenant_id, state_of(request)["keyring"]
+    api_keys, access_keys = ApiKeyRepository(session, tenant_id), AccessKeyRepository(session, tenant_id)
+    return KeyService(api_keys, access_keys, keyring, _trail(request, session, principal))
 
 
 IdempotencyKey = Annotated[
@@ -315,6 +364,10 @@ RegistrationDep = Annotated[RegistrationService, Depends(get_registration)]
 RecognitionDep = Annotated[RecognitionService, Depends(get_recognition)]
 SearchDep = Annotated[SearchService, Depends(get_search)]
 UsersDep = Annotated[UserService, Depends(get_users)]
+PortabilityDep = Annotated[PortabilityService, Depends(get_portability)]
+PoliciesDep = Annotated[PolicyService, Depends(get_policies)]
+AuditDep = Annotated[AuditService, Depends(get_audit)]
+ReceiptsDep = Annotated[ReceiptOffice, Depends(get_receipts)]
 KeysDep = Annotated[KeyService, Depends(get_keys)]
 IdempotencyDep = Annotated[IdempotencyService, Depends(get_idempotency)]
 

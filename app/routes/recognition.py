@@ -71,7 +71,7 @@ async def register(
     async def work() -> RegisterOut:
         done = await registration.register(
             images, collection=form.collection, subject=form.subject, name=form.name, metadata=form.metadata,
-            choice=form.face,
+            choice=form.face, consent=form.consent, expires_at=form.expires_at,
         )  # fmt: skip
         return RegisterOut.of(form, faces.engine.recognizer, done)
 

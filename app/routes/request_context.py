@@ -4,7 +4,7 @@ import asyncio
 import time
 import traceback
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -153,17 +153,17 @@ def _credential(headers: Headers) -> int:
 class BodyLimit:
     """Refuses a body that is too large, from its headers where they say so, or that stalls."""
 
-    def __init__(self, app: ASGIApp, *, image_paths: frozenset[str], max_image_bytes: int, timeout_s: float) -> None:
+    def __init__(self, app: ASGIApp, *, limits: Mapping[str, int], timeout_s: float) -> None:
+        """`limits`: bytes by path, for those that take more than `MAX_PLAIN_BODY`."""
         self._app = app
-        self._image_paths = image_paths
-        self._max_image_bytes = max_image_bytes
+        self._limits = limits
         self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._max_image_bytes if scope["path"] in self._image_paths else MAX_PLAIN_BODY
+        limit = self._limits.get(scope["path"], MAX_PLAIN_BODY)
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isdigit() and int(declared) > limit:
             await problem(too_large(int(declared), limit))(scope, receive, send)

@@ -9,7 +9,16 @@ from app.routes import API
 from app.routes.deps import CanDelete, CanRead, CanRegister, IdempotencyDep, PageDep, SubjectsDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.schemas.fields import CollectionName, SubjectId
-from app.schemas.subjects import StoredFaceOut, StoredFacePage, SubjectIn, SubjectOut, SubjectPage
+from app.schemas.subjects import (
+    ConsentIn,
+    ReceiptOut,
+    StoredFaceOut,
+    StoredFacePage,
+    SubjectChangesIn,
+    SubjectIn,
+    SubjectOut,
+    SubjectPage,
+)
 
 router = APIRouter(
     prefix=API + "/collections/{collection}/subjects", tags=["subjects"], responses={**AUTHENTICATED, **problems(404)}
@@ -24,7 +33,10 @@ async def create_subject(
     _: CanRegister, collection: Collection, body: SubjectIn, subjects: SubjectsDep, idempotency: IdempotencyDep
 ) -> SubjectOut:
     async def work() -> SubjectOut:
-        return SubjectOut.of(await subjects.create(collection, body.subject, body.name, body.metadata))
+        created = await subjects.create(
+            collection, body.subject, body.name, body.metadata, consent=body.consent, expires_at=body.expires_at
+        )
+        return SubjectOut.of(created)
 
     request = ("create subject", collection, body.model_dump_json())
     return await idempotency.once(request, 201, work, about=f"{collection}/{body.subject}")
@@ -41,12 +53,57 @@ async def get_subject(_: CanRead, collection: Collection, subject: Subject, subj
     return SubjectOut.of(await subjects.get(collection, subject))
 
 
-@router.delete("/{subject}", status_code=204, summary="Erase a subject and all their faces")
+@router.patch("/{subject}", summary="Change a subject's name, metadata or expiry", responses=problems(422))
+async def change_subject(
+    _: CanRegister,
+    collection: Collection,
+    subject: Subject,
+    body: SubjectChangesIn,
+    subjects: SubjectsDep,
+    idempotency: IdempotencyDep,
+) -> SubjectOut:
+    async def work() -> SubjectOut:
+        return SubjectOut.of(await subjects.change(collection, subject, body.changes()))
+
+    request = ("change subject", collection, subject, body.model_dump_json(exclude_unset=True))
+    return await idempotency.once(request, 200, work, about=f"{collection}/{subject}")
+
+
+@router.put("/{subject}/consent", summary="Record that the person agreed", responses=problems(422))
+async def record_consent(
+    _: CanRegister,
+    collection: Collection,
+    subject: Subject,
+    body: ConsentIn,
+    subjects: SubjectsDep,
+    idempotency: IdempotencyDep,
+) -> SubjectOut:
+    async def work() -> SubjectOut:
+        return SubjectOut.of(await subjects.record_consent(collection, subject, body.reference))
+
+    request = ("record consent", collection, subject, body.reference)
+    return await idempotency.once(request, 200, work, about=f"{collection}/{subject}")
+
+
+@router.delete("/{subject}/consent", summary="The person agrees no longer: erase their faces, keep the fact")
+async def withdraw_consent(
+    _: CanDelete, collection: Collection, subject: Subject, subjects: SubjectsDep, idempotency: IdempotencyDep
+) -> SubjectOut:
+    async def work() -> SubjectOut:
+        return SubjectOut.of(await subjects.withdraw_consent(collection, subject))
+
+    request = ("withdraw consent", collection, subject)
+    return await idempotency.once(request, 200, work, about=f"{collection}/{subject}")
+
+
+@router.delete("/{subject}", summary="Erase a subject and all their faces; the answer is a signed receipt")
 async def delete_subject(
     _: CanDelete, collection: Collection, subject: Subject, subjects: SubjectsDep, idempotency: IdempotencyDep
-) -> None:
-    request = ("delete subject", collection, subject)
-    await idempotency.once(request, 204, lambda: subjects.delete(collection, subject))
+) -> ReceiptOut:
+    async def work() -> ReceiptOut:
+        return ReceiptOut.of(await subjects.delete(collection, subject))
+
+    return await idempotency.once(("delete subject", collection, subject), 200, work)
 
 
 @router.get("/{subject}/faces", summary="List a subject's stored faces", responses=problems(422))

@@ -5,7 +5,7 @@ import math
 import unicodedata
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
 from app.domain import Detail
 
@@ -37,6 +37,16 @@ DisplayName = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
     AfterValidator(printable),
     Field(examples=["Ada Acker"]),
+]
+ConsentReference = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(printable),
+    Field(description="Your reference to the proof that the person agreed.", examples=["form-2026-0117"]),
+]
+Expiry = Annotated[
+    AwareDatetime,
+    Field(description="When to erase the person, with a time zone.", examples=["2027-12-31T23:59:59Z"]),
 ]
 Email = Annotated[
     str,

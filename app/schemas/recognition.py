@@ -12,8 +12,10 @@ from app.schemas.faces import FaceOut, ImageOut, ImageProblemOut, describe_face
 from app.schemas.fields import (
     CandidateLimit,
     CollectionName,
+    ConsentReference,
     DetailField,
     DisplayName,
+    Expiry,
     SubjectId,
     Threshold,
     parse_metadata,
@@ -47,6 +49,8 @@ class RegisterForm(BaseModel):
     )
     collection: CollectionName = "default"
     face: FaceChoice = Field(default=FaceChoice.ONLY, description="`largest`: take the largest of several faces.")
+    consent: ConsentReference | None = None
+    expires_at: Expiry | None = None
 
 
 class RecognizeForm(BaseModel):

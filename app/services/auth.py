@@ -14,6 +14,7 @@ from uuid import UUID
 from app.errors import InvalidCredentials, TokenExpired, TokenInvalid, TokenRevoked, TooManyLoginTries
 from app.permissions import Principal, Role
 from app.persistence.database import Database
+from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.brief import BriefRepository
 from app.persistence.repositories.login_tries import LoginTriesRepository
 from app.persistence.repositories.principals import KeyDirectory, PrincipalRepository
@@ -23,6 +24,7 @@ from app.security.api_keys import PREFIX, hash_secret, is_same_hash, parse_api_k
 from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher
 from app.security.tokens import TokenClaims, TokenIssuer, TokenKind
+from app.services.audit import AuditAction, AuditTrail
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,8 @@ class AuthService:
             await sessions.revoke_all(principal.user_id, but=principal.session_id)
             for key in tried:
                 await LoginTriesRepository(session).forget(key)
+            trail = AuditTrail(AuditRepository(session, principal.tenant_id), self._keyring, principal.name)
+            await trail.record(AuditAction.PASSWORD_CHANGED, f"user:{principal.user_id}")
 
     async def authenticate(self, credential: str) -> Principal:
         """Who sends this access token or API key, with the rights they have now; raises an `AuthenticationFailed`."""

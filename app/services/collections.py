@@ -6,6 +6,7 @@ from app.permissions import Quota
 from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.security.cursors import CursorSigner
+from app.services.audit import AuditAction, AuditTrail
 from app.services.paging import Page, PageRequest, cut_page
 from app.services.quotas import QuotaService
 
@@ -19,11 +20,13 @@ class CollectionService:
         answers: AnswerRepository,
         quotas: QuotaService,
         cursors: CursorSigner,
+        trail: AuditTrail,
     ) -> None:
         self._collections = collections
         self._answers = answers
         self._quotas = quotas
         self._cursors = cursors
+        self._trail = trail
 
     async def create(self, name: str) -> Collection:
         """Create an empty collection; raises `CollectionExists`, `QuotaExceeded`, or `PermissionDenied` to a key."""
@@ -33,6 +36,7 @@ class CollectionService:
         if created is None:
             raise CollectionExists(f"There is a collection {name!r} already.")
         await self._quotas.check(Quota.COLLECTIONS)
+        await self._trail.record(AuditAction.COLLECTION_CREATED, f"collection:{name}")
         return created
 
     async def list(self, request: PageRequest) -> Page[Collection]:
@@ -51,6 +55,10 @@ class CollectionService:
 
     async def delete(self, name: str) -> None:
         """Erase a collection, its subjects and their templates; raises `CollectionNotFound`."""
-        if not await self._collections.delete(name):
+        held = await self._collections.find(name)
+        if held is None or not await self._collections.delete(name):
             raise CollectionNotFound(f"There is no collection {name!r}.")
         await self._answers.forget_about(name)
+        await self._trail.record(
+            AuditAction.COLLECTION_ERASED, f"collection:{name}", subjects=held.subjects, faces=held.templates
+        )

@@ -3,13 +3,15 @@
 from app.errors import DatabaseUnavailable, NotReady
 from app.persistence.database import Database
 from app.persistence.migration import head_revision
+from app.services.upkeep import Upkeep
 
 
 class HealthService:
     """Readiness: the model is loaded (else there is no service) and the database stands at the newest migration."""
 
-    def __init__(self, database: Database, *, must_be_confined: bool) -> None:
+    def __init__(self, database: Database, upkeep: Upkeep, *, must_be_confined: bool) -> None:
         self._database = database
+        self._upkeep = upkeep
         self._must_be_confined = must_be_confined
         self._head = head_revision()
 
@@ -24,6 +26,8 @@ class HealthService:
             raise NotReady(
                 f"The database is at migration {revision}; this version needs {self._head}: `vultus migrate`."
             )
+        if not self._upkeep.is_replayed:
+            raise NotReady("The erasure journal was not followed yet.")
         if self._must_be_confined and not rights.is_confined:
             raise NotReady(
                 f"The database login {rights.name!r} owns the tables or bypasses row-level security: give the service "

@@ -10,6 +10,7 @@ from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyReposit
 from app.security.access_keys import AccessKey, encrypt_secret, generate_access_key
 from app.security.api_keys import generate_api_key, hash_secret
 from app.security.keyring import Keyring
+from app.services.audit import AuditAction, AuditTrail
 
 ALIVE_AT_A_TIME = 2
 """Keys of one name: the one in use and its successor, so that rotating needs no pause."""
@@ -29,7 +30,10 @@ class IssuedKey:
 class KeyService:
     """The keys of the caller's tenant."""
 
-    def __init__(self, api_keys: ApiKeyRepository, access_keys: AccessKeyRepository, keyring: Keyring) -> None:
+    def __init__(
+        self, api_keys: ApiKeyRepository, access_keys: AccessKeyRepository, keyring: Keyring, trail: AuditTrail
+    ) -> None:
+        self._trail = trail
         self._api_keys = api_keys
         self._access_keys = access_keys
         self._keyring = keyring
@@ -59,6 +63,8 @@ class KeyService:
             name=name, public_id=fresh.public_id, key_id=key_id, secret_hmac=hash_secret(key, fresh.secret),
             scopes=[scope.value for scope in scopes], collections=collections, expires_at=expires_at,
         )  # fmt: skip
+        names = [scope.value for scope in scopes]
+        await self._trail.record(AuditAction.KEY_ISSUED, f"key:{record.id}", kind="api", scopes=names)
         return IssuedKey(record, fresh.text)
 
     async def rotate(self, principal: Principal, key_id: UUID) -> IssuedKey:
@@ -85,6 +91,7 @@ class KeyService:
         """End an API key at once; raises `KeyNotFound`."""
         if not await self._api_keys.revoke(key_id):
             raise KeyNotFound
+        await self._trail.record(AuditAction.KEY_REVOKED, f"key:{key_id}", kind="api")
 
     async def issue_access_key(self, principal: Principal | None, scopes: list[Scope]) -> tuple[KeyRecord, AccessKey]:
         """Issue a pair for signed requests."""
@@ -95,6 +102,8 @@ class KeyService:
             public_id=fresh.public_id, key_id=key_id, secret_encrypted=encrypt_secret(key, fresh),
             scopes=[scope.value for scope in scopes],
         )  # fmt: skip
+        names = [scope.value for scope in scopes]
+        await self._trail.record(AuditAction.KEY_ISSUED, f"key:{record.id}", kind="access", scopes=names)
         return record, fresh
 
     async def list_access_keys(self) -> list[KeyRecord]:
@@ -105,6 +114,7 @@ class KeyService:
         """End a pair at once; raises `KeyNotFound`."""
         if not await self._access_keys.revoke(key_id):
             raise KeyNotFound
+        await self._trail.record(AuditAction.KEY_REVOKED, f"key:{key_id}", kind="access")
 
 
 def _refuse_escalation(principal: Principal | None, scopes: list[Scope], collections: list[str] | None) -> None:

@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from app.domain import Embedding, Face, Template
-from app.errors import AppError, CollectionNotFound, FaceRefused, ImageRefused, NoImageAccepted
+from app.errors import AppError, CollectionNotFound, FaceRefused, ImageRefused, InvalidParameter, NoImageAccepted
 from app.permissions import Quota
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
-from app.persistence.repositories.templates import TemplateRepository
+from app.persistence.repositories.templates import TemplateStore
+from app.services.audit import AuditAction, AuditTrail
+from app.services.consent import ConsentGate
 from app.services.faces import FaceChoice, FaceReader
 from app.services.quotas import QuotaService
 
@@ -47,14 +50,18 @@ class RegistrationService:
         faces: FaceReader,
         collections: CollectionRepository,
         subjects: SubjectRepository,
-        templates: TemplateRepository,
+        templates: TemplateStore,
+        consent_gate: ConsentGate,
         quotas: QuotaService,
+        trail: AuditTrail,
     ) -> None:
         self._faces = faces
         self._collections = collections
         self._subjects = subjects
         self._templates = templates
+        self._consent = consent_gate
         self._quotas = quotas
+        self._trail = trail
 
     async def register(
         self,
@@ -65,24 +72,35 @@ class RegistrationService:
         name: str | None,
         metadata: dict[str, Any] | None,
         choice: FaceChoice,
+        consent: str | None = None,
+        expires_at: datetime | None = None,
     ) -> Registration:
         """Store one face an image for `subject`, creating it if need be.
 
         Images that cannot be used are reported; if none can, nothing is written and the error is the image's own
-        (one image) or `NoImageAccepted` (several). Raises `CollectionNotFound`, `QuotaExceeded`, `Overloaded` too.
+        (one image) or `NoImageAccepted` (several). Raises `CollectionNotFound`, `QuotaExceeded`, `Overloaded` too, and
+        `ConsentRequired` or `ConsentWithdrawn` where there is no consent and none is given.
         """
+        check_expiry(expires_at)
         usable, refused = await self._read(images, choice)
         if not usable:
             raise refused[0].error if len(refused) == 1 else _none_accepted(refused)
         row = await self._collections.find_row(collection, hold=True)
         if row is None:
             raise CollectionNotFound(f"There is no collection {collection!r}.")
-        subject_id = await self._subjects.ensure(row.id, subject, name, metadata)
+        subject_id = await self._subjects.ensure(row.id, subject, name, metadata, expires_at)
+        if consent is not None:
+            await self._subjects.record_consent(subject_id, consent, self._trail.actor)
+        await self._consent.demand(row.id, subject)
         templates = await self._templates.add_all(
             [(face, embedding) for _, face, embedding in usable], collection_id=row.id, subject_id=subject_id,
             recognizer=self._faces.engine.recognizer, source="register",
         )  # fmt: skip
         await self._quotas.check(Quota.TEMPLATES)
+        await self._trail.record(
+            AuditAction.FACES_REGISTERED, self._trail.name_subject(collection, subject), collection=collection,
+            faces=len(templates), with_consent=consent is not None,
+        )  # fmt: skip
         accepted = [
             AcceptedImage(index, face, template) for (index, face, _), template in zip(usable, templates, strict=True)
         ]
@@ -106,3 +124,9 @@ class RegistrationService:
 def _none_accepted(refused: Sequence[RefusedImage]) -> NoImageAccepted:
     errors = [{"image": item.index, "code": item.error.code, "detail": item.error.detail} for item in refused]
     return NoImageAccepted(errors=errors)
+
+
+def check_expiry(expires_at: datetime | None) -> None:
+    """Raises `InvalidParameter` for a time that is over: whoever sends it means another."""
+    if expires_at is not None and expires_at <= datetime.now(UTC):
+        raise InvalidParameter(f"expires_at: {expires_at.isoformat()} is over already.", field="expires_at")

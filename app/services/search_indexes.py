@@ -139,7 +139,7 @@ class SearchIndexService:
 
     async def _measure(self, record: GalleryRecord, strategy: Strategy, probes: int, seed: int) -> Recall:
         rng = np.random.default_rng(seed)
-        search = self._engine.for_tenant(record.tenant_id)
+        search = self._engine.for_tenant(record.tenant_id, has_stored_probes=True)
         gallery = Gallery(record.collection_id, record.recognizer)
         places = np.unique(rng.integers(1, record.last_seq + 1, size=probes)).tolist()
         async with self._engine.pool.snapshot(record.tenant_id) as connection:

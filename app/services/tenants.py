@@ -6,11 +6,14 @@ from uuid import UUID, uuid4
 from app.errors import DatabaseUnavailable, EmailTaken, PlanNotFound, TenantNotFound
 from app.permissions import Plan, Role
 from app.persistence.database import Database
+from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.tenants import PlanDirectory, TenantDirectory, TenantRecord
 from app.persistence.repositories.usage import TenantOverview, UsageRepository
 from app.persistence.repositories.users import UserRepository
+from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher
+from app.services.audit import OPERATOR, AuditAction, AuditTrail
 
 DEFAULT_COLLECTION = "default"
 _ATTEMPTS = 10
@@ -29,9 +32,10 @@ class CreatedTenant:
 class TenantService:
     """Opens its transactions itself, for the same reasons as `AuthService`."""
 
-    def __init__(self, database: Database, hasher: PasswordHasher) -> None:
+    def __init__(self, database: Database, hasher: PasswordHasher, keyring: Keyring) -> None:
         self._database = database
         self._hasher = hasher
+        self._keyring = keyring
 
     async def create(self, name: str, email: str, password: str, plan: str = "free") -> CreatedTenant:
         """Create a tenant, its admin and its default collection, or nothing at all.
@@ -50,6 +54,8 @@ class TenantService:
             if user_id is None:
                 raise EmailTaken
             await CollectionRepository(session, tenant_id).add(DEFAULT_COLLECTION)
+            trail = AuditTrail(AuditRepository(session, tenant_id), self._keyring, f"user:{user_id}")
+            await trail.record(AuditAction.TENANT_CREATED, f"user:{user_id}", plan=plan)
         return CreatedTenant(tenant_id, user_id, name, email.lower())
 
     async def overview(self, tenant_id: UUID) -> TenantOverview:
@@ -64,8 +70,9 @@ class TenantService:
 class OperatorService:
     """What only the operator does: sees all tenants, sets plans, erases tenants; needs the operator's login."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, keyring: Keyring) -> None:
         self._database = database
+        self._keyring = keyring
 
     async def find(self, name: str) -> UUID | None:
         """The id of the oldest tenant of that name."""
@@ -92,6 +99,8 @@ class OperatorService:
                 raise PlanNotFound(f"There is no plan {plan!r}.")
             if not await TenantDirectory(session).set_plan(tenant_id, plan):
                 raise TenantNotFound
+            trail = AuditTrail(AuditRepository(session, tenant_id), self._keyring, OPERATOR)
+            await trail.record(AuditAction.PLAN_CHANGED, plan=plan)
 
     async def delete(self, tenant_id: UUID) -> None:
         """Erase a tenant with everything it has; raises `TenantNotFound`."""

@@ -5,14 +5,18 @@ from uuid import UUID
 from app.errors import EmailTaken, LastAdmin, PermissionDenied, UserNotFound
 from app.permissions import ROLE_PERMISSIONS, Principal, Quota, Role
 from app.persistence.repositories.users import UserRecord, UserRepository
+from app.services.audit import AuditAction, AuditTrail
 from app.services.quotas import QuotaService
 
 
 class UserService:
     """The users of the caller's tenant. Passwords come in hashed: hashing must not hold a connection."""
 
-    def __init__(self, users: UserRepository, quotas: QuotaService, principal: Principal | None) -> None:
+    def __init__(
+        self, users: UserRepository, quotas: QuotaService, principal: Principal | None, trail: AuditTrail
+    ) -> None:
         """`principal` None: the operator, who may make anybody anything."""
+        self._trail = trail
         self._users = users
         self._quotas = quotas
         self._principal = principal
@@ -24,6 +28,7 @@ class UserService:
         if user_id is None:
             raise EmailTaken
         await self._quotas.check(Quota.USERS)
+        await self._trail.record(AuditAction.USER_ADDED, f"user:{user_id}", role=role.value)
         return await self.get(user_id)
 
     async def list(self) -> list[UserRecord]:
@@ -44,6 +49,7 @@ class UserService:
             await self._keep_an_admin(user_id)
         await self.get(user_id)
         await self._users.change(user_id, role=role.value)
+        await self._trail.record(AuditAction.USER_CHANGED, f"user:{user_id}", role=role.value)
         return await self.get(user_id)
 
     async def remove(self, user_id: UUID) -> None:
@@ -51,6 +57,7 @@ class UserService:
         await self._keep_an_admin(user_id)
         await self.get(user_id)
         await self._users.delete(user_id)
+        await self._trail.record(AuditAction.USER_REMOVED, f"user:{user_id}")
 
     def _refuse_escalation(self, role: Role) -> None:
         """Nobody makes a user who may do more than they may themselves."""

@@ -152,7 +152,7 @@ async def test_viewers_recognise_operators_register_admins_delete(ada: Account, 
     assert (await operator.register("bob", pictures.photo(2))).status_code == 201
     assert (await operator.send("/extract", photo)).status_code == 200
     assert problem(await operator.client.delete("/collections/default/subjects/bob")) == "403 permission_denied"
-    assert (await ada.client.delete("/collections/default/subjects/bob")).status_code == 204
+    assert (await ada.client.delete("/collections/default/subjects/bob")).status_code == 200
 
 
 async def send_several(account: Account, path: str, *images: bytes, **fields: str) -> httpx.Response:

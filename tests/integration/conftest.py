@@ -16,13 +16,17 @@ from app.matcher.strategy import SearchLimits
 from app.persistence.database import Database
 from app.persistence.embedded import EmbeddedPostgres
 from app.persistence.migration import migrate
+from app.persistence.protector import TemplateProtector
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.graphs import GalleryRecord, GraphDirectory
 from app.persistence.repositories.subjects import SubjectRepository
-from app.persistence.repositories.templates import TemplateRepository
+from app.persistence.repositories.templates import TemplateStore
 from app.persistence.repositories.tenants import TenantDirectory
 from app.persistence.search_pool import SearchPool
+from app.security.keyring import Keyring
 
+KEYRING = Keyring([b"a secret for tests only, 32 bytes or more"])
+PROTECTOR = TemplateProtector(KEYRING)
 FACE = Face(BoundingBox(0, 0, 90, 110), ((0.0, 0.0),) * 5, 0.9, Quality(90, 100, 120, 0, 0, 0))
 LIMITS = SearchLimits(exact=50, cache_tail=40, graph_tail=80, deep=250)
 """Small enough for a test to pass from one strategy to the next."""
@@ -69,7 +73,7 @@ class Shelf:
                     self.collection_id, subject, subject.upper(), None
                 )
                 self.ids[subject] = subject_id
-                (template,) = await TemplateRepository(session, self.tenant_id).add_all(
+                (template,) = await TemplateStore(session, self.tenant_id, PROTECTOR).add_all(
                     [(FACE, embedding)], collection_id=self.collection_id, subject_id=subject_id,
                     recognizer=recognizer, source="test",
                 )  # fmt: skip
@@ -142,7 +146,7 @@ def make_engine(url: str, *, cache_bytes: int = 2**20, whole_to: int = 0, **opti
     cache = GalleryCache(
         SearchPool(url, size=1, **options), max_bytes=cache_bytes, whole_to=whole_to, rest=0 if whole_to else 20
     )
-    return SearchEngine(SearchPool(url, size=4, **options), cache, LIMITS)
+    return SearchEngine(SearchPool(url, size=4, **options), cache, LIMITS, PROTECTOR)
 
 
 @pytest.fixture

@@ -3,8 +3,16 @@
 Users and their sessions are logins and hold no biometrics; subjects and templates are biometrics and know no login.
 """
 
+from app.persistence.models.audit import AuditEntryModel, AuditHeadModel
 from app.persistence.models.base import Base, TenantOwned, TenantRow
-from app.persistence.models.biometrics import COVERED_PLACES, CollectionModel, GalleryModel, SubjectModel, TemplateModel
+from app.persistence.models.biometrics import (
+    COVERED_PLACES,
+    CollectionModel,
+    GalleryModel,
+    SubjectModel,
+    TemplateModel,
+    TemplateSaltModel,
+)
 from app.persistence.models.logins import (
     AccessKeyModel,
     ApiKeyModel,
@@ -13,7 +21,14 @@ from app.persistence.models.logins import (
     SessionModel,
     UserModel,
 )
-from app.persistence.models.tenants import PlanModel, RateCounterModel, TenantModel, UsageModel
+from app.persistence.models.tenants import (
+    ErasureMarkModel,
+    PlanModel,
+    PolicyModel,
+    RateCounterModel,
+    TenantModel,
+    UsageModel,
+)
 
 TENANT_TABLES: tuple[type[TenantOwned], ...] = (
     UserModel,
@@ -25,7 +40,11 @@ TENANT_TABLES: tuple[type[TenantOwned], ...] = (
     SubjectModel,
     GalleryModel,
     TemplateModel,
+    TemplateSaltModel,
     UsageModel,
+    PolicyModel,
+    AuditHeadModel,
+    AuditEntryModel,
 )
 
 __all__ = [
@@ -33,16 +52,21 @@ __all__ = [
     "TENANT_TABLES",
     "AccessKeyModel",
     "ApiKeyModel",
+    "AuditEntryModel",
+    "AuditHeadModel",
     "Base",
     "CollectionModel",
+    "ErasureMarkModel",
     "GalleryModel",
     "LoginTriesModel",
     "PlanModel",
+    "PolicyModel",
     "RateCounterModel",
     "RememberedAnswerModel",
     "SessionModel",
     "SubjectModel",
     "TemplateModel",
+    "TemplateSaltModel",
     "TenantModel",
     "TenantOwned",
     "TenantRow",

@@ -29,7 +29,7 @@ class TenantOwned(Base):
 
     __abstract__ = True
 
-    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True, sort_order=-1)
 
 
 class TenantRow(TenantOwned):

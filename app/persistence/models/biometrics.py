@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Computed, ForeignKeyConstraint, Index, Unique
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.domain import EMBEDDING_SIZE
-from app.persistence.models.base import TenantRow
+from app.persistence.models.base import TenantOwned, TenantRow
 
 COVERED_PLACES = 10_000
 """The places of a gallery whose embeddings stand in the covering index; a change needs a migration."""
@@ -36,6 +36,8 @@ class SubjectModel(TenantRow):
             ["tenant_id", "collection_id"], ["collections.tenant_id", "collections.id"], ondelete="CASCADE"
         ),
         UniqueConstraint("tenant_id", "collection_id", "subject"),
+        Index("ix_subjects_tenant_id_expires_at", "tenant_id", "expires_at"),
+        Index("ix_subjects_tenant_id_updated_at", "tenant_id", "updated_at"),
     )
 
     collection_id: Mapped[UUID]
@@ -44,6 +46,11 @@ class SubjectModel(TenantRow):
     # "metadata" is SQLAlchemy's own name on a mapped class.
     details: Mapped[dict[str, Any]] = mapped_column("metadata", server_default="{}")
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+    consent: Mapped[str | None]
+    consented_at: Mapped[datetime | None]
+    consent_recorded_by: Mapped[str | None]
+    consent_withdrawn_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
 
 
 class GalleryModel(TenantRow):
@@ -68,6 +75,8 @@ class GalleryModel(TenantRow):
     last_seq: Mapped[int] = mapped_column(BigInteger, server_default="0")
     deletions: Mapped[int] = mapped_column(BigInteger, server_default="0")
     epoch: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    generation: Mapped[int] = mapped_column(server_default="0")
+    """Which of the tenant's salts protects the embeddings; 0: none."""
     graph: Mapped[str | None]
     graph_upto: Mapped[int | None] = mapped_column(BigInteger)
     graph_recall: Mapped[float | None]
@@ -112,3 +121,14 @@ class TemplateModel(TenantRow):
     detection_score: Mapped[float]
     quality: Mapped[dict[str, Any]]
     source: Mapped[str]
+
+
+class TemplateSaltModel(TenantOwned):
+    """A salt of the rotation that a tenant's embeddings are stored under; the newest is for new galleries."""
+
+    __tablename__ = "template_salts"
+    __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),)
+
+    generation: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    salt: Mapped[bytes]
+    key_id: Mapped[str]

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, ForeignKey, func, text
+from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.persistence.models.base import Base, TenantOwned
@@ -53,3 +53,23 @@ class RateCounterModel(Base):
     key: Mapped[str] = mapped_column(primary_key=True)
     count: Mapped[int] = mapped_column(BigInteger)
     expires_at: Mapped[datetime]
+
+
+class PolicyModel(TenantOwned):
+    """What a tenant demands of its own faces; without a row: nothing."""
+
+    __tablename__ = "tenant_policies"
+    __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),)
+
+    consent_required: Mapped[bool] = mapped_column(server_default="false")
+    retention_days: Mapped[int | None]
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+
+class ErasureMarkModel(Base):
+    """Up to which position each erasure journal was followed."""
+
+    __tablename__ = "erasure_marks"
+
+    journal: Mapped[UUID] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(BigInteger)

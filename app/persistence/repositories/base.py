@@ -1,11 +1,14 @@
 """The one place where tenant_id enters a query (a test forbids it elsewhere)."""
 
+from collections.abc import Iterable
 from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Delete, Select, Update, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.persistence.database import ERASED
+from app.persistence.erasure_journal import Erased, ErasedKind
 from app.persistence.models import TenantOwned
 
 M = TypeVar("M", bound=TenantOwned)
@@ -40,3 +43,12 @@ class TenantRepository:
     def _row(self, **values: object) -> dict[str, object]:
         """Values of a new row, with its tenant."""
         return {"tenant_id": self._tenant_id, **values}
+
+    def _note_erased(self, kind: ErasedKind, ids: Iterable[UUID]) -> None:
+        """For the erasure journal, once this transaction has committed."""
+        note_erased(self._session, [Erased(kind, self._tenant_id, one) for one in ids])
+
+
+def note_erased(session: AsyncSession, erased: Iterable[Erased]) -> None:
+    """Every repository that erases biometrics says so here."""
+    session.info.setdefault(ERASED, []).extend(erased)

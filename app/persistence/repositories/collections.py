@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain import Collection
+from app.persistence.erasure_journal import ErasedKind
 from app.persistence.models import CollectionModel, GalleryModel, SubjectModel
 from app.persistence.repositories.base import TenantRepository
 
@@ -54,7 +55,9 @@ class CollectionRepository(TenantRepository):
         statement = self._delete(CollectionModel, CollectionModel.name == name, self._visible()).returning(
             CollectionModel.id
         )
-        return await self._session.scalar(statement) is not None
+        erased = await self._session.scalar(statement)
+        self._note_erased(ErasedKind.COLLECTION, [erased] if erased is not None else [])
+        return erased is not None
 
     def _counted(self) -> Select[UUID, str, datetime, int, int]:
         subjects, templates = (

@@ -1,36 +1,69 @@
 """Subjects."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
-from app.domain import Subject
-from app.persistence.models import SubjectModel, TemplateModel
+from app.domain import Consent, Subject
+from app.persistence.erasure_journal import ErasedKind
+from app.persistence.models import CollectionModel, SubjectModel, TemplateModel
 from app.persistence.repositories.base import TenantRepository
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiredSubject:
+    """Somebody whose time is over."""
+
+    id: UUID
+    collection: str
+    subject: str
+    has_expiry: bool
+    """By their own date; else by the tenant's retention."""
 
 
 class SubjectRepository(TenantRepository):
     """The subjects of one tenant's collections."""
 
-    async def add(self, collection_id: UUID, subject: str, name: str | None, metadata: dict[str, Any]) -> UUID | None:
+    async def add(
+        self,
+        collection_id: UUID,
+        subject: str,
+        name: str | None,
+        metadata: dict[str, Any],
+        expires_at: datetime | None = None,
+    ) -> UUID | None:
         """Create a subject; None if the collection has it already."""
-        values = self._row(collection_id=collection_id, subject=subject, name=name, details=metadata)
+        values = self._row(
+            collection_id=collection_id, subject=subject, name=name, details=metadata, expires_at=expires_at
+        )
         statement = insert(SubjectModel).values(values).on_conflict_do_nothing().returning(SubjectModel.id)
         created: UUID | None = await self._session.scalar(statement)
         return created
 
     async def ensure(
-        self, collection_id: UUID, subject: str, name: str | None, metadata: dict[str, Any] | None
+        self,
+        collection_id: UUID,
+        subject: str,
+        name: str | None,
+        metadata: dict[str, Any] | None,
+        expires_at: datetime | None = None,
     ) -> UUID:
-        """Create the subject, or take the one there is and give it the name and the metadata that are not None."""
-        values = self._row(collection_id=collection_id, subject=subject, name=name, details=metadata or {})
+        """Create the subject, or take the one there is and give it what is not None; holds its row."""
+        values = self._row(
+            collection_id=collection_id, subject=subject, name=name, details=metadata or {}, expires_at=expires_at
+        )
         given: dict[str, Any] = {"updated_at": func.now()}
         if name is not None:
             given["name"] = name
         if metadata is not None:
             given["metadata"] = metadata
+        if expires_at is not None:
+            given["expires_at"] = expires_at
         statement = (
             insert(SubjectModel)
             .values(values)
@@ -41,11 +74,12 @@ class SubjectRepository(TenantRepository):
         assert subject_id is not None  # an upsert always returns its row
         return subject_id
 
-    async def find_row(self, collection_id: UUID, subject: str) -> SubjectModel | None:
-        """The bare row of a subject."""
-        row: SubjectModel | None = await self._session.scalar(
-            self._select(SubjectModel, SubjectModel.collection_id == collection_id, SubjectModel.subject == subject)
+    async def find_row(self, collection_id: UUID, subject: str, *, hold: bool = False) -> SubjectModel | None:
+        """The bare row of a subject; `hold` locks it until the transaction ends."""
+        statement = self._select(
+            SubjectModel, SubjectModel.collection_id == collection_id, SubjectModel.subject == subject
         )
+        row: SubjectModel | None = await self._session.scalar(statement.with_for_update() if hold else statement)
         return row
 
     async def find(self, collection_id: UUID, subject: str) -> Subject | None:
@@ -60,12 +94,62 @@ class SubjectRepository(TenantRepository):
             conditions.append(SubjectModel.subject > after)
         return await self._list(*conditions, limit=limit)
 
-    async def delete(self, collection_id: UUID, subject: str) -> bool:
-        """Erase a subject with their templates; False if there is none."""
+    async def change(self, subject_id: UUID, values: Mapping[str, Any]) -> None:
+        """Set `name`, `details` (the metadata) or `expires_at`."""
+        await self._session.execute(self._update(SubjectModel, SubjectModel.id == subject_id).values(**values))
+
+    async def record_consent(self, subject_id: UUID, reference: str, recorded_by: str) -> None:
+        """Note that the person agreed, now; it takes the place of an earlier consent."""
+        values = {
+            "consent": reference, "consented_at": func.clock_timestamp(), "consent_recorded_by": recorded_by,
+            "consent_withdrawn_at": None,
+        }  # fmt: skip
+        await self._session.execute(self._update(SubjectModel, SubjectModel.id == subject_id).values(values))
+
+    async def restore_consent(self, subject_id: UUID, consent: Consent) -> None:
+        """Set the consent of an imported subject as it was recorded."""
+        values = {
+            "consent": consent.reference, "consented_at": consent.recorded_at,
+            "consent_recorded_by": consent.recorded_by, "consent_withdrawn_at": consent.withdrawn_at,
+        }  # fmt: skip
+        await self._session.execute(self._update(SubjectModel, SubjectModel.id == subject_id).values(values))
+
+    async def withdraw_consent(self, subject_id: UUID) -> None:
+        """Note that the person agrees no longer."""
+        values = {"consent_withdrawn_at": func.clock_timestamp()}
+        await self._session.execute(self._update(SubjectModel, SubjectModel.id == subject_id).values(values))
+
+    async def delete(self, collection_id: UUID, subject: str) -> UUID | None:
+        """Erase a subject with their templates; their id, None if there is none."""
         statement = self._delete(
             SubjectModel, SubjectModel.collection_id == collection_id, SubjectModel.subject == subject
         ).returning(SubjectModel.id)
-        return await self._session.scalar(statement) is not None
+        erased: UUID | None = await self._session.scalar(statement)
+        self._note_erased(ErasedKind.SUBJECT, [erased] if erased is not None else [])
+        return erased
+
+    async def erase_expired(self, now: datetime, retention_days: int | None, limit: int) -> list[ExpiredSubject]:
+        """Erase up to `limit` subjects whose time is over; those that others hold come another time."""
+        conditions: list[ColumnElement[bool]] = [SubjectModel.expires_at <= now]
+        if retention_days is not None:
+            conditions.append(SubjectModel.updated_at <= now - timedelta(days=retention_days))
+        expired = (
+            select(SubjectModel.id, SubjectModel.subject, SubjectModel.expires_at, CollectionModel.name)
+            .join(CollectionModel, SubjectModel.collection_id == CollectionModel.id)
+            .where(self._own(SubjectModel), self._own(CollectionModel), or_(*conditions))
+            .order_by(SubjectModel.id)
+            .limit(limit)
+            .with_for_update(of=SubjectModel, skip_locked=True)
+        )
+        found = [
+            ExpiredSubject(row.id, row.name, row.subject, row.expires_at is not None and row.expires_at <= now)
+            for row in await self._session.execute(expired)
+        ]
+        if found:
+            ids = [one.id for one in found]
+            await self._session.execute(self._delete(SubjectModel, SubjectModel.id.in_(ids)))
+            self._note_erased(ErasedKind.SUBJECT, ids)
+        return found
 
     async def _list(self, *conditions: ColumnElement[bool], limit: int) -> list[Subject]:
         templates = (
@@ -77,6 +161,16 @@ class SubjectRepository(TenantRepository):
         )
         statement = self._select(SubjectModel, *conditions).add_columns(templates).order_by(SubjectModel.subject)
         return [
-            Subject(row.subject, row.name, row.details, row.created_at, row.updated_at, count)
+            Subject(
+                row.subject, row.name, row.details, row.created_at, row.updated_at, count, describe_consent(row),
+                row.expires_at,
+            )
             for row, count in await self._session.execute(statement.limit(limit))
-        ]
+        ]  # fmt: skip
+
+
+def describe_consent(row: SubjectModel) -> Consent | None:
+    """The subject's consent, if one was ever recorded."""
+    if row.consent is None or row.consented_at is None:
+        return None
+    return Consent(row.consent, row.consented_at, row.consent_recorded_by or "", row.consent_withdrawn_at)

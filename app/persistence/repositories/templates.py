@@ -2,24 +2,32 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, Double, Text, Uuid, bindparam, text
+import numpy as np
+from sqlalchemy import BigInteger, Double, Integer, Text, Uuid, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import undefer
 
-from app.domain import Embedding, Face, Template
-from app.persistence.models import TemplateModel
+from app.domain import Embedding, ExportedFace, Face, Template
+from app.persistence.erasure_journal import ErasedKind
+from app.persistence.models import GalleryModel, TemplateModel
+from app.persistence.protector import TemplateProtector
 from app.persistence.repositories.base import TenantRepository
+from app.persistence.repositories.protections import ProtectionRepository
 
 # One round trip. The gallery's row is locked by the upsert until the transaction ends, and every template up to its
 # `last_seq` was stored under that lock: places become visible in their order, which lets a search hold what is stored
-# up to one place and read only what came after it.
+# up to one place and read only what came after it. Nothing is stored where the gallery's protection is another by now.
 _STORE = text("""
 WITH place AS (
-    INSERT INTO galleries (tenant_id, id, collection_id, recognizer, templates, last_seq)
-    VALUES (:tenant_id, :gallery_id, :collection_id, :recognizer, :count, :count)
+    INSERT INTO galleries (tenant_id, id, collection_id, recognizer, templates, last_seq, generation)
+    VALUES (:tenant_id, :gallery_id, :collection_id, :recognizer, :count, :count, :generation)
     ON CONFLICT (tenant_id, collection_id, recognizer) DO UPDATE
     SET templates = galleries.templates + excluded.templates, last_seq = galleries.last_seq + excluded.last_seq
+    WHERE galleries.generation = excluded.generation
     RETURNING id, last_seq
 )
 INSERT INTO templates (
@@ -33,14 +41,19 @@ RETURNING id, recognizer, detection_score, quality, source, created_at
 """).bindparams(
     bindparam("tenant_id", type_=Uuid), bindparam("gallery_id", type_=Uuid), bindparam("collection_id", type_=Uuid),
     bindparam("subject_id", type_=Uuid), bindparam("recognizer", type_=Text), bindparam("source", type_=Text),
-    bindparam("count", type_=BigInteger), bindparam("ids", type_=ARRAY(Uuid)),
+    bindparam("count", type_=BigInteger), bindparam("generation", type_=Integer), bindparam("ids", type_=ARRAY(Uuid)),
     bindparam("embeddings", type_=ARRAY(Text)), bindparam("scores", type_=ARRAY(Double)),
     bindparam("qualities", type_=ARRAY(Text)),
 )  # fmt: skip
 
 
-class TemplateRepository(TenantRepository):
-    """The templates of one tenant's subjects."""
+class TemplateStore(TenantRepository):
+    """Where one tenant's faces are stored: the one way in, and it protects them."""
+
+    def __init__(self, session: AsyncSession, tenant_id: UUID, protector: TemplateProtector) -> None:
+        super().__init__(session, tenant_id)
+        self._protector = protector
+        self._protections = ProtectionRepository(session, tenant_id)
 
     async def add_all(
         self,
@@ -52,19 +65,67 @@ class TemplateRepository(TenantRepository):
         source: str,
     ) -> list[Template]:
         """Store faces of a subject, in their order; the next search finds them once this transaction is committed."""
-        given = [(uuid4(), face, embedding) for face, embedding in faces]
-        rows = await self._session.execute(
-            _STORE,
-            self._row(
+        described = [(embedding, face.detection_score, _describe_quality(face)) for face, embedding in faces]
+        return await self._store(
+            described, collection_id=collection_id, subject_id=subject_id, recognizer=recognizer, source=source
+        )
+
+    async def take_in(
+        self, faces: Sequence[ExportedFace], *, collection_id: UUID, subject_id: UUID, recognizer: str
+    ) -> list[Template]:
+        """Store faces that were exported."""
+        described = [(face.embedding, face.detection_score, face.quality) for face in faces]
+        return await self._store(
+            described, collection_id=collection_id, subject_id=subject_id, recognizer=recognizer, source="import"
+        )
+
+    async def export(self, subject_id: UUID) -> list[ExportedFace]:
+        """A subject's faces with their embeddings as the recogniser made them, the oldest first."""
+        statement = (
+            self._select(TemplateModel, TemplateModel.subject_id == subject_id)
+            .join(GalleryModel, (GalleryModel.id == TemplateModel.gallery_id) & self._own(GalleryModel))
+            .add_columns(GalleryModel.generation)
+            .options(undefer(TemplateModel.embedding))
+            .order_by(TemplateModel.gallery_id, TemplateModel.seq)
+        )
+        faces = []
+        for row, generation in await self._session.execute(statement):
+            protection = await self._protections.get(generation)
+            stored = np.asarray(row.embedding, dtype=np.float32)
+            (embedding,) = await self._protector.reveal(self._tenant_id, protection, [stored])
+            described = (row.detection_score, row.quality, row.source, row.created_at)
+            faces.append(ExportedFace(row.recognizer, embedding, *described))
+        return faces
+
+    async def _store(
+        self,
+        faces: Sequence[tuple[Embedding, float, dict[str, float]]],
+        *,
+        collection_id: UUID,
+        subject_id: UUID,
+        recognizer: str,
+        source: str,
+    ) -> list[Template]:
+        ids = [uuid4() for _ in faces]
+        rows: Sequence[Any] = []
+        while not rows:  # again where the gallery was given another protection meanwhile
+            protection = await self._protections.of_gallery(collection_id, recognizer, self._protector.current_key_id)
+            stored = await self._protector.protect(
+                self._tenant_id, protection, [embedding for embedding, _, _ in faces]
+            )
+            values = self._row(
                 gallery_id=uuid4(), collection_id=collection_id, subject_id=subject_id, recognizer=recognizer,
-                source=source, count=len(given), ids=[one for one, _, _ in given],
-                embeddings=[_literal(embedding) for _, _, embedding in given],
-                scores=[face.detection_score for _, face, _ in given],
-                qualities=[json.dumps(_describe_quality(face)) for _, face, _ in given],
-            ),
-        )  # fmt: skip
-        stored = {row.id: Template(*row) for row in rows}
-        return [stored[one] for one, _, _ in given]
+                source=source, count=len(ids), generation=protection.generation, ids=ids,
+                embeddings=[embedding_literal(embedding) for embedding in stored],
+                scores=[score for _, score, _ in faces], qualities=[json.dumps(quality) for _, _, quality in faces],
+            )  # fmt: skip
+            rows = (await self._session.execute(_STORE, values)).all()
+        templates = {row.id: Template(*row) for row in rows}
+        return [templates[one] for one in ids]
+
+
+class TemplateRepository(TenantRepository):
+    """The templates of one tenant's subjects, without their embeddings."""
 
     async def list_page(self, subject_id: UUID, after: UUID | None, limit: int) -> list[Template]:
         """Up to `limit` templates of a subject behind the id `after`, by id."""
@@ -85,10 +146,25 @@ class TemplateRepository(TenantRepository):
         statement = self._delete(
             TemplateModel, TemplateModel.subject_id == subject_id, TemplateModel.id == template_id
         ).returning(TemplateModel.id)
-        return await self._session.scalar(statement) is not None
+        erased = await self._session.scalar(statement)
+        self._note_erased(ErasedKind.FACE, [erased] if erased is not None else [])
+        return erased is not None
+
+    async def delete_all(self, subject_id: UUID) -> int:
+        """Erase a subject's templates; how many there were."""
+        statement = self._delete(TemplateModel, TemplateModel.subject_id == subject_id).returning(TemplateModel.id)
+        erased = list(await self._session.scalars(statement))
+        self._note_erased(ErasedKind.FACE, erased)
+        return len(erased)
+
+    async def count(self, subject_id: UUID) -> int:
+        """How many templates a subject has."""
+        own = (self._own(TemplateModel), TemplateModel.subject_id == subject_id)
+        return await self._session.scalar(select(func.count()).select_from(TemplateModel).where(*own)) or 0
 
 
-def _literal(embedding: Embedding) -> str:
+def embedding_literal(embedding: Embedding) -> str:
+    """An embedding as PostgreSQL reads it."""
     return "[" + ",".join(f"{value:.6g}" for value in embedding.tolist()) + "]"
 
 

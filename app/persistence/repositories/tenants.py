@@ -5,12 +5,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.errors import NotReady
 from app.permissions import Plan
+from app.persistence.database import Database
+from app.persistence.erasure_journal import Erased, ErasedKind
 from app.persistence.models import PlanModel, TenantModel, UsageModel
+from app.persistence.repositories.base import note_erased
 from app.persistence.repositories.principals import describe_plan
 from app.persistence.repositories.usage import UsageRepository
 
@@ -66,7 +71,10 @@ class TenantDirectory:
     async def delete(self, tenant_id: UUID) -> bool:
         """Erase a tenant with everything it has; False if there is no such tenant."""
         statement = delete(TenantModel).where(TenantModel.id == tenant_id).returning(TenantModel.id)
-        return await self._session.scalar(statement) is not None
+        erased = await self._session.scalar(statement)
+        if erased is not None:
+            note_erased(self._session, [Erased(ErasedKind.TENANT, tenant_id, tenant_id)])
+        return erased is not None
 
 
 class PlanDirectory:
@@ -89,3 +97,13 @@ class PlanDirectory:
         values: dict[str, Any] = {"rates": dict(plan.rates), "quotas": dict(plan.quotas)}
         statement = insert(PlanModel).values(name=plan.name, **values)
         await self._session.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+
+
+async def find_tenants_with_expired(database: Database, now: datetime) -> list[UUID]:
+    """The tenants that have subjects whose time is over: ids only, which is all the service may ask of all tenants."""
+    try:
+        async with database.transaction() as session:
+            rows = await session.scalars(text("SELECT vultus_tenants_with_expired(:at)"), {"at": now})
+            return list(rows)
+    except ProgrammingError as exc:
+        raise NotReady("The database is not migrated.") from exc

@@ -1,0 +1,40 @@
+"""The audit trail: one chain of entries a tenant, only ever added to."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKeyConstraint, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.persistence.models.base import TenantOwned
+
+
+class AuditHeadModel(TenantOwned):
+    """The newest entry's number and seal; whoever adds one holds its row until the end of the transaction."""
+
+    __tablename__ = "audit_heads"
+    __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),)
+
+    seq: Mapped[int] = mapped_column(BigInteger)
+    seal: Mapped[bytes]
+
+
+class AuditEntryModel(TenantOwned):
+    """One change; the database refuses to alter it or to take it away while its tenant is there."""
+
+    __tablename__ = "audit_entries"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+        Index("ix_audit_entries_tenant_id_target_seq", "tenant_id", "target", "seq"),
+    )
+
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    at: Mapped[datetime]
+    actor: Mapped[str]
+    action: Mapped[str]
+    target: Mapped[str | None]
+    details: Mapped[dict[str, Any]]
+    request_id: Mapped[str | None]
+    key_id: Mapped[str]
+    previous: Mapped[bytes]
+    seal: Mapped[bytes]

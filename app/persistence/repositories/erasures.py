@@ -1,0 +1,57 @@
+"""Erasing by row id what was erased before, and how far each erasure journal was followed."""
+
+from uuid import UUID
+
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import ProgrammingError
+
+from app.errors import NotReady
+from app.persistence.database import Database
+from app.persistence.erasure_journal import ErasedKind
+from app.persistence.models import CollectionModel, SubjectModel, TemplateModel, TenantModel, TenantRow
+from app.persistence.repositories.base import TenantRepository
+
+_MODELS: dict[ErasedKind, type[TenantRow]] = {
+    ErasedKind.COLLECTION: CollectionModel,
+    ErasedKind.SUBJECT: SubjectModel,
+    ErasedKind.FACE: TemplateModel,
+}
+
+
+class ErasureRepository(TenantRepository):
+    """One tenant's rows that a restored backup may have brought back."""
+
+    async def erase(self, kind: ErasedKind, row_id: UUID) -> bool:
+        """Erase the row, if it is there."""
+        model = _MODELS[kind]
+        return await self._session.scalar(self._delete(model, model.id == row_id).returning(model.id)) is not None
+
+    async def has_tenant(self) -> bool:
+        """Whether the tenant itself is there."""
+        statement = select(func.count()).select_from(TenantModel).where(TenantModel.id == self._tenant_id)
+        return bool(await self._session.scalar(statement))
+
+
+class ErasureMarks:
+    """Up to which position of which journal this database has followed; a restored one has followed less."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, journal: UUID) -> int:
+        """The position; 0 for a journal not seen before. Raises `NotReady` before the migration that makes marks."""
+        statement = text("SELECT position FROM erasure_marks WHERE journal = :journal")
+        try:
+            async with self._database.transaction() as session:
+                return int(await session.scalar(statement, {"journal": journal}) or 0)
+        except ProgrammingError as exc:
+            raise NotReady("The database is not migrated.") from exc
+
+    async def set(self, journal: UUID, position: int) -> None:
+        """Remember the position; never an earlier one."""
+        async with self._database.transaction() as session:
+            statement = text(
+                "INSERT INTO erasure_marks AS m (journal, position) VALUES (:journal, :position) "
+                "ON CONFLICT (journal) DO UPDATE SET position = greatest(m.position, excluded.position)"
+            )
+            await session.execute(statement, {"journal": journal, "position": position})

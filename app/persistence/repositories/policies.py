@@ -1,0 +1,22 @@
+"""What each tenant demands of its own faces."""
+
+from sqlalchemy.dialects.postgresql import insert
+
+from app.domain import Policy
+from app.persistence.models import PolicyModel
+from app.persistence.repositories.base import TenantRepository
+
+
+class PolicyRepository(TenantRepository):
+    """One tenant's policy."""
+
+    async def get(self) -> Policy:
+        """The policy in force."""
+        row = await self._session.scalar(self._select(PolicyModel))
+        return Policy(row.consent_required, row.retention_days) if row is not None else Policy()
+
+    async def put(self, policy: Policy) -> None:
+        """Set the policy."""
+        values = {"consent_required": policy.consent_required, "retention_days": policy.retention_days}
+        statement = insert(PolicyModel).values(self._row(**values))
+        await self._session.execute(statement.on_conflict_do_update(index_elements=["tenant_id"], set_=values))

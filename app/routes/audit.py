@@ -1,0 +1,36 @@
+"""Who changed what, and when."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime
+
+from app.errors import InvalidParameter
+from app.routes import API
+from app.routes.deps import AuditDep, CanAdmin, PageDep
+from app.routes.responses import AUTHENTICATED, problems
+from app.schemas.audit import AuditEntryOut, AuditPage
+from app.schemas.fields import CollectionName, SubjectId
+from app.services.audit import AuditAction
+
+router = APIRouter(prefix=f"{API}/audit", tags=["privacy"], responses=AUTHENTICATED)
+
+
+@router.get("", summary="The audit trail, the newest entry first", responses=problems(422))
+async def list_entries(
+    _: CanAdmin,
+    page: PageDep,
+    audit: AuditDep,
+    action: Annotated[list[AuditAction] | None, Query(description="Only these; repeat.")] = None,
+    actor: Annotated[str | None, Query(max_length=100, description="`user:`, `key:` and an id.")] = None,
+    collection: Annotated[CollectionName | None, Query()] = None,
+    subject: Annotated[SubjectId | None, Query(description="Together with `collection`.")] = None,
+    since: Annotated[AwareDatetime | None, Query()] = None,
+    before: Annotated[AwareDatetime | None, Query()] = None,
+) -> AuditPage:
+    if subject is not None and collection is None:
+        raise InvalidParameter("subject: name its collection too.", field="subject")
+    found = await audit.list(
+        page, actions=action, actor=actor, collection=collection, subject=subject, since=since, before=before
+    )
+    return AuditPage(items=[AuditEntryOut.of(item) for item in found.items], next_cursor=found.next_cursor)

@@ -1,0 +1,20 @@
+"""What a tenant demands of its own faces."""
+
+from fastapi import APIRouter
+
+from app.routes import API
+from app.routes.deps import CanAdmin, CanRead, PoliciesDep
+from app.routes.responses import AUTHENTICATED, problems
+from app.schemas.policies import PolicyBody
+
+router = APIRouter(prefix=f"{API}/policy", tags=["privacy"], responses=AUTHENTICATED)
+
+
+@router.get("", summary="Your policy: consent and retention")
+async def get_policy(_: CanRead, policies: PoliciesDep) -> PolicyBody:
+    return PolicyBody.of(await policies.get())
+
+
+@router.put("", summary="Set your policy", responses=problems(422))
+async def set_policy(_: CanAdmin, body: PolicyBody, policies: PoliciesDep) -> PolicyBody:
+    return PolicyBody.of(await policies.set(body.policy()))

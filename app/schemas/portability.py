@@ -1,0 +1,100 @@
+"""A person as they are taken along: everything held, in a form that programs read and Vultus takes in again."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from app.domain import EMBEDDING_SIZE, Consent, ExportedFace, Subject
+from app.schemas.audit import AuditEntryOut
+from app.schemas.fields import CollectionName, ConsentReference, DisplayName, Expiry, Metadata, SubjectId
+from app.services.portability import SubjectExport
+
+MOST_FACES = 1_000
+
+
+class ExportedConsent(BaseModel):
+    """A consent as it was recorded."""
+
+    reference: ConsentReference
+    recorded_at: AwareDatetime
+    recorded_by: Annotated[str, Field(max_length=100)]
+    withdrawn_at: AwareDatetime | None = None
+
+
+class ExportedFaceBody(BaseModel):
+    """A stored face; there is no photo."""
+
+    recognizer: Annotated[str, Field(max_length=200)]
+    embedding: list[Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]] = Field(
+        description="512 numbers, unit length.", min_length=EMBEDDING_SIZE, max_length=EMBEDDING_SIZE
+    )
+    detection_score: Annotated[float, Field(ge=0, le=1)]
+    quality: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = Field(max_length=20)
+    source: Annotated[str, Field(max_length=100)]
+    created_at: AwareDatetime
+
+    @classmethod
+    def of(cls, face: ExportedFace) -> "ExportedFaceBody":
+        """From the domain's value."""
+        return cls(
+            recognizer=face.recognizer, embedding=[round(float(value), 7) for value in face.embedding],
+            detection_score=face.detection_score, quality=face.quality, source=face.source, created_at=face.created_at,
+        )  # fmt: skip
+
+    def face(self) -> ExportedFace:
+        """As the domain's value."""
+        embedding = np.asarray(self.embedding, dtype=np.float32)
+        return ExportedFace(
+            self.recognizer, embedding, self.detection_score, self.quality, self.source, self.created_at
+        )  # fmt: skip
+
+
+class SubjectDocument(BaseModel):
+    """Everything held about one person. What came along for reading only (`audit`, times) is not taken in."""
+
+    model_config = ConfigDict(title="SubjectExport")
+
+    format: Literal["vultus.subject/1"] = "vultus.subject/1"
+    collection: CollectionName
+    subject: SubjectId
+    name: DisplayName | None = None
+    metadata: Metadata = Field(default_factory=dict)
+    consent: ExportedConsent | None = None
+    expires_at: Expiry | None = None
+    created_at: AwareDatetime | None = None
+    updated_at: AwareDatetime | None = None
+    faces: list[ExportedFaceBody] = Field(default_factory=list, max_length=MOST_FACES)
+    audit: list[AuditEntryOut] = Field(default_factory=list, max_length=2 * MOST_FACES)
+
+    @classmethod
+    def of(cls, export: SubjectExport) -> "SubjectDocument":
+        """From the service's result."""
+        subject = export.subject
+        return cls.model_construct(
+            format="vultus.subject/1", collection=export.collection, subject=subject.subject, name=subject.name,
+            metadata=subject.metadata, consent=_describe(subject.consent), expires_at=subject.expires_at,
+            created_at=subject.created_at, updated_at=subject.updated_at,
+            faces=[ExportedFaceBody.of(face) for face in export.faces],
+            audit=[AuditEntryOut.of(entry) for entry in export.audit],
+        )  # fmt: skip
+
+    def taken_in(self, now: datetime) -> Subject:
+        """As the service takes it in."""
+        consent = self.consent
+        return Subject(
+            self.subject, self.name, self.metadata, now, now, 0,
+            Consent(consent.reference, consent.recorded_at, consent.recorded_by, consent.withdrawn_at)
+            if consent is not None else None,
+            self.expires_at,
+        )  # fmt: skip
+
+
+def _describe(consent: Consent | None) -> ExportedConsent | None:
+    if consent is None:
+        return None
+    return ExportedConsent(
+        reference=consent.reference, recorded_at=consent.recorded_at, recorded_by=consent.recorded_by,
+        withdrawn_at=consent.withdrawn_at,
+    )  # fmt: skip

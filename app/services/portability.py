@@ -1,0 +1,115 @@
+"""Everything held about a person, to take along: given out whole, and taken in again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.domain import ExportedFace, Subject
+from app.errors import CollectionNotFound, InvalidParameter, RecognizerMismatch, SubjectExists, SubjectNotFound
+from app.permissions import Quota
+from app.persistence.repositories.audit import AuditFilter, AuditRepository, SealedEntry
+from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.subjects import SubjectRepository
+from app.persistence.repositories.templates import TemplateStore
+from app.services.audit import AuditAction, AuditTrail
+from app.services.consent import ConsentGate
+from app.services.quotas import QuotaService
+
+_MOST_ENTRIES = 1_000
+_LEAST_LENGTH = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectExport:
+    """A subject with their faces, embeddings included, and the newest of what the audit trail says about them."""
+
+    collection: str
+    subject: Subject
+    faces: list[ExportedFace]
+    audit: list[SealedEntry]
+
+
+class PortabilityService:
+    """Exports and imports the subjects of the caller's tenant."""
+
+    def __init__(
+        self,
+        collections: CollectionRepository,
+        subjects: SubjectRepository,
+        templates: TemplateStore,
+        entries: AuditRepository,
+        consent: ConsentGate,
+        quotas: QuotaService,
+        trail: AuditTrail,
+        *,
+        recognizer: str,
+    ) -> None:
+        self._collections = collections
+        self._subjects = subjects
+        self._templates = templates
+        self._entries = entries
+        self._consent = consent
+        self._quotas = quotas
+        self._trail = trail
+        self._recognizer = recognizer
+
+    async def export(self, collection: str, subject: str) -> SubjectExport:
+        """Everything held about a subject; raises `CollectionNotFound` or `SubjectNotFound`. It is written down."""
+        row = await self._collections.find_row(collection)
+        if row is None:
+            raise CollectionNotFound(f"There is no collection {collection!r}.")
+        held = await self._subjects.find_row(row.id, subject, hold=True)
+        described = await self._subjects.find(row.id, subject)
+        if held is None or described is None:
+            raise SubjectNotFound(f"Collection {collection!r} has no subject {subject!r}.")
+        faces = await self._templates.export(held.id)
+        targets = self._trail.all_names_of_subject(collection, subject)
+        entries = await self._entries.list_page(AuditFilter(targets=targets), None, _MOST_ENTRIES)
+        await self._trail.record(
+            AuditAction.SUBJECT_EXPORTED, self._trail.name_subject(collection, subject), collection=collection,
+            faces=len(faces),
+        )  # fmt: skip
+        return SubjectExport(collection, described, faces, entries)
+
+    async def take_in(self, collection: str, subject: Subject, faces: Sequence[ExportedFace]) -> Subject:
+        """Store an exported subject anew, with new ids, as who they were: name, metadata, consent, expiry, faces.
+
+        Raises `SubjectExists`, `RecognizerMismatch` for faces of another recogniser than the one in use, and whatever
+        registering them would.
+        """
+        for index, face in enumerate(faces):
+            _check(index, face, self._recognizer)
+        row = await self._collections.find_row(collection, hold=True)
+        if row is None:
+            raise CollectionNotFound(f"There is no collection {collection!r}.")
+        subject_id = await self._subjects.add(
+            row.id, subject.subject, subject.name, subject.metadata, subject.expires_at
+        )
+        if subject_id is None:
+            raise SubjectExists(f"Collection {collection!r} has a subject {subject.subject!r} already.")
+        if subject.consent is not None:
+            await self._subjects.restore_consent(subject_id, subject.consent)
+        if faces:
+            await self._consent.demand(row.id, subject.subject)
+            await self._templates.take_in(
+                faces, collection_id=row.id, subject_id=subject_id, recognizer=self._recognizer
+            )  # fmt: skip
+            await self._quotas.check(Quota.TEMPLATES)
+        await self._trail.record(
+            AuditAction.SUBJECT_IMPORTED, self._trail.name_subject(collection, subject.subject), collection=collection,
+            faces=len(faces), with_consent=subject.consent is not None,
+        )  # fmt: skip
+        found = await self._subjects.find(row.id, subject.subject)
+        assert found is not None  # just written
+        return found
+
+
+def _check(index: int, face: ExportedFace, recognizer: str) -> None:
+    if face.recognizer != recognizer:
+        raise RecognizerMismatch(
+            f"faces[{index}] is of recogniser {face.recognizer!r}; in use is {recognizer!r}.", field="faces"
+        )
+    length = float(np.linalg.norm(face.embedding))
+    if not abs(length - 1) < _LEAST_LENGTH:
+        raise InvalidParameter(f"faces[{index}].embedding has the length {length:g}; it needs to be 1.", field="faces")

@@ -1,0 +1,54 @@
+"""Gives a tenant's templates another protection, without any photo: gallery by gallery, searchable all the while."""
+
+from uuid import UUID
+
+import numpy as np
+
+from app.persistence.database import Database
+from app.persistence.protector import TemplateProtector
+from app.persistence.repositories.audit import AuditRepository
+from app.persistence.repositories.gallery_rotation import GalleryRotationRepository
+from app.persistence.repositories.protections import ProtectionRepository
+from app.security.keyring import Keyring
+from app.security.template_protection import rotate
+from app.services.audit import OPERATOR, AuditAction, AuditTrail
+
+_AT_A_TIME = 500
+
+
+class TemplateRotation:
+    """Works in one transaction a gallery: until it commits, searches and registrations go by the old protection."""
+
+    def __init__(self, database: Database, keyring: Keyring) -> None:
+        self._database = database
+        self._keyring = keyring
+        self._protector = TemplateProtector(keyring)
+
+    async def run(self, tenant_id: UUID) -> int:
+        """Make a new salt and store every template under it; how many there were.
+
+        What was interrupted is taken up by running it again: galleries not yet turned still say so.
+        """
+        async with self._database.transaction(tenant_id) as session:
+            new = await ProtectionRepository(session, tenant_id).begin(self._protector.current_key_id)
+            galleries = await GalleryRotationRepository(session, tenant_id).list_galleries()
+        turned = 0
+        for gallery_id in galleries:
+            async with self._database.transaction(tenant_id) as session:
+                rows = GalleryRotationRepository(session, tenant_id)
+                old = await rows.hold(gallery_id)
+                if old is None:
+                    continue
+                change = await self._protector.change(tenant_id, old, new)
+                after = 0
+                while stored := await rows.read_on(gallery_id, after, _AT_A_TIME):
+                    after = stored[-1].seq
+                    turned += len(stored)
+                    embeddings = rotate(np.stack([one.embedding for one in stored]), change)
+                    await rows.write([one.seq for one in stored], list(embeddings), gallery_id)
+                await rows.set_protection(gallery_id, new)
+        async with self._database.transaction(tenant_id) as session:
+            await ProtectionRepository(session, tenant_id).drop_unused()
+            trail = AuditTrail(AuditRepository(session, tenant_id), self._keyring, OPERATOR)
+            await trail.record(AuditAction.TEMPLATES_ROTATED, faces=turned, generation=new.generation)
+        return turned
