@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -27,15 +27,18 @@ class ErasedKind(StrEnum):
     COLLECTION = "collection"
     SUBJECT = "subject"
     FACE = "face"
+    CONSENT = "consent"
+    """Of the subject with this id: withdrawn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """One erased row."""
+    """One erased row, or withdrawn consent, and when."""
 
     kind: ErasedKind
     tenant_id: UUID
     id: UUID
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +58,13 @@ class ErasureJournal:
     def append(self, erased: Sequence[Erased]) -> None:
         """Note erasures; they are on the disk when it returns."""
         self._begin()
-        at = datetime.now(UTC).isoformat(timespec="seconds")
-        lines = "".join(
-            json.dumps({"at": at, "kind": one.kind, "tenant": str(one.tenant_id), "id": str(one.id)}) + "\n"
+        lines = [
+            json.dumps(
+                {"at": one.at.isoformat(), "kind": one.kind, "tenant": str(one.tenant_id), "id": str(one.id)}
+            )
             for one in erased
-        )
-        self._write(self._path, lines.encode(), os.O_APPEND)
+        ]  # fmt: skip
+        self._write(self._path, ("\n".join(lines) + "\n").encode(), os.O_APPEND)
 
     def identity(self) -> UUID | None:
         """The journal's own id; None before the first erasure."""
@@ -80,7 +84,8 @@ class ErasureJournal:
             try:
                 noted = json.loads(line)
                 if "journal" not in noted:
-                    erased.append(Erased(ErasedKind(noted["kind"]), UUID(noted["tenant"]), UUID(noted["id"])))
+                    at, kind = datetime.fromisoformat(noted["at"]), ErasedKind(noted["kind"])
+                    erased.append(Erased(kind, UUID(noted["tenant"]), UUID(noted["id"]), at))
             except (ValueError, KeyError, TypeError):
                 _log.warning("erasure_journal_has_an_unreadable_line", position=position)
         return JournalPart(erased, position + len(raw))

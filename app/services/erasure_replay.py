@@ -15,6 +15,7 @@ from app.telemetry import get_logger
 
 _log = get_logger(__name__)
 
+_BECAUSE = "restored from a backup"
 _ACTIONS = {
     ErasedKind.COLLECTION: AuditAction.COLLECTION_ERASED,
     ErasedKind.SUBJECT: AuditAction.SUBJECT_ERASED,
@@ -55,7 +56,11 @@ class ErasureReplay:
                     if await rows.has_tenant():
                         # The service's login may not erase tenants.
                         _log.error("an_erased_tenant_is_back", tenant=str(tenant_id))
+                elif one.kind is ErasedKind.CONSENT:
+                    if await rows.withdraw_consent(one.id, one.at):
+                        again += 1
+                        await trail.record(AuditAction.CONSENT_WITHDRAWN, because=_BECAUSE)
                 elif await rows.erase(one.kind, one.id):
                     again += 1
-                    await trail.record(_ACTIONS[one.kind], because="restored from a backup")
+                    await trail.record(_ACTIONS[one.kind], because=_BECAUSE)
         return again

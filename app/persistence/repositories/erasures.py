@@ -1,5 +1,6 @@
 """Erasing by row id what was erased before, and how far each erasure journal was followed."""
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, select, text
@@ -25,6 +26,17 @@ class ErasureRepository(TenantRepository):
         """Erase the row, if it is there."""
         model = _MODELS[kind]
         return await self._session.scalar(self._delete(model, model.id == row_id).returning(model.id)) is not None
+
+    async def withdraw_consent(self, subject_id: UUID, at: datetime) -> bool:
+        """Withdraw again what a subject consented to before that moment, unless it is withdrawn."""
+        statement = self._update(
+            SubjectModel,
+            SubjectModel.id == subject_id,
+            SubjectModel.consented_at < at,
+            SubjectModel.consent_withdrawn_at.is_(None),
+        )
+        withdrawn = statement.values(consent_withdrawn_at=at).returning(SubjectModel.id)
+        return await self._session.scalar(withdrawn) is not None
 
     async def has_tenant(self) -> bool:
         """Whether the tenant itself is there."""

@@ -118,6 +118,7 @@ class SubjectRepository(TenantRepository):
         """Note that the person agrees no longer."""
         values = {"consent_withdrawn_at": func.clock_timestamp()}
         await self._session.execute(self._update(SubjectModel, SubjectModel.id == subject_id).values(values))
+        self._note_erased(ErasedKind.CONSENT, [subject_id])
 
     async def delete(self, collection_id: UUID, subject: str) -> UUID | None:
         """Erase a subject with their templates; their id, None if there is none."""
