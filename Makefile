@@ -23,7 +23,8 @@ export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo serve test test-model lint types contracts check bench-database bench-database-small \
-        bench-sequential bench-concurrent bench-concurrent-quick lock clean
+        bench-sequential bench-concurrent bench-concurrent-quick prove-crashes \
+        bench-protection lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +76,12 @@ bench-concurrent: $(VENV)/.bench ## Layer 3, many clients at a time, beside the 
 
 bench-concurrent-quick: $(VENV)/.bench ## A small part of the same in under five minutes; prints its result
 	$(BIN)/python -m benchmarks.layer3_concurrent --quick $(BENCH_REAL)
+
+prove-crashes: $(VENV)/.bench ## Kill the server at 50 random moments and look at what it left (five minutes)
+	$(BIN)/python -m benchmarks.crash_safety --out benchmarks/results/crash_safety.json
+
+bench-protection: $(VENV)/.bench ## What protecting templates costs and hides, and a rotation of 10,000
+	$(BIN)/python -m benchmarks.template_protection $(BENCH_REAL) --out benchmarks/results/template_protection.json
 
 lock: $(UV) ## Resolve the dependencies anew
 	$(UV) lock

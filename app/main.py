@@ -38,6 +38,7 @@ from app.routes import (
     search,
     subjects,
     tenants,
+    usage,
     users,
 )
 from app.routes.coverage import check_coverage
@@ -54,6 +55,7 @@ from app.services.auth import AuthService
 from app.services.erasure_replay import ErasureReplay
 from app.services.faces import FaceReader
 from app.services.health import HealthService
+from app.services.metering import Meter
 from app.services.retention import RetentionSweep
 from app.services.tenants import OperatorService, TenantService
 from app.services.upkeep import Upkeep
@@ -90,8 +92,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     for module in (
-        auth, recognition, collections, subjects, search, policies, portability, audit, receipts, tenants, users, keys,
-        operator, health,
+        auth, recognition, collections, subjects, search, policies, portability, audit, receipts, usage, tenants, users,
+        keys, operator, health,
     ):  # fmt: skip
         app.include_router(module.router)
     install_docs(app)
@@ -224,7 +226,8 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                 )
                 sweep = RetentionSweep(database, keyring) if settings.retention_sweep else None
                 upkeep = Upkeep(ErasureReplay(database, journal, keyring), sweep)
-                async with upkeep.running():
+                meter = Meter(database)
+                async with upkeep.running(), meter.running():
                     yield AppState(
                         settings=settings,
                         database=database,
@@ -235,6 +238,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                             settings.redis_url.get_secret_value() if settings.redis_url else None,
                             public_rate=settings.public_rate,
                         ),
+                        meter=meter,
                         auth=AuthService(database, hasher, tokens, keyring),
                         tenants=TenantService(database, hasher, keyring),
                         operator=OperatorService(operator_database, keyring) if operator_database is not None else None,

@@ -91,6 +91,8 @@ class Settings(BaseSettings):
 
     operator_token: SecretStr | None = None
     """Turns the operator's API on, for whoever sends it; needs the operator's database login."""
+    metrics_token: SecretStr | None = None
+    """Turns `/metrics` on for Prometheus, which sends it as a bearer token."""
     signup_enabled: bool = True
     public_rate: str = "30/minute"
     """For signing up, in and refreshing: so many requests from one address."""
@@ -121,10 +123,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _refuse_unsafe(self) -> Self:
-        if self.secret_key is not None:
-            _refuse_weak_secret(self.secret_key.get_secret_value())
-        for previous in self.previous_secret_keys:
-            _refuse_weak_secret(previous.get_secret_value(), "VULTUS_PREVIOUS_SECRET_KEYS")
+        self._refuse_weak_secrets()
         if self.secret_key is None and self.environment == "production":
             raise ValueError("VULTUS_SECRET_KEY must be set in production (at least 32 random bytes)")
         for name in ("database_url", "database_admin_url"):
@@ -133,13 +132,19 @@ class Settings(BaseSettings):
                 _refuse_malformed_database_url(name, url.get_secret_value())
         if self.log_level == "debug" and self.environment == "production":
             raise ValueError("VULTUS_LOG_LEVEL must not be debug in production")
-        if self.operator_token is not None:
-            _refuse_weak_secret(self.operator_token.get_secret_value(), "VULTUS_OPERATOR_TOKEN")
         if "*" in self.cors_origins and self.environment == "production":
             raise ValueError("VULTUS_CORS_ORIGINS must name the origins in production, not *")
         if self.min_brightness >= self.max_brightness:
             raise ValueError("VULTUS_MIN_BRIGHTNESS must be below VULTUS_MAX_BRIGHTNESS")
         return self
+
+    def _refuse_weak_secrets(self) -> None:
+        for name in ("secret_key", "operator_token", "metrics_token"):
+            secret = getattr(self, name)
+            if secret is not None:
+                _refuse_weak_secret(secret.get_secret_value(), f"VULTUS_{name.upper()}")
+        for previous in self.previous_secret_keys:
+            _refuse_weak_secret(previous.get_secret_value(), "VULTUS_PREVIOUS_SECRET_KEYS")
 
     @property
     def resolved_data_dir(self) -> Path:
@@ -178,7 +183,7 @@ def check_rate(rate: str) -> str:
     return rate
 
 
-def _refuse_weak_secret(secret: str, name: str = "VULTUS_SECRET_KEY") -> None:
+def _refuse_weak_secret(secret: str, name: str) -> None:
     # The messages name the rule and never the value: they end up in logs.
     if len(secret.encode()) < MIN_SECRET_BYTES:
         raise ValueError(f"{name} is shorter than {MIN_SECRET_BYTES} bytes")

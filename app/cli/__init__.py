@@ -1,5 +1,5 @@
 """The `vultus` command: serve, demo, migrate, tenants, plans, users, keys, models, index, audit,
-retention, templates, receipts.
+retention, templates, receipts, usage.
 
 Exit codes: 0 done, 1 not done, 2 used wrongly.
 """
@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from app.cli import demo, index, models, privacy, serve, tenants
+from app.cli import demo, index, models, privacy, serve, tenants, usage
 from app.errors import AppError, OperatorError
 
 cli = typer.Typer(
@@ -21,6 +21,7 @@ cli = typer.Typer(
 cli.command("serve")(serve.serve)
 cli.command("migrate")(serve.migrate_database)
 cli.command("demo")(demo.demo)
+cli.command("usage")(usage.usage)
 cli.add_typer(tenants.tenants, name="tenants")
 cli.add_typer(tenants.plans, name="plans")
 cli.add_typer(tenants.users, name="users")

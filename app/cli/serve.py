@@ -58,6 +58,8 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
             os.environ["VULTUS_HEADER_TIMEOUT_S"] = str(settings.header_timeout_s)
             if not settings.inference_threads:
                 os.environ["VULTUS_INFERENCE_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
+            if workers > 1:
+                _share_metrics(settings)
             load_settings.cache_clear()
             settings = load_settings()
             is_forking = workers > 1 and settings.share_models and _share_networks(settings)
@@ -67,6 +69,15 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
             pass  # Ctrl-C, after a graceful shutdown: how it is meant to end
         finally:
             runner.run(provisioned.__aexit__(None, None, None))
+
+
+def _share_metrics(settings: Settings) -> None:
+    """Workers count in files of their own; whichever is asked adds them up (telemetry/metrics.py)."""
+    directory = settings.resolved_data_dir / "metrics"
+    directory.mkdir(parents=True, exist_ok=True)
+    for old in directory.glob("*.db"):
+        old.unlink()
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
 
 
 def _share_networks(settings: Settings) -> bool:

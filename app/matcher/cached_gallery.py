@@ -95,8 +95,11 @@ class CachedGallery:
         return sum(array.nbytes for array in held)
 
     def best(self, probes: Sequence[Embedding], limit: int) -> Resembling | None:
-        """For each probe its `limit` best subjects and all that tie with the last; None with ties without end."""
-        asked = np.stack(probes).astype(np.float16).astype(np.float32)  # as PostgreSQL compares them
+        """For each probe its `limit` best subjects and all that tie with the last; None with ties without end.
+
+        Probes are rounded to half precision, as templates are.
+        """
+        asked = np.stack(probes)
         products = np.ascontiguousarray((self.embeddings @ asked.T).T)
         best = Resembling([], {})
         for index, probe in enumerate(asked):

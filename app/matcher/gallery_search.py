@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+import numpy as np
+
 from app.domain import Candidate, Embedding
 from app.matcher.cached_gallery import CachedGallery, Resembling
 from app.matcher.gallery_cache import Cached, GalleryCache
@@ -92,6 +94,7 @@ class PostgresSearch:
     async def _search_whole(
         self, cached: CachedGallery, probes: Sequence[Embedding], limit: int
     ) -> list[list[Candidate]] | None:
+        probes = _as_stored(probes)
         best = await _best(cached, probes, limit)
         if best is None:
             return None
@@ -158,6 +161,7 @@ class PostgresSearch:
         but: UUID | None = None,
         using: Strategy | None = None,
     ) -> list[list[Candidate]]:
+        probes = _as_stored(probes)
         # One more than asked for shows whether the last place is tied; one more still stands in for who is left out.
         wanted = limit + 1 + (but is not None)
         found, examined = await self._find(statements, facts, probes, wanted, using)
@@ -228,6 +232,11 @@ def _is_open(found: Sequence[Found], wanted: int, examined: int, templates: int)
     if len(found) < wanted:
         return examined < templates
     return found[-1].similarity == found[-2].similarity
+
+
+def _as_stored(probes: Sequence[Embedding]) -> list[Embedding]:
+    """Rounded as templates are, so that both similarities of a candidate are of the same numbers."""
+    return [probe.astype(np.float16).astype(np.float32) for probe in probes]
 
 
 def _in_parts(probes: Sequence[Embedding]) -> list[Sequence[Embedding]]:

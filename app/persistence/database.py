@@ -21,6 +21,9 @@ from app.errors import DatabaseNotReady
 from app.persistence.brief_pool import BriefPool
 from app.persistence.erasure_journal import Erased, ErasureJournal
 from app.persistence.unavailability import unavailability
+from app.telemetry import get_logger
+
+_log = get_logger(__name__)
 
 APP_ROLE = "vultus_app"
 OPERATOR_ROLE = "vultus_operator"
@@ -98,7 +101,10 @@ class Database:
             async with self._sessions(info={"context": context, ERASED: erased}) as session, session.begin():
                 yield session
         if erased and self._journal is not None:
-            await asyncio.to_thread(self._journal.append, erased)
+            try:
+                await asyncio.to_thread(self._journal.append, erased)
+            except OSError as exc:  # it is erased all the same; restoring a backup would bring it back
+                _log.error("erasures_not_noted_in_the_journal", count=len(erased), error=type(exc).__name__)
 
     @asynccontextmanager
     async def autocommit(self) -> AsyncIterator[AsyncConnection]:

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from app.routes import API
-from app.routes.deps import get_operator, get_principal, limit_address
+from app.routes.deps import get_operator, get_principal, limit_address, require_metrics_token
 
 # Anybody may call these, as often as they like: they cost next to nothing.
 OPEN = frozenset({"GET /healthz", "GET /readyz", "GET /docs", "GET /openapi.json", f"GET {API}/receipt-keys"})
@@ -37,7 +37,8 @@ def _is_covered(name: str, calls: set[Any]) -> bool:
         return True
     if name in SIGNED_IN:
         return get_principal in calls
-    return limit_address in calls or get_operator in calls or any(hasattr(call, "permission") for call in calls)
+    locks = {require_metrics_token, limit_address, get_operator}
+    return bool(locks & calls) or any(hasattr(call, "permission") for call in calls)
 
 
 def _calls(dependant: Any) -> set[Any]:

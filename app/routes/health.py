@@ -1,10 +1,11 @@
-"""Liveness and readiness, outside /api/v1 and open to everybody."""
+"""Liveness, readiness and metrics, outside /api/v1."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
-from app.routes.deps import HealthDep
+from app.routes.deps import HealthDep, require_metrics_token
 from app.routes.responses import problems
+from app.telemetry.metrics import CONTENT_TYPE, expose
 
 router = APIRouter(tags=["health"])
 
@@ -24,3 +25,11 @@ async def healthz() -> Health:
 async def readyz(health: HealthDep) -> Health:
     await health.check_ready()
     return Health(status="ready")
+
+
+@router.get(
+    "/metrics", summary="For Prometheus, with the metrics token", dependencies=[Depends(require_metrics_token)],
+    responses=problems(401, 404), response_class=Response,
+)  # fmt: skip
+async def metrics() -> Response:
+    return Response(expose(), media_type=CONTENT_TYPE)

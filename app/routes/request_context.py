@@ -12,9 +12,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import InternalError, NotReady, Overloaded, RequestTimeout, RequestTooLarge
 from app.routes.error_handlers import problem
 from app.telemetry import StageTimes, accept_request_id, get_logger, request_id, stage_times
+from app.telemetry.metrics import observe_images, observe_request, observe_stage
 
 MAX_PLAIN_BODY = 64 * 1024
 """For every body without images: JSON and sign-in forms are small."""
+
+CALLER, IMAGES = "vultus.caller", "vultus.images"
+"""In a request's scope: who was let through, and how many photos they sent."""
 
 _LONGEST_RETRY_S = 15
 
@@ -56,12 +60,13 @@ class RequestContext:
         request_id.set(current)  # a request has a task of its own, so this needs no reset
         times = StageTimes()
         stage_times.set(times)
-        started, status = time.perf_counter(), 0
+        started, status, is_replayed = time.perf_counter(), 0, False
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_replayed
             if message["type"] == "http.response.start":
                 status = message["status"]
+                is_replayed = "idempotent-replayed" in MutableHeaders(scope=message)
                 self._complete(MutableHeaders(scope=message), scope["path"], current, times)
             await send(message)
 
@@ -77,15 +82,15 @@ class RequestContext:
             if not status:
                 await problem(InternalError())(scope, receive, send_with_headers)
         finally:
-            route = scope.get("route")
-            _access.info(
-                "request",
-                method=scope["method"],
-                # The template, never the path itself: a path may carry the id of a person.
-                route=getattr(route, "path", None),
-                status=status,
-                ms=round((time.perf_counter() - started) * 1000, 1),
-            )
+            route, seconds = scope.get("route"), time.perf_counter() - started
+            # The template, never the path itself: a path may carry the id of a person.
+            path = getattr(route, "path", None)
+            _access.info("request", method=scope["method"], route=path, status=status, ms=round(seconds * 1000, 1))
+            observe_request(path or "none", scope["method"], status, seconds)
+            for stage, stage_s in times.items():
+                observe_stage(stage, stage_s)
+            if 200 <= status < 300 and not is_replayed:
+                _meter(scope, getattr(route, "name", ""))
 
     def _complete(self, headers: MutableHeaders, path: str, current: str, times: StageTimes) -> None:
         headers["x-request-id"] = current
@@ -96,6 +101,14 @@ class RequestContext:
             headers.setdefault(name, value)
         if path.startswith("/api/"):
             headers.setdefault("cache-control", "no-store")
+
+
+def _meter(scope: Scope, operation: str) -> None:
+    """Count what was answered for a caller who is known."""
+    principal, images = scope.get(CALLER), scope.get(IMAGES, 0)
+    if principal is not None:
+        scope["state"]["meter"].count(principal, operation, images)
+        observe_images(images)
 
 
 class Gate:

@@ -11,6 +11,7 @@ from app.security.passwords import PasswordHasher
 from app.services.auth import AuthService
 from app.services.faces import FaceReader
 from app.services.health import HealthService
+from app.services.metering import Meter
 from app.services.tenants import OperatorService, TenantService
 from app.settings import Settings
 
@@ -23,6 +24,7 @@ class AppState(TypedDict):
     keyring: Keyring
     hasher: PasswordHasher
     limiter: RateLimiter
+    meter: Meter
     auth: AuthService
     tenants: TenantService
     operator: OperatorService | None

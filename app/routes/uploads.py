@@ -19,7 +19,7 @@ from app.errors import InvalidParameter, RequestRefused, TooManyImages, Unsuppor
 from app.permissions import Permission, Principal
 from app.routes.deps import DepartureDep, SettingsDep, guard_of
 from app.routes.error_handlers import validation_failed
-from app.routes.request_context import too_large
+from app.routes.request_context import IMAGES, too_large
 from app.settings import Settings
 from app.telemetry import timed
 
@@ -64,6 +64,7 @@ def image_form(
     ) -> AsyncIterator[ImageForm[F]]:
         with timed("receive"):
             form = await parse(request, settings)
+        request.scope[IMAGES] = sum(len(sent) for sent in form.images.values())
         watching = asyncio.create_task(_watch(request, departure))
         try:
             yield form

@@ -92,6 +92,7 @@ CALLS: dict[str, Call] = {
     "GET /api/v1/policy": Call(200, 200),
     "PUT /api/v1/policy": Call(200, 200, options=sends(json={"retention_days": 30})),
     "GET /api/v1/audit": Call(200, 200),
+    "GET /api/v1/usage": Call(200, 200),
     f"GET {SUBJECT}/faces": Call(200, 404, 404),
     f"GET {SUBJECT}/faces/{{face_id}}": Call(200, 404, 404),
     f"DELETE {SUBJECT}/faces/{{face_id}}": Call(204, 404, 404),
@@ -99,7 +100,7 @@ CALLS: dict[str, Call] = {
 
 
 def test_every_route_has_an_entry(running: Running) -> None:
-    public = OPEN | {"POST /api/v1/auth/signup", "POST /api/v1/auth/token", "POST /api/v1/auth/refresh"}
+    public = OPEN | {"GET /metrics", "POST /api/v1/auth/signup", "POST /api/v1/auth/token", "POST /api/v1/auth/refresh"}
     routes = route_dependencies(running.app)
     operators = {name for name, calls in routes.items() if get_operator in calls}  # see test_operator.py
     assert set(CALLS) == set(routes) - public - operators

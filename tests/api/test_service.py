@@ -25,7 +25,7 @@ from tests import pictures
 from tests.api.conftest import Account, Running, problem, start
 
 # What anybody may call; everything else is authenticated.
-PUBLIC = OPEN | {"POST /api/v1/auth/signup", "POST /api/v1/auth/token", "POST /api/v1/auth/refresh"}
+PUBLIC = OPEN | {"GET /metrics", "POST /api/v1/auth/signup", "POST /api/v1/auth/token", "POST /api/v1/auth/refresh"}
 
 
 def test_every_route_is_authenticated_or_on_the_public_list(running: Running) -> None:

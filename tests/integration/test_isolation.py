@@ -21,7 +21,7 @@ from app.permissions import Quota
 from app.persistence.database import Database
 from app.persistence.embedded import EmbeddedPostgres
 from app.persistence.migration import migrate
-from app.persistence.models import TENANT_TABLES, Base
+from app.persistence.models import TENANT_TABLES, Base, UsageDayModel
 from app.persistence.protector import TemplateProtector
 from app.persistence.repositories.answers import AnswerRepository, RememberedAnswer
 from app.persistence.repositories.audit import AuditRepository
@@ -55,7 +55,7 @@ async def service(service_url: str) -> AsyncIterator[Database]:
 
 async def furnish(service: Database) -> UUID:
     """A tenant with a row in every table."""
-    from datetime import UTC, datetime, timedelta
+    from datetime import UTC, date, datetime, timedelta
 
     tenant_id = uuid4()
     async with service.transaction(tenant_id) as session:
@@ -78,6 +78,9 @@ async def furnish(service: Database) -> UUID:
             public_id=tenant_id.hex, key_id="k", secret_encrypted=b"", scopes=[]
         )
         await PolicyRepository(session, tenant_id).put(Policy(consent_required=False, retention_days=30))
+        session.add(
+            UsageDayModel(tenant_id=tenant_id, day=date(2026, 1, 1), operation="x", caller="y", calls=1, images=0)
+        )
         trail = AuditTrail(AuditRepository(session, tenant_id), KEYRING, "test")
         await trail.record(AuditAction.POLICY_CHANGED)
         await AnswerRepository(session, tenant_id).remember("user", "key", RememberedAnswer(b"", 200, ""), None)
@@ -123,7 +126,7 @@ async def test_rows_cannot_be_changed_deleted_or_moved_across_tenants(
             await session.scalar(may, {"table": table, "what": what}) for what in ("UPDATE", "DELETE")
         ]
         assert can_update == (table != "audit_entries")
-        assert can_delete == (table not in ("audit_entries", "audit_heads"))
+        assert can_delete == (table not in ("audit_entries", "audit_heads", "usage_days"))
         if can_update:
             update = text(f"UPDATE {table} SET tenant_id = tenant_id WHERE tenant_id = :theirs RETURNING 1")
             assert (await session.execute(update, {"theirs": theirs})).all() == []

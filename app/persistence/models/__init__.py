@@ -27,6 +27,7 @@ from app.persistence.models.tenants import (
     PolicyModel,
     RateCounterModel,
     TenantModel,
+    UsageDayModel,
     UsageModel,
 )
 
@@ -42,6 +43,7 @@ TENANT_TABLES: tuple[type[TenantOwned], ...] = (
     TemplateModel,
     TemplateSaltModel,
     UsageModel,
+    UsageDayModel,
     PolicyModel,
     AuditHeadModel,
     AuditEntryModel,
@@ -70,6 +72,7 @@ __all__ = [
     "TenantModel",
     "TenantOwned",
     "TenantRow",
+    "UsageDayModel",
     "UsageModel",
     "UserModel",
 ]

@@ -73,3 +73,16 @@ class ErasureMarkModel(Base):
 
     journal: Mapped[UUID] = mapped_column(primary_key=True)
     position: Mapped[int] = mapped_column(BigInteger)
+
+
+class UsageDayModel(TenantOwned):
+    """How often a caller did something on a day (UTC), and with how many photos."""
+
+    __tablename__ = "usage_days"
+    __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),)
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    operation: Mapped[str] = mapped_column(primary_key=True)
+    caller: Mapped[str] = mapped_column(primary_key=True)
+    calls: Mapped[int] = mapped_column(BigInteger)
+    images: Mapped[int] = mapped_column(BigInteger)

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, LargeBinary, Text, Uuid, bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import ColumnElement, LargeBinary, Uuid, bindparam, insert, text
 
 from app.persistence.models import AuditEntryModel, AuditHeadModel
 from app.persistence.repositories.base import TenantRepository
@@ -18,17 +17,6 @@ INSERT INTO audit_heads AS head (tenant_id, seq, seal) VALUES (:tenant_id, 1, :f
 ON CONFLICT (tenant_id) DO UPDATE SET seq = head.seq + 1
 RETURNING seq, seal, clock_timestamp() AS at
 """).bindparams(bindparam("tenant_id", type_=Uuid), bindparam("first", type_=LargeBinary))
-
-_ADD = text("""
-WITH entry AS (
-    INSERT INTO audit_entries (tenant_id, seq, at, actor, action, target, details, request_id, key_id, previous, seal)
-    VALUES (:tenant_id, :seq, :at, :actor, :action, :target, :details, :request_id, :key_id, :previous, :seal)
-)
-UPDATE audit_heads SET seal = :seal WHERE tenant_id = :tenant_id
-""").bindparams(
-    bindparam("tenant_id", type_=Uuid), bindparam("details", type_=JSONB), bindparam("target", type_=Text),
-    bindparam("request_id", type_=Text), bindparam("previous", type_=LargeBinary), bindparam("seal", type_=LargeBinary),
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +58,13 @@ class AuditRepository(TenantRepository):
         seq, previous, at = (await self._session.execute(_NEXT, self._row(first=FIRST_SEAL))).one()
         entry = AuditEntry(self._tenant_id, seq, at, actor, action, target, details, request_id)
         added = SealedEntry(entry, key_id, bytes(previous), sealer(entry, bytes(previous)))
-        await self._session.execute(
-            _ADD,
-            self._row(
-                seq=seq, at=at, actor=actor, action=action, target=target, details=dict(details), request_id=request_id,
-                key_id=key_id, previous=added.previous, seal=added.seal,
-            ),
+        values = self._row(
+            seq=seq, at=at, actor=actor, action=action, target=target, details=dict(details), request_id=request_id,
+            key_id=key_id, previous=added.previous, seal=added.seal,
         )  # fmt: skip
+        entry_row = insert(AuditEntryModel).values(values).cte("entry")
+        head = self._update(AuditHeadModel).values(seal=added.seal).add_cte(entry_row)
+        await self._session.execute(head.execution_options(synchronize_session=False))
         return added
 
     async def list_page(self, wanted: AuditFilter, before_seq: int | None, limit: int) -> list[SealedEntry]:

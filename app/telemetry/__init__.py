@@ -42,6 +42,10 @@ class StageTimes:
         """A stage that goes on until the answer leaves."""
         self._last = stage, time.perf_counter()
 
+    def items(self) -> list[tuple[str, float]]:
+        """Each stage with its seconds."""
+        return list(self._seconds.items())
+
     def as_server_timing(self) -> str:
         """The value of a `Server-Timing` header, in milliseconds, with the total so far; empty if nothing was timed."""
         if not self._seconds:

@@ -1,0 +1,48 @@
+"""`vultus usage`: what each tenant's callers did, by day: the numbers behind a bill."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from app.cli.operator import command_keyring, operator_database
+from app.cli.tables import show_rows
+from app.persistence.repositories.usage_days import UsageDayRepository
+from app.services.metering import UsageService
+from app.services.tenants import OperatorService
+
+_DAY = ["%Y-%m-%d"]
+
+
+def usage(
+    tenant: Annotated[UUID | None, typer.Option("--tenant", help="Of this tenant only.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option(formats=_DAY, help="The first day; by default the first of this month (UTC).")
+    ] = None,
+    before: Annotated[
+        datetime | None, typer.Option(formats=_DAY, help="The day after the last; by default tomorrow.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+) -> None:
+    """Show what was answered with success, by tenant, day, operation and caller."""
+    today = datetime.now(UTC).date()
+    first = since.date() if since is not None else today.replace(day=1)
+    end = before.date() if before is not None else today + timedelta(days=1)
+
+    async def run() -> list[dict[str, str]]:
+        rows = []
+        async with operator_database() as database:
+            known = await OperatorService(database, command_keyring()).list_tenants()
+            for one in [tenant] if tenant is not None else [record.id for record in known]:
+                async with database.transaction(one) as session:
+                    counts = await UsageService(UsageDayRepository(session, one)).list_days(first, end)
+                rows += [
+                    {"tenant_id": str(one), "day": str(key.day), "operation": key.operation, "caller": key.caller,
+                     "calls": str(count.calls), "images": str(count.images)}
+                    for key, count in counts.items()
+                ]  # fmt: skip
+        return rows
+
+    show_rows(asyncio.run(run()), as_json)

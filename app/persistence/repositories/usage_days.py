@@ -1,0 +1,51 @@
+"""What each caller did on each day."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import NamedTuple
+from uuid import UUID
+
+from app.persistence.database import Database
+from app.persistence.models import UsageDayModel
+from app.persistence.repositories.base import TenantRepository
+
+
+class UsageKey(NamedTuple):
+    """A day (UTC), an operation, and who called: `key:` or `user:` and an id."""
+
+    day: date
+    operation: str
+    caller: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsageCount:
+    """How many calls were answered, with how many photos."""
+
+    calls: int
+    images: int
+
+
+class UsageDayRepository(TenantRepository):
+    """One tenant's counts."""
+
+    async def list_days(self, since: date, before: date) -> dict[UsageKey, UsageCount]:
+        """Every count from one day on to before another, by day, operation and caller."""
+        statement = self._select(
+            UsageDayModel, UsageDayModel.day >= since, UsageDayModel.day < before
+        ).order_by(UsageDayModel.day, UsageDayModel.operation, UsageDayModel.caller)  # fmt: skip
+        return {
+            UsageKey(row.day, row.operation, row.caller): UsageCount(row.calls, row.images)
+            for row in await self._session.scalars(statement)
+        }
+
+
+async def add_usage(database: Database, tenant_id: UUID, counts: Mapping[UsageKey, UsageCount]) -> None:
+    """Add to a tenant's counts, in one round trip; nothing where the tenant is gone."""
+    keys = list(counts)
+    await database.fetch_row(
+        "SELECT vultus_add_usage($1, $2, $3, $4, $5, $6)",
+        tenant_id, [key.day for key in keys], [key.operation for key in keys], [key.caller for key in keys],
+        [counts[key].calls for key in keys], [counts[key].images for key in keys],
+    )  # fmt: skip

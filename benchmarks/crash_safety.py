@@ -1,0 +1,214 @@
+"""Kills the server at random moments of registering and erasing, and looks at what it left behind.
+
+    make prove-crashes
+    python -m benchmarks.crash_safety [--kills N] [--seed N] [--out [FILE]]
+
+Four clients register people with two photos in one call and erase them again, against `vultus serve` on the synthetic
+pack; after some tenths of a second all its processes get SIGKILL, every fifth time PostgreSQL's too. Then everybody has
+both faces or is not there; everybody who is there was registered after they were last erased, says the audit trail;
+nobody who is not there was; the trail verifies. Exits with 1 if anything of this does not hold.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import psutil
+from sqlalchemy import text
+
+from app.persistence.database import Database
+from app.persistence.embedded import EmbeddedPostgres
+from app.persistence.migration import migrate
+from app.persistence.repositories.audit import AuditRepository
+from app.security.audit_chain import REFERENCE_PURPOSE, refer_to_subject
+from app.security.keyring import Keyring
+from app.services.audit_verification import AuditVerifier
+from benchmarks.machine import describe_run
+from benchmarks.serving import drawn_photo, sign_up
+
+RESULT = Path(__file__).parent / "results" / "crash_safety.json"
+SECRET = "a secret of this proof only, 32 bytes or more"
+CLIENTS, PEOPLE, PHOTOS = 4, 5, 2
+_RATES = dict.fromkeys(("register", "delete", "read"), "10000000/minute")
+
+
+class Proof:
+    """One database, many servers that are killed."""
+
+    def __init__(self, directory: Path, seed: int) -> None:
+        self._directory = directory
+        self._rng = random.Random(seed)
+        self._postgres = EmbeddedPostgres(directory)
+        self._keyring = Keyring([SECRET.encode()])
+        self._photo = drawn_photo()
+        self.calls = 0
+
+    def prepare(self) -> None:
+        """The database, a tenant, its admin's token."""
+        self._postgres.start()
+        self._admin = asyncio.run(self._postgres.ensure_database())
+        migrate(self._admin)
+        with self._serving() as (base, _):
+            self._headers = sign_up(f"{base}/api/v1", self._admin, _RATES)
+
+    def kill_once(self, *, with_postgres: bool) -> dict[str, Any]:
+        """Use a server for a moment, kill it, and check what it left."""
+        after_s = self._rng.uniform(0.05, 0.8)
+        done = threading.Event()
+        with self._serving() as (base, process):
+            clients = [
+                threading.Thread(target=self._use, args=(base, done, self._rng.random())) for _ in range(CLIENTS)
+            ]
+            for client in clients:
+                client.start()
+            time.sleep(after_s)
+            _kill(process, self._directory if with_postgres else None)
+            done.set()
+            for client in clients:
+                client.join()
+        if with_postgres:
+            self._postgres = EmbeddedPostgres(self._directory)
+            self._postgres.start()
+        flaws = asyncio.run(self._check())
+        return {"after_s": round(after_s, 3), "postgres_too": with_postgres, "flaws": flaws}
+
+    def end(self) -> None:
+        """Stop the database."""
+        with suppress(OSError):
+            self._postgres.stop()
+
+    def _use(self, base: str, done: threading.Event, seed: float) -> None:
+        rng = random.Random(seed)
+        with httpx.Client(base_url=f"{base}/api/v1", headers=self._headers, timeout=5) as client:
+            while not done.is_set():
+                person = f"p{rng.randrange(PEOPLE)}"
+                with suppress(httpx.HTTPError):
+                    if rng.random() < 0.5:
+                        files = [("images", ("a.jpg", self._photo, "image/jpeg"))] * PHOTOS
+                        path = f"/collections/default/subjects/{person}"
+                        if client.get(path).status_code == 404:
+                            client.post("/register", data={"subject": person}, files=files)
+                    else:
+                        client.delete(f"/collections/default/subjects/{person}")
+                    self.calls += 1
+
+    async def _check(self) -> list[str]:
+        database = Database(self._admin, pool_size=1)
+        try:
+            async with database.transaction(as_operator=True) as session:
+                tenant_id = UUID(str(await session.scalar(text("SELECT id FROM tenants"))))
+            async with database.transaction(tenant_id) as session:
+                rows = await session.execute(
+                    text(
+                        "SELECT s.subject, count(t.id) AS faces FROM subjects s LEFT JOIN templates t "
+                        "ON t.tenant_id = s.tenant_id AND t.subject_id = s.id GROUP BY s.subject"
+                    )
+                )
+                faces = {row.subject: row.faces for row in rows}
+                verdict = await AuditVerifier(AuditRepository(session, tenant_id), self._keyring).verify()
+                last = await self._last_actions(session)
+        finally:
+            await database.close()
+        _, key = self._keyring.current(REFERENCE_PURPOSE)
+        flaws = [f"{flaw.kind} entry {flaw.seq}" for flaw in verdict.flaws]
+        # Two clients may register a person at once: then there are twice as many faces, never a part of a call.
+        flaws += [f"{name} has {count} faces" for name, count in faces.items() if count == 0 or count % PHOTOS]
+        for index in range(PEOPLE):
+            name = f"p{index}"
+            said = last.get(refer_to_subject(key, tenant_id, "default", name), "subject.erased")
+            if (said == "faces.registered") != (name in faces):
+                flaws.append(f"{name} is {'there' if name in faces else 'gone'}; the trail says {said}")
+        return flaws
+
+    @staticmethod
+    async def _last_actions(session: Any) -> dict[str, str]:
+        rows = await session.execute(text("SELECT target, action FROM audit_entries ORDER BY seq"))
+        return {row.target: row.action for row in rows}
+
+    @contextmanager
+    def _serving(self) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        env = {
+            "VULTUS_DATA_DIR": str(self._directory), "VULTUS_MODEL_PACK": "synthetic", "VULTUS_LOG_LEVEL": "error",
+            "VULTUS_SECRET_KEY": SECRET, "VULTUS_RETENTION_SWEEP": "false",
+        }  # fmt: skip
+        command = [str(Path(sys.executable).parent / "vultus"), "serve", "--port", str(port)]
+        process = subprocess.Popen(
+            command, env={**os.environ, **env}, stderr=subprocess.DEVNULL, start_new_session=True
+        )  # fmt: skip
+        base = f"http://127.0.0.1:{port}"
+        try:
+            deadline = time.monotonic() + 60
+            while True:
+                with suppress(httpx.HTTPError):
+                    if httpx.get(f"{base}/readyz").status_code == 200:
+                        break
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError("the server did not start")
+                time.sleep(0.05)
+            yield base, process
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            process.wait(timeout=60)
+
+
+def _kill(process: "subprocess.Popen[bytes]", directory: Path | None) -> None:
+    victims = [process.pid]
+    if directory is not None:
+        victims += [
+            one.pid for one in psutil.process_iter(["name", "cmdline"])
+            if one.info["name"] == "postgres" and any(str(directory) in part for part in one.info["cmdline"] or ())
+        ]  # fmt: skip
+    for victim in victims:
+        with suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, nargs="?", const=RESULT)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="vultus-crash-", ignore_cleanup_errors=True) as directory:
+        proof = Proof(Path(directory), arguments.seed)
+        proof.prepare()
+        try:
+            kills = []
+            for index in range(arguments.kills):
+                kills.append(proof.kill_once(with_postgres=index % 5 == 4))
+                print(f"kill {index + 1}: after {kills[-1]['after_s']} s, flaws: {kills[-1]['flaws'] or 'none'}")
+        finally:
+            proof.end()
+    flaws = sum(len(kill["flaws"]) for kill in kills)
+    result = {
+        "what": "SIGKILL at random moments of registering and erasing", **describe_run(), "clients": CLIENTS,
+        "calls_answered_or_cut_off": proof.calls, "kills": len(kills), "flaws": flaws, "each": kills,
+    }  # fmt: skip
+    if arguments.out:
+        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"{len(kills)} kills, {proof.calls} calls, {flaws} flaws")
+    sys.exit(1 if flaws else 0)
+
+
+if __name__ == "__main__":
+    main()
