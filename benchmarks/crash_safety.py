@@ -31,6 +31,7 @@ import httpx
 import psutil
 from sqlalchemy import text
 
+from app.errors import DatabaseUnavailable
 from app.persistence.database import Database
 from app.persistence.embedded import EmbeddedPostgres
 from app.persistence.migration import migrate
@@ -81,9 +82,6 @@ class Proof:
             done.set()
             for client in clients:
                 client.join()
-        if with_postgres:
-            self._postgres = EmbeddedPostgres(self._directory)
-            self._postgres.start()
         flaws = asyncio.run(self._check())
         return {"after_s": round(after_s, 3), "postgres_too": with_postgres, "flaws": flaws}
 
@@ -109,6 +107,7 @@ class Proof:
 
     async def _check(self) -> list[str]:
         database = Database(self._admin, pool_size=1)
+        await _recovered(database)
         try:
             async with database.transaction(as_operator=True) as session:
                 tenant_id = UUID(str(await session.scalar(text("SELECT id FROM tenants"))))
@@ -171,15 +170,26 @@ class Proof:
 
 
 def _kill(process: "subprocess.Popen[bytes]", directory: Path | None) -> None:
+    """The server's processes; and PostgreSQL's, of which the first then recovers as after a crash."""
     victims = [process.pid]
     if directory is not None:
-        victims += [
-            one.pid for one in psutil.process_iter(["name", "cmdline"])
-            if one.info["name"] == "postgres" and any(str(directory) in part for part in one.info["cmdline"] or ())
-        ]  # fmt: skip
+        (note,) = directory.rglob("postmaster.pid")
+        first = psutil.Process(int(note.read_text().splitlines()[0]))
+        victims += [child.pid for child in first.children()]
     for victim in victims:
         with suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)
+
+
+async def _recovered(database: Database) -> None:
+    """Wait until PostgreSQL answers again."""
+    for _ in range(300):
+        try:
+            await database.revision()
+        except DatabaseUnavailable:
+            await asyncio.sleep(0.1)
+        else:
+            return
 
 
 def main() -> None:

@@ -45,7 +45,7 @@ from benchmarks.machine import describe_run
 RESULT = Path(__file__).parent / "results" / "template_protection.json"
 FACE = Face(BoundingBox(0, 0, 90, 110), ((0.0, 0.0),) * 5, 0.9, Quality(90, 100, 120, 0, 0, 0))
 KEYRING = Keyring([b"a secret of the benchmark, 32 bytes or more"])
-BATCH = 500
+BATCH = 10
 
 
 def make_pairs(photos: Path | None, pack: Path | None) -> tuple[str, Embeddings, Embeddings]:
@@ -115,6 +115,9 @@ async def measure_rotation(database: BenchDatabase, count: int) -> dict[str, Any
                 [(FACE, face) for face in faces[start : start + BATCH]], collection_id=row.id, subject_id=subject_id,
                 recognizer="bench", source="bench",
             )  # fmt: skip
+    owner = await database.connect()
+    await owner.execute("ANALYZE")  # as autovacuum does within a minute
+    await owner.close()
     engine = _engine(database.service, protector)
     before = await _similarities(engine, tenant_id, gallery, faces)
     began = time.perf_counter()
@@ -133,7 +136,7 @@ async def measure_rotation(database: BenchDatabase, count: int) -> dict[str, Any
 async def _similarities(
     engine: SearchEngine, tenant_id: Any, gallery: Gallery, faces: list[Embedding]
 ) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    found = await engine.for_tenant(tenant_id).search(gallery, faces[:1_000], 1)
+    found = await engine.for_tenant(tenant_id).search(gallery, faces[:500], 1)
     return np.array([own[0].similarity if own else 0.0 for own in found])
 
 

@@ -36,10 +36,12 @@ unix_socket_permissions = 0700
 max_connections = 120
 shared_buffers = 256MB
 jit = off
+autovacuum_naptime = 10s
 max_parallel_workers_per_gather = 0
 log_min_error_statement = panic
 log_parameter_max_length_on_error = 0
 """
+# Searches of many faces at once depend on the planner's knowing a table that grew: after seconds, not after a minute.
 # The last two lines keep statements and their parameters, embeddings among them, out of PostgreSQL's own log.
 
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -21,6 +22,7 @@ import pytest
 from app.permissions import Plan
 from app.persistence.database import Database
 from app.persistence.repositories.tenants import PlanDirectory, TenantDirectory
+from app.persistence.repositories.usage_days import UsageDayRepository
 from tests import pictures
 from tests.servers import free_port, listening
 
@@ -109,6 +111,30 @@ def test_a_worker_that_dies_is_replaced_by_one_that_inherits_the_networks(servic
         # What they were forked with they share: a good part of each lies in pages that others have too.
         shared = [memory.rss - memory.uss for memory in (worker.memory_full_info() for worker in supervisor.children())]
         assert min(shared) > 60 * 2**20
+
+
+def test_what_several_workers_counted_adds_up(service_env: dict[str, str], database_url: str) -> None:
+    token = "a token for the tests' metrics, 32 bytes"
+    with serving(2, **service_env, VULTUS_METRICS_TOKEN=token) as (base, process):
+        tenant_id, headers = sign_up(f"{base}/api/v1")
+        for take in range(12):
+            photo = {"image": ("a.jpg", pictures.photo(1, take % 3), "image/jpeg")}
+            assert httpx.post(f"{base}/api/v1/detect", headers=headers, files=photo, timeout=30).status_code == 200
+        metrics = httpx.get(f"{base}/metrics", headers={"authorization": f"Bearer {token}"}).text
+        assert 'vultus_requests_total{method="POST",route="/api/v1/detect",status="200"} 12.0' in metrics
+        assert tenant_id not in metrics
+        process.send_signal(signal.SIGTERM)  # before the second is over in which they add up
+        process.wait(timeout=40)
+
+    async def counted() -> dict[str, tuple[int, int]]:
+        database = Database(database_url, pool_size=1)
+        today = datetime.now(UTC).date()
+        async with database.transaction(UUID(tenant_id)) as session:
+            days = await UsageDayRepository(session, UUID(tenant_id)).list_days(today, today + timedelta(days=1))
+        await database.close()
+        return {key.operation: (count.calls, count.images) for key, count in days.items()}
+
+    assert asyncio.run(counted()) == {"detect": (12, 12)}
 
 
 async def put_on_plan(database: Database, tenant_id: str, **rates: str) -> None:

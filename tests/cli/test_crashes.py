@@ -1,0 +1,16 @@
+"""Servers that are killed leave nothing half done; `make prove-crashes` does the same fifty times."""
+
+from pathlib import Path
+
+from benchmarks.crash_safety import Proof
+
+
+def test_a_killed_server_leaves_nobody_half_registered_and_no_change_without_its_entry(tmp_path: Path) -> None:
+    proof = Proof(tmp_path, seed=1)
+    proof.prepare()
+    try:
+        kills = [proof.kill_once(with_postgres=with_postgres) for with_postgres in (False, True, False)]
+    finally:
+        proof.end()
+    assert [kill["flaws"] for kill in kills] == [[], [], []]
+    assert proof.calls > 0
