@@ -36,7 +36,12 @@ class SubjectModel(TenantRow):
             ["tenant_id", "collection_id"], ["collections.tenant_id", "collections.id"], ondelete="CASCADE"
         ),
         UniqueConstraint("tenant_id", "collection_id", "subject"),
-        Index("ix_subjects_tenant_id_expires_at", "tenant_id", "expires_at"),
+        Index(
+            "ix_subjects_tenant_id_expires_at",
+            "tenant_id",
+            "expires_at",
+            postgresql_where=text("expires_at IS NOT NULL"),
+        ),
         Index("ix_subjects_tenant_id_updated_at", "tenant_id", "updated_at"),
     )
 
