@@ -64,7 +64,8 @@ class ErasureJournal:
             )
             for one in erased
         ]  # fmt: skip
-        self._write(self._path, ("\n".join(lines) + "\n").encode(), os.O_APPEND)
+        # A line of its own, whatever a crash left of the one before.
+        self._write(self._path, ("\n" + "\n".join(lines) + "\n").encode(), os.O_APPEND)
 
     def identity(self) -> UUID | None:
         """The journal's own id; None before the first erasure."""
@@ -79,8 +80,11 @@ class ErasureJournal:
         with self._path.open("rb") as file:
             file.seek(position)
             raw = file.read()
+        raw = raw[: raw.rfind(b"\n") + 1]  # another host may still write the last line
         erased = []
         for line in raw.splitlines():
+            if not line.strip():
+                continue
             try:
                 noted = json.loads(line)
                 if "journal" not in noted:
@@ -108,7 +112,9 @@ class ErasureJournal:
     def _write(path: Path, data: bytes, flags: int) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600)
         try:
-            os.write(descriptor, data)
+            written = os.write(descriptor, data)
             os.fsync(descriptor)
+            if written < len(data):
+                raise OSError(f"wrote {written} of {len(data)} bytes")
         finally:
             os.close(descriptor)

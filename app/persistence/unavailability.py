@@ -7,12 +7,15 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from app.errors import DatabaseUnavailable
+from app.errors import ConsentRequired, DatabaseUnavailable
 
 # SQLSTATEs that say "not now": connection lost, shutting down, out of resources, deadlock, serialisation, lock or
 # statement timeout, or what a row belongs to was deleted meanwhile (PostgreSQL, appendix A). SQLAlchemy gives some of
 # them the general DBAPIError.
 _PASSING = ("08", "53", "57P", "40P01", "40001", "55P03", "57014", "23503")
+
+
+_WITHOUT_CONSENT = "VU001"  # of our own trigger (migration 0009): the policy changed under way
 
 
 @contextmanager
@@ -24,6 +27,8 @@ def unavailability() -> Iterator[None]:
         raise DatabaseUnavailable from exc
     except (DBAPIError, asyncpg.PostgresError) as exc:
         cause = exc.orig if isinstance(exc, DBAPIError) else exc
+        if getattr(cause, "sqlstate", "") == _WITHOUT_CONSENT:
+            raise ConsentRequired from exc
         if str(getattr(cause, "sqlstate", "")).startswith(_PASSING):
             raise DatabaseUnavailable from exc
         raise

@@ -3,14 +3,13 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime
 
 from app.errors import InvalidParameter
 from app.routes import API
 from app.routes.deps import AuditDep, CanAdmin, PageDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.schemas.audit import AuditEntryOut, AuditPage
-from app.schemas.fields import CollectionName, SubjectId
+from app.schemas.fields import CollectionName, Label, Moment, SubjectId
 from app.services.audit import AuditAction
 
 router = APIRouter(prefix=f"{API}/audit", tags=["privacy"], responses=AUTHENTICATED)
@@ -22,11 +21,11 @@ async def list_entries(
     page: PageDep,
     audit: AuditDep,
     action: Annotated[list[AuditAction] | None, Query(description="Only these; repeat.")] = None,
-    actor: Annotated[str | None, Query(max_length=100, description="`user:`, `key:` and an id.")] = None,
+    actor: Annotated[Label | None, Query(description="`user:`, `key:` and an id.")] = None,
     collection: Annotated[CollectionName | None, Query()] = None,
     subject: Annotated[SubjectId | None, Query(description="Together with `collection`.")] = None,
-    since: Annotated[AwareDatetime | None, Query()] = None,
-    before: Annotated[AwareDatetime | None, Query()] = None,
+    since: Annotated[Moment | None, Query()] = None,
+    before: Annotated[Moment | None, Query()] = None,
 ) -> AuditPage:
     if subject is not None and collection is None:
         raise InvalidParameter("subject: name its collection too.", field="subject")

@@ -1,11 +1,17 @@
 """Taking a person along: export and import."""
 
 from datetime import UTC, datetime
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Request
+from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
 
+from app.errors import RequestRefused
+from app.permissions import Permission, Principal
 from app.routes import API
-from app.routes.deps import CanReadEmbeddings, CanRegister, IdempotencyDep, PortabilityDep
+from app.routes.deps import CanReadEmbeddings, CanRegister, IdempotencyDep, PortabilityDep, guard_of
+from app.routes.error_handlers import validation_failed
 from app.routes.responses import AUTHENTICATED, problems
 from app.routes.subjects import Collection, Subject
 from app.schemas.portability import SubjectDocument
@@ -27,11 +33,37 @@ async def export_subject(
     return SubjectDocument.of(await portability.export(collection, subject))
 
 
+_MOST_ERRORS = 20
+
+
+async def read_document(
+    request: Request, _: Annotated[Principal, Depends(guard_of(Permission.REGISTER))]
+) -> SubjectDocument:
+    """The document in the body, read once the caller is known: it may be large."""
+    try:
+        return SubjectDocument.model_validate_json(await request.body())
+    except ValidationError as exc:
+        # Of embeddings that are wrong throughout, the first numbers say enough.
+        raise validation_failed([dict(error) for error in exc.errors()[:_MOST_ERRORS]]) from exc
+    except ClientDisconnect as exc:
+        raise RequestRefused("The connection closed before the body was complete.") from exc
+
+
+_BODY = {
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/SubjectDocument"}}},
+    "required": True,
+}
+
+
 @router.post(
-    IMPORT_PATH, status_code=201, summary="Take in a person that was exported", responses=problems(409, 413, 422)
-)
+    IMPORT_PATH, status_code=201, summary="Take in a person that was exported", responses=problems(409, 413, 422),
+    openapi_extra={"requestBody": _BODY},
+)  # fmt: skip
 async def import_subject(
-    _: CanRegister, body: SubjectDocument, portability: PortabilityDep, idempotency: IdempotencyDep
+    _: CanRegister,
+    body: Annotated[SubjectDocument, Depends(read_document)],
+    portability: PortabilityDep,
+    idempotency: IdempotencyDep,
 ) -> SubjectOut:
     async def work() -> SubjectOut:
         faces = [face.face() for face in body.faces]

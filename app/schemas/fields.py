@@ -3,6 +3,7 @@
 import json
 import math
 import unicodedata
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
@@ -17,6 +18,13 @@ def printable(value: str) -> str:
     """Control characters and lone surrogates are no text (and PostgreSQL stores neither)."""
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
         raise ValueError("must not contain control characters")
+    return value
+
+
+def within_reach(value: datetime) -> datetime:
+    """At the ends of the calendar a time in another zone is no time."""
+    if not 1900 <= value.year <= 9000:
+        raise ValueError("must be between the years 1900 and 9000")
     return value
 
 
@@ -44,8 +52,10 @@ ConsentReference = Annotated[
     AfterValidator(printable),
     Field(description="Your reference to the proof that the person agreed.", examples=["form-2026-0117"]),
 ]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(printable)]
+Moment = Annotated[AwareDatetime, AfterValidator(within_reach)]
 Expiry = Annotated[
-    AwareDatetime,
+    Moment,
     Field(description="When to erase the person, with a time zone.", examples=["2027-12-31T23:59:59Z"]),
 ]
 Email = Annotated[

@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from app.domain import EMBEDDING_SIZE, Consent, ExportedFace, Subject
 from app.schemas.audit import AuditEntryOut
-from app.schemas.fields import CollectionName, ConsentReference, DisplayName, Expiry, Metadata, SubjectId
+from app.schemas.fields import CollectionName, ConsentReference, DisplayName, Expiry, Label, Metadata, Moment, SubjectId
 from app.services.portability import SubjectExport
 
 MOST_FACES = 1_000
@@ -18,22 +18,24 @@ class ExportedConsent(BaseModel):
     """A consent as it was recorded."""
 
     reference: ConsentReference
-    recorded_at: AwareDatetime
-    recorded_by: Annotated[str, Field(max_length=100)]
-    withdrawn_at: AwareDatetime | None = None
+    recorded_at: Moment
+    recorded_by: Label
+    withdrawn_at: Moment | None = None
 
 
 class ExportedFaceBody(BaseModel):
     """A stored face; there is no photo."""
 
-    recognizer: Annotated[str, Field(max_length=200)]
-    embedding: list[Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]] = Field(
-        description="512 numbers, unit length.", min_length=EMBEDDING_SIZE, max_length=EMBEDDING_SIZE
-    )
+    recognizer: Label
+    embedding: Annotated[
+        list[Annotated[float, Field(ge=-1.01, le=1.01, allow_inf_nan=False)]],
+        FailFast(),
+        Field(description="512 numbers, unit length.", min_length=EMBEDDING_SIZE, max_length=EMBEDDING_SIZE),
+    ]
     detection_score: Annotated[float, Field(ge=0, le=1)]
-    quality: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = Field(max_length=20)
-    source: Annotated[str, Field(max_length=100)]
-    created_at: AwareDatetime
+    quality: dict[Label, Annotated[float, Field(allow_inf_nan=False)]] = Field(max_length=20)
+    source: Label
+    created_at: Moment
 
     @classmethod
     def of(cls, face: ExportedFace) -> "ExportedFaceBody":
@@ -63,9 +65,9 @@ class SubjectDocument(BaseModel):
     metadata: Metadata = Field(default_factory=dict)
     consent: ExportedConsent | None = None
     expires_at: Expiry | None = None
-    created_at: AwareDatetime | None = None
-    updated_at: AwareDatetime | None = None
-    faces: list[ExportedFaceBody] = Field(default_factory=list, max_length=MOST_FACES)
+    created_at: Moment | None = None
+    updated_at: Moment | None = None
+    faces: Annotated[list[ExportedFaceBody], FailFast(), Field(max_length=MOST_FACES)] = Field(default_factory=list)
     audit: list[AuditEntryOut] = Field(default_factory=list, max_length=2 * MOST_FACES)
 
     @classmethod

@@ -53,6 +53,7 @@ class AuditVerifier:
 
     async def verify(self, *, expected: tuple[int, bytes] | None = None) -> Verdict:
         """Every flaw; `expected` is a number and seal noted earlier, which must still be there."""
+        await self._entries.hold_still()
         flaws: list[Flaw] = []
         broken: list[SealedEntry] = []
         count, last, last_seal, is_last_broken = 0, 0, FIRST_SEAL, False

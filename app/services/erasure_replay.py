@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Iterable
 from itertools import groupby
+from typing import Any
 from uuid import UUID
 
 from app.persistence.database import Database
 from app.persistence.erasure_journal import Erased, ErasedKind, ErasureJournal
+from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.erasures import ErasureMarks, ErasureRepository
 from app.security.keyring import Keyring
@@ -20,6 +22,7 @@ _ACTIONS = {
     ErasedKind.COLLECTION: AuditAction.COLLECTION_ERASED,
     ErasedKind.SUBJECT: AuditAction.SUBJECT_ERASED,
     ErasedKind.FACE: AuditAction.FACE_ERASED,
+    ErasedKind.CONSENT: AuditAction.CONSENT_WITHDRAWN,
 }
 
 
@@ -50,17 +53,25 @@ class ErasureReplay:
         again = 0
         async with self._database.transaction(tenant_id) as session:
             rows = ErasureRepository(session, tenant_id)
-            trail = AuditTrail(AuditRepository(session, tenant_id), self._keyring, RESTORE)
             for one in erased:
                 if one.kind is ErasedKind.TENANT:
                     if await rows.has_tenant():
                         # The service's login may not erase tenants.
                         _log.error("an_erased_tenant_is_back", tenant=str(tenant_id))
-                elif one.kind is ErasedKind.CONSENT:
-                    if await rows.withdraw_consent(one.id, one.at):
-                        again += 1
-                        await trail.record(AuditAction.CONSENT_WITHDRAWN, because=_BECAUSE)
-                elif await rows.erase(one.kind, one.id):
-                    again += 1
-                    await trail.record(_ACTIONS[one.kind], because=_BECAUSE)
+                elif names := await rows.find_names(one.kind, one.id):
+                    again += await self._erase_one(session, one, *names)
         return again
+
+    async def _erase_one(self, session: Any, one: Erased, collection: str, subject: str | None) -> int:
+        rows = ErasureRepository(session, one.tenant_id)
+        if one.kind is ErasedKind.CONSENT:
+            is_done = await rows.withdraw_consent(one.id, one.at)
+        else:
+            is_done = await rows.erase(one.kind, one.id)
+        if not is_done:
+            return 0
+        await AnswerRepository(session, one.tenant_id).forget_about(collection, subject)
+        trail = AuditTrail(AuditRepository(session, one.tenant_id), self._keyring, RESTORE)
+        target = f"collection:{collection}" if subject is None else trail.name_subject(collection, subject)
+        await trail.record(_ACTIONS[one.kind], target, collection=collection, because=_BECAUSE)
+        return 1

@@ -11,13 +11,10 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, date, datetime
 from uuid import UUID
 
-from app.errors import AppError
 from app.permissions import Principal
 from app.persistence.database import Database
 from app.persistence.repositories.usage_days import UsageCount, UsageDayRepository, UsageKey, add_usage
-from app.telemetry import get_logger
-
-_log = get_logger(__name__)
+from app.services.loops import going_on
 
 _FLUSH_S = 1.0
 
@@ -30,6 +27,8 @@ class Meter:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._counts: _Counts = {}
+        self._flushing = asyncio.Lock()
+        self._is_ending = asyncio.Event()
 
     def count(self, principal: Principal, operation: str, images: int) -> None:
         """One call, answered now."""
@@ -38,14 +37,16 @@ class Meter:
 
     async def flush(self) -> None:
         """Add what was counted to the database; what cannot be added now is kept."""
-        counts, self._counts = self._counts, {}
-        for tenant_id, own in counts.items():
-            try:
-                await add_usage(self._database, tenant_id, own)
-            except AppError as exc:
-                _log.warning("usage_not_added", code=exc.code)
-                for key, count in own.items():
-                    self._add(tenant_id, key, count)
+        async with self._flushing:
+            counts, self._counts = self._counts, {}
+            for tenant_id, own in counts.items():
+                is_added = False
+                with going_on("usage_not_added"):
+                    await add_usage(self._database, tenant_id, own)
+                    is_added = True
+                if not is_added:
+                    for key, count in own.items():
+                        self._add(tenant_id, key, count)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -54,16 +55,16 @@ class Meter:
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            self._is_ending.set()
+            await task
             await self.flush()
 
     async def _go_on(self) -> None:
-        while True:
-            await asyncio.sleep(_FLUSH_S)
-            # Shielded: ending the server must not lose what is on its way.
-            await asyncio.shield(self.flush())
+        # Never cancelled: ending the server must not lose what is on its way.
+        while not self._is_ending.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_ending.wait(), _FLUSH_S)
+            await self.flush()
 
     def _add(self, tenant_id: UUID, key: UsageKey, more: UsageCount) -> None:
         own = self._counts.setdefault(tenant_id, {})

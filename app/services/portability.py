@@ -1,7 +1,7 @@
 """Everything held about a person, to take along: given out whole, and taken in again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from app.services.consent import ConsentGate
 from app.services.quotas import QuotaService
 
 _MOST_ENTRIES = 1_000
-_LEAST_LENGTH = 0.5
+_MOST_DEVIATION = 0.01  # of an embedding's length from 1: the rounding of what was exported
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,9 @@ class PortabilityService:
             await self._subjects.restore_consent(subject_id, subject.consent)
         if faces:
             await self._consent.demand(row.id, subject.subject)
+            own = [_of_unit_length(face) for face in faces]
             await self._templates.take_in(
-                faces, collection_id=row.id, subject_id=subject_id, recognizer=self._recognizer
+                own, collection_id=row.id, subject_id=subject_id, recognizer=self._recognizer
             )  # fmt: skip
             await self._quotas.check(Quota.TEMPLATES)
         await self._trail.record(
@@ -111,5 +112,9 @@ def _check(index: int, face: ExportedFace, recognizer: str) -> None:
             f"faces[{index}] is of recogniser {face.recognizer!r}; in use is {recognizer!r}.", field="faces"
         )
     length = float(np.linalg.norm(face.embedding))
-    if not abs(length - 1) < _LEAST_LENGTH:
+    if not abs(length - 1) < _MOST_DEVIATION:
         raise InvalidParameter(f"faces[{index}].embedding has the length {length:g}; it needs to be 1.", field="faces")
+
+
+def _of_unit_length(face: ExportedFace) -> ExportedFace:
+    return replace(face, embedding=face.embedding / np.float32(np.linalg.norm(face.embedding)))

@@ -6,7 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.domain import Embedding, Face, Template
-from app.errors import AppError, CollectionNotFound, FaceRefused, ImageRefused, InvalidParameter, NoImageAccepted
+from app.errors import (
+    AppError,
+    CollectionNotFound,
+    FaceRefused,
+    ImageRefused,
+    InvalidParameter,
+    NoImageAccepted,
+    PermissionDenied,
+)
 from app.permissions import Quota
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
@@ -54,6 +62,8 @@ class RegistrationService:
         consent_gate: ConsentGate,
         quotas: QuotaService,
         trail: AuditTrail,
+        *,
+        may_delete: bool,
     ) -> None:
         self._faces = faces
         self._collections = collections
@@ -62,6 +72,7 @@ class RegistrationService:
         self._consent = consent_gate
         self._quotas = quotas
         self._trail = trail
+        self._may_delete = may_delete
 
     async def register(
         self,
@@ -88,6 +99,9 @@ class RegistrationService:
         row = await self._collections.find_row(collection, hold=True)
         if row is None:
             raise CollectionNotFound(f"There is no collection {collection!r}.")
+        known = await self._subjects.find_row(row.id, subject, hold=True)
+        if known is not None and expires_at is not None and not self._may_delete:
+            refuse_to_shorten(known.expires_at, expires_at)
         subject_id = await self._subjects.ensure(row.id, subject, name, metadata, expires_at)
         if consent is not None:
             await self._subjects.record_consent(subject_id, consent, self._trail.actor)
@@ -130,3 +144,11 @@ def check_expiry(expires_at: datetime | None) -> None:
     """Raises `InvalidParameter` for a time that is over: whoever sends it means another."""
     if expires_at is not None and expires_at <= datetime.now(UTC):
         raise InvalidParameter(f"expires_at: {expires_at.isoformat()} is over already.", field="expires_at")
+
+
+def refuse_to_shorten(now: datetime | None, wanted: datetime | None) -> None:
+    """An earlier end erases, later: for whoever may not erase it is `PermissionDenied`."""
+    if wanted is not None and (now is None or wanted < now):
+        raise PermissionDenied(
+            "expires_at: only who may delete people may set an end to their stay, or an earlier one."
+        )

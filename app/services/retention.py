@@ -1,4 +1,4 @@
-"""Erases whose time is over: by their own date, or by their tenant's retention."""
+"""Erases whose time is over: by their own date, by their tenant's retention; and remembered answers, after a day."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.tenants import find_tenants_with_expired
 from app.security.keyring import Keyring
 from app.services.audit import RETENTION, AuditAction, AuditTrail
+from app.services.loops import going_on
 from app.telemetry import get_logger
 
 _log = get_logger(__name__)
@@ -37,24 +38,26 @@ class RetentionSweep:
 
     async def run(self) -> int:
         """Erase every subject whose time is over now; how many there were."""
-        now = self._clock()
-        return sum(
-            [await self._sweep(tenant_id, now) for tenant_id in await find_tenants_with_expired(self._database, now)]
-        )
+        now, erased = self._clock(), 0
+        for tenant_id in await find_tenants_with_expired(self._database, now):
+            try:
+                erased += await self._sweep(tenant_id, now)
+            except AppError as exc:  # one tenant's trouble is not the others'
+                _log.warning("retention_not_swept", tenant=str(tenant_id), code=exc.code)
+        return erased
 
     async def keep(self, *, pause_s: float = SWEEP_PAUSE_S) -> None:
         """Sweep again and again, until cancelled."""
         while True:
-            try:
+            with going_on("retention_not_swept"):
                 erased = await self.run()
-            except AppError as exc:  # the database is away: the next round comes
-                _log.warning("retention_not_swept", code=exc.code)
-            else:
                 if erased:
                     _log.info("retention_swept", erased=erased)
             await asyncio.sleep(pause_s)
 
     async def _sweep(self, tenant_id: UUID, now: datetime) -> int:
+        async with self._database.transaction(tenant_id) as session:
+            await AnswerRepository(session, tenant_id).forget_old()
         erased = 0
         while found := await self._erase_some(tenant_id, now):
             erased += found

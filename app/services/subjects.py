@@ -8,6 +8,7 @@ from uuid import UUID
 
 from app.domain import Subject, Template
 from app.errors import CollectionNotFound, FaceNotFound, InvalidCursor, SubjectExists, SubjectNotFound
+from app.persistence.models import SubjectModel
 from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.audit import SealedEntry
 from app.persistence.repositories.collections import CollectionRepository
@@ -19,7 +20,7 @@ from app.security.receipts import SignedReceipt
 from app.services.audit import AuditAction, AuditTrail
 from app.services.paging import Page, PageRequest, cut_page
 from app.services.receipts import ReceiptOffice
-from app.services.registration import check_expiry
+from app.services.registration import check_expiry, refuse_to_shorten
 
 
 class Unchanged(Enum):
@@ -52,6 +53,8 @@ class SubjectService:
         cursors: CursorSigner,
         trail: AuditTrail,
         receipts: ReceiptOffice,
+        *,
+        may_delete: bool,
     ) -> None:
         self._collections = collections
         self._subjects = subjects
@@ -60,6 +63,7 @@ class SubjectService:
         self._cursors = cursors
         self._trail = trail
         self._receipts = receipts
+        self._may_delete = may_delete
 
     async def create(
         self,
@@ -86,7 +90,9 @@ class SubjectService:
         """Change what is given; raises `SubjectNotFound`."""
         if not isinstance(changes.expires_at, Unchanged):
             check_expiry(changes.expires_at)
-        collection_id, subject_id = await self._held(collection, subject)
+        collection_id, row = await self._held_row(collection, subject)
+        if not isinstance(changes.expires_at, Unchanged) and not self._may_delete:
+            refuse_to_shorten(row.expires_at, changes.expires_at)
         given = {
             column: value
             for column, value in (
@@ -95,7 +101,7 @@ class SubjectService:
             if value is not UNCHANGED
         }  # fmt: skip
         if given:
-            await self._subjects.change(subject_id, given)
+            await self._subjects.change(row.id, given)
             fields = ["metadata" if column == "details" else column for column in given]
             await self._record(AuditAction.SUBJECT_CHANGED, collection, subject, fields=fields)
         return await self._found(collection_id, collection, subject)
@@ -174,11 +180,15 @@ class SubjectService:
 
     async def _held(self, collection: str, subject: str) -> tuple[UUID, UUID]:
         """The ids of the collection and of the subject, whose row is held until the transaction ends."""
+        collection_id, row = await self._held_row(collection, subject)
+        return collection_id, row.id
+
+    async def _held_row(self, collection: str, subject: str) -> tuple[UUID, SubjectModel]:
         collection_id = await self._collection_id(collection)
         row = await self._subjects.find_row(collection_id, subject, hold=True)
         if row is None:
             raise SubjectNotFound(_no_subject(collection, subject))
-        return collection_id, row.id
+        return collection_id, row
 
     async def _record(self, action: AuditAction, collection: str, subject: str, **details: Detail) -> SealedEntry:
         target = self._trail.name_subject(collection, subject)

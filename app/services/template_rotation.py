@@ -4,16 +4,18 @@ from uuid import UUID
 
 import numpy as np
 
+from app.errors import DatabaseUnavailable
 from app.persistence.database import Database
 from app.persistence.protector import TemplateProtector
 from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.gallery_rotation import GalleryRotationRepository
 from app.persistence.repositories.protections import ProtectionRepository
 from app.security.keyring import Keyring
-from app.security.template_protection import rotate
+from app.security.template_protection import Protection, rotate
 from app.services.audit import OPERATOR, AuditAction, AuditTrail
 
 _AT_A_TIME = 500
+_ATTEMPTS = 10
 
 
 class TemplateRotation:
@@ -30,25 +32,42 @@ class TemplateRotation:
         What was interrupted is taken up by running it again: galleries not yet turned still say so.
         """
         async with self._database.transaction(tenant_id) as session:
+            # Waits for registrations under way: whatever salt they took, their gallery is seen from here on.
             new = await ProtectionRepository(session, tenant_id).begin(self._protector.current_key_id)
-            galleries = await GalleryRotationRepository(session, tenant_id).list_galleries()
         turned = 0
-        for gallery_id in galleries:
-            async with self._database.transaction(tenant_id) as session:
-                rows = GalleryRotationRepository(session, tenant_id)
-                old = await rows.hold(gallery_id)
-                if old is None:
-                    continue
-                change = await self._protector.change(tenant_id, old, new)
-                after = 0
-                while stored := await rows.read_on(gallery_id, after, _AT_A_TIME):
-                    after = stored[-1].seq
-                    turned += len(stored)
-                    embeddings = rotate(np.stack([one.embedding for one in stored]), change)
-                    await rows.write([one.seq for one in stored], list(embeddings), gallery_id)
-                await rows.set_protection(gallery_id, new)
+        while galleries := await self._list_older(tenant_id, new):  # again for those that were made meanwhile
+            for gallery_id in galleries:
+                turned += await self._turn(tenant_id, gallery_id, new)
         async with self._database.transaction(tenant_id) as session:
             await ProtectionRepository(session, tenant_id).drop_unused()
             trail = AuditTrail(AuditRepository(session, tenant_id), self._keyring, OPERATOR)
             await trail.record(AuditAction.TEMPLATES_ROTATED, faces=turned, generation=new.generation)
+        return turned
+
+    async def _list_older(self, tenant_id: UUID, new: Protection) -> list[UUID]:
+        async with self._database.transaction(tenant_id) as session:
+            return await GalleryRotationRepository(session, tenant_id).list_older(new.generation)
+
+    async def _turn(self, tenant_id: UUID, gallery_id: UUID, new: Protection) -> int:
+        for attempt in range(_ATTEMPTS):
+            try:
+                async with self._database.transaction(tenant_id) as session:
+                    return await self._turn_in(GalleryRotationRepository(session, tenant_id), gallery_id, new)
+            except DatabaseUnavailable:  # an erasure that locks the other way round ended this one
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        raise AssertionError
+
+    async def _turn_in(self, rows: GalleryRotationRepository, gallery_id: UUID, new: Protection) -> int:
+        old = await rows.hold(gallery_id)
+        if old is None or old.generation >= new.generation:
+            return 0
+        change = await self._protector.change(rows.tenant_id, old, new)
+        after = turned = 0
+        while stored := await rows.read_on(gallery_id, after, _AT_A_TIME):
+            after = stored[-1].seq
+            turned += len(stored)
+            embeddings = rotate(np.stack([one.embedding for one in stored]), change)
+            await rows.write([one.seq for one in stored], list(embeddings), gallery_id)
+        await rows.set_protection(gallery_id, new)
         return turned

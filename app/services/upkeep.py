@@ -4,12 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from app.errors import AppError
 from app.services.erasure_replay import ErasureReplay
+from app.services.loops import going_on
 from app.services.retention import RetentionSweep
-from app.telemetry import get_logger
-
-_log = get_logger(__name__)
 
 _RETRY_S = 1.0
 
@@ -42,9 +39,6 @@ class Upkeep:
             await self._sweep.keep()
 
     async def _try_replay(self) -> None:
-        try:
+        with going_on("erasures_not_replayed"):  # the database is away: nobody can be found in it either
             await self._replay.run()
-        except AppError as exc:  # the database is away: nobody can be found in it either
-            _log.warning("erasures_not_replayed", code=exc.code)
-        else:
             self.is_replayed = True

@@ -40,6 +40,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
         SELECT 1 FROM subjects s
         WHERE s.tenant_id = p.tenant_id AND s.updated_at <= at - make_interval(days => p.retention_days)
     )
+    UNION
+    SELECT tenant_id FROM remembered_answers WHERE created_at <= at - interval '24 hours'
 $$
 """
 COLUMNS = (
@@ -77,7 +79,7 @@ def upgrade() -> None:
         "CREATE TRIGGER demand_consent AFTER INSERT ON templates REFERENCING NEW TABLE AS new_rows "
         "FOR EACH STATEMENT EXECUTE FUNCTION demand_consent()"
     )
-    for table in ("subjects", "tenant_policies"):
+    for table in ("subjects", "tenant_policies", "remembered_answers"):
         op.execute(f"CREATE POLICY sweeping ON {table} FOR SELECT TO CURRENT_USER USING (true)")
     op.execute(TENANTS_WITH_EXPIRED)
     op.execute("REVOKE ALL ON FUNCTION vultus_tenants_with_expired(timestamptz) FROM PUBLIC")
@@ -88,6 +90,7 @@ def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("DROP FUNCTION vultus_tenants_with_expired(timestamptz)")
     op.execute("DROP POLICY sweeping ON subjects")
+    op.execute("DROP POLICY sweeping ON remembered_answers")
     op.execute("DROP TRIGGER demand_consent ON templates")
     op.execute("DROP FUNCTION demand_consent()")
     op.drop_table("tenant_policies")

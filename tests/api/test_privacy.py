@@ -9,8 +9,8 @@ import httpx
 import numpy as np
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
+from app.errors import ConsentRequired
 from app.persistence.database import Database
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
@@ -81,7 +81,7 @@ async def test_the_database_demands_consent_of_whatever_stores_a_template(
                 [(FACE, embedding)], collection_id=row.id, subject_id=subject_id, recognizer="r", source="test"
             )
 
-    with pytest.raises(DBAPIError, match="without consent"):
+    with pytest.raises(ConsentRequired):
         await store_past_the_services()
 
 
@@ -163,6 +163,12 @@ async def test_an_import_refuses_what_it_cannot_use(admin: Account) -> None:
         assert problem(answer) == expected
         assert "faces" in answer.text
     assert problem(await admin.client.get("/collections/default/subjects/eve")) == "404 subject_not_found"
+    everything_wrong = {**document, "subject": "eve", "faces": [{**face, "embedding": [7.5] * 512}]}
+    answer = await admin.client.post("/subjects/import", json=everything_wrong)
+    assert problem(answer) == "422 invalid_parameter"
+    assert len(answer.json()["errors"]) == 1
+    assert "7.5" not in answer.text  # no part of an embedding in an error
+    assert problem(await admin.client.post("/subjects/import", content=b"{")) == "422 invalid_parameter"
     large = await admin.client.post("/subjects/import", content=b" " * (9 * 1024 * 1024))
     assert problem(large) == "413 request_too_large"
 
@@ -284,3 +290,47 @@ async def test_the_trail_is_for_admins(ada: Account, stranger: Account) -> None:
     key = (await ada.client.post("/keys", json={"name": "k", "scopes": ["recognize", "register"]})).json()["key"]
     refused = await stranger.client.get("/audit", headers={"authorization": f"Bearer {key}"})
     assert problem(refused) == "403 permission_denied"
+
+
+# --- what nobody may break ----------------------------------------------------------------------------------------
+
+
+async def test_an_end_is_set_only_by_who_may_delete(ada: Account, running: Running) -> None:
+    issued = (await ada.client.post("/keys", json={"name": "k", "scopes": ["register"]})).json()
+    limited = (await ada.client.post("/keys", json={"name": "a", "scopes": ["admin"]})).json()
+    soon, later = {"expires_at": "2990-01-01T00:00:00Z"}, {"expires_at": "2999-01-01T00:00:00Z"}
+    files = {"images": ("a.jpg", pictures.photo(1), "image/jpeg")}
+    async with running.client(issued["key"]) as program:
+        assert problem(await program.patch(ADA, json=soon)) == "403 permission_denied"
+        answer = await program.post("/register", data={"subject": "ada", **soon}, files=files)
+        assert problem(answer) == "403 permission_denied"
+        assert (await ada.client.patch(ADA, json=soon)).status_code == 200
+        assert (await program.patch(ADA, json=later)).status_code == 200
+        answer = await program.post("/register", data={"subject": "new", **soon}, files=files)
+        assert answer.status_code == 201
+    async with running.client(limited["key"]) as program:
+        assert problem(await program.put("/policy", json={"retention_days": 1})) == "403 permission_denied"
+        assert (await program.put("/policy", json={"consent_required": True})).status_code == 200
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "soon"])
+async def test_times_that_are_none_are_refused(ada: Account, moment: str) -> None:
+    assert problem(await ada.client.patch(ADA, json={"expires_at": moment})) == "422 invalid_parameter"
+    assert problem(await ada.client.get("/audit", params={"since": moment})) == "422 invalid_parameter"
+
+
+async def test_text_that_is_none_is_refused(ada: Account) -> None:
+    document = (await ada.client.get(f"{ADA}/export")).json()
+    face = {**document["faces"][0], "quality": {"\0": 1}}
+    consent = {"reference": "x", "recorded_at": "2026-01-01T00:00:00Z", "recorded_by": "\0"}
+    for wrong in ({"faces": [face]}, {"consent": consent}):
+        answer = await ada.client.post("/subjects/import", json={**document, "subject": "eve", **wrong})
+        assert problem(answer) == "422 invalid_parameter"
+    assert problem(await ada.client.get("/audit", params={"actor": "\0"})) == "422 invalid_parameter"
+
+
+async def test_an_imported_face_counts_no_more_than_another(ada: Account) -> None:
+    document = (await ada.client.get(f"{ADA}/export")).json()
+    longer = [1.3 * value for value in document["faces"][0]["embedding"]]
+    wrong = {**document, "subject": "eve", "faces": [{**document["faces"][0], "embedding": longer}]}
+    assert problem(await ada.client.post("/subjects/import", json=wrong)) == "422 invalid_parameter"

@@ -102,6 +102,7 @@ async def test_metrics_are_for_who_sends_the_token_and_name_nobody(ada: Account,
         assert (await client.post("/recognize", files=files)).status_code == 200
         assert (await client.get("/collections/default/subjects/ada")).status_code == 200
         assert problem(await client.get("http://vultus/metrics")) == "401 not_authenticated"
+        await client.request("MADEUP", "http://vultus/healthz")
     async with measured.client(TOKEN) as prometheus:
         answer = await prometheus.get("http://vultus/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
@@ -111,6 +112,7 @@ async def test_metrics_are_for_who_sends_the_token_and_name_nobody(ada: Account,
     )
     assert any(line.startswith('vultus_stage_seconds_count{stage="embed"}') for line in lines)
     assert any('route="/api/v1/collections/{collection}/subjects/{subject}"' in line for line in lines)
+    assert "MADEUP" not in answer.text
     assert str(ada.tenant_id) not in answer.text
     assert "ada" not in answer.text.replace("vultus_images", "").split()
     assert '/ada"' not in answer.text

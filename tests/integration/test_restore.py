@@ -76,6 +76,11 @@ async def test_the_erased_stay_erased(own_database: tuple[str, str], settings: S
             tenant_id = UUID((await client.post("/auth/signup", json=body)).json()["tenant_id"])
         async with signed_in(running, email, tenant_id) as admin:
             await admin.client.post("/collections", json={"name": "lobby"})
+            once = {"idempotency-key": "of-frank"}
+            await admin.client.post(
+                "/collections/default/subjects", json={"subject": "frank", "name": "Frank"}, headers=once
+            )
+            await admin.register("gus", pictures.photo(6))
             await admin.register("eve", pictures.photo(5), collection="lobby")
             for seed, name in enumerate(("ada", "bob", "carol", "dave"), start=1):
                 assert (await admin.register(name, pictures.photo(seed), consent="form")).status_code == 201
@@ -86,13 +91,20 @@ async def test_the_erased_stay_erased(own_database: tuple[str, str], settings: S
             await admin.client.delete(f"/collections/default/subjects/carol/faces/{two[0]['face_id']}")
             await admin.client.delete("/collections/default/subjects/dave/consent")
             await admin.client.delete("/collections/lobby")
+            await admin.client.delete("/collections/default/subjects/frank")
+            await admin.client.delete("/collections/default/subjects/gus/consent")
     noted = journal.read_text()
     assert "ada" not in noted
     assert journal.stat().st_mode & 0o777 == 0o600
 
     await restore(url, dump)
     async with started(own) as running, signed_in(running, email, tenant_id) as admin:
-        assert await subjects(admin) == ["bob", "carol", "dave"]
+        assert await subjects(admin) == ["bob", "carol", "dave", "gus"]
+        again = await admin.client.post(
+            "/collections/default/subjects", json={"subject": "frank", "name": "Frank"}, headers=once
+        )
+        assert again.json()["code"] == "answer_erased"
+        assert (await admin.register("gus", pictures.photo(6))).json()["code"] == "consent_withdrawn"
         assert (await admin.client.get("/collections/lobby")).status_code == 404
         assert (await admin.client.get("/collections/default/subjects/carol")).json()["templates"] == 1
         assert (await admin.client.get("/collections/default/subjects/dave")).json()["templates"] == 0
@@ -100,7 +112,8 @@ async def test_the_erased_stay_erased(own_database: tuple[str, str], settings: S
         assert [found[0]["subject"], found[0]["decision"]] == ["bob", "match"]
         trail = (await admin.client.get("/audit", params={"actor": "restore"})).json()["items"]
         assert sorted(entry["action"] for entry in trail) == [
-            "collection.erased", "consent.withdrawn", "face.erased", "face.erased", "subject.erased"
+            "collection.erased", "consent.withdrawn", "consent.withdrawn", "face.erased", "face.erased", "face.erased",
+            "subject.erased", "subject.erased",
         ]  # fmt: skip
         refused = await admin.register("dave", pictures.photo(4))
         assert refused.json()["code"] == "consent_withdrawn"
@@ -108,7 +121,7 @@ async def test_the_erased_stay_erased(own_database: tuple[str, str], settings: S
         again = await admin.register("ada", pictures.photo(1))  # whoever comes back of their own will may
         assert again.status_code == 201
     async with started(own) as running, signed_in(running, email, tenant_id) as admin:
-        assert await subjects(admin) == ["ada", "bob", "carol", "dave"]
+        assert await subjects(admin) == ["ada", "bob", "carol", "dave", "gus"]
         dave = (await admin.client.get("/collections/default/subjects/dave")).json()
         assert (dave["templates"], dave["consent"]["withdrawn_at"]) == (1, None)
 
@@ -121,7 +134,7 @@ def test_a_journal_keeps_what_it_was_told_and_passes_over_what_a_crash_cut_off(t
     part = journal.read(0)
     assert part.erased == [one]
     with (tmp_path / "journal").open("ab") as file:
-        file.write(b'{"at": "2026-01-01T00:00:00+00:00", "kind": "sub\n')
+        file.write(b'{"at": "2026-01-01T00:00:00+00:00", "kind": "sub')
     journal.append([two])
     assert journal.read(0).erased == [one, two]
     assert journal.read(part.position).erased == [two]

@@ -12,10 +12,12 @@ from app.matcher.gallery_search import SearchEngine
 from app.matcher.strategy import Strategy
 from app.persistence.database import Database
 from app.persistence.protector import TemplateProtector
+from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateStore
 from app.security.keyring import Keyring
 from app.services.template_rotation import TemplateRotation
 from tests.integration.conftest import (
+    FACE,
     KEYRING,
     PROTECTOR,
     SearchDatabase,
@@ -157,3 +159,21 @@ async def test_after_a_new_secret_a_rotation_makes_the_old_one_worthless(shelf: 
     async with shelf.database.transaction(shelf.tenant_id) as session:
         with pytest.raises(NotReady, match="VULTUS_PREVIOUS_SECRET_KEYS"):
             await TemplateStore(session, shelf.tenant_id, PROTECTOR).export(shelf.ids["p"])
+
+
+async def test_a_registration_under_way_keeps_its_salt_and_is_turned(shelf: Shelf) -> None:
+    """Into a collection that has no gallery yet, begun before the rotation and committed after it began."""
+    (face,) = random_embeddings(np.random.default_rng(5), 1)
+    await shelf.put(("before", face), recognizer="rec:2")  # so that there is a salt
+    async with shelf.database.transaction(shelf.tenant_id) as session:
+        subject_id = await SubjectRepository(session, shelf.tenant_id).ensure(shelf.collection_id, "p", None, None)
+        await TemplateStore(session, shelf.tenant_id, PROTECTOR).add_all(
+            [(FACE, face)], collection_id=shelf.collection_id, subject_id=subject_id, recognizer="rec:1", source="test"
+        )
+        rotation = asyncio.create_task(TemplateRotation(shelf.database, KEYRING).run(shelf.tenant_id))
+        await asyncio.sleep(0.2)
+        assert not rotation.done()
+    assert await rotation == 2
+    (candidates,) = await shelf.search.search(shelf.gallery(), [face], 1)
+    assert subjects(candidates) == ["p"]
+    assert candidates[0].similarity > 0.999

@@ -40,15 +40,19 @@ class AnswerRepository(TenantRepository):
 
     async def remember(self, principal: str, key: str, answer: RememberedAnswer, about: str | None) -> bool:
         """Keep an answer; False if another request under the same key was quicker (waits for it to commit)."""
-        await self._session.execute(
-            self._delete(RememberedAnswerModel, RememberedAnswerModel.created_at <= func.now() - LIFETIME)
-        )
+        await self.forget_old()
         values = self._row(
             principal=principal, key=key, fingerprint=answer.fingerprint, status=answer.status, body=answer.body,
             about=about,
         )  # fmt: skip
         statement = insert(RememberedAnswerModel).values(values).on_conflict_do_nothing()
         return await self._session.scalar(statement.returning(RememberedAnswerModel.id)) is not None
+
+    async def forget_old(self) -> None:
+        """Forget every answer whose time is over."""
+        await self._session.execute(
+            self._delete(RememberedAnswerModel, RememberedAnswerModel.created_at <= func.now() - LIFETIME)
+        )
 
     async def forget_about(self, collection: str, subject: str | None = None) -> None:
         """Empty the answers that speak of a subject, or of anybody in a collection.

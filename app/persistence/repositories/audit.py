@@ -80,6 +80,10 @@ class AuditRepository(TenantRepository):
         statement = self._select(AuditEntryModel, AuditEntryModel.seq > after_seq).order_by(AuditEntryModel.seq)
         return [_describe(row) for row in await self._session.scalars(statement.limit(limit))]
 
+    async def hold_still(self) -> None:
+        """Read one snapshot from here on; before anything else in the transaction."""
+        await self._session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+
     async def head(self) -> tuple[int, bytes]:
         """Number and seal of the newest entry."""
         row: Any = await self._session.scalar(self._select(AuditHeadModel))

@@ -1,9 +1,10 @@
 """Erasing by row id what was erased before, and how far each erasure journal was followed."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, null, or_, select, text
 from sqlalchemy.exc import ProgrammingError
 
 from app.errors import NotReady
@@ -32,11 +33,35 @@ class ErasureRepository(TenantRepository):
         statement = self._update(
             SubjectModel,
             SubjectModel.id == subject_id,
-            SubjectModel.consented_at < at,
+            or_(SubjectModel.consented_at.is_(None), SubjectModel.consented_at < at),
             SubjectModel.consent_withdrawn_at.is_(None),
         )
         withdrawn = statement.values(consent_withdrawn_at=at).returning(SubjectModel.id)
         return await self._session.scalar(withdrawn) is not None
+
+    async def find_names(self, kind: ErasedKind, row_id: UUID) -> tuple[str, str | None] | None:
+        """The collection, and the subject where it is one's or a face of one's; None if the row is not there."""
+        statement: Any
+        if kind is ErasedKind.COLLECTION:
+            statement = select(CollectionModel.name, null()).where(
+                self._own(CollectionModel), CollectionModel.id == row_id
+            )  # fmt: skip
+        else:
+            own = (self._own(SubjectModel), self._own(CollectionModel))
+            statement = (
+                select(CollectionModel.name, SubjectModel.subject)
+                .join(SubjectModel, SubjectModel.collection_id == CollectionModel.id)
+                .where(*own)
+            )
+            if kind is ErasedKind.FACE:
+                of_face = TemplateModel.subject_id == SubjectModel.id
+                statement = statement.join(TemplateModel, of_face & self._own(TemplateModel)).where(
+                    TemplateModel.id == row_id
+                )
+            else:
+                statement = statement.where(SubjectModel.id == row_id)
+        row = (await self._session.execute(statement)).one_or_none()
+        return (row[0], row[1]) if row is not None else None
 
     async def has_tenant(self) -> bool:
         """Whether the tenant itself is there."""

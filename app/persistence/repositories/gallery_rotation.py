@@ -35,9 +35,10 @@ class StoredEmbedding(NamedTuple):
 class GalleryRotationRepository(TenantRepository):
     """One tenant's galleries."""
 
-    async def list_galleries(self) -> list[UUID]:
-        """Every gallery, the oldest first."""
-        statement = select(GalleryModel.id).where(self._own(GalleryModel)).order_by(GalleryModel.created_at)
+    async def list_older(self, generation: int) -> list[UUID]:
+        """Every gallery under an older protection, the oldest first."""
+        is_older = GalleryModel.generation < generation
+        statement = select(GalleryModel.id).where(self._own(GalleryModel), is_older).order_by(GalleryModel.created_at)
         return list(await self._session.scalars(statement))
 
     async def hold(self, gallery_id: UUID) -> Protection | None:

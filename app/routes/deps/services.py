@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.permissions import Principal
+from app.permissions import Permission, Principal
 from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.collections import CollectionRepository
@@ -104,6 +104,7 @@ async def get_subjects(request: Request, session: SessionDep, principal: Princip
         state["cursors"],
         _trail(request, session, principal),
         ReceiptOffice(state["keyring"]),
+        may_delete=principal.may(Permission.DELETE),
     )
 
 
@@ -119,6 +120,7 @@ async def get_registration(
         ConsentGate(SubjectRepository(session, tenant_id), PolicyRepository(session, tenant_id)),
         _quotas(session, principal),
         _trail(request, session, principal),
+        may_delete=principal.may(Permission.DELETE),
     )
 
 
@@ -138,7 +140,8 @@ async def get_portability(request: Request, session: SessionDep, principal: Prin
 
 
 async def get_policies(request: Request, session: SessionDep, principal: PrincipalDep) -> PolicyService:
-    return PolicyService(PolicyRepository(session, principal.tenant_id), _trail(request, session, principal))
+    policies = PolicyRepository(session, principal.tenant_id)
+    return PolicyService(policies, _trail(request, session, principal), principal)
 
 
 async def get_audit(request: Request, session: SessionDep, principal: PrincipalDep) -> AuditService:
