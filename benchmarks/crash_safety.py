@@ -119,8 +119,9 @@ class Proof:
                     )
                 )
                 faces = {row.subject: row.faces for row in rows}
-                verdict = await AuditVerifier(AuditRepository(session, tenant_id), self._keyring).verify()
                 last = await self._last_actions(session)
+            async with database.transaction(tenant_id) as session:
+                verdict = await AuditVerifier(AuditRepository(session, tenant_id), self._keyring).verify()
         finally:
             await database.close()
         _, key = self._keyring.current(REFERENCE_PURPOSE)
