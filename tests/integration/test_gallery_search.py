@@ -327,8 +327,9 @@ async def test_a_changed_embedding_makes_the_cache_load_anew(shelf: Shelf, graph
             text("UPDATE templates SET embedding = CAST(:new AS halfvec(512)) WHERE subject_id = :id"),
             {"new": literal, "id": shelf.ids["s7"]},
         )
+    search = shelf.engine.for_tenant(shelf.tenant_id, has_stored_probes=True)
     for _ in range(2):  # at once without the cache, then with the new one
-        (found,) = await shelf.search.search(shelf.gallery(), [two], 1)
+        (found,) = await search.search(shelf.gallery(), [two], 1)
         assert subjects(found) == ["s7"]
         await shelf.engine.cache.loaded()
     assert await strategy_now(shelf) is Strategy.CACHED_CODES

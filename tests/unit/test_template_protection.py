@@ -47,7 +47,7 @@ def test_across_tenants_the_same_face_is_noise() -> None:
     """AUC of mates against strangers, between two tenants' templates."""
     rng = np.random.default_rng(1)
     faces = unit(rng, 400)
-    one, other = (rotate(faces, derive_rotation(KEY, uuid4(), SALT)) for _ in range(2))
+    one, other = (rotate(faces, derive_rotation(KEY, UUID(int=tenant), SALT)) for tenant in (1, 2))
     similarities = one @ other.T
     mates, strangers = np.diag(similarities), similarities[~np.eye(400, dtype=bool)]
     auc = (np.searchsorted(np.sort(strangers), mates) / len(strangers)).mean()
