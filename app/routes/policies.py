@@ -15,6 +15,6 @@ async def get_policy(_: CanRead, policies: PoliciesDep) -> PolicyBody:
     return PolicyBody.of(await policies.get())
 
 
-@router.put("", summary="Set your policy", responses=problems(422))
+@router.put("", summary="Set your whole policy: what is left out is off", responses=problems(422))
 async def set_policy(_: CanAdmin, body: PolicyBody, policies: PoliciesDep) -> PolicyBody:
     return PolicyBody.of(await policies.set(body.policy()))

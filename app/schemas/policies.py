@@ -11,7 +11,10 @@ class PolicyBody(BaseModel):
     """Consent and retention, as asked for and as answered."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"example": {"consent_required": True, "retention_days": 365}}
+        # Strict: `true` for a number of days would be one day, and erase everybody.
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"example": {"consent_required": True, "retention_days": 365}},
     )
 
     consent_required: bool = Field(default=False, description="Refuse to store a face without a recorded consent.")
