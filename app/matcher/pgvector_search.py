@@ -13,8 +13,9 @@ from app.domain import Embedding
 from app.matcher.search import Gallery
 from app.matcher.strategy import GalleryFacts, Graph
 from app.matcher.subject_similarity import MOST_TEMPLATES
+from app.persistence.driver_pool import Connection
 from app.persistence.models import COVERED_PLACES
-from app.persistence.search_pool import Connection, SearchPool, encode_embedding
+from app.persistence.search_pool import SearchPool, encode_embedding
 from app.security.template_protection import Protection
 
 _GRAPH_SETTINGS = """

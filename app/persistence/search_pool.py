@@ -11,18 +11,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import numpy as np
 
 from app.domain import EMBEDDING_SIZE, Embedding
 from app.errors import Overloaded
 from app.persistence.brief_pool import BriefPool
 from app.persistence.database import APP_ROLE, driver_address
-from app.persistence.unavailability import unavailability
+from app.persistence.driver_pool import Connection, DriverPool
 
-_CONNECT_TIMEOUT_S = 5
 _WAIT_S = 5
-_COMMAND_TIMEOUT_S = 35  # beyond the database's own 30: for a network that fell silent
 # The last lines make the planner read the covering indexes, on one core, uncompiled: it is a scan of memory.
 _BEGIN = """
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
@@ -33,21 +30,16 @@ SELECT set_config('role', '{role}', true), set_config('app.tenant_id', '{tenant_
 """
 _HEADER = EMBEDDING_SIZE.to_bytes(2, "big") + b"\0\0"
 
-Connection = Any
-"""An asyncpg connection; the package has no types."""
-
 
 class SearchPool:
     """One process's connections for searching; they are opened as they are needed."""
 
     def __init__(self, url: str, *, size: int, behind_pgbouncer: bool = False) -> None:
-        self._url = url
-        self._brief = BriefPool(driver_address(url), size=size, behind_pgbouncer=behind_pgbouncer)
+        address = driver_address(url)
+        self._pool = DriverPool(address, size=size, behind_pgbouncer=behind_pgbouncer, init=use_binary_embeddings)
+        self._brief = BriefPool(address, size=size, behind_pgbouncer=behind_pgbouncer)
         self._size = size
-        self._behind_pgbouncer = behind_pgbouncer
         self._turns = asyncio.Semaphore(size)
-        self._opening = asyncio.Lock()
-        self._pool: Any = None
 
     @asynccontextmanager
     async def snapshot(self, tenant_id: UUID) -> AsyncIterator[Connection]:
@@ -56,21 +48,16 @@ class SearchPool:
         Raises `Overloaded` when no search ends in time to make room, `DatabaseUnavailable` when PostgreSQL does not
         answer.
         """
-        async with self._turn():
-            with unavailability():
-                pool = await self._open()
-                connection = await pool.acquire(timeout=_CONNECT_TIMEOUT_S)
-                try:
-                    # One round trip: several statements, which only the simple protocol takes, without parameters.
-                    await connection.execute(_BEGIN.format(role=APP_ROLE, tenant_id=UUID(str(tenant_id))))
-                    yield connection
-                    if not connection.is_closed():
-                        await connection.execute("ROLLBACK")  # nothing was written
-                except BaseException:
-                    connection.terminate()  # cancelled or broken: its state is unknown
-                    raise
-                finally:
-                    await pool.release(connection)
+        async with self._turn(), self._pool.connection(wait_s=_WAIT_S) as connection:
+            try:
+                # One round trip: several statements, which only the simple protocol takes, without parameters.
+                await connection.execute(_BEGIN.format(role=APP_ROLE, tenant_id=UUID(str(tenant_id))))
+                yield connection
+                if not connection.is_closed():
+                    await connection.execute("ROLLBACK")  # nothing was written
+            except BaseException:
+                connection.terminate()  # cancelled or broken: its state is unknown
+                raise
 
     async def fetch_row(self, statement: str, *values: object) -> Any:
         """As `BriefPool.fetch_row`, for what a search asks in one statement; it waits for no turn."""
@@ -79,9 +66,7 @@ class SearchPool:
     async def close(self) -> None:
         """Close every connection."""
         await self._brief.close()
-        if self._pool is not None:
-            self._pool.terminate()
-            self._pool = None
+        await self._pool.close()
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -95,32 +80,11 @@ class SearchPool:
         finally:
             self._turns.release()
 
-    async def _open(self) -> Any:
-        async with self._opening:
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(
-                    driver_address(self._url),
-                    min_size=0,
-                    max_size=self._size,
-                    timeout=_CONNECT_TIMEOUT_S,
-                    command_timeout=_COMMAND_TIMEOUT_S,
-                    init=use_binary_embeddings,
-                    reset=_leave_as_it_is,
-                    # In transaction mode the next transaction may meet another server connection, which knows no
-                    # statement of ours by name. Inside one, unnamed statements are safe.
-                    statement_cache_size=0 if self._behind_pgbouncer else 100,
-                )
-        return self._pool
-
 
 async def use_binary_embeddings(connection: Connection) -> None:
     """Let the connection take embeddings as `encode_embedding` makes them and give them as (512,) float32."""
     schema = await connection.fetchval("SELECT typnamespace::regnamespace::text FROM pg_type WHERE typname = 'halfvec'")
     await connection.set_type_codec("halfvec", schema=schema, format="binary", encoder=bytes, decoder=_decode)
-
-
-async def _leave_as_it_is(_: Connection) -> None:
-    """Everything was set for one transaction: nothing is left to reset."""
 
 
 def encode_embedding(embedding: Embedding) -> bytes:

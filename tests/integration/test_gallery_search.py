@@ -340,7 +340,7 @@ async def test_searches_share_a_bounded_number_of_connections(shelf: Shelf) -> N
     await shelf.put(*((f"s{index}", face) for index, face in enumerate(faces)))
     found = await asyncio.gather(*(shelf.search.search(shelf.gallery(), [face], 1) for face in faces))
     assert [subjects(one) for (one,) in found] == [[f"s{index}"] for index in range(60)]
-    assert shelf.engine.pool._pool.get_size() <= 4
+    assert shelf.engine.pool._pool._pool.get_size() <= 4
 
 
 async def test_a_gallery_that_never_was_has_nobody(shelf: Shelf) -> None:
