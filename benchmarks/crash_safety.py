@@ -15,14 +15,12 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -40,7 +38,7 @@ from app.security.audit_chain import REFERENCE_PURPOSE, refer_to_subject
 from app.security.keyring import Keyring
 from app.services.audit_verification import AuditVerifier
 from benchmarks.machine import describe_run
-from benchmarks.serving import drawn_photo, sign_up
+from benchmarks.serving import drawn_photo, sign_up, started_server
 
 RESULT = Path(__file__).parent / "results" / "crash_safety.json"
 SECRET = "a secret of this proof only, 32 bytes or more"
@@ -140,34 +138,8 @@ class Proof:
         rows = await session.execute(text("SELECT target, action FROM audit_entries ORDER BY seq"))
         return {row.target: row.action for row in rows}
 
-    @contextmanager
-    def _serving(self) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        env = {
-            "VULTUS_DATA_DIR": str(self._directory), "VULTUS_MODEL_PACK": "synthetic", "VULTUS_LOG_LEVEL": "error",
-            "VULTUS_SECRET_KEY": SECRET, "VULTUS_RETENTION_SWEEP": "false",
-        }  # fmt: skip
-        command = [str(Path(sys.executable).parent / "vultus"), "serve", "--port", str(port)]
-        process = subprocess.Popen(
-            command, env={**os.environ, **env}, stderr=subprocess.DEVNULL, start_new_session=True
-        )  # fmt: skip
-        base = f"http://127.0.0.1:{port}"
-        try:
-            deadline = time.monotonic() + 60
-            while True:
-                with suppress(httpx.HTTPError):
-                    if httpx.get(f"{base}/readyz").status_code == 200:
-                        break
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError("the server did not start")
-                time.sleep(0.05)
-            yield base, process
-        finally:
-            if process.poll() is None:
-                process.terminate()
-            process.wait(timeout=60)
+    def _serving(self) -> AbstractContextManager[tuple[str, "subprocess.Popen[bytes]"]]:
+        return started_server(self._directory, VULTUS_SECRET_KEY=SECRET, VULTUS_RETENTION_SWEEP="false")
 
 
 def _kill(process: "subprocess.Popen[bytes]", directory: Path | None) -> None:

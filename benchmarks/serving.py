@@ -28,20 +28,29 @@ def serving(*, workers: int = 1, **env: str) -> Iterator[tuple[str, str]]:
         postgres.start()
         admin = asyncio.run(postgres.ensure_database())
         migrate(admin)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        settings = {"VULTUS_DATA_DIR": directory, "VULTUS_MODEL_PACK": "synthetic", "VULTUS_LOG_LEVEL": "error"}
-        command = [str(Path(sys.executable).parent / "vultus"), "serve", "--port", str(port), "--workers", str(workers)]
-        process = subprocess.Popen(command, env={**os.environ, **settings, **env})
-        base = f"http://127.0.0.1:{port}"
         try:
-            _wait(base, process)
-            yield f"{base}/api/v1", admin
+            with started_server(Path(directory), workers=workers, **env) as (base, _):
+                yield f"{base}/api/v1", admin
         finally:
-            process.terminate()
-            process.wait(timeout=60)
             postgres.stop()
+
+
+@contextmanager
+def started_server(directory: Path, *, workers: int = 1, **env: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """`vultus serve` on a data directory, ready, for the time of the block: its address and process."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = {"VULTUS_DATA_DIR": str(directory), "VULTUS_MODEL_PACK": "synthetic", "VULTUS_LOG_LEVEL": "error"}
+    command = [str(Path(sys.executable).parent / "vultus"), "serve", "--port", str(port), "--workers", str(workers)]
+    process = subprocess.Popen(command, env={**os.environ, **settings, **env})
+    base = f"http://127.0.0.1:{port}"
+    try:
+        _wait(base, process)
+        yield base, process
+    finally:
+        process.terminate()  # nothing, where it was killed already
+        process.wait(timeout=60)
 
 
 def sign_up(api: str, admin: str, rates: dict[str, str]) -> dict[str, str]:
