@@ -5,9 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, null, or_, select, text
-from sqlalchemy.exc import ProgrammingError
 
-from app.errors import NotReady
 from app.persistence.database import Database
 from app.persistence.erasure_journal import ErasedKind
 from app.persistence.models import CollectionModel, SubjectModel, TemplateModel, TenantModel, TenantRow
@@ -76,13 +74,10 @@ class ErasureMarks:
         self._database = database
 
     async def get(self, journal: UUID) -> int:
-        """The position; 0 for a journal not seen before. Raises `NotReady` before the migration that makes marks."""
-        statement = text("SELECT position FROM erasure_marks WHERE journal = :journal")
-        try:
-            async with self._database.transaction() as session:
-                return int(await session.scalar(statement, {"journal": journal}) or 0)
-        except ProgrammingError as exc:
-            raise NotReady("The database is not migrated.") from exc
+        """The position; 0 for a journal not seen before."""
+        async with self._database.transaction() as session:
+            statement = text("SELECT position FROM erasure_marks WHERE journal = :journal")
+            return int(await session.scalar(statement, {"journal": journal}) or 0)
 
     async def set(self, journal: UUID, position: int) -> None:
         """Remember the position; never an earlier one."""

@@ -7,10 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.errors import NotReady
 from app.permissions import Plan
 from app.persistence.database import Database
 from app.persistence.erasure_journal import Erased, ErasedKind
@@ -101,9 +99,6 @@ class PlanDirectory:
 
 async def find_tenants_with_expired(database: Database, now: datetime) -> list[UUID]:
     """The tenants that have subjects whose time is over: ids only, which is all the service may ask of all tenants."""
-    try:
-        async with database.transaction() as session:
-            rows = await session.scalars(text("SELECT vultus_tenants_with_expired(:at)"), {"at": now})
-            return list(rows)
-    except ProgrammingError as exc:
-        raise NotReady("The database is not migrated.") from exc
+    async with database.transaction() as session:
+        rows = await session.scalars(text("SELECT vultus_tenants_with_expired(:at)"), {"at": now})
+        return list(rows)
