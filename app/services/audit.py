@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
 
-from app.permissions import Principal
 from app.persistence.repositories.audit import AuditFilter, AuditRepository, SealedEntry
 from app.security.audit_chain import REFERENCE_PURPOSE, SEAL_PURPOSE, Detail, refer_to_subject, seal
 from app.security.cursors import CursorSigner
@@ -71,14 +71,13 @@ class AuditTrail:
         return refer_to_subject(key, self._entries.tenant_id, collection, subject)
 
     def all_names_of_subject(self, collection: str, subject: str) -> list[str]:
-        """Every target that the trail may have for a subject: one for each secret that was ever in use."""
-        keys = self._keyring.all(REFERENCE_PURPOSE)
-        return [refer_to_subject(key, self._entries.tenant_id, collection, subject) for key in keys]
+        """Whatever the trail may call a subject."""
+        return names_of_subject(self._keyring, self._entries.tenant_id, collection, subject)
 
 
-def actor_of(principal: Principal | None) -> str:
-    """The name in the trail of whoever calls; None: the operator."""
-    return principal.name if principal is not None else OPERATOR
+def names_of_subject(keyring: Keyring, tenant_id: UUID, collection: str, subject: str) -> list[str]:
+    """Every target that a trail may have for a subject: one for each secret that is still believed."""
+    return [refer_to_subject(key, tenant_id, collection, subject) for key in keyring.all(REFERENCE_PURPOSE)]
 
 
 class AuditService:
@@ -103,9 +102,7 @@ class AuditService:
         """One page of entries, the newest first; a subject is asked for with its collection."""
         targets = None
         if collection is not None and subject is not None:
-            tenant_id = self._entries.tenant_id
-            keys = self._keyring.all(REFERENCE_PURPOSE)
-            targets = [refer_to_subject(key, tenant_id, collection, subject) for key in keys]
+            targets = names_of_subject(self._keyring, self._entries.tenant_id, collection, subject)
         elif collection is not None:
             targets = [f"collection:{collection}"]
         wanted = AuditFilter([action.value for action in actions] if actions else None, actor, targets, since, before)

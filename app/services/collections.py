@@ -1,5 +1,7 @@
 """Collections: create, list, read, erase."""
 
+from uuid import UUID
+
 from app.domain import Collection
 from app.errors import CollectionExists, CollectionNotFound, PermissionDenied
 from app.permissions import Quota
@@ -9,6 +11,14 @@ from app.security.cursors import CursorSigner
 from app.services.audit import AuditAction, AuditTrail
 from app.services.paging import Page, PageRequest, cut_page
 from app.services.quotas import QuotaService
+
+
+async def require_collection(collections: CollectionRepository, name: str, *, hold: bool = False) -> UUID:
+    """The id of the collection; `hold` keeps it from being deleted meanwhile. Raises `CollectionNotFound`."""
+    row = await collections.find_row(name, hold=hold)
+    if row is None:
+        raise CollectionNotFound(f"There is no collection {name!r}.")
+    return row.id
 
 
 class CollectionService:

@@ -6,15 +6,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from app.domain import ExportedFace, Subject
-from app.errors import CollectionNotFound, InvalidParameter, RecognizerMismatch, SubjectExists, SubjectNotFound
+from app.errors import InvalidParameter, RecognizerMismatch, SubjectExists, SubjectNotFound
 from app.permissions import Quota
 from app.persistence.repositories.audit import AuditFilter, AuditRepository, SealedEntry
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateStore
 from app.services.audit import AuditAction, AuditTrail
+from app.services.collections import require_collection
 from app.services.consent import ConsentGate
 from app.services.quotas import QuotaService
+from app.services.registration import check_expiry
 
 _MOST_ENTRIES = 1_000
 _MOST_DEVIATION = 0.01  # of an embedding's length from 1: the rounding of what was exported
@@ -56,11 +58,9 @@ class PortabilityService:
 
     async def export(self, collection: str, subject: str) -> SubjectExport:
         """Everything held about a subject; raises `CollectionNotFound` or `SubjectNotFound`. It is written down."""
-        row = await self._collections.find_row(collection)
-        if row is None:
-            raise CollectionNotFound(f"There is no collection {collection!r}.")
-        held = await self._subjects.find_row(row.id, subject, hold=True)
-        described = await self._subjects.find(row.id, subject)
+        collection_id = await require_collection(self._collections, collection)
+        held = await self._subjects.find_row(collection_id, subject, hold=True)
+        described = await self._subjects.find(collection_id, subject)
         if held is None or described is None:
             raise SubjectNotFound(f"Collection {collection!r} has no subject {subject!r}.")
         faces = await self._templates.export(held.id)
@@ -78,30 +78,29 @@ class PortabilityService:
         Raises `SubjectExists`, `RecognizerMismatch` for faces of another recogniser than the one in use, and whatever
         registering them would.
         """
+        check_expiry(subject.expires_at)
         for index, face in enumerate(faces):
             _check(index, face, self._recognizer)
-        row = await self._collections.find_row(collection, hold=True)
-        if row is None:
-            raise CollectionNotFound(f"There is no collection {collection!r}.")
+        collection_id = await require_collection(self._collections, collection, hold=True)
         subject_id = await self._subjects.add(
-            row.id, subject.subject, subject.name, subject.metadata, subject.expires_at
+            collection_id, subject.subject, subject.name, subject.metadata, subject.expires_at
         )
         if subject_id is None:
             raise SubjectExists(f"Collection {collection!r} has a subject {subject.subject!r} already.")
         if subject.consent is not None:
             await self._subjects.restore_consent(subject_id, subject.consent)
         if faces:
-            await self._consent.demand(row.id, subject.subject)
+            await self._consent.demand(collection_id, subject.subject)
             own = [_of_unit_length(face) for face in faces]
             await self._templates.take_in(
-                own, collection_id=row.id, subject_id=subject_id, recognizer=self._recognizer
+                own, collection_id=collection_id, subject_id=subject_id, recognizer=self._recognizer
             )  # fmt: skip
             await self._quotas.check(Quota.TEMPLATES)
         await self._trail.record(
             AuditAction.SUBJECT_IMPORTED, self._trail.name_subject(collection, subject.subject), collection=collection,
             faces=len(faces), with_consent=subject.consent is not None,
         )  # fmt: skip
-        found = await self._subjects.find(row.id, subject.subject)
+        found = await self._subjects.find(collection_id, subject.subject)
         assert found is not None  # just written
         return found
 

@@ -6,20 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.domain import Embedding, Face, Template
-from app.errors import (
-    AppError,
-    CollectionNotFound,
-    FaceRefused,
-    ImageRefused,
-    InvalidParameter,
-    NoImageAccepted,
-    PermissionDenied,
-)
+from app.errors import AppError, FaceRefused, ImageRefused, InvalidParameter, NoImageAccepted, PermissionDenied
 from app.permissions import Quota
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateStore
 from app.services.audit import AuditAction, AuditTrail
+from app.services.collections import require_collection
 from app.services.consent import ConsentGate
 from app.services.faces import FaceChoice, FaceReader
 from app.services.quotas import QuotaService
@@ -96,18 +89,17 @@ class RegistrationService:
         usable, refused = await self._read(images, choice)
         if not usable:
             raise refused[0].error if len(refused) == 1 else _none_accepted(refused)
-        row = await self._collections.find_row(collection, hold=True)
-        if row is None:
-            raise CollectionNotFound(f"There is no collection {collection!r}.")
-        known = await self._subjects.find_row(row.id, subject, hold=True)
-        if known is not None and expires_at is not None and not self._may_delete:
-            refuse_to_shorten(known.expires_at, expires_at)
-        subject_id = await self._subjects.ensure(row.id, subject, name, metadata, expires_at)
+        collection_id = await require_collection(self._collections, collection, hold=True)
+        if expires_at is not None and not self._may_delete:
+            known = await self._subjects.find_row(collection_id, subject, hold=True)
+            if known is not None:
+                refuse_to_shorten(known.expires_at, expires_at)
+        subject_id = await self._subjects.ensure(collection_id, subject, name, metadata, expires_at)
         if consent is not None:
             await self._subjects.record_consent(subject_id, consent, self._trail.actor)
-        await self._consent.demand(row.id, subject)
+        await self._consent.demand(collection_id, subject)
         templates = await self._templates.add_all(
-            [(face, embedding) for _, face, embedding in usable], collection_id=row.id, subject_id=subject_id,
+            [(face, embedding) for _, face, embedding in usable], collection_id=collection_id, subject_id=subject_id,
             recognizer=self._faces.engine.recognizer, source="register",
         )  # fmt: skip
         await self._quotas.check(Quota.TEMPLATES)

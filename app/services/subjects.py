@@ -7,7 +7,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from app.domain import Subject, Template
-from app.errors import CollectionNotFound, FaceNotFound, InvalidCursor, SubjectExists, SubjectNotFound
+from app.errors import FaceNotFound, InvalidCursor, SubjectExists, SubjectNotFound
 from app.persistence.models import SubjectModel
 from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.audit import SealedEntry
@@ -18,6 +18,7 @@ from app.security.audit_chain import Detail
 from app.security.cursors import CursorSigner
 from app.security.receipts import SignedReceipt
 from app.services.audit import AuditAction, AuditTrail
+from app.services.collections import require_collection
 from app.services.paging import Page, PageRequest, cut_page
 from app.services.receipts import ReceiptOffice
 from app.services.registration import check_expiry, refuse_to_shorten
@@ -173,10 +174,7 @@ class SubjectService:
         await self._record(AuditAction.FACE_ERASED, collection, subject, faces=1)
 
     async def _collection_id(self, collection: str, *, hold: bool = False) -> UUID:
-        row = await self._collections.find_row(collection, hold=hold)
-        if row is None:
-            raise CollectionNotFound(f"There is no collection {collection!r}.")
-        return row.id
+        return await require_collection(self._collections, collection, hold=hold)
 
     async def _held(self, collection: str, subject: str) -> tuple[UUID, UUID]:
         """The ids of the collection and of the subject, whose row is held until the transaction ends."""

@@ -329,6 +329,19 @@ async def test_text_that_is_none_is_refused(ada: Account) -> None:
     assert problem(await ada.client.get("/audit", params={"actor": "\0"})) == "422 invalid_parameter"
 
 
+@pytest.mark.parametrize("days", [True, "30", 0, 1.5, 10**9])
+async def test_a_policy_takes_a_number_of_days_and_nothing_like_one(admin: Account, days: object) -> None:
+    refused = await admin.client.put("/policy", json={"retention_days": days})
+    assert problem(refused) == "422 invalid_parameter"
+    assert (await admin.client.get("/policy")).json()["retention_days"] is None
+
+
+async def test_nobody_whose_time_is_over_is_imported(ada: Account) -> None:
+    document = (await ada.client.get(f"{ADA}/export")).json()
+    late = {**document, "subject": "eve", "expires_at": "2020-01-01T00:00:00Z"}
+    assert problem(await ada.client.post("/subjects/import", json=late)) == "422 invalid_parameter"
+
+
 async def test_an_imported_face_counts_no_more_than_another(ada: Account) -> None:
     document = (await ada.client.get(f"{ADA}/export")).json()
     longer = [1.3 * value for value in document["faces"][0]["embedding"]]

@@ -5,7 +5,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -13,16 +13,14 @@ from sqlalchemy import text
 
 from app.persistence.database import Database
 from app.persistence.repositories.audit import AuditRepository, SealedEntry
-from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateStore
-from app.persistence.repositories.tenants import TenantDirectory
 from app.persistence.repositories.usage_days import UsageCount, UsageKey, add_usage
 from app.security.receipts import SignedReceipt
 from app.services.audit import AuditAction, AuditTrail
 from app.services.receipts import ReceiptOffice
 from tests.cli.test_commands import Run, vultus
-from tests.integration.conftest import FACE, KEYRING, PROTECTOR
+from tests.integration.conftest import FACE, KEYRING, PROTECTOR, make_tenant
 
 SECRET = {"VULTUS_SECRET_KEY": "a secret for tests only, 32 bytes or more"}
 __all__ = ["vultus"]
@@ -31,17 +29,13 @@ __all__ = ["vultus"]
 @pytest.fixture
 async def tenant(database: Database) -> tuple[UUID, SealedEntry]:
     """A tenant with two people, one of whom expired, and the last entry of its trail."""
-    tenant_id = uuid4()
+    tenant_id, collection_id = await make_tenant(database)
     async with database.transaction(tenant_id) as session:
-        await TenantDirectory(session).add(tenant_id, "tenant")
-        await CollectionRepository(session, tenant_id).add("default")
-        row = await CollectionRepository(session, tenant_id).find_row("default")
-        assert row is not None
         for name, expires_at in (("ada", None), ("bob", datetime.now(UTC) - timedelta(days=1))):
             subjects = SubjectRepository(session, tenant_id)
-            subject_id = await subjects.ensure(row.id, name, None, None, expires_at)
+            subject_id = await subjects.ensure(collection_id, name, None, None, expires_at)
             await TemplateStore(session, tenant_id, PROTECTOR).add_all(
-                [(FACE, np.eye(1, 512, dtype=np.float32)[0])], collection_id=row.id, subject_id=subject_id,
+                [(FACE, np.eye(1, 512, dtype=np.float32)[0])], collection_id=collection_id, subject_id=subject_id,
                 recognizer="r", source="test",
             )  # fmt: skip
         trail = AuditTrail(AuditRepository(session, tenant_id), KEYRING, "user:1")

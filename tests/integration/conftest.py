@@ -44,6 +44,17 @@ def near(embedding: Embedding, rng: np.random.Generator, cosine: float) -> Embed
     return np.asarray(mixed / np.linalg.norm(mixed), dtype=np.float32)
 
 
+async def make_tenant(database: Database) -> tuple[UUID, UUID]:
+    """A new tenant and its one collection, `default`."""
+    tenant_id = uuid4()
+    async with database.transaction(tenant_id) as session:
+        await TenantDirectory(session).add(tenant_id, "tenant")
+        await CollectionRepository(session, tenant_id).add("default")
+        row = await CollectionRepository(session, tenant_id).find_row("default")
+    assert row is not None
+    return tenant_id, row.id
+
+
 @dataclass
 class Shelf:
     """A tenant with one collection, filled through the repositories, and its twin in memory."""
@@ -57,13 +68,8 @@ class Shelf:
 
     @classmethod
     async def make(cls, database: Database, engine: SearchEngine) -> "Shelf":
-        tenant_id = uuid4()
-        async with database.transaction(tenant_id) as session:
-            await TenantDirectory(session).add(tenant_id, "tenant")
-            await CollectionRepository(session, tenant_id).add("default")
-            row = await CollectionRepository(session, tenant_id).find_row("default")
-        assert row is not None
-        return cls(database, engine, tenant_id, row.id)
+        tenant_id, collection_id = await make_tenant(database)
+        return cls(database, engine, tenant_id, collection_id)
 
     async def put(self, *pairs: tuple[str, Embedding], recognizer: str = "rec:1") -> None:
         """Each pair is a subject and one of its embeddings; all are stored in one transaction."""

@@ -7,6 +7,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request, Response
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer, OAuth2PasswordBearer
+from pydantic import SecretStr
 
 from app.errors import AuthenticationFailed, PermissionDenied, RouteNotFound
 from app.permissions import Permission, Principal
@@ -153,6 +154,11 @@ async def limit_address(request: Request, response: Response) -> None:
 
 LIMITED_BY_ADDRESS = Depends(limit_address)
 
+
+def _is_token(sent: HTTPAuthorizationCredentials | None, wanted: SecretStr) -> bool:
+    return sent is not None and hmac.compare_digest(sent.credentials.encode(), wanted.get_secret_value().encode())
+
+
 _operator_token = HTTPBearer(scheme_name="OperatorToken", auto_error=False)
 
 
@@ -166,7 +172,7 @@ async def get_operator(
     if wanted is None or operator is None:
         raise RouteNotFound
     await state["limiter"].admit_address(address_of(request), "operator")
-    if sent is None or not hmac.compare_digest(sent.credentials.encode(), wanted.get_secret_value().encode()):
+    if not _is_token(sent, wanted):
         raise AuthenticationFailed("Send the operator token as `Authorization: Bearer ...`.")
     return operator
 
@@ -182,7 +188,7 @@ async def require_metrics_token(
     wanted = state_of(request)["settings"].metrics_token
     if wanted is None:
         raise RouteNotFound
-    if sent is None or not hmac.compare_digest(sent.credentials.encode(), wanted.get_secret_value().encode()):
+    if not _is_token(sent, wanted):
         await state_of(request)["limiter"].admit_address(address_of(request), "bad-credentials")
         raise AuthenticationFailed("Send the metrics token as `Authorization: Bearer ...`.")
 
