@@ -32,6 +32,20 @@ class BoundingBox:
         """In square pixels."""
         return self.width * self.height
 
+    def relative_to(self, width: int, height: int) -> "RelativeBox":
+        """The same place in an image of this size, whatever size it is shown at."""
+        return RelativeBox(self.x / width, self.y / height, self.width / width, self.height / height)
+
+
+@dataclass(frozen=True, slots=True)
+class RelativeBox:
+    """A face's place in shares of its image's width and height; it may leave 0..1."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
 
 class Detail(StrEnum):
     """How hard to look for faces: what it costs, and how small a face it finds."""
@@ -49,6 +63,18 @@ class QualityReason(StrEnum):
     TOO_DARK = "too_dark"
     TOO_BRIGHT = "too_bright"
     TURNED_AWAY = "turned_away"
+    UNCERTAIN = "uncertain"
+    """The detector itself doubts that it is a face; only a `HIGH` bar asks."""
+
+
+class QualityBar(StrEnum):
+    """How good a face must be: `AUTO` is what the service demands of whom it registers, `NONE` takes any."""
+
+    NONE = "none"
+    LOW = "low"
+    AUTO = "auto"
+    MEDIUM = "medium"
+    HIGH = "high"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +166,33 @@ class Template:
     quality: dict[str, float]
     source: str
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FaceOrigin:
+    """Which image a stored face is from, and where in it; `digest` is there if it is not to be stored twice."""
+
+    image_id: UUID
+    box: RelativeBox
+    external_image_id: str | None = None
+    digest: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionFace:
+    """A stored face as its collection shows it.
+
+    `subject` is None while nobody has said whose it is; `image_id` and `box` are missing of faces stored before they
+    were kept.
+    """
+
+    id: UUID
+    recognizer: str
+    detection_score: float
+    image_id: UUID | None
+    external_image_id: str | None
+    box: RelativeBox | None
+    subject: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@
       ImageRefused            image_empty, image_too_large, image_unreadable, image_truncated,
                               image_too_many_pixels, image_too_complex, image_animated, image_mode_unsupported
       FaceRefused             no_face, several_faces, face_too_small, face_blurred, face_too_dark,
-                              face_too_bright, face_turned_away
+                              face_too_bright, face_turned_away, face_uncertain
       NoImageAccepted         no_image_accepted
       AuthenticationFailed    not_authenticated, invalid_credentials, token_invalid, token_expired, token_revoked
       PermissionDenied        permission_denied
@@ -253,6 +253,12 @@ class FaceTurnedAway(FaceRefused):
     """The face is turned away too far to be recognised reliably."""
 
     code = "face_turned_away"
+
+
+class FaceUncertain(FaceRefused):
+    """The detector doubts that this is a face."""
+
+    code = "face_uncertain"
 
 
 class NoImageAccepted(AppError):

@@ -32,7 +32,7 @@ from app.persistence.database import Database
 from app.persistence.protector import TemplateProtector
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
-from app.persistence.repositories.templates import TemplateStore
+from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.persistence.repositories.tenants import TenantDirectory
 from app.persistence.search_pool import SearchPool
 from app.security.keyring import Keyring
@@ -112,7 +112,7 @@ async def measure_rotation(database: BenchDatabase, count: int) -> dict[str, Any
         for start in range(0, count, BATCH):
             subject_id = await subjects.ensure(row.id, f"s{start:07}", None, None)
             await store.add_all(
-                [(FACE, face) for face in faces[start : start + BATCH]], collection_id=row.id, subject_id=subject_id,
+                [NewFace.of(subject_id, FACE, face) for face in faces[start : start + BATCH]], collection_id=row.id,
                 recognizer="bench", source="bench",
             )  # fmt: skip
     owner = await database.connect()

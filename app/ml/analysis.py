@@ -1,17 +1,18 @@
 """The pipeline of one image: decode, detect, align, judge, embed. Blocking; runs on an inference thread."""
 
+from collections.abc import Callable, Sequence
 from enum import Enum
 
 import numpy as np
 from PIL import Image
 
-from app.domain import Analysis, BoundingBox, Detail, Face
+from app.domain import Analysis, BoundingBox, Detail, Face, QualityBar, QualityFinding
 from app.ml.detail import plan_passes
 from app.ml.engine import Detection, FaceEngine
 from app.ml.image import ImageLimits, open_photo
 from app.ml.photo import Photo, PillowSource
 from app.ml.pixels import CROP_SIDE, Crop
-from app.ml.quality import QualityLimits, assess_quality
+from app.ml.quality import QualityLimits, assess_quality, judge_by
 from app.telemetry import timed
 
 
@@ -25,6 +26,10 @@ class Embed(Enum):
     """The one face, if there is exactly one and it is good enough to register."""
     LARGEST_ACCEPTABLE = "largest_acceptable"
     """The largest face, if it is good enough to register."""
+
+
+Chooser = Callable[[Sequence[Face]], Sequence[int]]
+"""Names by their places the faces whose embeddings are wanted."""
 
 
 class FaceAnalyzer:
@@ -41,6 +46,10 @@ class FaceAnalyzer:
         """The engine in use."""
         return self._engine
 
+    def judge(self, face: Face, bar: QualityBar) -> tuple[QualityFinding, ...]:
+        """What keeps a face below a bar; empty: nothing."""
+        return judge_by(face, bar, self._quality)
+
     def warm_up(self) -> None:
         """Run both networks once, in their usual shapes: the first photo then finds everything in place."""
         grey = Image.linear_gradient("L")
@@ -48,11 +57,12 @@ class FaceAnalyzer:
         self._engine.detect(photo, plan_passes(photo.width, photo.height, Detail.STANDARD, 40))
         self._engine.embed([photo.render((0, 0, 256, 256), CROP_SIDE, CROP_SIDE)])
 
-    def analyze(self, data: bytes, embed: Embed, detail: Detail = Detail.STANDARD) -> Analysis:
+    def analyze(self, data: bytes, embed: Embed | Chooser, detail: Detail = Detail.STANDARD) -> Analysis:
         """The faces of an image, the `max_faces` largest, with embeddings for the ones asked for.
 
         `embeddings` follows the order of `faces` and may be shorter: with `LARGEST` it has at most one entry, with
-        `ONLY` and `LARGEST_ACCEPTABLE` it is empty unless that face may be registered. Raises an `ImageRefused`.
+        `ONLY` and `LARGEST_ACCEPTABLE` it is empty unless that face may be registered. A `Chooser` names faces itself,
+        and has their embeddings in its own order. Raises an `ImageRefused`.
         """
         with timed("decode"):
             photo = open_photo(data, self._images)
@@ -60,7 +70,8 @@ class FaceAnalyzer:
         detections = self._engine.detect(photo, passes)[: self._max_faces]
         crops = [self._engine.align(photo, detection) for detection in detections]
         faces = tuple(self._describe(detection, crop) for detection, crop in zip(detections, crops, strict=True))
-        wanted = crops[: _count(embed, faces)]
+        chosen = range(_count(embed, faces)) if isinstance(embed, Embed) else embed(faces)
+        wanted = [crops[index] for index in chosen]
         width, height = photo.width, photo.height
         del photo  # the pixels are not needed while the faces are recognised
         return Analysis(width, height, faces, tuple(self._engine.embed(wanted)) if wanted else ())

@@ -1,12 +1,12 @@
 """Measures whether a face is good enough to register, and says why not."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from app.domain import Quality, QualityFinding, QualityReason
+from app.domain import Face, Quality, QualityBar, QualityFinding, QualityReason
 from app.ml.engine import Detection
 from app.ml.pixels import Crop
 
@@ -22,6 +22,10 @@ class QualityLimits:
     max_yaw_deg: float
     max_pitch_deg: float
 
+
+# How many times as strict as `AUTO`.
+_BARS = {QualityBar.LOW: 0.5, QualityBar.MEDIUM: 1.5, QualityBar.HIGH: 2.0}
+_LEAST_SCORE = {QualityBar.HIGH: 0.7}
 
 # Where the middle of the face lies in the aligned 112x112 crop: eyes to chin, without hair and background.
 _CENTRE = (slice(32, 104), slice(28, 84))
@@ -44,16 +48,47 @@ def assess_quality(detection: Detection, crop: Crop, limits: QualityLimits) -> Q
     brightness = float(grey.mean())
     sharpness = measure_sharpness(grey)
     yaw, pitch, roll = estimate_pose(detection.landmarks)
+    measured = Quality(face_pixels, sharpness, brightness, yaw, pitch, roll)
+    return replace(measured, findings=tuple(_judge(measured, limits)))
+
+
+def judge_by(face: Face, bar: QualityBar, limits: QualityLimits) -> tuple[QualityFinding, ...]:
+    """What keeps a face below a bar, where `limits` are those of `AUTO`; empty: nothing."""
+    if bar is QualityBar.NONE:
+        return ()
+    if bar is QualityBar.AUTO:
+        return face.quality.findings
+    findings = _judge(face.quality, _scaled(limits, _BARS[bar]))
+    least = _LEAST_SCORE.get(bar, 0.0)
+    if face.detection_score < least:
+        findings.append(QualityFinding(QualityReason.UNCERTAIN, face.detection_score, least))
+    return tuple(findings)
+
+
+def _judge(quality: Quality, limits: QualityLimits) -> list[QualityFinding]:
+    yaw, pitch = abs(quality.yaw_deg), abs(quality.pitch_deg)
     checks = (
-        (QualityReason.TOO_SMALL, face_pixels, limits.min_face_pixels, face_pixels < limits.min_face_pixels),
-        (QualityReason.TOO_DARK, brightness, limits.min_brightness, brightness < limits.min_brightness),
-        (QualityReason.TOO_BRIGHT, brightness, limits.max_brightness, brightness > limits.max_brightness),
-        (QualityReason.TURNED_AWAY, abs(yaw), limits.max_yaw_deg, abs(yaw) > limits.max_yaw_deg),
-        (QualityReason.TURNED_AWAY, abs(pitch), limits.max_pitch_deg, abs(pitch) > limits.max_pitch_deg),
-        (QualityReason.BLURRED, sharpness, limits.min_sharpness, sharpness < limits.min_sharpness),
+        (QualityReason.TOO_SMALL, quality.face_pixels, limits.min_face_pixels,
+         quality.face_pixels < limits.min_face_pixels),
+        (QualityReason.TOO_DARK, quality.brightness, limits.min_brightness, quality.brightness < limits.min_brightness),
+        (QualityReason.TOO_BRIGHT, quality.brightness, limits.max_brightness,
+         quality.brightness > limits.max_brightness),
+        (QualityReason.TURNED_AWAY, yaw, limits.max_yaw_deg, yaw > limits.max_yaw_deg),
+        (QualityReason.TURNED_AWAY, pitch, limits.max_pitch_deg, pitch > limits.max_pitch_deg),
+        (QualityReason.BLURRED, quality.sharpness, limits.min_sharpness, quality.sharpness < limits.min_sharpness),
+    )  # fmt: skip
+    return [QualityFinding(reason, value, limit) for reason, value, limit, is_broken in checks if is_broken]
+
+
+def _scaled(limits: QualityLimits, strictness: float) -> QualityLimits:
+    return QualityLimits(
+        min_face_pixels=limits.min_face_pixels * strictness,
+        min_sharpness=limits.min_sharpness * strictness,
+        min_brightness=limits.min_brightness * strictness,
+        max_brightness=255 - (255 - limits.max_brightness) * strictness,
+        max_yaw_deg=min(90.0, limits.max_yaw_deg / strictness),
+        max_pitch_deg=min(90.0, limits.max_pitch_deg / strictness),
     )
-    findings = tuple(QualityFinding(reason, value, limit) for reason, value, limit, is_broken in checks if is_broken)
-    return Quality(face_pixels, sharpness, brightness, yaw, pitch, roll, findings)
 
 
 def measure_sharpness(grey: np.ndarray) -> float:

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from app.domain import Analysis, Detail, Embedding, Face, QualityFinding, QualityReason
+from app.domain import Analysis, Detail, Embedding, Face, QualityBar, QualityFinding, QualityReason, RelativeBox
 from app.errors import (
     FaceBlurred,
     FaceRefused,
@@ -12,11 +13,12 @@ from app.errors import (
     FaceTooDark,
     FaceTooSmall,
     FaceTurnedAway,
+    FaceUncertain,
     ImageRefused,
     NoFace,
     SeveralFaces,
 )
-from app.ml.analysis import Embed, FaceAnalyzer
+from app.ml.analysis import Chooser, Embed, FaceAnalyzer
 from app.ml.engine import EngineInfo
 from app.ml.executor import InferenceExecutor
 
@@ -26,6 +28,15 @@ class FaceChoice(StrEnum):
 
     ONLY = "only"
     LARGEST = "largest"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFace:
+    """One face of an image with its embedding, and where in the image it is."""
+
+    face: Face
+    embedding: Embedding = field(repr=False)
+    box: RelativeBox
 
 
 class FaceReader:
@@ -51,6 +62,10 @@ class FaceReader:
     def engine(self) -> EngineInfo:
         """Which networks run."""
         return self._analyzer.engine.info
+
+    def judge(self, face: Face, bar: QualityBar) -> tuple[QualityFinding, ...]:
+        """What keeps a face below a bar; empty: nothing."""
+        return self._analyzer.judge(face, bar)
 
     async def detect(self, image: bytes, detail: Detail = Detail.STANDARD) -> Analysis:
         """All faces, without embeddings."""
@@ -96,16 +111,24 @@ class FaceReader:
         analysis = await self._analyze(image, Embed.LARGEST, Detail.STANDARD)
         return _choose(analysis, choice), analysis.embeddings[0]
 
-    async def read_for_registration(self, image: bytes, choice: FaceChoice) -> tuple[Face, Embedding]:
+    async def read_largest(self, image: bytes) -> Analysis:
+        """All faces, with the embedding of the largest; there may be none."""
+        return await self._analyze(image, Embed.LARGEST, Detail.STANDARD)
+
+    async def read_for_registration(self, image: bytes, choice: FaceChoice) -> FoundFace:
         """The face to store; raises also the `FaceRefused` of the first thing wrong with its quality."""
         embed = Embed.ONLY if choice is FaceChoice.ONLY else Embed.LARGEST_ACCEPTABLE
         analysis = await self._analyze(image, embed, Detail.STANDARD)
         face = _choose(analysis, choice)
         if face.quality.findings:
-            raise _refusal(face.quality.findings[0])
-        return face, analysis.embeddings[0]
+            raise refusal(face.quality.findings[0])
+        return FoundFace(face, analysis.embeddings[0], face.box.relative_to(analysis.width, analysis.height))
 
-    async def _analyze(self, image: bytes, embed: Embed, detail: Detail) -> Analysis:
+    async def extract_chosen(self, image: bytes, choose: Chooser) -> Analysis:
+        """All faces, with the embeddings of those that `choose` names by their place, in its order."""
+        return await self._analyze(image, choose, Detail.STANDARD)
+
+    async def _analyze(self, image: bytes, embed: Embed | Chooser, detail: Detail) -> Analysis:
         analyze = self._analyzer.analyze
         return await self._executor.run_for(self._tenant, self._departed, analyze, image, embed, detail)
 
@@ -118,7 +141,8 @@ def _choose(analysis: Analysis, choice: FaceChoice) -> Face:
     return analysis.faces[0]
 
 
-def _refusal(finding: QualityFinding) -> FaceRefused:
+def refusal(finding: QualityFinding) -> FaceRefused:
+    """What is wrong with a face, as an error that names the value and the limit."""
     value, limit = f"{finding.value:.0f}", f"{finding.limit:g}"
     match finding.reason:
         case QualityReason.TOO_SMALL:
@@ -131,3 +155,5 @@ def _refusal(finding: QualityFinding) -> FaceRefused:
             return FaceTooBright(f"The face's mean brightness is {value} of 255; at most {limit} is allowed.")
         case QualityReason.TURNED_AWAY:
             return FaceTurnedAway(f"The face is turned by {value} degrees; at most {limit} are allowed.")
+        case QualityReason.UNCERTAIN:
+            return FaceUncertain(f"The detector is {finding.value:.2f} sure that it is a face; {limit} is needed.")

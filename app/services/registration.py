@@ -4,17 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
-from app.domain import Embedding, Face, Template
+from app.domain import Face, FaceOrigin, Template
 from app.errors import AppError, FaceRefused, ImageRefused, InvalidParameter, NoImageAccepted, PermissionDenied
 from app.permissions import Quota
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
-from app.persistence.repositories.templates import TemplateStore
+from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.services.audit import AuditAction, AuditTrail
 from app.services.collections import require_collection
 from app.services.consent import ConsentGate
-from app.services.faces import FaceChoice, FaceReader
+from app.services.faces import FaceChoice, FaceReader, FoundFace
 from app.services.quotas import QuotaService
 
 
@@ -98,9 +99,11 @@ class RegistrationService:
         if consent is not None:
             await self._subjects.record_consent(subject_id, consent, self._trail.actor)
         await self._consent.demand(collection_id, subject)
+        new = [
+            NewFace.of(subject_id, found.face, found.embedding, FaceOrigin(uuid4(), found.box)) for _, found in usable
+        ]
         templates = await self._templates.add_all(
-            [(face, embedding) for _, face, embedding in usable], collection_id=collection_id, subject_id=subject_id,
-            recognizer=self._faces.engine.recognizer, source="register",
+            new, collection_id=collection_id, recognizer=self._faces.engine.recognizer, source="register",
         )  # fmt: skip
         await self._quotas.check(Quota.TEMPLATES)
         await self._trail.record(
@@ -108,22 +111,23 @@ class RegistrationService:
             faces=len(templates), with_consent=consent is not None,
         )  # fmt: skip
         accepted = [
-            AcceptedImage(index, face, template) for (index, face, _), template in zip(usable, templates, strict=True)
+            AcceptedImage(index, found.face, template)
+            for (index, found), template in zip(usable, templates, strict=True)
         ]
         return Registration(accepted, refused)
 
     async def _read(
         self, images: Sequence[bytes], choice: FaceChoice
-    ) -> tuple[list[tuple[int, Face, Embedding]], list[RefusedImage]]:
+    ) -> tuple[list[tuple[int, FoundFace]], list[RefusedImage]]:
         usable, refused = [], []
         # One after the other: a call with many images takes one place in the queue, not all of them.
         for index, image in enumerate(images):
             try:
-                face, embedding = await self._faces.read_for_registration(image, choice)
+                found = await self._faces.read_for_registration(image, choice)
             except (ImageRefused, FaceRefused) as exc:
                 refused.append(RefusedImage(index, exc))
             else:
-                usable.append((index, face, embedding))
+                usable.append((index, found))
         return usable, refused
 
 

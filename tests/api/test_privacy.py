@@ -14,7 +14,7 @@ from app.errors import ConsentRequired
 from app.persistence.database import Database
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
-from app.persistence.repositories.templates import TemplateStore
+from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.security.receipts import SignedReceipt, is_genuine
 from tests import pictures
 from tests.api.conftest import Account, Running, problem
@@ -78,7 +78,7 @@ async def test_the_database_demands_consent_of_whatever_stores_a_template(
             store = TemplateStore(session, admin.tenant_id, running.state["search"].protector)
             embedding = np.eye(1, 512, dtype=np.float32)[0]
             await store.add_all(
-                [(FACE, embedding)], collection_id=row.id, subject_id=subject_id, recognizer="r", source="test"
+                [NewFace.of(subject_id, FACE, embedding)], collection_id=row.id, recognizer="r", source="test"
             )
 
     with pytest.raises(ConsentRequired):

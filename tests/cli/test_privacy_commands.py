@@ -14,7 +14,7 @@ from sqlalchemy import text
 from app.persistence.database import Database
 from app.persistence.repositories.audit import AuditRepository, SealedEntry
 from app.persistence.repositories.subjects import SubjectRepository
-from app.persistence.repositories.templates import TemplateStore
+from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.persistence.repositories.usage_days import UsageCount, UsageKey, add_usage
 from app.security.receipts import SignedReceipt
 from app.services.audit import AuditAction, AuditTrail
@@ -35,7 +35,7 @@ async def tenant(database: Database) -> tuple[UUID, SealedEntry]:
             subjects = SubjectRepository(session, tenant_id)
             subject_id = await subjects.ensure(collection_id, name, None, None, expires_at)
             await TemplateStore(session, tenant_id, PROTECTOR).add_all(
-                [(FACE, np.eye(1, 512, dtype=np.float32)[0])], collection_id=collection_id, subject_id=subject_id,
+                [NewFace.of(subject_id, FACE, np.eye(1, 512, dtype=np.float32)[0])], collection_id=collection_id,
                 recognizer="r", source="test",
             )  # fmt: skip
         trail = AuditTrail(AuditRepository(session, tenant_id), KEYRING, "user:1")

@@ -20,7 +20,7 @@ from app.persistence.protector import TemplateProtector
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.graphs import GalleryRecord, GraphDirectory
 from app.persistence.repositories.subjects import SubjectRepository
-from app.persistence.repositories.templates import TemplateStore
+from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.persistence.repositories.tenants import TenantDirectory
 from app.persistence.search_pool import SearchPool
 from app.security.keyring import Keyring
@@ -80,7 +80,7 @@ class Shelf:
                 )
                 self.ids[subject] = subject_id
                 (template,) = await TemplateStore(session, self.tenant_id, PROTECTOR).add_all(
-                    [(FACE, embedding)], collection_id=self.collection_id, subject_id=subject_id,
+                    [NewFace.of(subject_id, FACE, embedding)], collection_id=self.collection_id,
                     recognizer=recognizer, source="test",
                 )  # fmt: skip
                 half = np.asarray(embedding.astype(np.float16), dtype=np.float32)

@@ -31,7 +31,7 @@ from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyReposit
 from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.sessions import SessionRepository
 from app.persistence.repositories.subjects import SubjectRepository
-from app.persistence.repositories.templates import TemplateStore
+from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.persistence.repositories.tenants import TenantDirectory
 from app.persistence.repositories.usage import UsageRepository
 from app.persistence.repositories.users import UserRepository
@@ -85,7 +85,7 @@ async def furnish(service: Database) -> UUID:
         await trail.record(AuditAction.POLICY_CHANGED)
         await AnswerRepository(session, tenant_id).remember("user", "key", RememberedAnswer(b"", 200, ""), None)
         await TemplateStore(session, tenant_id, PROTECTOR).add_all(
-            [(FACE, embedding)], collection_id=row.id, subject_id=subject_id, recognizer="r", source="test"
+            [NewFace.of(subject_id, FACE, embedding)], collection_id=row.id, recognizer="r", source="test"
         )
     return tenant_id
 

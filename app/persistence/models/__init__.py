@@ -23,6 +23,7 @@ from app.persistence.models.logins import (
 )
 from app.persistence.models.tenants import (
     ErasureMarkModel,
+    ObjectStoreModel,
     PlanModel,
     PolicyModel,
     RateCounterModel,
@@ -45,6 +46,7 @@ TENANT_TABLES: tuple[type[TenantOwned], ...] = (
     UsageModel,
     UsageDayModel,
     PolicyModel,
+    ObjectStoreModel,
     AuditHeadModel,
     AuditEntryModel,
 )
@@ -61,6 +63,7 @@ __all__ = [
     "ErasureMarkModel",
     "GalleryModel",
     "LoginTriesModel",
+    "ObjectStoreModel",
     "PlanModel",
     "PolicyModel",
     "RateCounterModel",

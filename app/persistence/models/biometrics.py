@@ -5,7 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from pgvector.sqlalchemy import BIT, HALFVEC
-from sqlalchemy import BigInteger, Computed, ForeignKeyConstraint, Index, UniqueConstraint, func, text
+from sqlalchemy import BigInteger, Computed, Double, ForeignKeyConstraint, Index, UniqueConstraint, func, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.domain import EMBEDDING_SIZE
@@ -25,6 +26,7 @@ class CollectionModel(TenantRow):
     )
 
     name: Mapped[str]
+    tags: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
 
 
 class SubjectModel(TenantRow):
@@ -43,6 +45,7 @@ class SubjectModel(TenantRow):
             postgresql_where=text("expires_at IS NOT NULL"),
         ),
         Index("ix_subjects_tenant_id_updated_at", "tenant_id", "updated_at"),
+        Index("ix_subjects_known", "tenant_id", "collection_id", "subject", postgresql_where=text("NOT is_anonymous")),
     )
 
     collection_id: Mapped[UUID]
@@ -56,6 +59,8 @@ class SubjectModel(TenantRow):
     consent_recorded_by: Mapped[str | None]
     consent_withdrawn_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
+    is_anonymous: Mapped[bool] = mapped_column(server_default="false")
+    """Stands for one face that was stored without saying whose."""
 
 
 class GalleryModel(TenantRow):
@@ -110,6 +115,10 @@ class TemplateModel(TenantRow):
             postgresql_include=["subject_id", "embedding"], postgresql_where=text(f"seq <= {COVERED_PLACES}"),
         ),
         Index("ix_templates_codes", "tenant_id", "gallery_id", "seq", unique=True, postgresql_include=["code"]),
+        Index(
+            "ix_templates_tenant_id_collection_id_image_digest", "tenant_id", "collection_id", "image_digest",
+            postgresql_where=text("image_digest IS NOT NULL"),
+        ),
     )  # fmt: skip
 
     collection_id: Mapped[UUID]
@@ -126,6 +135,15 @@ class TemplateModel(TenantRow):
     detection_score: Mapped[float]
     quality: Mapped[dict[str, Any]]
     source: Mapped[str]
+    image_id: Mapped[UUID | None]
+    """The same for all faces stored from one image in one call."""
+    external_image_id: Mapped[str | None]
+    box: Mapped[list[float] | None] = mapped_column(ARRAY(Double))
+    """Left, top, width and height of the face in its image, as shares of the image's width and height."""
+    image_digest: Mapped[bytes | None]
+    """A keyed digest of image, collection and external id; only of faces that are not to be stored twice."""
+    moved_at: Mapped[datetime | None]
+    """When it was given to the subject it belongs to, if it belonged to another before."""
 
 
 class TemplateSaltModel(TenantOwned):

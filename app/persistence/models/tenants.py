@@ -66,6 +66,20 @@ class PolicyModel(TenantOwned):
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 
 
+class ObjectStoreModel(TenantOwned):
+    """Where a tenant's photos may be fetched from, and with which credentials; the secret is encrypted."""
+
+    __tablename__ = "object_stores"
+    __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),)
+
+    endpoint: Mapped[str]
+    region: Mapped[str]
+    access_key_id: Mapped[str]
+    key_id: Mapped[str]
+    secret_encrypted: Mapped[bytes]
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+
 class ErasureMarkModel(Base):
     """Up to which position each erasure journal was followed."""
 

@@ -1,5 +1,6 @@
 """Collections."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -49,6 +50,18 @@ class CollectionRepository(TenantRepository):
         if after is not None:
             statement = statement.where(CollectionModel.name > after)
         return [Collection(*row) for row in await self._session.execute(statement)]
+
+    async def list_by_id(self, after: UUID | None, limit: int) -> list[Collection]:
+        """As `list_page`, by id: an order that needs no name to be carried on from."""
+        statement = self._counted().order_by(CollectionModel.id).limit(limit)
+        if after is not None:
+            statement = statement.where(CollectionModel.id > after)
+        return [Collection(*row) for row in await self._session.execute(statement)]
+
+    async def set_tags(self, collection_id: UUID, tags: Mapping[str, str]) -> None:
+        """Keep these tags and no others."""
+        statement = self._update(CollectionModel, CollectionModel.id == collection_id)
+        await self._session.execute(statement.values(tags=dict(tags)))
 
     async def delete(self, name: str) -> bool:
         """Erase a collection with its subjects and templates; False if there is none."""

@@ -1,6 +1,6 @@
 """Subjects."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +13,8 @@ from app.domain import Consent, Subject
 from app.persistence.erasure_journal import ErasedKind
 from app.persistence.models import CollectionModel, SubjectModel, TemplateModel
 from app.persistence.repositories.base import TenantRepository
+
+_TERMS = ("consent", "consented_at", "consent_recorded_by", "consent_withdrawn_at", "expires_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +124,11 @@ class SubjectRepository(TenantRepository):
 
     async def delete(self, collection_id: UUID, subject: str) -> UUID | None:
         """Erase a subject with their templates; their id, None if there is none."""
-        statement = self._delete(
-            SubjectModel, SubjectModel.collection_id == collection_id, SubjectModel.subject == subject
-        ).returning(SubjectModel.id)
-        erased: UUID | None = await self._session.scalar(statement)
-        self._note_erased(ErasedKind.SUBJECT, [erased] if erased is not None else [])
-        return erased
+        row = await self.find_row(collection_id, subject, hold=True)
+        if row is None:
+            return None
+        await self._erase([row.id])
+        return row.id
 
     async def erase_expired(self, now: datetime, retention_days: int | None, limit: int) -> list[ExpiredSubject]:
         """Erase up to `limit` subjects whose time is over; those that others hold come another time."""
@@ -147,10 +148,62 @@ class SubjectRepository(TenantRepository):
             for row in await self._session.execute(expired)
         ]
         if found:
-            ids = [one.id for one in found]
-            await self._session.execute(self._delete(SubjectModel, SubjectModel.id.in_(ids)))
-            self._note_erased(ErasedKind.SUBJECT, ids)
+            await self._erase([one.id for one in found])
         return found
+
+    async def add_anonymous(
+        self, collection_id: UUID, subjects: Mapping[UUID, str], like: SubjectModel | None = None
+    ) -> None:
+        """Create subjects for faces of nobody known; `like`: with the consent and the end of that subject's stay."""
+        terms = {}
+        if like is not None:
+            terms = {name: getattr(like, name) for name in _TERMS}
+        rows = [
+            self._row(id=one, collection_id=collection_id, subject=subject, is_anonymous=True, **terms)
+            for one, subject in subjects.items()
+        ]
+        await self._session.execute(insert(SubjectModel), rows)
+
+    async def drop_empty_anonymous(self, subject_ids: Sequence[UUID]) -> None:
+        """Take away those of these that stand for a face which is theirs no longer. Erases no face."""
+        faces = select(TemplateModel.id).where(self._own(TemplateModel), TemplateModel.subject_id == SubjectModel.id)
+        await self._session.execute(
+            self._delete(
+                SubjectModel, SubjectModel.id.in_(subject_ids), SubjectModel.is_anonymous.is_(True),
+                SubjectModel.consent_withdrawn_at.is_(None), ~faces.exists(),
+            )
+        )  # fmt: skip
+
+    async def drop(self, subject_id: UUID) -> None:
+        """Take away a subject whose faces were given away before; erases no face."""
+        await self._session.execute(self._delete(SubjectModel, SubjectModel.id == subject_id))
+
+    async def touch(self, subject_id: UUID) -> None:
+        """Note that the subject's faces changed now."""
+        await self._session.execute(
+            self._update(SubjectModel, SubjectModel.id == subject_id).values(updated_at=func.now())
+        )
+
+    async def list_known(self, collection_id: UUID, after: str | None, limit: int) -> list[Subject]:
+        """As `list_page`, without the anonymous."""
+        conditions = [SubjectModel.collection_id == collection_id, ~SubjectModel.is_anonymous]
+        if after is not None:
+            conditions.append(SubjectModel.subject > after)
+        return await self._list(*conditions, limit=limit)
+
+    async def count_known(self, collection_id: UUID) -> int:
+        """How many subjects of the collection are not anonymous."""
+        own = (self._own(SubjectModel), SubjectModel.collection_id == collection_id, ~SubjectModel.is_anonymous)
+        return await self._session.scalar(select(func.count()).select_from(SubjectModel).where(*own)) or 0
+
+    async def _erase(self, subject_ids: Sequence[UUID]) -> None:
+        # An older backup holds a face that was given to somebody since under another subject: it is named by itself.
+        moved = select(TemplateModel.id).where(
+            self._own(TemplateModel), TemplateModel.subject_id.in_(subject_ids), TemplateModel.moved_at.is_not(None)
+        )
+        self._note_erased(ErasedKind.FACE, list(await self._session.scalars(moved)))
+        await self._session.execute(self._delete(SubjectModel, SubjectModel.id.in_(subject_ids)))
+        self._note_erased(ErasedKind.SUBJECT, subject_ids)
 
     async def _list(self, *conditions: ColumnElement[bool], limit: int) -> list[Subject]:
         templates = (

@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
-from sqlalchemy import BigInteger, Double, Integer, Text, Uuid, bindparam, func, select, text
+from sqlalchemy import BigInteger, Double, Integer, LargeBinary, Text, Uuid, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
-from app.domain import Embedding, ExportedFace, Face, Template
+from app.domain import Embedding, ExportedFace, Face, FaceOrigin, RelativeBox, Template
 from app.persistence.erasure_journal import ErasedKind
 from app.persistence.models import GalleryModel, TemplateModel
 from app.persistence.protector import TemplateProtector
@@ -31,20 +32,42 @@ WITH place AS (
     RETURNING id, last_seq
 )
 INSERT INTO templates (
-    tenant_id, id, collection_id, subject_id, gallery_id, seq, recognizer, embedding, detection_score, quality, source
+    tenant_id, id, collection_id, subject_id, gallery_id, seq, recognizer, embedding, detection_score, quality, source,
+    image_id, external_image_id, box, image_digest
 )
-SELECT :tenant_id, given.id, :collection_id, :subject_id, place.id, place.last_seq - :count + given.ordinal,
-       :recognizer, CAST(given.embedding AS halfvec), given.score, CAST(given.quality AS jsonb), :source
-FROM place, unnest(:ids, :embeddings, :scores, :qualities) WITH ORDINALITY AS given(
-    id, embedding, score, quality, ordinal)
+SELECT :tenant_id, given.id, :collection_id, given.subject_id, place.id, place.last_seq - :count + given.ordinal,
+       :recognizer, CAST(given.embedding AS halfvec), given.score, CAST(given.quality AS jsonb), :source,
+       given.image_id, given.external_image_id, CAST(given.box AS double precision[]), given.image_digest
+FROM place, unnest(:ids, :subject_ids, :embeddings, :scores, :qualities, :image_ids, :external_image_ids, :boxes,
+                   :image_digests) WITH ORDINALITY AS given(
+    id, subject_id, embedding, score, quality, image_id, external_image_id, box, image_digest, ordinal)
 RETURNING id, recognizer, detection_score, quality, source, created_at
 """).bindparams(
     bindparam("tenant_id", type_=Uuid), bindparam("gallery_id", type_=Uuid), bindparam("collection_id", type_=Uuid),
-    bindparam("subject_id", type_=Uuid), bindparam("recognizer", type_=Text), bindparam("source", type_=Text),
+    bindparam("subject_ids", type_=ARRAY(Uuid)), bindparam("recognizer", type_=Text), bindparam("source", type_=Text),
     bindparam("count", type_=BigInteger), bindparam("generation", type_=Integer), bindparam("ids", type_=ARRAY(Uuid)),
     bindparam("embeddings", type_=ARRAY(Text)), bindparam("scores", type_=ARRAY(Double)),
-    bindparam("qualities", type_=ARRAY(Text)),
+    bindparam("qualities", type_=ARRAY(Text)), bindparam("image_ids", type_=ARRAY(Uuid)),
+    bindparam("external_image_ids", type_=ARRAY(Text)), bindparam("boxes", type_=ARRAY(Text)),
+    bindparam("image_digests", type_=ARRAY(LargeBinary)),
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class NewFace:
+    """A face to store, and whose it is."""
+
+    subject_id: UUID
+    embedding: Embedding = field(repr=False)
+    detection_score: float
+    quality: dict[str, float]
+    origin: FaceOrigin | None = None
+    id: UUID = field(default_factory=uuid4)
+
+    @classmethod
+    def of(cls, subject_id: UUID, face: Face, embedding: Embedding, origin: FaceOrigin | None = None) -> "NewFace":
+        """A face that was just found in an image."""
+        return cls(subject_id, embedding, face.detection_score, _describe_quality(face), origin)
 
 
 class TemplateStore(TenantRepository):
@@ -56,28 +79,36 @@ class TemplateStore(TenantRepository):
         self._protections = ProtectionRepository(session, tenant_id)
 
     async def add_all(
-        self,
-        faces: Sequence[tuple[Face, Embedding]],
-        *,
-        collection_id: UUID,
-        subject_id: UUID,
-        recognizer: str,
-        source: str,
+        self, faces: Sequence[NewFace], *, collection_id: UUID, recognizer: str, source: str
     ) -> list[Template]:
-        """Store faces of a subject, in their order; the next search finds them once this transaction is committed."""
-        described = [(embedding, face.detection_score, _describe_quality(face)) for face, embedding in faces]
-        return await self._store(
-            described, collection_id=collection_id, subject_id=subject_id, recognizer=recognizer, source=source
-        )
+        """Store faces in their order; the next search finds them once this transaction is committed."""
+        rows: Sequence[Any] = []
+        while not rows:  # again where the gallery was given another protection meanwhile
+            protection = await self._protections.of_gallery(collection_id, recognizer, self._protector.current_key_id)
+            stored = await self._protector.protect(self._tenant_id, protection, [face.embedding for face in faces])
+            origins = [face.origin for face in faces]
+            values = self._row(
+                gallery_id=uuid4(), collection_id=collection_id, recognizer=recognizer, source=source,
+                count=len(faces), generation=protection.generation, ids=[face.id for face in faces],
+                subject_ids=[face.subject_id for face in faces],
+                embeddings=[embedding_literal(embedding) for embedding in stored],
+                scores=[face.detection_score for face in faces],
+                qualities=[json.dumps(face.quality) for face in faces],
+                image_ids=[origin.image_id if origin else None for origin in origins],
+                external_image_ids=[origin.external_image_id if origin else None for origin in origins],
+                boxes=[_box_literal(origin.box) if origin else None for origin in origins],
+                image_digests=[origin.digest if origin else None for origin in origins],
+            )  # fmt: skip
+            rows = (await self._session.execute(_STORE, values)).all()
+        templates = {row.id: Template(*row) for row in rows}
+        return [templates[face.id] for face in faces]
 
     async def take_in(
         self, faces: Sequence[ExportedFace], *, collection_id: UUID, subject_id: UUID, recognizer: str
     ) -> list[Template]:
         """Store faces that were exported."""
-        described = [(face.embedding, face.detection_score, face.quality) for face in faces]
-        return await self._store(
-            described, collection_id=collection_id, subject_id=subject_id, recognizer=recognizer, source="import"
-        )
+        new = [NewFace(subject_id, face.embedding, face.detection_score, face.quality) for face in faces]
+        return await self.add_all(new, collection_id=collection_id, recognizer=recognizer, source="import")
 
     async def export(self, subject_id: UUID) -> list[ExportedFace]:
         """A subject's faces with their embeddings as the recogniser made them, the oldest first."""
@@ -96,32 +127,6 @@ class TemplateStore(TenantRepository):
             described = (row.detection_score, row.quality, row.source, row.created_at)
             faces.append(ExportedFace(row.recognizer, embedding, *described))
         return faces
-
-    async def _store(
-        self,
-        faces: Sequence[tuple[Embedding, float, dict[str, float]]],
-        *,
-        collection_id: UUID,
-        subject_id: UUID,
-        recognizer: str,
-        source: str,
-    ) -> list[Template]:
-        ids = [uuid4() for _ in faces]
-        rows: Sequence[Any] = []
-        while not rows:  # again where the gallery was given another protection meanwhile
-            protection = await self._protections.of_gallery(collection_id, recognizer, self._protector.current_key_id)
-            stored = await self._protector.protect(
-                self._tenant_id, protection, [embedding for embedding, _, _ in faces]
-            )
-            values = self._row(
-                gallery_id=uuid4(), collection_id=collection_id, subject_id=subject_id, recognizer=recognizer,
-                source=source, count=len(ids), generation=protection.generation, ids=ids,
-                embeddings=[embedding_literal(embedding) for embedding in stored],
-                scores=[score for _, score, _ in faces], qualities=[json.dumps(quality) for _, _, quality in faces],
-            )  # fmt: skip
-            rows = (await self._session.execute(_STORE, values)).all()
-        templates = {row.id: Template(*row) for row in rows}
-        return [templates[one] for one in ids]
 
 
 class TemplateRepository(TenantRepository):
@@ -166,6 +171,10 @@ class TemplateRepository(TenantRepository):
 def embedding_literal(embedding: Embedding) -> str:
     """An embedding as PostgreSQL reads it."""
     return "[" + ",".join(f"{value:.6g}" for value in embedding.tolist()) + "]"
+
+
+def _box_literal(box: RelativeBox) -> str:
+    return f"{{{box.left:.6g},{box.top:.6g},{box.width:.6g},{box.height:.6g}}}"
 
 
 def _describe_quality(face: Face) -> dict[str, float]:

@@ -7,31 +7,17 @@ from typing import Annotated
 from fastapi import Depends, Header, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.permissions import Permission, Principal
-from app.persistence.repositories.answers import AnswerRepository
-from app.persistence.repositories.audit import AuditRepository
-from app.persistence.repositories.collections import CollectionRepository
-from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
-from app.persistence.repositories.policies import PolicyRepository
-from app.persistence.repositories.subjects import SubjectRepository
-from app.persistence.repositories.templates import TemplateRepository, TemplateStore
-from app.persistence.repositories.usage import UsageRepository
-from app.persistence.repositories.usage_days import UsageDayRepository
-from app.persistence.repositories.users import UserRepository
 from app.routes.deps.callers import PrincipalDep, state_of
-from app.routes.state import AppState
-from app.services.audit import AuditService, AuditTrail
+from app.routes.deps.wiring import TransactionServices, Wiring
+from app.services.audit import AuditService
 from app.services.collections import CollectionService
-from app.services.consent import ConsentGate
 from app.services.faces import FaceReader
-from app.services.galleries import GalleryLookup
 from app.services.idempotency import IdempotencyService
 from app.services.keys import KeyService
 from app.services.metering import UsageService
 from app.services.paging import DEFAULT_PAGE, MAX_PAGE, PageRequest
 from app.services.policies import PolicyService
 from app.services.portability import PortabilityService
-from app.services.quotas import QuotaService
 from app.services.receipts import ReceiptOffice
 from app.services.recognition import RecognitionService
 from app.services.registration import RegistrationService
@@ -56,19 +42,6 @@ SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
 # --- the services -------------------------------------------------------------------------------------------------
 
 
-def _collections(session: AsyncSession, principal: Principal) -> CollectionRepository:
-    return CollectionRepository(session, principal.tenant_id, principal.collections)
-
-
-def _trail(request: Request, session: AsyncSession, principal: Principal) -> AuditTrail:
-    entries = AuditRepository(session, principal.tenant_id)
-    return AuditTrail(entries, state_of(request)["keyring"], principal.name)
-
-
-def _quotas(session: AsyncSession, principal: Principal) -> QuotaService:
-    return QuotaService(UsageRepository(session, principal.tenant_id), principal.plan)
-
-
 async def get_departure() -> "asyncio.Future[None]":
     """Done when the caller has closed the connection; for whoever waits on the caller's behalf."""
     return asyncio.get_running_loop().create_future()
@@ -78,111 +51,65 @@ DepartureDep = Annotated["asyncio.Future[None]", Depends(get_departure)]
 
 
 async def get_faces(request: Request, principal: PrincipalDep, departure: DepartureDep) -> FaceReader:
-    return state_of(request)["faces"].on_behalf_of(principal.tenant_id, departure)
+    return Wiring(state_of(request), principal).faces(departure)
 
 
 FacesDep = Annotated[FaceReader, Depends(get_faces)]
 
 
+def _in_transaction(request: Request, session: AsyncSession, principal: PrincipalDep) -> TransactionServices:
+    return Wiring(state_of(request), principal).in_transaction(session)
+
+
 async def get_collections(request: Request, session: SessionDep, principal: PrincipalDep) -> CollectionService:
-    return CollectionService(
-        _collections(session, principal),
-        AnswerRepository(session, principal.tenant_id),
-        _quotas(session, principal),
-        state_of(request)["cursors"],
-        _trail(request, session, principal),
-    )
+    return _in_transaction(request, session, principal).collections()
 
 
 async def get_subjects(request: Request, session: SessionDep, principal: PrincipalDep) -> SubjectService:
-    tenant_id, state = principal.tenant_id, state_of(request)
-    return SubjectService(
-        _collections(session, principal),
-        SubjectRepository(session, tenant_id),
-        TemplateRepository(session, tenant_id),
-        AnswerRepository(session, tenant_id),
-        state["cursors"],
-        _trail(request, session, principal),
-        ReceiptOffice(state["keyring"]),
-        may_delete=principal.may(Permission.DELETE),
-    )
+    return _in_transaction(request, session, principal).subjects()
 
 
 async def get_registration(
     request: Request, faces: FacesDep, session: SessionDep, principal: PrincipalDep
 ) -> RegistrationService:
-    tenant_id = principal.tenant_id
-    return RegistrationService(
-        faces,
-        _collections(session, principal),
-        SubjectRepository(session, tenant_id),
-        TemplateStore(session, tenant_id, state_of(request)["search"].protector),
-        ConsentGate(SubjectRepository(session, tenant_id), PolicyRepository(session, tenant_id)),
-        _quotas(session, principal),
-        _trail(request, session, principal),
-        may_delete=principal.may(Permission.DELETE),
-    )
+    return _in_transaction(request, session, principal).registration(faces)
 
 
 async def get_portability(request: Request, session: SessionDep, principal: PrincipalDep) -> PortabilityService:
-    tenant_id, state = principal.tenant_id, state_of(request)
-    subjects = SubjectRepository(session, tenant_id)
-    return PortabilityService(
-        _collections(session, principal),
-        subjects,
-        TemplateStore(session, tenant_id, state["search"].protector),
-        AuditRepository(session, tenant_id),
-        ConsentGate(subjects, PolicyRepository(session, tenant_id)),
-        _quotas(session, principal),
-        _trail(request, session, principal),
-        recognizer=state["faces"].engine.recognizer,
-    )
+    return _in_transaction(request, session, principal).portability()
 
 
 async def get_policies(request: Request, session: SessionDep, principal: PrincipalDep) -> PolicyService:
-    policies = PolicyRepository(session, principal.tenant_id)
-    return PolicyService(policies, _trail(request, session, principal), principal)
+    return _in_transaction(request, session, principal).policies()
 
 
 async def get_audit(request: Request, session: SessionDep, principal: PrincipalDep) -> AuditService:
-    state = state_of(request)
-    return AuditService(AuditRepository(session, principal.tenant_id), state["keyring"], state["cursors"])
+    return _in_transaction(request, session, principal).audit()
 
 
 async def get_usage(request: Request, session: SessionDep, principal: PrincipalDep) -> UsageService:
     await state_of(request)["meter"].flush()  # what this worker counted in the last second; others' comes by itself
-    return UsageService(UsageDayRepository(session, principal.tenant_id))
+    return _in_transaction(request, session, principal).usage()
 
 
 async def get_receipts(request: Request) -> ReceiptOffice:
     return ReceiptOffice(state_of(request)["keyring"])
 
 
-def _galleries(state: AppState, principal: Principal) -> GalleryLookup:
-    return GalleryLookup(state["database"], principal, state["faces"].engine.recognizer)
-
-
 async def get_recognition(request: Request, faces: FacesDep, principal: PrincipalDep) -> RecognitionService:
-    state = state_of(request)
-    search = state["search"].for_tenant(principal.tenant_id)
-    return RecognitionService(faces, _galleries(state, principal), search, default_threshold=state["threshold"])
+    return Wiring(state_of(request), principal).recognition(faces)
 
 
 async def get_search(request: Request, principal: PrincipalDep) -> SearchService:
-    state = state_of(request)
-    search = state["search"].for_tenant(principal.tenant_id)
-    return SearchService(_galleries(state, principal), search, default_threshold=state["threshold"])
+    return Wiring(state_of(request), principal).search()
 
 
 async def get_users(request: Request, session: SessionDep, principal: PrincipalDep) -> UserService:
-    users, quotas = UserRepository(session, principal.tenant_id), _quotas(session, principal)
-    return UserService(users, quotas, principal, _trail(request, session, principal))
+    return _in_transaction(request, session, principal).users()
 
 
 async def get_keys(request: Request, session: SessionDep, principal: PrincipalDep) -> KeyService:
-    tenant_id, keyring = principal.tenant_id, state_of(request)["keyring"]
-    api_keys, access_keys = ApiKeyRepository(session, tenant_id), AccessKeyRepository(session, tenant_id)
-    return KeyService(api_keys, access_keys, keyring, _trail(request, session, principal))
+    return _in_transaction(request, session, principal).keys()
 
 
 IdempotencyKey = Annotated[
@@ -198,8 +125,7 @@ IdempotencyKey = Annotated[
 async def get_idempotency(
     request: Request, session: SessionDep, principal: PrincipalDep, key: IdempotencyKey = None
 ) -> IdempotencyService:
-    answers, state = AnswerRepository(session, principal.tenant_id), state_of(request)
-    return IdempotencyService(state["database"], answers, principal, state["keyring"], key)
+    return _in_transaction(request, session, principal).idempotency(key)
 
 
 CollectionsDep = Annotated[CollectionService, Depends(get_collections)]

@@ -1,0 +1,150 @@
+"""Stored faces as their collection shows them: listed, found, given to subjects, erased. Embeddings come out protected."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import ColumnElement, Select, Uuid, any_, cast, func, select
+from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
+from sqlalchemy.orm import undefer
+
+from app.domain import CollectionFace, Embedding, RelativeBox
+from app.persistence.erasure_journal import ErasedKind
+from app.persistence.models import GalleryModel, SubjectModel, TemplateModel
+from app.persistence.repositories.base import TenantRepository
+
+Place = tuple[UUID, int]
+"""A gallery's id and a template's place in it: the order in which a collection's faces are listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFace:
+    """A face to be given to somebody; `embedding` is as it is stored, so comparable within its gallery only."""
+
+    face: CollectionFace
+    subject_id: UUID
+    gallery_id: UUID
+    place: int
+    embedding: Embedding | None = field(default=None, repr=False)
+
+
+class CollectionFaceRepository(TenantRepository):
+    """The stored faces of one tenant's collections."""
+
+    async def list_page(
+        self, collection_id: UUID, after: Place | None, limit: int, *, subject_id: UUID | None = None,
+        ids: Sequence[UUID] | None = None,
+    ) -> list[HeldFace]:  # fmt: skip
+        """Up to `limit` faces behind a place; of one subject, or of these ids, if given.
+
+        A face that is given to somebody meanwhile goes to the end: it may come twice, but is never missed.
+        """
+        conditions: list[ColumnElement[bool]] = []
+        if subject_id is not None:
+            conditions.append(TemplateModel.subject_id == subject_id)
+        if ids is not None:
+            conditions.append(TemplateModel.id == any_(cast(list(ids), ARRAY(Uuid))))
+        galleries = self._select(GalleryModel, GalleryModel.collection_id == collection_id).order_by(GalleryModel.id)
+        if after is not None:
+            galleries = galleries.where(GalleryModel.id >= after[0])
+        found: list[HeldFace] = []
+        for gallery in await self._session.scalars(galleries):  # one for each recogniser: each is read by its index
+            wanted = self._faces(TemplateModel.gallery_id == gallery.id, *conditions).order_by(TemplateModel.seq)
+            if after is not None and gallery.id == after[0]:
+                wanted = wanted.where(TemplateModel.seq > after[1])
+            found += await self._read(wanted.limit(limit - len(found)))
+            if len(found) == limit:
+                break
+        return found
+
+    async def find_all(self, collection_id: UUID, ids: Sequence[UUID]) -> dict[UUID, HeldFace]:
+        """Those of these faces that the collection has; held, with their embeddings, until the transaction ends."""
+        statement = (
+            self._faces(
+                TemplateModel.collection_id == collection_id, TemplateModel.id == any_(cast(list(ids), ARRAY(Uuid)))
+            )
+            .options(undefer(TemplateModel.embedding))
+            .order_by(TemplateModel.id)
+            .with_for_update(of=TemplateModel)
+        )
+        return {held.face.id: held for held in await self._read(statement, with_embeddings=True)}
+
+    async def find_of_subject(self, subject_id: UUID, gallery_id: UUID | None, limit: int) -> list[HeldFace]:
+        """A subject's newest faces, with their embeddings; of one gallery, or of all (None)."""
+        conditions = [TemplateModel.subject_id == subject_id]
+        if gallery_id is not None:
+            conditions.append(TemplateModel.gallery_id == gallery_id)
+        statement = self._faces(*conditions).options(undefer(TemplateModel.embedding))
+        statement = statement.order_by(TemplateModel.seq.desc()).limit(limit)
+        return await self._read(statement, with_embeddings=True)
+
+    async def find_of_image(self, collection_id: UUID, digests: Sequence[bytes]) -> list[CollectionFace]:
+        """The faces that were stored from this very image."""
+        conditions = (TemplateModel.collection_id == collection_id, TemplateModel.image_digest.in_(digests))
+        return [held.face for held in await self._read(self._faces(*conditions).order_by(TemplateModel.seq))]
+
+    async def lock_image(self, collection_id: UUID, digest: bytes) -> None:
+        """Let nobody else store faces of this very image until the transaction ends."""
+        key = func.hashtextextended(f"{self._tenant_id}/{collection_id}/{digest.hex()}", 0)
+        await self._session.execute(select(func.pg_advisory_xact_lock(key)))
+
+    async def give(self, held: Sequence[HeldFace], to: Mapping[UUID, UUID]) -> None:
+        """Give each face, by its id, to a subject, by its id.
+
+        In its gallery each takes a new place at the end (migration 0013).
+        """
+        counts = Counter(one.gallery_id for one in held)
+        last: dict[UUID, int] = {}
+        for gallery_id in sorted(counts):
+            more = {
+                "last_seq": GalleryModel.last_seq + counts[gallery_id],
+                "deletions": GalleryModel.deletions + counts[gallery_id],
+            }
+            taken = self._update(GalleryModel, GalleryModel.id == gallery_id).values(**more)
+            last[gallery_id] = await self._session.scalar(taken.returning(GalleryModel.last_seq)) or 0
+        places = []
+        for one in reversed(held):
+            places.append(last[one.gallery_id])
+            last[one.gallery_id] -= 1
+        given = func.unnest(
+            cast([one.face.id for one in held], ARRAY(Uuid)),
+            cast([to[one.face.id] for one in held], ARRAY(Uuid)),
+            cast(places[::-1], ARRAY(BIGINT)),
+        ).table_valued("id", "subject_id", "seq", name="given")
+        moved = self._update(TemplateModel, TemplateModel.id == given.c.id)
+        values = {"subject_id": given.c.subject_id, "seq": given.c.seq, "moved_at": func.now()}
+        await self._session.execute(moved.values(**values).execution_options(synchronize_session=False))
+
+    async def delete(self, ids: Sequence[UUID]) -> None:
+        """Erase faces."""
+        await self._session.execute(self._delete(TemplateModel, TemplateModel.id.in_(ids)))
+        self._note_erased(ErasedKind.FACE, ids)
+
+    def _faces(self, *conditions: ColumnElement[bool]) -> Select[TemplateModel, str, bool]:
+        is_theirs = (SubjectModel.id == TemplateModel.subject_id) & self._own(SubjectModel)
+        return (
+            self._select(TemplateModel, *conditions)
+            .join(SubjectModel, is_theirs)
+            .add_columns(SubjectModel.subject, SubjectModel.is_anonymous)
+        )
+
+    async def _read(
+        self, statement: Select[TemplateModel, str, bool], *, with_embeddings: bool = False
+    ) -> list[HeldFace]:
+        return [
+            HeldFace(
+                describe_face(row, None if is_anonymous else subject), row.subject_id, row.gallery_id, row.seq,
+                np.asarray(row.embedding, dtype=np.float32) if with_embeddings else None,
+            )
+            for row, subject, is_anonymous in await self._session.execute(statement)
+        ]  # fmt: skip
+
+
+def describe_face(row: TemplateModel, subject: str | None) -> CollectionFace:
+    """The domain's value of a stored template."""
+    box = RelativeBox(*row.box) if row.box is not None else None
+    return CollectionFace(
+        row.id, row.recognizer, row.detection_score, row.image_id, row.external_image_id, box, subject
+    )  # fmt: skip
