@@ -1,5 +1,6 @@
 """Frozen value types that the layers share; no behaviour beyond what the values say about themselves."""
 
+import math
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -196,6 +197,22 @@ class CollectionFace:
 
 
 @dataclass(frozen=True, slots=True)
+class FaceCandidate:
+    """A stored face and its similarity (cosine) with the probe."""
+
+    face: CollectionFace
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCandidate:
+    """A subject that somebody named, and the similarity (cosine) of the probe with what its faces have in common."""
+
+    subject: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
 class ExportedFace:
     """A stored face to take along; the embedding is as the recogniser made it."""
 
@@ -226,6 +243,35 @@ class Policy:
 
     consent_required: bool = False
     retention_days: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStore:
+    """Where a tenant keeps its photos: an S3-compatible server, and whose credentials are used there."""
+
+    endpoint: str
+    region: str
+    access_key_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The cosines that strangers reach: (false-match rate, cosine) pairs, the rates falling and the cosines rising."""
+
+    points: tuple[tuple[float, float], ...]
+    source: str
+
+    def similarity_at(self, rate: float) -> float:
+        """The cosine at or above which a comparison of strangers lies with this rate.
+
+        Between two points as the logarithm of the rate goes; beyond them on the line through the last two.
+        """
+        rates = [math.log10(point[0]) for point in self.points]
+        cosines = [point[1] for point in self.points]
+        wanted = math.log10(rate)
+        last = max(1, next((index for index, known in enumerate(rates) if known <= wanted), len(rates) - 1))
+        slope = (cosines[last] - cosines[last - 1]) / (rates[last] - rates[last - 1])
+        return cosines[last] + slope * (wanted - rates[last])
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,19 +4,20 @@
       RequestRefused          invalid_request, invalid_parameter, invalid_cursor, invalid_metadata,
                               request_too_large, request_timeout, unsupported_media_type, too_many_images,
                               route_not_found, method_not_allowed, idempotency_key_reused, answer_erased,
-                              recognizer_mismatch, consent_required, consent_withdrawn
+                              recognizer_mismatch, consent_required, consent_withdrawn, object_unavailable
       ImageRefused            image_empty, image_too_large, image_unreadable, image_truncated,
                               image_too_many_pixels, image_too_complex, image_animated, image_mode_unsupported
       FaceRefused             no_face, several_faces, face_too_small, face_blurred, face_too_dark,
                               face_too_bright, face_turned_away, face_uncertain
       NoImageAccepted         no_image_accepted
-      AuthenticationFailed    not_authenticated, invalid_credentials, token_invalid, token_expired, token_revoked
+      AuthenticationFailed    not_authenticated, invalid_credentials, token_invalid, token_expired, token_revoked,
+                              signature_invalid (services/signed_requests.py)
       PermissionDenied        permission_denied
         SignupDisabled        signup_disabled
         QuotaExceeded         quota_exceeded
       NotFound                collection_not_found, subject_not_found, face_not_found, user_not_found,
-                              key_not_found, tenant_not_found, plan_not_found
-      Conflict                email_taken, collection_exists, subject_exists, last_admin, too_many_keys
+                              key_not_found, tenant_not_found, plan_not_found, object_store_not_found
+      Conflict                email_taken, collection_exists, subject_exists, last_admin, too_many_keys, subject_full
       TooOften                rate_limited, too_many_login_tries
       Unavailable             overloaded, caller_left, not_ready, database_unavailable
       InternalError           internal_error
@@ -101,6 +102,12 @@ class ConsentWithdrawn(RequestRefused):
     """The person withdrew their consent; a new one is needed before their face is stored again."""
 
     code = "consent_withdrawn"
+
+
+class ObjectUnavailable(RequestRefused):
+    """The photo cannot be fetched from the tenant's object store."""
+
+    code = "object_unavailable"
 
 
 class RequestTooLarge(RequestRefused):
@@ -355,6 +362,12 @@ class TenantNotFound(NotFound):
     code = "tenant_not_found"
 
 
+class ObjectStoreNotFound(NotFound):
+    """No object store is set for your tenant."""
+
+    code = "object_store_not_found"
+
+
 class PlanNotFound(NotFound):
     """There is no such plan."""
 
@@ -408,6 +421,12 @@ class TooManyKeys(Conflict):
     """There are two live keys of this name already; revoke one before you rotate again."""
 
     code = "too_many_keys"
+
+
+class SubjectFull(Conflict):
+    """The subject has as many faces as may be given to one."""
+
+    code = "subject_full"
 
 
 class AnswerErased(RequestRefused):

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from importlib.metadata import version
@@ -30,11 +30,13 @@ from app.routes import (
     collections,
     health,
     keys,
+    object_stores,
     operator,
     policies,
     portability,
     receipts,
     recognition,
+    rekognition,
     search,
     subjects,
     tenants,
@@ -45,6 +47,9 @@ from app.routes.coverage import check_coverage
 from app.routes.docs import install_docs
 from app.routes.error_handlers import install_error_handlers
 from app.routes.limits import RateLimiter
+from app.routes.rekognition import protocol
+from app.routes.rekognition.similarity import SimilarityScale
+from app.routes.rekognition.wire_model import WireModel
 from app.routes.request_context import BodyLimit, Gate, RequestContext
 from app.routes.state import AppState
 from app.security.cursors import CursorSigner
@@ -56,7 +61,9 @@ from app.services.erasure_replay import ErasureReplay
 from app.services.faces import FaceReader
 from app.services.health import HealthService
 from app.services.metering import Meter
+from app.services.object_stores import ObjectFetcher
 from app.services.retention import RetentionSweep
+from app.services.signed_requests import SignedRequestService
 from app.services.tenants import OperatorService, TenantService
 from app.services.upkeep import Upkeep
 from app.settings import Settings, load_settings
@@ -93,7 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     for module in (
         auth, recognition, collections, subjects, search, policies, portability, audit, receipts, usage, tenants, users,
-        keys, operator, health,
+        keys, operator, object_stores, protocol, health,
     ):  # fmt: skip
         app.include_router(module.router)
     install_docs(app)
@@ -103,12 +110,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         limits={
             **dict.fromkeys(recognition.IMAGE_PATHS, settings.max_request_bytes),
             portability.IMPORT_PATH: portability.MAX_IMPORT_BODY,
+            rekognition.PATH: rekognition.MOST_BODY_BYTES,
+            f"{rekognition.PATH}/": rekognition.MOST_BODY_BYTES,
         },
         timeout_s=settings.body_timeout_s,
     )
     app.add_middleware(
         Gate,
-        image_paths=recognition.IMAGE_PATHS,
+        has_photos=_has_photos,
         most=count_inference_threads(settings) + settings.inference_queue + _LEAST_UNDER_WAY,
     )
     if settings.cors_origins:
@@ -123,6 +132,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestContext, is_https_only=settings.environment == "production")
     check_coverage(app)
     return app
+
+
+def _has_photos(path: str, headers: Mapping[str, str]) -> bool:
+    return path in recognition.IMAGE_PATHS or (rekognition.is_rekognition(path) and protocol.runs_networks(headers))
 
 
 def build_analyzer(settings: Settings) -> FaceAnalyzer:
@@ -207,6 +220,9 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             )
             hasher = PasswordHasher()
             keyring = Keyring(settings.signing_keys())
+            objects = ObjectFetcher(
+                database, keyring, endpoints=settings.object_store_endpoints, max_bytes=settings.max_image_bytes
+            )
             engine = build_search(settings, addresses.service, keyring)
             try:
                 analyzer = _inherited[0][1] if _inherited else build_analyzer(settings)
@@ -245,12 +261,17 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                         faces=FaceReader(executor, analyzer),
                         search=engine,
                         cursors=CursorSigner(keyring),
+                        signed_requests=SignedRequestService(database, keyring, region=settings.rekognition_region),
+                        objects=objects,
+                        wire_model=WireModel(),
+                        similarity_scale=SimilarityScale(info.calibration),
                         health=HealthService(database, upkeep, must_be_confined=settings.environment == "production"),
                         threshold=info.threshold if settings.match_threshold is None else settings.match_threshold,
                     )
             finally:
                 executor.close()
                 hasher.close()
+                await objects.close()
                 await engine.close()
                 await database.close()
                 if operator_database is not None:

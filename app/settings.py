@@ -4,6 +4,7 @@ Each variable is the field's name in capitals behind `VULTUS_`; `.env.example` l
 """
 
 import os
+import re
 import secrets
 from functools import lru_cache
 from pathlib import Path
@@ -93,6 +94,11 @@ class Settings(BaseSettings):
     """Turns the operator's API on, for whoever sends it; needs the operator's database login."""
     metrics_token: SecretStr | None = None
     """Turns `/metrics` on for Prometheus, which sends it as a bearer token."""
+    rekognition_region: str | None = None
+    """Answers the Rekognition protocol only to requests signed for this region; unset: for any."""
+    object_store_endpoints: Annotated[list[str], NoDecode] = []
+    """S3-compatible servers, comma-separated (`https://minio.example:9000`), that tenants may have photos fetched from;
+    none by default, and nothing is fetched."""
     signup_enabled: bool = True
     public_rate: str = "30/minute"
     """For signing up, in and refreshing: so many requests from one address."""
@@ -116,10 +122,18 @@ class Settings(BaseSettings):
     def _check_rate(cls, value: str) -> str:
         return check_rate(value)
 
-    @field_validator("previous_secret_keys", "cors_origins", mode="before")
+    @field_validator("previous_secret_keys", "cors_origins", "object_store_endpoints", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("object_store_endpoints")
+    @classmethod
+    def _check_endpoints(cls, value: list[str]) -> list[str]:
+        for endpoint in value:
+            if not re.fullmatch(r"https?://[A-Za-z0-9.\-]+(:\d{1,5})?", endpoint):
+                raise ValueError(f"{endpoint} is no origin: want https://host or https://host:port, without a path")
+        return value
 
     @model_validator(mode="after")
     def _refuse_unsafe(self) -> Self:

@@ -27,7 +27,7 @@ import numpy as np
 from app.domain import Embedding
 from app.matcher.gallery_cache import GalleryCache
 from app.matcher.gallery_search import SearchEngine
-from app.matcher.pgvector_search import GalleryStatements
+from app.matcher.pgvector_search import BY_SUBJECT, GalleryStatements
 from app.matcher.strategy import SearchLimits, Strategy
 from app.persistence.database import Database
 from app.persistence.protector import TemplateProtector
@@ -309,7 +309,7 @@ class Layer1:
             for probe in probes:
                 for name, statements in (("bound", bound), ("free", free)):
                     started = time.perf_counter()
-                    await statements.exact(facts, [probe], LIMIT, 100)
+                    await statements.ranked_by(BY_SUBJECT).exact(facts, [probe], LIMIT, 100)
                     times[name].append(time.perf_counter() - started)
         bound_ms, free_ms = (round(percentile(times[name], 0.5) * 1000, 3) for name in ("bound", "free"))
         return {"with_ms": bound_ms, "without_ms": free_ms, "ratio": round(bound_ms / free_ms, 3), "size": stored.size}

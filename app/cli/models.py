@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.cli.settings import command_settings
+from app.domain import Calibration
 from app.ml.packs import SYNTHETIC, ModelPack, PackLibrary
 from app.ml.published import PUBLISHED
 
@@ -64,6 +65,10 @@ def _library() -> PackLibrary:
     return PackLibrary(cache=settings.model_cache, data_dir=settings.resolved_data_dir)
 
 
+def _describe(calibration: Calibration) -> str:
+    return ", ".join(f"FMR {rate:g} at {cosine:.3f}" for rate, cosine in calibration.points)
+
+
 def _print(pack: ModelPack) -> None:
     for key, value in {
         "name": pack.name,
@@ -73,6 +78,7 @@ def _print(pack: ModelPack) -> None:
         "embedding size": pack.embedding_size,
         "threshold": f"{pack.threshold} ({pack.threshold_source})",
         "recogniser": pack.recognizer,
+        "calibration": f"{_describe(pack.calibration)} ({pack.calibration.source})",
         "detection": f"{pack.detection.path}  sha256 {pack.detection.sha256}",
         "recognition": f"{pack.recognition.path}  sha256 {pack.recognition.sha256}",
         "knows only drawings": "yes" if pack.knows_only_drawings else "no",

@@ -36,7 +36,7 @@ _ROW = np.dtype(
 class Resembling(NamedTuple):
     """For each probe the subjects found, and of each subject the newest templates (up to 20, 512)."""
 
-    found: list[list[Found]]
+    found: list[list[Found[UUID]]]
     newest: dict[UUID, NDArray[np.float32]]
 
 
@@ -119,7 +119,7 @@ class CachedGallery:
 
     def _rank(
         self, chosen: NDArray[np.int64], probe: Embedding, limit: int, newest: dict[UUID, NDArray[np.float32]]
-    ) -> list[Found]:
+    ) -> list[Found[UUID]]:
         """The best of the subjects: each product added up alone, so that equal embeddings are equally similar."""
         ends = np.append(self.starts[1:], len(self.rows))[chosen]
         counts = ends - self.starts[chosen]

@@ -6,10 +6,10 @@ The inner product stands for the cosine: embeddings have unit length.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from app.domain import Embedding
+from app.domain import CollectionFace, Embedding, RelativeBox
 from app.matcher.search import Gallery
 from app.matcher.strategy import GalleryFacts, Graph
 from app.matcher.subject_similarity import MOST_TEMPLATES
@@ -17,6 +17,8 @@ from app.persistence.driver_pool import Connection
 from app.persistence.models import COVERED_PLACES
 from app.persistence.search_pool import SearchPool, encode_embedding
 from app.security.template_protection import Protection
+
+K = TypeVar("K")
 
 _GRAPH_SETTINGS = """
 SELECT set_config('hnsw.ef_search', '{breadth}', true), set_config('hnsw.iterative_scan', 'relaxed_order', true),
@@ -37,86 +39,97 @@ WITH probes AS MATERIALIZED (
     FROM unnest($3::halfvec[]{arrays}) WITH ORDINALITY AS given(embedding{columns}, ordinal)
 )
 """
-_RANKED = (
-    _PROBES
-    + """
-SELECT probes.ordinal, best.subject_id, best.similarity
-FROM probes CROSS JOIN LATERAL (
-    SELECT subject_id, max(similarity) AS similarity FROM ({found}) AS found
-    GROUP BY subject_id ORDER BY similarity DESC LIMIT $4
-) AS best
-ORDER BY probes.ordinal, best.similarity DESC
-"""
-)
-
-_COMPARED = "SELECT subject_id, -(templates.embedding <#> probes.embedding) AS similarity FROM templates"
+_COMPARED = "SELECT templates.{key} AS key, -(templates.embedding <#> probes.embedding) AS similarity FROM templates"
 _GALLERY = "templates.tenant_id = $1 AND templates.gallery_id = $2"
 
-# With the condition of the covering index, for galleries that are in it as a whole, and without.
-_EXACT, _EXACT_BEYOND = (
-    _RANKED.format(
-        columns="", arrays="", found=f"{_COMPARED} WHERE {_GALLERY}{covered} ORDER BY similarity DESC LIMIT $5"
-    )
-    for covered in (f" AND seq <= {COVERED_PLACES}", "")
-)
 
-_NEAREST_CODES = f"""
-    SELECT subject_id, -(templates.embedding <#> probes.embedding) AS similarity
-    FROM (
-        SELECT seq FROM templates WHERE {_GALLERY}{{after}} ORDER BY templates.code <~> probes.code {{depth}}
-    ) AS near
-    JOIN templates ON {_GALLERY} AND templates.seq = near.seq
-"""
-_CODES = _RANKED.format(columns="", arrays="", found=_NEAREST_CODES.format(after="", depth="LIMIT $5"))
+class Ranking(Generic[K]):
+    """The statements that rank a gallery by one key: by subjects, or by single faces, which their places name."""
 
-_CACHED_CODES = _RANKED.format(
-    columns=", first, last",
-    arrays=", $6::int[], $7::int[]",
-    found=f"""
-        {_COMPARED} WHERE {_GALLERY} AND seq = ANY (($8::bigint[])[probes.first:probes.last])
-        UNION ALL {_COMPARED} WHERE {_GALLERY} AND seq > $5
-    """,
-)
-
-# The literals are the graph's own condition: the planner uses a partial index only where it sees them. No bound
-# parameter comes from a caller, the gallery's id and the place are the database's own.
-_GRAPH = _RANKED.format(
-    columns="",
-    arrays="",
-    found=f"""
-        SELECT subject_id, similarity FROM (
-            SELECT subject_id, -(templates.embedding <#> probes.embedding) AS similarity
-            FROM templates WHERE templates.tenant_id = $1 AND {{condition}}
-            ORDER BY templates.embedding <=> probes.embedding LIMIT $5
-        ) AS walked
-        UNION ALL ({_NEAREST_CODES.format(after=" AND seq > {upto}", depth="LIMIT $5")})
-    """,
-)
-
-# For the rare searches that the others cannot answer: many templates a subject, or ties at the limit. Among the nearest
-# codes, of which far more are compared than otherwise, or among all.
-_WHOLE = (
-    _PROBES.format(columns="", arrays="")
-    + """
-SELECT probes.ordinal, best.subject_id, best.similarity
+    def __init__(self, key: str, *, ties: str, depth_each: int) -> None:
+        self.depth_each = depth_each
+        """Templates to compare for each one wanted."""
+        ranked = (
+            _PROBES
+            + """
+SELECT probes.ordinal, best.key, best.similarity
 FROM probes CROSS JOIN LATERAL (
-    SELECT scored.subject_id, scored.similarity
-    FROM (
-        SELECT subject_id, max(similarity) AS similarity FROM ({found}) AS found
-        GROUP BY subject_id ORDER BY similarity DESC FETCH FIRST ($4::bigint) ROWS WITH TIES
-    ) AS scored
-    JOIN subjects ON subjects.tenant_id = $1 AND subjects.id = scored.subject_id
-    ORDER BY scored.similarity DESC, subjects.subject COLLATE "C" LIMIT $4
+    SELECT key, max(similarity) AS similarity FROM ({found}) AS found GROUP BY key ORDER BY similarity DESC LIMIT $4
 ) AS best
 ORDER BY probes.ordinal, best.similarity DESC
 """
+        )
+        # For the rare searches that the others cannot answer: many templates a subject, or ties at the limit. Among the
+        # nearest codes, of which far more are compared than otherwise, or among all.
+        whole = (
+            _PROBES.format(columns="", arrays="")
+            + """
+SELECT probes.ordinal, best.key, best.similarity
+FROM probes CROSS JOIN LATERAL (
+    SELECT scored.key, scored.similarity
+    FROM (
+        SELECT key, max(similarity) AS similarity FROM ({found}) AS found
+        GROUP BY key ORDER BY similarity DESC FETCH FIRST ($4::bigint) ROWS WITH TIES
+    ) AS scored
+    """
+            + ties
+            + """ LIMIT $4
+) AS best
+ORDER BY probes.ordinal, best.similarity DESC
+"""
+        )
+        compared = _COMPARED.format(key=key)
+        nearest = f"""
+            SELECT templates.{key} AS key, -(templates.embedding <#> probes.embedding) AS similarity
+            FROM (
+                SELECT seq FROM templates WHERE {_GALLERY}{{after}} ORDER BY templates.code <~> probes.code {{depth}}
+            ) AS near
+            JOIN templates ON {_GALLERY} AND templates.seq = near.seq
+        """
+        # With the condition of the covering index, for galleries that are in it as a whole, and without.
+        self.exact, self.exact_beyond = (
+            ranked.format(
+                columns="", arrays="", found=f"{compared} WHERE {_GALLERY}{covered} ORDER BY similarity DESC LIMIT $5"
+            )
+            for covered in (f" AND seq <= {COVERED_PLACES}", "")
+        )
+        self.codes = ranked.format(columns="", arrays="", found=nearest.format(after="", depth="LIMIT $5"))
+        self.cached_codes = ranked.format(
+            columns=", first, last",
+            arrays=", $6::int[], $7::int[]",
+            found=f"""
+                {compared} WHERE {_GALLERY} AND seq = ANY (($8::bigint[])[probes.first:probes.last])
+                UNION ALL {compared} WHERE {_GALLERY} AND seq > $5
+            """,
+        )
+        # The literals are the graph's own condition: the planner uses a partial index only where it sees them. No bound
+        # parameter comes from a caller, the gallery's id and the place are the database's own.
+        self.graph = ranked.format(
+            columns="",
+            arrays="",
+            found=f"""
+                SELECT key, similarity FROM (
+                    {compared} WHERE templates.tenant_id = $1 AND {{condition}}
+                    ORDER BY templates.embedding <=> probes.embedding LIMIT $5
+                ) AS walked
+                UNION ALL ({nearest.format(after=" AND seq > {upto}", depth="LIMIT $5")})
+            """,
+        )
+        # Equal embeddings have equal codes: with ties none of them is left out.
+        self.deep = whole.format(found=nearest.format(after="", depth="FETCH FIRST ($5::bigint) ROWS WITH TIES"))
+        self.complete = whole.format(found=f"{compared} WHERE {_GALLERY}")
+
+
+BY_SUBJECT = Ranking[UUID](
+    "subject_id",
+    ties="JOIN subjects ON subjects.tenant_id = $1 AND subjects.id = scored.key "
+    'ORDER BY scored.similarity DESC, subjects.subject COLLATE "C"',
+    depth_each=8,
 )
-# Equal embeddings have equal codes: with ties none of them is left out.
-_DEEP = _WHOLE.format(found=_NEAREST_CODES.format(after="", depth="FETCH FIRST ($5::bigint) ROWS WITH TIES"))
-_COMPLETE = _WHOLE.format(found=f"{_COMPARED} WHERE {_GALLERY}")
+BY_FACE = Ranking[int]("seq", ties="ORDER BY scored.similarity DESC, scored.key", depth_each=2)
 
 _PEOPLE = f"""
-SELECT subjects.id, subjects.subject, subjects.name, newest.embedding
+SELECT subjects.id, subjects.subject, subjects.name, subjects.is_anonymous, newest.embedding
 FROM subjects CROSS JOIN LATERAL (
     SELECT embedding FROM templates
     WHERE {_GALLERY} AND templates.subject_id = subjects.id ORDER BY seq DESC LIMIT {MOST_TEMPLATES}
@@ -128,7 +141,13 @@ _BEST_OF_SUBJECT = f"""
 SELECT max(-(embedding <#> $4)) FROM templates WHERE {_GALLERY} AND templates.subject_id = $3
 """
 
-_ONE_FACE = f"SELECT embedding FROM templates WHERE {_GALLERY} AND subject_id = $3 AND templates.id = $4"
+_ONE_FACE = f"SELECT seq, subject_id, embedding FROM templates WHERE {_GALLERY} AND templates.id = $3"
+
+_FACES = f"""
+SELECT seq, templates.id, recognizer, detection_score, image_id, external_image_id, box, subject, is_anonymous
+FROM templates JOIN subjects ON subjects.tenant_id = $1 AND subjects.id = templates.subject_id
+WHERE {_GALLERY} AND seq = ANY ($3::bigint[])
+"""
 
 # The first template at or after each of some places: erased ones leave gaps.
 _SAMPLE = f"""
@@ -171,11 +190,19 @@ class GalleryVersion(NamedTuple):
         return (self.deletions, self.epoch) == (deletions, epoch)
 
 
-class Found(NamedTuple):
-    """A subject and the similarity of its best template."""
+class Found(NamedTuple, Generic[K]):
+    """A subject's id and the similarity of its best template; or a single face's place and its similarity."""
 
-    subject_id: UUID
+    key: K
     similarity: float
+
+
+class OneFace(NamedTuple):
+    """A stored face: its place, whose it is, and its embedding as it is stored."""
+
+    place: int
+    subject_id: UUID
+    embedding: Embedding
 
 
 class Person(NamedTuple):
@@ -184,6 +211,7 @@ class Person(NamedTuple):
     subject: str
     name: str | None
     embeddings: Sequence[Embedding]
+    is_anonymous: bool = False
 
 
 async def name_subjects(
@@ -215,6 +243,10 @@ class GalleryStatements:
         self._connection = connection
         self._tenant_id = tenant_id
 
+    def ranked_by(self, ranking: Ranking[K]) -> "RankedStatements[K]":
+        """The statements that rank by subject or by face, in the same snapshot."""
+        return RankedStatements(self._connection, self._tenant_id, ranking)
+
     async def read_facts(self, gallery: Gallery) -> GalleryFacts | None:
         """What the database says of the gallery; None while it is empty."""
         row = await self._connection.fetchrow(_FACTS, self._tenant_id, gallery.collection_id, gallery.recognizer)
@@ -225,55 +257,17 @@ class GalleryStatements:
             row["id"], row["templates"], row["last_seq"], row["deletions"], row["epoch"], graph, _protection(row)
         )  # fmt: skip
 
-    async def exact(
-        self, facts: GalleryFacts, probes: Sequence[Embedding], limit: int, depth: int
-    ) -> list[list[Found]]:
-        """The best subjects among the `depth` most similar templates of all."""
-        statement = _EXACT if facts.last_seq <= COVERED_PLACES else _EXACT_BEYOND
-        return await self._ranked(statement, facts.id, probes, limit, depth)
-
-    async def codes(self, gallery_id: UUID, probes: Sequence[Embedding], limit: int, depth: int) -> list[list[Found]]:
-        """The best subjects among the `depth` templates with the nearest codes."""
-        return await self._ranked(_CODES, gallery_id, probes, limit, depth)
-
-    async def cached_codes(
-        self, gallery_id: UUID, probes: Sequence[Embedding], limit: int, nearest: Sequence[Sequence[int]], upto: int
-    ) -> list[list[Found]]:
-        """The best subjects among each probe's `nearest` places and all templates after the place `upto`."""
-        first: list[int] = []
-        last: list[int] = []
-        places: list[int] = []
-        for own in nearest:
-            first.append(len(places) + 1)
-            places.extend(own)
-            last.append(len(places))
-        return await self._ranked(_CACHED_CODES, gallery_id, probes, limit, upto, first, last, places)
-
-    async def graph(
-        self, gallery_id: UUID, probes: Sequence[Embedding], limit: int, graph: Graph, depth: int
-    ) -> list[list[Found]]:
-        """The best subjects among the `depth` templates that the graph finds and, by their codes, those after it."""
-        await self._connection.execute(_GRAPH_SETTINGS.format(breadth=depth))
-        statement = _GRAPH.format(condition=graph_condition(gallery_id, graph.upto), upto=f"{graph.upto:d}")
-        found = await self._ranked(statement, gallery_id, probes, limit, depth)
-        await self._connection.execute("SELECT set_config('enable_sort', 'on', true)")
-        return found
-
-    async def deep(self, gallery_id: UUID, probes: Sequence[Embedding], limit: int, depth: int) -> list[list[Found]]:
-        """The best subjects among the `depth` nearest codes, ties at the limit by the subject's id."""
-        return await self._ranked(_DEEP, gallery_id, probes, limit, depth)
-
-    async def complete(self, gallery_id: UUID, probes: Sequence[Embedding], limit: int) -> list[list[Found]]:
-        """The best subjects of all, ties at the limit by the subject's id."""
-        return await self._ranked(_COMPLETE, gallery_id, probes, limit)
-
     async def read_people(self, gallery_id: UUID, subject_ids: Sequence[UUID]) -> dict[UUID, Person]:
         """The subjects that have templates in the gallery."""
-        people: dict[UUID, tuple[str, str | None, list[Embedding]]] = {}
+        people: dict[UUID, Person] = {}
+        embeddings: dict[UUID, list[Embedding]] = {}
         rows = await self._connection.fetch(_PEOPLE, self._tenant_id, gallery_id, subject_ids)
-        for subject_id, subject, name, embedding in rows:
-            people.setdefault(subject_id, (subject, name, []))[2].append(embedding)
-        return {subject_id: Person(*person) for subject_id, person in people.items()}
+        for subject_id, subject, name, is_anonymous, embedding in rows:
+            if subject_id not in people:
+                embeddings[subject_id] = []
+                people[subject_id] = Person(subject, name, embeddings[subject_id], is_anonymous)
+            embeddings[subject_id].append(embedding)
+        return people
 
     async def best_of_subject(self, gallery_id: UUID, subject_id: UUID, probe: Embedding) -> float | None:
         """The similarity of a subject's most similar template; None without any."""
@@ -282,12 +276,22 @@ class GalleryStatements:
         )
         return similarity
 
-    async def read_face(self, gallery_id: UUID, subject_id: UUID, face_id: UUID) -> Embedding | None:
-        """A subject's stored face."""
-        embedding: Embedding | None = await self._connection.fetchval(
-            _ONE_FACE, self._tenant_id, gallery_id, subject_id, face_id
-        )
-        return embedding
+    async def read_face(self, gallery_id: UUID, face_id: UUID) -> OneFace | None:
+        """A stored face by its id."""
+        row = await self._connection.fetchrow(_ONE_FACE, self._tenant_id, gallery_id, face_id)
+        return OneFace(*row) if row is not None else None
+
+    async def read_faces(self, gallery_id: UUID, places: Sequence[int]) -> dict[int, CollectionFace]:
+        """What stands at these places, as the collection shows it."""
+        rows = await self._connection.fetch(_FACES, self._tenant_id, gallery_id, places)
+        return {
+            row["seq"]: CollectionFace(
+                row["id"], row["recognizer"], row["detection_score"], row["image_id"], row["external_image_id"],
+                RelativeBox(*row["box"]) if row["box"] is not None else None,
+                None if row["is_anonymous"] else row["subject"],
+            )
+            for row in rows
+        }  # fmt: skip
 
     async def read_embeddings(self, gallery_id: UUID, places: Sequence[int]) -> list[Embedding]:
         """The stored embeddings at these places or next after them, for measuring."""
@@ -323,12 +327,67 @@ class GalleryStatements:
         )  # fmt: skip
         return b"".join(pieces)
 
+
+class RankedStatements(Generic[K]):
+    """The statements that rank one tenant's rows by one key, in one snapshot."""
+
+    def __init__(self, connection: Connection, tenant_id: UUID, ranking: Ranking[K]) -> None:
+        self._connection = connection
+        self._tenant_id = tenant_id
+        self._ranking = ranking
+
+    async def exact(
+        self, facts: GalleryFacts, probes: Sequence[Embedding], limit: int, depth: int
+    ) -> list[list[Found[K]]]:
+        """The best subjects among the `depth` most similar templates of all."""
+        statement = self._ranking.exact if facts.last_seq <= COVERED_PLACES else self._ranking.exact_beyond
+        return await self._ranked(statement, facts.id, probes, limit, depth)
+
+    async def codes(
+        self, gallery_id: UUID, probes: Sequence[Embedding], limit: int, depth: int
+    ) -> list[list[Found[K]]]:
+        """The best subjects among the `depth` templates with the nearest codes."""
+        return await self._ranked(self._ranking.codes, gallery_id, probes, limit, depth)
+
+    async def cached_codes(
+        self, gallery_id: UUID, probes: Sequence[Embedding], limit: int, nearest: Sequence[Sequence[int]], upto: int
+    ) -> list[list[Found[K]]]:
+        """The best subjects among each probe's `nearest` places and all templates after the place `upto`."""
+        first: list[int] = []
+        last: list[int] = []
+        places: list[int] = []
+        for own in nearest:
+            first.append(len(places) + 1)
+            places.extend(own)
+            last.append(len(places))
+        return await self._ranked(self._ranking.cached_codes, gallery_id, probes, limit, upto, first, last, places)
+
+    async def graph(
+        self, gallery_id: UUID, probes: Sequence[Embedding], limit: int, graph: Graph, depth: int
+    ) -> list[list[Found[K]]]:
+        """The best subjects among the `depth` templates that the graph finds and, by their codes, those after it."""
+        await self._connection.execute(_GRAPH_SETTINGS.format(breadth=depth))
+        statement = self._ranking.graph.format(
+            condition=graph_condition(gallery_id, graph.upto), upto=f"{graph.upto:d}"
+        )
+        found = await self._ranked(statement, gallery_id, probes, limit, depth)
+        await self._connection.execute("SELECT set_config('enable_sort', 'on', true)")
+        return found
+
+    async def deep(self, gallery_id: UUID, probes: Sequence[Embedding], limit: int, depth: int) -> list[list[Found[K]]]:
+        """The best subjects among the `depth` nearest codes, ties at the limit by the subject's id."""
+        return await self._ranked(self._ranking.deep, gallery_id, probes, limit, depth)
+
+    async def complete(self, gallery_id: UUID, probes: Sequence[Embedding], limit: int) -> list[list[Found[K]]]:
+        """The best subjects of all, ties at the limit by the subject's id."""
+        return await self._ranked(self._ranking.complete, gallery_id, probes, limit)
+
     async def _ranked(
         self, statement: str, gallery_id: UUID, probes: Sequence[Embedding], limit: int, *more: object
-    ) -> list[list[Found]]:
+    ) -> list[list[Found[K]]]:
         encoded = [encode_embedding(probe) for probe in probes]
         rows = await self._connection.fetch(statement, self._tenant_id, gallery_id, encoded, limit, *more)
-        ranked: list[list[Found]] = [[] for _ in probes]
-        for ordinal, subject_id, similarity in rows:
-            ranked[ordinal - 1].append(Found(subject_id, similarity))
+        ranked: list[list[Found[K]]] = [[] for _ in probes]
+        for ordinal, key, similarity in rows:
+            ranked[ordinal - 1].append(Found(key, similarity))
         return ranked

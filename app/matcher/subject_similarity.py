@@ -30,3 +30,32 @@ def common_embedding(templates: Sequence[Embedding]) -> Embedding:
     if length < 1e-6:  # templates that cancel out have nothing in common
         return np.asarray(stacked[-1])
     return np.asarray(mean / length, dtype=np.float32)
+
+
+def take_consistent(existing: Sequence[Embedding], given: Sequence[Embedding], least: float) -> list[float]:
+    """How similar each of `given` is with the subject it is to join; those at `least` or more belong to it.
+
+    Compared is with what the existing templates have in common. Where there are none yet, the one of `given` that the
+    others support most stands for the subject, and those most similar join one after the other: of five photos a
+    stranger's is found out wherever it stands, of two that disagree the first is believed.
+    """
+    if existing:
+        whole = common_embedding(existing[-MOST_TEMPLATES:])
+        return [float(whole @ one) for one in given]
+    stacked = np.stack(given).astype(np.float32)
+    similarities = np.zeros(len(given))
+    joined = [int(np.argmax((stacked @ stacked.T).sum(axis=1).round(6)))]
+    similarities[joined[0]] = 1.0
+    waiting = set(range(len(given))) - set(joined)
+    while waiting:
+        whole = common_embedding([stacked[index] for index in joined])
+        found = {index: float(whole @ stacked[index]) for index in waiting}
+        nearest = max(sorted(waiting), key=lambda index: found[index])
+        if found[nearest] < least:
+            for index in waiting:
+                similarities[index] = found[index]
+            break
+        similarities[nearest] = found[nearest]
+        joined.append(nearest)
+        waiting.remove(nearest)
+    return similarities.tolist()

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain import Embedding
+from app.domain import Calibration, Embedding
 from app.ml.detail import Pass
 from app.ml.photo import Photo
 from app.ml.pixels import Crop
@@ -38,6 +38,7 @@ class EngineInfo:
     embedding_size: int
     threshold: float
     threshold_source: str
+    calibration: Calibration
     licence: str
     providers: tuple[str, ...]
     precision: str

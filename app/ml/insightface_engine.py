@@ -50,6 +50,7 @@ class InsightFaceEngine:
             embedding_size=pack.embedding_size,
             threshold=pack.threshold,
             threshold_source=pack.threshold_source,
+            calibration=pack.calibration,
             licence=pack.licence,
             providers=tuple(session.get_providers()),
             precision=runtime.precision,

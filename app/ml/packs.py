@@ -8,13 +8,16 @@ import os
 import shutil
 import tempfile
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Self
 
 import onnx
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from app.domain import EMBEDDING_SIZE
+from app.domain import EMBEDDING_SIZE, Calibration
 from app.errors import ModelPackRefused, ModelPackUnavailable
+from app.ml.calibration import find_calibration
 from app.ml.digests import DigestBook, sha256_of
 from app.ml.published import PUBLISHED, RESEARCH_LICENCE, PublishedPack
 
@@ -24,6 +27,29 @@ CAUTIOUS_THRESHOLD = 0.45
 
 _MANIFEST = "pack.json"
 _REACH_TIMEOUT_S = 10
+
+
+class ManifestCalibration(BaseModel):
+    """How similar strangers are to one another, where the pack's maker measured it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cosines: dict[float, float] = Field(min_length=2)
+    """By false-match rate, as `{"1e-3": 0.32, "1e-5": 0.46}`: the rarer, the more similar."""
+    source: str
+
+    @model_validator(mode="after")
+    def _must_rise(self) -> Self:
+        points = self.points()
+        if not all(0 < rate < 1 and -1 < cosine < 1 for rate, cosine in points):
+            raise ValueError("rates lie between 0 and 1, cosines between -1 and 1")
+        if any(later[1] <= sooner[1] for sooner, later in pairwise(points)):
+            raise ValueError("a rarer false match needs a greater cosine")
+        return self
+
+    def points(self) -> tuple[tuple[float, float], ...]:
+        """The pairs, the most frequent first."""
+        return tuple(sorted(self.cosines.items(), reverse=True))
 
 
 class PackManifest(BaseModel):
@@ -40,6 +66,7 @@ class PackManifest(BaseModel):
     detection: str
     recognition: str
     knows_only_drawings: bool = False
+    calibration: ManifestCalibration | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +89,7 @@ class ModelPack:
     threshold_source: str
     detection: ModelFile
     recognition: ModelFile
+    calibration: Calibration
     knows_only_drawings: bool = False
 
     @property
@@ -176,16 +204,28 @@ def _describe(
     if manifest is not None:
         return ModelPack(
             manifest.name, manifest.version, manifest.licence, manifest.embedding_size, manifest.threshold,
-            manifest.threshold_source, detection, recognition, manifest.knows_only_drawings,
+            manifest.threshold_source, detection, recognition, _calibration_of(manifest, recognition),
+            manifest.knows_only_drawings,
         )  # fmt: skip
     if published is not None:
         return ModelPack(
             published.name, "model-zoo", RESEARCH_LICENCE, EMBEDDING_SIZE, published.threshold,
             "built in, cautious, not calibrated", detection, recognition,
+            find_calibration(recognition.sha256, published.threshold, knows_only_drawings=False),
         )  # fmt: skip
     return ModelPack(
         directory.name, "unknown", "unknown; ask whoever gave you these weights", EMBEDDING_SIZE, CAUTIOUS_THRESHOLD,
         "cautious default: the pack has no pack.json", detection, recognition,
+        find_calibration(recognition.sha256, CAUTIOUS_THRESHOLD, knows_only_drawings=False),
+    )  # fmt: skip
+
+
+def _calibration_of(manifest: PackManifest, recognition: ModelFile) -> Calibration:
+    own = manifest.calibration
+    if own is not None:
+        return Calibration(own.points(), own.source)
+    return find_calibration(
+        recognition.sha256, manifest.threshold, knows_only_drawings=manifest.knows_only_drawings
     )  # fmt: skip
 
 

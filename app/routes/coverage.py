@@ -7,6 +7,7 @@ from fastapi.routing import iter_route_contexts
 
 from app.routes import API
 from app.routes.deps import get_operator, get_principal, limit_address, require_metrics_token
+from app.routes.rekognition.signing import read_signed_call
 
 # Anybody may call these, as often as they like: they cost next to nothing.
 OPEN = frozenset({"GET /healthz", "GET /readyz", "GET /docs", "GET /openapi.json", f"GET {API}/receipt-keys"})
@@ -37,7 +38,8 @@ def _is_covered(name: str, calls: set[Any]) -> bool:
         return True
     if name in SIGNED_IN:
         return get_principal in calls
-    locks = {require_metrics_token, limit_address, get_operator}
+    # The permission of a signed call depends on its operation: `operations.py` names one for each.
+    locks = {require_metrics_token, limit_address, get_operator, read_signed_call}
     return bool(locks & calls) or any(hasattr(call, "permission") for call in calls)
 
 

@@ -10,15 +10,16 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import InternalError, NotReady, Overloaded, RequestTimeout, RequestTooLarge
-from app.routes.error_handlers import problem
+from app.routes.error_handlers import answer_error
 from app.telemetry import StageTimes, accept_request_id, get_logger, request_id, stage_times
 from app.telemetry.metrics import observe_images, observe_request, observe_stage
 
 MAX_PLAIN_BODY = 64 * 1024
 """For every body without images: JSON and sign-in forms are small."""
 
-CALLER, IMAGES = "vultus.caller", "vultus.images"
-"""In a request's scope: who was let through, and how many photos they sent."""
+CALLER, IMAGES, OPERATION = "vultus.caller", "vultus.images", "vultus.operation"
+"""In a request's scope: who was let through, how many photos they sent, and what they did where the route does not say.
+"""
 
 _LONGEST_RETRY_S = 15
 
@@ -75,22 +76,27 @@ class RequestContext:
         except asyncio.CancelledError:
             # The server drains no longer: whoever still waits is told to come back.
             if not status:
-                await problem(NotReady("The service is stopping."))(scope, receive, send_with_headers)
+                await answer_error(scope["path"], NotReady("The service is stopping."))(
+                    scope, receive, send_with_headers
+                )
             raise
         except Exception as exc:  # noqa: BLE001 - re-raised, the server would log its message, which may hold personal data
             _log.error("unexpected_error", error=type(exc).__name__, frames=_frames(exc))
             if not status:
-                await problem(InternalError())(scope, receive, send_with_headers)
+                await answer_error(scope["path"], InternalError())(scope, receive, send_with_headers)
         finally:
             route, seconds = scope.get("route"), time.perf_counter() - started
             # The template, never the path itself: a path may carry the id of a person.
             path = getattr(route, "path", None)
-            _access.info("request", method=scope["method"], route=path, status=status, ms=round(seconds * 1000, 1))
+            done = {"operation": scope[OPERATION]} if OPERATION in scope else {}
+            _access.info(
+                "request", method=scope["method"], route=path, status=status, ms=round(seconds * 1000, 1), **done
+            )
             observe_request(path or "none", scope["method"], status, seconds)
             for stage, stage_s in times.items():
                 observe_stage(stage, stage_s)
             if 200 <= status < 300 and not is_replayed:
-                _meter(scope, getattr(route, "name", ""))
+                _meter(scope, str(scope.get(OPERATION) or getattr(route, "name", "")))
 
     def _complete(self, headers: MutableHeaders, path: str, current: str, times: StageTimes) -> None:
         headers["x-request-id"] = current
@@ -119,21 +125,22 @@ class Gate:
     and finds its turn by tenant further on (`ml/executor.py`).
     """
 
-    def __init__(self, app: ASGIApp, *, image_paths: frozenset[str], most: int) -> None:
+    def __init__(self, app: ASGIApp, *, has_photos: Callable[[str, Headers], bool], most: int) -> None:
+        """`has_photos` tells from a request's path and headers whether the networks will run for it."""
         self._app = app
-        self._image_paths = image_paths
+        self._has_photos = has_photos
         self._most = most
         self._under_way = Counter[int]()
         self._refused = (0, 0)
         """The second, and how many were refused in it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
-        if scope["type"] != "http" or scope["path"] not in self._image_paths:
+        if scope["type"] != "http" or not self._has_photos(scope["path"], Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
         caller = _credential(Headers(scope=scope))
         if not self._has_room_for(caller):
-            await problem(self._refusal())(scope, receive, send)
+            await answer_error(scope["path"], self._refusal())(scope, receive, send)
             return
         self._under_way[caller] += 1
         try:
@@ -160,7 +167,9 @@ class Gate:
 
 def _credential(headers: Headers) -> int:
     """A number for whoever sends the same credential; hashed, since it is kept."""
-    return hash(headers.get("authorization") or headers.get("x-api-key"))
+    given = headers.get("authorization") or headers.get("x-api-key") or ""
+    # Of a signature only the access key stays the same from one request to the next.
+    return hash(given.partition("/")[0] if given.startswith("AWS4-") else given)
 
 
 class BodyLimit:
@@ -179,7 +188,7 @@ class BodyLimit:
         limit = self._limits.get(scope["path"], MAX_PLAIN_BODY)
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isdigit() and int(declared) > limit:
-            await problem(too_large(int(declared), limit))(scope, receive, send)
+            await answer_error(scope["path"], too_large(int(declared), limit))(scope, receive, send)
             return
         await self._app(scope, self._bounded(receive, limit), send)
 

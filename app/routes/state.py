@@ -5,6 +5,8 @@ from typing import TypedDict
 from app.matcher.gallery_search import SearchEngine
 from app.persistence.database import Database
 from app.routes.limits import RateLimiter
+from app.routes.rekognition.similarity import SimilarityScale
+from app.routes.rekognition.wire_model import WireModel
 from app.security.cursors import CursorSigner
 from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher
@@ -12,6 +14,8 @@ from app.services.auth import AuthService
 from app.services.faces import FaceReader
 from app.services.health import HealthService
 from app.services.metering import Meter
+from app.services.object_stores import ObjectFetcher
+from app.services.signed_requests import SignedRequestService
 from app.services.tenants import OperatorService, TenantService
 from app.settings import Settings
 
@@ -31,5 +35,9 @@ class AppState(TypedDict):
     faces: FaceReader
     search: SearchEngine
     cursors: CursorSigner
+    signed_requests: SignedRequestService
+    objects: ObjectFetcher
+    wire_model: WireModel
+    similarity_scale: SimilarityScale
     health: HealthService
     threshold: float

@@ -6,6 +6,7 @@ the form through `image_form`, and describe it for OpenAPI with `form_body`.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -65,11 +66,8 @@ def image_form(
         with timed("receive"):
             form = await parse(request, settings)
         request.scope[IMAGES] = sum(len(sent) for sent in form.images.values())
-        watching = asyncio.create_task(_watch(request, departure))
-        try:
+        async with watching(request, departure):
             yield form
-        finally:
-            watching.cancel()
 
     async def parse(request: Request, settings: Settings) -> ImageForm[F]:
         content_type = request.headers.get("content-type", "")
@@ -145,6 +143,16 @@ def _inline(part: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]
         if resolved.get("default", ...) is None:
             del resolved["default"]
     return resolved
+
+
+@asynccontextmanager
+async def watching(request: Request, departure: "asyncio.Future[None]") -> AsyncIterator[None]:
+    """Watch, for the time of the block, whether the caller stays; the body has been read."""
+    task = asyncio.create_task(_watch(request, departure))
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 async def _watch(request: Request, departure: "asyncio.Future[None]") -> None:

@@ -28,10 +28,10 @@ def generate_access_key() -> AccessKey:
     return AccessKey("VK" + "".join(secrets.choice(alphabet) for _ in range(_PUBLIC_CHARS)), secrets.token_urlsafe(30))
 
 
-def encrypt_secret(key: bytes, access_key: AccessKey) -> bytes:
+def encrypt_secret(key: bytes, public_id: str, secret: str) -> bytes:
     """AES-256-GCM, bound to the public id: nonce, then ciphertext."""
     nonce = secrets.token_bytes(_NONCE_BYTES)
-    return nonce + AESGCM(key).encrypt(nonce, access_key.secret.encode(), access_key.public_id.encode())
+    return nonce + AESGCM(key).encrypt(nonce, secret.encode(), public_id.encode())
 
 
 def decrypt_secret(key: bytes, public_id: str, encrypted: bytes) -> str | None:

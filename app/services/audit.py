@@ -42,6 +42,11 @@ class AuditAction(StrEnum):
     FACE_ERASED = "face.erased"
     CONSENT_RECORDED = "consent.recorded"
     CONSENT_WITHDRAWN = "consent.withdrawn"
+    FACES_GIVEN = "faces.given"
+    FACES_TAKEN = "faces.taken"
+    SUBJECT_DISSOLVED = "subject.dissolved"
+    COLLECTION_TAGGED = "collection.tagged"
+    OBJECT_STORE_CHANGED = "object_store.changed"
     POLICY_CHANGED = "policy.changed"
     TEMPLATES_ROTATED = "templates.rotated"
 

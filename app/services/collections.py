@@ -1,16 +1,20 @@
 """Collections: create, list, read, erase."""
 
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from app.domain import Collection
-from app.errors import CollectionExists, CollectionNotFound, PermissionDenied
+from app.errors import CollectionExists, CollectionNotFound, PermissionDenied, QuotaExceeded
 from app.permissions import Quota
+from app.persistence.models import CollectionModel
 from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.security.cursors import CursorSigner
 from app.services.audit import AuditAction, AuditTrail
 from app.services.paging import Page, PageRequest, cut_page
 from app.services.quotas import QuotaService
+
+MOST_TAGS = 200
 
 
 async def require_collection(collections: CollectionRepository, name: str, *, hold: bool = False) -> UUID:
@@ -56,6 +60,30 @@ class CollectionService:
         found = await self._collections.list_page(after, request.limit + 1)
         return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, last.name))
 
+    async def list_by_id(self, request: PageRequest) -> Page[Collection]:
+        """One page of collections, by id: with cursors that stay short whatever the names are."""
+        scope = f"{self._collections.tenant_id}/collections-by-id"
+        after = UUID(self._cursors.open(scope, request.cursor)) if request.cursor else None
+        found = await self._collections.list_by_id(after, request.limit + 1)
+        return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, str(last.id)))
+
+    async def get_tags(self, name: str) -> Mapping[str, str]:
+        """The collection's tags; raises `CollectionNotFound`."""
+        return (await self._held(name)).tags
+
+    async def tag(self, name: str, tags: Mapping[str, str]) -> None:
+        """Set tags, in the place of those of the same keys; raises `QuotaExceeded`."""
+        row = await self._held(name)
+        together = {**row.tags, **tags}
+        if len(together) > MOST_TAGS:
+            raise QuotaExceeded(f"Tags: {len(together)} on collection {name!r}; at most {MOST_TAGS} are kept.")
+        await self._set_tags(row, together)
+
+    async def untag(self, name: str, keys: Sequence[str]) -> None:
+        """Take away the tags of these keys, those that are there."""
+        row = await self._held(name)
+        await self._set_tags(row, {key: value for key, value in row.tags.items() if key not in keys})
+
     async def get(self, name: str) -> Collection:
         """One collection with its counts; raises `CollectionNotFound`."""
         found = await self._collections.find(name)
@@ -72,3 +100,14 @@ class CollectionService:
         await self._trail.record(
             AuditAction.COLLECTION_ERASED, f"collection:{name}", subjects=held.subjects, faces=held.templates
         )
+
+    async def _held(self, name: str) -> CollectionModel:
+        row = await self._collections.find_row(name, hold=True)
+        if row is None:
+            raise CollectionNotFound(f"There is no collection {name!r}.")
+        return row
+
+    async def _set_tags(self, row: CollectionModel, tags: Mapping[str, str]) -> None:
+        if tags != row.tags:
+            await self._collections.set_tags(row.id, tags)
+            await self._trail.record(AuditAction.COLLECTION_TAGGED, f"collection:{row.name}", tags=len(tags))

@@ -26,3 +26,12 @@ class ConsentGate:
             raise ConsentRequired(
                 f"consent: your tenant's policy demands a consent, and subject {subject!r} has none.", field="consent"
             )
+
+    async def demand_of_nobody_known(self) -> None:
+        """Raises `ConsentRequired` where the tenant stores nobody without consent: a face nobody named has none."""
+        if (await self._policies.get()).consent_required:
+            raise ConsentRequired(
+                "consent: your tenant's policy demands a consent, and a face stored without saying whose it is has "
+                "none; register people with their consent instead.",
+                field="consent",
+            )

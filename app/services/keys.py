@@ -99,7 +99,8 @@ class KeyService:
         fresh = generate_access_key()
         key_id, key = self._keyring.current("access-keys")
         record = await self._access_keys.add(
-            public_id=fresh.public_id, key_id=key_id, secret_encrypted=encrypt_secret(key, fresh),
+            public_id=fresh.public_id, key_id=key_id,
+            secret_encrypted=encrypt_secret(key, fresh.public_id, fresh.secret),
             scopes=[scope.value for scope in scopes],
         )  # fmt: skip
         names = [scope.value for scope in scopes]

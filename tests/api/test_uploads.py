@@ -156,7 +156,7 @@ async def test_more_requests_than_can_be_served_are_refused_before_they_cost_any
         await release.wait()
         await Response("done")(scope, receive, send)
 
-    gate = Gate(slow, image_paths=frozenset({"/photos"}), most=2)
+    gate = Gate(slow, has_photos=lambda path, _: path == "/photos", most=2)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(gate), base_url="http://vultus") as client:
         first = [asyncio.create_task(client.post("/photos", content=b"x")) for _ in range(2)]
         while entered < 2:

@@ -16,7 +16,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain import BoundingBox, Face, Policy, Quality
+from app.domain import BoundingBox, Face, ObjectStore, Policy, Quality
 from app.permissions import Quota
 from app.persistence.database import Database
 from app.persistence.embedded import EmbeddedPostgres
@@ -28,6 +28,7 @@ from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.brief import BriefRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
+from app.persistence.repositories.object_stores import ObjectStoreRepository, StoredObjectStore
 from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.sessions import SessionRepository
 from app.persistence.repositories.subjects import SubjectRepository
@@ -78,6 +79,8 @@ async def furnish(service: Database) -> UUID:
             public_id=tenant_id.hex, key_id="k", secret_encrypted=b"", scopes=[]
         )
         await PolicyRepository(session, tenant_id).put(Policy(consent_required=False, retention_days=30))
+        store = StoredObjectStore(ObjectStore("https://photos.example", "us-east-1", "reader"), "k", b"")
+        await ObjectStoreRepository(session, tenant_id).put(store)
         session.add(
             UsageDayModel(tenant_id=tenant_id, day=date(2026, 1, 1), operation="x", caller="y", calls=1, images=0)
         )

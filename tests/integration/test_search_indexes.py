@@ -170,7 +170,7 @@ async def test_registering_and_erasing_in_one_collection_lock_in_one_order(shelf
 
 
 async def test_the_planner_walks_the_graph_and_reads_the_covering_index(graphs: GraphDirectory, shelf: Shelf) -> None:
-    from app.matcher import pgvector_search
+    from app.matcher.pgvector_search import _GRAPH_SETTINGS, BY_SUBJECT
     from app.persistence.search_pool import encode_embedding
 
     await filled(shelf, 400)
@@ -180,16 +180,16 @@ async def test_the_planner_walks_the_graph_and_reads_the_covering_index(graphs: 
         await connection.execute(text("VACUUM ANALYZE templates"))
     probe = [encode_embedding(shelf.stored[0].embedding)]
     statements = {
-        "graph": (pgvector_search._GRAPH.format(
+        "graph": (BY_SUBJECT.graph.format(
             condition=graph_condition(record.id, record.last_seq), upto=record.last_seq), (11, 400)),
-        "exact": (pgvector_search._EXACT, (11, 152)),
-        "codes": (pgvector_search._CODES, (11, 400)),
+        "exact": (BY_SUBJECT.exact, (11, 152)),
+        "codes": (BY_SUBJECT.codes, (11, 400)),
     }  # fmt: skip
     plans = {}
     async with shelf.engine.pool.snapshot(shelf.tenant_id) as connection:
         for name, (statement, more) in statements.items():
             if name == "graph":
-                await connection.execute(pgvector_search._GRAPH_SETTINGS.format(breadth=400))
+                await connection.execute(_GRAPH_SETTINGS.format(breadth=400))
             rows = await connection.fetch("EXPLAIN " + statement, shelf.tenant_id, record.id, probe, *more)
             plans[name] = "\n".join(row[0] for row in rows)
             await connection.execute("SELECT set_config('enable_sort', 'on', true)")

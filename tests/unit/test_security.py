@@ -99,7 +99,7 @@ def test_what_is_no_api_key(text: str) -> None:
 
 def test_an_access_keys_secret_is_bound_to_its_id_and_key() -> None:
     pair, key = generate_access_key(), derive_key(SECRET, "access-keys")
-    encrypted = encrypt_secret(key, pair)
+    encrypted = encrypt_secret(key, pair.public_id, pair.secret)
     assert pair.secret.encode() not in encrypted
     assert (len(pair.public_id), len(pair.secret)) == (20, 40)
     assert decrypt_secret(key, pair.public_id, encrypted) == pair.secret

@@ -1,4 +1,4 @@
-"""Stored faces as their collection shows them: listed, found, given to subjects, erased. Embeddings come out protected."""
+"""Stored faces as their collection shows them: listed, found, given to subjects, erased."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -59,6 +59,12 @@ class CollectionFaceRepository(TenantRepository):
                 break
         return found
 
+    async def find_anonymous_owners(self, collection_id: UUID, ids: Sequence[UUID]) -> set[UUID]:
+        """The anonymous subjects that these faces belong to just now."""
+        wanted = self._faces(TemplateModel.collection_id == collection_id, TemplateModel.id.in_(ids))
+        held = await self._read(wanted.where(SubjectModel.is_anonymous.is_(True)))
+        return {one.subject_id for one in held}
+
     async def find_all(self, collection_id: UUID, ids: Sequence[UUID]) -> dict[UUID, HeldFace]:
         """Those of these faces that the collection has; held, with their embeddings, until the transaction ends."""
         statement = (
@@ -108,11 +114,15 @@ class CollectionFaceRepository(TenantRepository):
         for one in reversed(held):
             places.append(last[one.gallery_id])
             last[one.gallery_id] -= 1
-        given = func.unnest(
-            cast([one.face.id for one in held], ARRAY(Uuid)),
-            cast([to[one.face.id] for one in held], ARRAY(Uuid)),
-            cast(places[::-1], ARRAY(BIGINT)),
-        ).table_valued("id", "subject_id", "seq", name="given")
+        given = (
+            func.unnest(
+                cast([one.face.id for one in held], ARRAY(Uuid)),
+                cast([to[one.face.id] for one in held], ARRAY(Uuid)),
+                cast(places[::-1], ARRAY(BIGINT)),
+            )
+            .table_valued("id", "subject_id", "seq", name="given")
+            .render_derived()
+        )
         moved = self._update(TemplateModel, TemplateModel.id == given.c.id)
         values = {"subject_id": given.c.subject_id, "seq": given.c.seq, "moved_at": func.now()}
         await self._session.execute(moved.values(**values).execution_options(synchronize_session=False))

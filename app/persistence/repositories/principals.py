@@ -1,6 +1,6 @@
 """Who is behind an API key, with the plan of their tenant. (Behind a session: `brief.py`.)"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -9,7 +9,7 @@ from sqlalchemy import Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.permissions import Plan, Principal, permissions_of
-from app.persistence.models import ApiKeyModel, PlanModel, TenantModel
+from app.persistence.models import AccessKeyModel, ApiKeyModel, PlanModel, TenantModel
 from app.persistence.repositories.base import TenantRepository
 from app.persistence.repositories.brief import read_plan
 
@@ -28,8 +28,19 @@ class StoredKey:
     revoked_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class StoredAccessKey:
+    """What checking a signed request needs; the secret is encrypted under the service key that `key_id` names."""
+
+    id: UUID
+    tenant_id: UUID
+    key_id: str
+    secret_encrypted: bytes = field(repr=False)
+    revoked_at: datetime | None
+
+
 class KeyDirectory:
-    """Finds an API key by its public id, whichever tenant it belongs to: nobody is known yet."""
+    """Finds a key by its public id, whichever tenant it belongs to: nobody is known yet."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -41,22 +52,36 @@ class KeyDirectory:
             return None
         return StoredKey(row.id, row.tenant_id, row.key_id, row.secret_hmac, row.expires_at, row.revoked_at)
 
+    async def find_access_key(self, public_id: str) -> StoredAccessKey | None:
+        """The access key; the transaction must look it up by that id."""
+        row = await self._session.scalar(select(AccessKeyModel).where(AccessKeyModel.public_id == public_id))
+        if row is None:
+            return None
+        return StoredAccessKey(row.id, row.tenant_id, row.key_id, row.secret_encrypted, row.revoked_at)
+
 
 class PrincipalRepository(TenantRepository):
     """The callers of one tenant."""
 
     async def find_program(self, key_id: UUID) -> Principal | None:
         """The program behind an API key, whose time of last use is noted, to the minute."""
-        row = (await self._session.execute(self._with_plan(ApiKeyModel).where(ApiKeyModel.id == key_id))).one_or_none()
+        return await self._find_behind(ApiKeyModel, key_id)
+
+    async def find_signer(self, key_id: UUID) -> Principal | None:
+        """The program behind an access key, likewise."""
+        return await self._find_behind(AccessKeyModel, key_id)
+
+    async def _find_behind(self, model: type[ApiKeyModel] | type[AccessKeyModel], key_id: UUID) -> Principal | None:
+        row = (await self._session.execute(self._with_plan(model).where(model.id == key_id))).one_or_none()
         if row is None:
             return None
         key, plan = row
-        stale = or_(ApiKeyModel.last_used_at.is_(None), ApiKeyModel.last_used_at < func.now() - _TOUCH_EVERY)
-        touch = self._update(ApiKeyModel, ApiKeyModel.id == key_id, stale).values(last_used_at=func.now())
-        await self._session.execute(touch)
+        stale = or_(model.last_used_at.is_(None), model.last_used_at < func.now() - _TOUCH_EVERY)
+        await self._session.execute(self._update(model, model.id == key_id, stale).values(last_used_at=func.now()))
+        only = getattr(key, "collections", None)
         return Principal(
             key.tenant_id, permissions_of(key.scopes), describe_plan(plan), key_id=key.id,
-            collections=frozenset(key.collections) if key.collections is not None else None,
+            collections=frozenset(only) if only is not None else None,
         )  # fmt: skip
 
     async def renew_hash(self, key_id: UUID, under: str, secret_hmac: bytes) -> None:

@@ -164,6 +164,11 @@ class SubjectRepository(TenantRepository):
         ]
         await self._session.execute(insert(SubjectModel), rows)
 
+    async def hold(self, subject_ids: Sequence[UUID]) -> None:
+        """Lock subjects, always in the same order, until the transaction ends."""
+        rows = self._select(SubjectModel, SubjectModel.id.in_(subject_ids)).order_by(SubjectModel.id)
+        await self._session.execute(rows.with_for_update())
+
     async def drop_empty_anonymous(self, subject_ids: Sequence[UUID]) -> None:
         """Take away those of these that stand for a face which is theirs no longer. Erases no face."""
         faces = select(TemplateModel.id).where(self._own(TemplateModel), TemplateModel.subject_id == SubjectModel.id)

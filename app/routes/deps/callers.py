@@ -97,21 +97,27 @@ async def get_principal(
 PrincipalDep = Annotated[Principal, Depends(get_principal)]
 
 
-def require(permission: Permission) -> Callable[..., Awaitable[Principal]]:
-    """A dependency that lets only callers with the permission pass, and only as often as their plan says.
+async def admit(request: Request, principal: Principal, permission: Permission) -> dict[str, str]:
+    """Let a caller pass who has the permission, as often as their plan says; headers for the answer.
 
-    It comes before the body is read; recognitions are counted for the month as well.
+    Recognitions are counted for the month as well.
     """
+    state = state_of(request)
+    if not principal.may(permission):
+        who = f"role {principal.role.value!r}" if principal.role else "key"
+        raise PermissionDenied(f"Your {who} lacks the permission {permission.value!r}.")
+    headers = await state["limiter"].admit_principal(principal, permission)
+    if permission is Permission.RECOGNIZE:
+        await count_recognition(state["database"], principal)
+    request.scope[CALLER] = principal
+    return headers
+
+
+def require(permission: Permission) -> Callable[..., Awaitable[Principal]]:
+    """A dependency that comes before the body is read, and lets only those pass whom `admit` does."""
 
     async def check(principal: PrincipalDep, request: Request, response: Response) -> Principal:
-        state = state_of(request)
-        if not principal.may(permission):
-            who = f"role {principal.role.value!r}" if principal.role else "key"
-            raise PermissionDenied(f"Your {who} lacks the permission {permission.value!r}.")
-        response.headers.update(await state["limiter"].admit_principal(principal, permission))
-        if permission is Permission.RECOGNIZE:
-            await count_recognition(state["database"], principal)
-        request.scope[CALLER] = principal
+        response.headers.update(await admit(request, principal, permission))
         return principal
 
     check.permission = permission  # type: ignore[attr-defined]

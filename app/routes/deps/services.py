@@ -15,6 +15,7 @@ from app.services.faces import FaceReader
 from app.services.idempotency import IdempotencyService
 from app.services.keys import KeyService
 from app.services.metering import UsageService
+from app.services.object_stores import ObjectStoreService
 from app.services.paging import DEFAULT_PAGE, MAX_PAGE, PageRequest
 from app.services.policies import PolicyService
 from app.services.portability import PortabilityService
@@ -112,6 +113,10 @@ async def get_keys(request: Request, session: SessionDep, principal: PrincipalDe
     return _in_transaction(request, session, principal).keys()
 
 
+async def get_object_stores(request: Request, session: SessionDep, principal: PrincipalDep) -> ObjectStoreService:
+    return _in_transaction(request, session, principal).object_stores()
+
+
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -139,6 +144,7 @@ PoliciesDep = Annotated[PolicyService, Depends(get_policies)]
 UsageDep = Annotated[UsageService, Depends(get_usage)]
 AuditDep = Annotated[AuditService, Depends(get_audit)]
 ReceiptsDep = Annotated[ReceiptOffice, Depends(get_receipts)]
+ObjectStoresDep = Annotated[ObjectStoreService, Depends(get_object_stores)]
 KeysDep = Annotated[KeyService, Depends(get_keys)]
 IdempotencyDep = Annotated[IdempotencyService, Depends(get_idempotency)]
 

@@ -4,11 +4,14 @@ import asyncio
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.matcher.face_search import FaceSearch
 from app.permissions import Permission, Principal
 from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.audit import AuditRepository
+from app.persistence.repositories.collection_faces import CollectionFaceRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
+from app.persistence.repositories.object_stores import ObjectStoreRepository
 from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateRepository, TemplateStore
@@ -17,13 +20,18 @@ from app.persistence.repositories.usage_days import UsageDayRepository
 from app.persistence.repositories.users import UserRepository
 from app.routes.state import AppState
 from app.services.audit import AuditService, AuditTrail
+from app.services.collection_faces import CollectionFaceService
 from app.services.collections import CollectionService
 from app.services.consent import ConsentGate
+from app.services.face_search import FaceSearchService
 from app.services.faces import FaceReader
 from app.services.galleries import GalleryLookup
 from app.services.idempotency import IdempotencyService
 from app.services.keys import KeyService
+from app.services.known_subjects import KnownSubjectService
 from app.services.metering import UsageService
+from app.services.object_stores import ObjectStoreService
+from app.services.photo_registration import PhotoRegistrationService
 from app.services.policies import PolicyService
 from app.services.portability import PortabilityService
 from app.services.quotas import QuotaService
@@ -63,6 +71,11 @@ class Wiring:
         """Searches without photos."""
         search = self.state["search"].for_tenant(self.principal.tenant_id)
         return SearchService(self.galleries(), search, default_threshold=self.state["threshold"])
+
+    def face_search(self, faces: FaceReader) -> FaceSearchService:
+        """Searches for single faces and known subjects."""
+        search = FaceSearch(self.state["search"], self.principal.tenant_id)
+        return FaceSearchService(faces, self.galleries(), search)
 
 
 class TransactionServices:
@@ -105,6 +118,45 @@ class TransactionServices:
             self._trail(),
             may_delete=self._principal.may(Permission.DELETE),
         )
+
+    def photo_registration(self, faces: FaceReader) -> PhotoRegistrationService:
+        """Registers everybody in a photo."""
+        return PhotoRegistrationService(
+            faces,
+            self._collection_rows(),
+            self._subject_rows(),
+            self._face_rows(),
+            self._template_store(),
+            self._consent_gate(),
+            self._quotas(),
+            self._trail(),
+            self._state["keyring"],
+        )
+
+    def collection_faces(self) -> CollectionFaceService:
+        """The stored faces of a collection."""
+        return CollectionFaceService(
+            self._collection_rows(), self._subject_rows(), self._face_rows(), self._state["cursors"], self._trail()
+        )
+
+    def known_subjects(self) -> KnownSubjectService:
+        """Who has which stored faces."""
+        return KnownSubjectService(
+            self._collection_rows(),
+            self._subject_rows(),
+            self._face_rows(),
+            TemplateRepository(self._session, self._tenant_id),
+            self._answers(),
+            self._consent_gate(),
+            self._state["cursors"],
+            self._trail(),
+        )
+
+    def object_stores(self) -> ObjectStoreService:
+        """Where photos may be fetched from."""
+        stores = ObjectStoreRepository(self._session, self._tenant_id)
+        endpoints = self._state["settings"].object_store_endpoints
+        return ObjectStoreService(stores, self._state["keyring"], self._trail(), endpoints=endpoints)
 
     def portability(self) -> PortabilityService:
         """Export and import."""
@@ -152,6 +204,9 @@ class TransactionServices:
 
     def _subject_rows(self) -> SubjectRepository:
         return SubjectRepository(self._session, self._tenant_id)
+
+    def _face_rows(self) -> CollectionFaceRepository:
+        return CollectionFaceRepository(self._session, self._tenant_id)
 
     def _template_store(self) -> TemplateStore:
         return TemplateStore(self._session, self._tenant_id, self._state["search"].protector)

@@ -1,0 +1,124 @@
+"""One call of an operation: who, with what, and what the operations share."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pydantic import RootModel
+
+from app.domain import QualityBar
+from app.errors import ImageTooLarge, InvalidParameter
+from app.routes.deps.wiring import TransactionServices, Wiring
+from app.routes.rekognition import MOST_IMAGE_BYTES
+from app.routes.rekognition.arns import collection_arn, model_version
+from app.routes.request_context import IMAGES
+from app.services.faces import FaceReader
+from app.services.paging import PageRequest
+
+Answer = dict[str, Any]
+
+
+class AnswerBody(RootModel[dict[str, Any]]):
+    """An answer to be remembered."""
+
+
+class Call:
+    """The parameters have been read by the service's model: what it demands is there."""
+
+    def __init__(
+        self,
+        wiring: Wiring,
+        operation: str,
+        given: dict[str, Any],
+        *,
+        region: str,
+        departure: "asyncio.Future[None]",
+        scope: MutableMapping[str, Any],
+    ) -> None:
+        self.wiring = wiring
+        self.given = given
+        self.scale = wiring.state["similarity_scale"]
+        self._operation = operation
+        self._region = region
+        self._departure = departure
+        self._scope = scope
+
+    @property
+    def collection(self) -> str:
+        """`CollectionId`."""
+        name: str = self.given["CollectionId"]
+        return name
+
+    @property
+    def faces(self) -> FaceReader:
+        """Reads faces for this caller."""
+        return self.wiring.faces(self._departure)
+
+    @property
+    def face_model_version(self) -> str:
+        """The version of the recogniser in use."""
+        return model_version(self.wiring.state["faces"].engine.recognizer)
+
+    def arn_of(self, collection: str) -> str:
+        """The name of a collection of this caller, for all the world."""
+        return collection_arn(self._region, self.wiring.principal.tenant_id, collection)
+
+    def bar(self, default: QualityBar) -> QualityBar:
+        """`QualityFilter`."""
+        return QualityBar(self.given["QualityFilter"].lower()) if "QualityFilter" in self.given else default
+
+    def least(self, member: str, default: float) -> float:
+        """A threshold in percent as the least cosine."""
+        return self.scale.cosine(self.given.get(member, default))
+
+    def page(self, default: int) -> PageRequest:
+        """`MaxResults` and `NextToken`."""
+        return PageRequest(self.given.get("MaxResults") or default, self.given.get("NextToken"))
+
+    async def image(self, member: str = "Image") -> bytes:
+        """The bytes of an `Image`; raises `InvalidParameter`, `ImageTooLarge`, `ObjectUnavailable`."""
+        self._scope[IMAGES] = self._scope.get(IMAGES, 0) + 1
+        image = self.given[member]
+        if ("Bytes" in image) == ("S3Object" in image):
+            raise InvalidParameter(f"{member}: exactly one of Bytes and S3Object must be given.", field=member)
+        if "Bytes" in image:
+            sent: bytes = image["Bytes"]
+            return sent
+        place = image["S3Object"]
+        for name in ("Bucket", "Name"):
+            if name not in place:
+                raise InvalidParameter(f"{member}.S3Object.{name}: is missing.", field=f"{member}.S3Object.{name}")
+        state = self.wiring.state
+        fetched = await state["objects"].fetch(
+            self.wiring.principal, place["Bucket"], place["Name"], place.get("Version")
+        )
+        most = max(MOST_IMAGE_BYTES, state["settings"].max_image_bytes)
+        if len(fetched) > most:
+            raise ImageTooLarge(f"{member}: the image has {len(fetched)} bytes; at most {most} are accepted.")
+        return fetched
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[TransactionServices]:
+        """Services in one transaction, which is committed when the block ends."""
+        state, tenant_id = self.wiring.state, self.wiring.principal.tenant_id
+        async with state["database"].transaction(tenant_id) as session:
+            yield self.wiring.in_transaction(session)
+
+    async def once(
+        self, services: TransactionServices, work: Callable[[], Awaitable[Answer]], *, about: str | None = None
+    ) -> Answer:
+        """Do the work unless this `ClientRequestToken` was answered before; raises `AnswerReplayed` then.
+
+        `about` names the subject that the answer speaks of, with its collection.
+        """
+        token = self.given.get("ClientRequestToken")
+        asked = {name: value for name, value in self.given.items() if name != "ClientRequestToken"}
+        idempotency = services.idempotency(f"rekognition:{self._operation}:{token}" if token else None)
+
+        async def remembered() -> AnswerBody:
+            return AnswerBody(await work())
+
+        request = ("rekognition", self._operation, json.dumps(asked, sort_keys=True))
+        return (await idempotency.once(request, 200, remembered, about=about)).root

@@ -1,0 +1,63 @@
+"""One request of the protocol: whose it is, which operation, how often; its answer or its error."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from app.routes.deps import DepartureDep
+from app.routes.deps.callers import admit, state_of
+from app.routes.deps.wiring import Wiring
+from app.routes.rekognition import PATH
+from app.routes.rekognition.call import Call
+from app.routes.rekognition.errors import UnknownOperation, amz_response
+from app.routes.rekognition.operations import OPERATIONS
+from app.routes.rekognition.signing import SignedCall, off_the_loop, read_signed_call
+from app.routes.rekognition.wire_model import WireModel
+from app.routes.request_context import OPERATION
+from app.routes.uploads import watching
+from app.services.idempotency import AnswerReplayed
+
+router = APIRouter()
+
+SignedCallDep = Annotated[SignedCall, Depends(read_signed_call)]
+
+
+@router.post(PATH, include_in_schema=False)
+@router.post(f"{PATH}/", include_in_schema=False)
+async def answer(request: Request, signed: SignedCallDep, departure: DepartureDep) -> Response:
+    state = state_of(request)
+    model = state["wire_model"]
+    name = read_target(signed.target, model)
+    operation = OPERATIONS[name]
+    headers = await admit(request, signed.principal, operation.permission)
+    request.scope[OPERATION] = f"rekognition.{name}"
+    given = await off_the_loop(len(signed.body), lambda: model.read(name, signed.body))
+    call = Call(
+        Wiring(state, signed.principal), name, given, region=signed.region, departure=departure, scope=request.scope
+    )
+    async with watching(request, departure):
+        try:
+            response = amz_response(model.write(name, await operation.work(call)))
+        except AnswerReplayed as replay:
+            response = amz_response(replay.answer.body.encode())
+            response.headers["idempotent-replayed"] = "true"
+    response.headers.update(headers)
+    return response
+
+
+def read_target(target: str, model: WireModel) -> str:
+    """The operation that `X-Amz-Target` names; raises `UnknownOperation` by its name."""
+    prefix, _, name = target.partition(".")
+    if prefix == model.target_prefix and name in OPERATIONS:
+        return name
+    if prefix == model.target_prefix and name in model.operations:
+        raise UnknownOperation(f"{name} is not supported by Vultus; supported are: {', '.join(OPERATIONS)}.")
+    shown = target.encode("ascii", "replace").decode()[:64]
+    raise UnknownOperation(f"X-Amz-Target: {shown or 'missing'} names no operation of {model.target_prefix}.")
+
+
+def runs_networks(path_headers: Mapping[str, str]) -> bool:
+    """Whether a request's headers ask for an operation with photos; nothing of it is checked yet."""
+    operation = OPERATIONS.get(path_headers.get("x-amz-target", "").partition(".")[2])
+    return operation is not None and operation.has_photos

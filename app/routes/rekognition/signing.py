@@ -1,0 +1,64 @@
+"""Reads a signed request: first whose key it names, then its body, then whether that key's secret signed it all."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fastapi import Request
+
+from app.errors import AppError
+from app.permissions import Principal
+from app.routes.deps.callers import address_of, state_of
+from app.security.request_signatures import SignedRequest
+from app.services.signed_requests import SignatureInvalid
+
+T = TypeVar("T")
+
+_ON_THE_LOOP_BYTES = 64 * 1024
+"""A larger body is hashed, and later parsed, on a thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCall:
+    """A request that is what its caller signed."""
+
+    principal: Principal
+    region: str
+    target: str
+    body: bytes
+
+
+async def read_signed_call(request: Request) -> SignedCall:
+    """The call, with its whole body; raises `SignatureInvalid`."""
+    state = state_of(request)
+    try:
+        head = _head_of(request)
+        caller = await state["signed_requests"].find_caller(head)
+        body = await request.body()
+        whole = SignedRequest(head.method, head.path, head.query, head.headers, body)
+        principal = await off_the_loop(len(body), lambda: caller.verify(whole))
+    except SignatureInvalid:
+        await _drain(request)
+        await state["limiter"].admit_address(address_of(request), "bad-credentials")
+        raise
+    return SignedCall(principal, caller.claim.region, head.headers.get("x-amz-target", ""), body)
+
+
+async def off_the_loop(size: int, work: Callable[[], T]) -> T:
+    """Do what takes time with this many bytes where it keeps nobody else waiting."""
+    return work() if size <= _ON_THE_LOOP_BYTES else await asyncio.to_thread(work)
+
+
+def _head_of(request: Request) -> SignedRequest:
+    path = request.scope.get("raw_path") or request.scope["path"].encode()
+    query = request.scope.get("query_string", b"")
+    return SignedRequest(request.method, path.decode("latin-1"), query.decode("latin-1"), dict(request.headers), b"")
+
+
+async def _drain(request: Request) -> None:
+    """Take what the client still sends: many read no answer before they have sent everything."""
+    with suppress(AppError, RuntimeError, OSError):
+        async for _ in request.stream():
+            pass

@@ -1,0 +1,223 @@
+"""What requests must be and answers are: read from botocore's service model, never written down here a second time."""
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import regex
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+
+from app.errors import ImageTooLarge, InvalidParameter, RequestRefused
+
+_SERVICE = "rekognition"
+_MAX_ECHO = 64
+
+_WIDER_PATTERNS = {"UserId": r"\w[\w.:@+\-]*"}
+"""Our own ids of subjects may hold more than AWS's user ids: those, too, are taken and answered."""
+
+
+class MalformedRequest(RequestRefused):
+    """The body is not a JSON object."""
+
+    code = "malformed_request"
+
+
+class WireModel:
+    """The service's operations and shapes."""
+
+    def __init__(self) -> None:
+        self._model = ServiceModel(Loader().load_service_model(_SERVICE, "service-2"), _SERVICE)
+        self.target_prefix: str = self._model.metadata["targetPrefix"]
+        self.operations = frozenset[str](self._model.operation_names)
+        self._patterns: dict[str, Any] = {}
+
+    def read(self, operation: str, body: bytes) -> dict[str, Any]:
+        """The parameters of a request: checked against its shape, images as bytes; members unknown to it are dropped.
+
+        Raises `MalformedRequest`, `InvalidParameter` with the path of the member, its limit and its value, and
+        `ImageTooLarge`.
+        """
+        shape = self._model.operation_model(operation).input_shape
+        given = self._read(shape, _parse(body), "")
+        assert isinstance(given, dict)
+        return given
+
+    def write(self, operation: str, answer: dict[str, Any]) -> bytes:
+        """The body of an answer; raises `TypeError` for one that the service's model does not know."""
+        shape = self._model.operation_model(operation).output_shape
+        return json.dumps(_write(shape, answer, operation), allow_nan=False).encode()
+
+    # --- requests -----------------------------------------------------------------------------------------------------
+
+    def _read(self, shape: Any, value: Any, path: str) -> Any:
+        read = getattr(self, f"_read_{shape.type_name}")
+        return read(shape, value, path)
+
+    def _read_structure(self, shape: Any, value: Any, path: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise _wrong(path or "body", "must be an object", value)
+        for name in shape.required_members:
+            if value.get(name) is None:
+                raise _wrong(_join(path, name), "is missing")
+        return {
+            name: self._read(member, value[name], _join(path, name))
+            for name, member in shape.members.items()
+            if value.get(name) is not None
+        }
+
+    def _read_list(self, shape: Any, value: Any, path: str) -> list[Any]:
+        if not isinstance(value, list):
+            raise _wrong(path, "must be a list", value)
+        _check_range(shape, len(value), path, "entries")
+        return [self._read(shape.member, item, f"{path}[{index}]") for index, item in enumerate(value)]
+
+    def _read_map(self, shape: Any, value: Any, path: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise _wrong(path, "must be an object", value)
+        _check_range(shape, len(value), path, "entries")
+        return {
+            self._read(shape.key, key, f"{path} (key)"): self._read(shape.value, item, _join(path, _shorten(key)))
+            for key, item in value.items()
+        }
+
+    def _read_string(self, shape: Any, value: Any, path: str) -> str:
+        if not isinstance(value, str):
+            raise _wrong(path, "must be a string", value)
+        _check_range(shape, len(value), path, "characters")
+        if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in value):
+            raise _wrong(path, "holds a character that is no text")
+        if shape.enum and value not in shape.enum:
+            raise _wrong(path, f"must be one of {', '.join(shape.enum)}", value)
+        pattern = _WIDER_PATTERNS.get(shape.name) or shape.metadata.get("pattern")
+        if pattern and not self._pattern(pattern).fullmatch(value):
+            raise _wrong(path, f"must match {pattern}", value)
+        return value
+
+    def _read_integer(self, shape: Any, value: Any, path: str) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise _wrong(path, "must be a whole number", value)
+        _check_range(shape, value, path, "")
+        return value
+
+    _read_long = _read_integer
+
+    def _read_float(self, shape: Any, value: Any, path: str) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise _wrong(path, "must be a number", value)
+        _check_range(shape, value, path, "")
+        number = float(value) if abs(value) < 1e300 else math.inf
+        if not math.isfinite(number):
+            raise _wrong(path, "must be a finite number")
+        return number
+
+    _read_double = _read_float
+
+    def _read_boolean(self, _: Any, value: Any, path: str) -> bool:
+        if not isinstance(value, bool):
+            raise _wrong(path, "must be true or false", value)
+        return value
+
+    def _read_blob(self, shape: Any, value: Any, path: str) -> bytes:
+        if not isinstance(value, str):
+            raise _wrong(path, "must be base64")
+        try:
+            decoded = base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError):
+            raise _wrong(path, "is not base64") from None
+        most = shape.metadata.get("max")
+        if most is not None and len(decoded) > most:
+            raise ImageTooLarge(f"{path}: the image has {len(decoded)} bytes; at most {most} are accepted.", field=path)
+        _check_range(shape, len(decoded), path, "bytes")
+        return decoded
+
+    def _pattern(self, pattern: str) -> Any:
+        if pattern not in self._patterns:
+            self._patterns[pattern] = regex.compile(pattern)
+        return self._patterns[pattern]
+
+
+def _parse(body: bytes) -> Any:
+    if not body:
+        return {}
+    try:
+        value = json.loads(body)
+    except RecursionError:
+        raise MalformedRequest("The body is nested too deeply.") from None
+    except ValueError:  # JSONDecodeError, UnicodeDecodeError, integers of thousands of digits
+        raise MalformedRequest("The body is not JSON.") from None
+    if not isinstance(value, dict):
+        raise MalformedRequest
+    return value
+
+
+def _check_range(shape: Any, value: float, path: str, unit: str) -> None:
+    least, most = shape.metadata.get("min"), shape.metadata.get("max")
+    what = f" {unit}" if unit else ""
+    has = f"has {value}{what}" if unit else f"is {_shorten(str(value))}"
+    if least is not None and value < least:
+        raise _wrong(path, f"{has}; at least {least}{what} {'are' if unit else 'is'} needed")
+    if most is not None and value > most:
+        raise _wrong(path, f"{has}; at most {most}{what} {'are' if unit else 'is'} allowed")
+
+
+def _wrong(path: str, what: str, value: Any = None) -> InvalidParameter:
+    got = f" (got {_shorten(str(value))})" if isinstance(value, str | int | float) else ""
+    return InvalidParameter(f"{path}: {what}{got}.", field=path)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _shorten(text: str) -> str:
+    clean = text.encode("utf-8", "replace").decode()
+    return clean if len(clean) <= _MAX_ECHO else clean[:_MAX_ECHO] + "..."
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+def _write(shape: Any, value: Any, path: str) -> Any:
+    return _WRITERS[shape.type_name](shape, value, path)
+
+
+def _write_structure(shape: Any, value: dict[str, Any], path: str) -> dict[str, Any]:
+    unknown = set(value) - set(shape.members)
+    if unknown:
+        raise TypeError(f"{path} has no member {sorted(unknown)}")
+    return {
+        name: _write(shape.members[name], item, f"{path}.{name}") for name, item in value.items() if item is not None
+    }
+
+
+def _write_string(shape: Any, value: Any, path: str) -> str:
+    text = str(_of_type(value, str, path))
+    if shape.enum and text not in shape.enum:
+        raise TypeError(f"{path}: {text} is not one of {shape.enum}")
+    return text
+
+
+def _of_type(value: Any, kind: Any, path: str) -> Any:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError(f"{path}: {type(value).__name__} is not {kind}")
+    return value
+
+
+_WRITERS: dict[str, Callable[[Any, Any, str], Any]] = {
+    "structure": _write_structure,
+    "list": lambda shape, value, path: [_write(shape.member, item, path) for item in value],
+    "map": lambda shape, value, path: {
+        _write(shape.key, key, path): _write(shape.value, item, path) for key, item in value.items()
+    },
+    "string": _write_string,
+    "timestamp": lambda _, value, path: _of_type(value, datetime, path).timestamp(),
+    "integer": lambda _, value, path: _of_type(value, int, path),
+    "long": lambda _, value, path: _of_type(value, int, path),
+    "float": lambda _, value, path: float(_of_type(value, int | float, path)),
+    "double": lambda _, value, path: float(_of_type(value, int | float, path)),
+}

@@ -1,0 +1,205 @@
+"""Giving stored faces to the people they show, and taking them back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from uuid import UUID, uuid4
+
+from app.domain import Embedding, Subject
+from app.errors import SubjectFull, SubjectNotFound
+from app.matcher.subject_similarity import MOST_TEMPLATES, take_consistent
+from app.persistence.models import SubjectModel
+from app.persistence.repositories.answers import AnswerRepository
+from app.persistence.repositories.collection_faces import CollectionFaceRepository, HeldFace
+from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.subjects import SubjectRepository
+from app.persistence.repositories.templates import TemplateRepository
+from app.security.cursors import CursorSigner
+from app.services.audit import AuditAction, AuditTrail
+from app.services.collections import require_collection
+from app.services.consent import ConsentGate
+from app.services.paging import Page, PageRequest, cut_page
+from app.services.photo_registration import anonymous_name
+
+MOST_FACES = 100
+"""Faces that may be given to one subject."""
+_ALL = 1_000_000
+
+
+class NotGiven(Enum):
+    """Why a face did not change hands."""
+
+    MISSING = "missing"
+    ANOTHERS = "anothers"
+    UNLIKE = "unlike"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A face that did not change hands; `subject` where it is another's, `similarity` (cosine) where it is unlike."""
+
+    id: UUID
+    why: NotGiven
+    subject: str | None = None
+    similarity: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Which faces changed hands, which did not, and how many the subject has now."""
+
+    moved: list[UUID]
+    refused: list[Refused]
+    faces: int
+
+
+class KnownSubjectService:
+    """The subjects of one tenant that somebody named, and which stored faces are theirs."""
+
+    def __init__(
+        self,
+        collections: CollectionRepository,
+        subjects: SubjectRepository,
+        faces: CollectionFaceRepository,
+        templates: TemplateRepository,
+        answers: AnswerRepository,
+        consent_gate: ConsentGate,
+        cursors: CursorSigner,
+        trail: AuditTrail,
+    ) -> None:
+        self._collections = collections
+        self._subjects = subjects
+        self._faces = faces
+        self._templates = templates
+        self._answers = answers
+        self._consent = consent_gate
+        self._cursors = cursors
+        self._trail = trail
+
+    async def list_page(self, collection: str, request: PageRequest) -> Page[Subject]:
+        """One page of a collection's known subjects, by their id."""
+        collection_id = await require_collection(self._collections, collection)
+        scope = f"{self._subjects.tenant_id}/collections/{collection_id}/known"
+        after = self._cursors.open(scope, request.cursor) if request.cursor else None
+        found = await self._subjects.list_known(collection_id, after, request.limit + 1)
+        return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, last.subject))
+
+    async def count(self, collection: str) -> int:
+        """How many known subjects a collection has."""
+        return await self._subjects.count_known(await require_collection(self._collections, collection))
+
+    async def require(self, collection: str, subject: str) -> UUID:
+        """The id of a known subject; raises `SubjectNotFound`."""
+        collection_id = await require_collection(self._collections, collection)
+        row = await self._subjects.find_row(collection_id, subject)
+        if row is None or row.is_anonymous:
+            raise _not_found(collection, subject)
+        return row.id
+
+    async def give(self, collection: str, subject: str, ids: Sequence[UUID], *, least: float) -> Exchange:
+        """Give faces of nobody known to a subject, those similar to its others by `least` (cosine) or more.
+
+        Raises `SubjectNotFound`, `SubjectFull`, and `ConsentRequired` or `ConsentWithdrawn` of the subject.
+        """
+        collection_id, row = await self._held(collection, subject)
+        await self._consent.demand(collection_id, subject)
+        held, refused = await self._held_faces(collection_id, ids), list[Refused]()
+        waiting: dict[UUID, list[HeldFace]] = {}
+        for one in ids:
+            face = held.get(one)
+            if face is None:
+                refused.append(Refused(one, NotGiven.MISSING))
+            elif face.face.subject is None:
+                waiting.setdefault(face.gallery_id, []).append(face)
+            elif face.subject_id != row.id:
+                refused.append(Refused(one, NotGiven.ANOTHERS, subject=face.face.subject))
+        fitting: list[HeldFace] = []
+        for gallery_id, some in waiting.items():
+            fit, unlike = await self._compare(row.id, gallery_id, some, least)
+            fitting += fit
+            refused += unlike
+        faces = await self._templates.count(row.id) + len(fitting)
+        if fitting and faces > MOST_FACES:
+            raise SubjectFull(
+                f"Subject {subject!r} would have {faces} faces; at most {MOST_FACES} can be given to one."
+            )
+        if fitting:
+            await self._faces.give(fitting, {one.face.id: row.id for one in fitting})
+            await self._subjects.drop_empty_anonymous([one.subject_id for one in fitting])
+            await self._subjects.touch(row.id)
+            await self._record(AuditAction.FACES_GIVEN, collection, subject, len(fitting))
+        return Exchange([one.face.id for one in fitting], refused, faces)
+
+    async def take(self, collection: str, subject: str, ids: Sequence[UUID]) -> Exchange:
+        """Take faces from a subject: they stay stored, as nobody's known. Raises `SubjectNotFound`."""
+        collection_id, row = await self._held(collection, subject)
+        held = await self._held_faces(collection_id, ids)
+        own = [held[one] for one in ids if one in held and held[one].subject_id == row.id]
+        refused = [_not_taken(one, held.get(one)) for one in ids if one not in held or held[one].subject_id != row.id]
+        if own:
+            await self._make_anonymous(collection_id, row, own)
+            await self._subjects.touch(row.id)
+            await self._record(AuditAction.FACES_TAKEN, collection, subject, len(own))
+        return Exchange([one.face.id for one in own], refused, await self._templates.count(row.id))
+
+    async def dissolve(self, collection: str, subject: str) -> None:
+        """Take all faces from a subject, and the subject away; raises `SubjectNotFound`."""
+        collection_id, row = await self._held(collection, subject)
+        own = await self._faces.list_page(collection_id, None, _ALL, subject_id=row.id)
+        if own:
+            await self._make_anonymous(collection_id, row, own)
+        await self._subjects.drop(row.id)
+        await self._answers.forget_about(collection, subject)
+        await self._record(AuditAction.SUBJECT_DISSOLVED, collection, subject, len(own))
+
+    async def _compare(
+        self, subject_id: UUID, gallery_id: UUID, some: Sequence[HeldFace], least: float
+    ) -> tuple[Sequence[HeldFace], Sequence[Refused]]:
+        existing = await self._faces.find_of_subject(subject_id, gallery_id, MOST_TEMPLATES)
+        similarities = take_consistent(_embeddings(existing), _embeddings(some), least)
+        rated = list(zip(some, similarities, strict=True))
+        return (
+            [one for one, similarity in rated if similarity >= least],
+            [
+                Refused(one.face.id, NotGiven.UNLIKE, similarity=similarity)
+                for one, similarity in rated
+                if similarity < least
+            ],
+        )
+
+    async def _make_anonymous(self, collection_id: UUID, row: SubjectModel, own: Sequence[HeldFace]) -> None:
+        """What the person agreed to goes with their faces."""
+        owners = {one.face.id: uuid4() for one in own}
+        names = {owner: anonymous_name(face_id) for face_id, owner in owners.items()}
+        await self._subjects.add_anonymous(collection_id, names, like=row)
+        await self._faces.give(own, owners)
+
+    async def _held(self, collection: str, subject: str) -> tuple[UUID, SubjectModel]:
+        collection_id = await require_collection(self._collections, collection, hold=True)
+        row = await self._subjects.find_row(collection_id, subject, hold=True)
+        if row is None or row.is_anonymous:
+            raise _not_found(collection, subject)
+        return collection_id, row
+
+    async def _held_faces(self, collection_id: UUID, ids: Sequence[UUID]) -> dict[UUID, HeldFace]:
+        # Subjects before faces, as everywhere: whoever erases one at the same time waits, or is waited for.
+        await self._subjects.hold(list(await self._faces.find_anonymous_owners(collection_id, ids)))
+        return await self._faces.find_all(collection_id, ids)
+
+    async def _record(self, action: AuditAction, collection: str, subject: str, faces: int) -> None:
+        target = self._trail.name_subject(collection, subject)
+        await self._trail.record(action, target, collection=collection, faces=faces)
+
+
+def _embeddings(held: Sequence[HeldFace]) -> list[Embedding]:
+    return [one.embedding for one in held if one.embedding is not None]
+
+
+def _not_taken(face_id: UUID, held: HeldFace | None) -> Refused:
+    if held is None or held.face.subject is None:
+        return Refused(face_id, NotGiven.MISSING)
+    return Refused(face_id, NotGiven.ANOTHERS, subject=held.face.subject)
+
+
+def _not_found(collection: str, subject: str) -> SubjectNotFound:
+    return SubjectNotFound(f"Collection {collection!r} has no subject {subject!r}.")

@@ -1,0 +1,83 @@
+"""Who sent a request that is signed with an access key."""
+
+from datetime import UTC, datetime
+
+from app.errors import AuthenticationFailed
+from app.permissions import Principal
+from app.persistence.database import Database
+from app.persistence.repositories.principals import KeyDirectory, PrincipalRepository, StoredAccessKey
+from app.security.access_keys import decrypt_secret
+from app.security.keyring import Keyring
+from app.security.request_signatures import (
+    Claim,
+    SignatureFault,
+    SignatureRefused,
+    SignedRequest,
+    check_signature,
+    read_claim,
+)
+
+_SERVICE = "rekognition"
+
+
+class SignatureInvalid(AuthenticationFailed):
+    """The request's signature is not believed."""
+
+    code = "signature_invalid"
+
+    def __init__(self, fault: SignatureFault | None, detail: str) -> None:
+        super().__init__(detail)
+        self.fault = fault
+        """None: there is no such access key."""
+
+
+class SignedCaller:
+    """Whose access key a request names; not believed before its signature is checked."""
+
+    def __init__(self, claim: Claim, secret: str, principal: Principal) -> None:
+        self.claim = claim
+        self._secret = secret
+        self._principal = principal
+
+    def verify(self, request: SignedRequest) -> Principal:
+        """The caller, once the whole request is there; raises `SignatureInvalid`."""
+        try:
+            check_signature(request, self.claim, self._secret)
+        except SignatureRefused as exc:
+            raise SignatureInvalid(exc.fault, str(exc)) from None
+        return self._principal
+
+
+class SignedRequestService:
+    """Checks signatures in two steps, so that nothing is read of a request that names no key."""
+
+    def __init__(self, database: Database, keyring: Keyring, *, region: str | None) -> None:
+        self._database = database
+        self._keyring = keyring
+        self._region = region
+
+    async def find_caller(self, request: SignedRequest) -> SignedCaller:
+        """Whose key the request names (its body is not looked at); raises `SignatureInvalid`."""
+        try:
+            claim = read_claim(request, service=_SERVICE, now=datetime.now(UTC))
+        except SignatureRefused as exc:
+            raise SignatureInvalid(exc.fault, str(exc)) from None
+        if self._region is not None and claim.region != self._region:
+            raise SignatureInvalid(
+                SignatureFault.WRONG_SCOPE,
+                f"The credential is scoped to region {claim.region!r}; this server answers for {self._region!r}.",
+            )
+        async with self._database.transaction(lookup=claim.access_key_id) as session:
+            stored = await KeyDirectory(session).find_access_key(claim.access_key_id)
+        secret = self._decrypt(claim, stored) if stored is not None else None
+        if stored is None or secret is None or stored.revoked_at is not None:
+            raise SignatureInvalid(None, "There is no such access key, or it was revoked.")
+        async with self._database.transaction(stored.tenant_id) as session:
+            principal = await PrincipalRepository(session, stored.tenant_id).find_signer(stored.id)
+        if principal is None:
+            raise SignatureInvalid(None, "There is no such access key, or it was revoked.")
+        return SignedCaller(claim, secret, principal)
+
+    def _decrypt(self, claim: Claim, stored: StoredAccessKey) -> str | None:
+        key = self._keyring.find("access-keys", stored.key_id)
+        return decrypt_secret(key, claim.access_key_id, stored.secret_encrypted) if key is not None else None

@@ -1,0 +1,153 @@
+"""A real server as a process, tenants with access keys, and unmodified boto3 clients that speak to it."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import httpx
+import pytest
+from botocore.config import Config
+
+from tests.servers import free_port
+
+_START_TIMEOUT_S = 60
+PASSWORD = "correct horse battery"
+REGION = "eu-west-1"
+
+
+@contextmanager
+def serving(**env: str) -> Iterator[str]:
+    """`vultus serve` with these settings, for the time of the block: its address."""
+    port = free_port()
+    command = [str(Path(sys.executable).parent / "vultus"), "serve", "--port", str(port)]
+    process = subprocess.Popen(command, env={**os.environ, **env})
+    base = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while True:
+            try:
+                if httpx.get(f"{base}/readyz").status_code == 200:
+                    break
+            except httpx.TransportError:
+                pass
+            assert process.poll() is None, "the server ended"
+            assert time.monotonic() < deadline, "the server did not become ready"
+            time.sleep(0.1)
+        yield base
+    finally:
+        process.terminate()
+        process.wait(timeout=40)
+
+
+@pytest.fixture(scope="session")
+def service_env(data_dir: Path, service_url: str, synthetic_pack: Path) -> dict[str, str]:
+    return {
+        "VULTUS_DATA_DIR": str(data_dir),
+        "VULTUS_DATABASE_URL": service_url,
+        "VULTUS_MODEL_PACK": str(synthetic_pack),
+        "VULTUS_SECRET_KEY": "a secret for tests only, 32 bytes or more",
+        "VULTUS_PUBLIC_RATE": "100000/minute",
+        "VULTUS_LOG_LEVEL": "error",
+        "ORT_DISABLE_TELEMETRY": "1",
+    }
+
+
+@pytest.fixture(scope="session")
+def server(service_env: dict[str, str]) -> Iterator[str]:
+    with serving(**service_env) as base:
+        yield base
+
+
+@dataclass
+class Tenant:
+    """A tenant's admin through the native API, and its access key."""
+
+    base: str
+    id: str
+    native: httpx.Client
+    access_key_id: str
+    secret: str
+    closing: ExitStack
+
+    def client(self, *, path: str = "/rekognition", **options: Any) -> Any:
+        """A boto3 client of the tenant, as any program makes one; by default it does not try again."""
+        config = Config(**{"retries": {"mode": "standard", "max_attempts": 1}, **options.pop("config", {})})
+        made = boto3.client("rekognition", **{
+            "endpoint_url": self.base + path, "region_name": REGION, "aws_access_key_id": self.access_key_id,
+            "aws_secret_access_key": self.secret, "config": config, **options,
+        })  # fmt: skip
+        self.closing.callback(made.close)
+        return made
+
+    def access_key(self, *scopes: str) -> tuple[str, str]:
+        answer = self.native.post("/access-keys", json={"scopes": list(scopes)}).raise_for_status().json()
+        return answer["access_key_id"], answer["secret_access_key"]
+
+
+ALL_SCOPES = ("register", "recognize", "delete", "admin")
+
+
+@contextmanager
+def make_tenant(base: str) -> Iterator[Tenant]:
+    """A new tenant of a running server; its clients are closed when the block ends."""
+    with ExitStack() as closing:
+        native = closing.enter_context(httpx.Client(base_url=f"{base}/api/v1", timeout=30))
+        yield _sign_up(base, native, closing)
+
+
+def _sign_up(base: str, native: httpx.Client, closing: ExitStack) -> Tenant:
+    email = f"{uuid4().hex}@example.com"
+    body = {"tenant": "Acme", "email": email, "password": PASSWORD}
+    created = native.post("/auth/signup", json=body).raise_for_status().json()
+    token = native.post("/auth/token", data={"username": email, "password": PASSWORD}).raise_for_status().json()
+    native.headers["authorization"] = f"Bearer {token['access_token']}"
+    tenant = Tenant(base, created["tenant_id"], native, "", "", closing)
+    tenant.access_key_id, tenant.secret = tenant.access_key(*ALL_SCOPES)
+    return tenant
+
+
+@pytest.fixture
+def tenant(server: str) -> Iterator[Tenant]:
+    with make_tenant(server) as made:
+        yield made
+
+
+@pytest.fixture
+def stranger(server: str) -> Iterator[Tenant]:
+    """Another tenant."""
+    with make_tenant(server) as made:
+        yield made
+
+
+@pytest.fixture
+def rekognition(tenant: Tenant) -> Any:
+    """The tenant's boto3 client."""
+    return tenant.client()
+
+
+@pytest.fixture
+def collection(rekognition: Any) -> str:
+    rekognition.create_collection(CollectionId="people")
+    return "people"
+
+
+Index = Callable[..., list[str]]
+
+
+@pytest.fixture
+def index(rekognition: Any, collection: str) -> Index:
+    """Indexes a photo and gives the ids of its faces."""
+
+    def work(photo: bytes, **more: Any) -> list[str]:
+        answer = rekognition.index_faces(CollectionId=collection, Image={"Bytes": photo}, **more)
+        return [record["Face"]["FaceId"] for record in answer["FaceRecords"]]
+
+    return work
