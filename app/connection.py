@@ -10,12 +10,21 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _DEFAULT_TIMEOUT_S = 10.0
+_LINGER_S, _LINGER_IDLE_S = 30.0, 5.0
+"""How long what a client still sends is taken after it was answered: in all, and without a byte. nginx's values."""
 
 
 class TimedH11Protocol(H11Protocol):
-    """uvicorn's h11 protocol with a limit on the time that a request's headers may take (slowloris)."""
+    """uvicorn's h11 protocol with a limit on the time that a request's headers may take (slowloris).
+
+    And with a lingering close: a client that is answered while it still sends (its body is too large, say, or the
+    service is full) reads the answer before it meets a closed connection. Closed at once, the connection would be
+    reset, which takes the answer away from some clients and ends others: Node's raises an error that nobody can catch.
+    """
 
     _header_timer: asyncio.TimerHandle | None = None
+    _linger_until: float | None = None
+    _linger_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -25,6 +34,9 @@ class TimedH11Protocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; a request under way ends the waiting, the rest of headers begins it anew."""
+        if self._linger_until is not None:
+            self._linger_on()
+            return
         super().data_received(data)
         if self.conn.their_state is h11.IDLE:
             if self._header_timer is None and self.conn.trailing_data[0]:
@@ -35,14 +47,30 @@ class TimedH11Protocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing to wait for any more."""
         self._stop_waiting()
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
         """An answered request whose body never ends would keep the connection for ever."""
         is_body_missing = self.conn.their_state is h11.SEND_BODY
         super().on_response_complete()
-        if is_body_missing:
+        if is_body_missing and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self._linger_until = self.loop.time() + _LINGER_S
+            self.transport.write_eof()
+            self._linger_on()
+
+    def _linger_on(self) -> None:
+        """What came is dropped; the next must come soon."""
+        assert self._linger_until is not None
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+        left_s = self._linger_until - self.loop.time()
+        if left_s <= 0:
             self.transport.close()
+        else:
+            self._linger_timer = self.loop.call_later(min(left_s, _LINGER_IDLE_S), self.transport.close)
 
     def send_400_response(self, msg: str) -> None:
         """What cannot be parsed has no request, so no request id; the shape is ours all the same."""

@@ -10,6 +10,7 @@ MOST_TEMPLATES = 20
 """So many of a subject's newest templates say what they have in common."""
 
 _LEAST_WEIGHT = 0.05
+_ROUNDING = 1e-4
 
 
 def common_embedding(templates: Sequence[Embedding]) -> Embedding:
@@ -44,7 +45,8 @@ def take_consistent(existing: Sequence[Embedding], given: Sequence[Embedding], l
         return [float(whole @ one) for one in given]
     stacked = np.stack(given).astype(np.float32)
     similarities = np.zeros(len(given))
-    joined = [int(np.argmax((stacked @ stacked.T).sum(axis=1).round(6)))]
+    support = stacked @ stacked.sum(axis=0)
+    joined = [int(np.flatnonzero(support >= support.max() - _ROUNDING)[0])]
     similarities[joined[0]] = 1.0
     waiting = set(range(len(given))) - set(joined)
     while waiting:

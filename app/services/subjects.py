@@ -167,9 +167,11 @@ class SubjectService:
         return found
 
     async def delete_face(self, collection: str, subject: str, face_id: UUID) -> None:
-        """Erase one stored face; the subject stays."""
-        if not await self._templates.delete(await self._subject_id(collection, subject), face_id):
+        """Erase one stored face; the subject stays, unless it is anonymous and stood for this face."""
+        _, subject_id = await self._held(collection, subject)
+        if not await self._templates.delete(subject_id, face_id):
             raise FaceNotFound(f"Subject {subject!r} has no face {face_id}.")
+        await self._subjects.drop_empty_anonymous([subject_id])
         await self._answers.forget_about(collection, subject)
         await self._record(AuditAction.FACE_ERASED, collection, subject, faces=1)
 

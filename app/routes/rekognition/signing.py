@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
-from app.errors import AppError
+from app.errors import AppError, RequestRefused
 from app.permissions import Principal
 from app.routes.deps.callers import address_of, state_of
 from app.security.request_signatures import SignedRequest
@@ -36,7 +37,7 @@ async def read_signed_call(request: Request) -> SignedCall:
     try:
         head = _head_of(request)
         caller = await state["signed_requests"].find_caller(head)
-        body = await request.body()
+        body = await _read_body(request)
         whole = SignedRequest(head.method, head.path, head.query, head.headers, body)
         principal = await off_the_loop(len(body), lambda: caller.verify(whole))
     except SignatureInvalid:
@@ -51,6 +52,13 @@ async def off_the_loop(size: int, work: Callable[[], T]) -> T:
     return work() if size <= _ON_THE_LOOP_BYTES else await asyncio.to_thread(work)
 
 
+async def _read_body(request: Request) -> bytes:
+    try:
+        return await request.body()
+    except ClientDisconnect as exc:
+        raise RequestRefused("The connection closed before the body was complete.") from exc
+
+
 def _head_of(request: Request) -> SignedRequest:
     path = request.scope.get("raw_path") or request.scope["path"].encode()
     query = request.scope.get("query_string", b"")
@@ -59,6 +67,6 @@ def _head_of(request: Request) -> SignedRequest:
 
 async def _drain(request: Request) -> None:
     """Take what the client still sends: many read no answer before they have sent everything."""
-    with suppress(AppError, RuntimeError, OSError):
+    with suppress(AppError, ClientDisconnect, RuntimeError):
         async for _ in request.stream():
             pass
