@@ -1,8 +1,10 @@
 """A real server as a process, tenants with access keys, and unmodified boto3 clients that speak to it."""
 
+import http.server
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,7 +17,9 @@ import boto3
 import httpx
 import pytest
 from botocore.config import Config
+from moto.server import ThreadedMotoServer
 
+from tests import pictures
 from tests.servers import free_port
 
 _START_TIMEOUT_S = 60
@@ -56,6 +60,7 @@ def service_env(data_dir: Path, service_url: str, synthetic_pack: Path) -> dict[
         "VULTUS_SECRET_KEY": "a secret for tests only, 32 bytes or more",
         "VULTUS_PUBLIC_RATE": "100000/minute",
         "VULTUS_LOG_LEVEL": "error",
+        "VULTUS_MAX_IMAGE_PIXELS": "4000000",
         "ORT_DISABLE_TELEMETRY": "1",
     }
 
@@ -151,3 +156,78 @@ def index(rekognition: Any, collection: str) -> Index:
         return [record["Face"]["FaceId"] for record in answer["FaceRecords"]]
 
     return work
+
+
+REDIRECTED: list[str] = []
+"""The paths that were asked for there."""
+
+
+class Elsewhere(http.server.BaseHTTPRequestHandler):
+    """Sends everybody on to another place, and counts who came to this one."""
+
+    def do_GET(self) -> None:
+        REDIRECTED.append(self.path)
+        if self.path.startswith("/secret"):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(pictures.photo(1))
+            return
+        self.send_response(307)
+        self.send_header("location", "/secret")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def elsewhere() -> Iterator[str]:
+    """A server that sends everybody on to another place."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[str]:
+    """The address of an S3 server with a bucket `photos`."""
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host if host != '0.0.0.0' else '127.0.0.1'}:{port}"
+    s3 = boto3.client(
+        "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="reader",
+        aws_secret_access_key="s3 secret", config=Config(s3={"addressing_style": "path"}),
+    )  # fmt: skip
+    s3.create_bucket(Bucket="photos")
+    s3.put_bucket_versioning(Bucket="photos", VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket="photos", Key="people/ada löwe+1.jpg", Body=pictures.photo(1))
+    s3.put_object(Bucket="photos", Key="versions.jpg", Body=pictures.photo(2))
+    s3.put_object(Bucket="photos", Key="versions.jpg", Body=pictures.photo(3))
+    s3.put_object(Bucket="photos", Key="large.jpg", Body=b"\0" * (10 * 1024 * 1024 + 1))
+    s3.close()
+    yield endpoint
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def strict_server(service_env: dict[str, str], bucket: str, elsewhere: str) -> Iterator[str]:
+    """One that answers for one region, has place for one photo at a time, and may fetch from two servers."""
+    strict = {
+        "VULTUS_REKOGNITION_REGION": REGION,
+        "VULTUS_OBJECT_STORE_ENDPOINTS": f"{bucket},{elsewhere}",
+        "VULTUS_INFERENCE_QUEUE": "0",
+        "VULTUS_INFERENCE_THREADS": "1",
+    }
+    with serving(**service_env, **strict) as base:
+        yield base
+
+
+@pytest.fixture
+def strict_tenant(strict_server: str) -> Iterator[Tenant]:
+    """A tenant of that server."""
+    with make_tenant(strict_server) as made:
+        yield made

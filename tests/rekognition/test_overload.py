@@ -1,0 +1,34 @@
+"""More photos at a time than can be served: who is sent away is told so at once, comes again, and is served."""
+
+import concurrent.futures
+from typing import Any
+
+import pytest
+
+from tests import pictures
+from tests.rekognition.conftest import Tenant
+
+CLIENTS = 16
+
+
+@pytest.mark.parametrize("mode", ["legacy", "standard"])
+def test_throttled_clients_recover_by_their_own_retries(strict_tenant: Tenant, mode: str) -> None:
+    photo = pictures.photo(1)
+
+    def ask(client: Any) -> tuple[str, int]:
+        try:
+            answer = client.detect_faces(Image={"Bytes": photo})
+        except client.exceptions.ThrottlingException as exc:
+            return "throttled", exc.response["ResponseMetadata"]["RetryAttempts"]
+        assert len(answer["FaceDetails"]) == 1
+        return "served", answer["ResponseMetadata"]["RetryAttempts"]
+
+    def ask_all(**config: Any) -> list[tuple[str, int]]:
+        clients = [strict_tenant.client(config=config) for _ in range(CLIENTS)]
+        with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
+            return list(pool.map(ask, clients))
+
+    assert {outcome for outcome, _ in ask_all()} == {"served", "throttled"}
+    patient = ask_all(retries={"mode": mode, "total_max_attempts": 12})
+    assert {outcome for outcome, _ in patient} == {"served"}
+    assert sum(attempts for _, attempts in patient) > 0
