@@ -1,5 +1,5 @@
 """The `vultus` command: serve, demo, migrate, tenants, plans, users, keys, models, index, audit,
-retention, templates, receipts, usage.
+retention, templates, receipts, usage, import.
 
 Exit codes: 0 done, 1 not done, 2 used wrongly.
 """
@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from app.cli import demo, index, models, privacy, serve, tenants, usage
+from app.cli import demo, import_photos, index, models, privacy, serve, tenants, usage
 from app.errors import AppError, OperatorError
 
 cli = typer.Typer(
@@ -28,6 +28,7 @@ cli.add_typer(tenants.users, name="users")
 cli.add_typer(tenants.keys, name="keys")
 cli.add_typer(models.cli, name="models")
 cli.add_typer(index.cli, name="index")
+cli.add_typer(import_photos.cli, name="import")
 cli.add_typer(privacy.audit, name="audit")
 cli.add_typer(privacy.retention, name="retention")
 cli.add_typer(privacy.templates, name="templates")

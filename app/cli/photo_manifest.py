@@ -1,0 +1,72 @@
+"""Which photos to import, under which ids: from a directory, or from a manifest (CSV)."""
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.errors import OperatorError
+
+_PHOTOS = {".jpg", ".jpeg", ".png", ".webp"}
+_NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_.\-:]+")
+_COLUMNS = ("photo", "external_image_id", "user_id")
+_MOST_EXTERNAL, _MOST_USER = 255, 128
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoToImport:
+    """One photo: a file, or `s3://bucket/name` in the tenant's object store."""
+
+    photo: str
+    external_image_id: str | None
+    user_id: str | None
+
+    @property
+    def in_store(self) -> tuple[str, str] | None:
+        """Bucket and name of a photo that the server fetches itself."""
+        if not self.photo.startswith("s3://"):
+            return None
+        bucket, _, name = self.photo.removeprefix("s3://").partition("/")
+        return bucket, name
+
+
+def read_photos(place: Path, *, with_users: bool) -> list[PhotoToImport]:
+    """The photos below a directory, or those that a manifest lists; raises `OperatorError` for what is neither.
+
+    In a directory each photo's external id is its path without the ending, as `ada:1` for `ada/1.jpg`, and with
+    `with_users` its folder is the user. A manifest is a CSV file with the columns `photo` (a path beside the manifest,
+    or `s3://bucket/name`), `external_image_id` and `user_id`; the last two may be missing or empty.
+    """
+    if place.is_dir():
+        return list(_walk(place, with_users))
+    if place.is_file():
+        return list(_read_manifest(place))
+    raise OperatorError(f"{place} is neither a directory nor a manifest.")
+
+
+def _walk(directory: Path, with_users: bool) -> Iterator[PhotoToImport]:
+    for file in sorted(directory.rglob("*")):
+        if file.suffix.lower() in _PHOTOS and file.is_file():
+            inside = file.relative_to(directory)
+            external = _as_id(":".join(inside.with_suffix("").parts))[-_MOST_EXTERNAL:]
+            user = _as_id(inside.parts[-2])[:_MOST_USER] if with_users and len(inside.parts) > 1 else None
+            yield PhotoToImport(str(file), external, user)
+
+
+def _read_manifest(manifest: Path) -> Iterator[PhotoToImport]:
+    with manifest.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        if "photo" not in (reader.fieldnames or ()):
+            raise OperatorError(f"{manifest} has no column `photo`; known columns are {', '.join(_COLUMNS)}.")
+        for row in reader:
+            photo = (row["photo"] or "").strip()
+            if not photo:
+                raise OperatorError(f"{manifest}, line {reader.line_num}: no photo.")
+            if not photo.startswith("s3://"):
+                photo = str(manifest.parent / photo)
+            yield PhotoToImport(photo, row.get("external_image_id") or None, row.get("user_id") or None)
+
+
+def _as_id(text: str) -> str:
+    return _NOT_IN_AN_ID.sub("_", text)

@@ -1,0 +1,72 @@
+"""`vultus import photos`: what is on the disk gets into a collection, once."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import pictures
+from tests.rekognition.conftest import REGION, Tenant
+
+
+def bring_in(tenant: Tenant, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    command = [Path(sys.executable).parent / "vultus", "import", "photos", *arguments, "--region", REGION]
+    keys = {"AWS_ACCESS_KEY_ID": tenant.access_key_id, "AWS_SECRET_ACCESS_KEY": tenant.secret}
+    return subprocess.run(
+        [*command, "--collection", "people", "--endpoint", f"{tenant.base}/rekognition"],
+        env={**os.environ, **keys}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """Two people with two photos each, and one photo without anybody."""
+    for name, seed in (("Ada Löwe", 1), ("bob", 2)):
+        (tmp_path / "album" / name).mkdir(parents=True)
+        for take in range(2):
+            (tmp_path / "album" / name / f"{take}.jpg").write_bytes(pictures.photo(seed, take))
+    (tmp_path / "album" / "lake.JPG").write_bytes(pictures.landscape())
+    (tmp_path / "album" / "notes.txt").write_text("no photo")
+    return tmp_path / "album"
+
+
+def test_a_directory_with_a_folder_a_person(tenant: Tenant, album: Path, tmp_path: Path) -> None:
+    report, client = tmp_path / "report.csv", tenant.client()
+    for _ in range(2):  # the second time nothing is stored again
+        done = bring_in(tenant, album, "--users", "--report", report)
+        assert done.returncode == 1, done.stderr
+        assert "5 photos: 4 faces indexed, 2 users, 1 not done." in done.stdout
+        described = client.describe_collection(CollectionId="people")
+        assert (described["FaceCount"], described["UserCount"]) == (4, 2)
+    with report.open() as file:
+        (row,) = csv.DictReader(file)
+    assert (Path(row["what"]).name, row["reason"]) == ("lake.JPG", "NO_FACE")
+    faces = client.list_faces(CollectionId="people")["Faces"]
+    assert {(face["ExternalImageId"], face["UserId"]) for face in faces} == {
+        ("Ada_L_we:0", "Ada_L_we"), ("Ada_L_we:1", "Ada_L_we"), ("bob:0", "bob"), ("bob:1", "bob"),
+    }  # fmt: skip
+
+
+def test_a_manifest_says_which_ids(tenant: Tenant, album: Path) -> None:
+    manifest = album / "manifest.csv"
+    manifest.write_text("photo,external_image_id,user_id\nbob/0.jpg,their-id-7,user:7\nbob/1.jpg,,\n")
+    done = bring_in(tenant, manifest)
+    assert done.returncode == 0, done.stderr
+    faces = tenant.client().list_faces(CollectionId="people")["Faces"]
+    assert {(face.get("ExternalImageId"), face.get("UserId")) for face in faces} == {
+        ("their-id-7", "user:7"), (None, None)
+    }  # fmt: skip
+
+
+def test_what_is_wrong_is_said(tenant: Tenant, album: Path, tmp_path: Path) -> None:
+    assert "neither a directory nor a manifest" in bring_in(tenant, tmp_path / "nowhere").stderr
+    (tmp_path / "empty").mkdir()
+    assert "holds no photos" in bring_in(tenant, tmp_path / "empty").stderr
+    wrong = Tenant(tenant.base, tenant.id, tenant.native, tenant.access_key_id, "x" * 40, tenant.closing)
+    refused = bring_in(wrong, album)
+    assert refused.returncode == 1
+    assert "InvalidSignatureException" in refused.stderr
+    assert "x" * 40 not in refused.stderr
