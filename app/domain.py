@@ -129,6 +129,8 @@ class Decision(StrEnum):
     """What a similarity means at the threshold in force."""
 
     MATCH = "match"
+    REVIEW = "review"
+    """Not certain enough to go by, too similar to pass over: somebody should look."""
     NO_MATCH = "no_match"
 
 
@@ -147,6 +149,17 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class DecisionPolicy:
+    """How often a search of a collection may find a stranger: as a match, and as somebody to look at."""
+
+    max_false_match_rate: float = 1e-3
+    review_false_match_rate: float = 5e-2
+
+
+DEFAULT_POLICY = DecisionPolicy()
+
+
+@dataclass(frozen=True, slots=True)
 class Collection:
     """A tenant's named gallery."""
 
@@ -155,6 +168,9 @@ class Collection:
     created_at: datetime
     subjects: int
     templates: int
+    policy: DecisionPolicy = DEFAULT_POLICY
+    calibration: dict[str, Any] | None = None
+    """Its own: recogniser, points, source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,17 +277,47 @@ class Calibration:
     points: tuple[tuple[float, float], ...]
     source: str
 
+    @property
+    def rarest(self) -> float:
+        """The lowest rate that was measured; what is said of rarer ones is extrapolated."""
+        return self.points[-1][0]
+
     def similarity_at(self, rate: float) -> float:
         """The cosine at or above which a comparison of strangers lies with this rate.
 
         Between two points as the logarithm of the rate goes; beyond them on the line through the last two.
         """
-        rates = [math.log10(point[0]) for point in self.points]
-        cosines = [point[1] for point in self.points]
         wanted = math.log10(rate)
+        rates, cosines = self._axes()
         last = max(1, next((index for index, known in enumerate(rates) if known <= wanted), len(rates) - 1))
         slope = (cosines[last] - cosines[last - 1]) / (rates[last] - rates[last - 1])
         return cosines[last] + slope * (wanted - rates[last])
+
+    def rate_at(self, similarity: float) -> float:
+        """The rate at which comparisons of strangers reach this cosine: the inverse, at most 1."""
+        rates, cosines = self._axes()
+        last = max(1, next((index for index, known in enumerate(cosines) if known >= similarity), len(cosines) - 1))
+        slope = (rates[last] - rates[last - 1]) / (cosines[last] - cosines[last - 1])
+        return min(1.0, float(10 ** (rates[last] + slope * (similarity - cosines[last]))))
+
+    def _axes(self) -> tuple[list[float], list[float]]:
+        return [math.log10(rate) for rate, _ in self.points], [cosine for _, cosine in self.points]
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryScale:
+    """How many templates were compared, and how their collection wants decisions made.
+
+    `calibration` is the collection's own, if it has one for the recogniser in use.
+    """
+
+    templates: int
+    policy: DecisionPolicy = DEFAULT_POLICY
+    calibration: Calibration | None = None
+
+
+EMPTY = GalleryScale(0)
+"""Of a gallery with nothing in it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher
 from app.security.tokens import TokenIssuer
 from app.services.auth import AuthService
+from app.services.decisions import DecisionMaker
 from app.services.erasure_replay import ErasureReplay
 from app.services.faces import FaceReader
 from app.services.health import HealthService
@@ -231,7 +232,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                 _log.info(
                     "model_loaded", pack=info.pack, recognizer=info.recognizer, providers=list(info.providers),
                     precision=info.precision, inherited=bool(_inherited),
-                    threshold=info.threshold, threshold_source=info.threshold_source, licence=info.licence,
+                    calibration=info.calibration.source, licence=info.licence,
                 )  # fmt: skip
                 if info.knows_only_drawings:
                     _log.warning("model_knows_only_drawn_faces", pack=info.pack)
@@ -266,7 +267,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                         wire_model=WireModel(),
                         similarity_scale=SimilarityScale(info.calibration),
                         health=HealthService(database, upkeep, must_be_confined=settings.environment == "production"),
-                        threshold=info.threshold if settings.match_threshold is None else settings.match_threshold,
+                        decisions=DecisionMaker(info.calibration, settings.match_threshold),
                     )
             finally:
                 executor.close()

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.domain import EMBEDDING_SIZE, Embedding
-from app.matcher.pgvector_search import COPY_HEADER_BYTES, GalleryVersion
+from app.matcher.gallery_version import GalleryVersion
+from app.matcher.pgvector_search import COPY_HEADER_BYTES
 from app.matcher.strategy import CodeDepth
 
 _WORDS = EMBEDDING_SIZE // 64

@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from uuid import UUID
 
-from app.domain import Candidate, Embedding
+from app.domain import EMPTY, Candidate, Embedding
 from app.matcher.cached_gallery import CachedGallery, Resembling
 from app.matcher.gallery_cache import GalleryCache
-from app.matcher.pgvector_search import BY_SUBJECT, Found, GalleryStatements, Person, name_subjects
+from app.matcher.gallery_version import name_subjects
+from app.matcher.pgvector_search import BY_SUBJECT, Found, GalleryStatements, Person
 from app.matcher.ranking import Ranker, as_stored
-from app.matcher.search import Gallery, rank
+from app.matcher.search import Compared, Gallery, Identified, rank
 from app.matcher.similarity import clip_similarity, cosine_similarity
 from app.matcher.strategy import GalleryFacts, SearchLimits, Strategy
 from app.matcher.subject_similarity import common_embedding
@@ -55,85 +57,91 @@ class PostgresSearch:
         self._tenant_id = tenant_id
         self._has_stored_probes = has_stored_probes
 
-    async def search(
+    async def identify(
         self, gallery: Gallery, probes: Sequence[Embedding], limit: int, *, using: Strategy | None = None
-    ) -> list[list[Candidate]]:
-        """As `GallerySearch.search`; similarities carry the rounding of half precision, about 1e-4.
+    ) -> Identified:
+        """As `GallerySearch.identify`; similarities carry the rounding of half precision, about 1e-4.
 
         `using` asks for one strategy; where it is not at hand, the codes in the database serve.
         """
         if not probes:
-            return []
+            return Identified([], EMPTY)
         async with self._opened(gallery) as (statements, facts):
             if facts is None:
-                return [[] for _ in probes]
+                return Identified([[] for _ in probes], EMPTY)
             found = []
             for some in _in_parts(await self._protect(facts.protection, probes)):
                 found += await self._search(statements, facts, some, limit, using=using)
-            return found
+            return Identified(found, facts.scale)
 
-    async def search_cached(
+    async def search(
+        self, gallery: Gallery, probes: Sequence[Embedding], limit: int, *, using: Strategy | None = None
+    ) -> list[list[Candidate]]:
+        """The candidates of `identify` alone."""
+        return (await self.identify(gallery, probes, limit, using=using)).ranked
+
+    async def identify_cached(
         self, collection: str, recognizer: str, probes: Sequence[Embedding], limit: int
-    ) -> list[list[Candidate]] | None:
-        """As `GallerySearch.search_cached`: all in this process but the subjects' names, which take one round trip."""
+    ) -> Identified | None:
+        """As `GallerySearch.identify_cached`: all in this process but the subjects' names, in one round trip."""
         cached = self._engine.cache.find_whole(self._tenant_id, collection, recognizer)
         if cached is None or not probes:
             return None
-        found = list[list[Candidate]]()
+        found, scale = list[list[Candidate]](), EMPTY
         for some in _in_parts(await self._protect(cached.version.protection, probes)):
-            candidates = await self._search_whole(cached, some, limit)
-            if candidates is None:
+            identified = await self._search_whole(cached, some, limit)
+            if identified is None:
                 return None
-            found += candidates
-        return found
+            found += identified.ranked
+            scale = identified.scale
+        return Identified(found, scale)
 
-    async def _search_whole(
-        self, cached: CachedGallery, probes: Sequence[Embedding], limit: int
-    ) -> list[list[Candidate]] | None:
+    async def _search_whole(self, cached: CachedGallery, probes: Sequence[Embedding], limit: int) -> Identified | None:
         probes = as_stored(probes)
         best = await _best(cached, probes, limit)
         if best is None:
             return None
         subject_ids = list(best.newest)
-        names = await name_subjects(self._engine.pool, self._tenant_id, cached.version, subject_ids)
-        if names is None:
+        named = await name_subjects(self._engine.pool, self._tenant_id, cached.version, subject_ids)
+        if named is None:
             return None
         people = {
             subject_id: Person(*name, list(best.newest[subject_id]))
-            for subject_id, name in zip(subject_ids, names, strict=True)
+            for subject_id, name in zip(subject_ids, named.names, strict=True)
         }
-        return _describe(probes, best.found, people, limit)
+        return Identified(_describe(probes, best.found, people, limit), named.scale)
 
-    async def compare(self, gallery: Gallery, subject_id: UUID, probe: Embedding) -> Candidate | None:
+    async def compare(self, gallery: Gallery, subject_id: UUID, probe: Embedding) -> Compared | None:
         """As `GallerySearch.compare`."""
         async with self._opened(gallery) as (statements, facts):
             if facts is None:
                 return None
             (probe,) = await self._protect(facts.protection, [probe])
-            similarity = await statements.best_of_subject(facts.id, subject_id, probe)
+            best = await statements.best_of_subject(facts.id, subject_id, probe)
             people = await statements.read_people(facts.id, [subject_id])
-        if similarity is None:
+        if best is None:
             return None
-        return _describe([probe], [[Found(subject_id, similarity)]], people, 1)[0][0]
+        (candidate,) = _describe([probe], [[Found(subject_id, best.similarity)]], people, 1)[0]
+        return Compared(candidate, replace(facts.scale, templates=best.templates))
 
-    async def resembling_face(
-        self, gallery: Gallery, subject_id: UUID, face_id: UUID, limit: int
-    ) -> list[Candidate] | None:
+    async def resembling_face(self, gallery: Gallery, subject_id: UUID, face_id: UUID, limit: int) -> Identified | None:
         """As `GallerySearch.resembling_face`."""
         async with self._opened(gallery) as (statements, facts):
             face = await statements.read_face(facts.id, face_id) if facts is not None else None
             if facts is None or face is None or face.subject_id != subject_id:
                 return None
-            return (await self._search(statements, facts, [face.embedding], limit, but=subject_id))[0]
+            found = await self._search(statements, facts, [face.embedding], limit, but=subject_id)
+            return Identified(found, facts.scale)
 
-    async def resembling_subject(self, gallery: Gallery, subject_id: UUID, limit: int) -> list[Candidate] | None:
+    async def resembling_subject(self, gallery: Gallery, subject_id: UUID, limit: int) -> Identified | None:
         """As `GallerySearch.resembling_subject`."""
         async with self._opened(gallery) as (statements, facts):
             people = await statements.read_people(facts.id, [subject_id]) if facts is not None else {}
             if facts is None or not people:
                 return None
             probe = common_embedding(people[subject_id].embeddings)
-            return (await self._search(statements, facts, [probe], limit, but=subject_id))[0]
+            found = await self._search(statements, facts, [probe], limit, but=subject_id)
+            return Identified(found, facts.scale)
 
     async def _protect(self, protection: Protection, probes: Sequence[Embedding]) -> Sequence[Embedding]:
         """The probes as what they are compared with is stored."""

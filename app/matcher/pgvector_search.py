@@ -6,17 +6,17 @@ The inner product stands for the cosine: embeddings have unit length.
 """
 
 from collections.abc import Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from app.domain import CollectionFace, Embedding, RelativeBox
+from app.matcher.gallery_version import GalleryVersion, read_protection, read_scale
 from app.matcher.search import Gallery
 from app.matcher.strategy import GalleryFacts, Graph
 from app.matcher.subject_similarity import MOST_TEMPLATES
 from app.persistence.driver_pool import Connection
 from app.persistence.models import COVERED_PLACES
-from app.persistence.search_pool import SearchPool, encode_embedding
-from app.security.template_protection import Protection
+from app.persistence.search_pool import encode_embedding
 
 K = TypeVar("K")
 
@@ -27,8 +27,10 @@ SELECT set_config('hnsw.ef_search', '{breadth}', true), set_config('hnsw.iterati
 
 _FACTS = """
 SELECT g.id, g.templates, g.last_seq, g.deletions, g.epoch, g.graph, g.graph_upto, g.graph_trusted,
-       g.generation, s.salt, s.key_id
+       g.generation, s.salt, s.key_id,
+       c.max_false_match_rate AS max_rate, c.review_false_match_rate AS review_rate, c.calibration::text AS calibration
 FROM galleries g LEFT JOIN template_salts s ON s.tenant_id = g.tenant_id AND s.generation = g.generation
+JOIN collections c ON c.tenant_id = g.tenant_id AND c.id = g.collection_id
 WHERE g.tenant_id = $1 AND g.collection_id = $2 AND g.recognizer = $3
 """
 
@@ -138,7 +140,8 @@ WHERE subjects.tenant_id = $1 AND subjects.id = ANY ($3::uuid[])
 """
 
 _BEST_OF_SUBJECT = f"""
-SELECT max(-(embedding <#> $4)) FROM templates WHERE {_GALLERY} AND templates.subject_id = $3
+SELECT max(-(embedding <#> $4)) AS similarity, count(*) AS templates
+FROM templates WHERE {_GALLERY} AND templates.subject_id = $3
 """
 
 _ONE_FACE = f"SELECT seq, subject_id, embedding FROM templates WHERE {_GALLERY} AND templates.id = $3"
@@ -173,28 +176,18 @@ COPY_HEADER_BYTES = 19
 """Before the first row that `copy_codes` and `copy_templates` give."""
 
 
-class GalleryVersion(NamedTuple):
-    """A gallery as it is at one moment; while `last_seq`, `deletions` and `epoch` stay, nothing in it changed."""
-
-    id: UUID
-    collection: str
-    recognizer: str
-    templates: int
-    last_seq: int
-    deletions: int
-    epoch: int
-    protection: Protection
-
-    def goes_on_from(self, deletions: int, epoch: int) -> bool:
-        """Whether since a moment with these there were only additions."""
-        return (self.deletions, self.epoch) == (deletions, epoch)
-
-
 class Found(NamedTuple, Generic[K]):
     """A subject's id and the similarity of its best template; or a single face's place and its similarity."""
 
     key: K
     similarity: float
+
+
+class BestOfSubject(NamedTuple):
+    """The similarity of a subject's most similar template, of so many."""
+
+    similarity: float
+    templates: int
 
 
 class OneFace(NamedTuple):
@@ -212,23 +205,6 @@ class Person(NamedTuple):
     name: str | None
     embeddings: Sequence[Embedding]
     is_anonymous: bool = False
-
-
-async def name_subjects(
-    pool: SearchPool, tenant_id: UUID, version: GalleryVersion, subject_ids: Sequence[UUID]
-) -> list[tuple[str, str | None]] | None:
-    """Id and name of each subject of a gallery; None if it is not at that version any more. One round trip."""
-    row = await pool.fetch_row(
-        "SELECT subjects, names FROM vultus_name_subjects($1, $2, $3, $4, $5, $6, $7)",
-        tenant_id, version.id, version.collection, version.last_seq, version.deletions, version.epoch, subject_ids,
-    )  # fmt: skip
-    if row is None or len(row["subjects"]) != len(subject_ids):
-        return None
-    return list(zip(row["subjects"], row["names"], strict=True))
-
-
-def _protection(row: Any) -> Protection:
-    return Protection(row["generation"], row["salt"] or b"", row["key_id"] or "")
 
 
 def graph_condition(gallery_id: UUID, upto: int) -> str:
@@ -254,7 +230,8 @@ class GalleryStatements:
             return None
         graph = Graph(row["graph"], row["graph_upto"], row["graph_trusted"]) if row["graph"] else None
         return GalleryFacts(
-            row["id"], row["templates"], row["last_seq"], row["deletions"], row["epoch"], graph, _protection(row)
+            row["id"], row["templates"], row["last_seq"], row["deletions"], row["epoch"], graph, read_protection(row),
+            read_scale(row, row["templates"], gallery.recognizer),
         )  # fmt: skip
 
     async def read_people(self, gallery_id: UUID, subject_ids: Sequence[UUID]) -> dict[UUID, Person]:
@@ -269,12 +246,12 @@ class GalleryStatements:
             embeddings[subject_id].append(embedding)
         return people
 
-    async def best_of_subject(self, gallery_id: UUID, subject_id: UUID, probe: Embedding) -> float | None:
+    async def best_of_subject(self, gallery_id: UUID, subject_id: UUID, probe: Embedding) -> BestOfSubject | None:
         """The similarity of a subject's most similar template; None without any."""
-        similarity: float | None = await self._connection.fetchval(
+        row = await self._connection.fetchrow(
             _BEST_OF_SUBJECT, self._tenant_id, gallery_id, subject_id, encode_embedding(probe)
         )
-        return similarity
+        return BestOfSubject(row["similarity"], row["templates"]) if row["templates"] else None
 
     async def read_face(self, gallery_id: UUID, face_id: UUID) -> OneFace | None:
         """A stored face by its id."""
@@ -305,7 +282,7 @@ class GalleryStatements:
             return None
         return GalleryVersion(
             row["id"], row["collection"], row["recognizer"], row["templates"], row["last_seq"], row["deletions"],
-            row["epoch"], _protection(row),
+            row["epoch"], read_protection(row),
         )  # fmt: skip
 
     async def copy_codes(self, gallery_id: UUID, *, after: int) -> bytes:

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID, uuid4
 
 import numpy as np
 
-from app.domain import Candidate, Embedding
+from app.domain import Candidate, Embedding, GalleryScale
 from app.matcher.similarity import clip_similarity, cosine_similarity
 from app.matcher.subject_similarity import MOST_TEMPLATES, common_embedding
 
@@ -20,6 +20,20 @@ class Gallery:
     recognizer: str
 
 
+class Identified(NamedTuple):
+    """For each probe its candidates, best first, and what they were found among."""
+
+    ranked: list[list[Candidate]]
+    scale: GalleryScale
+
+
+class Compared(NamedTuple):
+    """One subject as a candidate, and how many of its templates were compared."""
+
+    candidate: Candidate
+    scale: GalleryScale
+
+
 class GallerySearch(Protocol):
     """Finds the subjects most similar to a probe.
 
@@ -27,23 +41,21 @@ class GallerySearch(Protocol):
     subjects. No threshold has a part in it.
     """
 
-    async def search(self, gallery: Gallery, probes: Sequence[Embedding], limit: int) -> list[list[Candidate]]:
+    async def identify(self, gallery: Gallery, probes: Sequence[Embedding], limit: int) -> Identified:
         """For each probe its `limit` best subjects."""
 
-    async def search_cached(
+    async def identify_cached(
         self, collection: str, recognizer: str, probes: Sequence[Embedding], limit: int
-    ) -> list[list[Candidate]] | None:
-        """`search` in the collection of this name, if the whole of it as it is now is at hand; else None."""
+    ) -> Identified | None:
+        """`identify` in the collection of this name, if the whole of it as it is now is at hand; else None."""
 
-    async def compare(self, gallery: Gallery, subject_id: UUID, probe: Embedding) -> Candidate | None:
+    async def compare(self, gallery: Gallery, subject_id: UUID, probe: Embedding) -> Compared | None:
         """The one subject as a candidate; None if it has no template in the gallery."""
 
-    async def resembling_face(
-        self, gallery: Gallery, subject_id: UUID, face_id: UUID, limit: int
-    ) -> list[Candidate] | None:
+    async def resembling_face(self, gallery: Gallery, subject_id: UUID, face_id: UUID, limit: int) -> Identified | None:
         """Other subjects most similar to a subject's stored face; None if there is no such face."""
 
-    async def resembling_subject(self, gallery: Gallery, subject_id: UUID, limit: int) -> list[Candidate] | None:
+    async def resembling_subject(self, gallery: Gallery, subject_id: UUID, limit: int) -> Identified | None:
         """Other subjects most similar to what a subject's templates have in common; None without templates."""
 
 
@@ -65,30 +77,40 @@ class ExactSearch:
     def __init__(self, templates: Sequence[StoredTemplate]) -> None:
         self._templates = templates
 
-    async def search(self, gallery: Gallery, probes: Sequence[Embedding], limit: int) -> list[list[Candidate]]:
-        """As `GallerySearch.search`."""
-        return [self._rank(gallery, probe, limit) for probe in probes]
+    async def identify(self, gallery: Gallery, probes: Sequence[Embedding], limit: int) -> Identified:
+        """As `GallerySearch.identify`."""
+        return self._identified(gallery, [self._rank(gallery, probe, limit) for probe in probes])
 
-    async def search_cached(self, *_: object) -> None:
+    async def search(self, gallery: Gallery, probes: Sequence[Embedding], limit: int) -> list[list[Candidate]]:
+        """The candidates of `identify` alone."""
+        return (await self.identify(gallery, probes, limit)).ranked
+
+    async def identify_cached(self, *_: object) -> None:
         """Knows collections by their ids only."""
 
-    async def compare(self, gallery: Gallery, subject_id: UUID, probe: Embedding) -> Candidate | None:
+    async def compare(self, gallery: Gallery, subject_id: UUID, probe: Embedding) -> Compared | None:
         """As `GallerySearch.compare`."""
         own = [stored for stored in self._in(gallery) if stored.subject_id == subject_id]
-        return _candidate(probe, own) if own else None
+        return Compared(_candidate(probe, own), GalleryScale(len(own))) if own else None
 
-    async def resembling_face(
-        self, gallery: Gallery, subject_id: UUID, face_id: UUID, limit: int
-    ) -> list[Candidate] | None:
+    async def resembling_face(self, gallery: Gallery, subject_id: UUID, face_id: UUID, limit: int) -> Identified | None:
         """As `GallerySearch.resembling_face`."""
         own = (stored for stored in self._in(gallery) if stored.subject_id == subject_id)
         found = next((stored for stored in own if stored.id == face_id), None)
-        return self._rank(gallery, found.embedding, limit, but=subject_id) if found else None
+        if found is None:
+            return None
+        return self._identified(gallery, [self._rank(gallery, found.embedding, limit, but=subject_id)])
 
-    async def resembling_subject(self, gallery: Gallery, subject_id: UUID, limit: int) -> list[Candidate] | None:
+    async def resembling_subject(self, gallery: Gallery, subject_id: UUID, limit: int) -> Identified | None:
         """As `GallerySearch.resembling_subject`."""
         own = [stored.embedding for stored in self._in(gallery) if stored.subject_id == subject_id]
-        return self._rank(gallery, common_embedding(own[-MOST_TEMPLATES:]), limit, but=subject_id) if own else None
+        if not own:
+            return None
+        probe = common_embedding(own[-MOST_TEMPLATES:])
+        return self._identified(gallery, [self._rank(gallery, probe, limit, but=subject_id)])
+
+    def _identified(self, gallery: Gallery, ranked: list[list[Candidate]]) -> Identified:
+        return Identified(ranked, GalleryScale(len(self._in(gallery))))
 
     def _in(self, gallery: Gallery) -> list[StoredTemplate]:
         return [stored for stored in self._templates if stored.gallery == gallery]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
+from app.domain import EMPTY, GalleryScale
 from app.persistence.models import COVERED_PLACES
 from app.security.template_protection import UNPROTECTED, Protection
 
@@ -42,6 +43,7 @@ class GalleryFacts:
     epoch: int
     graph: Graph | None = None
     protection: Protection = UNPROTECTED
+    scale: GalleryScale = EMPTY
 
 
 @dataclass(frozen=True, slots=True)

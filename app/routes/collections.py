@@ -5,9 +5,18 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from app.routes import API
-from app.routes.deps import CanDelete, CanRead, CanRegister, CollectionsDep, IdempotencyDep, PageDep
+from app.routes.deps import (
+    CalibrationDep,
+    CanAdmin,
+    CanDelete,
+    CanRead,
+    CanRegister,
+    CollectionsDep,
+    IdempotencyDep,
+    PageDep,
+)
 from app.routes.responses import AUTHENTICATED, problems
-from app.schemas.collections import CollectionIn, CollectionOut, CollectionPage
+from app.schemas.collections import CollectionIn, CollectionOut, CollectionPage, DecisionPolicyIn
 from app.schemas.fields import CollectionName
 
 router = APIRouter(prefix=f"{API}/collections", tags=["collections"], responses=AUTHENTICATED)
@@ -34,6 +43,28 @@ async def list_collections(_: CanRead, page: PageDep, collections: CollectionsDe
 @router.get("/{collection}", summary="Read a collection", responses=problems(404))
 async def get_collection(_: CanRead, name: Name, collections: CollectionsDep) -> CollectionOut:
     return CollectionOut.of(await collections.get(name))
+
+
+@router.put("/{collection}/policy", summary="Say how often a search may be wrong", responses=problems(404, 422))
+async def set_decision_policy(
+    _: CanAdmin, name: Name, body: DecisionPolicyIn, collections: CollectionsDep
+) -> CollectionOut:
+    """`match` and `review` follow from it, from the collection's size and from the calibration."""
+    return CollectionOut.of(await collections.set_policy(name, body.policy()))
+
+
+@router.post(
+    "/{collection}/calibration", summary="Measure how similar this collection's strangers are",
+    responses=problems(404, 422),
+)  # fmt: skip
+async def calibrate_collection(_: CanAdmin, name: Name, calibration: CalibrationDep) -> CollectionOut:
+    """Compares its stored faces of different subjects; from then on its decisions go by what was found."""
+    return CollectionOut.of(await calibration.calibrate(name))
+
+
+@router.delete("/{collection}/calibration", summary="Go by the recogniser's calibration again", responses=problems(404))
+async def forget_calibration(_: CanAdmin, name: Name, calibration: CalibrationDep) -> CollectionOut:
+    return CollectionOut.of(await calibration.forget(name))
 
 
 @router.delete(

@@ -11,6 +11,7 @@ from app.security.cursors import CursorSigner
 from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher
 from app.services.auth import AuthService
+from app.services.decisions import DecisionMaker
 from app.services.faces import FaceReader
 from app.services.health import HealthService
 from app.services.metering import Meter
@@ -40,4 +41,4 @@ class AppState(TypedDict):
     wire_model: WireModel
     similarity_scale: SimilarityScale
     health: HealthService
-    threshold: float
+    decisions: DecisionMaker

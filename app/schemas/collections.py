@@ -1,11 +1,14 @@
 """Collections."""
 
 from datetime import datetime
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.domain import Collection
+from app.domain import Collection, DecisionPolicy
 from app.schemas.fields import CollectionName
+
+Rate = Annotated[float, Field(ge=1e-9, le=0.5, allow_inf_nan=False)]
 
 
 class CollectionIn(BaseModel):
@@ -16,6 +19,41 @@ class CollectionIn(BaseModel):
     name: CollectionName
 
 
+class DecisionPolicyIn(BaseModel):
+    """How often a search of the collection may find a stranger."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_false_match_rate: Rate = Field(
+        default=DecisionPolicy().max_false_match_rate,
+        description="As a match: the threshold follows from it and the size.",
+    )
+    review_false_match_rate: Rate | None = Field(
+        default=None, description="As somebody to look at (`review`); by default 5 in 100, or the other rate if higher."
+    )
+
+    @model_validator(mode="after")
+    def _must_not_be_lower(self) -> Self:
+        review = self.review_false_match_rate
+        if review is not None and review < self.max_false_match_rate:
+            raise ValueError("review_false_match_rate must not be below max_false_match_rate")
+        return self
+
+    def policy(self) -> DecisionPolicy:
+        """The domain's value."""
+        review = self.review_false_match_rate
+        default = max(self.max_false_match_rate, DecisionPolicy().review_false_match_rate)
+        return DecisionPolicy(self.max_false_match_rate, default if review is None else review)
+
+
+class CalibrationOut(BaseModel):
+    """How similar strangers are, as this collection's own photos show."""
+
+    recognizer: str
+    source: str
+    cosines: dict[str, float] = Field(description="By the rate at which comparisons of strangers reach them.")
+
+
 class CollectionOut(BaseModel):
     """A named gallery, with what it holds."""
 
@@ -23,13 +61,24 @@ class CollectionOut(BaseModel):
     subjects: int
     templates: int
     created_at: datetime
+    max_false_match_rate: float = Field(description="How often a search of a stranger may end in a match.")
+    review_false_match_rate: float
+    calibration: CalibrationOut | None = Field(
+        description="Its own, if it was calibrated; else the recogniser's is used."
+    )
 
     @classmethod
     def of(cls, collection: Collection) -> "CollectionOut":
         """From the domain's value."""
+        own, policy = collection.calibration, collection.policy
         return cls(
             name=collection.name, subjects=collection.subjects, templates=collection.templates,
-            created_at=collection.created_at,
+            created_at=collection.created_at, max_false_match_rate=policy.max_false_match_rate,
+            review_false_match_rate=policy.review_false_match_rate,
+            calibration=CalibrationOut(
+                recognizer=own["recognizer"], source=own["source"],
+                cosines={f"{rate:g}": cosine for rate, cosine in own["points"]},
+            ) if own is not None else None,
         )  # fmt: skip
 
 

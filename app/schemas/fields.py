@@ -76,7 +76,7 @@ Threshold = Annotated[
         ge=-1,
         le=1,
         allow_inf_nan=False,
-        description="Cosine similarity from which on it is a match; default: the model pack's.",
+        description="Cosine from which on it is a match; default: what the collection's policy makes of its size.",
     ),
 ]
 DetailField = Annotated[

@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from app.domain import Decision, Detail
 from app.errors import AppError, InvalidMetadata
-from app.matcher.thresholds import DecidedCandidate
+from app.matcher.thresholds import DecidedCandidate, Thresholds
 from app.schemas.faces import FaceOut, ImageOut, ImageProblemOut, describe_face
 from app.schemas.fields import (
     CandidateLimit,
@@ -130,6 +130,33 @@ class RegisterOut(BaseModel):
         )
 
 
+class DecidedOut(BaseModel):
+    """What every answer with decisions says of them."""
+
+    threshold: float = Field(description="A similarity at or above it is a `match`: yours, or the collection's.")
+    review_threshold: float = Field(description="At or above it, and no match: `review`.")
+    false_match_rate: float = Field(
+        description="How often a search of a stranger ends in a match, for the gallery searched: 1 - (1 - f)^N for N "
+        "templates, f the rate of one comparison."
+    )
+    comparisons: int = Field(description="N: the templates compared with each face.")
+    calibration: str = Field(description="Where f is from; what is rarer than was measured is extrapolated.")
+
+
+def describe_thresholds(used: Thresholds) -> dict[str, Any]:
+    """The members of `DecidedOut`."""
+    return {
+        "threshold": round(used.match, 4), "review_threshold": round(used.review, 4),
+        "false_match_rate": short_rate(used.false_match_rate), "comparisons": used.comparisons,
+        "calibration": used.calibration.source,
+    }  # fmt: skip
+
+
+def short_rate(rate: float) -> float:
+    """An error rate to three digits: more of them would be pretence."""
+    return float(f"{rate:.3g}")
+
+
 class CandidateOut(BaseModel):
     """A subject that the face may show."""
 
@@ -140,6 +167,9 @@ class CandidateOut(BaseModel):
         description="Cosine with what the subject's templates have in common, -1 to 1; one bad photo cannot raise it."
     )
     decision: Decision = Field(description="`match` where both similarities reach the threshold.")
+    false_match_rate: float = Field(
+        description="How often a search of a stranger, in this gallery, finds somebody at least so similar."
+    )
 
     @classmethod
     def of(cls, decided: DecidedCandidate) -> "CandidateOut":
@@ -148,6 +178,7 @@ class CandidateOut(BaseModel):
         return cls(
             subject=candidate.subject, name=candidate.name, similarity=round(candidate.similarity, 4),
             subject_similarity=round(candidate.subject_similarity, 4), decision=decided.decision,
+            false_match_rate=short_rate(decided.false_match_rate),
         )  # fmt: skip
 
 
@@ -157,13 +188,12 @@ class RecognizedFaceOut(FaceOut):
     candidates: list[CandidateOut]
 
 
-class RecognizeOut(BaseModel):
+class RecognizeOut(DecidedOut):
     """Every face of the image, largest first."""
 
     image: ImageOut
     collection: str
     recognizer: str
-    threshold: float
     faces: list[RecognizedFaceOut]
 
     @classmethod
@@ -178,7 +208,7 @@ class RecognizeOut(BaseModel):
         ]
         return cls(
             image=ImageOut(width=recognition.width, height=recognition.height), collection=collection,
-            recognizer=recognition.recognizer, threshold=recognition.threshold, faces=faces,
+            recognizer=recognition.recognizer, faces=faces, **describe_thresholds(recognition.thresholds),
         )  # fmt: skip
 
 
@@ -191,12 +221,11 @@ class RecognizedImageOut(BaseModel):
     error: ImageProblemOut | None = None
 
 
-class RecognizeBatchOut(BaseModel):
+class RecognizeBatchOut(DecidedOut):
     """What was found in each image."""
 
     collection: str
     recognizer: str
-    threshold: float
     images: list[RecognizedImageOut]
 
     @classmethod
@@ -209,26 +238,28 @@ class RecognizeBatchOut(BaseModel):
             else:
                 one = RecognizeOut.of(collection, found)
                 images.append(RecognizedImageOut(index=index, image=one.image, faces=one.faces))
-        return cls(collection=collection, recognizer=batch.recognizer, threshold=batch.threshold, images=images)
+        return cls(
+            collection=collection, recognizer=batch.recognizer, images=images, **describe_thresholds(batch.thresholds)
+        )
 
 
-class VerifyOut(BaseModel):
+class VerifyOut(DecidedOut):
     """Whether the face is the claimed subject's."""
 
     subject: str
     similarity: float
     subject_similarity: float
-    threshold: float
     decision: Decision
     face: FaceOut
 
     @classmethod
     def of(cls, subject: str, verification: Verification) -> "VerifyOut":
         """From the service's result."""
+        decided = verification.decided
         return cls(
-            subject=subject, similarity=round(verification.candidate.similarity, 4),
-            subject_similarity=round(verification.candidate.subject_similarity, 4),
-            threshold=verification.threshold, decision=verification.decision, face=FaceOut.of(verification.face),
+            subject=subject, similarity=round(decided.candidate.similarity, 4),
+            subject_similarity=round(decided.candidate.subject_similarity, 4), decision=decided.decision,
+            face=FaceOut.of(verification.face), **describe_thresholds(verification.thresholds),
         )  # fmt: skip
 
 
@@ -237,12 +268,12 @@ class ComparedFaceOut(FaceOut):
 
     similarity: float
     decision: Decision
+    false_match_rate: float
 
 
-class CompareOut(BaseModel):
+class CompareOut(DecidedOut):
     """The source's largest face against every face of the target, most similar first."""
 
-    threshold: float
     source: FaceOut
     targets: list[ComparedFaceOut]
 
@@ -251,8 +282,11 @@ class CompareOut(BaseModel):
         """From the service's result."""
         targets = [
             ComparedFaceOut(
-                **describe_face(target.face), similarity=round(target.similarity, 4), decision=target.decision
+                **describe_face(target.face),
+                similarity=round(target.similarity, 4),
+                decision=target.decision,
+                false_match_rate=short_rate(target.false_match_rate),
             )
             for target in comparison.targets
         ]
-        return cls(threshold=comparison.threshold, source=FaceOut.of(comparison.source), targets=targets)
+        return cls(source=FaceOut.of(comparison.source), targets=targets, **describe_thresholds(comparison.thresholds))

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from app.schemas.fields import CandidateLimit, Threshold
-from app.schemas.recognition import DEFAULT_CANDIDATES, CandidateOut
+from app.schemas.recognition import DEFAULT_CANDIDATES, CandidateOut, DecidedOut, describe_thresholds
 from app.services.search import SearchResult
 
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
@@ -23,18 +23,18 @@ class EmbeddingSearchIn(BaseModel):
     threshold: Threshold | None = None
 
 
-class SearchOut(BaseModel):
+class SearchOut(DecidedOut):
     """Candidates, most similar first."""
 
     collection: str
     recognizer: str
-    threshold: float
     candidates: list[CandidateOut]
 
     @classmethod
     def of(cls, collection: str, result: SearchResult) -> "SearchOut":
         """From the service's result."""
         return cls(
-            collection=collection, recognizer=result.recognizer, threshold=result.threshold,
+            collection=collection, recognizer=result.recognizer,
             candidates=[CandidateOut.of(decided) for decided in result.candidates],
+            **describe_thresholds(result.thresholds),
         )  # fmt: skip

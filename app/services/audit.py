@@ -45,6 +45,8 @@ class AuditAction(StrEnum):
     FACES_GIVEN = "faces.given"
     FACES_TAKEN = "faces.taken"
     SUBJECT_DISSOLVED = "subject.dissolved"
+    COLLECTION_CHANGED = "collection.changed"
+    COLLECTION_CALIBRATED = "collection.calibrated"
     COLLECTION_TAGGED = "collection.tagged"
     OBJECT_STORE_CHANGED = "object_store.changed"
     POLICY_CHANGED = "policy.changed"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from app.domain import Collection
+from app.domain import Collection, DecisionPolicy
 from app.errors import CollectionExists, CollectionNotFound, PermissionDenied, QuotaExceeded
 from app.permissions import Quota
 from app.persistence.models import CollectionModel
@@ -59,6 +59,17 @@ class CollectionService:
         after = self._cursors.open(scope, request.cursor) if request.cursor else None
         found = await self._collections.list_page(after, request.limit + 1)
         return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, last.name))
+
+    async def set_policy(self, name: str, policy: DecisionPolicy | None) -> Collection:
+        """Say how often a search may be wrong; None: as by default. Raises `CollectionNotFound`."""
+        row = await self._held(name)
+        values = {
+            "max_false_match_rate": policy.max_false_match_rate if policy else None,
+            "review_false_match_rate": policy.review_false_match_rate if policy else None,
+        }
+        await self._collections.set_decisions(row.id, values)
+        await self._trail.record(AuditAction.COLLECTION_CHANGED, f"collection:{name}", fields=sorted(values))
+        return await self.get(name)
 
     async def list_by_id(self, request: PageRequest) -> Page[Collection]:
         """One page of collections, by id: with cursors that stay short whatever the names are."""

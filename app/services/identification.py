@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from app.domain import Candidate, Embedding
-from app.matcher.search import GallerySearch
+from app.domain import Embedding
+from app.matcher.search import GallerySearch, Identified
 from app.services.galleries import GalleryLookup
 from app.telemetry import timed
 
@@ -20,11 +20,11 @@ class Identification:
         """Whose embeddings are compared."""
         return self._galleries.recognizer
 
-    async def identify(self, collection: str, probes: Sequence[Embedding], limit: int) -> list[list[Candidate]]:
+    async def identify(self, collection: str, probes: Sequence[Embedding], limit: int) -> Identified:
         """For each probe the `limit` best subjects of the collection; raises `CollectionNotFound`."""
         with timed("search"):
             if self._galleries.is_open(collection):
-                found = await self._search.search_cached(collection, self.recognizer, probes, limit)
+                found = await self._search.identify_cached(collection, self.recognizer, probes, limit)
                 if found is not None:
                     return found
-            return await self._search.search(await self._galleries.find(collection), probes, limit)
+            return await self._search.identify(await self._galleries.find(collection), probes, limit)

@@ -7,7 +7,8 @@ from app.domain import Analysis, Candidate, Decision, Detail, Face
 from app.errors import AppError, FaceNotFound, NoFace
 from app.matcher.search import GallerySearch
 from app.matcher.similarity import cosine_similarity
-from app.matcher.thresholds import DecidedCandidate, decide, decide_all, decide_candidate
+from app.matcher.thresholds import DecidedCandidate, Thresholds, decide_all, decide_candidate
+from app.services.decisions import DecisionMaker
 from app.services.faces import FaceChoice, FaceReader
 from app.services.galleries import GalleryLookup
 from app.services.identification import Identification
@@ -27,7 +28,7 @@ class Recognition:
 
     width: int
     height: int
-    threshold: float
+    thresholds: Thresholds
     recognizer: str
     faces: list[RecognizedFace]
 
@@ -37,9 +38,8 @@ class Verification:
     """Whether the face is the claimed subject's."""
 
     face: Face
-    candidate: Candidate
-    threshold: float
-    decision: Decision
+    decided: DecidedCandidate
+    thresholds: Thresholds
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ class ComparedFace:
     face: Face
     similarity: float
     decision: Decision
+    false_match_rate: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Comparison:
     """The source's largest face against every face of the target, most similar first."""
 
     source: Face
-    threshold: float
+    thresholds: Thresholds
     targets: list[ComparedFace]
 
 
@@ -64,7 +65,7 @@ class Comparison:
 class BatchRecognition:
     """What was found in each of several images, or why one could not be used."""
 
-    threshold: float
+    thresholds: Thresholds
     recognizer: str
     images: list[Recognition | AppError]
 
@@ -78,21 +79,22 @@ class RecognitionService:
         galleries: GalleryLookup,
         search: GallerySearch,
         *,
-        default_threshold: float,
+        decisions: DecisionMaker,
     ) -> None:
         self._faces = faces
         self._galleries = galleries
         self._search = search
         self._identification = Identification(galleries, search)
-        self._default_threshold = default_threshold
+        self._decisions = decisions
 
     async def recognize(
         self, image: bytes, *, collection: str, limit: int, threshold: float | None, detail: Detail
     ) -> Recognition:
         """Every face of the image with its `limit` best candidates; raises `NoFace` or `CollectionNotFound`."""
         analysis = await self._faces.read_all(image, detail)
-        ranked = await self._identification.identify(collection, analysis.embeddings, limit)
-        return self._describe(analysis, ranked, self._threshold(threshold))
+        identified = await self._identification.identify(collection, analysis.embeddings, limit)
+        thresholds = self._decisions.thresholds(identified.scale, threshold)
+        return self._describe(analysis, identified.ranked, thresholds)
 
     async def recognize_each(
         self, images: Sequence[bytes], *, collection: str, limit: int, threshold: float | None, detail: Detail
@@ -100,8 +102,9 @@ class RecognitionService:
         """`recognize` for each of several images; what is wrong with one of them spoils no other."""
         analyses = await self._faces.extract_each(images, detail)
         probes = [embedding for one in analyses if isinstance(one, Analysis) for embedding in one.embeddings]
-        ranked = iter(await self._identification.identify(collection, probes, limit))
-        used, results = self._threshold(threshold), list[Recognition | AppError]()
+        identified = await self._identification.identify(collection, probes, limit)
+        ranked, used = iter(identified.ranked), self._decisions.thresholds(identified.scale, threshold)
+        results = list[Recognition | AppError]()
         for analysis in analyses:
             if isinstance(analysis, AppError):
                 results.append(analysis)
@@ -111,12 +114,12 @@ class RecognitionService:
                 results.append(self._describe(analysis, [next(ranked) for _ in analysis.faces], used))
         return BatchRecognition(used, self._identification.recognizer, results)
 
-    def _describe(self, analysis: Analysis, ranked: Sequence[list[Candidate]], threshold: float) -> Recognition:
+    def _describe(self, analysis: Analysis, ranked: Sequence[list[Candidate]], thresholds: Thresholds) -> Recognition:
         found = [
-            RecognizedFace(face, decide_all(candidates, threshold))
+            RecognizedFace(face, decide_all(candidates, thresholds))
             for face, candidates in zip(analysis.faces, ranked, strict=True)
         ]
-        return Recognition(analysis.width, analysis.height, threshold, self._identification.recognizer, found)
+        return Recognition(analysis.width, analysis.height, thresholds, self._identification.recognizer, found)
 
     async def verify(
         self, image: bytes, *, collection: str, subject: str, threshold: float | None, choice: FaceChoice
@@ -124,23 +127,20 @@ class RecognitionService:
         """The image's face against the subject's best template."""
         face, embedding = await self._faces.read_probe(image, choice)
         gallery, subject_id = await self._galleries.find_subject(collection, subject)
-        candidate = await self._search.compare(gallery, subject_id, embedding)
-        if candidate is None:
+        compared = await self._search.compare(gallery, subject_id, embedding)
+        if compared is None:
             raise FaceNotFound(f"Subject {subject!r} has no face registered with the recogniser in use.")
-        used = self._threshold(threshold)
-        return Verification(face, candidate, used, decide_candidate(candidate, used))
+        used = self._decisions.thresholds(compared.scale, threshold)
+        return Verification(face, decide_candidate(compared.candidate, used), used)
 
     async def compare(self, source: bytes, target: bytes, *, threshold: float | None) -> Comparison:
         """The source's largest face against every face of the target; raises `NoFace` for either."""
         face, embedding = await self._faces.read_probe(source, FaceChoice.LARGEST)
         analysis = await self._faces.read_all(target)
-        used = self._threshold(threshold)
+        used = self._decisions.thresholds_alone(len(analysis.faces), threshold)
         similarities = [cosine_similarity(embedding, other) for other in analysis.embeddings]
         targets = [
-            ComparedFace(other, similarity, decide(similarity, used))
+            ComparedFace(other, similarity, used.decide(similarity), used.rate_of(similarity))
             for other, similarity in zip(analysis.faces, similarities, strict=True)
         ]
         return Comparison(face, used, sorted(targets, key=lambda compared: -compared.similarity))
-
-    def _threshold(self, wanted: float | None) -> float:
-        return self._default_threshold if wanted is None else wanted

@@ -5,10 +5,11 @@ from uuid import UUID
 
 import numpy as np
 
-from app.domain import Candidate, Embedding
+from app.domain import Embedding
 from app.errors import FaceNotFound, InvalidParameter, RecognizerMismatch
-from app.matcher.search import GallerySearch
-from app.matcher.thresholds import DecidedCandidate, decide_all
+from app.matcher.search import GallerySearch, Identified
+from app.matcher.thresholds import DecidedCandidate, Thresholds, decide_all
+from app.services.decisions import DecisionMaker
 from app.services.galleries import GalleryLookup
 from app.services.identification import Identification
 
@@ -20,7 +21,7 @@ class SearchResult:
     """The candidates, best first, and what decided on them."""
 
     recognizer: str
-    threshold: float
+    thresholds: Thresholds
     candidates: list[DecidedCandidate]
 
 
@@ -32,12 +33,12 @@ class SearchService:
         galleries: GalleryLookup,
         search: GallerySearch,
         *,
-        default_threshold: float,
+        decisions: DecisionMaker,
     ) -> None:
         self._galleries = galleries
         self._search = search
         self._identification = Identification(galleries, search)
-        self._default_threshold = default_threshold
+        self._decisions = decisions
 
     async def by_embedding(
         self, collection: str, embedding: Embedding, recognizer: str, *, limit: int, threshold: float | None
@@ -53,27 +54,27 @@ class SearchService:
         length = float(np.linalg.norm(embedding))
         if length < _LEAST_LENGTH:
             raise InvalidParameter(f"embedding has the length {length:g}; it needs a direction.", field="embedding")
-        (candidates,) = await self._identification.identify(collection, [embedding / np.float32(length)], limit)
-        return self._decide(candidates, threshold)
+        identified = await self._identification.identify(collection, [embedding / np.float32(length)], limit)
+        return self._decide(identified, threshold)
 
     async def by_subject(self, collection: str, subject: str, *, limit: int, threshold: float | None) -> SearchResult:
         """Other subjects similar to what this one's templates have in common; raises what is not found."""
         gallery, subject_id = await self._galleries.find_subject(collection, subject)
-        candidates = await self._search.resembling_subject(gallery, subject_id, limit)
-        if candidates is None:
+        identified = await self._search.resembling_subject(gallery, subject_id, limit)
+        if identified is None:
             raise FaceNotFound(f"Subject {subject!r} has no face registered with the recogniser in use.")
-        return self._decide(candidates, threshold)
+        return self._decide(identified, threshold)
 
     async def by_face(
         self, collection: str, subject: str, face_id: UUID, *, limit: int, threshold: float | None
     ) -> SearchResult:
         """Other subjects similar to one stored face; raises what is not found."""
         gallery, subject_id = await self._galleries.find_subject(collection, subject)
-        candidates = await self._search.resembling_face(gallery, subject_id, face_id, limit)
-        if candidates is None:
+        identified = await self._search.resembling_face(gallery, subject_id, face_id, limit)
+        if identified is None:
             raise FaceNotFound(f"Subject {subject!r} has no face {face_id} registered with the recogniser in use.")
-        return self._decide(candidates, threshold)
+        return self._decide(identified, threshold)
 
-    def _decide(self, candidates: list[Candidate], threshold: float | None) -> SearchResult:
-        used = self._default_threshold if threshold is None else threshold
-        return SearchResult(self._galleries.recognizer, used, decide_all(candidates, used))
+    def _decide(self, identified: Identified, threshold: float | None) -> SearchResult:
+        used = self._decisions.thresholds(identified.scale, threshold)
+        return SearchResult(self._galleries.recognizer, used, decide_all(identified.ranked[0], used))

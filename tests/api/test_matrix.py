@@ -76,6 +76,9 @@ CALLS: dict[str, Call] = {
     "GET /api/v1/collections": Call(200, 200),
     "GET /api/v1/collections/{collection}": Call(200, 404, 404),
     "DELETE /api/v1/collections/{collection}": Call(204, 404, 404),
+    "PUT /api/v1/collections/{collection}/policy": Call(200, 404, 404, sends(json={"max_false_match_rate": 1e-4})),
+    "POST /api/v1/collections/{collection}/calibration": Call(422, 404, 404),  # there are too few faces
+    "DELETE /api/v1/collections/{collection}/calibration": Call(200, 404, 404),
     "POST /api/v1/collections/{collection}/subjects": Call(201, 404, 404, sends(json={"subject": "carol"})),
     "GET /api/v1/collections/{collection}/subjects": Call(200, 404, 404),
     "POST /api/v1/collections/{collection}/search": Call(

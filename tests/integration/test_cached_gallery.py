@@ -25,7 +25,8 @@ async def engine(search_database: SearchDatabase) -> AsyncIterator[SearchEngine]
 
 
 async def search_whole(shelf: Shelf, probes: Sequence[Embedding], limit: int) -> list[list[Candidate]] | None:
-    return await shelf.search.search_cached("default", "rec:1", probes, limit)
+    found = await shelf.search.identify_cached("default", "rec:1", probes, limit)
+    return found.ranked if found is not None else None
 
 
 async def load(shelf: Shelf) -> None:
@@ -108,9 +109,9 @@ async def test_nobody_is_asked_in_another_tenants_name(shelf: Shelf, engine: Sea
     await shelf.put(("p", face))
     await load(shelf)
     assert await search_whole(shelf, [face], 1) is not None
-    assert await engine.for_tenant(uuid4()).search_cached("default", "rec:1", [face], 1) is None
-    assert await shelf.search.search_cached("default", "rec:2", [face], 1) is None
-    assert await shelf.search.search_cached("other", "rec:1", [face], 1) is None
+    assert await engine.for_tenant(uuid4()).identify_cached("default", "rec:1", [face], 1) is None
+    assert await shelf.search.identify_cached("default", "rec:2", [face], 1) is None
+    assert await shelf.search.identify_cached("other", "rec:1", [face], 1) is None
 
 
 async def test_what_grows_beyond_the_limit_is_held_by_its_codes(shelf: Shelf) -> None:

@@ -139,8 +139,8 @@ async def test_a_face_that_is_given_away_is_found_with_its_new_owner_at_once(
             await give(shelf, shelf.stored[round_], shelf.ids[receiver])
             (native,) = await shelf.search.search(shelf.gallery(), [firsts[round_]], 1)
             assert native[0].subject == receiver
-            cached = await shelf.search.search_cached("default", "rec:1", [firsts[round_]], 1)
-            assert cached is None or cached[0][0].subject == receiver
+            cached = await shelf.search.identify_cached("default", "rec:1", [firsts[round_]], 1)
+            assert cached is None or cached.ranked[0][0].subject == receiver
             (face,) = await face_search(shelf).faces_like(shelf.gallery(), firsts[round_], 1, 0.9)
             assert (face.face.id, face.face.subject) == (shelf.stored[round_].id, receiver)
             await engine.cache.loaded()

@@ -49,8 +49,8 @@ async def found_by(shelf: Shelf, probe: Embedding) -> list[tuple[list[str], floa
         (candidates,) = await shelf.search.search(shelf.gallery(), [probe], 3, using=strategy)
         ways.append(candidates)
     await shelf.engine.cache.loaded()
-    whole = await shelf.search.search_cached("default", "rec:1", [probe], 3)
-    ways.append(whole[0] if whole is not None else [])
+    whole = await shelf.search.identify_cached("default", "rec:1", [probe], 3)
+    ways.append(whole.ranked[0] if whole is not None else [])
     return [(subjects(own), own[0].similarity if own else 0.0) for own in ways]
 
 
@@ -67,7 +67,7 @@ async def test_what_is_stored_is_not_what_the_recogniser_made_and_is_found_all_t
         assert similarity == pytest.approx(expected[0].similarity, abs=5e-4)
     compared = await shelf.search.compare(shelf.gallery(), shelf.ids["p7"], probe)
     assert compared is not None
-    assert compared.similarity == pytest.approx(expected[0].similarity, abs=5e-4)
+    assert compared.candidate.similarity == pytest.approx(expected[0].similarity, abs=5e-4)
 
 
 async def test_a_rotation_makes_other_templates_of_the_same_faces(shelf: Shelf) -> None:
@@ -127,8 +127,8 @@ async def test_registrations_and_searches_go_on_during_a_rotation(shelf: Shelf) 
             index = int(rng.integers(0, 30))
             (candidates,) = await shelf.search.search(shelf.gallery(), [faces[index]], 1)
             assert subjects(candidates) == [f"p{index}"]
-            cached = await shelf.search.search_cached("default", "rec:1", [faces[index]], 1)
-            assert cached is None or subjects(cached[0]) == [f"p{index}"]
+            cached = await shelf.search.identify_cached("default", "rec:1", [faces[index]], 1)
+            assert cached is None or subjects(cached.ranked[0]) == [f"p{index}"]
 
     async def turn() -> None:
         for _ in range(3):

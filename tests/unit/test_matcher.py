@@ -5,13 +5,13 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from app.domain import Candidate, Decision
+from app.domain import Calibration, Candidate, Decision, DecisionPolicy
 from app.matcher.cached_codes import CachedCodes
 from app.matcher.search import ExactSearch, Gallery, StoredTemplate
 from app.matcher.similarity import clip_similarity, cosine_similarity
 from app.matcher.strategy import CodeDepth, GalleryFacts, Graph, SearchLimits, Strategy, choose_strategy, code_depth
 from app.matcher.subject_similarity import common_embedding
-from app.matcher.thresholds import decide, decide_candidate
+from app.matcher.thresholds import Thresholds, decide_candidate
 
 
 def unit(*values: float) -> np.ndarray:
@@ -28,8 +28,8 @@ def test_similarity_is_the_cosine() -> None:
 
 
 def test_a_similarity_at_the_threshold_is_a_match() -> None:
-    assert decide(0.45, 0.45) is Decision.MATCH
-    assert decide(0.449, 0.45) is Decision.NO_MATCH
+    assert thresholds(10, 0.45).decide(0.45) is Decision.MATCH
+    assert thresholds(10, 0.45).decide(0.449) is Decision.NO_MATCH
 
 
 async def test_exact_search_ranks_subjects_by_their_best_template() -> None:
@@ -53,10 +53,52 @@ async def test_exact_search_ranks_subjects_by_their_best_template() -> None:
     assert [candidate.subject for candidate in one] == ["a"]
 
 
+CALIBRATION = Calibration(((1e-2, 0.2), (1e-3, 0.3), (1e-4, 0.4)), "a test")
+
+
+def thresholds(comparisons: int, explicit: float | None = None, **policy: float) -> Thresholds:
+    return Thresholds.of(CALIBRATION, DecisionPolicy(**policy), comparisons, explicit)
+
+
 def test_a_candidate_matches_where_its_best_template_and_the_whole_subject_do() -> None:
-    assert decide_candidate(Candidate("a", None, 0.5, 0.45), 0.45) is Decision.MATCH
-    assert decide_candidate(Candidate("a", None, 0.5, 0.44), 0.45) is Decision.NO_MATCH
-    assert decide_candidate(Candidate("a", None, 0.44, 0.5), 0.45) is Decision.NO_MATCH
+    for similarities, decision in (
+        ((0.5, 0.45), Decision.MATCH), ((0.5, 0.44), Decision.NO_MATCH), ((0.44, 0.5), Decision.NO_MATCH)
+    ):  # fmt: skip
+        decided = decide_candidate(Candidate("a", None, *similarities), thresholds(10, 0.45))
+        assert decided.decision is decision
+
+
+def test_thresholds_follow_the_gallery_as_it_grows() -> None:
+    assert thresholds(1).match == pytest.approx(0.3)
+    assert thresholds(10).match == pytest.approx(0.4, abs=1e-3)
+    assert thresholds(100).match == pytest.approx(0.5, abs=1e-3)  # extrapolated
+    assert thresholds(10, max_false_match_rate=1e-2, review_false_match_rate=1e-1).match == pytest.approx(0.3, abs=1e-3)
+    for comparisons in (0, 1, 7, 1_000, 10**6):
+        used = thresholds(comparisons)
+        assert used.false_match_rate == pytest.approx(1e-3, rel=1e-6) or used.match == 0.999
+        assert used.review <= used.match
+
+
+def test_between_match_and_no_match_somebody_should_look() -> None:
+    used = thresholds(100)
+    assert used.review < used.match
+    assert [used.decide(used.match), used.decide(used.match - 1e-6)] == [Decision.MATCH, Decision.REVIEW]
+    assert [used.decide(used.review), used.decide(used.review - 1e-6)] == [Decision.REVIEW, Decision.NO_MATCH]
+    assert used.rate_of(used.review) == pytest.approx(5e-2)
+
+
+def test_an_explicit_threshold_wins_and_says_how_often_it_is_wrong() -> None:
+    used = thresholds(1000, explicit=0.3)
+    assert (used.match, used.review) == (0.3, 0.3)
+    assert used.false_match_rate == pytest.approx(1 - 0.999**1000)
+    assert thresholds(1000, explicit=-1.0).false_match_rate == pytest.approx(1)
+    assert thresholds(1000, explicit=1.0).false_match_rate < 1e-6
+
+
+def test_rates_and_similarities_are_each_others_inverse() -> None:
+    for rate in (0.5, 1e-1, 1e-2, 3e-3, 1e-3, 1e-4, 1e-7):
+        assert CALIBRATION.rate_at(CALIBRATION.similarity_at(rate)) == pytest.approx(rate)
+    assert CALIBRATION.rate_at(-1) == 1
 
 
 def test_a_subject_of_one_template_is_that_template() -> None:

@@ -27,6 +27,10 @@ class CollectionModel(TenantRow):
 
     name: Mapped[str]
     tags: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    max_false_match_rate: Mapped[float | None]
+    review_false_match_rate: Mapped[float | None]
+    calibration: Mapped[dict[str, Any] | None]
+    """How similar strangers of its own are: recogniser, points, source."""
 
 
 class SubjectModel(TenantRow):

@@ -91,6 +91,25 @@ class CollectionFaceRepository(TenantRepository):
         conditions = (TemplateModel.collection_id == collection_id, TemplateModel.image_digest.in_(digests))
         return [held.face for held in await self._read(self._faces(*conditions).order_by(TemplateModel.seq))]
 
+    async def sample(self, collection_id: UUID, recognizer: str, most: int) -> tuple[list[UUID], list[Embedding]]:
+        """Up to about `most` faces of known subjects, spread evenly over a gallery: whose each is, and as stored."""
+        gallery = await self._session.scalar(
+            self._select(
+                GalleryModel, GalleryModel.collection_id == collection_id, GalleryModel.recognizer == recognizer
+            )
+        )
+        if gallery is None:
+            return [], []
+        step = max(1, -(-gallery.last_seq // most))
+        statement = (
+            self._faces(TemplateModel.gallery_id == gallery.id, TemplateModel.seq % step == 0)
+            .where(SubjectModel.is_anonymous.is_(False))
+            .options(undefer(TemplateModel.embedding))
+            .limit(most)
+        )
+        held = await self._read(statement, with_embeddings=True)
+        return [one.subject_id for one in held], [one.embedding for one in held if one.embedding is not None]
+
     async def lock_image(self, collection_id: UUID, digest: bytes) -> None:
         """Let nobody else store faces of this very image until the transaction ends."""
         key = func.hashtextextended(f"{self._tenant_id}/{collection_id}/{digest.hex()}", 0)

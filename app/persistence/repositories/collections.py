@@ -1,14 +1,14 @@
 """Collections."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, ColumnElement, Select, func, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain import Collection
+from app.domain import Calibration, Collection, DecisionPolicy
 from app.persistence.erasure_journal import ErasedKind
 from app.persistence.models import CollectionModel, GalleryModel, SubjectModel
 from app.persistence.repositories.base import TenantRepository
@@ -34,7 +34,7 @@ class CollectionRepository(TenantRepository):
     async def find(self, name: str) -> Collection | None:
         """The collection of this name, with its counts."""
         row = (await self._session.execute(self._counted().where(CollectionModel.name == name))).one_or_none()
-        return Collection(*row) if row is not None else None
+        return _describe(row) if row is not None else None
 
     async def find_row(self, name: str, *, hold: bool = False) -> CollectionModel | None:
         """The bare row, without counting; `hold` keeps it from being deleted until the transaction ends."""
@@ -49,14 +49,19 @@ class CollectionRepository(TenantRepository):
         statement = self._counted().order_by(CollectionModel.name).limit(limit)
         if after is not None:
             statement = statement.where(CollectionModel.name > after)
-        return [Collection(*row) for row in await self._session.execute(statement)]
+        return [_describe(row) for row in await self._session.execute(statement)]
 
     async def list_by_id(self, after: UUID | None, limit: int) -> list[Collection]:
         """As `list_page`, by id: an order that needs no name to be carried on from."""
         statement = self._counted().order_by(CollectionModel.id).limit(limit)
         if after is not None:
             statement = statement.where(CollectionModel.id > after)
-        return [Collection(*row) for row in await self._session.execute(statement)]
+        return [_describe(row) for row in await self._session.execute(statement)]
+
+    async def set_decisions(self, collection_id: UUID, values: Mapping[str, Any]) -> None:
+        """Set `max_false_match_rate`, `review_false_match_rate` or `calibration`; None: the default."""
+        statement = self._update(CollectionModel, CollectionModel.id == collection_id)
+        await self._session.execute(statement.values(**values))
 
     async def set_tags(self, collection_id: UUID, tags: Mapping[str, str]) -> None:
         """Keep these tags and no others."""
@@ -72,7 +77,7 @@ class CollectionRepository(TenantRepository):
         self._note_erased(ErasedKind.COLLECTION, [erased] if erased is not None else [])
         return erased is not None
 
-    def _counted(self) -> Select[UUID, str, datetime, int, int]:
+    def _counted(self) -> Select[Any]:
         subjects, templates = (
             select(counted)
             .where(self._own(model), model.collection_id == CollectionModel.id)
@@ -84,8 +89,29 @@ class CollectionRepository(TenantRepository):
             )
         )
         return select(
-            CollectionModel.id, CollectionModel.name, CollectionModel.created_at, subjects, templates
+            CollectionModel.id, CollectionModel.name, CollectionModel.created_at, subjects, templates,
+            CollectionModel.max_false_match_rate, CollectionModel.review_false_match_rate, CollectionModel.calibration,
         ).where(self._own(CollectionModel), self._visible())  # fmt: skip
 
     def _visible(self) -> ColumnElement[bool]:
         return true() if self._only is None else CollectionModel.name.in_(self._only)
+
+
+def _describe(row: Any) -> Collection:
+    one, name, created_at, subjects, templates, max_rate, review_rate, calibration = row
+    return Collection(one, name, created_at, subjects, templates, read_policy(max_rate, review_rate), calibration)
+
+
+def read_policy(max_rate: float | None, review_rate: float | None) -> DecisionPolicy:
+    """A collection's policy; what it does not say is the default's."""
+    default = DecisionPolicy()
+    most = default.max_false_match_rate if max_rate is None else max_rate
+    review = max(most, default.review_false_match_rate) if review_rate is None else review_rate
+    return DecisionPolicy(most, review)
+
+
+def read_calibration(stored: dict[str, Any] | None, recognizer: str) -> Calibration | None:
+    """A collection's own calibration, if it is of this recogniser."""
+    if stored is None or stored["recognizer"] != recognizer:
+        return None
+    return Calibration(tuple((rate, cosine) for rate, cosine in stored["points"]), stored["source"])

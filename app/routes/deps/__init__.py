@@ -30,6 +30,7 @@ from app.routes.deps.callers import (
 )
 from app.routes.deps.services import (
     AuditDep,
+    CalibrationDep,
     CollectionsDep,
     DepartureDep,
     FacesDep,
@@ -53,6 +54,7 @@ __all__ = [
     "AddressDep",
     "AuditDep",
     "AuthDep",
+    "CalibrationDep",
     "CanAdmin",
     "CanDelete",
     "CanRead",

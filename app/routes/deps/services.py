@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.routes.deps.callers import PrincipalDep, state_of
 from app.routes.deps.wiring import TransactionServices, Wiring
 from app.services.audit import AuditService
+from app.services.calibration import CalibrationService
 from app.services.collections import CollectionService
 from app.services.faces import FaceReader
 from app.services.idempotency import IdempotencyService
@@ -64,6 +65,10 @@ def _in_transaction(request: Request, session: AsyncSession, principal: Principa
 
 async def get_collections(request: Request, session: SessionDep, principal: PrincipalDep) -> CollectionService:
     return _in_transaction(request, session, principal).collections()
+
+
+async def get_calibration(request: Request, session: SessionDep, principal: PrincipalDep) -> CalibrationService:
+    return _in_transaction(request, session, principal).calibration()
 
 
 async def get_subjects(request: Request, session: SessionDep, principal: PrincipalDep) -> SubjectService:
@@ -133,6 +138,7 @@ async def get_idempotency(
     return _in_transaction(request, session, principal).idempotency(key)
 
 
+CalibrationDep = Annotated[CalibrationService, Depends(get_calibration)]
 CollectionsDep = Annotated[CollectionService, Depends(get_collections)]
 SubjectsDep = Annotated[SubjectService, Depends(get_subjects)]
 RegistrationDep = Annotated[RegistrationService, Depends(get_registration)]

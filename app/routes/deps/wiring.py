@@ -20,6 +20,7 @@ from app.persistence.repositories.usage_days import UsageDayRepository
 from app.persistence.repositories.users import UserRepository
 from app.routes.state import AppState
 from app.services.audit import AuditService, AuditTrail
+from app.services.calibration import CalibrationService
 from app.services.collection_faces import CollectionFaceService
 from app.services.collections import CollectionService
 from app.services.consent import ConsentGate
@@ -65,12 +66,12 @@ class Wiring:
     def recognition(self, faces: FaceReader) -> RecognitionService:
         """Recognises, verifies, compares."""
         search = self.state["search"].for_tenant(self.principal.tenant_id)
-        return RecognitionService(faces, self.galleries(), search, default_threshold=self.state["threshold"])
+        return RecognitionService(faces, self.galleries(), search, decisions=self.state["decisions"])
 
     def search(self) -> SearchService:
         """Searches without photos."""
         search = self.state["search"].for_tenant(self.principal.tenant_id)
-        return SearchService(self.galleries(), search, default_threshold=self.state["threshold"])
+        return SearchService(self.galleries(), search, decisions=self.state["decisions"])
 
     def face_search(self, faces: FaceReader) -> FaceSearchService:
         """Searches for single faces and known subjects."""
@@ -150,6 +151,16 @@ class TransactionServices:
             self._consent_gate(),
             self._state["cursors"],
             self._trail(),
+        )
+
+    def calibration(self) -> CalibrationService:
+        """Collections' own calibrations."""
+        return CalibrationService(
+            self._collection_rows(),
+            self._face_rows(),
+            self.collections(),
+            self._trail(),
+            recognizer=self._state["faces"].engine.recognizer,
         )
 
     def object_stores(self) -> ObjectStoreService:

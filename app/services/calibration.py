@@ -1,0 +1,72 @@
+"""A collection's own calibration: how similar its strangers are, from its stored faces."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+import numpy as np
+
+from app.domain import Collection, Embedding
+from app.errors import InvalidParameter
+from app.matcher.strangers import count_strangers, measure_points
+from app.persistence.repositories.collection_faces import CollectionFaceRepository
+from app.persistence.repositories.collections import CollectionRepository
+from app.services.audit import AuditAction, AuditTrail
+from app.services.collections import CollectionService, require_collection
+
+MOST_FACES = 4_000
+"""Compared with one another: eight million pairs, some seconds on one core."""
+
+
+class CalibrationService:
+    """Measures on what is stored: stored embeddings keep their cosines under the rotation that protects them."""
+
+    def __init__(
+        self, collections: CollectionRepository, faces: CollectionFaceRepository, service: CollectionService,
+        trail: AuditTrail, *, recognizer: str,
+    ) -> None:  # fmt: skip
+        self._collections = collections
+        self._faces = faces
+        self._service = service
+        self._trail = trail
+        self._recognizer = recognizer
+
+    async def calibrate(self, collection: str) -> Collection:
+        """Compare faces of different known subjects, and go by what was found.
+
+        Whoever stands in the collection under two names counts as two strangers and raises the thresholds. Raises
+        `CollectionNotFound`, and `InvalidParameter` where there are too few faces to tell anything.
+        """
+        collection_id = await require_collection(self._collections, collection, hold=True)
+        people, embeddings = await self._faces.sample(collection_id, self._recognizer, MOST_FACES)
+        points = await asyncio.to_thread(_measure, people, embeddings)
+        if len(points) < 2:
+            raise InvalidParameter(
+                f"collection: {len(embeddings)} faces of {len(set(people))} subjects are too few to calibrate on; "
+                f"about 50 subjects are needed.",
+                field="collection",
+            )
+        source = (
+            f"this collection's {len(embeddings)} faces of {len(set(people))} subjects, {datetime.now(UTC):%Y-%m-%d}"
+        )
+        stored = {"recognizer": self._recognizer, "points": [list(point) for point in points], "source": source}
+        await self._collections.set_decisions(collection_id, {"calibration": stored})
+        await self._trail.record(
+            AuditAction.COLLECTION_CALIBRATED, f"collection:{collection}", faces=len(embeddings), points=len(points)
+        )
+        return await self._service.get(collection)
+
+    async def forget(self, collection: str) -> Collection:
+        """Go by the recogniser's calibration again; raises `CollectionNotFound`."""
+        collection_id = await require_collection(self._collections, collection, hold=True)
+        await self._collections.set_decisions(collection_id, {"calibration": None})
+        await self._trail.record(AuditAction.COLLECTION_CALIBRATED, f"collection:{collection}", faces=0, points=0)
+        return await self._service.get(collection)
+
+
+def _measure(people: Sequence[UUID], embeddings: Sequence[Embedding]) -> tuple[tuple[float, float], ...]:
+    if len(embeddings) < 2:
+        return ()
+    numbers = np.unique([one.hex for one in people], return_inverse=True)[1]
+    return measure_points(count_strangers(embeddings, numbers))

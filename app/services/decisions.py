@@ -1,0 +1,23 @@
+"""Which thresholds decide: the caller's, the operator's, or those that follow from the collection's policy."""
+
+from dataclasses import dataclass
+
+from app.domain import Calibration, DecisionPolicy, GalleryScale
+from app.matcher.thresholds import Thresholds
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionMaker:
+    """`calibration` is the recogniser's; `fixed`, where the operator set one threshold for everything."""
+
+    calibration: Calibration
+    fixed: float | None = None
+
+    def thresholds(self, scale: GalleryScale, explicit: float | None) -> Thresholds:
+        """For a search of a gallery; `explicit` is what the caller asked for."""
+        fixed = self.fixed if explicit is None else explicit
+        return Thresholds.of(scale.calibration or self.calibration, scale.policy, scale.templates, fixed)
+
+    def thresholds_alone(self, comparisons: int, explicit: float | None) -> Thresholds:
+        """For comparisons without a collection."""
+        return self.thresholds(GalleryScale(comparisons, DecisionPolicy()), explicit)

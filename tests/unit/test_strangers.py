@@ -1,0 +1,42 @@
+"""Error rates that are planted come back."""
+
+import numpy as np
+import pytest
+
+from app.domain import Calibration, DecisionPolicy
+from app.matcher.strangers import count_strangers, measure_points
+from app.matcher.thresholds import Thresholds
+from tests.integration.conftest import near, random_embeddings
+
+
+def test_only_pairs_of_different_people_count() -> None:
+    rng = np.random.default_rng(1)
+    faces = random_embeddings(rng, 40)
+    together = [*faces, *(near(face, rng, 0.9) for face in faces)]
+    people = np.array([*range(40), *range(40)])
+    counts = count_strangers(together, people)
+    assert counts.sum() == 80 * 79 / 2 - 40
+    cosines = np.linspace(-1, 1, 20_001)[:-1]
+    assert cosines[counts.nonzero()[0].max()] < 0.5
+
+
+def test_a_planted_distribution_gives_its_rates_back() -> None:
+    rng = np.random.default_rng(2)
+    counts = np.histogram(rng.normal(0.05, 0.1, 4_000_000), np.linspace(-1, 1, 20_001))[0]
+    points = dict(measure_points(counts))
+    for rate, deviations in ((1e-1, 1.2816), (1e-2, 2.3263), (1e-3, 3.0902), (1e-4, 3.7190)):
+        assert points[rate] == pytest.approx(0.05 + deviations * 0.1, abs=0.005)
+    assert 1e-6 not in points  # four pairs tell nothing
+
+
+@pytest.mark.parametrize("templates", [100, 1000])
+def test_a_searchs_stated_rate_is_the_observed_one(templates: int) -> None:
+    """Strangers searched in galleries of strangers, at thresholds from a calibration on other people."""
+    rng = np.random.default_rng(3)
+    measured = measure_points(count_strangers(random_embeddings(rng, 3000), np.arange(3000)))
+    policy = DecisionPolicy(max_false_match_rate=0.05, review_false_match_rate=0.2)
+    used = Thresholds.of(Calibration(measured, "a test"), policy, templates)
+    gallery, probes = np.stack(random_embeddings(rng, templates)), np.stack(random_embeddings(rng, 3000))
+    best = (probes @ gallery.T).max(axis=1)
+    assert 0.5 < float((best >= used.match).mean()) / 0.05 < 2
+    assert 0.5 < float((best >= used.review).mean()) / 0.2 < 2
