@@ -4,14 +4,15 @@
       RequestRefused          invalid_request, invalid_parameter, invalid_cursor, invalid_metadata,
                               request_too_large, request_timeout, unsupported_media_type, too_many_images,
                               route_not_found, method_not_allowed, idempotency_key_reused, answer_erased,
-                              recognizer_mismatch, consent_required, consent_withdrawn, object_unavailable
+                              recognizer_mismatch, consent_required, consent_withdrawn, object_unavailable,
+                              malformed_request, unknown_operation
       ImageRefused            image_empty, image_too_large, image_unreadable, image_truncated,
                               image_too_many_pixels, image_too_complex, image_animated, image_mode_unsupported
       FaceRefused             no_face, several_faces, face_too_small, face_blurred, face_too_dark,
                               face_too_bright, face_turned_away, face_uncertain
       NoImageAccepted         no_image_accepted
       AuthenticationFailed    not_authenticated, invalid_credentials, token_invalid, token_expired, token_revoked,
-                              signature_invalid (services/signed_requests.py)
+                              signature_invalid
       PermissionDenied        permission_denied
         SignupDisabled        signup_disabled
         QuotaExceeded         quota_exceeded
@@ -108,6 +109,18 @@ class ObjectUnavailable(RequestRefused):
     """The photo cannot be fetched from the tenant's object store."""
 
     code = "object_unavailable"
+
+
+class MalformedRequest(RequestRefused):
+    """The body is not a JSON object."""
+
+    code = "malformed_request"
+
+
+class UnknownOperation(RequestRefused):
+    """There is no such operation here."""
+
+    code = "unknown_operation"
 
 
 class RequestTooLarge(RequestRefused):
@@ -307,6 +320,17 @@ class TokenRevoked(AuthenticationFailed):
     """The session of this token has ended."""
 
     code = "token_revoked"
+
+
+class SignatureInvalid(AuthenticationFailed):
+    """The request's signature is not believed."""
+
+    code = "signature_invalid"
+
+    def __init__(self, fault: str | None, detail: str) -> None:
+        super().__init__(detail)
+        self.fault = fault
+        """A `SignatureFault`; None: there is no such access key."""
 
 
 class PermissionDenied(AppError):

@@ -50,7 +50,7 @@ from app.routes.limits import RateLimiter
 from app.routes.rekognition import protocol
 from app.routes.rekognition.similarity import SimilarityScale
 from app.routes.rekognition.wire_model import WireModel
-from app.routes.request_context import BodyLimit, Gate, RequestContext
+from app.routes.request_context import MAX_PLAIN_BODY, BodyLimit, Gate, RequestContext
 from app.routes.state import AppState
 from app.security.cursors import CursorSigner
 from app.security.keyring import Keyring
@@ -108,12 +108,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     install_error_handlers(app)
     app.add_middleware(
         BodyLimit,
-        limits={
-            **dict.fromkeys(recognition.IMAGE_PATHS, settings.max_request_bytes),
-            portability.IMPORT_PATH: portability.MAX_IMPORT_BODY,
-            rekognition.PATH: rekognition.MOST_BODY_BYTES,
-            f"{rekognition.PATH}/": rekognition.MOST_BODY_BYTES,
-        },
+        most_bytes=_body_limits(settings),
         timeout_s=settings.body_timeout_s,
     )
     app.add_middleware(
@@ -133,6 +128,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestContext, is_https_only=settings.environment == "production")
     check_coverage(app)
     return app
+
+
+def _body_limits(settings: Settings) -> Callable[[str, Mapping[str, str]], int]:
+    limits = {
+        **dict.fromkeys(recognition.IMAGE_PATHS, settings.max_request_bytes),
+        portability.IMPORT_PATH: portability.MAX_IMPORT_BODY,
+    }
+
+    def most_bytes(path: str, headers: Mapping[str, str]) -> int:
+        if rekognition.is_rekognition(path):
+            return protocol.most_body_bytes(headers)
+        return limits.get(path, MAX_PLAIN_BODY)
+
+    return most_bytes
 
 
 def _has_photos(path: str, headers: Mapping[str, str]) -> bool:

@@ -1,7 +1,9 @@
 """Which photos to import, under which ids: from a directory, or from a manifest (CSV)."""
 
 import csv
+import hashlib
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,8 @@ from pathlib import Path
 from app.errors import OperatorError
 
 _PHOTOS = {".jpg", ".jpeg", ".png", ".webp"}
-_NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_.\-:]+")
+_NOT_IN_AN_EXTERNAL_ID = re.compile(r"[^a-zA-Z0-9_.\-:]+")
+_NOT_IN_A_USER_ID = re.compile(r"[^\w.:@+\-]+")
 _COLUMNS = ("photo", "external_image_id", "user_id")
 _MOST_EXTERNAL, _MOST_USER = 255, 128
 
@@ -35,7 +38,8 @@ def read_photos(place: Path, *, with_users: bool) -> list[PhotoToImport]:
     """The photos below a directory, or those that a manifest lists; raises `OperatorError` for what is neither.
 
     In a directory each photo's external id is its path without the ending, as `ada:1` for `ada/1.jpg`, and with
-    `with_users` its folder is the user. A manifest is a CSV file with the columns `photo` (a path beside the manifest,
+    `with_users` its folder is the user. Where a path holds what an id may not, the id ends in a digest of the path, so
+    that no two become one. A manifest is a CSV file with the columns `photo` (a path beside the manifest,
     or `s3://bucket/name`), `external_image_id` and `user_id`; the last two may be missing or empty.
     """
     if place.is_dir():
@@ -49,8 +53,9 @@ def _walk(directory: Path, with_users: bool) -> Iterator[PhotoToImport]:
     for file in sorted(directory.rglob("*")):
         if file.suffix.lower() in _PHOTOS and file.is_file():
             inside = file.relative_to(directory)
-            external = _as_id(":".join(inside.with_suffix("").parts))[-_MOST_EXTERNAL:]
-            user = _as_id(inside.parts[-2])[:_MOST_USER] if with_users and len(inside.parts) > 1 else None
+            external = _as_id(":".join(inside.with_suffix("").parts), _NOT_IN_AN_EXTERNAL_ID, _MOST_EXTERNAL)
+            folder = ":".join(inside.parts[:-1])
+            user = _as_id(folder, _NOT_IN_A_USER_ID, _MOST_USER) if with_users and folder else None
             yield PhotoToImport(str(file), external, user)
 
 
@@ -68,5 +73,11 @@ def _read_manifest(manifest: Path) -> Iterator[PhotoToImport]:
             yield PhotoToImport(photo, row.get("external_image_id") or None, row.get("user_id") or None)
 
 
-def _as_id(text: str) -> str:
-    return _NOT_IN_AN_ID.sub("_", text)
+def _as_id(text: str, unwanted: re.Pattern[str], most: int) -> str:
+    clean = unwanted.sub("_", unicodedata.normalize("NFC", text))
+    if not (clean[:1].isalnum() or clean.startswith("_")):
+        clean = f"_{clean}"
+    if clean == text and len(clean) <= most:
+        return clean
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"{clean[: most - 9]}-{digest}"

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from app.domain import Embedding, FaceCandidate, KnownCandidate
 from app.matcher.gallery_search import SearchEngine
-from app.matcher.pgvector_search import BY_FACE, BY_SUBJECT, GalleryStatements, K, OneFace, Ranking
+from app.matcher.pgvector_search import BY_FACE, BY_SUBJECT, GalleryStatements, K, OneFace, Person, Ranking
 from app.matcher.ranking import Ranker, as_stored
 from app.matcher.search import Gallery
 from app.matcher.similarity import clip_similarity, cosine_similarity
@@ -20,7 +20,7 @@ from app.matcher.subject_similarity import common_embedding
 _FIRST_LOOK = 100
 """Most searches find fewer above their threshold; only where so many are, the rest is looked for."""
 
-_MOST_SUBJECTS = 1_000
+_MOST_SUBJECTS, _MOST_KNOWN = 1_000, 2_000
 _COHERENCE = 0.7
 """The photos of one person resemble their mean by about this much or more: someone whose mean is similar to a probe by
 s has a photo that is similar by 0.7 s."""
@@ -82,15 +82,21 @@ class FaceSearch:
         async with self._engine.pool.snapshot(self._tenant_id) as connection:
             statements = GalleryStatements(connection, self._tenant_id)
             facts = await statements.read_facts(gallery)
-            yield _OpenedGallery(self._engine, self._tenant_id, statements, facts) if facts is not None else None
+            yield (
+                _OpenedGallery(self._engine, self._tenant_id, statements, facts, gallery.collection_id)
+                if facts is not None
+                else None
+            )
 
 
 class _OpenedGallery:
     """A gallery in one snapshot."""
 
     def __init__(
-        self, engine: SearchEngine, tenant_id: UUID, statements: GalleryStatements, facts: GalleryFacts
-    ) -> None:
+        self, engine: SearchEngine, tenant_id: UUID, statements: GalleryStatements, facts: GalleryFacts,
+        collection_id: UUID,
+    ) -> None:  # fmt: skip
+        self._collection_id = collection_id
         self._engine = engine
         self._tenant_id = tenant_id
         self._statements = statements
@@ -129,15 +135,7 @@ class _OpenedGallery:
     ) -> list[KnownCandidate]:
         """The known subjects down to `least`, without the subject `but`."""
         (probe,) = as_stored([probe])
-        ranker = self._ranker(BY_SUBJECT)
-        wanted = min(limit, _FIRST_LOOK) + 2
-        while True:
-            (found,) = await ranker.best([probe], wanted)
-            seen_all = len(found) < wanted or min(one.similarity for one in found) < _COHERENCE * least
-            if seen_all or wanted >= _MOST_SUBJECTS:
-                break
-            wanted = min(_MOST_SUBJECTS, wanted * 4)
-        people = await self._statements.read_people(self._facts.id, [one.key for one in found])
+        people = await self._people_like(probe, least)
         candidates = [
             KnownCandidate(person.subject, cosine_similarity(probe, common_embedding(person.embeddings)))
             for subject_id, person in people.items()
@@ -145,6 +143,22 @@ class _OpenedGallery:
         ]
         similar = [one for one in candidates if one.similarity >= least]
         return sorted(similar, key=lambda one: (-one.similarity, one.subject))[:limit]
+
+    async def _people_like(self, probe: Embedding, least: float) -> dict[UUID, Person]:
+        """Everybody who may be similar by `least` as a whole, and others.
+
+        Usually those with the nearest faces tell; where too many faces of nobody known stand among them, all who are
+        known are compared.
+        """
+        ranker, wanted = self._ranker(BY_SUBJECT), _FIRST_LOOK
+        while wanted <= _MOST_SUBJECTS:
+            (found,) = await ranker.best([probe], wanted)
+            if len(found) < wanted or min(one.similarity for one in found) < _COHERENCE * least:
+                break
+            wanted *= 3
+        else:
+            found = await self._statements.known_subjects(self._facts.id, self._collection_id, probe, _MOST_KNOWN)
+        return await self._statements.read_people(self._facts.id, [one.key for one in found])
 
     def _ranker(self, ranking: Ranking[K]) -> Ranker[K]:
         engine = self._engine

@@ -146,6 +146,14 @@ FROM templates WHERE {_GALLERY} AND templates.subject_id = $3
 
 _ONE_FACE = f"SELECT seq, subject_id, embedding FROM templates WHERE {_GALLERY} AND templates.id = $3"
 
+# Complete among those whom somebody named, however many faces of nobody known stand nearer.
+_KNOWN = f"""
+SELECT subjects.id AS key, max(-(templates.embedding <#> $4)) AS similarity
+FROM subjects JOIN templates ON {_GALLERY} AND templates.subject_id = subjects.id
+WHERE subjects.tenant_id = $1 AND subjects.collection_id = $3 AND NOT subjects.is_anonymous
+GROUP BY subjects.id ORDER BY similarity DESC LIMIT $5
+"""
+
 _FACES = f"""
 SELECT seq, templates.id, recognizer, detection_score, image_id, external_image_id, box, subject, is_anonymous
 FROM templates JOIN subjects ON subjects.tenant_id = $1 AND subjects.id = templates.subject_id
@@ -257,6 +265,13 @@ class GalleryStatements:
         """A stored face by its id."""
         row = await self._connection.fetchrow(_ONE_FACE, self._tenant_id, gallery_id, face_id)
         return OneFace(*row) if row is not None else None
+
+    async def known_subjects(
+        self, gallery_id: UUID, collection_id: UUID, probe: Embedding, limit: int
+    ) -> list[Found[UUID]]:
+        """The best of all subjects that are not anonymous."""
+        values = (self._tenant_id, gallery_id, collection_id, encode_embedding(probe), limit)
+        return [Found(*row) for row in await self._connection.fetch(_KNOWN, *values)]
 
     async def read_faces(self, gallery_id: UUID, places: Sequence[int]) -> dict[int, CollectionFace]:
         """What stands at these places, as the collection shows it."""

@@ -4,7 +4,7 @@ import asyncio
 import time
 import traceback
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -175,17 +175,17 @@ def _credential(headers: Headers) -> int:
 class BodyLimit:
     """Refuses a body that is too large, from its headers where they say so, or that stalls."""
 
-    def __init__(self, app: ASGIApp, *, limits: Mapping[str, int], timeout_s: float) -> None:
-        """`limits`: bytes by path, for those that take more than `MAX_PLAIN_BODY`."""
+    def __init__(self, app: ASGIApp, *, most_bytes: Callable[[str, Headers], int], timeout_s: float) -> None:
+        """`most_bytes` tells from a request's path and headers how large its body may be."""
         self._app = app
-        self._limits = limits
+        self._most_bytes = most_bytes
         self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._limits.get(scope["path"], MAX_PLAIN_BODY)
+        limit = self._most_bytes(scope["path"], Headers(scope=scope))
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isdigit() and int(declared) > limit:
             await answer_error(scope["path"], too_large(int(declared), limit))(scope, receive, send)

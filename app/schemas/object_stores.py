@@ -2,11 +2,17 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from app.domain import ObjectStore
 
 _Printable = StringConstraints(pattern=r"^[!-~]{1,255}$")
+
+
+def _plain(secret: SecretStr) -> SecretStr:
+    if not secret.get_secret_value().isascii() or not secret.get_secret_value().isprintable():
+        raise ValueError("must be printable ASCII characters")
+    return secret
 
 
 class ObjectStoreIn(BaseModel):
@@ -25,7 +31,7 @@ class ObjectStoreIn(BaseModel):
     endpoint: Annotated[str, _Printable, Field(description="One of those that whoever runs this server allows.")]
     region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9\-]{1,64}$")] = "us-east-1"
     access_key_id: Annotated[str, _Printable]
-    secret_access_key: Annotated[SecretStr, Field(min_length=1, max_length=255)]
+    secret_access_key: Annotated[SecretStr, Field(min_length=1, max_length=255), AfterValidator(_plain)]
 
     def store(self) -> ObjectStore:
         """The domain's value, without the secret."""

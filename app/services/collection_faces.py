@@ -63,8 +63,8 @@ class CollectionFaceService:
     async def erase(self, collection: str, ids: Sequence[UUID]) -> FaceErasure:
         """Erase faces of nobody known; those of known subjects stay."""
         collection_id = await require_collection(self._collections, collection)
-        await self._subjects.hold(list(await self._faces.find_anonymous_owners(collection_id, ids)))
-        held = await self._faces.find_all(collection_id, ids)
+        owners = await self._subjects.hold(list(await self._faces.find_anonymous_owners(collection_id, ids)))
+        held = await self._faces.find_all(collection_id, ids, {owner.id for owner in owners})
         theirs = {one: held[one].face.subject for one in ids if one in held}
         erased = [one for one, subject in theirs.items() if subject is None]
         if erased:

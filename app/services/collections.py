@@ -1,6 +1,7 @@
 """Collections: create, list, read, erase."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from app.domain import Collection, DecisionPolicy
@@ -71,12 +72,20 @@ class CollectionService:
         await self._trail.record(AuditAction.COLLECTION_CHANGED, f"collection:{name}", fields=sorted(values))
         return await self.get(name)
 
-    async def list_by_id(self, request: PageRequest) -> Page[Collection]:
-        """One page of collections, by id: with cursors that stay short whatever the names are."""
+    async def list_names(self, request: PageRequest) -> Page[str]:
+        """One page of collections' names, by id: with cursors that stay short whatever the names are."""
         scope = f"{self._collections.tenant_id}/collections-by-id"
         after = UUID(self._cursors.open(scope, request.cursor)) if request.cursor else None
         found = await self._collections.list_by_id(after, request.limit + 1)
-        return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, str(last.id)))
+        page = cut_page(found, request.limit, lambda last: self._cursors.sign(scope, str(last.id)))
+        return Page([row.name for row in page.items], page.next_cursor)
+
+    async def describe(self, name: str) -> tuple[datetime, int]:
+        """Since when a collection is there and how many templates it has; raises `CollectionNotFound`."""
+        row = await self._collections.find_row(name)
+        if row is None:
+            raise CollectionNotFound(f"There is no collection {name!r}.")
+        return row.created_at, await self._collections.count_templates(row.id)
 
     async def get_tags(self, name: str) -> Mapping[str, str]:
         """The collection's tags; raises `CollectionNotFound`."""
@@ -113,7 +122,7 @@ class CollectionService:
         )
 
     async def _held(self, name: str) -> CollectionModel:
-        row = await self._collections.find_row(name, hold=True)
+        row = await self._collections.find_row(name, change=True)
         if row is None:
             raise CollectionNotFound(f"There is no collection {name!r}.")
         return row

@@ -89,7 +89,7 @@ class FaceSearchService:
         self, subject: str, collection: str, *, limit: int, least: float
     ) -> list[KnownCandidate]:
         """Other known subjects similar to what a subject's faces have in common; raises `SubjectNotFound`."""
-        gallery, subject_id = await self._galleries.find_subject(collection, subject)
+        gallery, subject_id = await self._galleries.find_subject(collection, subject, known_only=True)
         return await self._search.known_like_subject(gallery, subject_id, limit, least)
 
     async def compare(self, source: bytes, target: bytes, *, bar: QualityBar) -> PhotoComparison:

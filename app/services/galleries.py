@@ -36,11 +36,14 @@ class GalleryLookup:
             raise CollectionNotFound(f"There is no collection {collection!r}.")
         return Gallery(found, self.recognizer)
 
-    async def find_subject(self, collection: str, subject: str) -> tuple[Gallery, UUID]:
-        """The gallery, and the id of a subject in it; raises `CollectionNotFound` or `SubjectNotFound`."""
+    async def find_subject(self, collection: str, subject: str, *, known_only: bool = False) -> tuple[Gallery, UUID]:
+        """The gallery, and the id of a subject in it; raises `CollectionNotFound` or `SubjectNotFound`.
+
+        With `known_only` an anonymous one is none.
+        """
         gallery, tenant_id = await self.find(collection), self._principal.tenant_id
         async with self._database.transaction(tenant_id) as session:
             row = await SubjectRepository(session, tenant_id).find_row(gallery.collection_id, subject)
-        if row is None:
+        if row is None or (known_only and row.is_anonymous):
             raise SubjectNotFound(f"Collection {collection!r} has no subject {subject!r}.")
         return gallery, row.id

@@ -6,7 +6,7 @@ from enum import Enum
 from uuid import UUID, uuid4
 
 from app.domain import Embedding, Subject
-from app.errors import SubjectFull, SubjectNotFound
+from app.errors import InvalidParameter, SubjectFull, SubjectNotFound
 from app.matcher.subject_similarity import MOST_TEMPLATES, take_consistent
 from app.persistence.models import SubjectModel
 from app.persistence.repositories.answers import AnswerRepository
@@ -20,10 +20,12 @@ from app.services.collections import require_collection
 from app.services.consent import ConsentGate
 from app.services.paging import Page, PageRequest, cut_page
 from app.services.photo_registration import anonymous_name
+from app.services.registration import refuse_to_shorten
 
 MOST_FACES = 100
 """Faces that may be given to one subject."""
-_ALL = 1_000_000
+MOST_DISSOLVED = 1_000
+"""Faces that are taken from a subject at once."""
 
 
 class NotGiven(Enum):
@@ -66,7 +68,10 @@ class KnownSubjectService:
         consent_gate: ConsentGate,
         cursors: CursorSigner,
         trail: AuditTrail,
+        *,
+        may_delete: bool,
     ) -> None:
+        self._may_delete = may_delete
         self._collections = collections
         self._subjects = subjects
         self._faces = faces
@@ -77,33 +82,31 @@ class KnownSubjectService:
         self._trail = trail
 
     async def list_page(self, collection: str, request: PageRequest) -> Page[Subject]:
-        """One page of a collection's known subjects, by their id."""
+        """One page of a collection's known subjects, in the order of their rows' ids."""
         collection_id = await require_collection(self._collections, collection)
         scope = f"{self._subjects.tenant_id}/collections/{collection_id}/known"
-        after = self._cursors.open(scope, request.cursor) if request.cursor else None
+        after = UUID(self._cursors.open(scope, request.cursor)) if request.cursor else None
         found = await self._subjects.list_known(collection_id, after, request.limit + 1)
-        return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, last.subject))
+        page = cut_page(found, request.limit, lambda last: self._cursors.sign(scope, str(last[0])))
+        return Page([subject for _, subject in page.items], page.next_cursor)
 
     async def count(self, collection: str) -> int:
         """How many known subjects a collection has."""
         return await self._subjects.count_known(await require_collection(self._collections, collection))
 
-    async def require(self, collection: str, subject: str) -> UUID:
-        """The id of a known subject; raises `SubjectNotFound`."""
-        collection_id = await require_collection(self._collections, collection)
-        row = await self._subjects.find_row(collection_id, subject)
-        if row is None or row.is_anonymous:
-            raise _not_found(collection, subject)
-        return row.id
-
     async def give(self, collection: str, subject: str, ids: Sequence[UUID], *, least: float) -> Exchange:
         """Give faces of nobody known to a subject, those similar to its others by `least` (cosine) or more.
 
-        Raises `SubjectNotFound`, `SubjectFull`, and `ConsentRequired` or `ConsentWithdrawn` of the subject.
+        Raises `SubjectNotFound`, `SubjectFull`, `ConsentRequired` or `ConsentWithdrawn` of the subject, and
+        `PermissionDenied` where a face would be erased earlier than now and the caller may not erase.
         """
         collection_id, row = await self._held(collection, subject)
         await self._consent.demand(collection_id, subject)
-        held, refused = await self._held_faces(collection_id, ids), list[Refused]()
+        owners = await self._subjects.hold(list(await self._faces.find_anonymous_owners(collection_id, ids)))
+        held = await self._faces.find_all(
+            collection_id, ids, {owner.id for owner in owners}, with_embeddings=True
+        )  # fmt: skip
+        refused = list[Refused]()
         waiting: dict[UUID, list[HeldFace]] = {}
         for one in ids:
             face = held.get(one)
@@ -123,6 +126,10 @@ class KnownSubjectService:
             raise SubjectFull(
                 f"Subject {subject!r} would have {faces} faces; at most {MOST_FACES} can be given to one."
             )
+        if fitting and not self._may_delete:
+            until = {owner.id: owner.expires_at for owner in owners}
+            for face in fitting:
+                refuse_to_shorten(until[face.subject_id], row.expires_at)
         if fitting:
             await self._faces.give(fitting, {one.face.id: row.id for one in fitting})
             await self._subjects.drop_empty_anonymous([one.subject_id for one in fitting])
@@ -133,7 +140,7 @@ class KnownSubjectService:
     async def take(self, collection: str, subject: str, ids: Sequence[UUID]) -> Exchange:
         """Take faces from a subject: they stay stored, as nobody's known. Raises `SubjectNotFound`."""
         collection_id, row = await self._held(collection, subject)
-        held = await self._held_faces(collection_id, ids)
+        held = await self._faces.find_all(collection_id, ids, {row.id})
         own = [held[one] for one in ids if one in held and held[one].subject_id == row.id]
         refused = [_not_taken(one, held.get(one)) for one in ids if one not in held or held[one].subject_id != row.id]
         if own:
@@ -145,7 +152,15 @@ class KnownSubjectService:
     async def dissolve(self, collection: str, subject: str) -> None:
         """Take all faces from a subject, and the subject away; raises `SubjectNotFound`."""
         collection_id, row = await self._held(collection, subject)
-        own = await self._faces.list_page(collection_id, None, _ALL, subject_id=row.id)
+        listed = await self._faces.list_page(collection_id, None, MOST_DISSOLVED + 1, subject_id=row.id)
+        if len(listed) > MOST_DISSOLVED:
+            raise InvalidParameter(
+                f"UserId: {subject!r} has more than {MOST_DISSOLVED} faces, the most that are taken at once; "
+                f"disassociate some before.",
+                field="UserId",
+            )
+        held = await self._faces.find_all(collection_id, [one.face.id for one in listed], {row.id})
+        own = [one for one in held.values() if one.subject_id == row.id]
         if own:
             await self._make_anonymous(collection_id, row, own)
         await self._subjects.drop(row.id)
@@ -180,11 +195,6 @@ class KnownSubjectService:
         if row is None or row.is_anonymous:
             raise _not_found(collection, subject)
         return collection_id, row
-
-    async def _held_faces(self, collection_id: UUID, ids: Sequence[UUID]) -> dict[UUID, HeldFace]:
-        # Subjects before faces, as everywhere: whoever erases one at the same time waits, or is waited for.
-        await self._subjects.hold(list(await self._faces.find_anonymous_owners(collection_id, ids)))
-        return await self._faces.find_all(collection_id, ids)
 
     async def _record(self, action: AuditAction, collection: str, subject: str, faces: int) -> None:
         target = self._trail.name_subject(collection, subject)

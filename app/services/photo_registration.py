@@ -18,6 +18,7 @@ from app.services.collections import require_collection
 from app.services.consent import ConsentGate
 from app.services.faces import FaceReader
 from app.services.quotas import QuotaService
+from app.services.registration import RESERVED
 
 _DIGESTS = "image-digests"
 _SAME_PLACE = 0.9
@@ -164,8 +165,8 @@ class PhotoRegistrationService:
 
 
 def anonymous_name(face_id: UUID) -> str:
-    """The id of the subject that stands for a face of nobody known; no user of the Rekognition protocol can have it."""
-    return f"face@{face_id}"
+    """The id of the subject that stands for a face of nobody known; no other can have it."""
+    return f"{RESERVED}{face_id}"
 
 
 def _is_same(one: RelativeBox, other: RelativeBox) -> bool:

@@ -16,7 +16,7 @@ from app.services.audit import AuditAction, AuditTrail
 from app.services.collections import require_collection
 from app.services.consent import ConsentGate
 from app.services.quotas import QuotaService
-from app.services.registration import check_expiry
+from app.services.registration import check_expiry, refuse_reserved
 
 _MOST_ENTRIES = 1_000
 _MOST_DEVIATION = 0.01  # of an embedding's length from 1: the rounding of what was exported
@@ -79,6 +79,7 @@ class PortabilityService:
         registering them would.
         """
         check_expiry(subject.expires_at)
+        refuse_reserved(subject.subject)
         for index, face in enumerate(faces):
             _check(index, face, self._recognizer)
         collection_id = await require_collection(self._collections, collection, hold=True)

@@ -87,6 +87,7 @@ class RegistrationService:
         `ConsentRequired` or `ConsentWithdrawn` where there is no consent and none is given.
         """
         check_expiry(expires_at)
+        refuse_reserved(subject)
         usable, refused = await self._read(images, choice)
         if not usable:
             raise refused[0].error if len(refused) == 1 else _none_accepted(refused)
@@ -134,6 +135,16 @@ class RegistrationService:
 def _none_accepted(refused: Sequence[RefusedImage]) -> NoImageAccepted:
     errors = [{"image": item.index, "code": item.error.code, "detail": item.error.detail} for item in refused]
     return NoImageAccepted(errors=errors)
+
+
+RESERVED = "face@"
+"""How the ids of anonymous subjects begin."""
+
+
+def refuse_reserved(subject: str) -> None:
+    """Raises `InvalidParameter` for an id that only an anonymous subject has."""
+    if subject.startswith(RESERVED):
+        raise InvalidParameter(f"subject: {RESERVED} begins the ids of faces that nobody named.", field="subject")
 
 
 def check_expiry(expires_at: datetime | None) -> None:

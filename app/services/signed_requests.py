@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime
 
-from app.errors import AuthenticationFailed
+from app.errors import SignatureInvalid
 from app.permissions import Principal
 from app.persistence.database import Database
-from app.persistence.repositories.principals import KeyDirectory, PrincipalRepository, StoredAccessKey
+from app.persistence.repositories.principals import KeyDirectory, PrincipalRepository, Signer, StoredAccessKey
 from app.security.access_keys import decrypt_secret
 from app.security.keyring import Keyring
 from app.security.request_signatures import (
@@ -20,24 +20,13 @@ from app.security.request_signatures import (
 _SERVICE = "rekognition"
 
 
-class SignatureInvalid(AuthenticationFailed):
-    """The request's signature is not believed."""
-
-    code = "signature_invalid"
-
-    def __init__(self, fault: SignatureFault | None, detail: str) -> None:
-        super().__init__(detail)
-        self.fault = fault
-        """None: there is no such access key."""
-
-
 class SignedCaller:
     """Whose access key a request names; not believed before its signature is checked."""
 
-    def __init__(self, claim: Claim, secret: str, principal: Principal) -> None:
+    def __init__(self, claim: Claim, secret: str, signer: Signer) -> None:
         self.claim = claim
+        self.signer = signer
         self._secret = secret
-        self._principal = principal
 
     def verify(self, request: SignedRequest) -> Principal:
         """The caller, once the whole request is there; raises `SignatureInvalid`."""
@@ -45,7 +34,7 @@ class SignedCaller:
             check_signature(request, self.claim, self._secret)
         except SignatureRefused as exc:
             raise SignatureInvalid(exc.fault, str(exc)) from None
-        return self._principal
+        return self.signer.principal
 
 
 class SignedRequestService:
@@ -73,10 +62,18 @@ class SignedRequestService:
         if stored is None or secret is None or stored.revoked_at is not None:
             raise SignatureInvalid(None, "There is no such access key, or it was revoked.")
         async with self._database.transaction(stored.tenant_id) as session:
-            principal = await PrincipalRepository(session, stored.tenant_id).find_signer(stored.id)
-        if principal is None:
+            signer = await PrincipalRepository(session, stored.tenant_id).find_signer(stored.id)
+        if signer is None:
             raise SignatureInvalid(None, "There is no such access key, or it was revoked.")
-        return SignedCaller(claim, secret, principal)
+        return SignedCaller(claim, secret, signer)
+
+    async def note_use(self, caller: SignedCaller) -> None:
+        """Note that the key was used, to the minute; for a caller who was verified."""
+        principal = caller.signer.principal
+        if caller.signer.is_use_noted or principal.key_id is None:
+            return
+        async with self._database.transaction(principal.tenant_id) as session:
+            await PrincipalRepository(session, principal.tenant_id).note_signer(principal.key_id)
 
     def _decrypt(self, claim: Claim, stored: StoredAccessKey) -> str | None:
         key = self._keyring.find("access-keys", stored.key_id)

@@ -21,7 +21,7 @@ from app.services.audit import AuditAction, AuditTrail
 from app.services.collections import require_collection
 from app.services.paging import Page, PageRequest, cut_page
 from app.services.receipts import ReceiptOffice
-from app.services.registration import check_expiry, refuse_to_shorten
+from app.services.registration import check_expiry, refuse_reserved, refuse_to_shorten
 
 
 class Unchanged(Enum):
@@ -78,6 +78,7 @@ class SubjectService:
     ) -> Subject:
         """Create a subject without faces; raises `CollectionNotFound` or `SubjectExists`."""
         check_expiry(expires_at)
+        refuse_reserved(subject)
         collection_id = await self._collection_id(collection, hold=True)
         subject_id = await self._subjects.add(collection_id, subject, name, metadata, expires_at)
         if subject_id is None:

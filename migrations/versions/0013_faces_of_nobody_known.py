@@ -33,7 +33,8 @@ CREATE OR REPLACE FUNCTION note_changed_templates() RETURNS trigger LANGUAGE plp
     WHERE g.tenant_id = c.tenant_id AND g.id = c.gallery_id; RETURN NULL; END $$
 """
 
-# As `demand_consent` (0009) for faces that are stored, for those that are given to somebody.
+# As `demand_consent` (0009) for faces that are stored, for those that are given to somebody; taking somebody's name off
+# a face that is stored already asks for none.
 DEMAND_CONSENT = """
 CREATE FUNCTION demand_consent_of_receiver() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -44,7 +45,8 @@ BEGIN
         ) moved
         JOIN subjects s ON s.tenant_id = moved.tenant_id AND s.id = moved.subject_id
         LEFT JOIN tenant_policies p ON p.tenant_id = moved.tenant_id
-        WHERE s.consent_withdrawn_at IS NOT NULL OR (p.consent_required AND s.consented_at IS NULL)
+        WHERE s.consent_withdrawn_at IS NOT NULL
+           OR (p.consent_required AND s.consented_at IS NULL AND NOT s.is_anonymous)
     ) THEN
         RAISE EXCEPTION 'a template without consent' USING ERRCODE = 'VU001';
     END IF;
@@ -71,7 +73,7 @@ def upgrade() -> None:
     )  # fmt: skip
     op.add_column("subjects", sa.Column("is_anonymous", sa.Boolean(), server_default="false", nullable=False))
     op.create_index(
-        "ix_subjects_known", "subjects", ["tenant_id", "collection_id", "subject"],
+        "ix_subjects_known", "subjects", ["tenant_id", "collection_id", "id"],
         postgresql_where=sa.text("NOT is_anonymous"),
     )  # fmt: skip
     op.add_column("collections", sa.Column("tags", postgresql.JSONB(), server_default="{}", nullable=False))
@@ -90,6 +92,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant_id", name=op.f("pk_object_stores")),
     )
     isolate("object_stores")
+    _know_anonymous_ones_again()
     op.execute("DROP TRIGGER note_changed ON templates")
     op.execute(NOTE_CHANGED)
     op.execute(
@@ -102,6 +105,18 @@ def upgrade() -> None:
         "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows "
         "FOR EACH STATEMENT EXECUTE FUNCTION demand_consent_of_receiver()"
     )
+
+
+def _know_anonymous_ones_again() -> None:
+    """After a downgrade they stand there like everybody else. The owner is bound by row-level security, too."""
+    for table in ("subjects", "templates"):
+        op.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")
+    op.execute(
+        "UPDATE subjects SET is_anonymous = true FROM templates t WHERE subjects.subject = 'face@' || t.id "
+        "AND t.tenant_id = subjects.tenant_id AND t.subject_id = subjects.id"
+    )
+    for table in ("subjects", "templates"):
+        op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
 
 
 def downgrade() -> None:

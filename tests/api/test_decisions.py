@@ -82,7 +82,7 @@ async def test_a_collection_says_how_often_it_may_be_wrong(ada: Account, strange
     assert (await ada.client.put(path, json=strict)).json()["max_false_match_rate"] == strict["max_false_match_rate"]
     found = await recognized(ada)
     assert found["faces"][0]["candidates"][0]["decision"] == "review"  # type: ignore[index]
-    assert found["threshold"] > best["similarity"] > found["review_threshold"]  # type: ignore[operator]
+    assert found["threshold"] > best["similarity"] > found["review_threshold"]
     stricter = {"max_false_match_rate": rate / 100, "review_false_match_rate": rate / 10}
     await ada.client.put(path, json=stricter)
     assert (await recognized(ada))["faces"][0]["candidates"][0]["decision"] == "no_match"  # type: ignore[index]

@@ -110,7 +110,7 @@ async def test_a_body_that_stalls_is_given_up() -> None:
 
     from app.errors import RequestTimeout
 
-    limited = BodyLimit(app, limits={}, timeout_s=0.05)
+    limited = BodyLimit(app, most_bytes=lambda *_: 65536, timeout_s=0.05)
     with pytest.raises(RequestTimeout):
         await limited({"type": "http", "path": "/", "headers": []}, receive, None)  # type: ignore[arg-type]
 

@@ -15,8 +15,9 @@ from app.persistence.database import Database
 from app.persistence.erasure_journal import ErasedKind, ErasureJournal
 from app.persistence.repositories.collection_faces import CollectionFaceRepository
 from app.persistence.repositories.subjects import SubjectRepository
+from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.services.photo_registration import anonymous_name
-from tests.integration.conftest import SearchDatabase, Shelf, make_engine, near, random_embeddings
+from tests.integration.conftest import FACE, PROTECTOR, SearchDatabase, Shelf, make_engine, near, random_embeddings
 
 
 def face_search(shelf: Shelf, engine: SearchEngine | None = None) -> FaceSearch:
@@ -38,7 +39,7 @@ async def give(shelf: Shelf, face: StoredTemplate, to: UUID) -> None:
     """Give a face to another subject, as the services do."""
     async with shelf.database.transaction(shelf.tenant_id) as session:
         faces = CollectionFaceRepository(session, shelf.tenant_id)
-        (held,) = (await faces.find_all(shelf.collection_id, [face.id])).values()
+        (held,) = (await faces.find_all(shelf.collection_id, [face.id], {face.subject_id})).values()
         await faces.give([held], {face.id: to})
 
 
@@ -122,6 +123,26 @@ async def test_known_subjects_are_ranked_by_what_their_faces_have_in_common(shel
     assert await face_search(shelf).known_like(shelf.gallery(), anonymous, 10, 0.4) == []
     faces = await face_search(shelf).faces_like(shelf.gallery(), anonymous, 10, 0.4)
     assert {one.face.subject for one in faces} == {None}
+
+
+async def test_known_subjects_are_found_among_however_many_faces_of_nobody_known(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.matcher.face_search._MOST_SUBJECTS", 150)
+    monkeypatch.setattr("app.matcher.face_search._FIRST_LOOK", 20)
+    rng = np.random.default_rng(9)
+    (ada,) = random_embeddings(rng, 1)
+    await shelf.put(("ada", near(ada, rng, 0.6)))
+    owners = {uuid4(): near(ada, rng, 0.95) for _ in range(200)}
+    async with shelf.database.transaction(shelf.tenant_id) as session:
+        names = {owner: anonymous_name(owner) for owner in owners}
+        await SubjectRepository(session, shelf.tenant_id).add_anonymous(shelf.collection_id, names)
+        new = [NewFace.of(owner, FACE, embedding) for owner, embedding in owners.items()]
+        store = TemplateStore(session, shelf.tenant_id, PROTECTOR)
+        await store.add_all(new, collection_id=shelf.collection_id, recognizer="rec:1", source="test")
+    for least in (-1.0, 0.3):
+        found = await face_search(shelf).known_like(shelf.gallery(), ada, 5, least)
+        assert [one.subject for one in found] == ["ada"]
 
 
 @pytest.mark.parametrize("whole_to", [0, 1000])

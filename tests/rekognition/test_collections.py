@@ -1,5 +1,6 @@
 """Collections and their tags, through boto3."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -86,3 +87,14 @@ def test_tags(rekognition: Any, stranger: Tenant) -> None:
     foreign.create_collection(CollectionId="tagged")
     with pytest.raises(foreign.exceptions.ResourceNotFoundException):
         foreign.list_tags_for_resource(ResourceArn=arn)
+
+
+def test_tags_that_are_set_at_the_same_time_are_all_kept(tenant: Tenant, rekognition: Any) -> None:
+    arn = rekognition.create_collection(CollectionId="tagged")["CollectionArn"]
+
+    def tag(number: int) -> None:
+        tenant.client().tag_resource(ResourceArn=arn, Tags={f"key{number}": ""})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(tag, range(12)))
+    assert len(rekognition.list_tags_for_resource(ResourceArn=arn)["Tags"]) == 12

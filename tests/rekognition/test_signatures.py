@@ -1,5 +1,6 @@
 """Whose requests are answered: what a client may get wrong with its keys."""
 
+import socket
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +10,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from tests import pictures
 from tests.rekognition.conftest import REGION, Tenant
 from tests.rekognition.test_errors import refused
 
@@ -98,7 +100,14 @@ def test_a_clock_that_is_wrong(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_body_that_is_no_json(tenant: Tenant) -> None:
-    for body in (b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b'{"MaxResults": ' + b"9" * 10_000 + b"}"):
+    for body in (
+        b"{",
+        b"[]",
+        b"\xff\xfe",
+        b"[" * 10_000,
+        b'{"a":[' + b"[]," * 30_000 + b"[]]}",
+        b'{"MaxResults": ' + b"9" * 10_000 + b"}",
+    ):
         assert code(send(tenant, body)) == "SerializationException"
     assert send(tenant, b"").json()["CollectionIds"] == ["default"]
     assert send(tenant, b'{"MadeUp": 1}').json()["CollectionIds"] == ["default"]
@@ -109,3 +118,27 @@ def test_the_last_use_of_a_key_is_noted(tenant: Tenant) -> None:
     (key,) = tenant.native.get("/access-keys").json()["items"]
     noted = datetime.fromisoformat(key["last_used_at"]).timestamp()
     assert abs(noted - time.time()) < 60
+
+
+def test_a_key_that_did_not_sign_is_not_noted_as_used(tenant: Tenant) -> None:
+    refused(tenant.client(aws_secret_access_key="x" * 40).list_collections, "InvalidSignatureException")
+    (key,) = tenant.native.get("/access-keys").json()["items"]
+    assert key["last_used_at"] is None
+
+
+def test_what_is_not_signed_holds_no_place_while_it_is_sent(strict_tenant: Tenant) -> None:
+    """Sixty bodies that dribble in under made-up credentials, on a server with place for a few photos."""
+    host, port = strict_tenant.base.removeprefix("http://").split(":")
+    dribbling = []
+    for number in range(60):
+        connection = socket.create_connection((host, int(port)), timeout=5)
+        head = (
+            f"POST /rekognition HTTP/1.1\r\nHost: {host}\r\nContent-Length: 14000000\r\n"
+            f"Authorization: Bogus{number}\r\nX-Amz-Target: RekognitionService.DetectFaces\r\n\r\n"
+        )
+        connection.sendall(head.encode() + b"\0" * 1000)
+        dribbling.append(connection)
+    patient = strict_tenant.client(config={"retries": {"mode": "standard", "total_max_attempts": 5}})
+    assert patient.detect_faces(Image={"Bytes": pictures.photo(1)})["FaceDetails"]
+    for connection in dribbling:
+        connection.close()

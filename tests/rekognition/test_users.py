@@ -1,9 +1,12 @@
 """Users: made, given faces, searched, taken apart, through boto3."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests import pictures
 from tests.rekognition.conftest import Index, Tenant
@@ -176,7 +179,7 @@ def test_a_request_token_has_one_effect_and_one_answer(rekognition: Any, index: 
 
 
 def test_the_paginator_walks_over_all_users(rekognition: Any, collection: str) -> None:
-    names = sorted(f"{'u' * 120}:{number}" for number in range(5))
+    names = [*(f"{'u' * 120}:{number}" for number in range(3)), *(f"{'Ж' * 120}{number}" for number in range(2))]
     for name in names:
         rekognition.create_user(CollectionId=collection, UserId=name)
     pages = list(
@@ -184,7 +187,7 @@ def test_the_paginator_walks_over_all_users(rekognition: Any, collection: str) -
     )
     assert [len(page["Users"]) for page in pages] == [2, 2, 1]
     assert all(len(page.get("NextToken", "")) <= 255 for page in pages)
-    assert [user["UserId"] for page in pages for user in page["Users"]] == names
+    assert sorted(user["UserId"] for page in pages for user in page["Users"]) == sorted(names)
 
 
 def test_a_hundred_faces_are_the_most_of_one_user(rekognition: Any, tenant: Tenant, collection: str) -> None:
@@ -234,3 +237,85 @@ def test_consent_goes_with_the_faces(tenant: Tenant, rekognition: Any, index: In
     rekognition.associate_faces(CollectionId=collection, UserId="ada", FaceIds=[face])
     tenant.native.delete(f"{subject}/ada/consent").raise_for_status()
     assert rekognition.list_faces(CollectionId=collection)["Faces"] == []
+
+
+def test_consent_that_is_demanded_later_keeps_no_name_on_a_face(
+    tenant: Tenant, rekognition: Any, index: Index, collection: str
+) -> None:
+    (face,) = index(pictures.photo(1))
+    rekognition.create_user(CollectionId=collection, UserId="ada")
+    rekognition.associate_faces(CollectionId=collection, UserId="ada", FaceIds=[face])
+    tenant.native.put("/policy", json={"consent_required": True}).raise_for_status()
+    taken = rekognition.disassociate_faces(CollectionId=collection, UserId="ada", FaceIds=[face])
+    assert [one["FaceId"] for one in taken["DisassociatedFaces"]] == [face]
+
+
+def test_who_may_not_delete_gives_no_face_an_earlier_end(
+    tenant: Tenant, rekognition: Any, index: Index, collection: str
+) -> None:
+    (face,) = index(pictures.photo(1))
+    soon = {"subject": "short", "expires_at": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
+    tenant.native.post(f"/collections/{collection}/subjects", json=soon).raise_for_status()
+    key, secret = tenant.access_key("register")
+    limited = tenant.client(aws_access_key_id=key, aws_secret_access_key=secret)
+    give = {"CollectionId": collection, "UserId": "short", "FaceIds": [face], "UserMatchThreshold": 0}
+    with pytest.raises(limited.exceptions.AccessDeniedException, match="expires_at"):
+        limited.associate_faces(**give)
+    assert rekognition.associate_faces(**give)["AssociatedFaces"]
+
+
+def test_how_alike_faces_are_is_told_to_who_may_recognize(
+    tenant: Tenant, rekognition: Any, index: Index, collection: str
+) -> None:
+    (ada,), (bob,) = index(pictures.photo(1)), index(pictures.photo(2))
+    rekognition.create_user(CollectionId=collection, UserId="ada")
+    rekognition.associate_faces(CollectionId=collection, UserId="ada", FaceIds=[ada])
+    key, secret = tenant.access_key("register")
+    limited = tenant.client(aws_access_key_id=key, aws_secret_access_key=secret)
+    give = {"CollectionId": collection, "UserId": "ada", "FaceIds": [bob]}
+    assert "Confidence" not in limited.associate_faces(**give)["UnsuccessfulFaceAssociations"][0]
+    assert "Confidence" in rekognition.associate_faces(**give)["UnsuccessfulFaceAssociations"][0]
+
+
+def test_the_names_of_anonymous_subjects_are_nobody_elses(
+    tenant: Tenant, rekognition: Any, index: Index, collection: str
+) -> None:
+    (face,) = index(pictures.photo(1))
+    subject = f"face@{face}"
+    with pytest.raises(rekognition.exceptions.InvalidParameterException, match="face@"):
+        rekognition.create_user(CollectionId=collection, UserId="face@somebody")
+    for missing in ({"UserId": subject},):
+        with pytest.raises(rekognition.exceptions.ResourceNotFoundException):
+            rekognition.search_users(CollectionId=collection, **missing)
+    files = [("images", ("1.jpg", pictures.photo(1), "image/jpeg"))]
+    data = {"subject": subject, "collection": collection}
+    assert tenant.native.post("/register", data=data, files=files).status_code == 422
+    created = tenant.native.post(f"/collections/{collection}/subjects", json={"subject": "face@x"})
+    assert created.status_code == 422
+
+
+def test_users_are_given_and_lose_faces_by_many_at_once(tenant: Tenant, index: Index, collection: str) -> None:
+    faces = [index(pictures.photo(seed))[0] for seed in range(1, 9)]
+
+    def work(number: int) -> set[str]:
+        client = tenant.client(config={"retries": {"mode": "standard", "total_max_attempts": 1}})
+        codes = set()
+        for _ in range(5):
+            user = f"u{number % 2}"
+            for call, more in (
+                (client.create_user, {"UserId": user}),
+                (client.associate_faces, {"UserId": user, "FaceIds": faces, "UserMatchThreshold": 0}),
+                (client.disassociate_faces, {"UserId": user, "FaceIds": faces[::-1]}),
+                (client.delete_user, {"UserId": user}),
+            ):
+                try:
+                    call(CollectionId=collection, **more)
+                except ClientError as exc:
+                    codes.add(exc.response["Error"]["Code"])
+        return codes
+
+    with ThreadPoolExecutor(4) as pool:
+        codes = set[str]().union(*pool.map(work, range(4)))
+    assert codes <= {"ConflictException", "ResourceNotFoundException"}
+    left = tenant.client().list_faces(CollectionId=collection)["Faces"]
+    assert {face["FaceId"] for face in left} == set(faces)

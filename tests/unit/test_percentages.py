@@ -77,3 +77,14 @@ def test_an_account_has_twelve_digits() -> None:
 
     assert account_of(UUID(int=7)) == "000000000007"
     assert len(account_of(UUID(int=2**128 - 1))) == 12
+
+
+@pytest.mark.parametrize(
+    "points", [((1e-1, 0.5), (1e-2, 0.8)), ((1e-3, 0.320), (1e-5, 0.321)), ((1e-1, -0.9), (1e-2, 0.99))]
+)
+def test_no_calibration_breaks_the_scale(points: tuple[tuple[float, float], ...]) -> None:
+    scale = SimilarityScale(Calibration(points, "an odd one"))
+    percents = [scale.percent(cosine) for cosine in np.linspace(-1, 1, 201)]
+    assert percents == sorted(percents)
+    assert all(0 <= percent <= 100 for percent in percents)
+    assert -1 <= scale.cosine(80) <= scale.cosine(99) <= 1

@@ -49,7 +49,7 @@ class SubjectModel(TenantRow):
             postgresql_where=text("expires_at IS NOT NULL"),
         ),
         Index("ix_subjects_tenant_id_updated_at", "tenant_id", "updated_at"),
-        Index("ix_subjects_known", "tenant_id", "collection_id", "subject", postgresql_where=text("NOT is_anonymous")),
+        Index("ix_subjects_known", "tenant_id", "collection_id", "id", postgresql_where=text("NOT is_anonymous")),
     )
 
     collection_id: Mapped[UUID]

@@ -1,14 +1,14 @@
 """Stored faces as their collection shows them: listed, found, given to subjects, erased."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 from sqlalchemy import ColumnElement, Select, Uuid, any_, cast, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
-from sqlalchemy.orm import undefer
 
 from app.domain import CollectionFace, Embedding, RelativeBox
 from app.persistence.erasure_journal import ErasedKind
@@ -65,24 +65,26 @@ class CollectionFaceRepository(TenantRepository):
         held = await self._read(wanted.where(SubjectModel.is_anonymous.is_(True)))
         return {one.subject_id for one in held}
 
-    async def find_all(self, collection_id: UUID, ids: Sequence[UUID]) -> dict[UUID, HeldFace]:
-        """Those of these faces that the collection has; held, with their embeddings, until the transaction ends."""
-        statement = (
-            self._faces(
-                TemplateModel.collection_id == collection_id, TemplateModel.id == any_(cast(list(ids), ARRAY(Uuid)))
-            )
-            .options(undefer(TemplateModel.embedding))
-            .order_by(TemplateModel.id)
-            .with_for_update(of=TemplateModel)
-        )
-        return {held.face.id: held for held in await self._read(statement, with_embeddings=True)}
+    async def find_all(
+        self, collection_id: UUID, ids: Sequence[UUID], owners: Collection[UUID], *, with_embeddings: bool = False
+    ) -> dict[UUID, HeldFace]:
+        """Those of these faces that the collection has; those of `owners` are held until the transaction ends.
+
+        The owners' own rows must be held before: subjects come before their faces in everything that locks.
+        """
+        theirs = TemplateModel.id == any_(cast(list(ids), ARRAY(Uuid)))
+        faces = self._faces(TemplateModel.collection_id == collection_id, theirs)
+        held = self._faces(theirs, TemplateModel.subject_id.in_(owners)).order_by(TemplateModel.id)
+        locked = await self._read(held.with_for_update(of=TemplateModel), with_embeddings=with_embeddings)
+        found = {one.face.id: one for one in await self._read(faces)}
+        return found | {one.face.id: one for one in locked}
 
     async def find_of_subject(self, subject_id: UUID, gallery_id: UUID | None, limit: int) -> list[HeldFace]:
         """A subject's newest faces, with their embeddings; of one gallery, or of all (None)."""
         conditions = [TemplateModel.subject_id == subject_id]
         if gallery_id is not None:
             conditions.append(TemplateModel.gallery_id == gallery_id)
-        statement = self._faces(*conditions).options(undefer(TemplateModel.embedding))
+        statement = self._faces(*conditions)
         statement = statement.order_by(TemplateModel.seq.desc()).limit(limit)
         return await self._read(statement, with_embeddings=True)
 
@@ -104,7 +106,6 @@ class CollectionFaceRepository(TenantRepository):
         statement = (
             self._faces(TemplateModel.gallery_id == gallery.id, TemplateModel.seq % step == 0)
             .where(SubjectModel.is_anonymous.is_(False))
-            .options(undefer(TemplateModel.embedding))
             .limit(most)
         )
         held = await self._read(statement, with_embeddings=True)
@@ -151,29 +152,38 @@ class CollectionFaceRepository(TenantRepository):
         await self._session.execute(self._delete(TemplateModel, TemplateModel.id.in_(ids)))
         self._note_erased(ErasedKind.FACE, ids)
 
-    def _faces(self, *conditions: ColumnElement[bool]) -> Select[TemplateModel, str, bool]:
+    def _faces(self, *conditions: ColumnElement[bool]) -> Select[Any]:
         is_theirs = (SubjectModel.id == TemplateModel.subject_id) & self._own(SubjectModel)
-        return (
-            self._select(TemplateModel, *conditions)
-            .join(SubjectModel, is_theirs)
-            .add_columns(SubjectModel.subject, SubjectModel.is_anonymous)
-        )
+        statement = self._select(TemplateModel, *conditions).join(SubjectModel, is_theirs)
+        columns: tuple[Any, ...] = _COLUMNS
+        return statement.with_only_columns(*columns)
 
-    async def _read(
-        self, statement: Select[TemplateModel, str, bool], *, with_embeddings: bool = False
-    ) -> list[HeldFace]:
-        return [
-            HeldFace(
-                describe_face(row, None if is_anonymous else subject), row.subject_id, row.gallery_id, row.seq,
-                np.asarray(row.embedding, dtype=np.float32) if with_embeddings else None,
-            )
-            for row, subject, is_anonymous in await self._session.execute(statement)
-        ]  # fmt: skip
+    async def _read(self, statement: Select[Any], *, with_embeddings: bool = False) -> list[HeldFace]:
+        """Bare rows: of thousands of faces objects of the ORM would take most of the time."""
+        if with_embeddings:
+            statement = statement.add_columns(TemplateModel.embedding)
+        return [_describe(row, with_embeddings) for row in await self._session.execute(statement)]
 
 
-def describe_face(row: TemplateModel, subject: str | None) -> CollectionFace:
-    """The domain's value of a stored template."""
-    box = RelativeBox(*row.box) if row.box is not None else None
-    return CollectionFace(
-        row.id, row.recognizer, row.detection_score, row.image_id, row.external_image_id, box, subject
+_COLUMNS = (
+    TemplateModel.id,
+    TemplateModel.recognizer,
+    TemplateModel.detection_score,
+    TemplateModel.image_id,
+    TemplateModel.external_image_id,
+    TemplateModel.box,
+    TemplateModel.subject_id,
+    TemplateModel.gallery_id,
+    TemplateModel.seq,
+    SubjectModel.subject,
+    SubjectModel.is_anonymous,
+)
+
+
+def _describe(row: Any, has_embedding: bool) -> HeldFace:
+    face = CollectionFace(
+        row.id, row.recognizer, row.detection_score, row.image_id, row.external_image_id,
+        RelativeBox(*row.box) if row.box is not None else None, None if row.is_anonymous else row.subject,
     )  # fmt: skip
+    embedding = np.asarray(row.embedding, dtype=np.float32) if has_embedding else None
+    return HeldFace(face, row.subject_id, row.gallery_id, row.seq, embedding)

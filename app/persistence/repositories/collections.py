@@ -36,11 +36,14 @@ class CollectionRepository(TenantRepository):
         row = (await self._session.execute(self._counted().where(CollectionModel.name == name))).one_or_none()
         return _describe(row) if row is not None else None
 
-    async def find_row(self, name: str, *, hold: bool = False) -> CollectionModel | None:
-        """The bare row, without counting; `hold` keeps it from being deleted until the transaction ends."""
+    async def find_row(self, name: str, *, hold: bool = False, change: bool = False) -> CollectionModel | None:
+        """The bare row, without counting; `hold` keeps it from being deleted until the transaction ends.
+
+        With `change` nobody else changes it either, while faces may be stored and taken away.
+        """
         statement = self._select(CollectionModel, CollectionModel.name == name, self._visible())
-        if hold:
-            statement = statement.with_for_update(read=True, key_share=True)
+        if hold or change:
+            statement = statement.with_for_update(read=not change, key_share=True)
         row: CollectionModel | None = await self._session.scalar(statement)
         return row
 
@@ -51,12 +54,19 @@ class CollectionRepository(TenantRepository):
             statement = statement.where(CollectionModel.name > after)
         return [_describe(row) for row in await self._session.execute(statement)]
 
-    async def list_by_id(self, after: UUID | None, limit: int) -> list[Collection]:
-        """As `list_page`, by id: an order that needs no name to be carried on from."""
-        statement = self._counted().order_by(CollectionModel.id).limit(limit)
+    async def list_by_id(self, after: UUID | None, limit: int) -> list[CollectionModel]:
+        """Up to `limit` bare rows behind an id, by id: an order that needs no name to be carried on from."""
+        statement = self._select(CollectionModel, self._visible()).order_by(CollectionModel.id).limit(limit)
         if after is not None:
             statement = statement.where(CollectionModel.id > after)
-        return [_describe(row) for row in await self._session.execute(statement)]
+        return list(await self._session.scalars(statement))
+
+    async def count_templates(self, collection_id: UUID) -> int:
+        """How many templates a collection has, as its galleries say."""
+        counted = select(func.coalesce(func.sum(GalleryModel.templates), 0)).where(
+            self._own(GalleryModel), GalleryModel.collection_id == collection_id
+        )
+        return int(await self._session.scalar(counted) or 0)
 
     async def set_decisions(self, collection_id: UUID, values: Mapping[str, Any]) -> None:
         """Set `max_false_match_rate`, `review_false_match_rate` or `calibration`; None: the default."""

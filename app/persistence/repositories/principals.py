@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.permissions import Plan, Principal, permissions_of
@@ -39,6 +39,18 @@ class StoredAccessKey:
     revoked_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """The program behind an access key, and whether its use was noted within the last minute."""
+
+    principal: Principal
+    is_use_noted: bool
+
+
+def _is_fresh(model: type[ApiKeyModel] | type[AccessKeyModel]) -> ColumnElement[bool]:
+    return model.last_used_at > func.now() - _TOUCH_EVERY
+
+
 class KeyDirectory:
     """Finds a key by its public id, whichever tenant it belongs to: nobody is known yet."""
 
@@ -65,24 +77,33 @@ class PrincipalRepository(TenantRepository):
 
     async def find_program(self, key_id: UUID) -> Principal | None:
         """The program behind an API key, whose time of last use is noted, to the minute."""
-        return await self._find_behind(ApiKeyModel, key_id)
-
-    async def find_signer(self, key_id: UUID) -> Principal | None:
-        """The program behind an access key, likewise."""
-        return await self._find_behind(AccessKeyModel, key_id)
-
-    async def _find_behind(self, model: type[ApiKeyModel] | type[AccessKeyModel], key_id: UUID) -> Principal | None:
-        row = (await self._session.execute(self._with_plan(model).where(model.id == key_id))).one_or_none()
+        row = (await self._session.execute(self._with_plan(ApiKeyModel).where(ApiKeyModel.id == key_id))).one_or_none()
         if row is None:
             return None
         key, plan = row
-        stale = or_(model.last_used_at.is_(None), model.last_used_at < func.now() - _TOUCH_EVERY)
-        await self._session.execute(self._update(model, model.id == key_id, stale).values(last_used_at=func.now()))
-        only = getattr(key, "collections", None)
+        await self._note_use(ApiKeyModel, key_id)
         return Principal(
             key.tenant_id, permissions_of(key.scopes), describe_plan(plan), key_id=key.id,
-            collections=frozenset(only) if only is not None else None,
+            collections=frozenset(key.collections) if key.collections is not None else None,
         )  # fmt: skip
+
+    async def find_signer(self, key_id: UUID) -> Signer | None:
+        """The program behind an access key; nothing is noted, since it has not proved to be it yet."""
+        statement = self._with_plan(AccessKeyModel).add_columns(_is_fresh(AccessKeyModel))
+        row = (await self._session.execute(statement.where(AccessKeyModel.id == key_id))).one_or_none()
+        if row is None:
+            return None
+        key, plan, is_fresh = row
+        principal = Principal(key.tenant_id, permissions_of(key.scopes), describe_plan(plan), key_id=key.id)
+        return Signer(principal, bool(is_fresh))
+
+    async def note_signer(self, key_id: UUID) -> None:
+        """Note that an access key was used, to the minute."""
+        await self._note_use(AccessKeyModel, key_id)
+
+    async def _note_use(self, model: type[ApiKeyModel] | type[AccessKeyModel], key_id: UUID) -> None:
+        noted = self._update(model, model.id == key_id, _is_fresh(model).is_not(True))
+        await self._session.execute(noted.values(last_used_at=func.now()))
 
     async def renew_hash(self, key_id: UUID, under: str, secret_hmac: bytes) -> None:
         """Keep a key's hash under another service key."""

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.domain import Consent, Subject
@@ -14,7 +14,14 @@ from app.persistence.erasure_journal import ErasedKind
 from app.persistence.models import CollectionModel, SubjectModel, TemplateModel
 from app.persistence.repositories.base import TenantRepository
 
-_TERMS = ("consent", "consented_at", "consent_recorded_by", "consent_withdrawn_at", "expires_at")
+_TERMS = (
+    "consent",
+    "consented_at",
+    "consent_recorded_by",
+    "consent_withdrawn_at",
+    "expires_at",
+    "updated_at",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +171,10 @@ class SubjectRepository(TenantRepository):
         ]
         await self._session.execute(insert(SubjectModel), rows)
 
-    async def hold(self, subject_ids: Sequence[UUID]) -> None:
-        """Lock subjects, always in the same order, until the transaction ends."""
+    async def hold(self, subject_ids: Sequence[UUID]) -> list[SubjectModel]:
+        """Lock subjects, always in the same order, until the transaction ends; those that are there."""
         rows = self._select(SubjectModel, SubjectModel.id.in_(subject_ids)).order_by(SubjectModel.id)
-        await self._session.execute(rows.with_for_update())
+        return list(await self._session.scalars(rows.with_for_update()))
 
     async def drop_empty_anonymous(self, subject_ids: Sequence[UUID]) -> None:
         """Take away those of these that stand for a face which is theirs no longer. Erases no face."""
@@ -189,12 +196,12 @@ class SubjectRepository(TenantRepository):
             self._update(SubjectModel, SubjectModel.id == subject_id).values(updated_at=func.now())
         )
 
-    async def list_known(self, collection_id: UUID, after: str | None, limit: int) -> list[Subject]:
-        """As `list_page`, without the anonymous."""
+    async def list_known(self, collection_id: UUID, after: UUID | None, limit: int) -> list[tuple[UUID, Subject]]:
+        """Up to `limit` subjects that are not anonymous, behind a row's id, by that id."""
         conditions = [SubjectModel.collection_id == collection_id, ~SubjectModel.is_anonymous]
         if after is not None:
-            conditions.append(SubjectModel.subject > after)
-        return await self._list(*conditions, limit=limit)
+            conditions.append(SubjectModel.id > after)
+        return await self._read(self._counted(*conditions).order_by(SubjectModel.id).limit(limit))
 
     async def count_known(self, collection_id: UUID) -> int:
         """How many subjects of the collection are not anonymous."""
@@ -211,6 +218,10 @@ class SubjectRepository(TenantRepository):
         self._note_erased(ErasedKind.SUBJECT, subject_ids)
 
     async def _list(self, *conditions: ColumnElement[bool], limit: int) -> list[Subject]:
+        statement = self._counted(*conditions).order_by(SubjectModel.subject).limit(limit)
+        return [subject for _, subject in await self._read(statement)]
+
+    def _counted(self, *conditions: ColumnElement[bool]) -> Select[SubjectModel, int]:
         templates = (
             select(func.count())
             .select_from(TemplateModel)
@@ -218,13 +229,18 @@ class SubjectRepository(TenantRepository):
             .correlate(SubjectModel)
             .scalar_subquery()
         )
-        statement = self._select(SubjectModel, *conditions).add_columns(templates).order_by(SubjectModel.subject)
+        return self._select(SubjectModel, *conditions).add_columns(templates)
+
+    async def _read(self, statement: Select[SubjectModel, int]) -> list[tuple[UUID, Subject]]:
         return [
-            Subject(
-                row.subject, row.name, row.details, row.created_at, row.updated_at, count, describe_consent(row),
-                row.expires_at,
+            (
+                row.id,
+                Subject(
+                    row.subject, row.name, row.details, row.created_at, row.updated_at, count, describe_consent(row),
+                    row.expires_at,
+                ),
             )
-            for row, count in await self._session.execute(statement.limit(limit))
+            for row, count in await self._session.execute(statement)
         ]  # fmt: skip
 
 

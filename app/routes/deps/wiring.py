@@ -151,6 +151,7 @@ class TransactionServices:
             self._consent_gate(),
             self._state["cursors"],
             self._trail(),
+            may_delete=self._principal.may(Permission.DELETE),
         )
 
     def calibration(self) -> CalibrationService:

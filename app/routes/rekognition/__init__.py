@@ -16,6 +16,8 @@ PATH = "/rekognition"
 MOST_IMAGE_BYTES = 5_242_880
 MOST_BODY_BYTES = 2 * 4 * -(-MOST_IMAGE_BYTES // 3) + 64 * 1024
 """Two images in base64, and what stands around them."""
+MOST_PLAIN_BYTES = 256 * 1024
+"""For operations without photos: 4096 ids are 160 KB."""
 
 
 def is_rekognition(path: str) -> bool:

@@ -24,22 +24,22 @@ async def create_collection(call: Call) -> Answer:
 
 async def describe_collection(call: Call) -> Answer:
     async with call.transaction() as services:
-        found = await services.collections().get(call.collection)
+        created_at, faces = await services.collections().describe(call.collection)
         users = await services.known_subjects().count(call.collection)
     return {
-        "FaceCount": found.templates,
+        "FaceCount": faces,
         "UserCount": users,
         "FaceModelVersion": call.face_model_version,
-        "CollectionARN": f"arn:{call.arn_of(found.name)}",
-        "CreationTimestamp": found.created_at,
+        "CollectionARN": f"arn:{call.arn_of(call.collection)}",
+        "CreationTimestamp": created_at,
     }
 
 
 async def list_collections(call: Call) -> Answer:
     async with call.transaction() as services:
-        page = await services.collections().list_by_id(call.page(_PAGE))
+        page = await services.collections().list_names(call.page(_PAGE))
     return {
-        "CollectionIds": [collection.name for collection in page.items],
+        "CollectionIds": page.items,
         "FaceModelVersions": [call.face_model_version for _ in page.items],
         "NextToken": page.next_cursor,
     }

@@ -21,6 +21,7 @@ from app.errors import (
     InternalError,
     InvalidCursor,
     InvalidParameter,
+    MalformedRequest,
     MethodNotAllowed,
     NotFound,
     ObjectUnavailable,
@@ -31,23 +32,17 @@ from app.errors import (
     RequestTimeout,
     RequestTooLarge,
     RouteNotFound,
+    SignatureInvalid,
     SubjectExists,
     SubjectFull,
     TooOften,
     Unavailable,
+    UnknownOperation,
 )
-from app.routes.rekognition.wire_model import MalformedRequest
 from app.security.request_signatures import SignatureFault
-from app.services.signed_requests import SignatureInvalid
 from app.telemetry import request_id
 
 JSON_TYPE = "application/x-amz-json-1.1"
-
-
-class UnknownOperation(RequestRefused):
-    """There is no such operation here."""
-
-    code = "unknown_operation"
 
 
 # The first that fits counts: the more special stand above the more general.
@@ -84,7 +79,7 @@ _CODES: tuple[tuple[type[AppError], str], ...] = (
     (InternalError, "InternalServerError"),
 )
 
-_SIGNATURE_CODES = {
+_SIGNATURE_CODES: dict[str | None, str] = {
     None: "UnrecognizedClientException",
     SignatureFault.MISSING: "MissingAuthenticationTokenException",
     SignatureFault.INCOMPLETE: "IncompleteSignatureException",

@@ -5,12 +5,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from app.errors import UnknownOperation
 from app.routes.deps import DepartureDep
 from app.routes.deps.callers import admit, state_of
 from app.routes.deps.wiring import Wiring
-from app.routes.rekognition import PATH
-from app.routes.rekognition.call import Call
-from app.routes.rekognition.errors import UnknownOperation, amz_response
+from app.routes.rekognition import MOST_BODY_BYTES, MOST_PLAIN_BYTES, PATH
+from app.routes.rekognition.call import Answer, Call
+from app.routes.rekognition.errors import amz_response
 from app.routes.rekognition.operations import OPERATIONS
 from app.routes.rekognition.signing import SignedCall, off_the_loop, read_signed_call
 from app.routes.rekognition.wire_model import WireModel
@@ -38,7 +39,8 @@ async def answer(request: Request, signed: SignedCallDep, departure: DepartureDe
     )
     async with watching(request, departure):
         try:
-            response = amz_response(model.write(name, await operation.work(call)))
+            result = await operation.work(call)
+            response = amz_response(await off_the_loop(_size_of(result), lambda: model.write(name, result)))
         except AnswerReplayed as replay:
             response = amz_response(replay.answer.body.encode())
             response.headers["idempotent-replayed"] = "true"
@@ -57,7 +59,17 @@ def read_target(target: str, model: WireModel) -> str:
     raise UnknownOperation(f"X-Amz-Target: {shown or 'missing'} names no operation of {model.target_prefix}.")
 
 
-def runs_networks(path_headers: Mapping[str, str]) -> bool:
+def _size_of(result: Answer) -> int:
+    """Bytes of an answer, roughly: its longest list."""
+    return 512 * max((len(value) for value in result.values() if isinstance(value, list)), default=0)
+
+
+def most_body_bytes(headers: Mapping[str, str]) -> int:
+    """How large a body may be, by the operation that a request's headers ask for; nothing of it is checked yet."""
+    return MOST_BODY_BYTES if runs_networks(headers) else MOST_PLAIN_BYTES
+
+
+def runs_networks(headers: Mapping[str, str]) -> bool:
     """Whether a request's headers ask for an operation with photos; nothing of it is checked yet."""
-    operation = OPERATIONS.get(path_headers.get("x-amz-target", "").partition(".")[2])
+    operation = OPERATIONS.get(headers.get("x-amz-target", "").partition(".")[2])
     return operation is not None and operation.has_photos

@@ -11,6 +11,8 @@ import math
 from app.domain import Calibration
 
 _AT_80, _AT_99 = 1e-3, 1e-5
+_LEAST_STEP = 0.02
+_MOST_EXPONENT = 700.0
 _HIGHEST = 99.9999
 """More than this is shown as 100."""
 
@@ -20,12 +22,15 @@ class SimilarityScale:
 
     def __init__(self, calibration: Calibration) -> None:
         at_80, at_99 = _z(calibration.similarity_at(_AT_80)), _z(calibration.similarity_at(_AT_99))
+        # Extrapolated from points far below, both may lie at the end of what cosines can be.
+        at_99 = max(at_99, at_80 + _LEAST_STEP)
         self._slope = (_logit(99.0) - _logit(80.0)) / (at_99 - at_80)
         self._offset = _logit(80.0) - self._slope * at_80
 
     def percent(self, cosine: float) -> float:
         """0..100."""
-        value = 100 / (1 + math.exp(-(self._offset + self._slope * _z(cosine))))
+        exponent = -(self._offset + self._slope * _z(cosine))
+        value = 100 / (1 + math.exp(min(exponent, _MOST_EXPONENT)))
         return 100.0 if value > _HIGHEST else value
 
     def cosine(self, percent: float) -> float:

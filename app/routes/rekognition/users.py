@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from app.permissions import Permission
 from app.routes.rekognition.call import Answer, Call
 from app.services.known_subjects import NotGiven, Refused
 
@@ -87,7 +88,8 @@ def _refused(call: Call, refused: Sequence[Refused]) -> list[dict[str, Any]]:
     shown = []
     for one in refused:
         entry: dict[str, Any] = {"FaceId": str(one.id), "UserId": one.subject, "Reasons": [_REASONS[one.why]]}
-        if one.similarity is not None:
+        # How alike two faces are is told to those who may ask for it.
+        if one.similarity is not None and call.wiring.principal.may(Permission.RECOGNIZE):
             entry["Confidence"] = call.scale.percent(one.similarity)
         shown.append({name: value for name, value in entry.items() if value is not None})
     return shown
