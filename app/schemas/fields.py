@@ -35,7 +35,7 @@ CollectionName = Annotated[
 ]
 SubjectId = Annotated[
     str,
-    StringConstraints(pattern=r"^\w[\w.:@+\-]{0,127}$"),
+    StringConstraints(pattern=r"^(\.{3,}|\.*[\w:\-][\w.:@+\-]*)$", max_length=128),
     Field(
         description="Your own id of the person: letters, digits and `_ . : @ + -`; at most 128.", examples=["emp-1042"]
     ),

@@ -41,7 +41,7 @@ def test_a_threshold_and_its_cosine_say_the_same(percent: float) -> None:
 
 def test_the_ends_of_the_scale_are_thresholds_too() -> None:
     scale = SimilarityScale(MEASURED)
-    assert scale.cosine(0) == -1
+    assert scale.cosine(0) == scale.cosine(5e-324) == -1
     assert scale.percent(scale.cosine(100) + 1e-6) == 100
 
 

@@ -13,6 +13,7 @@ from app.domain import Calibration
 _AT_80, _AT_99 = 1e-3, 1e-5
 _LEAST_STEP = 0.02
 _MOST_EXPONENT = 700.0
+_LOWEST = 1e-9
 _HIGHEST = 99.9999
 """More than this is shown as 100."""
 
@@ -35,7 +36,7 @@ class SimilarityScale:
 
     def cosine(self, percent: float) -> float:
         """The least cosine that has this percentage, -1..1."""
-        if percent <= 0:
+        if percent <= _LOWEST:
             return -1.0
         return math.tanh((_logit(min(percent, _HIGHEST)) - self._offset) / self._slope)
 

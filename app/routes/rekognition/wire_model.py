@@ -17,9 +17,11 @@ from app.errors import ImageTooLarge, InvalidParameter, MalformedRequest
 _SERVICE = "rekognition"
 _MAX_ECHO = 64
 
-_WIDER_PATTERNS = {"UserId": r"\w[\w.:@+\-]*|[a-zA-Z0-9_.\-:]+"}
-"""Our own ids of subjects may hold more than AWS's user ids: those, too, are taken and answered."""
+_WIDER_PATTERNS = {"UserId": r"\.{3,}|\.*[\w:\-][\w.:@+\-]*"}
+"""Our own ids of subjects may hold more than AWS's user ids: those, too, are taken and answered. `.` and `..` may not
+be any: they are no part of a path."""
 
+_SMALL_BYTES = 64 * 1024
 _MOST_PARTS = 20_000
 """Commas, colons, brackets and braces of a body: what takes a parser's time. 4096 ids need a fifth of it."""
 
@@ -141,7 +143,7 @@ class WireModel:
 def _parse(body: bytes) -> Any:
     if not body:
         return {}
-    if sum(body.count(mark) for mark in (b",", b":", b"[", b"{")) > _MOST_PARTS:
+    if len(body) > _SMALL_BYTES and sum(body.count(mark) for mark in (b",", b":", b"[", b"{")) > _MOST_PARTS:
         raise MalformedRequest(f"The body has more than {_MOST_PARTS} parts, more than any request needs.")
     try:
         value = json.loads(body)
