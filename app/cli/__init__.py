@@ -1,5 +1,5 @@
 """The `vultus` command: serve, demo, migrate, tenants, plans, users, keys, models, index, audit,
-retention, templates, receipts, usage, import.
+retention, templates, receipts, usage, import, eval, calibrate.
 
 Exit codes: 0 done, 1 not done, 2 used wrongly.
 """
@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from app.cli import demo, import_photos, index, models, privacy, serve, tenants, usage
+from app.cli import demo, evaluate, import_photos, index, models, privacy, serve, tenants, usage
 from app.errors import AppError, OperatorError
 
 cli = typer.Typer(
@@ -22,6 +22,8 @@ cli.command("serve")(serve.serve)
 cli.command("migrate")(serve.migrate_database)
 cli.command("demo")(demo.demo)
 cli.command("usage")(usage.usage)
+cli.command("calibrate")(evaluate.calibrate)
+cli.add_typer(evaluate.cli, name="eval")
 cli.add_typer(tenants.tenants, name="tenants")
 cli.add_typer(tenants.plans, name="plans")
 cli.add_typer(tenants.users, name="users")

@@ -7,6 +7,7 @@ It may carry a `pack.json` (see `PackManifest`); published packs are known witho
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -192,6 +193,25 @@ class PackLibrary:
             for file in files:
                 self._book.check(file.path, file.sha256)
         return _describe(directory, manifest, published, *files)
+
+
+def write_calibration(pack: ModelPack, points: Sequence[tuple[float, float]], source: str) -> Path:
+    """Write a measured calibration into the pack's `pack.json`, which is made if there is none; where it is."""
+    directory = pack.recognition.path.parent
+    manifest = _read_manifest(directory) or PackManifest(
+        name=pack.name, version=pack.version, licence=pack.licence, threshold=pack.threshold,
+        threshold_source=pack.threshold_source, detection=pack.detection.path.name,
+        recognition=pack.recognition.path.name, knows_only_drawings=pack.knows_only_drawings,
+    )  # fmt: skip
+    calibration = ManifestCalibration(cosines=dict(points), source=source)
+    renewed = manifest.model_copy(update={"calibration": calibration})
+    path, partial = directory / _MANIFEST, directory / f".{_MANIFEST}.new"
+    try:
+        partial.write_text(renewed.model_dump_json(indent=1) + "\n")
+        os.replace(partial, path)
+    except OSError as exc:
+        raise ModelPackRefused(f"{path} cannot be written: {exc.strerror}.") from exc
+    return path
 
 
 def _describe(

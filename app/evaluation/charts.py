@@ -1,0 +1,105 @@
+"""Small charts as SVG, for a page that needs nothing from anywhere else."""
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+
+_WIDTH, _HEIGHT, _MARGIN = 460, 300, 46
+_COLOURS = ("#2563eb", "#dc2626", "#059669", "#7c3aed", "#d97706")
+
+Points = Sequence[tuple[float, float]]
+
+
+def line_chart(
+    title: str, lines: Mapping[str, Points], *, x: str, y: str, log_x: bool = False, log_y: bool = False
+) -> str:
+    """Lines through points; on a logarithmic axis what is not above zero is left out."""
+    kept = {
+        name: [(a, b) for a, b in points if (a > 0 or not log_x) and (b > 0 or not log_y) and math.isfinite(a + b)]
+        for name, points in lines.items()
+    }
+    across, up = (
+        _Axis([a for points in kept.values() for a, _ in points], log_x),
+        _Axis([b for points in kept.values() for _, b in points], log_y),
+    )
+    drawn = []
+    for index, (name, points) in enumerate(kept.items()):
+        colour = _COLOURS[index % len(_COLOURS)]
+        path = " ".join(f"{_x(across.share(a)):.1f},{_y(up.share(b)):.1f}" for a, b in points)
+        drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>')
+        drawn.append(
+            f'<text x="{_WIDTH - _MARGIN + 2}" y="{_MARGIN + 14 * index}" fill="{colour}" font-size="11" '
+            f'text-anchor="end">{escape(name)}</text>'
+        )
+    return _frame(title, x, y, across, up, drawn)
+
+
+def histogram_chart(title: str, edges: Sequence[float], counts: Mapping[str, Sequence[int]], *, x: str) -> str:
+    """Two or more histograms over the same bins, each as a share of its own total."""
+    across = _Axis(edges, is_log=False)
+    shares = {name: [count / max(1, sum(own)) for count in own] for name, own in counts.items()}
+    up = _Axis([0.0, *(share for own in shares.values() for share in own)], is_log=False)
+    drawn = []
+    for index, (name, own) in enumerate(shares.items()):
+        colour = _COLOURS[index % len(_COLOURS)]
+        for left, right, share in zip(edges[:-1], edges[1:], own, strict=True):
+            low, high = _x(across.share(left)), _x(across.share(right))
+            top = _y(up.share(share))
+            drawn.append(
+                f'<rect x="{low:.1f}" y="{top:.1f}" width="{max(0.5, high - low):.1f}" '
+                f'height="{_HEIGHT - _MARGIN - top:.1f}" fill="{colour}" fill-opacity="0.45"/>'
+            )
+        drawn.append(
+            f'<text x="{_WIDTH - _MARGIN + 2}" y="{_MARGIN + 14 * index}" fill="{colour}" font-size="11" '
+            f'text-anchor="end">{escape(name)}</text>'
+        )
+    return _frame(title, x, "share", across, up, drawn)
+
+
+class _Axis:
+    def __init__(self, values: Sequence[float], is_log: bool) -> None:
+        self.is_log = is_log
+        scaled = [self._scale(value) for value in values] or [0.0, 1.0]
+        self.low, self.high = min(scaled), max(scaled)
+        if self.high <= self.low:
+            self.high = self.low + 1
+
+    def share(self, value: float) -> float:
+        return (self._scale(value) - self.low) / (self.high - self.low)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        if self.is_log:
+            return [(10.0**power, f"1e{power}") for power in range(math.ceil(self.low), math.floor(self.high) + 1)]
+        step = (self.high - self.low) / 5
+        return [(self.low + step * index, f"{self.low + step * index:.2g}") for index in range(6)]
+
+    def _scale(self, value: float) -> float:
+        return math.log10(value) if self.is_log else value
+
+
+def _x(share: float) -> float:
+    return _MARGIN + share * (_WIDTH - 2 * _MARGIN)
+
+
+def _y(share: float) -> float:
+    return _HEIGHT - _MARGIN - share * (_HEIGHT - 2 * _MARGIN)
+
+
+def _frame(title: str, x: str, y: str, across: _Axis, up: _Axis, drawn: Sequence[str]) -> str:
+    marks = [
+        f'<text x="{_x(across.share(value)):.1f}" y="{_HEIGHT - _MARGIN + 14}" font-size="10" '
+        f'text-anchor="middle">{text}</text>'
+        for value, text in across.ticks()
+    ] + [
+        f'<text x="{_MARGIN - 5}" y="{_y(up.share(value)) + 3:.1f}" font-size="10" text-anchor="end">{text}</text>'
+        for value, text in up.ticks()
+    ]
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}" font-family="sans-serif">'
+        f'<text x="{_MARGIN}" y="18" font-size="13" font-weight="bold">{escape(title)}</text>'
+        f'<rect x="{_MARGIN}" y="{_MARGIN}" width="{_WIDTH - 2 * _MARGIN}" height="{_HEIGHT - 2 * _MARGIN}" '
+        f'fill="none" stroke="#999"/>{"".join(drawn)}{"".join(marks)}'
+        f'<text x="{_WIDTH / 2}" y="{_HEIGHT - 8}" font-size="11" text-anchor="middle">{escape(x)}</text>'
+        f'<text x="12" y="{_HEIGHT / 2}" font-size="11" text-anchor="middle" '
+        f'transform="rotate(-90 12 {_HEIGHT / 2})">{escape(y)}</text></svg>'
+    )

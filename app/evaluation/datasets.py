@@ -1,0 +1,166 @@
+"""Which photos are of whom. Reads lists and folders; opens no photo."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from app.errors import OperatorError
+
+PHOTO_ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two photos, of whom each is, and the fold they belong to."""
+
+    first: Path
+    second: Path
+    first_person: str
+    second_person: str
+    fold: int
+
+    @property
+    def is_same(self) -> bool:
+        """Whether both are of one person."""
+        return self.first_person == self.second_person
+
+
+def read_pairs(data: Path, pairs: Path) -> list[Pair]:
+    """LFW's format: a line with folds and pairs a fold, then for each fold `name i j` and `name1 i name2 j` lines.
+
+    Photos are `data/name/name_0001.jpg`. Raises `OperatorError` with the line.
+    """
+    lines = [line.split() for line in pairs.read_text().splitlines()]
+    try:
+        head = [int(part) for part in lines[0]]
+        folds, each = (head[0], head[1]) if len(head) == 2 else (1, head[0])
+    except (ValueError, IndexError):
+        raise OperatorError(f"{pairs}, line 1: want the number of folds and of pairs a fold.") from None
+    found = []
+    for number, parts in enumerate(lines[1:], 2):
+        fold = min((number - 2) // (2 * each), folds - 1)
+        if len(parts) == 3:
+            one, other = parts[0], parts[0]
+            first, second = parts[1], parts[2]
+        elif len(parts) == 4:
+            one, first, other, second = parts
+        elif not parts:
+            continue
+        else:
+            raise OperatorError(f"{pairs}, line {number}: want `name i j` or `name1 i name2 j`.")
+        try:
+            found.append(Pair(_photo(data, one, first), _photo(data, other, second), one, other, fold))
+        except ValueError:
+            raise OperatorError(f"{pairs}, line {number}: {first} and {second} must be numbers.") from None
+    return found
+
+
+def _photo(data: Path, name: str, number: str) -> Path:
+    return data / name / f"{name}_{int(number):04}.jpg"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody and their photos, in order."""
+
+    name: str
+    photos: tuple[Path, ...]
+
+
+def read_people(data: Path) -> list[Person]:
+    """One folder a person; raises `OperatorError` where there are none."""
+    if not data.is_dir():
+        raise OperatorError(f"{data} is not a directory.")
+    people = []
+    for folder in sorted(path for path in data.iterdir() if path.is_dir()):
+        photos = tuple(sorted(file for file in folder.iterdir() if file.suffix.lower() in PHOTO_ENDINGS))
+        if photos:
+            people.append(Person(folder.name, photos))
+    if not people:
+        raise OperatorError(f"{data} holds no folder with photos in it.")
+    return people
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A gallery with one photo a person, searches of people in it, and searches of people who are not."""
+
+    gallery: list[tuple[str, Path]]
+    mated: list[tuple[str, Path]]
+    strangers: list[tuple[str, Path]]
+
+
+def split_open_set(people: list[Person], size: int, *, seed: int, searches: int) -> Split:
+    """Draw a gallery of `size` people; searched are other photos of them, and photos of everybody else.
+
+    The same for the same seed. People with several photos are preferred into the gallery for half of it at most, so
+    that there are mates to search for and strangers of every kind. Raises `OperatorError` for too few people.
+    """
+    if size >= len(people):
+        raise OperatorError(f"A gallery of {size} of {len(people)} people leaves no strangers to search for.")
+    rng = np.random.default_rng(seed)
+    order = [people[index] for index in rng.permutation(len(people))]
+    several = [person for person in order if len(person.photos) > 1][: max(1, size // 2)]
+    chosen = {person.name for person in several}
+    rest = [person for person in order if person.name not in chosen]
+    inside = [*several, *rest[: size - len(several)]]
+    outside = rest[size - len(several) :]
+    gallery, mated = [], []
+    for person in inside:
+        photos = [person.photos[index] for index in rng.permutation(len(person.photos))]
+        gallery.append((person.name, photos[0]))
+        mated += [(person.name, photo) for photo in photos[1:3]]
+    strangers = [(person.name, photo) for person in outside for photo in person.photos[:3]]
+    return Split(gallery, _draw(rng, mated, searches), _draw(rng, strangers, searches))
+
+
+def _draw(rng: np.random.Generator, items: list[tuple[str, Path]], most: int) -> list[tuple[str, Path]]:
+    return [items[index] for index in rng.permutation(len(items))[:most]]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Photos with the people in each, and selfies to search with."""
+
+    photos: dict[Path, frozenset[str]]
+    selfies: list[tuple[str, Path]]
+
+
+def read_event(data: Path, manifest: Path) -> Event:
+    """A CSV with the columns `kind` (photo, selfie), `photo` (a path below `data`) and `people` (separated by `;`).
+
+    Raises `OperatorError` with the line.
+    """
+    photos: dict[Path, frozenset[str]] = {}
+    selfies = []
+    for number, row in _rows(manifest, ("kind", "photo", "people")):
+        path = data / row["photo"]
+        people = frozenset(name.strip() for name in (row["people"] or "").split(";") if name.strip())
+        if row["kind"] == "photo":
+            photos[path] = people
+        elif row["kind"] == "selfie" and len(people) == 1:
+            selfies.append((next(iter(people)), path))
+        else:
+            raise OperatorError(f"{manifest}, line {number}: want a photo, or a selfie of one person.")
+    if not photos or not selfies:
+        raise OperatorError(f"{manifest} names {len(photos)} photos and {len(selfies)} selfies; both are needed.")
+    return Event(photos, selfies)
+
+
+def read_groups(manifest: Path) -> dict[str, str]:
+    """A CSV with the columns `person` and `group`."""
+    return {row["person"]: row["group"] for _, row in _rows(manifest, ("person", "group"))}
+
+
+def _rows(manifest: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+    try:
+        with manifest.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            if missing:
+                raise OperatorError(f"{manifest} lacks the columns {', '.join(missing)}.")
+            return [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError) as exc:
+        raise OperatorError(f"{manifest} cannot be read: {exc}") from exc

@@ -1,0 +1,320 @@
+"""What is evaluated: the pipeline in this process, Vultus's own API, or any server that speaks Rekognition."""
+
+import base64
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+import botocore.session
+import httpx
+import numpy as np
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from app.domain import Analysis, Calibration, Embedding, Face
+from app.errors import AppError, OperatorError
+from app.evaluation.answers import Answers
+from app.ml.analysis import Embed, FaceAnalyzer
+
+MISSING = float("-inf")
+_RETRIES = 10
+_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """Something enrolled that a search found."""
+
+    key: str
+    similarity: float
+
+
+class System(Protocol):
+    """Enrols photos under keys, searches, compares; -inf and None where no face was found."""
+
+    def describe(self) -> dict[str, Any]:
+        """What it is: pack, digest, detector settings, threshold, as far as it says."""
+
+    def compare(self, first: Path, second: Path) -> float:
+        """The similarity of two photos' faces."""
+
+    def enroll(self, key: str, photo: Path, *, everybody: bool = False) -> int:
+        """Store the photo's face, or all of them; how many."""
+
+    def search(self, photo: Path, limit: int) -> list[Hit] | None:
+        """What is enrolled, the most similar first; None without a face."""
+
+
+class Embeds(Protocol):
+    """Makes embeddings of photos."""
+
+    def embed(self, photo: Path) -> Embedding | None:
+        """The photo's face; None without one."""
+
+
+class Nearest:
+    """Which of an image's faces is meant: the one nearest its middle, or the largest."""
+
+    def __init__(self, *, central: bool) -> None:
+        self.central = central
+
+    def choose(self, faces: list[Face] | tuple[Face, ...], width: int, height: int) -> int:
+        """The place of the face."""
+        if not self.central:
+            return 0
+
+        def distance(index: int) -> float:
+            box = faces[index].box
+            return (box.x + box.width / 2 - width / 2) ** 2 + (box.y + box.height / 2 - height / 2) ** 2
+
+        return min(range(len(faces)), key=distance)
+
+
+class InProcess:
+    """The pipeline of this installation, and an exact search."""
+
+    def __init__(self, analyzer: FaceAnalyzer, answers: Answers, *, central: bool) -> None:
+        self._analyzer = analyzer
+        self._answers = answers
+        self._nearest = Nearest(central=central)
+        self._keys: list[str] = []
+        self._enrolled: list[Embedding] = []
+        self.failures: list[Path] = []
+
+    def describe(self) -> dict[str, Any]:
+        """See `System`."""
+        info = self._analyzer.engine.info
+        return {
+            "system": "in process", "pack": info.pack, "recognizer": info.recognizer, "providers": list(info.providers),
+            "precision": info.precision, "face": "central" if self._nearest.central else "largest",
+            "calibration": info.calibration.source,
+        }  # fmt: skip
+
+    @property
+    def calibration(self) -> Calibration:
+        """The recogniser's."""
+        return self._analyzer.engine.info.calibration
+
+    def embed(self, photo: Path) -> Embedding | None:
+        """The photo's face; None without one."""
+        found = self._embeddings(photo, everybody=False)
+        return found[0] if found else None
+
+    def compare(self, first: Path, second: Path) -> float:
+        """See `System`."""
+        one, other = self.embed(first), self.embed(second)
+        return MISSING if one is None or other is None else float(one @ other)
+
+    def enroll(self, key: str, photo: Path, *, everybody: bool = False) -> int:
+        """See `System`."""
+        found = self._embeddings(photo, everybody=everybody)
+        self._keys += [key] * len(found)
+        self._enrolled += found
+        return len(found)
+
+    def search(self, photo: Path, limit: int) -> list[Hit] | None:
+        """See `System`."""
+        probe = self.embed(photo)
+        if probe is None:
+            return None
+        best: dict[str, float] = {}
+        for key, similarity in zip(self._keys, (np.stack(self._enrolled) @ probe).tolist(), strict=True):
+            best[key] = max(similarity, best.get(key, -1.0))
+        ranked = sorted(best.items(), key=lambda one: (-one[1], one[0]))
+        return [Hit(key, similarity) for key, similarity in ranked[:limit]]
+
+    def forget(self) -> None:
+        """Begin with an empty gallery."""
+        self._keys, self._enrolled = [], []
+
+    def _embeddings(self, photo: Path, *, everybody: bool) -> list[Embedding]:
+        key = f"{'all' if everybody else 'one'} {photo}"
+        if key not in self._answers:
+            self._answers.put(key, [pack_embedding(one) for one in self._analyze(photo, everybody)])
+        return [unpack_embedding(one) for one in self._answers.get(key)]
+
+    def _analyze(self, photo: Path, everybody: bool) -> list[Embedding]:
+        def choose(faces: Any) -> list[int]:
+            if everybody or not faces:
+                return list(range(len(faces)))
+            return [self._nearest.choose(faces, *size)]
+
+        try:
+            data = photo.read_bytes()
+            size = _size_of(data)
+            analysis: Analysis = self._analyzer.analyze(data, Embed.ALL if everybody else choose)
+        except AppError:
+            self.failures.append(photo)
+            return []
+        except OSError as exc:
+            raise OperatorError(f"{photo} cannot be read: {exc.strerror}.") from exc
+        if not analysis.embeddings:
+            self.failures.append(photo)
+        return list(analysis.embeddings)
+
+
+def _size_of(data: bytes) -> tuple[int, int]:
+    from app.ml.image import ImageLimits, open_photo  # noqa: PLC0415 - as the pipeline sees it, turned upright
+
+    photo = open_photo(data, ImageLimits(max_bytes=1 << 30, max_pixels=1 << 30))
+    return photo.width, photo.height
+
+
+def pack_embedding(embedding: Embedding) -> str:
+    """An embedding as text, for `Answers`."""
+    return base64.b64encode(embedding.astype(np.float32).tobytes()).decode()
+
+
+def unpack_embedding(text: str) -> Embedding:
+    """What `pack_embedding` wrote."""
+    return np.frombuffer(base64.b64decode(text), dtype=np.float32)
+
+
+class VultusServer:
+    """Vultus over its public API, with an API key (VULTUS_API_KEY) that may register, recognise and delete."""
+
+    def __init__(self, url: str) -> None:
+        key = os.environ.get("VULTUS_API_KEY")
+        if not key:
+            raise OperatorError("Set VULTUS_API_KEY to an API key with the scopes register, recognize and delete.")
+        self._client = httpx.Client(
+            base_url=f"{url.rstrip('/')}/api/v1", headers={"authorization": f"Bearer {key}"}, timeout=_TIMEOUT_S
+        )
+        self._collection = f"eval-{uuid4().hex[:12]}"
+        self._said: dict[str, Any] = {}
+
+    def describe(self) -> dict[str, Any]:
+        """See `System`."""
+        return {"system": "Vultus API", **self._said}
+
+    def compare(self, first: Path, second: Path) -> float:
+        """See `System`; the first photo's largest face with the most similar of the second's."""
+        with first.open("rb") as one, second.open("rb") as other:
+            answer = self._send("POST", "/compare", files={"source": one, "target": other})
+        targets = answer.get("targets")
+        return float(targets[0]["similarity"]) if targets else MISSING
+
+    def enroll(self, key: str, photo: Path, *, everybody: bool = False) -> int:
+        """See `System`."""
+        if everybody:
+            raise OperatorError("The native API registers one person a photo: evaluate events with --rekognition.")
+        data = {"subject": key, "collection": self._collection, "face": "largest"}
+        with photo.open("rb") as file:
+            answer = self._send("POST", "/register", data=data, files=[("images", file)])
+        return len(answer.get("templates", ()))
+
+    def search(self, photo: Path, limit: int) -> list[Hit] | None:
+        """See `System`."""
+        data = {"collection": self._collection, "limit": str(min(limit, 100))}
+        with photo.open("rb") as file:
+            answer = self._send("POST", "/recognize", data=data, files={"image": file})
+        self._said = {name: answer[name] for name in ("recognizer", "threshold", "calibration") if name in answer}
+        faces = answer.get("faces")
+        if not faces:
+            return None
+        return [Hit(one["subject"], one["similarity"]) for one in faces[0]["candidates"]]
+
+    def _send(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+        """The answer; empty where the photo was refused."""
+        for _ in range(_RETRIES):
+            answer = self._client.request(method, path, **more)
+            if answer.status_code not in (429, 503):
+                break
+            time.sleep(float(answer.headers.get("retry-after", 1)))
+            for file in more.get("files", {}).values() if isinstance(more.get("files"), dict) else ():
+                file.seek(0)
+        if answer.status_code == 422:
+            return {}
+        if answer.is_error:
+            raise OperatorError(f"{path}: {answer.status_code} {answer.json().get('detail', '')}")
+        body: dict[str, Any] = answer.json() if answer.content else {}
+        return body
+
+    @contextmanager
+    def collection(self) -> Iterator[None]:
+        """A collection of its own, erased when the block ends."""
+        self._send("POST", "/collections", json={"name": self._collection})
+        try:
+            yield
+        finally:
+            self._send("DELETE", f"/collections/{self._collection}")
+            self._client.close()
+
+
+class RekognitionServer:
+    """Any server that speaks Rekognition, AWS's own included; keys from AWS's usual variables."""
+
+    def __init__(self, endpoint: str, region: str) -> None:
+        config = Config(retries={"mode": "standard", "total_max_attempts": _RETRIES})
+        session = botocore.session.get_session()
+        self._client: Any = session.create_client(
+            "rekognition", endpoint_url=endpoint or None, region_name=region, config=config
+        )
+        self._endpoint = endpoint
+        self._collection = f"eval-{uuid4().hex[:12]}"
+        self._version = ""
+
+    def describe(self) -> dict[str, Any]:
+        """See `System`; similarities are percentages."""
+        return {"system": "Rekognition", "endpoint": self._endpoint or "AWS", "face_model_version": self._version}
+
+    def compare(self, first: Path, second: Path) -> float:
+        """See `System`; the first photo's largest face with the most similar of the second's, in percent."""
+        images = {"SourceImage": _image(first), "TargetImage": _image(second), "SimilarityThreshold": 0}
+        answer = self._ask(self._client.compare_faces, **images)
+        matches = answer.get("FaceMatches") if answer else None
+        return float(matches[0]["Similarity"]) if matches else MISSING
+
+    def enroll(self, key: str, photo: Path, *, everybody: bool = False) -> int:
+        """See `System`."""
+        most = {} if everybody else {"MaxFaces": 1}
+        answer = self._ask(
+            self._client.index_faces, CollectionId=self._collection, Image=_image(photo), ExternalImageId=key, **most
+        )
+        return len(answer["FaceRecords"]) if answer else 0
+
+    def search(self, photo: Path, limit: int) -> list[Hit] | None:
+        """See `System`."""
+        answer = self._ask(
+            self._client.search_faces_by_image, CollectionId=self._collection, Image=_image(photo),
+            FaceMatchThreshold=0, MaxFaces=min(4096, max(limit * 10, 100)),
+        )  # fmt: skip
+        if answer is None:
+            return None
+        self._version = answer.get("FaceModelVersion", "")
+        best: dict[str, float] = {}
+        for match in answer["FaceMatches"]:
+            key = match["Face"].get("ExternalImageId", "")
+            best[key] = max(match["Similarity"], best.get(key, 0.0))
+        ranked = sorted(best.items(), key=lambda one: (-one[1], one[0]))
+        return [Hit(key, similarity) for key, similarity in ranked[:limit]]
+
+    def _ask(self, call: Callable[..., Any], **parameters: Any) -> dict[str, Any] | None:
+        try:
+            answer: dict[str, Any] = call(**parameters)
+        except ClientError as exc:
+            code = exc.response["Error"]["Code"]
+            if code in ("InvalidParameterException", "InvalidImageFormatException", "ImageTooLargeException"):
+                return None  # no face, or no picture
+            raise OperatorError(f"{code}: {exc.response['Error']['Message']}") from exc
+        except BotoCoreError as exc:
+            raise OperatorError(str(exc)) from exc
+        return answer
+
+    @contextmanager
+    def collection(self) -> Iterator[None]:
+        """A collection of its own, deleted when the block ends."""
+        self._ask(self._client.create_collection, CollectionId=self._collection)
+        try:
+            yield
+        finally:
+            self._ask(self._client.delete_collection, CollectionId=self._collection)
+
+
+def _image(photo: Path) -> dict[str, bytes]:
+    return {"Bytes": photo.read_bytes()}

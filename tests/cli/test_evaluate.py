@@ -1,0 +1,180 @@
+"""`vultus eval` and `vultus calibrate` on drawn people, in process and against a running server."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import pictures
+from tests.rekognition.conftest import Tenant, make_tenant, service_env, serving
+
+__all__ = ["service_env"]
+PEOPLE, TAKES = 24, 3
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn people with three photos each, in LFW's layout, and pairs of them."""
+    folder = tmp_path_factory.mktemp("album")
+    for seed in range(1, PEOPLE + 1):
+        (folder / f"p{seed}").mkdir()
+        for take in range(1, TAKES + 1):
+            (folder / f"p{seed}" / f"p{seed}_{take:04}.jpg").write_bytes(pictures.photo(seed, take))
+    lines = [f"2\t{PEOPLE // 2}"]
+    for fold in range(2):
+        own = range(1 + fold * PEOPLE // 2, 1 + (fold + 1) * PEOPLE // 2)
+        lines += [f"p{seed}\t1\t2" for seed in own]
+        lines += [f"p{seed}\t1\tp{seed % PEOPLE + 1}\t2" for seed in own]
+    (folder / "pairs.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def vultus(service_env: dict[str, str], *arguments: str | Path, **env: str) -> str:
+    command: list[str | Path] = [Path(sys.executable).parent / "vultus", *arguments]
+    done = subprocess.run(
+        command, env={**os.environ, **service_env, **env}, capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def report(directory: Path) -> Any:
+    page = (directory / "report.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert "<svg" in page
+    assert 'src="http' not in page
+    return json.loads((directory / "report.json").read_text())
+
+
+def test_verification_with_groups(service_env: dict[str, str], album: Path, tmp_path: Path) -> None:
+    groups = tmp_path / "groups.csv"
+    with groups.open("w", newline="") as file:
+        rows = [(f"p{seed}", "even" if seed % 2 == 0 else "odd") for seed in range(1, PEOPLE + 1)]
+        csv.writer(file).writerows([("person", "group"), *rows])
+    out = tmp_path / "verify"
+    arguments: list[str | Path] = [
+        "eval",
+        "verify",
+        "--data",
+        album,
+        "--pairs",
+        album / "pairs.txt",
+        "--out",
+        out,
+        "--all-pairs",
+    ]
+    said = vultus(service_env, *arguments, "--groups", groups, "--pictures")
+    found = report(out)
+    assert found["verification"]["accuracy"]["value"] >= 0.9
+    assert found["verification"]["pairs_without_a_face"] == 0
+    assert set(found["verification"]["groups"]["groups"]) == {"even", "odd"}
+    assert found["all_pairs"]["photos"] == 2 * PEOPLE
+    assert found["about"]["recognizer"]
+    assert "accuracy" in said
+    assert not (out / "answers.jsonl").exists()  # embeddings do not stay
+    again = tmp_path / "again"
+    vultus(service_env, *arguments[:6], "--out", again)
+    assert report(again)["verification"]["accuracy"] == found["verification"]["accuracy"]
+
+
+def test_identification(service_env: dict[str, str], album: Path, tmp_path: Path) -> None:
+    out = tmp_path / "identify"
+    vultus(service_env, "eval", "identify", "--data", album, "--galleries", "8,16", "--out", out, "--repeats", "2")
+    small, large = report(out)["galleries"]
+    assert (small["gallery"], large["gallery"]) == (8, 16)
+    assert small["rank_1_missed"]["value"] <= 0.2
+    assert len(small["cmc"]) == 20
+    assert [row["stated"] for row in small["stated_false_match_rate"]] == [0.1, 0.05, 0.01]
+
+
+def test_an_event_with_selfies(service_env: dict[str, str], tmp_path: Path) -> None:
+    rows = [("kind", "photo", "people")]
+    for number, seeds in enumerate([(1, 2, 3), (2, 3), (4, 5), (1, 5)]):
+        (tmp_path / f"{number}.jpg").write_bytes(pictures.group(*seeds))
+        rows.append(("photo", f"{number}.jpg", ";".join(f"p{seed}" for seed in seeds)))
+    for seed in (1, 2, 5, 9):
+        (tmp_path / f"selfie{seed}.jpg").write_bytes(pictures.photo(seed, 1))
+        rows.append(("selfie", f"selfie{seed}.jpg", f"p{seed}"))
+    with (tmp_path / "event.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    out = tmp_path / "out"
+    vultus(service_env, "eval", "event", "--data", tmp_path, "--manifest", tmp_path / "event.csv", "--out", out)
+    found = json.loads((out / "report.json").read_text())["event"]
+    assert (found["photos"], found["faces"], found["selfies"]) == (4, 9, 4)
+    assert found["recall_at_20"] >= 0.6
+    assert found["precision_at_10"] >= 0.9
+    assert found["empty_rate"] >= 0.25  # p9 is in no photo
+    assert found["average_index_ms"] > 0
+
+
+def test_calibrating_writes_into_the_pack(
+    service_env: dict[str, str],
+    album: Path,
+    synthetic_pack: Path,
+    tmp_path: Path,
+) -> None:
+    pack = tmp_path / "pack"
+    shutil.copytree(synthetic_pack, pack)
+    out = tmp_path / "calibration"
+    said = vultus(service_env, "calibrate", "--data", album, "--pack", str(pack), "--out", out)
+    assert "FMR 0.01 at" in said
+    written = json.loads((pack / "pack.json").read_text())["calibration"]
+    assert "24 people" in written["source"]
+    shown = vultus(service_env, "models", "show", str(pack))
+    assert written["source"] in shown
+
+
+@pytest.fixture(scope="module")
+def account(service_env: dict[str, str]) -> Iterator[Tenant]:
+    with serving(**service_env) as base, make_tenant(base) as made:
+        yield made
+
+
+def test_a_running_server_is_evaluated_over_its_own_api(
+    service_env: dict[str, str],
+    account: Tenant,
+    album: Path,
+    tmp_path: Path,
+) -> None:
+    key = account.native.post("/keys", json={"name": "eval", "scopes": ["register", "recognize", "delete"]}).json()
+    out, env = tmp_path / "out", {"VULTUS_API_KEY": key["key"]}
+    arguments: list[str | Path] = [
+        "eval",
+        "identify",
+        "--data",
+        album,
+        "--galleries",
+        "12",
+        "--out",
+        out,
+        "--url",
+        account.base,
+    ]
+    vultus(service_env, *arguments, **env)
+    found = report(out)
+    assert found["about"]["system"] == "Vultus API"
+    assert found["galleries"][0]["rank_1_missed"]["value"] <= 0.2
+    names = [item["name"] for item in account.native.get("/collections").json()["items"]]
+    assert names == ["default"]  # nothing of it stays
+
+
+def test_anything_that_speaks_rekognition_is_evaluated_alike(
+    service_env: dict[str, str],
+    account: Tenant,
+    album: Path,
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "out"
+    env = {"AWS_ACCESS_KEY_ID": account.access_key_id, "AWS_SECRET_ACCESS_KEY": account.secret}
+    arguments: list[str | Path] = ["eval", "verify", "--data", album, "--pairs", album / "pairs.txt", "--out", out]
+    vultus(service_env, *arguments, "--rekognition", f"{account.base}/rekognition", **env)
+    found = report(out)
+    assert found["about"]["system"] == "Rekognition"
+    assert found["verification"]["accuracy"]["value"] >= 0.9

@@ -1,0 +1,195 @@
+"""Error rates that are planted come back, and intervals hold them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.errors import OperatorError
+from app.evaluation.answers import Answers
+from app.evaluation.charts import histogram_chart, line_chart
+from app.evaluation.datasets import Pair, Person, read_event, read_pairs, split_open_set
+from app.evaluation.metrics import (
+    OpenSet,
+    Retrieval,
+    best_threshold,
+    false_match_rate,
+    folded_accuracy,
+    rate_of_pairs,
+    rate_of_people,
+    retrieval_table,
+    threshold_at,
+)
+from app.evaluation.verification import rates_by_group
+
+
+def test_a_threshold_at_a_rate_lets_no_more_through() -> None:
+    impostors = np.random.default_rng(1).normal(0, 0.1, 100_000)
+    for rate in (1e-1, 1e-2, 1e-3):
+        assert false_match_rate(impostors, threshold_at(impostors, rate)) == pytest.approx(rate, rel=0.02)
+    assert threshold_at(impostors, 1e-2) == pytest.approx(0.2326, abs=0.005)
+    assert false_match_rate(impostors, threshold_at(impostors, 0.0)) == 0
+    tied = np.array([0.5] * 10 + [0.1] * 90)
+    assert false_match_rate(tied, threshold_at(tied, 0.05)) == 0
+
+
+def planted(seed: int, people: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Genuine around 0.6, impostors around 0, of equal spread: the best threshold is 0.3, its error 1 in 740."""
+    rng = np.random.default_rng(seed)
+    is_same = np.arange(10_000) % 2 == 0
+    similarities = np.where(is_same, rng.normal(0.6, 0.1, 10_000), rng.normal(0.0, 0.1, 10_000))
+    first = rng.integers(0, people, 10_000)
+    second = np.where(is_same, first, (first + 1 + rng.integers(0, people - 1, 10_000)) % people)
+    return similarities, is_same, np.arange(10_000) // 1000, first, second
+
+
+def test_folded_accuracy_gives_the_planted_error_back() -> None:
+    similarities, is_same, fold, first, second = planted(2)
+    found = folded_accuracy(similarities, is_same, fold, first, second, 200, seed=1)
+    assert found.accuracy.value == pytest.approx(1 - 0.00135, abs=0.001)
+    assert found.accuracy.low <= 1 - 0.00135 <= found.accuracy.high
+    assert found.thresholds == pytest.approx([0.3] * 10, abs=0.03)
+    missing = similarities.copy()
+    missing[:100] = -np.inf  # also of different people: a missing face is an error
+    worse = folded_accuracy(missing, is_same, fold, first, second, 200, seed=1)
+    assert worse.accuracy.value == pytest.approx(found.accuracy.value - 0.01, abs=0.0005)
+
+
+def test_the_best_threshold_lies_between_those_it_parts() -> None:
+    assert best_threshold(np.array([0.1, 0.2, 0.6, 0.8]), np.array([False, False, True, True])) == pytest.approx(0.4)
+    assert best_threshold(np.array([0.5]), np.array([True])) < 0.5
+
+
+def test_intervals_come_from_people_and_not_from_pairs() -> None:
+    """A hundred pairs of one person who is always wrong are one accident, not a hundred."""
+    person = np.repeat(np.arange(20), 100)
+    wrong = person == 7
+    rate = rate_of_people(wrong, person, 20, seed=1)
+    assert rate.value == pytest.approx(0.05)
+    assert rate.low == 0
+    assert rate.high >= 0.15
+    independent = rate_of_people(np.arange(2000) % 20 == 0, np.arange(2000), 2000, seed=1)
+    assert independent.high - independent.low < 0.03
+
+
+def test_intervals_cover_what_was_planted_about_as_often_as_they_say() -> None:
+    covered = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        people = np.arange(300)
+        wrong = rng.random(300) < 0.1
+        rate = rate_of_pairs(wrong, people, people, 300, seed=seed)
+        covered += rate.low <= 0.1 <= rate.high
+    assert covered >= 34
+
+
+def test_an_open_set_search_fails_by_rank_or_by_threshold() -> None:
+    found = OpenSet(np.array([1, 1, 2, 0]), np.array([0.9, 0.4, 0.8, -np.inf]), np.array([0.1, 0.5, 0.2, 0.3]))
+    assert found.cmc(3) == [0.5, 0.75, 0.75]
+    assert found.fnir(0.45) == 0.75
+    assert found.fnir(0.45, rank=2) == 0.5
+    assert found.fpir(0.45) == 0.25
+    assert found.fpir(0.05) == 1
+
+
+def test_an_events_table() -> None:
+    table = retrieval_table(
+        [
+            Retrieval([True, True, False], relevant=4),
+            Retrieval([False, True], relevant=1),
+            Retrieval([], relevant=2),
+            Retrieval([True] * 12 + [False] * 8, relevant=12),
+        ]
+    )
+    assert table == pytest.approx(
+        {
+            "precision_at_10": (2 / 3 + 1 / 2 + 1) / 3, "precision_at_20": (2 / 3 + 1 / 2 + 12 / 20) / 3,
+            "rank_1": 2 / 4, "rank_5": 3 / 4, "recall_at_20": (2 / 4 + 1 + 0 + 1) / 4,
+            "false_positives_at_10": (1 + 1 + 0 + 0) / 4, "false_positive_free_at_10": 2 / 4, "empty_rate": 1 / 4,
+        }
+    )  # fmt: skip
+
+
+def test_rates_by_group_and_the_largest_ratio() -> None:
+    def pair(first: str, second: str) -> Pair:
+        return Pair(Path("a"), Path("b"), first, second, 0)
+
+    pairs = [pair("a1", "a2")] * 10 + [pair("b1", "b2")] * 10 + [pair("a1", "b1")] * 10 + [pair("a1", "a1")] * 4
+    similarities = np.array([0.9] * 1 + [0.1] * 9 + [0.9] * 4 + [0.1] * 6 + [0.9] * 10 + [0.9, 0.9, 0.9, 0.1])
+    groups = {"a1": "A", "a2": "A", "b1": "B", "b2": "B"}
+    found = rates_by_group(pairs, similarities, groups, 0.5)
+    assert found["groups"]["A"]["fmr"] == pytest.approx(0.1)
+    assert found["groups"]["B"]["fmr"] == pytest.approx(0.4)
+    assert found["groups"]["A"]["fnmr"] == pytest.approx(0.25)
+    assert found["largest_ratio"] == {"fmr": pytest.approx(4), "fnmr": None}
+
+
+def test_lfws_pairs_are_read_with_their_folds(tmp_path: Path) -> None:
+    listed = tmp_path / "pairs.txt"
+    listed.write_text("2\t1\nada\t1\t2\nada\t1\tbob\t3\nbob\t1\t2\ncid\t1\tada\t2\n")
+    pairs = read_pairs(tmp_path, listed)
+    assert [(pair.is_same, pair.fold) for pair in pairs] == [(True, 0), (False, 0), (True, 1), (False, 1)]
+    assert pairs[1].second == tmp_path / "bob" / "bob_0003.jpg"
+    for wrong in ("many\n", "1 1\nada 1\n", "1 1\nada one two\n"):
+        listed.write_text(wrong)
+        with pytest.raises(OperatorError, match="line"):
+            read_pairs(tmp_path, listed)
+
+
+def test_a_split_is_the_same_for_the_same_seed_and_keeps_strangers_out() -> None:
+    people = [
+        Person(f"p{number}", tuple(Path(f"p{number}/{index}") for index in range(1 + number % 3)))
+        for number in range(60)
+    ]
+    one, again, other = (split_open_set(people, 30, seed=seed, searches=100) for seed in (1, 1, 2))
+    assert one == again != other
+    inside = {name for name, _ in one.gallery}
+    assert len(inside) == 30
+    assert {name for name, _ in one.mated} <= inside
+    assert not {name for name, _ in one.strangers} & inside
+    assert not {photo for _, photo in one.gallery} & {photo for _, photo in one.mated}
+    with pytest.raises(OperatorError, match="leaves no strangers"):
+        split_open_set(people, 60, seed=1, searches=10)
+
+
+def test_an_events_manifest(tmp_path: Path) -> None:
+    manifest = tmp_path / "event.csv"
+    manifest.write_text("kind,photo,people\nphoto,1.jpg,ada;bob\nphoto,2.jpg,\nselfie,s.jpg,ada\n")
+    event = read_event(tmp_path, manifest)
+    assert event.photos == {tmp_path / "1.jpg": {"ada", "bob"}, tmp_path / "2.jpg": frozenset()}
+    assert event.selfies == [("ada", tmp_path / "s.jpg")]
+    manifest.write_text("kind,photo,people\nselfie,s.jpg,ada;bob\n")
+    with pytest.raises(OperatorError, match="line 2"):
+        read_event(tmp_path, manifest)
+
+
+def test_a_run_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
+    path, about = tmp_path / "run" / "answers.jsonl", {"pack": "a"}
+
+    def interrupted() -> None:
+        with Answers(path, about, keep=False) as answers:
+            answers.put("one", 0.5)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    with path.open("a") as file:
+        file.write('["two", 0.')  # cut off
+    with Answers(path, about, keep=True) as answers:
+        assert "one" in answers
+        assert answers.get("one") == 0.5
+        assert "two" not in answers
+    with Answers(path, {"pack": "b"}, keep=False) as answers:
+        assert "one" not in answers
+    assert not path.exists()
+
+
+def test_charts_take_whatever_there_is() -> None:
+    for chart in (
+        line_chart("a <b>", {"x": [(0.0, 1.0), (1e-3, 0.1), (float("nan"), 1)], "y": []}, x="x", y="y", log_x=True),
+        line_chart("none", {}, x="x", y="y"),
+        histogram_chart("h", [0, 1, 2], {"one": [1, 2], "none": [0, 0]}, x="x"),
+    ):
+        assert chart.startswith("<svg")
+        assert "<b>" not in chart
+        assert "nan" not in chart
