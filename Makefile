@@ -23,7 +23,7 @@ export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo serve test test-model lint types contracts check bench-database bench-database-small \
-        bench-sequential bench-concurrent bench-concurrent-quick prove-crashes \
+        bench-sequential bench-concurrent bench-concurrent-quick prove-crashes prove-rekognition bench-accuracy \
         bench-protection lock clean
 
 help: ## List these targets
@@ -79,6 +79,12 @@ bench-concurrent-quick: $(VENV)/.bench ## A small part of the same in under five
 
 prove-crashes: $(VENV)/.bench ## Kill the server at 50 random moments and look at what it left (five minutes)
 	$(BIN)/python -m benchmarks.crash_safety --out benchmarks/results/crash_safety.json
+
+prove-rekognition: $(VENV)/.development ## 10,000 random requests of the Rekognition protocol (six minutes)
+	RANDOM_REQUESTS=10000 $(BIN)/pytest -q -s tests/rekognition/test_random_requests.py
+
+bench-accuracy: $(VENV)/.bench ## Verification, identification, stated rates against observed, beside plain insightface
+	$(BIN)/python -m benchmarks.accuracy --photos $(SHARED_PHOTOS) --pairs $(SHARED_PHOTOS)/../pairs.txt --pack $(SHARED_PACK) --data $(BENCH_DATA)/accuracy --out benchmarks/results/accuracy.json
 
 bench-protection: $(VENV)/.bench ## What protecting templates costs and hides, and a rotation of 10,000
 	$(BIN)/python -m benchmarks.template_protection $(BENCH_REAL) --out benchmarks/results/template_protection.json

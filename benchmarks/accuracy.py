@@ -1,0 +1,161 @@
+"""How right it is on real photos: verification, identification, stated rates and observed, beside plain insightface.
+
+    python -m benchmarks.accuracy --photos DIR --pairs FILE --pack DIR --data DIR [--out FILE]
+
+Every way embeds every photo once (kept in --data, so that a run can go on; they are embeddings of real people: delete
+them afterwards). The face nearest the photo's middle counts; a photo without one is wrong in every pair. Calibrations
+are made on one half of the people and looked at on the other.
+"""
+
+import os
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.domain import Calibration, Embedding
+from app.evaluation.answers import Answers
+from app.evaluation.datasets import Pair, Person, read_pairs, read_people
+from app.evaluation.identification import evaluate_galleries
+from app.evaluation.metrics import false_match_rate
+from app.evaluation.systems import InProcess, pack_embedding, unpack_embedding
+from app.evaluation.verification import evaluate_all_pairs, evaluate_pairs
+from app.main import build_analyzer
+from app.matcher.strangers import count_strangers, measure_points
+from app.settings import Settings
+from benchmarks.detection_accuracy import _reference
+from benchmarks.machine import describe_run
+
+SEED = 1
+GALLERIES = (100, 500, 1000, 2000)
+RATES = (1e-2, 1e-3, 1e-4)
+
+
+class Reference:
+    """Plain insightface on onnxruntime's CPU provider: 640x640 and a small look, its own alignment."""
+
+    def __init__(self, pack: Path, answers: Answers, directory: str) -> None:
+        self._look = _reference(str(pack), directory)
+        self._answers = answers
+
+    def embed(self, photo: Path) -> Embedding | None:
+        """As `Embeds`."""
+        key = f"one {photo}"
+        if key not in self._answers:
+            seen = self._look(photo)
+            self._answers.put(key, [] if seen.embedding is None else [pack_embedding(seen.embedding)])
+        found = self._answers.get(key)
+        return unpack_embedding(found[0]) if found else None
+
+
+def in_process(pack: Path, providers: str, answers: Answers, directory: str) -> InProcess:
+    wanted = {"model_pack": str(pack), "providers": providers, "data_dir": directory, "inference_threads": 1}
+    return InProcess(build_analyzer(Settings.model_validate(wanted)), answers, central=True)
+
+
+def verify(system: Any, pairs: Sequence[Pair], calibration: Calibration, name: str) -> dict[str, Any]:
+    """One way's table."""
+    photos: dict[Path, str] = {}
+    for pair in pairs:
+        photos |= {pair.first: pair.first_person, pair.second: pair.second_person}
+    counted = iter(range(1, len(photos) + 1))
+
+    def advance() -> None:
+        done = next(counted)
+        if done % 1000 == 0:
+            print(f"{name}: {done} of {len(photos)} photos", flush=True)
+
+    whole = evaluate_all_pairs(system, photos, calibration, advance, seed=SEED)
+    embeddings = {photo: system.embed(photo) for photo in photos}
+
+    def similarity(pair: Pair) -> float:
+        one, other = embeddings[pair.first], embeddings[pair.second]
+        return float("-inf") if one is None or other is None else float(one @ other)
+
+    found = evaluate_pairs(pairs, np.array([similarity(pair) for pair in pairs]), {}, seed=SEED)
+    return {
+        "accuracy": found["accuracy"],
+        "pairs_without_a_face": found["pairs_without_a_face"],
+        "photos": whole["photos"],
+        "photos_without_a_face": whole["photos_without_a_face"],
+        "impostors": whole["impostors"],
+        "tar_at_far": whole["tar_at_far"],
+    }
+
+
+def out_of_sample(system: InProcess, people: Sequence[Person], advance: Callable[[], None]) -> dict[str, Any]:
+    """Calibrated on one half of the people, looked at on the other: single comparisons, and searches of galleries."""
+    order = np.random.default_rng(SEED).permutation(len(people))
+    halves = [[people[index] for index in sorted(order[part::2])] for part in (0, 1)]
+    points = measure_points(_strangers(system, halves[0]))
+    calibration = Calibration(points, "the other half of the people")
+    counts = _strangers(system, halves[1])
+    edges = np.linspace(-1, 1, len(counts) + 1)[:-1]
+    spread = np.repeat(edges, counts)
+    stated = [
+        {"stated": rate, "threshold": calibration.similarity_at(rate),
+         "observed": false_match_rate(spread, calibration.similarity_at(rate))}
+        for rate in RATES
+    ]  # fmt: skip
+    searches = evaluate_galleries(
+        system, halves[1], [100, 500, 900], calibration, advance, seed=SEED, searches=2000, repeats=5
+    )
+    return {
+        "people": [len(half) for half in halves],
+        "points": [list(point) for point in points],
+        "comparisons": stated,
+        "searches": [{"gallery": row["gallery"], "rates": row["stated_false_match_rate"]} for row in searches],
+    }
+
+
+def _strangers(system: InProcess, people: Sequence[Person]) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    names, embeddings = [], []
+    for person in people:
+        for photo in person.photos:
+            embedding = system.embed(photo)
+            if embedding is not None:
+                names.append(person.name)
+                embeddings.append(embedding)
+    return count_strangers(embeddings, np.unique(names, return_inverse=True)[1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("photos", "pairs", "pack", "data"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    pairs, people = read_pairs(given.photos, given.pairs), read_people(given.photos)
+    result: dict[str, Any] = {**describe_run(), "data": "LFW, folds 1 to 5", "pack": given.pack.name, "ways": {}}
+    with tempfile.TemporaryDirectory() as directory:
+        for providers in ("auto", "cpu"):
+            with Answers(given.data / f"{providers}.jsonl", {"way": providers}, keep=True) as answers:
+                system = in_process(given.pack, providers, answers, directory)
+                info = system.describe()
+                name = f"Vultus, {info['providers'][0].removesuffix('ExecutionProvider')}, {info['precision']}"
+                calibration = system.calibration
+                result["ways"][name] = verify(system, pairs, calibration, name)
+                if providers == "auto":
+                    quiet = lambda: None  # noqa: E731
+                    result["galleries"] = evaluate_galleries(
+                        system, people, GALLERIES, calibration, quiet, seed=SEED, searches=1500, repeats=5
+                    )
+                    result["out_of_sample"] = out_of_sample(system, people, quiet)
+        with Answers(given.data / "reference.jsonl", {"way": "reference"}, keep=True) as answers:
+            reference = Reference(given.pack, answers, directory)
+            result["ways"]["plain insightface, CPU"] = verify(reference, pairs, calibration, "reference")
+    text = json.dumps(result, indent=1)
+    if given.out:
+        given.out.write_text(text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
