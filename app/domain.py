@@ -298,7 +298,7 @@ class Calibration:
         rates, cosines = self._axes()
         last = max(1, next((index for index, known in enumerate(cosines) if known >= similarity), len(cosines) - 1))
         slope = (rates[last] - rates[last - 1]) / (cosines[last] - cosines[last - 1])
-        return min(1.0, float(10 ** (rates[last] + slope * (similarity - cosines[last]))))
+        return float(10 ** min(0.0, rates[last] + slope * (similarity - cosines[last])))
 
     def _axes(self) -> tuple[list[float], list[float]]:
         return [math.log10(rate) for rate, _ in self.points], [cosine for _, cosine in self.points]

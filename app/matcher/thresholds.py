@@ -32,7 +32,7 @@ class Thresholds:
         if explicit is not None:
             return cls(explicit, explicit, comparisons, calibration)
         match, review = (
-            min(_HIGHEST, calibration.similarity_at(_each(rate, comparisons)))
+            max(-1.0, min(_HIGHEST, calibration.similarity_at(_each(rate, comparisons))))
             for rate in (policy.max_false_match_rate, policy.review_false_match_rate)
         )
         return cls(match, min(review, match), comparisons, calibration)

@@ -99,6 +99,8 @@ def test_rates_and_similarities_are_each_others_inverse() -> None:
     for rate in (0.5, 1e-1, 1e-2, 3e-3, 1e-3, 1e-4, 1e-7):
         assert CALIBRATION.rate_at(CALIBRATION.similarity_at(rate)) == pytest.approx(rate)
     assert CALIBRATION.rate_at(-1) == 1
+    steep = Calibration(((1e-3, 0.320), (1e-5, 0.321)), "a test")
+    assert (steep.rate_at(-1), steep.rate_at(1)) == (1, 0)
 
 
 def test_a_subject_of_one_template_is_that_template() -> None:
