@@ -158,6 +158,9 @@ class DecisionPolicy:
 
 DEFAULT_POLICY = DecisionPolicy()
 
+ONE_TO_ONE = DecisionPolicy(max_false_match_rate=1e-5, review_false_match_rate=1e-3)
+"""For claims and comparisons: whoever tries may choose whom to claim to be, and try again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Collection:

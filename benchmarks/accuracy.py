@@ -24,11 +24,10 @@ from app.domain import Calibration, Embedding
 from app.evaluation.answers import Answers
 from app.evaluation.datasets import Pair, Person, read_pairs, read_people
 from app.evaluation.identification import evaluate_galleries
-from app.evaluation.metrics import false_match_rate
 from app.evaluation.systems import InProcess, pack_embedding, unpack_embedding
 from app.evaluation.verification import evaluate_all_pairs, evaluate_pairs
 from app.main import build_analyzer
-from app.matcher.strangers import count_strangers, measure_points
+from app.matcher.strangers import count_strangers, measure_points, rate_above
 from app.settings import Settings
 from benchmarks.detection_accuracy import _reference
 from benchmarks.machine import describe_run
@@ -97,11 +96,9 @@ def out_of_sample(system: InProcess, people: Sequence[Person], advance: Callable
     points = measure_points(_strangers(system, halves[0]))
     calibration = Calibration(points, "the other half of the people")
     counts = _strangers(system, halves[1])
-    edges = np.linspace(-1, 1, len(counts) + 1)[:-1]
-    spread = np.repeat(edges, counts)
     stated = [
         {"stated": rate, "threshold": calibration.similarity_at(rate),
-         "observed": false_match_rate(spread, calibration.similarity_at(rate))}
+         "observed": rate_above(counts, calibration.similarity_at(rate))}
         for rate in RATES
     ]  # fmt: skip
     searches = evaluate_galleries(
@@ -115,7 +112,7 @@ def out_of_sample(system: InProcess, people: Sequence[Person], advance: Callable
     }
 
 
-def _strangers(system: InProcess, people: Sequence[Person]) -> "np.ndarray[Any, np.dtype[np.int64]]":
+def _strangers(system: InProcess, people: Sequence[Person]) -> "np.ndarray[Any, np.dtype[np.float64]]":
     names, embeddings = [], []
     for person in people:
         for photo in person.photos:

@@ -24,7 +24,6 @@ from app.evaluation.identification import describe, evaluate_galleries, run_spli
 from app.evaluation.report import write_report
 from app.evaluation.systems import InProcess, RekognitionServer, System, VultusServer
 from app.evaluation.verification import compare_pairs, evaluate_all_pairs, evaluate_pairs
-from app.main import build_analyzer
 from app.matcher.strangers import count_strangers, measure_points
 from app.matcher.thresholds import Thresholds
 from app.ml.packs import PackLibrary, write_calibration
@@ -273,6 +272,8 @@ def _running(
             stack.enter_context(speaker.collection())
             yield _Run(speaker, answers_of({"endpoint": endpoint}), progress, None)
         else:
+            from app.main import build_analyzer  # noqa: PLC0415 - of all commands' start it would be most; see serve.py
+
             analyzer = build_analyzer(_settings(pack))
             info = analyzer.engine.info
             answers = answers_of({"recognizer": info.recognizer, "pack": info.pack, "face": face})

@@ -64,11 +64,9 @@ class PostgresSearch:
 
         `using` asks for one strategy; where it is not at hand, the codes in the database serve.
         """
-        if not probes:
-            return Identified([], EMPTY)
         async with self._opened(gallery) as (statements, facts):
             if facts is None:
-                return Identified([[] for _ in probes], EMPTY)
+                return Identified([[] for _ in probes], await statements.read_empty(gallery))
             found = []
             for some in _in_parts(await self._protect(facts.protection, probes)):
                 found += await self._search(statements, facts, some, limit, using=using)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from app.domain import CollectionFace, Embedding, RelativeBox
+from app.domain import EMPTY, CollectionFace, Embedding, GalleryScale, RelativeBox
 from app.matcher.gallery_version import GalleryVersion, read_protection, read_scale
 from app.matcher.search import Gallery
 from app.matcher.strategy import GalleryFacts, Graph
@@ -32,6 +32,11 @@ SELECT g.id, g.templates, g.last_seq, g.deletions, g.epoch, g.graph, g.graph_upt
 FROM galleries g LEFT JOIN template_salts s ON s.tenant_id = g.tenant_id AND s.generation = g.generation
 JOIN collections c ON c.tenant_id = g.tenant_id AND c.id = g.collection_id
 WHERE g.tenant_id = $1 AND g.collection_id = $2 AND g.recognizer = $3
+"""
+
+_POLICY = """
+SELECT max_false_match_rate AS max_rate, review_false_match_rate AS review_rate, calibration::text AS calibration
+FROM collections WHERE tenant_id = $1 AND id = $2
 """
 
 # Materialised: else each probe would be read and quantised again for every template.
@@ -241,6 +246,11 @@ class GalleryStatements:
             row["id"], row["templates"], row["last_seq"], row["deletions"], row["epoch"], graph, read_protection(row),
             read_scale(row, row["templates"], gallery.recognizer),
         )  # fmt: skip
+
+    async def read_empty(self, gallery: Gallery) -> GalleryScale:
+        """How decisions are made on a collection that has no gallery yet."""
+        row = await self._connection.fetchrow(_POLICY, self._tenant_id, gallery.collection_id)
+        return read_scale(row, 0, gallery.recognizer) if row is not None else EMPTY
 
     async def read_people(self, gallery_id: UUID, subject_ids: Sequence[UUID]) -> dict[UUID, Person]:
         """The subjects that have templates in the gallery."""

@@ -28,11 +28,10 @@ class Thresholds:
         cls, calibration: Calibration, policy: DecisionPolicy, comparisons: int, explicit: float | None = None
     ) -> "Thresholds":
         """Those of a policy; `explicit` takes their place."""
-        comparisons = max(1, comparisons)
         if explicit is not None:
             return cls(explicit, explicit, comparisons, calibration)
         match, review = (
-            max(-1.0, min(_HIGHEST, calibration.similarity_at(_each(rate, comparisons))))
+            max(-1.0, min(_HIGHEST, calibration.similarity_at(_each(rate, max(1, comparisons)))))
             for rate in (policy.max_false_match_rate, policy.review_false_match_rate)
         )
         return cls(match, min(review, match), comparisons, calibration)
@@ -44,7 +43,8 @@ class Thresholds:
 
     def rate_of(self, similarity: float) -> float:
         """How often a search of a stranger finds somebody at least so similar."""
-        return -math.expm1(self.comparisons * math.log1p(-min(self.calibration.rate_at(similarity), 1 - 1e-12)))
+        each = min(self.calibration.rate_at(similarity), 1 - 1e-12)
+        return max(0.0, -math.expm1(self.comparisons * math.log1p(-each)))
 
     def decide(self, similarity: float) -> Decision:
         """What the similarity means."""

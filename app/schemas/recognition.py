@@ -136,10 +136,11 @@ class DecidedOut(BaseModel):
     threshold: float = Field(description="A similarity at or above it is a `match`: yours, or the collection's.")
     review_threshold: float = Field(description="At or above it, and no match: `review`.")
     false_match_rate: float = Field(
-        description="How often a search of a stranger ends in a match, for the gallery searched: 1 - (1 - f)^N for N "
-        "templates, f the rate of one comparison."
+        description="How often a search of a stranger ends in a match: 1 - (1 - f)^N, f the rate of one comparison."
     )
-    comparisons: int = Field(description="N: the templates compared with each face.")
+    comparisons: int = Field(
+        description="N: the collection's templates; of a claim the subject's; of a comparison the target's faces."
+    )
     calibration: str = Field(description="Where f is from; what is rarer than was measured is extrapolated.")
 
 
@@ -167,9 +168,7 @@ class CandidateOut(BaseModel):
         description="Cosine with what the subject's templates have in common, -1 to 1; one bad photo cannot raise it."
     )
     decision: Decision = Field(description="`match` where both similarities reach the threshold.")
-    false_match_rate: float = Field(
-        description="How often a search of a stranger, in this gallery, finds somebody at least so similar."
-    )
+    false_match_rate: float = Field(description="How often a search of a stranger finds somebody at least so similar.")
 
     @classmethod
     def of(cls, decided: DecidedCandidate) -> "CandidateOut":

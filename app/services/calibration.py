@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from uuid import UUID
 
 import numpy as np
 
-from app.domain import Collection, Embedding
+from app.domain import Collection
 from app.errors import InvalidParameter
-from app.matcher.strangers import count_strangers, measure_points
+from app.matcher.strangers import LEAST_PEOPLE, count_strangers, measure_points
 from app.persistence.repositories.collection_faces import CollectionFaceRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.services.audit import AuditAction, AuditTrail
@@ -33,27 +32,24 @@ class CalibrationService:
         self._recognizer = recognizer
 
     async def calibrate(self, collection: str) -> Collection:
-        """Compare faces of different known subjects, and go by what was found.
+        """Compare one face of each of up to `MOST_FACES` known subjects, and go by what was found.
 
-        Whoever stands in the collection under two names counts as two strangers and raises the thresholds. Raises
-        `CollectionNotFound`, and `InvalidParameter` where there are too few faces to tell anything.
+        Whoever stands in the collection under two names counts as one pair of strangers among all. Raises
+        `CollectionNotFound`, and `InvalidParameter` where there are too few people to tell anything.
         """
         collection_id = await require_collection(self._collections, collection, hold=True)
-        people, embeddings = await self._faces.sample(collection_id, self._recognizer, MOST_FACES)
-        points = await asyncio.to_thread(_measure, people, embeddings)
+        faces = await self._faces.sample(collection_id, self._recognizer, MOST_FACES)
+        points = await asyncio.to_thread(_measure, faces)
         if len(points) < 2:
             raise InvalidParameter(
-                f"collection: {len(embeddings)} faces of {len(set(people))} subjects are too few to calibrate on; "
-                f"about 50 subjects are needed.",
+                f"collection: it has faces of {len(faces)} subjects; at least {LEAST_PEOPLE} are needed.",
                 field="collection",
             )
-        source = (
-            f"this collection's {len(embeddings)} faces of {len(set(people))} subjects, {datetime.now(UTC):%Y-%m-%d}"
-        )
+        source = f"this collection's {len(faces)} subjects, {datetime.now(UTC):%Y-%m-%d}"
         stored = {"recognizer": self._recognizer, "points": [list(point) for point in points], "source": source}
         await self._collections.set_decisions(collection_id, {"calibration": stored})
         await self._trail.record(
-            AuditAction.COLLECTION_CALIBRATED, f"collection:{collection}", faces=len(embeddings), points=len(points)
+            AuditAction.COLLECTION_CALIBRATED, f"collection:{collection}", faces=len(faces), points=len(points)
         )
         return await self._service.get(collection)
 
@@ -65,8 +61,8 @@ class CalibrationService:
         return await self._service.get(collection)
 
 
-def _measure(people: Sequence[UUID], embeddings: Sequence[Embedding]) -> tuple[tuple[float, float], ...]:
-    if len(embeddings) < 2:
+def _measure(faces: Sequence[str]) -> tuple[tuple[float, float], ...]:
+    if len(faces) < LEAST_PEOPLE:
         return ()
-    numbers = np.unique([one.hex for one in people], return_inverse=True)[1]
-    return measure_points(count_strangers(embeddings, numbers))
+    embeddings = [np.array(face[1:-1].split(","), dtype=np.float32) for face in faces]
+    return measure_points(count_strangers(embeddings, np.arange(len(faces))))

@@ -1,8 +1,8 @@
 """Which thresholds decide: the caller's, the operator's, or those that follow from the collection's policy."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from app.domain import Calibration, DecisionPolicy, GalleryScale
+from app.domain import ONE_TO_ONE, Calibration, GalleryScale
 from app.matcher.thresholds import Thresholds
 
 
@@ -18,6 +18,6 @@ class DecisionMaker:
         fixed = self.fixed if explicit is None else explicit
         return Thresholds.of(scale.calibration or self.calibration, scale.policy, scale.templates, fixed)
 
-    def thresholds_alone(self, comparisons: int, explicit: float | None) -> Thresholds:
-        """For comparisons without a collection."""
-        return self.thresholds(GalleryScale(comparisons, DecisionPolicy()), explicit)
+    def one_to_one(self, scale: GalleryScale, explicit: float | None) -> Thresholds:
+        """For comparing with one subject's templates, or with the faces of a photo."""
+        return self.thresholds(replace(scale, policy=ONE_TO_ONE), explicit)

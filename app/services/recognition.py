@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.domain import Analysis, Candidate, Decision, Detail, Face
+from app.domain import Analysis, Candidate, Decision, Detail, Face, GalleryScale
 from app.errors import AppError, FaceNotFound, NoFace
 from app.matcher.search import GallerySearch
 from app.matcher.similarity import cosine_similarity
@@ -130,14 +130,14 @@ class RecognitionService:
         compared = await self._search.compare(gallery, subject_id, embedding)
         if compared is None:
             raise FaceNotFound(f"Subject {subject!r} has no face registered with the recogniser in use.")
-        used = self._decisions.thresholds(compared.scale, threshold)
+        used = self._decisions.one_to_one(compared.scale, threshold)
         return Verification(face, decide_candidate(compared.candidate, used), used)
 
     async def compare(self, source: bytes, target: bytes, *, threshold: float | None) -> Comparison:
         """The source's largest face against every face of the target; raises `NoFace` for either."""
         face, embedding = await self._faces.read_probe(source, FaceChoice.LARGEST)
         analysis = await self._faces.read_all(target)
-        used = self._decisions.thresholds_alone(len(analysis.faces), threshold)
+        used = self._decisions.one_to_one(GalleryScale(len(analysis.faces)), threshold)
         similarities = [cosine_similarity(embedding, other) for other in analysis.embeddings]
         targets = [
             ComparedFace(other, similarity, used.decide(similarity), used.rate_of(similarity))

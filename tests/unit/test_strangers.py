@@ -15,7 +15,7 @@ def test_only_pairs_of_different_people_count() -> None:
     together = [*faces, *(near(face, rng, 0.9) for face in faces)]
     people = np.array([*range(40), *range(40)])
     counts = count_strangers(together, people)
-    assert counts.sum() == 80 * 79 / 2 - 40
+    assert counts.sum() == pytest.approx(40 * 39 / 2)  # two people are one pair, whatever photos there are of them
     cosines = np.linspace(-1, 1, 20_001)[:-1]
     assert cosines[counts.nonzero()[0].max()] < 0.5
 
@@ -27,6 +27,21 @@ def test_a_planted_distribution_gives_its_rates_back() -> None:
     for rate, deviations in ((1e-1, 1.2816), (1e-2, 2.3263), (1e-3, 3.0902), (1e-4, 3.7190)):
         assert points[rate] == pytest.approx(0.05 + deviations * 0.1, abs=0.005)
     assert 1e-6 not in points  # four pairs tell nothing
+
+
+def test_somebody_who_stands_there_twice_changes_little() -> None:
+    rng = np.random.default_rng(4)
+    faces = random_embeddings(rng, 300)
+    twice = [*faces, *(near(faces[0], rng, 0.9) for _ in range(10))]
+    alone = measure_points(count_strangers(faces, np.arange(300)))
+    doubled = measure_points(count_strangers(twice, np.array([*range(300), *([300] * 10)])))
+    assert [cosine for _, cosine in doubled] == pytest.approx([cosine for _, cosine in alone], abs=0.01)
+
+
+def test_few_people_are_too_few_however_many_photos_there_are() -> None:
+    rng = np.random.default_rng(5)
+    faces = [near(face, rng, 0.8) for face in random_embeddings(rng, 10) for _ in range(40)]
+    assert measure_points(count_strangers(faces, np.repeat(np.arange(10), 40))) == ()
 
 
 @pytest.mark.parametrize("templates", [100, 1000])

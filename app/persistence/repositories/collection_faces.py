@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import ColumnElement, Select, Uuid, any_, cast, func, select
+from sqlalchemy import ColumnElement, Select, Text, Uuid, any_, cast, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
 from app.domain import CollectionFace, Embedding, RelativeBox
@@ -93,23 +93,22 @@ class CollectionFaceRepository(TenantRepository):
         conditions = (TemplateModel.collection_id == collection_id, TemplateModel.image_digest.in_(digests))
         return [held.face for held in await self._read(self._faces(*conditions).order_by(TemplateModel.seq))]
 
-    async def sample(self, collection_id: UUID, recognizer: str, most: int) -> tuple[list[UUID], list[Embedding]]:
-        """Up to about `most` faces of known subjects, spread evenly over a gallery: whose each is, and as stored."""
-        gallery = await self._session.scalar(
-            self._select(
-                GalleryModel, GalleryModel.collection_id == collection_id, GalleryModel.recognizer == recognizer
-            )
-        )
-        if gallery is None:
-            return [], []
-        step = max(1, -(-gallery.last_seq // most))
+    async def sample(self, collection_id: UUID, recognizer: str, most: int) -> list[str]:
+        """The newest face of each of up to `most` known subjects, as PostgreSQL writes embeddings.
+
+        Subjects' ids are random, so their order draws them.
+        """
+        of_recognizer = (GalleryModel.id == TemplateModel.gallery_id) & self._own(GalleryModel)
         statement = (
-            self._faces(TemplateModel.gallery_id == gallery.id, TemplateModel.seq % step == 0)
-            .where(SubjectModel.is_anonymous.is_(False))
+            self._faces(TemplateModel.collection_id == collection_id, TemplateModel.recognizer == recognizer)
+            .join(GalleryModel, of_recognizer)
+            .where(SubjectModel.is_anonymous.is_(False), GalleryModel.collection_id == collection_id)
+            .distinct(TemplateModel.subject_id)
+            .order_by(TemplateModel.subject_id, TemplateModel.seq.desc())
+            .with_only_columns(cast(TemplateModel.embedding, Text))
             .limit(most)
         )
-        held = await self._read(statement, with_embeddings=True)
-        return [one.subject_id for one in held], [one.embedding for one in held if one.embedding is not None]
+        return list(await self._session.scalars(statement))
 
     async def lock_image(self, collection_id: UUID, digest: bytes) -> None:
         """Let nobody else store faces of this very image until the transaction ends."""
