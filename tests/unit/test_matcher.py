@@ -73,7 +73,8 @@ def test_thresholds_follow_the_gallery_as_it_grows() -> None:
     assert thresholds(10).match == pytest.approx(0.4, abs=1e-3)
     assert thresholds(100).match == pytest.approx(0.5, abs=1e-3)  # extrapolated
     assert thresholds(10, max_false_match_rate=1e-2, review_false_match_rate=1e-1).match == pytest.approx(0.3, abs=1e-3)
-    for comparisons in (0, 1, 7, 1_000, 10**6):
+    assert (thresholds(0).match, thresholds(0).false_match_rate) == (thresholds(1).match, 0)
+    for comparisons in (1, 7, 1_000, 10**6):
         used = thresholds(comparisons)
         assert used.false_match_rate == pytest.approx(1e-3, rel=1e-6) or used.match == 0.999
         assert used.review <= used.match

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import numpy as np
 from sqlalchemy import ColumnElement, Select, Text, Uuid, any_, cast, func, select
-from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
+from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, distinct_on
 
 from app.domain import CollectionFace, Embedding, RelativeBox
 from app.persistence.erasure_journal import ErasedKind
@@ -98,12 +98,10 @@ class CollectionFaceRepository(TenantRepository):
 
         Subjects' ids are random, so their order draws them.
         """
-        of_recognizer = (GalleryModel.id == TemplateModel.gallery_id) & self._own(GalleryModel)
         statement = (
             self._faces(TemplateModel.collection_id == collection_id, TemplateModel.recognizer == recognizer)
-            .join(GalleryModel, of_recognizer)
-            .where(SubjectModel.is_anonymous.is_(False), GalleryModel.collection_id == collection_id)
-            .distinct(TemplateModel.subject_id)
+            .where(SubjectModel.is_anonymous.is_(False))
+            .ext(distinct_on(TemplateModel.subject_id))
             .order_by(TemplateModel.subject_id, TemplateModel.seq.desc())
             .with_only_columns(cast(TemplateModel.embedding, Text))
             .limit(most)
