@@ -24,7 +24,7 @@ from app.domain import Calibration, Embedding
 from app.evaluation.answers import Answers
 from app.evaluation.datasets import Pair, Person, read_pairs, read_people
 from app.evaluation.identification import evaluate_galleries
-from app.evaluation.systems import InProcess, pack_embedding, unpack_embedding
+from app.evaluation.systems import InProcess, identity_of, pack_embedding, unpack_embedding
 from app.evaluation.verification import evaluate_all_pairs, evaluate_pairs
 from app.main import build_analyzer
 from app.matcher.strangers import count_strangers, measure_points, rate_above
@@ -46,7 +46,7 @@ class Reference:
 
     def embed(self, photo: Path) -> Embedding | None:
         """As `Embeds`."""
-        key = f"one {photo}"
+        key = f"one {identity_of(photo)}"
         if key not in self._answers:
             seen = self._look(photo)
             self._answers.put(key, [] if seen.embedding is None else [pack_embedding(seen.embedding)])
@@ -133,7 +133,9 @@ def main() -> None:
     result: dict[str, Any] = {**describe_run(), "data": "LFW, folds 1 to 5", "pack": given.pack.name, "ways": {}}
     with tempfile.TemporaryDirectory() as directory:
         for providers in ("auto", "cpu"):
-            with Answers(given.data / f"{providers}.jsonl", {"way": providers}, keep=True) as answers:
+            with Answers(
+                given.data / f"{providers}.jsonl", {"way": providers, "pack": str(given.pack)}, keep=True
+            ) as answers:
                 system = in_process(given.pack, providers, answers, directory)
                 info = system.describe()
                 name = f"Vultus, {info['providers'][0].removesuffix('ExecutionProvider')}, {info['precision']}"
@@ -145,7 +147,9 @@ def main() -> None:
                         system, people, GALLERIES, calibration, quiet, seed=SEED, searches=1500, repeats=5
                     )
                     result["out_of_sample"] = out_of_sample(system, people, quiet)
-        with Answers(given.data / "reference.jsonl", {"way": "reference"}, keep=True) as answers:
+        with Answers(
+            given.data / "reference.jsonl", {"way": "reference", "pack": str(given.pack)}, keep=True
+        ) as answers:
             reference = Reference(given.pack, answers, directory)
             result["ways"]["plain insightface, CPU"] = verify(reference, pairs, calibration, "reference")
     text = json.dumps(result, indent=1)

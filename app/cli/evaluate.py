@@ -83,7 +83,9 @@ def verify(
     pictures: Pictures = False,
 ) -> None:
     """Is it the same person: accuracy over folds, true accept rates at fixed false accept rates, with intervals."""
-    listed = read_pairs(data, pairs)
+    listed, group_of = read_pairs(data, pairs), read_groups(groups) if groups else {}
+    if all_pairs and (url or rekognition):
+        raise OperatorError("--all-pairs can be measured in process only: leave out --url and --rekognition.")
     with _running(out, url, rekognition, region, face, pack, keep) as run:
         task = run.progress.add_task("Comparing", total=len(listed))
         similarities = compare_pairs(
@@ -91,7 +93,7 @@ def verify(
         )  # fmt: skip
         result: dict[str, Any] = {"kind": "Verification"}
         result["verification"] = evaluate_pairs(
-            listed, similarities, read_groups(groups) if groups else {}, seed=seed
+            listed, similarities, group_of, seed=seed
         )  # fmt: skip
         if all_pairs:
             result["all_pairs"] = _all_pairs(run, listed, seed)
@@ -118,7 +120,9 @@ def identify(
     keep: Keep = False,
 ) -> None:
     """Who is it: rank-1, FNIR at fixed FPIR, stated against observed false-match rates; one folder a person."""
-    people, sizes = read_people(data), [int(size) for size in galleries.split(",")]
+    people, sizes = read_people(data), _read_sizes(galleries)
+    if max(sizes) >= len(people):
+        raise OperatorError(f"{data} holds {len(people)} people: too few for a gallery of {max(sizes)} and strangers.")
     with _running(out, url, rekognition, region, face, pack, keep) as run:
         task = run.progress.add_task("Searching", total=None)
 
@@ -135,7 +139,7 @@ def identify(
             if len(sizes) > 1:
                 raise OperatorError("Over an API one gallery a run: --galleries SIZE.")
             split = split_open_set(people, sizes[0], seed=seed, searches=searches)
-            found = run_split(run.system, split, None, advance)
+            found = run_split(run.system, split, advance)
             result["galleries"] = [{"gallery": sizes[0], **describe([found], None, sizes[0], seed=seed)}]
         _finish(run, out, result, data, seed, with_pictures=False)
     for row in result["galleries"]:
@@ -187,6 +191,7 @@ def compare(
     """Accuracy and speed of model packs on the same photos, in one table."""
     listed, rows = read_pairs(data, pairs), []
     for name in packs:
+        (out / Path(name).name / "answers.jsonl").unlink(missing_ok=True)  # what was asked before took no time
         with _running(out / Path(name).name, None, None, "", face, name, keep=False) as run:
             task = run.progress.add_task(Path(name).name, total=len(listed))
             began = time.perf_counter()
@@ -270,15 +275,26 @@ def _running(
             endpoint = "" if rekognition == "aws" else rekognition
             speaker = RekognitionServer(endpoint, region)
             stack.enter_context(speaker.collection())
-            yield _Run(speaker, answers_of({"endpoint": endpoint}), progress, None)
+            yield _Run(speaker, answers_of({"endpoint": endpoint, "region": region}), progress, None)
         else:
             from app.main import build_analyzer  # noqa: PLC0415 - of all commands' start it would be most; see serve.py
 
             analyzer = build_analyzer(_settings(pack))
             info = analyzer.engine.info
-            answers = answers_of({"recognizer": info.recognizer, "pack": info.pack, "face": face})
+            about = {"recognizer": info.recognizer, "pack": info.pack, "providers": list(info.providers), "face": face}
+            answers = answers_of({**about, "precision": info.precision})
             system = InProcess(analyzer, answers, central=face == "central")
             yield _Run(system, answers, progress, info.calibration)
+
+
+def _read_sizes(text: str) -> list[int]:
+    try:
+        sizes = [int(size) for size in text.split(",")]
+    except ValueError:
+        sizes = [0]
+    if min(sizes) < 1:
+        raise OperatorError(f"--galleries {text}: want sizes, comma-separated, as 100,500.")
+    return sizes
 
 
 def _answers(stack: ExitStack, out: Path, keep: bool) -> Any:

@@ -26,9 +26,10 @@ class Answers:
                 for line in lines[1:]:
                     self._take(line)
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.chmod(0o600)
         if not self._known:
             path.write_text(head + "\n")
-        path.chmod(0o600)
         self._file = path.open("a")
 
     def _take(self, line: str) -> None:

@@ -36,6 +36,8 @@ def read_pairs(data: Path, pairs: Path) -> list[Pair]:
     try:
         head = [int(part) for part in lines[0]]
         folds, each = (head[0], head[1]) if len(head) == 2 else (1, head[0])
+        if folds < 1 or each < 1:
+            raise ValueError
     except (ValueError, IndexError):
         raise OperatorError(f"{pairs}, line 1: want the number of folds and of pairs a fold.") from None
     found = []
@@ -54,6 +56,8 @@ def read_pairs(data: Path, pairs: Path) -> list[Pair]:
             found.append(Pair(_photo(data, one, first), _photo(data, other, second), one, other, fold))
         except ValueError:
             raise OperatorError(f"{pairs}, line {number}: {first} and {second} must be numbers.") from None
+    if not found:
+        raise OperatorError(f"{pairs} names no pairs.")
     return found
 
 
@@ -98,7 +102,7 @@ def split_open_set(people: list[Person], size: int, *, seed: int, searches: int)
     The same for the same seed. People with several photos are preferred into the gallery for half of it at most, so
     that there are mates to search for and strangers of every kind. Raises `OperatorError` for too few people.
     """
-    if size >= len(people):
+    if size < 1 or size >= len(people):
         raise OperatorError(f"A gallery of {size} of {len(people)} people leaves no strangers to search for.")
     rng = np.random.default_rng(seed)
     order = [people[index] for index in rng.permutation(len(people))]
@@ -136,7 +140,7 @@ def read_event(data: Path, manifest: Path) -> Event:
     photos: dict[Path, frozenset[str]] = {}
     selfies = []
     for number, row in _rows(manifest, ("kind", "photo", "people")):
-        path = data / row["photo"]
+        path = data / (row["photo"] or "")
         people = frozenset(name.strip() for name in (row["people"] or "").split(";") if name.strip())
         if row["kind"] == "photo":
             photos[path] = people

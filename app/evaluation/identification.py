@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from app.domain import Calibration, DecisionPolicy
-from app.evaluation.answers import Answers
+from app.errors import OperatorError
 from app.evaluation.datasets import Person, Split, split_open_set
-from app.evaluation.metrics import OpenSet, rate_of_people, threshold_at
+from app.evaluation.metrics import OpenSet, missed_at, rate_of_people
 from app.evaluation.systems import InProcess, System
+from app.evaluation.verification import LEAST_BEYOND
 from app.matcher.thresholds import Thresholds
 
 _LIMIT = 20
@@ -31,31 +32,22 @@ def evaluate_galleries(
         for repeat in range(repeats):
             split = split_open_set(list(people), size, seed=seed + 1000 * repeat, searches=searches)
             system.forget()
-            runs.append(run_split(system, split, None, advance))
+            runs.append(run_split(system, split, advance))
         rows.append({"gallery": size, **describe(runs, calibration, size, seed=seed)})
     return rows
 
 
-def run_split(
-    system: System, split: Split, answers: Answers | None, advance: Callable[[], None]
-) -> tuple[OpenSet, list[str], list[str]]:
+def run_split(system: System, split: Split, advance: Callable[[], None]) -> tuple[OpenSet, list[str], list[str]]:
     """Enrol the gallery, then search; who was searched for, too."""
-    enrolled = set()
+    # Folders have names that an id may not have.
+    keys = {name: f"p{number:06}" for number, (name, _) in enumerate(split.gallery)}
     for name, photo in split.gallery:
-        key = f"enrolled {name}"
-        if answers is None or key not in answers:
-            stored = system.enroll(name, photo)
-            if answers is not None:
-                answers.put(key, stored)
-        else:
-            stored = answers.get(key)
-        if stored:
-            enrolled.add(name)
+        system.enroll(keys[name], photo)
         advance()
     ranks, mates, strangers = [], [], []
     for name, photo in split.mated:
         hits = system.search(photo, _LIMIT) or []
-        rank = next((place for place, hit in enumerate(hits, 1) if hit.key == name), 0)
+        rank = next((place for place, hit in enumerate(hits, 1) if hit.key == keys[name]), 0)
         ranks.append(rank)
         mates.append(hits[rank - 1].similarity if rank else float("-inf"))
         advance()
@@ -76,13 +68,21 @@ def describe(
         np.concatenate([run.mate_similarities for run, _, _ in runs]),
         np.concatenate([run.stranger_similarities for run, _, _ in runs]),
     )
-    mated = _numbers([name for _, names, _ in runs for name in names])
-    strangers = _numbers([name for _, _, names in runs for name in names])
-    misses = rate_of_people(together.misses(-1.0), mated, int(mated.max()) + 1, seed=seed)
+    if not len(together.ranks) or not len(together.stranger_similarities):
+        raise OperatorError("Nobody to search for: people with two photos or more are needed, and people left out.")
+    mates = [name for _, names, _ in runs for name in names]
+    numbers = _numbers([*mates, *(name for _, _, names in runs for name in names)])
+    mated, strangers, number = numbers[: len(mates)], numbers[len(mates) :], int(numbers.max()) + 1
+    misses = rate_of_people(together.misses(float("-inf")), mated, number, seed=seed)
     table = []
     for fpir in _FPIRS:
-        threshold = threshold_at(together.stranger_similarities, fpir)
-        missed = rate_of_people(together.misses(threshold), mated, int(mated.max()) + 1, seed=seed)
+        if fpir * len(together.stranger_similarities) < LEAST_BEYOND:
+            continue
+        # A mate counts with its similarity where it came first, else with none: FNIR is then FNMR at the threshold.
+        first = np.where(together.ranks == 1, together.mate_similarities, -np.inf)
+        threshold, missed = missed_at(
+            first, together.stranger_similarities, (mated, mated), (strangers, strangers), number, fpir, seed=seed
+        )
         table.append({"fpir": fpir, "threshold": threshold, "fnir": missed.as_json()})
     row = {
         "searches_of_people_inside": len(together.ranks),
@@ -96,7 +96,7 @@ def describe(
         for rate in _STATED:
             used = Thresholds.of(calibration, DecisionPolicy(rate, rate), size)
             hit = together.stranger_similarities >= used.match
-            observed = rate_of_people(hit, strangers, int(strangers.max()) + 1, seed=seed)
+            observed = rate_of_people(hit, strangers, number, seed=seed)
             stated.append(
                 {"stated": rate, "threshold": used.match, "observed": observed.as_json(),
                  "fnir": together.fnir(used.match)}

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.errors import OperatorError
+
 Similarities = NDArray[np.float64]
 _REPLICATES = 1000
 
@@ -32,9 +34,16 @@ def threshold_at(impostors: Similarities, rate: float) -> float:
     """The least similarity that no more than `rate` of these reach."""
     ordered = np.sort(impostors)[::-1]
     allowed = int(np.floor(rate * len(ordered)))
-    if allowed >= len(ordered):
-        return -1.0
+    if allowed >= len(ordered) or not np.isfinite(ordered[allowed]):
+        return float(ordered[np.isfinite(ordered)].min()) if np.isfinite(ordered).any() else 0.0
     return float(np.nextafter(ordered[allowed], np.inf))
+
+
+def weighted_threshold_at(similarities: Similarities, weights: NDArray[np.float64], total: float, rate: float) -> float:
+    """The same where each impostor counts by its weight, of so much in all; `similarities` fall."""
+    above = np.cumsum(weights)
+    allowed = int(np.searchsorted(above, rate * total, side="right"))
+    return float(np.nextafter(similarities[min(allowed, len(similarities) - 1)], np.inf))
 
 
 def false_match_rate(impostors: Similarities, threshold: float) -> float:
@@ -85,12 +94,53 @@ def rate_of_pairs(
         return float((weights * wrong).sum() / total) if total else float("nan")
 
     low, high = bootstrap(weighted, people, seed=seed)
-    return Rate(float(wrong.mean()) if len(wrong) else float("nan"), low, high, len(wrong))
+    value = float(wrong.mean()) if len(wrong) else float("nan")
+    return widened(Rate(value, low, high, len(wrong)), len(np.unique(np.concatenate([first, second]))))
+
+
+def widened(rate: Rate, people: int) -> Rate:
+    """An interval that admits what none of so many people showed: where nothing, or everything, went wrong no bootstrap
+    can tell. 3 / n is the 95% bound of a rate that n trials did not show."""
+    unseen = min(1.0, 3 / max(1, people))
+    if rate.value == 0:
+        return Rate(0.0, 0.0, max(rate.high, unseen), rate.count)
+    if rate.value == 1:
+        return Rate(1.0, min(rate.low, 1 - unseen), 1.0, rate.count)
+    return rate
 
 
 def rate_of_people(wrong: NDArray[np.bool_], person: NDArray[np.int64], people: int, *, seed: int) -> Rate:
     """The share of searches that went wrong, each of one person."""
     return rate_of_pairs(wrong, person, person, people, seed=seed)
+
+
+def missed_at(
+    genuine: Similarities, impostors: Similarities, genuine_people: tuple[NDArray[np.int64], NDArray[np.int64]],
+    impostor_people: tuple[NDArray[np.int64], NDArray[np.int64]], people: int, rate: float, *, seed: int,
+) -> tuple[float, Rate]:  # fmt: skip
+    """The threshold that lets this share of impostors through, and the share of genuine ones below it.
+
+    Both are found anew for the people of each replicate: a threshold is as uncertain as what it was found on.
+    """
+    order = np.argsort(-impostors)
+    falling, first, second = impostors[order], impostor_people[0][order], impostor_people[1][order]
+
+    def weighted(drawn: NDArray[np.float64]) -> float:
+        weights = np.where(first == second, drawn[first], drawn[first] * drawn[second])
+        own = np.where(
+            genuine_people[0] == genuine_people[1], drawn[genuine_people[0]],
+            drawn[genuine_people[0]] * drawn[genuine_people[1]],
+        )  # fmt: skip
+        total = float(own.sum())
+        if not total or not weights.sum():
+            return float("nan")
+        at = weighted_threshold_at(falling, weights, float(weights.sum()), rate)
+        return float((own * (genuine < at)).sum() / total)
+
+    threshold = threshold_at(impostors, rate)
+    low, high = bootstrap(weighted, people, seed=seed, replicates=_REPLICATES // 2)
+    value = false_non_match_rate(genuine, threshold)
+    return threshold, widened(Rate(value, low, high, len(genuine)), len(np.unique(genuine_people[0])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +155,9 @@ def folded_accuracy(
     similarities: Similarities, is_same: NDArray[np.bool_], fold: NDArray[np.int64],
     first: NDArray[np.int64], second: NDArray[np.int64], people: int, *, seed: int,
 ) -> FoldedAccuracy:  # fmt: skip
-    """LFW's protocol; a pair with a missing face counts as wrong, whatever it is of."""
+    """LFW's protocol; a pair with a missing face counts as wrong, whatever it is of. Raises `OperatorError`."""
+    if len(np.unique(fold)) < 2 or not np.isfinite(similarities).any():
+        raise OperatorError("Accuracy needs pairs of at least two folds, and faces in some of them.")
     right = np.zeros(len(similarities), dtype=bool)
     thresholds = []
     for one in np.unique(fold):
@@ -120,15 +172,19 @@ def folded_accuracy(
 
 def best_threshold(similarities: Similarities, is_same: NDArray[np.bool_]) -> float:
     """The threshold that decides most pairs rightly; of several in a row, the middle one."""
-    order = np.argsort(similarities)
-    ordered, same = similarities[order], is_same[order]
-    # Right with the threshold just above the i-th: impostors up to it, genuine beyond it.
+    found = np.isfinite(similarities)
+    order = np.argsort(similarities[found])
+    ordered, same = similarities[found][order], is_same[found][order]
+    # Right with the threshold just above the i-th: impostors up to it, genuine beyond it; never between equals.
     right = np.concatenate([[0], np.cumsum(~same)]) + (same.sum() - np.concatenate([[0], np.cumsum(same)]))
-    best = np.flatnonzero(right == right.max())
+    parts = np.concatenate([[True], ordered[1:] > ordered[:-1], [True]])
+    best = np.flatnonzero(parts & (right == right[parts].max()))
     middle = int(best[len(best) // 2])
-    low = ordered[middle - 1] if middle else -1.0
-    high = ordered[middle] if middle < len(ordered) else 1.0
-    return float((max(low, -1.0) + min(high, 1.0)) / 2)
+    if middle == 0:
+        return float(ordered[0])
+    if middle == len(ordered):
+        return float(np.nextafter(ordered[-1], np.inf))
+    return float((ordered[middle - 1] + ordered[middle]) / 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from app.evaluation.charts import histogram_chart, line_chart
 
@@ -26,6 +26,7 @@ def write_report(directory: Path, result: dict[str, Any], *, with_pictures: bool
     directory.mkdir(parents=True, exist_ok=True)
     text, page = directory / "report.json", directory / "report.html"
     text.write_text(json.dumps(result, indent=1, default=str) + "\n")
+    page.touch(mode=0o600 if with_pictures else 0o644)
     page.write_text(render(result, with_pictures=with_pictures))
     return text, page
 
@@ -148,9 +149,10 @@ def _pair(pair: dict[str, Any]) -> str:
 def _picture(photo: Path) -> str:
     try:
         with Image.open(photo) as image:
-            image.thumbnail((_THUMBNAIL, _THUMBNAIL))
+            upright = ImageOps.exif_transpose(image)
+            upright.thumbnail((_THUMBNAIL, _THUMBNAIL))
             buffer = io.BytesIO()
-            image.convert("RGB").save(buffer, "JPEG", quality=80)
+            upright.convert("RGB").save(buffer, "JPEG", quality=80)
     except (OSError, UnidentifiedImageError):
         return ""
     return f'<img src="data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}" alt="">'

@@ -24,6 +24,8 @@ from app.ml.analysis import Embed, FaceAnalyzer
 MISSING = float("-inf")
 _RETRIES = 10
 _TIMEOUT_S = 60
+_PHOTO_CODES = ("image_", "no_face", "face_", "several_faces", "no_image_accepted")
+"""What is wrong with a photo or the face in it, not with the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,8 @@ class InProcess:
         probe = self.embed(photo)
         if probe is None:
             return None
+        if not self._enrolled:
+            return []
         best: dict[str, float] = {}
         for key, similarity in zip(self._keys, (np.stack(self._enrolled) @ probe).tolist(), strict=True):
             best[key] = max(similarity, best.get(key, -1.0))
@@ -133,7 +137,7 @@ class InProcess:
         self._keys, self._enrolled = [], []
 
     def _embeddings(self, photo: Path, *, everybody: bool) -> list[Embedding]:
-        key = f"{'all' if everybody else 'one'} {photo}"
+        key = f"{'all' if everybody else 'one'} {identity_of(photo)}"
         if key not in self._answers:
             self._answers.put(key, [pack_embedding(one) for one in self._analyze(photo, everybody)])
         return [unpack_embedding(one) for one in self._answers.get(key)]
@@ -144,18 +148,32 @@ class InProcess:
                 return list(range(len(faces)))
             return [self._nearest.choose(faces, *size)]
 
+        data = _read(photo)
         try:
-            data = photo.read_bytes()
             size = _size_of(data)
             analysis: Analysis = self._analyzer.analyze(data, Embed.ALL if everybody else choose)
         except AppError:
             self.failures.append(photo)
             return []
-        except OSError as exc:
-            raise OperatorError(f"{photo} cannot be read: {exc.strerror}.") from exc
         if not analysis.embeddings:
             self.failures.append(photo)
         return list(analysis.embeddings)
+
+
+def identity_of(photo: Path) -> str:
+    """A photo's place, size and time: another photo under the same name is another. Raises `OperatorError`."""
+    try:
+        found = photo.stat()
+    except OSError as exc:
+        raise OperatorError(f"{photo} cannot be read: {exc.strerror}.") from exc
+    return f"{photo.resolve()} {found.st_size} {found.st_mtime_ns}"
+
+
+def _read(photo: Path) -> bytes:
+    try:
+        return photo.read_bytes()
+    except OSError as exc:
+        raise OperatorError(f"{photo} cannot be read: {exc.strerror}.") from exc
 
 
 def _size_of(data: bytes) -> tuple[int, int]:
@@ -194,8 +212,8 @@ class VultusServer:
 
     def compare(self, first: Path, second: Path) -> float:
         """See `System`; the first photo's largest face with the most similar of the second's."""
-        with first.open("rb") as one, second.open("rb") as other:
-            answer = self._send("POST", "/compare", files={"source": one, "target": other})
+        files = [("source", ("a.jpg", _read(first))), ("target", ("b.jpg", _read(second)))]
+        answer = self._send("POST", "/compare", files=files)
         targets = answer.get("targets")
         return float(targets[0]["similarity"]) if targets else MISSING
 
@@ -204,15 +222,13 @@ class VultusServer:
         if everybody:
             raise OperatorError("The native API registers one person a photo: evaluate events with --rekognition.")
         data = {"subject": key, "collection": self._collection, "face": "largest"}
-        with photo.open("rb") as file:
-            answer = self._send("POST", "/register", data=data, files=[("images", file)])
+        answer = self._send("POST", "/register", data=data, files=[("images", ("a.jpg", _read(photo)))])
         return len(answer.get("templates", ()))
 
     def search(self, photo: Path, limit: int) -> list[Hit] | None:
         """See `System`."""
         data = {"collection": self._collection, "limit": str(min(limit, 100))}
-        with photo.open("rb") as file:
-            answer = self._send("POST", "/recognize", data=data, files={"image": file})
+        answer = self._send("POST", "/recognize", data=data, files=[("image", ("a.jpg", _read(photo)))])
         self._said = {name: answer[name] for name in ("recognizer", "threshold", "calibration") if name in answer}
         faces = answer.get("faces")
         if not faces:
@@ -220,29 +236,36 @@ class VultusServer:
         return [Hit(one["subject"], one["similarity"]) for one in faces[0]["candidates"]]
 
     def _send(self, method: str, path: str, **more: Any) -> dict[str, Any]:
-        """The answer; empty where the photo was refused."""
-        for _ in range(_RETRIES):
-            answer = self._client.request(method, path, **more)
-            if answer.status_code not in (429, 503):
-                break
-            time.sleep(float(answer.headers.get("retry-after", 1)))
-            for file in more.get("files", {}).values() if isinstance(more.get("files"), dict) else ():
-                file.seek(0)
-        if answer.status_code == 422:
+        """The answer; empty where the photo, or the face in it, was refused. Raises `OperatorError` for all else."""
+        try:
+            for _ in range(_RETRIES):
+                answer = self._client.request(method, path, **more)
+                if answer.status_code not in (429, 503):
+                    break
+                time.sleep(float(answer.headers.get("retry-after", 1)))
+            body: dict[str, Any] = answer.json() if answer.content else {}
+        except httpx.HTTPError as exc:
+            raise OperatorError(f"{self._client.base_url}: {exc or type(exc).__name__}") from exc
+        except ValueError as exc:
+            raise OperatorError(f"{path}: {answer.status_code}, and no JSON: is this a Vultus?") from exc
+        if answer.is_error and str(body.get("code", "")).startswith(_PHOTO_CODES):
             return {}
         if answer.is_error:
-            raise OperatorError(f"{path}: {answer.status_code} {answer.json().get('detail', '')}")
-        body: dict[str, Any] = answer.json() if answer.content else {}
+            raise OperatorError(f"{path}: {answer.status_code} {body.get('detail', '')}")
         return body
 
     @contextmanager
     def collection(self) -> Iterator[None]:
-        """A collection of its own, erased when the block ends."""
+        """A collection of its own, erased when the block ends; that it can be is tried before a photo is in it."""
+        own = f"/collections/{self._collection}"
+        self._send("POST", "/collections", json={"name": self._collection})
+        self._send("DELETE", own)
         self._send("POST", "/collections", json={"name": self._collection})
         try:
             yield
         finally:
-            self._send("DELETE", f"/collections/{self._collection}")
+            with _named(self._collection):
+                self._send("DELETE", own)
             self._client.close()
 
 
@@ -252,9 +275,12 @@ class RekognitionServer:
     def __init__(self, endpoint: str, region: str) -> None:
         config = Config(retries={"mode": "standard", "total_max_attempts": _RETRIES})
         session = botocore.session.get_session()
-        self._client: Any = session.create_client(
-            "rekognition", endpoint_url=endpoint or None, region_name=region, config=config
-        )
+        try:
+            self._client: Any = session.create_client(
+                "rekognition", endpoint_url=endpoint or None, region_name=region, config=config
+            )
+        except (ValueError, BotoCoreError) as exc:
+            raise OperatorError(f"--rekognition {endpoint}: {exc}") from exc
         self._endpoint = endpoint
         self._collection = f"eval-{uuid4().hex[:12]}"
         self._version = ""
@@ -299,22 +325,38 @@ class RekognitionServer:
             answer: dict[str, Any] = call(**parameters)
         except ClientError as exc:
             code = exc.response["Error"]["Code"]
-            if code in ("InvalidParameterException", "InvalidImageFormatException", "ImageTooLargeException"):
-                return None  # no face, or no picture
-            raise OperatorError(f"{code}: {exc.response['Error']['Message']}") from exc
+            message = exc.response["Error"]["Message"]
+            # AWS: "There are no faces in the image", also as an invalid parameter.
+            is_of_photo = code in ("InvalidImageFormatException", "ImageTooLargeException") or "no face" in message
+            if is_of_photo or (code == "InvalidParameterException" and "face" in message.lower()):
+                return None
+            raise OperatorError(f"{code}: {message}") from exc
         except BotoCoreError as exc:
             raise OperatorError(str(exc)) from exc
         return answer
 
     @contextmanager
     def collection(self) -> Iterator[None]:
-        """A collection of its own, deleted when the block ends."""
-        self._ask(self._client.create_collection, CollectionId=self._collection)
+        """A collection of its own, deleted when the block ends; that it can be is tried before a photo is in it."""
+        own = {"CollectionId": self._collection}
+        self._ask(self._client.create_collection, **own)
+        self._ask(self._client.delete_collection, **own)
+        self._ask(self._client.create_collection, **own)
         try:
             yield
         finally:
-            self._ask(self._client.delete_collection, CollectionId=self._collection)
+            with _named(self._collection):
+                self._ask(self._client.delete_collection, **own)
 
 
 def _image(photo: Path) -> dict[str, bytes]:
-    return {"Bytes": photo.read_bytes()}
+    return {"Bytes": _read(photo)}
+
+
+@contextmanager
+def _named(collection: str) -> Iterator[None]:
+    """Whoever cannot be rid of a collection is told its name."""
+    try:
+        yield
+    except OperatorError as exc:
+        raise OperatorError(f"Collection {collection} is still there, with faces in it: delete it. ({exc})") from exc

@@ -12,19 +12,13 @@ from numpy.typing import NDArray
 from app.domain import Calibration
 from app.evaluation.answers import Answers
 from app.evaluation.datasets import Pair
-from app.evaluation.metrics import (
-    Rate,
-    curve,
-    false_match_rate,
-    false_non_match_rate,
-    folded_accuracy,
-    rate_of_pairs,
-    threshold_at,
-)
-from app.evaluation.systems import MISSING, Embeds, System
+from app.evaluation.every_pair import EveryPair
+from app.evaluation.metrics import Rate, curve, false_match_rate, false_non_match_rate, folded_accuracy, missed_at
+from app.evaluation.systems import MISSING, Embeds, System, identity_of
 
 _RATES = (1e-2, 1e-3, 1e-4)
-_REPLICATES = 200
+LEAST_BEYOND = 10
+"""A rate is shown where so many comparisons lie beyond it."""
 
 Advance = Callable[[], None]
 
@@ -35,7 +29,7 @@ def compare_pairs(
     """The similarity of each pair, -inf where a face is missing."""
 
     def work(pair: Pair) -> float:
-        key = f"pair {pair.first} {pair.second}"
+        key = f"pair {identity_of(pair.first)} {identity_of(pair.second)}"
         if key not in answers:
             answers.put(key, max(system.compare(pair.first, pair.second), -1e9))
         advance()
@@ -61,12 +55,13 @@ def evaluate_pairs(
     threshold = float(np.mean(folded.thresholds))
     table = []
     for rate in _RATES:
-        if rate * len(impostors) < 1:
+        if rate * len(impostors) < LEAST_BEYOND:
             continue
-        at = threshold_at(impostors, rate)
-        missed = rate_of_pairs(genuine < at, first[is_same], second[is_same], len(names), seed=seed)
-        accepted = Rate(1 - missed.value, 1 - missed.high, 1 - missed.low, missed.count)
-        table.append({"far": rate, "threshold": at, "tar": accepted.as_json()})
+        at, missed = missed_at(
+            genuine, impostors, (first[is_same], second[is_same]), (first[~is_same], second[~is_same]), len(names),
+            rate, seed=seed,
+        )  # fmt: skip
+        table.append({"far": rate, "threshold": at, "tar": _accepted(missed).as_json()})
     return {
         "pairs": len(pairs),
         "people": len(names),
@@ -85,40 +80,35 @@ def evaluate_all_pairs(
     system: Embeds, photos: dict[Path, str], calibration: Calibration, advance: Advance, *, seed: int
 ) -> dict[str, Any]:
     """Every pair of these photos (in process only): true accept rates at rates that few pairs cannot tell, and the
-    stated false-match rates against the observed."""
-    known = []
-    for photo, name in photos.items():
-        known.append((name, system.embed(photo)))
-        advance()
-    found = [(name, embedding) for name, embedding in known if embedding is not None]
-    names = sorted({name for name, _ in found})
+    stated false-match rates against the observed. A photo without a face matches none of the others."""
+    names = sorted(set(photos.values()))
     number = {name: index for index, name in enumerate(names)}
-    people = np.array([number[name] for name, _ in found])
-    stacked = np.stack([embedding for _, embedding in found])
-    similarities, same, pair_people = _all_pairs(stacked, people)
-    lost = sum(1 for _, embedding in known if embedding is None)
-    genuine, impostors = similarities[same], similarities[~same]
-    by_pair = _by_people(pair_people, similarities, same, len(names))
+    people, embeddings = [], []
+    for photo, name in photos.items():
+        people.append(number[name])
+        embeddings.append(system.embed(photo))
+        advance()
+    every = EveryPair(embeddings, np.array(people), len(names))
     table = []
     for rate in _RATES:
-        at = threshold_at(impostors, rate)
-        value = 1 - false_non_match_rate(genuine, at)
-        table.append({"far": rate, "threshold": at, "tar": by_pair.accepted(at, value, seed).as_json()})
-    stated = []
-    for rate in _RATES:
-        at = calibration.similarity_at(rate)
-        observed = false_match_rate(impostors, at)
-        stated.append({"stated": rate, "threshold": at, "observed": by_pair.matched(at, observed, seed).as_json()})
+        if rate * every.impostors >= LEAST_BEYOND:
+            threshold, accepted = every.accepted_at(rate, seed)
+            table.append({"far": rate, "threshold": threshold, "tar": accepted.as_json()})
+    stated = [
+        {"stated": rate, "threshold": calibration.similarity_at(rate),
+         "observed": every.matched(calibration.similarity_at(rate), seed).as_json()}
+        for rate in _RATES
+    ]  # fmt: skip
     return {
         "photos": len(photos),
-        "photos_without_a_face": lost,
+        "photos_without_a_face": sum(one is None for one in embeddings),
         "people": len(names),
-        "genuine": len(genuine),
-        "impostors": len(impostors),
+        "genuine": len(every.genuine),
+        "impostors": every.impostors,
         "tar_at_far": table,
         "stated_fmr": {"calibration": calibration.source, "rates": stated},
-        "curve": curve(genuine, _sample(impostors, seed)),
-        "histogram": _histogram(genuine, impostors),
+        "curve": every.curve(),
+        "histogram": every.histogram(),
     }
 
 
@@ -157,54 +147,8 @@ def _largest_ratio(rates: Sequence[Any]) -> float | None:
     return max(known) / min(known) if len(known) > 1 else None
 
 
-def _all_pairs(
-    stacked: NDArray[np.float32], people: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
-    rows, columns = np.triu_indices(len(stacked), 1)
-    similarities = np.empty(len(rows), dtype=np.float32)
-    for start in range(0, len(rows), 1 << 20):
-        part = slice(start, start + (1 << 20))
-        similarities[part] = np.einsum("ij,ij->i", stacked[rows[part]], stacked[columns[part]])
-    low = np.minimum(people[rows], people[columns]).astype(np.int64)
-    high = np.maximum(people[rows], people[columns]).astype(np.int64)
-    return similarities.astype(np.float64), people[rows] == people[columns], low * (int(people.max()) + 1) + high
-
-
-class _by_people:  # noqa: N801 - built once, used as a function of a threshold
-    """Counts by pair of people, so that drawing people anew costs little."""
-
-    def __init__(
-        self, pair_people: NDArray[np.int64], similarities: NDArray[np.float64], same: NDArray[np.bool_], people: int
-    ) -> None:
-        self._pairs, self._index = np.unique(pair_people, return_inverse=True)
-        self._similarities, self._same, self._people = similarities, same, people
-        self._first, self._second = self._pairs // people, self._pairs % people
-
-    def accepted(self, threshold: float, value: float, seed: int) -> Rate:
-        return self._rate(self._same, self._similarities >= threshold, value, seed)
-
-    def matched(self, threshold: float, value: float, seed: int) -> Rate:
-        return self._rate(~self._same, self._similarities >= threshold, value, seed)
-
-    def _rate(self, mask: NDArray[np.bool_], hit: NDArray[np.bool_], value: float, seed: int) -> Rate:
-        total = np.bincount(self._index[mask], minlength=len(self._pairs)).astype(np.float64)
-        hits = np.bincount(self._index[mask & hit], minlength=len(self._pairs)).astype(np.float64)
-        rng, values = np.random.default_rng(seed), []
-        for _ in range(_REPLICATES):
-            drawn = np.bincount(rng.integers(0, self._people, self._people), minlength=self._people)
-            same_person = self._first == self._second
-            weight = np.where(same_person, drawn[self._first], drawn[self._first] * drawn[self._second])
-            denominator = float((weight * total).sum())
-            if denominator:
-                values.append(float((weight * hits).sum()) / denominator)
-        low, high = np.quantile(values, (0.025, 0.975))
-        return Rate(value, float(low), float(high), int(mask.sum()))
-
-
-def _sample(values: NDArray[np.float64], seed: int, most: int = 200_000) -> NDArray[np.float64]:
-    if len(values) <= most:
-        return values
-    return np.random.default_rng(seed).choice(values, most, replace=False)
+def _accepted(missed: Rate) -> Rate:
+    return Rate(1 - missed.value, 1 - missed.high, 1 - missed.low, missed.count)
 
 
 def _histogram(genuine: NDArray[np.float64], impostors: NDArray[np.float64]) -> dict[str, Any]:
@@ -220,7 +164,7 @@ def _histogram(genuine: NDArray[np.float64], impostors: NDArray[np.float64]) -> 
 def _worst(pairs: Sequence[Pair], similarities: NDArray[np.float64], threshold: float, most: int = 24) -> list[Any]:
     """The most wrong decisions, for somebody to look at."""
     wrong = [
-        (abs(similarity - threshold) if np.isfinite(similarity) else 2.0, pair, similarity)
+        (abs(similarity - threshold) if np.isfinite(similarity) else np.inf, pair, similarity)
         for pair, similarity in zip(pairs, similarities.tolist(), strict=True)
         if (similarity >= threshold) != pair.is_same
     ]

@@ -84,6 +84,31 @@ def test_verification_with_groups(service_env: dict[str, str], album: Path, tmp_
     assert report(again)["verification"]["accuracy"] == found["verification"]["accuracy"]
 
 
+def test_what_is_wrong_is_said_before_anything_is_asked(
+    service_env: dict[str, str],
+    album: Path,
+    tmp_path: Path,
+) -> None:
+    empty = tmp_path / "pairs.txt"
+    empty.write_text("0\n")
+    data: list[str | Path] = ["--data", album, "--out", tmp_path / "out"]
+    pairs: list[str | Path] = [*data, "--pairs", album / "pairs.txt"]
+    for arguments, said in (
+        (["eval", "identify", *data, "--galleries", "10x"], "--galleries"),
+        (["eval", "identify", *data, "--galleries", "24"], "too few"),
+        (["eval", "verify", *data, "--pairs", empty], "line 1"),
+        (["eval", "verify", *pairs, "--url", "http://127.0.0.1:9", "--all-pairs"], "--all-pairs"),
+        (["eval", "verify", *pairs, "--url", "http://127.0.0.1:9"], "127.0.0.1:9"),
+        (["eval", "verify", *pairs, "--rekognition", "vultus.example"], "vultus.example"),
+    ):
+        command: list[str | Path] = [Path(sys.executable).parent / "vultus", *arguments]
+        env = {**os.environ, **service_env, "VULTUS_API_KEY": "x"}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 1, done.stdout
+        assert done.stderr.startswith("vultus: "), done.stderr
+        assert said in done.stderr
+
+
 def test_identification(service_env: dict[str, str], album: Path, tmp_path: Path) -> None:
     out = tmp_path / "identify"
     vultus(service_env, "eval", "identify", "--data", album, "--galleries", "8,16", "--out", out, "--repeats", "2")

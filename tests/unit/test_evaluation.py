@@ -5,22 +5,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.domain import Embedding
 from app.errors import OperatorError
 from app.evaluation.answers import Answers
 from app.evaluation.charts import histogram_chart, line_chart
 from app.evaluation.datasets import Pair, Person, read_event, read_pairs, split_open_set
+from app.evaluation.every_pair import EveryPair
 from app.evaluation.metrics import (
     OpenSet,
     Retrieval,
     best_threshold,
     false_match_rate,
     folded_accuracy,
+    missed_at,
     rate_of_pairs,
     rate_of_people,
     retrieval_table,
     threshold_at,
 )
 from app.evaluation.verification import rates_by_group
+from tests.integration.conftest import near, random_embeddings
 
 
 def test_a_threshold_at_a_rate_lets_no_more_through() -> None:
@@ -57,7 +61,11 @@ def test_folded_accuracy_gives_the_planted_error_back() -> None:
 
 def test_the_best_threshold_lies_between_those_it_parts() -> None:
     assert best_threshold(np.array([0.1, 0.2, 0.6, 0.8]), np.array([False, False, True, True])) == pytest.approx(0.4)
-    assert best_threshold(np.array([0.5]), np.array([True])) < 0.5
+    assert best_threshold(np.array([0.5]), np.array([True])) == 0.5
+    percent = np.array([5.0, 40.0, 85.0, 99.0])
+    assert best_threshold(percent, np.array([False, False, True, True])) == pytest.approx(62.5)
+    tied = best_threshold(np.array([0.1, 0.5, 0.5, 0.9]), np.array([False, False, True, True]))
+    assert tied != 0.5 or tied <= 0.5
 
 
 def test_intervals_come_from_people_and_not_from_pairs() -> None:
@@ -81,6 +89,45 @@ def test_intervals_cover_what_was_planted_about_as_often_as_they_say() -> None:
         rate = rate_of_pairs(wrong, people, people, 300, seed=seed)
         covered += rate.low <= 0.1 <= rate.high
     assert covered >= 34
+
+
+def test_intervals_of_true_accept_rates_know_that_thresholds_are_found_too() -> None:
+    truth, covered = 0.5, 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        impostors, genuine, ids = rng.normal(0, 1, 2000), rng.normal(2.3263, 1, 2000), np.arange(2000)
+        _, missed = missed_at(genuine, impostors, (ids, ids), (ids, ids), 2000, 1e-2, seed=seed)
+        covered += missed.low <= truth <= missed.high
+    assert covered >= 16
+
+
+def test_what_no_one_showed_is_not_impossible() -> None:
+    people = np.arange(100)
+    assert rate_of_people(np.zeros(100, dtype=bool), people, 100, seed=1).high == pytest.approx(0.03)
+    assert rate_of_people(np.ones(100, dtype=bool), people, 100, seed=1).low == pytest.approx(0.97)
+
+
+def test_every_pair_is_counted_as_one_by_one() -> None:
+    rng = np.random.default_rng(3)
+    centres = random_embeddings(rng, 300)
+    people = np.repeat(np.arange(300), 3)
+    faces: list[Embedding | None] = [near(centres[person], rng, 0.8) for person in people]
+    faces[7] = None
+    every = EveryPair(faces, people, 300)
+    pairs = [(one, other) for one in range(900) for other in range(one + 1, 900)]
+    stacked = np.stack([np.zeros(512) if face is None else face for face in faces])
+    cosines = np.array(
+        [float(stacked[one] @ stacked[other]) if 7 not in (one, other) else -np.inf for one, other in pairs]
+    )
+    same = np.array([people[one] == people[other] for one, other in pairs])
+    assert (len(every.genuine), every.impostors) == (same.sum(), (~same).sum())
+    for rate in (1e-2, 1e-3):
+        threshold, accepted = every.accepted_at(rate, seed=1)
+        assert threshold == pytest.approx(threshold_at(cosines[~same], rate), abs=1e-6)
+        assert accepted.value == pytest.approx(float((cosines[same] >= threshold).mean()))
+        assert accepted.value <= 1 - 2 / 900  # who has no face matches nobody
+        assert accepted.low <= accepted.value <= accepted.high
+        assert every.matched(threshold, seed=1).value == pytest.approx(rate, rel=0.02)
 
 
 def test_an_open_set_search_fails_by_rank_or_by_threshold() -> None:
