@@ -24,7 +24,7 @@ from app.evaluation.identification import describe, evaluate_galleries, run_spli
 from app.evaluation.report import write_report
 from app.evaluation.systems import InProcess, RekognitionServer, System, VultusServer
 from app.evaluation.verification import compare_pairs, evaluate_all_pairs, evaluate_pairs
-from app.matcher.strangers import count_strangers, measure_points
+from app.matcher.strangers import LEAST_PEOPLE, count_strangers, measure_points
 from app.matcher.thresholds import Thresholds
 from app.ml.packs import PackLibrary, write_calibration
 from app.settings import Settings
@@ -245,8 +245,8 @@ def calibrate(
     counts = count_strangers(embeddings, np.unique(names, return_inverse=True)[1])
     points = measure_points(counts)
     if len(points) < 2:
-        raise OperatorError(f"{int(counts.sum())} pairs of strangers are too few to calibrate on.")
-    source = f"measured on {int(counts.sum())} pairs of {len(set(names))} people"
+        raise OperatorError(f"{len(set(names))} people are too few to calibrate on: {LEAST_PEOPLE} are needed.")
+    source = f"measured on {round(counts.sum())} pairs of {len(set(names))} people"
     typer.echo("\n".join(f"FMR {rate:g} at {cosine:.4f}" for rate, cosine in points))
     typer.echo(f"({source}; rarer ones are extrapolated)")
     if not dry_run:
