@@ -1,10 +1,18 @@
-"""Other servers that a test starts beside Vultus, as processes on ports of their own."""
+"""Servers that a test starts as processes on ports of their own: Vultus itself, and others beside it."""
 
+import os
+import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+_START_TIMEOUT_S = 60
 
 
 def free_port() -> int:
@@ -12,6 +20,31 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@contextmanager
+def serving(workers: int = 1, /, **env: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """`vultus serve` with these settings, ready, for the time of the block: its address and its process."""
+    port = free_port()
+    command = [str(Path(sys.executable).parent / "vultus"), "serve", "--port", str(port), "--workers", str(workers)]
+    process = subprocess.Popen(command, env={**os.environ, **env})
+    base = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while True:
+            try:
+                if httpx.get(f"{base}/readyz").status_code == 200:
+                    break
+            except httpx.TransportError:
+                pass
+            assert process.poll() is None, "the server ended"
+            assert time.monotonic() < deadline, "the server did not become ready"
+            time.sleep(0.1)
+        yield base, process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.wait(timeout=40)
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests import pictures
-from tests.rekognition.conftest import Tenant, make_tenant, service_env, serving
+from tests.rekognition.conftest import Tenant, make_tenant, service_env
+from tests.servers import serving
 
 __all__ = ["service_env"]
 PEOPLE, TAKES = 24, 3
@@ -163,7 +164,7 @@ def test_calibrating_writes_into_the_pack(
 
 @pytest.fixture(scope="module")
 def account(service_env: dict[str, str]) -> Iterator[Tenant]:
-    with serving(**service_env) as base, make_tenant(base) as made:
+    with serving(**service_env) as (base, _), make_tenant(base) as made:
         yield made
 
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -24,33 +23,7 @@ from app.persistence.database import Database
 from app.persistence.repositories.tenants import PlanDirectory, TenantDirectory
 from app.persistence.repositories.usage_days import UsageDayRepository
 from tests import pictures
-from tests.servers import free_port, listening
-
-_START_TIMEOUT_S = 60
-
-
-@contextmanager
-def serving(workers: int, **env: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    port = free_port()
-    command = [str(Path(sys.executable).parent / "vultus"), "serve", "--port", str(port), "--workers", str(workers)]
-    process = subprocess.Popen(command, env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    base = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while True:
-            try:
-                if httpx.get(f"{base}/readyz").status_code == 200:
-                    break
-            except httpx.TransportError:
-                pass
-            assert process.poll() is None, "the server ended"
-            assert time.monotonic() < deadline, "the server did not become ready"
-            time.sleep(0.1)
-        yield base, process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-        process.wait(timeout=40)
+from tests.servers import free_port, listening, serving
 
 
 @pytest.fixture
@@ -99,7 +72,7 @@ def test_a_worker_that_dies_is_replaced_by_one_that_inherits_the_networks(servic
         before = {worker.pid for worker in supervisor.children()}
         assert len(before) == 2  # no keeper: the service's login may not build indexes
         os.kill(min(before), signal.SIGKILL)
-        deadline = time.monotonic() + _START_TIMEOUT_S
+        deadline = time.monotonic() + 60
         while len({worker.pid for worker in supervisor.children() if worker.status() != psutil.STATUS_ZOMBIE}) < 2:
             assert time.monotonic() < deadline, "the worker was not replaced"
             time.sleep(0.1)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.model.test_real_pack import GALLERY, MIN_TOP_1, PACK, PHOTOS, PROBES, people
-from tests.rekognition.conftest import REGION, Tenant, make_tenant, service_env, serving
+from tests.rekognition.conftest import REGION, Tenant, make_tenant, service_env
+from tests.servers import serving
 
 pytestmark = [
     pytest.mark.real_pack,
@@ -24,7 +25,7 @@ __all__ = ["service_env"]
 
 @pytest.fixture
 def real_tenant(service_env: dict[str, str]) -> Iterator[Tenant]:
-    with serving(**{**service_env, "VULTUS_MODEL_PACK": str(PACK)}) as base, make_tenant(base) as made:
+    with serving(**{**service_env, "VULTUS_MODEL_PACK": str(PACK)}) as (base, _), make_tenant(base) as made:
         yield made
 
 

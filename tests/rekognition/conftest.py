@@ -1,11 +1,7 @@
 """A real server as a process, tenants with access keys, and unmodified boto3 clients that speak to it."""
 
 import http.server
-import os
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,35 +16,10 @@ from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
 from tests import pictures
-from tests.servers import free_port
+from tests.servers import serving
 
-_START_TIMEOUT_S = 60
 PASSWORD = "correct horse battery"
 REGION = "eu-west-1"
-
-
-@contextmanager
-def serving(**env: str) -> Iterator[str]:
-    """`vultus serve` with these settings, for the time of the block: its address."""
-    port = free_port()
-    command = [str(Path(sys.executable).parent / "vultus"), "serve", "--port", str(port)]
-    process = subprocess.Popen(command, env={**os.environ, **env})
-    base = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while True:
-            try:
-                if httpx.get(f"{base}/readyz").status_code == 200:
-                    break
-            except httpx.TransportError:
-                pass
-            assert process.poll() is None, "the server ended"
-            assert time.monotonic() < deadline, "the server did not become ready"
-            time.sleep(0.1)
-        yield base
-    finally:
-        process.terminate()
-        process.wait(timeout=40)
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +38,7 @@ def service_env(data_dir: Path, service_url: str, synthetic_pack: Path) -> dict[
 
 @pytest.fixture(scope="session")
 def server(service_env: dict[str, str]) -> Iterator[str]:
-    with serving(**service_env) as base:
+    with serving(**service_env) as (base, _):
         yield base
 
 
@@ -222,7 +193,7 @@ def strict_server(service_env: dict[str, str], bucket: str, elsewhere: str) -> I
         "VULTUS_INFERENCE_QUEUE": "0",
         "VULTUS_INFERENCE_THREADS": "1",
     }
-    with serving(**service_env, **strict) as base:
+    with serving(**service_env, **strict) as (base, _):
         yield base
 
 
