@@ -52,9 +52,9 @@ class FaceSearchService:
         self, image: bytes, collection: str, *, bar: QualityBar, limit: int, least: float
     ) -> FaceMatches:
         """Stored faces similar to the photo's largest; raises `NoFace`, or the `FaceRefused` of one below the bar."""
+        gallery = await self._galleries.find(collection)  # first: a collection that is not there costs no inference
         analysis = await self._faces.read_largest(image)
         face, embedding = self._largest(analysis, bar)
-        gallery = await self._galleries.find(collection)
         matches = await self._search.faces_like(gallery, embedding, limit, least)
         return FaceMatches(analysis.width, analysis.height, face, matches)
 
@@ -70,8 +70,8 @@ class FaceSearchService:
         self, image: bytes, collection: str, *, bar: QualityBar, limit: int, least: float
     ) -> KnownMatches:
         """Known subjects similar to the photo's largest face, if that is there and reaches the bar."""
-        analysis = await self._faces.read_largest(image)
         gallery = await self._galleries.find(collection)
+        analysis = await self._faces.read_largest(image)
         if not analysis.faces or self._faces.judge(analysis.faces[0], bar):
             return KnownMatches(analysis, None, [])
         matches = await self._search.known_like(gallery, analysis.embeddings[0], limit, least)

@@ -56,6 +56,14 @@ def test_a_missing_collection(rekognition: Any, operation: str) -> None:
     assert "nowhere" in message
 
 
+@pytest.mark.parametrize("operation", ["index_faces", "search_faces_by_image", "search_users_by_image"])
+def test_a_missing_collection_comes_before_what_is_wrong_with_a_photo(rekognition: Any, operation: str) -> None:
+    call = getattr(rekognition, operation)
+    for photo in (b"no photo", pictures.landscape()):
+        image = {"Bytes": photo}
+        refused(lambda: call(CollectionId="nowhere", Image=image), "ResourceNotFoundException")  # noqa: B023
+
+
 @pytest.mark.parametrize("operation", ["delete_user", "associate_faces", "disassociate_faces", "search_users"])
 def test_a_missing_user(rekognition: Any, collection: str, operation: str) -> None:
     call = getattr(rekognition, operation)

@@ -16,6 +16,7 @@ async def detect_faces(call: Call) -> Answer:
 
 
 async def index_faces(call: Call) -> Answer:
+    await call.wiring.galleries().find(call.collection)  # one that is not there costs no inference
     image, given = await call.image(), call.given
     async with call.transaction() as services:
         done = await services.photo_registration(call.faces).register(
