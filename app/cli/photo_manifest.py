@@ -49,6 +49,30 @@ def read_photos(place: Path, *, with_users: bool) -> list[PhotoToImport]:
     raise OperatorError(f"{place} is neither a directory nor a manifest.")
 
 
+def read_subject_photos(place: Path) -> list[tuple[Path, str]]:
+    """Photos and the subjects they are of: a folder a subject, by its id, or a CSV with `photo` and `subject`.
+
+    Raises `OperatorError`.
+    """
+    if place.is_dir():
+        found = [
+            (file, folder.name)
+            for folder in sorted(path for path in place.iterdir() if path.is_dir())
+            for file in sorted(folder.iterdir())
+            if file.suffix.lower() in _PHOTOS
+        ]
+    else:
+        with place.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in ("photo", "subject") if name not in (reader.fieldnames or ())]
+            if missing:
+                raise OperatorError(f"{place} lacks the columns {', '.join(missing)}.")
+            found = [(place.parent / row["photo"], row["subject"]) for row in reader if row["photo"] and row["subject"]]
+    if not found:
+        raise OperatorError(f"{place} holds no photos of subjects.")
+    return found
+
+
 def _walk(directory: Path, with_users: bool) -> Iterator[PhotoToImport]:
     for file in sorted(directory.rglob("*")):
         if file.suffix.lower() in _PHOTOS and file.is_file():

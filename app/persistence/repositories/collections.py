@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain import Calibration, Collection, DecisionPolicy
 from app.persistence.erasure_journal import ErasedKind
-from app.persistence.models import CollectionModel, GalleryModel, SubjectModel
+from app.persistence.models import CollectionModel, GalleryModel, SubjectModel, TemplateModel
 from app.persistence.repositories.base import TenantRepository
 
 
@@ -60,6 +60,15 @@ class CollectionRepository(TenantRepository):
         if after is not None:
             statement = statement.where(CollectionModel.id > after)
         return list(await self._session.scalars(statement))
+
+    async def count_by_recognizer(self, collection_id: UUID) -> dict[str, tuple[int, int]]:
+        """Templates, and subjects that have some, by recogniser."""
+        counted = (
+            select(TemplateModel.recognizer, func.count(), func.count(TemplateModel.subject_id.distinct()))
+            .where(self._own(TemplateModel), TemplateModel.collection_id == collection_id)
+            .group_by(TemplateModel.recognizer)
+        )
+        return {name: (faces, people) for name, faces, people in await self._session.execute(counted)}
 
     async def count_templates(self, collection_id: UUID) -> int:
         """How many templates a collection has, as its galleries say."""
