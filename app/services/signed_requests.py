@@ -1,8 +1,11 @@
 """Who sent a request that is signed with an access key."""
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from app.errors import SignatureInvalid
+from app.errors import Overloaded, SignatureInvalid
 from app.permissions import Principal
 from app.persistence.database import Database
 from app.persistence.repositories.principals import KeyDirectory, PrincipalRepository, Signer, StoredAccessKey
@@ -18,6 +21,7 @@ from app.security.request_signatures import (
 )
 
 _SERVICE = "rekognition"
+_MOST_RECEIVED = 32
 
 
 class SignedCaller:
@@ -44,6 +48,7 @@ class SignedRequestService:
         self._database = database
         self._keyring = keyring
         self._region = region
+        self._receiving = Counter[str]()
 
     async def find_caller(self, request: SignedRequest) -> SignedCaller:
         """Whose key the request names (its body is not looked at); raises `SignatureInvalid`."""
@@ -66,6 +71,23 @@ class SignedRequestService:
         if signer is None:
             raise SignatureInvalid(None, "There is no such access key, or it was revoked.")
         return SignedCaller(claim, secret, signer)
+
+    @contextmanager
+    def receiving(self, caller: SignedCaller) -> Iterator[None]:
+        """While a body is received and verified: until then it may be anybody's who knows an access key's id.
+
+        Only so many of one key at a time; raises `Overloaded`.
+        """
+        key = caller.claim.access_key_id
+        if self._receiving[key] >= _MOST_RECEIVED:
+            raise Overloaded(f"{_MOST_RECEIVED} requests of this access key are being received, which is the limit.")
+        self._receiving[key] += 1
+        try:
+            yield
+        finally:
+            self._receiving[key] -= 1
+            if not self._receiving[key]:
+                del self._receiving[key]
 
     async def note_use(self, caller: SignedCaller) -> None:
         """Note that the key was used, to the minute; for a caller who was verified."""

@@ -1,16 +1,14 @@
 """Reads a signed request: first whose key it names, then its body, then whether that key's secret signed it all."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from app.errors import Overloaded, RequestRefused, SignatureInvalid
+from app.errors import RequestRefused, SignatureInvalid
 from app.permissions import Principal
 from app.routes.deps.callers import address_of, state_of
 from app.security.request_signatures import SignedRequest
@@ -19,8 +17,6 @@ T = TypeVar("T")
 
 _ON_THE_LOOP_BYTES = 64 * 1024
 """More than this is hashed, parsed and written on a thread, beside the event loop."""
-
-_MOST_UNVERIFIED = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +29,13 @@ class SignedCall:
     body: bytes
 
 
-_unverified = Counter[str]()
-
-
-@contextmanager
-def _unverified_body_of(access_key_id: str) -> Iterator[None]:
-    """Until a body is verified it may be anybody's who knows an access key's id: only so many of one key at a time."""
-    if _unverified[access_key_id] >= _MOST_UNVERIFIED:
-        raise Overloaded(f"{_MOST_UNVERIFIED} requests of this access key are being received, which is the limit.")
-    _unverified[access_key_id] += 1
-    try:
-        yield
-    finally:
-        _unverified[access_key_id] -= 1
-        if not _unverified[access_key_id]:
-            del _unverified[access_key_id]
-
-
 async def read_signed_call(request: Request) -> SignedCall:
     """The call, with its whole body; raises `SignatureInvalid`."""
     state = state_of(request)
     try:
         head = _head_of(request)
         caller = await state["signed_requests"].find_caller(head)
-        with _unverified_body_of(caller.claim.access_key_id):
+        with state["signed_requests"].receiving(caller):
             body = await _read_body(request)
             whole = SignedRequest(head.method, head.path, head.query, head.headers, body)
             principal = await off_the_loop(len(body), lambda: caller.verify(whole))
