@@ -82,7 +82,10 @@ def _client(endpoint: str, region: str, threads: int) -> Any:
         raise OperatorError("Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to an access key of your tenant.")
     config = Config(max_pool_connections=threads, retries={"mode": "standard", "total_max_attempts": _RETRIES})
     session = botocore.session.get_session()
-    return session.create_client("rekognition", endpoint_url=endpoint, region_name=region, config=config)
+    try:
+        return session.create_client("rekognition", endpoint_url=endpoint, region_name=region, config=config)
+    except (ValueError, BotoCoreError) as exc:
+        raise OperatorError(f"--endpoint {endpoint}: {exc}") from exc
 
 
 def _ensure_collection(client: Any, collection: str) -> None:

@@ -14,11 +14,11 @@ from tests import pictures
 from tests.rekognition.conftest import REGION, Tenant
 
 
-def bring_in(tenant: Tenant, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+def bring_in(tenant: Tenant, *arguments: str | Path, endpoint: str | None = None) -> "subprocess.CompletedProcess[str]":
     command = [Path(sys.executable).parent / "vultus", "import", "photos", *arguments, "--region", REGION]
     keys = {"AWS_ACCESS_KEY_ID": tenant.access_key_id, "AWS_SECRET_ACCESS_KEY": tenant.secret}
     return subprocess.run(
-        [*command, "--collection", "people", "--endpoint", f"{tenant.base}/rekognition"],
+        [*command, "--collection", "people", "--endpoint", endpoint or f"{tenant.base}/rekognition"],
         env={**os.environ, **keys}, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -88,3 +88,10 @@ def test_what_is_wrong_is_said(tenant: Tenant, album: Path, tmp_path: Path) -> N
     assert refused.returncode == 1
     assert "InvalidSignatureException" in refused.stderr
     assert "x" * 40 not in refused.stderr
+
+
+def test_an_endpoint_that_is_no_address_is_named(tenant: Tenant, album: Path) -> None:
+    done = bring_in(tenant, album, endpoint="vultus.test")
+    assert done.returncode == 1
+    assert "--endpoint vultus.test:" in done.stderr
+    assert "Traceback" not in done.stderr
