@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import OperatorError
+from app.evaluation.datasets import PHOTO_ENDINGS
 
-_PHOTOS = {".jpg", ".jpeg", ".png", ".webp"}
 _NOT_IN_AN_EXTERNAL_ID = re.compile(r"[^a-zA-Z0-9_.\-:]+")
 _NOT_IN_A_USER_ID = re.compile(r"[^\w.:@+\-]+")
 _COLUMNS = ("photo", "external_image_id", "user_id")
@@ -59,7 +59,7 @@ def read_subject_photos(place: Path) -> list[tuple[Path, str]]:
             (file, folder.name)
             for folder in sorted(path for path in place.iterdir() if path.is_dir())
             for file in sorted(folder.iterdir())
-            if file.suffix.lower() in _PHOTOS
+            if file.suffix.lower() in PHOTO_ENDINGS
         ]
     else:
         with place.open(newline="", encoding="utf-8-sig") as file:
@@ -75,7 +75,7 @@ def read_subject_photos(place: Path) -> list[tuple[Path, str]]:
 
 def _walk(directory: Path, with_users: bool) -> Iterator[PhotoToImport]:
     for file in sorted(directory.rglob("*")):
-        if file.suffix.lower() in _PHOTOS and file.is_file():
+        if file.suffix.lower() in PHOTO_ENDINGS and file.is_file():
             inside = file.relative_to(directory)
             external = _as_id(":".join(inside.with_suffix("").parts), _NOT_IN_AN_EXTERNAL_ID, _MOST_EXTERNAL)
             folder = ":".join(inside.parts[:-1])

@@ -5,8 +5,6 @@ one changes nothing for the one in use. The server is then started with the othe
 """
 
 import asyncio
-import hashlib
-import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,12 +21,11 @@ from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateStore
+from app.security.image_digests import image_digests
 from app.security.keyring import Keyring
 from app.services.audit import OPERATOR, AuditAction, AuditTrail
 from app.services.collections import require_collection
 from app.services.consent import ConsentGate
-
-_PURPOSE = "image-digests"
 
 
 @dataclass
@@ -72,7 +69,7 @@ class ModelMigration:
 
     async def _store(self, tenant_id: UUID, collection: str, subject: str, photo: Path) -> bool:
         image = await asyncio.to_thread(photo.read_bytes)
-        digests = self._digests(tenant_id, collection, subject, image)
+        digests = image_digests(self._keyring, ("migrate", str(tenant_id), collection, subject), image)
         recognizer = self._analyzer.engine.info.recognizer
         async with self._database.transaction(tenant_id) as session:
             collection_id = await require_collection(CollectionRepository(session, tenant_id), collection)
@@ -100,8 +97,3 @@ class ModelMigration:
                 recognizer=recognizer,
             )  # fmt: skip
         return True
-
-    def _digests(self, tenant_id: UUID, collection: str, subject: str, image: bytes) -> list[bytes]:
-        about = f"migrate\0{tenant_id}\0{collection}\0{subject}\0".encode()
-        content = hashlib.sha256(image).digest()
-        return [hmac.new(key, about + content, hashlib.sha256).digest() for key in self._keyring.all(_PURPOSE)]

@@ -1,7 +1,5 @@
 """Registering everybody in a photo, without saying who they are: each face is stored as an anonymous subject's."""
 
-import hashlib
-import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
@@ -12,6 +10,7 @@ from app.persistence.repositories.collection_faces import CollectionFaceReposito
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateStore
+from app.security.image_digests import image_digests
 from app.security.keyring import Keyring
 from app.services.audit import AuditAction, AuditTrail
 from app.services.collections import require_collection
@@ -20,7 +19,6 @@ from app.services.faces import FaceReader
 from app.services.quotas import QuotaService
 from app.services.registration import RESERVED
 
-_DIGESTS = "image-digests"
 _SAME_PLACE = 0.9
 
 
@@ -94,7 +92,8 @@ class PhotoRegistrationService:
         boxes = {
             index: face.box.relative_to(analysis.width, analysis.height) for index, face in enumerate(analysis.faces)
         }
-        digests = self._digests(collection_id, external_image_id, image)
+        about = (str(self._stored.tenant_id), str(collection_id), external_image_id or "")
+        digests = image_digests(self._keyring, about, image)
         known = await self._known_of(collection_id, digests, boxes, chosen)
         new = [
             (index, embedding)
@@ -156,12 +155,6 @@ class PhotoRegistrationService:
         await self._trail.record(
             AuditAction.FACES_REGISTERED, f"collection:{collection}", collection=collection, faces=len(rows)
         )
-
-    def _digests(self, collection_id: UUID, external_image_id: str | None, image: bytes) -> list[bytes]:
-        """Keyed, so that nobody can test from the table whether a certain photo was stored; one for each secret."""
-        about = f"{self._stored.tenant_id}\0{collection_id}\0{external_image_id or ''}\0".encode()
-        content = hashlib.sha256(image).digest()
-        return [hmac.new(key, about + content, hashlib.sha256).digest() for key in self._keyring.all(_DIGESTS)]
 
 
 def anonymous_name(face_id: UUID) -> str:

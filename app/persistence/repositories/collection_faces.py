@@ -79,12 +79,9 @@ class CollectionFaceRepository(TenantRepository):
         found = {one.face.id: one for one in await self._read(faces)}
         return found | {one.face.id: one for one in locked}
 
-    async def find_of_subject(self, subject_id: UUID, gallery_id: UUID | None, limit: int) -> list[HeldFace]:
-        """A subject's newest faces, with their embeddings; of one gallery, or of all (None)."""
-        conditions = [TemplateModel.subject_id == subject_id]
-        if gallery_id is not None:
-            conditions.append(TemplateModel.gallery_id == gallery_id)
-        statement = self._faces(*conditions)
+    async def find_of_subject(self, subject_id: UUID, gallery_id: UUID, limit: int) -> list[HeldFace]:
+        """A subject's newest faces in one gallery, with their embeddings."""
+        statement = self._faces(TemplateModel.subject_id == subject_id, TemplateModel.gallery_id == gallery_id)
         statement = statement.order_by(TemplateModel.seq.desc()).limit(limit)
         return await self._read(statement, with_embeddings=True)
 
