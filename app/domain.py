@@ -117,12 +117,16 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """The faces of one image, largest first; `embeddings` is empty or has one entry a face."""
+    """The faces of one image, largest first; `embeddings` is empty or has one entry a face.
+
+    `beside` has the same by a second recogniser, where one was named.
+    """
 
     width: int
     height: int
     faces: tuple[Face, ...]
     embeddings: tuple[Embedding, ...] = field(default=(), repr=False)
+    beside: tuple[Embedding, ...] = field(default=(), repr=False)
 
 
 class Decision(StrEnum):
@@ -164,6 +168,19 @@ ONE_TO_ONE = DecisionPolicy(max_false_match_rate=1e-4, review_false_match_rate=1
 
 
 @dataclass(frozen=True, slots=True)
+class Recognizers:
+    """Who embeds a collection's faces: `in_use` is searched, with `beside` they are stored as well."""
+
+    in_use: str
+    beside: str | None = None
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """The one in use first."""
+        return (self.in_use,) if self.beside is None else (self.in_use, self.beside)
+
+
+@dataclass(frozen=True, slots=True)
 class Collection:
     """A tenant's named gallery."""
 
@@ -175,6 +192,10 @@ class Collection:
     policy: DecisionPolicy = DEFAULT_POLICY
     calibration: dict[str, Any] | None = None
     """Its own: recogniser, points, source."""
+    recognizer: str | None = None
+    """Whose templates are searched; None until a face is stored: the server's first."""
+    beside: str | None = None
+    """With whose templates faces are stored as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +255,9 @@ class KnownCandidate:
 
 @dataclass(frozen=True, slots=True)
 class ExportedFace:
-    """A stored face to take along; the embedding is as the recogniser made it."""
+    """A template to take along, with its face's id; the embedding is as the recogniser made it."""
 
+    id: UUID
     recognizer: str
     embedding: Embedding = field(repr=False)
     detection_score: float

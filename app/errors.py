@@ -17,10 +17,13 @@
         SignupDisabled        signup_disabled
         QuotaExceeded         quota_exceeded
       NotFound                collection_not_found, subject_not_found, face_not_found, user_not_found,
-                              key_not_found, tenant_not_found, plan_not_found, object_store_not_found
-      Conflict                email_taken, collection_exists, subject_exists, last_admin, too_many_keys, subject_full
+                              key_not_found, tenant_not_found, plan_not_found, object_store_not_found,
+                              recognizer_not_found
+      Conflict                email_taken, collection_exists, subject_exists, last_admin, too_many_keys, subject_full,
+                              recognizer_incomplete, recognizer_wanted
       TooOften                rate_limited, too_many_login_tries
-      Unavailable             overloaded, caller_left, not_ready, database_unavailable
+      Unavailable             overloaded, caller_left, not_ready, database_unavailable, recognizer_unavailable,
+                              recognizer_changed
       InternalError           internal_error
     OperatorError             never reaches a client: configuration, model packs, migration
 
@@ -392,6 +395,12 @@ class ObjectStoreNotFound(NotFound):
     code = "object_store_not_found"
 
 
+class RecognizerNotFound(NotFound):
+    """The collection has no faces of that recogniser."""
+
+    code = "recognizer_not_found"
+
+
 class PlanNotFound(NotFound):
     """There is no such plan."""
 
@@ -451,6 +460,18 @@ class SubjectFull(Conflict):
     """The subject has as many faces as may be given to one."""
 
     code = "subject_full"
+
+
+class RecognizerIncomplete(Conflict):
+    """Subjects of the collection have no face stored with that recogniser."""
+
+    code = "recognizer_incomplete"
+
+
+class RecognizerWanted(Conflict):
+    """The collection's faces are searched or stored with that recogniser."""
+
+    code = "recognizer_wanted"
 
 
 class AnswerErased(RequestRefused):
@@ -523,6 +544,18 @@ class DatabaseUnavailable(Unavailable):
     """The database does not answer."""
 
     code = "database_unavailable"
+
+
+class RecognizerUnavailable(Unavailable):
+    """The recogniser that the collection is searched with is not loaded."""
+
+    code = "recognizer_unavailable"
+
+
+class RecognizerChanged(Unavailable):
+    """The collection went over to another recogniser meanwhile; send it again."""
+
+    code = "recognizer_changed"
 
 
 # --- for whoever runs the service ---------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from app.persistence.provision import provisioned_database
 from app.routes import (
     audit,
     auth,
+    collection_recognizers,
     collections,
     health,
     keys,
@@ -63,6 +64,7 @@ from app.services.faces import FaceReader
 from app.services.health import HealthService
 from app.services.metering import Meter
 from app.services.object_stores import ObjectFetcher
+from app.services.recognizers import RecognizerDirectory
 from app.services.retention import RetentionSweep
 from app.services.signed_requests import SignedRequestService
 from app.services.tenants import OperatorService, TenantService
@@ -100,7 +102,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     for module in (
-        auth, recognition, collections, subjects, search, policies, portability, audit, receipts, usage, tenants, users,
+        auth, recognition, collections, collection_recognizers, subjects, search, policies, portability, audit,
+        receipts, usage, tenants, users,
         keys, operator, object_stores, protocol, health,
     ):  # fmt: skip
         app.include_router(module.router)
@@ -152,13 +155,13 @@ def build_analyzer(settings: Settings) -> FaceAnalyzer:
     """The model pack, loaded, behind the limits of the settings; takes a second or two, or a download."""
     steady_memory()
     library = PackLibrary(cache=settings.model_cache, data_dir=settings.resolved_data_dir)
-    pack = library.find(settings.model_pack)
+    pack, *others = (library.find(name) for name in (settings.model_pack, *settings.more_model_packs))
     runtime = Runtime(
         providers=settings.providers,
         threads=count_inference_threads(settings),
         cache=settings.resolved_data_dir / "graphs",
     )
-    engine = InsightFaceEngine(pack, runtime, detection_threshold=settings.detection_threshold)
+    engine = InsightFaceEngine(pack, runtime, others=others, detection_threshold=settings.detection_threshold)
     return FaceAnalyzer(
         engine,
         ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
@@ -237,14 +240,16 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             try:
                 analyzer = _inherited[0][1] if _inherited else build_analyzer(settings)
                 await _start_networks(analyzer, executor)
-                info = analyzer.engine.info
-                _log.info(
-                    "model_loaded", pack=info.pack, recognizer=info.recognizer, providers=list(info.providers),
-                    precision=info.precision, inherited=bool(_inherited),
-                    calibration=info.calibration.source, licence=info.licence,
-                )  # fmt: skip
-                if info.knows_only_drawings:
-                    _log.warning("model_knows_only_drawn_faces", pack=info.pack)
+                for info in analyzer.engine.infos.values():
+                    _log.info(
+                        "model_loaded", pack=info.pack, recognizer=info.recognizer, providers=list(info.providers),
+                        precision=info.precision, inherited=bool(_inherited),
+                        calibration=info.calibration.source, licence=info.licence,
+                    )  # fmt: skip
+                    if info.knows_only_drawings:
+                        _log.warning("model_knows_only_drawn_faces", pack=info.pack)
+                recognizers = RecognizerDirectory({name: info.pack for name, info in analyzer.engine.infos.items()})
+                calibrations = {name: info.calibration for name, info in analyzer.engine.infos.items()}
                 tokens = TokenIssuer(
                     keyring,
                     access_lifetime=timedelta(minutes=settings.access_token_minutes),
@@ -274,9 +279,10 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                         signed_requests=SignedRequestService(database, keyring, region=settings.rekognition_region),
                         objects=objects,
                         wire_model=WireModel(),
-                        similarity_scale=SimilarityScale(info.calibration),
+                        similarity_scales={name: SimilarityScale(one) for name, one in calibrations.items()},
+                        recognizers=recognizers,
                         health=HealthService(database, upkeep, must_be_confined=settings.environment == "production"),
-                        decisions=DecisionMaker(info.calibration, settings.match_threshold),
+                        decisions=DecisionMaker(calibrations, settings.match_threshold),
                     )
             finally:
                 executor.close()

@@ -45,6 +45,9 @@ class Settings(BaseSettings):
 
     model_pack: str = "buffalo_l"
     """A directory in InsightFace's layout, a published pack's name, or `synthetic` (drawn faces only)."""
+    more_model_packs: Annotated[list[str], NoDecode] = []
+    """Other packs, comma-separated, whose recognisers collections may be searched and stored with; their detectors are
+    not loaded."""
     model_cache: Path = Path("~/.insightface")
     providers: str = "auto"
     """`auto`, or ONNX Runtime providers in order of preference, comma-separated: `cuda,openvino,cpu`."""
@@ -122,7 +125,9 @@ class Settings(BaseSettings):
     def _check_rate(cls, value: str) -> str:
         return check_rate(value)
 
-    @field_validator("previous_secret_keys", "cors_origins", "object_store_endpoints", mode="before")
+    @field_validator(
+        "previous_secret_keys", "cors_origins", "object_store_endpoints", "more_model_packs", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

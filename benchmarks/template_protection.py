@@ -112,8 +112,8 @@ async def measure_rotation(database: BenchDatabase, count: int) -> dict[str, Any
         for start in range(0, count, BATCH):
             subject_id = await subjects.ensure(row.id, f"s{start:07}", None, None)
             await store.add_all(
-                [NewFace.of(subject_id, FACE, face) for face in faces[start : start + BATCH]], collection_id=row.id,
-                recognizer="bench", source="bench",
+                [NewFace.of(subject_id, FACE, {"bench": face}) for face in faces[start : start + BATCH]],
+                collection_id=row.id, source="bench",
             )  # fmt: skip
     owner = await database.connect()
     await owner.execute("ANALYZE")  # as autovacuum does within a minute

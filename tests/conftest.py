@@ -1,6 +1,7 @@
 """Fixtures of all tests: a real PostgreSQL built by Alembic, the real engine on the synthetic pack, a real app."""
 
 import os
+import shutil
 from pathlib import Path
 
 # Before anything reads settings: a developer's environment must not leak into the tests.
@@ -11,9 +12,12 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 from collections.abc import AsyncIterator, Iterator
 
+import numpy as np
+import onnx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.domain import EMBEDDING_SIZE
 from app.main import build_analyzer
 from app.ml.analysis import FaceAnalyzer
 from app.ml.synthetic.pack import write_synthetic_pack
@@ -35,6 +39,23 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def synthetic_pack(data_dir: Path) -> Path:
     return write_synthetic_pack(data_dir / "models")
+
+
+@pytest.fixture(scope="session")
+def other_pack(synthetic_pack: Path, data_dir: Path) -> Path:
+    """Another recogniser: as good as the first, and its embeddings say nothing to the first's."""
+    pack = data_dir / "models" / "other"
+    shutil.copytree(synthetic_pack, pack)
+    network = onnx.load(str(pack / "rec_drawn.onnx"))
+    (output,) = network.graph.output
+    order = np.random.default_rng(1).permutation(EMBEDDING_SIZE)
+    network.graph.initializer.append(onnx.numpy_helper.from_array(order, "order"))
+    network.graph.node.append(onnx.helper.make_node("Gather", [output.name, "order"], ["reordered"], axis=1))
+    output.name = "reordered"
+    onnx.save(network, str(pack / "rec_drawn.onnx"))
+    manifest = pack / "pack.json"
+    manifest.write_text(manifest.read_text().replace('"synthetic"', '"other"'))
+    return pack
 
 
 @pytest.fixture(scope="session")

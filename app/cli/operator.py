@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.cli.settings import command_settings
 from app.persistence.database import Database
 from app.persistence.erasure_journal import ErasureJournal
-from app.persistence.provision import provisioned_database
+from app.persistence.provision import DatabaseAddresses, provisioned_database
 from app.persistence.repositories.audit import AuditRepository
 from app.security.keyring import Keyring
 from app.services.audit import OPERATOR, AuditTrail
@@ -21,16 +21,22 @@ from app.services.audit import OPERATOR, AuditTrail
 @asynccontextmanager
 async def operator_database() -> AsyncIterator[Database]:
     """The database through the operator's login, for the time of the block."""
+    async with provisioned_database(command_settings()) as addresses, operator_login(addresses) as database:
+        yield database
+
+
+@asynccontextmanager
+async def operator_login(addresses: DatabaseAddresses) -> AsyncIterator[Database]:
+    """The same for a database that is provisioned already."""
     settings = command_settings()
-    async with provisioned_database(settings) as addresses:
-        database = Database(
-            addresses.operator, pool_size=2, behind_pgbouncer=settings.database_pgbouncer,
-            journal=ErasureJournal(settings.erasure_journal_path),
-        )  # fmt: skip
-        try:
-            yield database
-        finally:
-            await database.close()
+    database = Database(
+        addresses.operator, pool_size=2, behind_pgbouncer=settings.database_pgbouncer,
+        journal=ErasureJournal(settings.erasure_journal_path),
+    )  # fmt: skip
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
 def command_keyring() -> Keyring:

@@ -1,10 +1,10 @@
-"""Which photos to import, under which ids: from a directory, or from a manifest (CSV)."""
+"""Which photos to read, and what is said of them: from a directory, or from a manifest (CSV)."""
 
 import csv
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ _NOT_IN_AN_EXTERNAL_ID = re.compile(r"[^a-zA-Z0-9_.\-:]+")
 _NOT_IN_A_USER_ID = re.compile(r"[^\w.:@+\-]+")
 _COLUMNS = ("photo", "external_image_id", "user_id")
 _MOST_EXTERNAL, _MOST_USER = 255, 128
+_STORE = "s3://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +29,23 @@ class PhotoToImport:
     @property
     def in_store(self) -> tuple[str, str] | None:
         """Bucket and name of a photo that the server fetches itself."""
-        if not self.photo.startswith("s3://"):
-            return None
-        bucket, _, name = self.photo.removeprefix("s3://").partition("/")
-        return bucket, name
+        return split_store(self.photo)
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoOfSubject:
+    """A photo, a file or `s3://bucket/name`, and whose it is, if that is said."""
+
+    photo: str
+    subject: str | None
+
+
+def split_store(place: str) -> tuple[str, str] | None:
+    """Bucket and name of `s3://bucket/name`; None for anything else."""
+    if not place.startswith(_STORE):
+        return None
+    bucket, _, name = place.removeprefix(_STORE).partition("/")
+    return bucket, name
 
 
 def read_photos(place: Path, *, with_users: bool) -> list[PhotoToImport]:
@@ -49,52 +63,54 @@ def read_photos(place: Path, *, with_users: bool) -> list[PhotoToImport]:
     raise OperatorError(f"{place} is neither a directory nor a manifest.")
 
 
-def read_subject_photos(place: Path) -> list[tuple[Path, str]]:
-    """Photos and the subjects they are of: a folder a subject, by its id, or a CSV with `photo` and `subject`.
+def read_subject_photos(place: Path, *, with_subjects: bool) -> list[PhotoOfSubject]:
+    """The photos below a directory, or those that a manifest lists; raises `OperatorError` for what is neither.
 
-    Raises `OperatorError`.
+    With `with_subjects` the topmost folder that a photo is in is the subject's id; a manifest is a CSV file with the
+    columns `photo` (a path beside the manifest, or `s3://bucket/name`) and, where it is known, `subject`.
     """
     if place.is_dir():
-        found = [
-            (file, folder.name)
-            for folder in sorted(path for path in place.iterdir() if path.is_dir())
-            for file in sorted(folder.iterdir())
-            if file.suffix.lower() in PHOTO_ENDINGS
+        walked = ((file, file.relative_to(place)) for file in _photos_below(place))
+        return [
+            PhotoOfSubject(str(file), inside.parts[0] if with_subjects and len(inside.parts) > 1 else None)
+            for file, inside in walked
         ]
-    else:
-        with place.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in ("photo", "subject") if name not in (reader.fieldnames or ())]
-            if missing:
-                raise OperatorError(f"{place} lacks the columns {', '.join(missing)}.")
-            found = [(place.parent / row["photo"], row["subject"]) for row in reader if row["photo"] and row["subject"]]
-    if not found:
-        raise OperatorError(f"{place} holds no photos of subjects.")
-    return found
+    if place.is_file():
+        return [PhotoOfSubject(photo, row.get("subject") or None) for photo, row in _rows(place, ("photo", "subject"))]
+    raise OperatorError(f"{place} is neither a directory nor a manifest.")
+
+
+def _photos_below(directory: Path) -> Iterator[Path]:
+    return (
+        file for file in sorted(directory.rglob("*")) if file.suffix.lower() in PHOTO_ENDINGS and file.is_file()
+    )  # fmt: skip
 
 
 def _walk(directory: Path, with_users: bool) -> Iterator[PhotoToImport]:
-    for file in sorted(directory.rglob("*")):
-        if file.suffix.lower() in PHOTO_ENDINGS and file.is_file():
-            inside = file.relative_to(directory)
-            external = _as_id(":".join(inside.with_suffix("").parts), _NOT_IN_AN_EXTERNAL_ID, _MOST_EXTERNAL)
-            folder = ":".join(inside.parts[:-1])
-            user = _as_id(folder, _NOT_IN_A_USER_ID, _MOST_USER) if with_users and folder else None
-            yield PhotoToImport(str(file), external, user)
+    for file in _photos_below(directory):
+        inside = file.relative_to(directory)
+        external = _as_id(":".join(inside.with_suffix("").parts), _NOT_IN_AN_EXTERNAL_ID, _MOST_EXTERNAL)
+        folder = ":".join(inside.parts[:-1])
+        user = _as_id(folder, _NOT_IN_A_USER_ID, _MOST_USER) if with_users and folder else None
+        yield PhotoToImport(str(file), external, user)
 
 
 def _read_manifest(manifest: Path) -> Iterator[PhotoToImport]:
+    for photo, row in _rows(manifest, _COLUMNS):
+        yield PhotoToImport(photo, row.get("external_image_id") or None, row.get("user_id") or None)
+
+
+def _rows(manifest: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each row's photo, as a path or in a store, and the row."""
     with manifest.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         if "photo" not in (reader.fieldnames or ()):
-            raise OperatorError(f"{manifest} has no column `photo`; known columns are {', '.join(_COLUMNS)}.")
+            raise OperatorError(f"{manifest} has no column `photo`; known columns are {', '.join(columns)}.")
         for row in reader:
             photo = (row["photo"] or "").strip()
             if not photo:
                 raise OperatorError(f"{manifest}, line {reader.line_num}: no photo.")
-            if not photo.startswith("s3://"):
-                photo = str(manifest.parent / photo)
-            yield PhotoToImport(photo, row.get("external_image_id") or None, row.get("user_id") or None)
+            yield (photo if split_store(photo) else str(manifest.parent / photo)), row
 
 
 def _as_id(text: str, unwanted: re.Pattern[str], most: int) -> str:

@@ -43,7 +43,9 @@ def migrate_database() -> None:
 
 def run_server(settings: Settings, *, host: str, port: int, workers: int) -> None:
     """Run uvicorn; the database is provisioned and the pack fetched here, once, before any worker starts."""
-    PackLibrary(cache=settings.model_cache, data_dir=settings.resolved_data_dir).find(settings.model_pack)
+    library = PackLibrary(cache=settings.model_cache, data_dir=settings.resolved_data_dir)
+    for pack in (settings.model_pack, *settings.more_model_packs):
+        library.find(pack)
     settings.signing_keys()
     # uvicorn raises the signal that ended it once more: unhandled, it would end us before the database is left.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

@@ -6,7 +6,7 @@ from enum import Enum
 import numpy as np
 from PIL import Image
 
-from app.domain import Analysis, BoundingBox, Detail, Face, QualityBar, QualityFinding
+from app.domain import Analysis, BoundingBox, Detail, Face, QualityBar, QualityFinding, Recognizers
 from app.ml.detail import plan_passes
 from app.ml.engine import Detection, FaceEngine
 from app.ml.image import ImageLimits, open_photo
@@ -51,18 +51,27 @@ class FaceAnalyzer:
         return judge_by(face, bar, self._quality)
 
     def warm_up(self) -> None:
-        """Run both networks once, in their usual shapes: the first photo then finds everything in place."""
+        """Run every network once, in its usual shape: the first photo then finds everything in place."""
         grey = Image.linear_gradient("L")
         photo = Photo(PillowSource(grey, lambda part: np.repeat(np.asarray(part)[..., None], 3, axis=2)))
         self._engine.detect(photo, plan_passes(photo.width, photo.height, Detail.STANDARD, 40))
-        self._engine.embed([photo.render((0, 0, 256, 256), CROP_SIDE, CROP_SIDE)])
+        crop = photo.render((0, 0, 256, 256), CROP_SIDE, CROP_SIDE)
+        for recognizer in self._engine.infos:
+            self._engine.embed([crop], recognizer)
 
-    def analyze(self, data: bytes, embed: Embed | Chooser, detail: Detail = Detail.STANDARD) -> Analysis:
+    def analyze(
+        self,
+        data: bytes,
+        embed: Embed | Chooser,
+        detail: Detail = Detail.STANDARD,
+        recognizers: Recognizers | None = None,
+    ) -> Analysis:
         """The faces of an image, the `max_faces` largest, with embeddings for the ones asked for.
 
         `embeddings` follows the order of `faces` and may be shorter: with `LARGEST` it has at most one entry, with
         `ONLY` and `LARGEST_ACCEPTABLE` it is empty unless that face may be registered. A `Chooser` names faces itself,
-        and has their embeddings in its own order. Raises an `ImageRefused`.
+        and has their embeddings in its own order. They are by the engine's first recogniser, or by the one in use
+        of those named; then `beside` has the same faces by the other. Raises an `ImageRefused`.
         """
         with timed("decode"):
             photo = open_photo(data, self._images)
@@ -74,7 +83,12 @@ class FaceAnalyzer:
         wanted = [crops[index] for index in chosen]
         width, height = photo.width, photo.height
         del photo  # the pixels are not needed while the faces are recognised
-        return Analysis(width, height, faces, tuple(self._engine.embed(wanted)) if wanted else ())
+        if not wanted:
+            return Analysis(width, height, faces)
+        in_use, beside = (recognizers.in_use, recognizers.beside) if recognizers is not None else (None, None)
+        embeddings = self._engine.embed(wanted, in_use)
+        others = self._engine.embed(wanted, beside) if beside is not None else []
+        return Analysis(width, height, faces, tuple(embeddings), tuple(others))
 
     def _describe(self, detection: Detection, crop: Crop) -> Face:
         x1, y1, x2, y2 = detection.corners

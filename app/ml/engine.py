@@ -1,6 +1,6 @@
 """What a face engine is, told without loading one; services and tests speak to this, never to insightface."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,7 +30,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """Which networks run, and on what."""
+    """Which recogniser runs, and on what."""
 
     pack: str
     recognizer: str
@@ -49,9 +49,17 @@ class EngineInfo:
 
 
 class FaceEngine(Protocol):
-    """Detects, aligns and embeds; every method is thread-safe and blocks the calling thread."""
+    """Detects, aligns and embeds; every method is thread-safe and blocks the calling thread.
+
+    One detector finds the faces for all of its recognisers.
+    """
 
     info: EngineInfo
+    """The first recogniser's: the one that embeds where none is named."""
+
+    @property
+    def infos(self) -> Mapping[str, EngineInfo]:
+        """Every recogniser's, by its identity, the first one first."""
 
     def detect(self, photo: Photo, passes: Sequence[Pass]) -> list[Detection]:
         """All faces that these passes show, largest first; raises `ImageTruncated`."""
@@ -59,5 +67,5 @@ class FaceEngine(Protocol):
     def align(self, photo: Photo, detection: Detection) -> Crop:
         """The face brought to the recogniser's frame."""
 
-    def embed(self, crops: Sequence[Crop]) -> list[Embedding]:
+    def embed(self, crops: Sequence[Crop], recognizer: str | None = None) -> list[Embedding]:
         """One unit-length embedding a crop, in order; a crop's does not depend on the others."""

@@ -1,4 +1,4 @@
-"""The face engine: SCRFD and ArcFace of one InsightFace pack on onnxruntime.
+"""The face engine: SCRFD of one InsightFace pack and ArcFace of one or several, on onnxruntime.
 
 InsightFace's own classes would do the same more slowly (decoding every anchor, scikit-image for an alignment) and cost
 a second at start and 34 MB a worker; they are what the tests compare with.
@@ -34,29 +34,25 @@ cv2.setNumThreads(1)
 
 
 class InsightFaceEngine:
-    """SCRFD and ArcFace from one model pack; thread-safe, since onnxruntime's sessions are."""
+    """SCRFD and ArcFace from one model pack, ArcFace also from others; thread-safe, as onnxruntime's sessions are."""
 
-    def __init__(self, pack: ModelPack, runtime: Runtime, *, detection_threshold: float = 0.5) -> None:
+    def __init__(
+        self, pack: ModelPack, runtime: Runtime, *, others: Sequence[ModelPack] = (), detection_threshold: float = 0.5
+    ) -> None:
         self._detection_threshold = detection_threshold
         self._detector = Scrfd(runtime.open(pack.detection))
         # Where each change of shape costs time, the small look that nearly every picture gets has its own session.
         self._small = Scrfd(runtime.open(pack.detection)) if runtime.is_slow_to_reshape else self._detector
-        session = runtime.open(pack.recognition)
-        self._recognizer = ArcFace(session, pack.recognition.path)
-        self._batches = Batcher(self._recognizer.embed, most=runtime.batch) if runtime.batch > 1 else None
-        self.info = EngineInfo(
-            pack=pack.name,
-            recognizer=pack.recognizer,
-            embedding_size=pack.embedding_size,
-            threshold=pack.threshold,
-            threshold_source=pack.threshold_source,
-            calibration=pack.calibration,
-            licence=pack.licence,
-            providers=tuple(session.get_providers()),
-            precision=runtime.precision,
-            knows_only_drawings=pack.knows_only_drawings,
-            can_be_inherited=runtime.can_be_inherited,
-        )
+        packs: dict[str, ModelPack] = {}
+        for one in (pack, *others):
+            packs.setdefault(one.recognizer, one)
+        self._recognizers = {name: _Recognizer(one, runtime) for name, one in packs.items()}
+        self.info = self._recognizers[pack.recognizer].info
+
+    @property
+    def infos(self) -> dict[str, EngineInfo]:
+        """Every recogniser's, by its identity, the first one first."""
+        return {name: recognizer.info for name, recognizer in self._recognizers.items()}
 
     def detect(self, photo: Photo, passes: Sequence[Pass]) -> list[Detection]:
         """All faces that these passes show, largest first; raises `ImageTruncated`."""
@@ -88,15 +84,40 @@ class InsightFaceEngine:
         with timed("align"):
             return photo.warp(estimate_alignment(detection.landmarks), CROP_SIDE)
 
-    def embed(self, crops: Sequence[Crop]) -> list[Embedding]:
-        """One unit-length embedding a crop.
-
-        One run a face on a CPU, where batches gain nothing; on a GPU with what other requests want at that moment.
-        """
+    def embed(self, crops: Sequence[Crop], recognizer: str | None = None) -> list[Embedding]:
+        """One unit-length embedding a crop, by the recogniser named or the first."""
         with timed("embed"):
-            if self._batches is not None:
-                return self._batches.run(crops)
-            return [self._recognizer.embed([crop])[0] for crop in crops]
+            return self._recognizers[recognizer or self.info.recognizer].embed(crops)
+
+
+class _Recognizer:
+    """ArcFace of one pack: one run a face on a CPU, where batches gain nothing.
+
+    On a GPU together with what other requests want at that moment.
+    """
+
+    def __init__(self, pack: ModelPack, runtime: Runtime) -> None:
+        session = runtime.open(pack.recognition)
+        self._network = ArcFace(session, pack.recognition.path)
+        self._batches = Batcher(self._network.embed, most=runtime.batch) if runtime.batch > 1 else None
+        self.info = EngineInfo(
+            pack=pack.name,
+            recognizer=pack.recognizer,
+            embedding_size=pack.embedding_size,
+            threshold=pack.threshold,
+            threshold_source=pack.threshold_source,
+            calibration=pack.calibration,
+            licence=pack.licence,
+            providers=tuple(session.get_providers()),
+            precision=runtime.precision,
+            knows_only_drawings=pack.knows_only_drawings,
+            can_be_inherited=runtime.can_be_inherited,
+        )
+
+    def embed(self, crops: Sequence[Crop]) -> list[Embedding]:
+        if self._batches is not None:
+            return self._batches.run(crops)
+        return [self._network.embed([crop])[0] for crop in crops]
 
 
 def _rank(found: Found, input_size: tuple[int, int], ratio: float) -> NDArray[np.float32]:

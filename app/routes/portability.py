@@ -18,8 +18,8 @@ from app.schemas.portability import SubjectDocument
 from app.schemas.subjects import SubjectOut
 
 IMPORT_PATH = f"{API}/subjects/import"
-MAX_IMPORT_BODY = 8 * 1024 * 1024
-"""A thousand faces take six."""
+MAX_IMPORT_BODY = 16 * 1024 * 1024
+"""Two thousand templates take twelve."""
 
 router = APIRouter(tags=["privacy"], responses={**AUTHENTICATED, **problems(404)})
 

@@ -14,6 +14,7 @@ from app.routes.deps import (
     FacesDep,
     IdempotencyDep,
     RecognitionDep,
+    RecognizersDep,
     RegistrationDep,
 )
 from app.routes.responses import WITH_IMAGE, problems
@@ -22,6 +23,7 @@ from app.schemas.faces import DetectOut, ExtractBatchOut, ExtractOut
 from app.schemas.recognition import (
     CompareForm,
     CompareOut,
+    ExtractForm,
     LookForm,
     RecognizeBatchOut,
     RecognizeForm,
@@ -51,7 +53,7 @@ VerifyUpload = Annotated[ImageForm[VerifyForm], Depends(image_form(VerifyForm, _
 CompareUpload = Annotated[ImageForm[CompareForm], Depends(image_form(CompareForm, _TWO, Permission.RECOGNIZE))]
 DetectUpload = Annotated[ImageForm[LookForm], Depends(image_form(LookForm, _ONE, Permission.RECOGNIZE))]
 ExtractUpload = Annotated[
-    ImageForm[LookForm], Depends(image_form(LookForm, _ONE_OR_MANY, Permission.READ_EMBEDDINGS, either=True))
+    ImageForm[ExtractForm], Depends(image_form(ExtractForm, _ONE_OR_MANY, Permission.READ_EMBEDDINGS, either=True))
 ]
 
 
@@ -63,7 +65,6 @@ async def register(
     _: CanRegister,
     upload: RegisterUpload,
     registration: RegistrationDep,
-    faces: FacesDep,
     idempotency: IdempotencyDep,
 ) -> RegisterOut:
     form, images = upload.fields, upload.images["images"]
@@ -73,7 +74,7 @@ async def register(
             images, collection=form.collection, subject=form.subject, name=form.name, metadata=form.metadata,
             choice=form.face, consent=form.consent, expires_at=form.expires_at,
         )  # fmt: skip
-        return RegisterOut.of(form, faces.engine.recognizer, done)
+        return RegisterOut.of(form, done)
 
     request: tuple[str | bytes, ...] = ("register", form.model_dump_json(), *images)
     return await idempotency.once(request, 201, work, about=f"{form.collection}/{form.subject}")
@@ -137,11 +138,15 @@ async def detect(_: CanRecognize, upload: DetectUpload, faces: FacesDep) -> Dete
 
 @router.post(
     "/extract", summary="The embeddings of all faces of an image, or of each of several",
-    responses=WITH_IMAGE, openapi_extra=form_body(LookForm, _ONE_OR_MANY, either=True),
+    responses=WITH_IMAGE, openapi_extra=form_body(ExtractForm, _ONE_OR_MANY, either=True),
 )  # fmt: skip
-async def extract(_: CanReadEmbeddings, upload: ExtractUpload, faces: FacesDep) -> ExtractOut | ExtractBatchOut:
+async def extract(
+    _: CanReadEmbeddings, upload: ExtractUpload, faces: FacesDep, loaded: RecognizersDep
+) -> ExtractOut | ExtractBatchOut:
     """`image` for one, answered with its faces; `images` for up to 20, each answered on its own."""
-    several, recognizer = upload.images.get("images"), faces.engine.recognizer
+    several, detail = upload.images.get("images"), upload.fields.detail
+    recognizer = upload.fields.recognizer or loaded.first
+    loaded.require(recognizer, "recognizer")
     if several is None:
-        return ExtractOut.of(await faces.extract(upload.image("image"), upload.fields.detail), recognizer)
-    return ExtractBatchOut.of(await faces.extract_each(several, upload.fields.detail), recognizer)
+        return ExtractOut.of(await faces.extract(upload.image("image"), detail, by=recognizer), recognizer)
+    return ExtractBatchOut.of(await faces.extract_each(several, detail, by=recognizer), recognizer)

@@ -1,5 +1,6 @@
 """The process-wide objects as requests see them; made once in `main.lifespan`."""
 
+from collections.abc import Mapping
 from typing import TypedDict
 
 from app.matcher.gallery_search import SearchEngine
@@ -16,6 +17,7 @@ from app.services.faces import FaceReader
 from app.services.health import HealthService
 from app.services.metering import Meter
 from app.services.object_stores import ObjectFetcher
+from app.services.recognizers import RecognizerDirectory
 from app.services.signed_requests import SignedRequestService
 from app.services.tenants import OperatorService, TenantService
 from app.settings import Settings
@@ -39,6 +41,8 @@ class AppState(TypedDict):
     signed_requests: SignedRequestService
     objects: ObjectFetcher
     wire_model: WireModel
-    similarity_scale: SimilarityScale
+    similarity_scales: Mapping[str, SimilarityScale]
+    """By recogniser."""
+    recognizers: RecognizerDirectory
     health: HealthService
     decisions: DecisionMaker

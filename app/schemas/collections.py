@@ -61,6 +61,8 @@ class CollectionOut(BaseModel):
     subjects: int
     templates: int
     created_at: datetime
+    recognizer: str | None = Field(description="Whose embeddings are searched; null until a face is stored.")
+    beside: str | None = Field(description="Whose embeddings are stored as well, to go over to it or back.")
     max_false_match_rate: float = Field(description="How often a search of a stranger may end in a match.")
     review_false_match_rate: float
     calibration: CalibrationOut | None = Field(
@@ -73,7 +75,8 @@ class CollectionOut(BaseModel):
         own, policy = collection.calibration, collection.policy
         return cls(
             name=collection.name, subjects=collection.subjects, templates=collection.templates,
-            created_at=collection.created_at, max_false_match_rate=policy.max_false_match_rate,
+            created_at=collection.created_at, recognizer=collection.recognizer, beside=collection.beside,
+            max_false_match_rate=policy.max_false_match_rate,
             review_false_match_rate=policy.review_false_match_rate,
             calibration=CalibrationOut(
                 recognizer=own["recognizer"], source=own["source"],

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Annotated, Literal
+from uuid import UUID, uuid4
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, FailFast, Field
@@ -11,7 +12,8 @@ from app.schemas.audit import AuditEntryOut
 from app.schemas.fields import CollectionName, ConsentReference, DisplayName, Expiry, Label, Metadata, Moment, SubjectId
 from app.services.portability import SubjectExport
 
-MOST_FACES = 1_000
+MOST_TEMPLATES = 2_000
+"""A thousand faces by two recognisers."""
 
 
 class ExportedConsent(BaseModel):
@@ -24,8 +26,9 @@ class ExportedConsent(BaseModel):
 
 
 class ExportedFaceBody(BaseModel):
-    """A stored face; there is no photo."""
+    """A stored face, as one recogniser embedded it; there is no photo."""
 
+    face_id: UUID | None = Field(default=None, description="The same of a face that two recognisers embedded.")
     recognizer: Label
     embedding: Annotated[
         list[Annotated[float, Field(ge=-1.01, le=1.01, allow_inf_nan=False)]],
@@ -41,7 +44,7 @@ class ExportedFaceBody(BaseModel):
     def of(cls, face: ExportedFace) -> "ExportedFaceBody":
         """From the domain's value."""
         return cls(
-            recognizer=face.recognizer, embedding=[round(float(value), 7) for value in face.embedding],
+            face_id=face.id, recognizer=face.recognizer, embedding=[round(float(value), 7) for value in face.embedding],
             detection_score=face.detection_score, quality=face.quality, source=face.source, created_at=face.created_at,
         )  # fmt: skip
 
@@ -49,7 +52,8 @@ class ExportedFaceBody(BaseModel):
         """As the domain's value."""
         embedding = np.asarray(self.embedding, dtype=np.float32)
         return ExportedFace(
-            self.recognizer, embedding, self.detection_score, self.quality, self.source, self.created_at
+            self.face_id or uuid4(), self.recognizer, embedding, self.detection_score, self.quality, self.source,
+            self.created_at,
         )  # fmt: skip
 
 
@@ -67,8 +71,8 @@ class SubjectDocument(BaseModel):
     expires_at: Expiry | None = None
     created_at: Moment | None = None
     updated_at: Moment | None = None
-    faces: Annotated[list[ExportedFaceBody], FailFast(), Field(max_length=MOST_FACES)] = Field(default_factory=list)
-    audit: list[AuditEntryOut] = Field(default_factory=list, max_length=2 * MOST_FACES)
+    faces: Annotated[list[ExportedFaceBody], FailFast(), Field(max_length=MOST_TEMPLATES)] = Field(default_factory=list)
+    audit: list[AuditEntryOut] = Field(default_factory=list, max_length=MOST_TEMPLATES)
 
     @classmethod
     def of(cls, export: SubjectExport) -> "SubjectDocument":

@@ -16,6 +16,7 @@ from app.schemas.fields import (
     DetailField,
     DisplayName,
     Expiry,
+    Label,
     SubjectId,
     Threshold,
     parse_metadata,
@@ -78,9 +79,15 @@ class CompareForm(BaseModel):
 
 
 class LookForm(BaseModel):
-    """The text fields of `POST /detect` and `POST /extract`."""
+    """The text fields of `POST /detect`."""
 
     detail: DetailField = Detail.STANDARD
+
+
+class ExtractForm(LookForm):
+    """The text fields of `POST /extract`."""
+
+    recognizer: Label | None = Field(default=None, description="Whose embeddings; by default the server's first.")
 
 
 class AcceptedImageOut(BaseModel):
@@ -119,12 +126,12 @@ class RegisterOut(BaseModel):
     refused: list[RefusedImageOut]
 
     @classmethod
-    def of(cls, form: RegisterForm, recognizer: str, registration: Registration) -> "RegisterOut":
+    def of(cls, form: RegisterForm, registration: Registration) -> "RegisterOut":
         """From the service's result."""
         return cls(
             collection=form.collection,
             subject=form.subject,
-            recognizer=recognizer,
+            recognizer=registration.recognizer,
             templates=[AcceptedImageOut.of(item) for item in registration.accepted],
             refused=[RefusedImageOut.of(item) for item in registration.refused],
         )

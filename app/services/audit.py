@@ -47,6 +47,8 @@ class AuditAction(StrEnum):
     SUBJECT_DISSOLVED = "subject.dissolved"
     COLLECTION_CHANGED = "collection.changed"
     COLLECTION_CALIBRATED = "collection.calibrated"
+    RECOGNIZERS_CHANGED = "recognizers.changed"
+    RECOGNIZER_ERASED = "recognizer.erased"
     COLLECTION_TAGGED = "collection.tagged"
     OBJECT_STORE_CHANGED = "object_store.changed"
     POLICY_CHANGED = "policy.changed"

@@ -13,6 +13,7 @@ from app.persistence.repositories.collection_faces import CollectionFaceReposito
 from app.persistence.repositories.collections import CollectionRepository
 from app.services.audit import AuditAction, AuditTrail
 from app.services.collections import CollectionService, require_collection
+from app.services.recognizers import RecognizerDirectory
 
 MOST_FACES = 4_000
 """Compared with one another: eight million pairs, some seconds on one core."""
@@ -23,22 +24,24 @@ class CalibrationService:
 
     def __init__(
         self, collections: CollectionRepository, faces: CollectionFaceRepository, service: CollectionService,
-        trail: AuditTrail, *, recognizer: str,
+        trail: AuditTrail, directory: RecognizerDirectory,
     ) -> None:  # fmt: skip
         self._collections = collections
         self._faces = faces
         self._service = service
         self._trail = trail
-        self._recognizer = recognizer
+        self._directory = directory
 
     async def calibrate(self, collection: str) -> Collection:
         """Compare one face of each of up to `MOST_FACES` known subjects, and go by what was found.
 
+        By the recogniser in use; with another one the collection goes by that one's own calibration again.
         Whoever stands in the collection under two names counts as one pair of strangers among all. Raises
         `CollectionNotFound`, and `InvalidParameter` where there are too few people to tell anything.
         """
         collection_id = await require_collection(self._collections, collection, hold=True)
-        faces = await self._faces.sample(collection_id, self._recognizer, MOST_FACES)
+        recognizer = (await self._service.get(collection)).recognizer or self._directory.first
+        faces = await self._faces.sample(collection_id, recognizer, MOST_FACES)
         points = await asyncio.to_thread(_measure, faces)
         if len(points) < 2:
             raise InvalidParameter(
@@ -46,7 +49,7 @@ class CalibrationService:
                 field="collection",
             )
         source = f"this collection's {len(faces)} subjects, {datetime.now(UTC):%Y-%m-%d}"
-        stored = {"recognizer": self._recognizer, "points": [list(point) for point in points], "source": source}
+        stored = {"recognizer": recognizer, "points": [list(point) for point in points], "source": source}
         await self._collections.set_decisions(collection_id, {"calibration": stored})
         await self._trail.record(
             AuditAction.COLLECTION_CALIBRATED, f"collection:{collection}", faces=len(faces), points=len(points)

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from app.domain import Collection, DecisionPolicy
-from app.errors import CollectionExists, CollectionNotFound, PermissionDenied, QuotaExceeded
+from app.domain import Collection, DecisionPolicy, Recognizers
+from app.errors import CollectionExists, CollectionNotFound, PermissionDenied, QuotaExceeded, RecognizerChanged
 from app.permissions import Quota
 from app.persistence.models import CollectionModel
 from app.persistence.repositories.answers import AnswerRepository
@@ -14,6 +14,10 @@ from app.security.cursors import CursorSigner
 from app.services.audit import AuditAction, AuditTrail
 from app.services.paging import Page, PageRequest, cut_page
 from app.services.quotas import QuotaService
+from app.services.recognizers import RecognizerDirectory
+from app.telemetry import get_logger
+
+_log = get_logger(__name__)
 
 MOST_TAGS = 200
 
@@ -24,6 +28,29 @@ async def require_collection(collections: CollectionRepository, name: str, *, ho
     if row is None:
         raise CollectionNotFound(f"There is no collection {name!r}.")
     return row.id
+
+
+async def hold_for_storing(
+    collections: CollectionRepository,
+    directory: RecognizerDirectory,
+    name: str,
+    made_by: Recognizers | None = None,
+) -> tuple[UUID, Recognizers]:
+    """The id of a collection that faces are stored in, and with which recognisers; held until the transaction ends.
+
+    The first faces bind it to their recogniser. Raises `CollectionNotFound`, `RecognizerUnavailable`, or
+    `RecognizerChanged` where by now others are wanted than those that made the embeddings.
+    """
+    row = await collections.find_row(name, hold=True)
+    if row is None:
+        raise CollectionNotFound(f"There is no collection {name!r}.")
+    in_use = row.recognizer or await collections.bind_recognizer(row.id, directory.first)
+    wanted = directory.of(name, in_use, row.recognizer_beside)
+    if row.recognizer_beside not in (None, wanted.beside):
+        _log.warning("recognizer_beside_not_loaded", recognizer=row.recognizer_beside)
+    if made_by is not None and not set(wanted.all) <= set(made_by.all):
+        raise RecognizerChanged(f"Collection {name!r} went over to another recogniser meanwhile; send it again.")
+    return row.id, wanted
 
 
 class CollectionService:
@@ -72,13 +99,16 @@ class CollectionService:
         await self._trail.record(AuditAction.COLLECTION_CHANGED, f"collection:{name}", fields=sorted(values))
         return await self.get(name)
 
-    async def list_names(self, request: PageRequest) -> Page[str]:
-        """One page of collections' names, by id: with cursors that stay short whatever the names are."""
+    async def list_names(self, request: PageRequest) -> Page[tuple[str, str | None]]:
+        """One page of collections' names and recognisers, by id: with cursors that stay short whatever the names are.
+
+        Without a recogniser, the collection has no faces.
+        """
         scope = f"{self._collections.tenant_id}/collections-by-id"
         after = UUID(self._cursors.open(scope, request.cursor)) if request.cursor else None
         found = await self._collections.list_by_id(after, request.limit + 1)
         page = cut_page(found, request.limit, lambda last: self._cursors.sign(scope, str(last.id)))
-        return Page([row.name for row in page.items], page.next_cursor)
+        return Page([(row.name, row.recognizer) for row in page.items], page.next_cursor)
 
     async def describe(self, name: str) -> tuple[datetime, int]:
         """Since when a collection is there and how many templates it has; raises `CollectionNotFound`."""

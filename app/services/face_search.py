@@ -53,7 +53,7 @@ class FaceSearchService:
     ) -> FaceMatches:
         """Stored faces similar to the photo's largest; raises `NoFace`, or the `FaceRefused` of one below the bar."""
         gallery = await self._galleries.find(collection)  # first: a collection that is not there costs no inference
-        analysis = await self._faces.read_largest(image)
+        analysis = await self._faces.read_largest(image, by=gallery.recognizer)
         face, embedding = self._largest(analysis, bar)
         matches = await self._search.faces_like(gallery, embedding, limit, least)
         return FaceMatches(analysis.width, analysis.height, face, matches)
@@ -71,7 +71,7 @@ class FaceSearchService:
     ) -> KnownMatches:
         """Known subjects similar to the photo's largest face, if that is there and reaches the bar."""
         gallery = await self._galleries.find(collection)
-        analysis = await self._faces.read_largest(image)
+        analysis = await self._faces.read_largest(image, by=gallery.recognizer)
         if not analysis.faces or self._faces.judge(analysis.faces[0], bar):
             return KnownMatches(analysis, None, [])
         matches = await self._search.known_like(gallery, analysis.embeddings[0], limit, least)

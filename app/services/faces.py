@@ -1,11 +1,21 @@
 """From image bytes to the faces a use case wants; where "no face", "several" and "too blurred" become errors."""
 
 import asyncio
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from app.domain import Analysis, Detail, Embedding, Face, QualityBar, QualityFinding, QualityReason, RelativeBox
+from app.domain import (
+    Analysis,
+    Detail,
+    Embedding,
+    Face,
+    QualityBar,
+    QualityFinding,
+    QualityReason,
+    Recognizers,
+    RelativeBox,
+)
 from app.errors import (
     FaceBlurred,
     FaceRefused,
@@ -32,15 +42,18 @@ class FaceChoice(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundFace:
-    """One face of an image with its embedding, and where in the image it is."""
+    """One face of an image with its embeddings by recogniser, and where in the image it is."""
 
     face: Face
-    embedding: Embedding = field(repr=False)
+    embeddings: Mapping[str, Embedding] = field(repr=False)
     box: RelativeBox
 
 
 class FaceReader:
-    """Runs the analyzer on the inference pool, on behalf of one tenant; holds no database connection."""
+    """Runs the analyzer on the inference pool, on behalf of one tenant; holds no database connection.
+
+    `by` names the recogniser whose embeddings are wanted; without it they are the first's.
+    """
 
     def __init__(
         self,
@@ -60,7 +73,7 @@ class FaceReader:
 
     @property
     def engine(self) -> EngineInfo:
-        """Which networks run."""
+        """The first recogniser."""
         return self._analyzer.engine.info
 
     def judge(self, face: Face, bar: QualityBar) -> tuple[QualityFinding, ...]:
@@ -71,18 +84,20 @@ class FaceReader:
         """All faces, without embeddings."""
         return await self._analyze(image, Embed.NONE, detail)
 
-    async def extract(self, image: bytes, detail: Detail = Detail.STANDARD) -> Analysis:
+    async def extract(self, image: bytes, detail: Detail = Detail.STANDARD, *, by: str | None = None) -> Analysis:
         """All faces with their embeddings; there may be none."""
-        return await self._analyze(image, Embed.ALL, detail)
+        return await self._analyze(image, Embed.ALL, detail, _one(by))
 
-    async def read_all(self, image: bytes, detail: Detail = Detail.STANDARD) -> Analysis:
+    async def read_all(self, image: bytes, detail: Detail = Detail.STANDARD, *, by: str | None = None) -> Analysis:
         """All faces with their embeddings; raises `NoFace`."""
-        analysis = await self.extract(image, detail)
+        analysis = await self.extract(image, detail, by=by)
         if not analysis.faces:
             raise NoFace
         return analysis
 
-    async def extract_each(self, images: Sequence[bytes], detail: Detail) -> list[Analysis | ImageRefused]:
+    async def extract_each(
+        self, images: Sequence[bytes], detail: Detail, *, by: str | None = None
+    ) -> list[Analysis | ImageRefused]:
         """`extract` for each image, in order; an image that cannot be used stands as its error.
 
         As many at a time as inferences run, so that a batch fills the cores and not the queue. Raises what is wrong
@@ -94,7 +109,7 @@ class FaceReader:
         async def work_off() -> None:
             for index, image in left:
                 try:
-                    results[index] = await self.extract(image, detail)
+                    results[index] = await self.extract(image, detail, by=by)
                 except ImageRefused as exc:
                     results[index] = exc
 
@@ -106,31 +121,48 @@ class FaceReader:
                 lane.cancel()
         return [results[index] for index in range(len(images))]
 
-    async def read_probe(self, image: bytes, choice: FaceChoice) -> tuple[Face, Embedding]:
+    async def read_probe(
+        self, image: bytes, choice: FaceChoice, *, by: str | None = None
+    ) -> tuple[Face, Embedding]:  # fmt: skip
         """The one face (or the largest) to compare, whatever its quality; raises `NoFace` or `SeveralFaces`."""
-        analysis = await self._analyze(image, Embed.LARGEST, Detail.STANDARD)
+        analysis = await self.read_largest(image, by=by)
         return _choose(analysis, choice), analysis.embeddings[0]
 
-    async def read_largest(self, image: bytes) -> Analysis:
+    async def read_largest(self, image: bytes, *, by: str | None = None) -> Analysis:
         """All faces, with the embedding of the largest; there may be none."""
-        return await self._analyze(image, Embed.LARGEST, Detail.STANDARD)
+        return await self._analyze(image, Embed.LARGEST, Detail.STANDARD, _one(by))
 
-    async def read_for_registration(self, image: bytes, choice: FaceChoice) -> FoundFace:
+    async def read_for_registration(self, image: bytes, choice: FaceChoice, recognizers: Recognizers) -> FoundFace:
         """The face to store; raises also the `FaceRefused` of the first thing wrong with its quality."""
         embed = Embed.ONLY if choice is FaceChoice.ONLY else Embed.LARGEST_ACCEPTABLE
-        analysis = await self._analyze(image, embed, Detail.STANDARD)
+        analysis = await self._analyze(image, embed, Detail.STANDARD, recognizers)
         face = _choose(analysis, choice)
         if face.quality.findings:
             raise refusal(face.quality.findings[0])
-        return FoundFace(face, analysis.embeddings[0], face.box.relative_to(analysis.width, analysis.height))
+        (embeddings,) = by_recognizer(analysis, recognizers)
+        return FoundFace(face, embeddings, face.box.relative_to(analysis.width, analysis.height))
 
-    async def extract_chosen(self, image: bytes, choose: Chooser) -> Analysis:
+    async def extract_chosen(
+        self, image: bytes, choose: Chooser, recognizers: Recognizers | None = None
+    ) -> Analysis:  # fmt: skip
         """All faces, with the embeddings of those that `choose` names by their place, in its order."""
-        return await self._analyze(image, choose, Detail.STANDARD)
+        return await self._analyze(image, choose, Detail.STANDARD, recognizers)
 
-    async def _analyze(self, image: bytes, embed: Embed | Chooser, detail: Detail) -> Analysis:
+    async def _analyze(
+        self, image: bytes, embed: Embed | Chooser, detail: Detail, recognizers: Recognizers | None = None
+    ) -> Analysis:
         analyze = self._analyzer.analyze
-        return await self._executor.run_for(self._tenant, self._departed, analyze, image, embed, detail)
+        return await self._executor.run_for(self._tenant, self._departed, analyze, image, embed, detail, recognizers)
+
+
+def by_recognizer(analysis: Analysis, recognizers: Recognizers) -> list[dict[str, Embedding]]:
+    """Each embedded face's embeddings, by the recogniser that made them."""
+    made = (analysis.embeddings, analysis.beside)[: len(recognizers.all)]
+    return [dict(zip(recognizers.all, own, strict=True)) for own in zip(*made, strict=True)]
+
+
+def _one(by: str | None) -> Recognizers | None:
+    return Recognizers(by) if by is not None else None
 
 
 def _choose(analysis: Analysis, choice: FaceChoice) -> Face:

@@ -2,42 +2,48 @@
 
 from uuid import UUID
 
+from app.domain import Recognizers
 from app.errors import CollectionNotFound, SubjectNotFound
 from app.matcher.search import Gallery
 from app.permissions import Principal
 from app.persistence.database import Database
-from app.persistence.repositories.brief import BriefRepository
+from app.persistence.repositories.brief import BriefRepository, FoundCollection
 from app.persistence.repositories.subjects import SubjectRepository
+from app.services.recognizers import RecognizerDirectory
 
 
 class GalleryLookup:
-    """Finds what the caller may search.
+    """Finds what the caller may search, and with which recogniser; one per request, asked before its inference.
 
     In transactions of its own, over before the search begins: searches wait for their turn, and must hold no other
-    connection meanwhile.
+    connection meanwhile. What was found holds for the whole request.
     """
 
-    def __init__(self, database: Database, principal: Principal, recognizer: str) -> None:
+    def __init__(self, database: Database, principal: Principal, directory: RecognizerDirectory) -> None:
         self._database = database
         self._principal = principal
-        self.recognizer = recognizer
-
-    def is_open(self, collection: str) -> bool:
-        """Whether the caller may search a collection of this name, if there is one."""
-        return self._principal.collections is None or collection in self._principal.collections
+        self._directory = directory
+        self._found: dict[str, FoundCollection] = {}
 
     async def find(self, collection: str) -> Gallery:
-        """The collection's templates of the recogniser in use; raises `CollectionNotFound`."""
-        tenant_id = self._principal.tenant_id
-        found = None
-        if self.is_open(collection):
-            found = await BriefRepository(self._database, tenant_id).find_collection(collection)
-        if found is None:
-            raise CollectionNotFound(f"There is no collection {collection!r}.")
-        return Gallery(found, self.recognizer)
+        """The collection's templates of the recogniser in use.
+
+        Raises `CollectionNotFound`, or `RecognizerUnavailable` where that is not loaded.
+        """
+        found = await self._find(collection)
+        return Gallery(found.id, self._directory.of(collection, found.recognizer, found.beside).in_use)
+
+    async def recognizers(self, collection: str) -> Recognizers:
+        """With which recognisers faces are stored; raises as `find`."""
+        found = await self._find(collection)
+        return self._directory.of(collection, found.recognizer, found.beside)
+
+    async def recognizer_name(self, collection: str) -> str:
+        """The recogniser in use, loaded or not; raises `CollectionNotFound`."""
+        return (await self._find(collection)).recognizer or self._directory.first
 
     async def find_subject(self, collection: str, subject: str, *, known_only: bool = False) -> tuple[Gallery, UUID]:
-        """The gallery, and the id of a subject in it; raises `CollectionNotFound` or `SubjectNotFound`.
+        """The gallery, and the id of a subject in it; raises as `find`, or `SubjectNotFound`.
 
         With `known_only` an anonymous one is none.
         """
@@ -47,3 +53,14 @@ class GalleryLookup:
         if row is None or (known_only and row.is_anonymous):
             raise SubjectNotFound(f"Collection {collection!r} has no subject {subject!r}.")
         return gallery, row.id
+
+    async def _find(self, collection: str) -> FoundCollection:
+        found = self._found.get(collection)
+        if found is None:
+            principal = self._principal
+            if principal.collections is None or collection in principal.collections:
+                found = await BriefRepository(self._database, principal.tenant_id).find_collection(collection)
+            if found is None:
+                raise CollectionNotFound(f"There is no collection {collection!r}.")
+            self._found[collection] = found
+        return found

@@ -1,20 +1,23 @@
-"""Storing a collection's faces with another recogniser beside the one in use, from photos that the tenant still has.
+"""Storing what another recogniser makes of a collection's faces, from photos that the tenant still has.
 
-Each recogniser has a gallery of its own in every collection, and searches never mix two: what is stored for the next
-one changes nothing for the one in use. The server is then started with the other pack, with the old one to go back.
+Every face that a photo shows is looked up with the recogniser in use: where the very same picture of it is stored, what
+the other recogniser makes of it is stored beside it, under the same id. So nobody is registered who was not before, and
+no list of who is in which photo is needed. Searches go on with the recogniser in use.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from uuid import UUID, uuid4
 
-from app.domain import FaceOrigin
-from app.errors import AppError, NoFace, SubjectNotFound
+from app.domain import Analysis, Embedding, FaceOrigin, Recognizers
+from app.errors import AppError, FaceNotFound, InvalidParameter, NoFace, SubjectNotFound
+from app.matcher.face_search import FaceSearch
+from app.matcher.gallery_search import SearchEngine
+from app.matcher.search import Gallery
 from app.ml.analysis import Embed, FaceAnalyzer
 from app.persistence.database import Database
-from app.persistence.protector import TemplateProtector
 from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.collection_faces import CollectionFaceRepository
 from app.persistence.repositories.collections import CollectionRepository
@@ -26,74 +29,197 @@ from app.security.keyring import Keyring
 from app.services.audit import OPERATOR, AuditAction, AuditTrail
 from app.services.collections import require_collection
 from app.services.consent import ConsentGate
+from app.services.face_completion import FaceCompletion
+from app.services.faces import by_recognizer, refusal
+
+SAME_PICTURE = 0.95
+"""The cosine from which on two embeddings are of one picture, or of two that no embedding tells apart: a photo sent in
+another size or quality reaches it, another photo of the same person hardly ever, a stranger's never."""
+
+_MOST_ALIKE = 20
+_SOURCE = "migrate"
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePhoto:
+    """A photo that the tenant still has; `subject` where it is known whose it is."""
+
+    name: str
+    read: Callable[[], Awaitable[bytes]]
+    subject: str | None = None
 
 
 @dataclass
 class MigrationReport:
-    """How many faces were stored, how many were there already, and which photos gave none, and why."""
+    """How many photos were used now and before; how many faces got a template; which photos gave none, and why."""
 
-    stored: int = 0
+    used: int = 0
     known: int = 0
+    faces: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
 
 
 class ModelMigration:
-    """Works through photos of subjects that a collection has; it can be interrupted and run again."""
+    """One collection's way to another recogniser; it can be interrupted and run again."""
 
-    def __init__(self, database: Database, keyring: Keyring, analyzer: FaceAnalyzer) -> None:
+    def __init__(
+        self, database: Database, keyring: Keyring, analyzer: FaceAnalyzer, search: SearchEngine, tenant_id: UUID,
+        collection: str, recognizer: str,
+    ) -> None:  # fmt: skip
         self._database = database
         self._keyring = keyring
         self._analyzer = analyzer
-        self._protector = TemplateProtector(keyring)
+        self._search = FaceSearch(search, tenant_id)
+        self._protector = search.protector
+        self._tenant_id = tenant_id
+        self._collection = collection
+        self._target = recognizer
 
     async def run(
-        self, tenant_id: UUID, collection: str, photos: Sequence[tuple[Path, str]], *, threads: int,
-        advance: Callable[[], None],
+        self, photos: Sequence[SourcePhoto], *, threads: int, advance: Callable[[], None]
     ) -> MigrationReport:  # fmt: skip
-        """Store the largest face of each photo for its subject, whom the collection must have."""
+        """Work through the photos; from now on faces are registered with both recognisers.
+
+        Raises `CollectionNotFound`, or `InvalidParameter` where there is nothing to go over from.
+        """
+        gallery = await self._begin()
         report, turns = MigrationReport(), asyncio.Semaphore(threads)
 
-        async def work(photo: Path, subject: str) -> None:
+        async def work(photo: SourcePhoto) -> None:
             async with turns:
                 try:
-                    is_new = await self._store(tenant_id, collection, subject, photo)
+                    faces = await self._take(gallery, photo)
                 except (AppError, OSError) as exc:
-                    report.failures.append((str(photo), exc.detail if isinstance(exc, AppError) else str(exc)))
+                    report.failures.append((photo.name, exc.detail if isinstance(exc, AppError) else str(exc)))
                 else:
-                    report.stored += is_new
-                    report.known += not is_new
+                    report.used += faces > 0
+                    report.known += faces == 0
+                    report.faces += faces
                 advance()
 
-        await asyncio.gather(*(work(photo, subject) for photo, subject in photos))
+        await asyncio.gather(*(work(photo) for photo in photos))
         return report
 
-    async def _store(self, tenant_id: UUID, collection: str, subject: str, photo: Path) -> bool:
-        image = await asyncio.to_thread(photo.read_bytes)
-        digests = image_digests(self._keyring, ("migrate", str(tenant_id), collection, subject), image)
-        recognizer = self._analyzer.engine.info.recognizer
-        async with self._database.transaction(tenant_id) as session:
-            collection_id = await require_collection(CollectionRepository(session, tenant_id), collection)
-            before = await CollectionFaceRepository(session, tenant_id).find_of_image(collection_id, digests)
-        if any(face.recognizer == recognizer for face in before):
-            return False
-        analysis = await asyncio.to_thread(self._analyzer.analyze, image, Embed.LARGEST_ACCEPTABLE)
-        if not analysis.embeddings:
-            raise NoFace("No face of the photo is good enough to register.")
-        face = analysis.faces[0]
-        origin = FaceOrigin(uuid4(), face.box.relative_to(analysis.width, analysis.height), digest=digests[0])
-        async with self._database.transaction(tenant_id) as session:
-            subjects = SubjectRepository(session, tenant_id)
-            collection_id = await require_collection(CollectionRepository(session, tenant_id), collection, hold=True)
-            row = await subjects.find_row(collection_id, subject, hold=True)
-            if row is None:
-                raise SubjectNotFound(f"Collection {collection!r} has no subject {subject!r}.")
-            await ConsentGate(subjects, PolicyRepository(session, tenant_id)).demand(collection_id, subject)
-            new = NewFace.of(row.id, face, analysis.embeddings[0], origin)
-            store = TemplateStore(session, tenant_id, self._protector)
-            await store.add_all([new], collection_id=collection_id, recognizer=recognizer, source="migrate")
-            trail = AuditTrail(AuditRepository(session, tenant_id), self._keyring, OPERATOR)
-            await trail.record(
-                AuditAction.FACES_REGISTERED, trail.name_subject(collection, subject), collection=collection, faces=1,
-                recognizer=recognizer,
+    async def _begin(self) -> Gallery:
+        """The gallery in use."""
+        async with self._database.transaction(self._tenant_id) as session:
+            collections = CollectionRepository(session, self._tenant_id)
+            collection_id = await require_collection(collections, self._collection)
+            row = await collections.lock_row(self._collection)
+            in_use = row.recognizer if row is not None else None
+            if in_use is None:
+                raise InvalidParameter(f"Collection {self._collection!r} has no faces to go over from.")
+            if in_use == self._target:
+                raise InvalidParameter(f"Collection {self._collection!r} is searched with {in_use!r} already.")
+            if in_use not in self._analyzer.engine.infos:
+                raise InvalidParameter(
+                    f"Collection {self._collection!r} is searched with {in_use!r}, which must be loaded as well: name "
+                    f"its pack in VULTUS_MODEL_PACK or VULTUS_MORE_MODEL_PACKS."
+                )
+            if row is not None and row.recognizer_beside != self._target:
+                await collections.set_recognizers(collection_id, Recognizers(in_use, self._target))
+                trail = AuditTrail(AuditRepository(session, self._tenant_id), self._keyring, OPERATOR)
+                await trail.record(
+                    AuditAction.RECOGNIZERS_CHANGED, f"collection:{self._collection}", in_use=in_use,
+                    beside=self._target,
+                )  # fmt: skip
+        return Gallery(collection_id, in_use)
+
+    async def _take(self, gallery: Gallery, photo: SourcePhoto) -> int:
+        """How many faces the photo gave a template; 0 where all that it shows have theirs."""
+        image = await photo.read()
+        # For faces that have no digest of their own photo (see `photo_registration`), so that none is read twice.
+        digests = image_digests(self._keyring, (_SOURCE, str(self._tenant_id), str(gallery.collection_id)), image)
+        if await self._has_taken(gallery, digests):
+            return 0
+        recognizers = Recognizers(gallery.recognizer, self._target)
+        analysis = await asyncio.to_thread(self._analyzer.analyze, image, Embed.ALL, recognizers=recognizers)
+        if not analysis.faces:
+            raise NoFace
+        found = await self._find_stored(gallery, by_recognizer(analysis, recognizers), photo.subject)
+        if found:
+            return await self._complete(found, digests[0])
+        if photo.subject is None:
+            raise FaceNotFound("The photo shows no face that is stored in the collection.")
+        await self._add(photo.subject, analysis, digests[0])
+        return 1
+
+    async def _has_taken(self, gallery: Gallery, digests: Sequence[bytes]) -> bool:
+        async with self._database.transaction(self._tenant_id) as session:
+            faces = CollectionFaceRepository(session, self._tenant_id)
+            before = await faces.find_of_image(gallery.collection_id, digests)
+        return any(one.face.recognizer == self._target for one in before)
+
+    async def _find_stored(
+        self, gallery: Gallery, faces: Sequence[Mapping[str, Embedding]], subject: str | None
+    ) -> dict[UUID, Embedding]:
+        """By the ids of the stored faces that the photo shows: what the other recogniser makes of each."""
+        found = {}
+        for made in faces:
+            probe = made[gallery.recognizer]
+            for candidate in await self._search.faces_like(gallery, probe, _MOST_ALIKE, SAME_PICTURE):
+                if subject is None or candidate.face.subject == subject:
+                    found[candidate.face.id] = made[self._target]
+        return found
+
+    async def _complete(self, found: Mapping[UUID, Embedding], digest: bytes) -> int:
+        async with self._writing() as at:
+            held = await at.faces.find_all(at.collection_id, list(found), ())
+            done = await FaceCompletion(at.subjects, at.store, at.consent).add(
+                at.collection_id, [one.subject_id for one in held.values()],
+                {face_id: {self._target: embedding} for face_id, embedding in found.items()},
+                source=_SOURCE, digest=digest,
             )  # fmt: skip
-        return True
+            if done:
+                await at.record(f"collection:{self._collection}", faces=done)
+        return done
+
+    async def _add(self, subject: str, analysis: Analysis, digest: bytes) -> None:
+        """Store the largest face for a subject who has another picture of it, or none, for the recogniser in use."""
+        face = analysis.faces[0]
+        if face.quality.findings:
+            raise refusal(face.quality.findings[0])
+        origin = FaceOrigin(uuid4(), face.box.relative_to(analysis.width, analysis.height), digest=digest)
+        async with self._writing() as at:
+            row = await at.subjects.find_row(at.collection_id, subject, hold=True)
+            if row is None:
+                raise SubjectNotFound(f"Collection {self._collection!r} has no subject {subject!r}.")
+            await at.consent.demand(at.collection_id, subject)
+            new = NewFace.of(row.id, face, {self._target: analysis.beside[0]}, origin)
+            await at.store.add_all([new], collection_id=at.collection_id, source=_SOURCE)
+            await at.record(at.trail.name_subject(self._collection, subject), faces=1)
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator["_Writing"]:
+        async with self._database.transaction(self._tenant_id) as session:
+            collections = CollectionRepository(session, self._tenant_id)
+            subjects = SubjectRepository(session, self._tenant_id)
+            yield _Writing(
+                self._collection,
+                self._target,
+                await require_collection(collections, self._collection, hold=True),
+                subjects,
+                CollectionFaceRepository(session, self._tenant_id),
+                TemplateStore(session, self._tenant_id, self._protector),
+                ConsentGate(subjects, PolicyRepository(session, self._tenant_id)),
+                AuditTrail(AuditRepository(session, self._tenant_id), self._keyring, OPERATOR),
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    """What one transaction writes with; the collection is held."""
+
+    collection: str
+    recognizer: str
+    collection_id: UUID
+    subjects: SubjectRepository
+    faces: CollectionFaceRepository
+    store: TemplateStore
+    consent: ConsentGate
+    trail: AuditTrail
+
+    async def record(self, target: str, *, faces: int) -> None:
+        await self.trail.record(
+            AuditAction.FACES_REGISTERED, target, collection=self.collection, faces=faces, recognizer=self.recognizer
+        )

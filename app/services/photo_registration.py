@@ -4,19 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from app.domain import CollectionFace, Face, FaceOrigin, QualityBar, QualityReason, RelativeBox
+from app.domain import CollectionFace, Embedding, Face, FaceOrigin, QualityBar, QualityReason, RelativeBox
 from app.permissions import Quota
-from app.persistence.repositories.collection_faces import CollectionFaceRepository
+from app.persistence.repositories.collection_faces import CollectionFaceRepository, HeldFace
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.security.image_digests import image_digests
 from app.security.keyring import Keyring
 from app.services.audit import AuditAction, AuditTrail
-from app.services.collections import require_collection
+from app.services.collections import hold_for_storing
 from app.services.consent import ConsentGate
-from app.services.faces import FaceReader
+from app.services.face_completion import FaceCompletion
+from app.services.faces import FaceReader, by_recognizer
+from app.services.galleries import GalleryLookup
 from app.services.quotas import QuotaService
+from app.services.recognizers import RecognizerDirectory
 from app.services.registration import RESERVED
 
 _SAME_PLACE = 0.9
@@ -54,6 +57,8 @@ class PhotoRegistrationService:
     def __init__(
         self,
         faces: FaceReader,
+        galleries: GalleryLookup,
+        directory: RecognizerDirectory,
         collections: CollectionRepository,
         subjects: SubjectRepository,
         stored: CollectionFaceRepository,
@@ -64,6 +69,8 @@ class PhotoRegistrationService:
         keyring: Keyring,
     ) -> None:
         self._faces = faces
+        self._galleries = galleries
+        self._directory = directory
         self._collections = collections
         self._subjects = subjects
         self._stored = stored
@@ -78,43 +85,47 @@ class PhotoRegistrationService:
     ) -> PhotoRegistration:
         """Store the faces that reach the bar, at most `most`: those good enough to register first, then the largest.
 
-        The very same photo under the same external id is not stored twice: its faces of before are answered. Raises
-        `CollectionNotFound`, `QuotaExceeded`, `ConsentRequired`, an `ImageRefused`.
+        The very same photo under the same external id is not stored twice: its faces of before are answered, and get
+        what a recogniser that is wanted by now makes of them. Raises `CollectionNotFound`, `QuotaExceeded`,
+        `ConsentRequired`, an `ImageRefused`, `RecognizerUnavailable`, `RecognizerChanged`.
         """
 
         def choose(faces: Sequence[Face]) -> list[int]:
             fit = [index for index, face in enumerate(faces) if not self._faces.judge(face, bar)]
             return sorted(fit, key=lambda index: (bool(faces[index].quality.findings), -faces[index].box.area))[:most]
 
-        analysis = await self._faces.extract_chosen(image, choose)
+        made_by = await self._galleries.recognizers(collection)
+        analysis = await self._faces.extract_chosen(image, choose, made_by)
         chosen = choose(analysis.faces)
-        collection_id = await require_collection(self._collections, collection, hold=True)
+        collection_id, wanted = await hold_for_storing(self._collections, self._directory, collection, made_by)
+        embeddings = {
+            index: {name: own[name] for name in wanted.all}
+            for index, own in zip(chosen, by_recognizer(analysis, made_by), strict=True)
+        }
         boxes = {
             index: face.box.relative_to(analysis.width, analysis.height) for index, face in enumerate(analysis.faces)
         }
         about = (str(self._stored.tenant_id), str(collection_id), external_image_id or "")
         digests = image_digests(self._keyring, about, image)
-        known = await self._known_of(collection_id, digests, boxes, chosen)
-        new = [
-            (index, embedding)
-            for index, embedding in zip(chosen, analysis.embeddings, strict=True)
-            if index not in known
-        ]
-        if new:
-            image_id = next((face.image_id for face in known.values() if face.image_id), None) or uuid4()
-            rows = [
-                NewFace.of(
-                    uuid4(), analysis.faces[index], embedding,
-                    FaceOrigin(image_id, boxes[index], external_image_id, digests[0]),
-                )
-                for index, embedding in new
-            ]  # fmt: skip
-            await self._store(collection_id, collection, rows)
-            for (index, _), row in zip(new, rows, strict=True):
+        before = await self._known_of(collection_id, digests, boxes, chosen)
+        known = {index: own[0].face for index, own in before.items()}
+        image_id = next((face.image_id for face in known.values() if face.image_id), None) or uuid4()
+        new = list[NewFace]()
+        for index in chosen:
+            if index not in before:
+                origin = FaceOrigin(image_id, boxes[index], external_image_id, digests[0])
+                new.append(NewFace.of(uuid4(), analysis.faces[index], embeddings[index], origin))
                 known[index] = CollectionFace(
-                    row.id, self._faces.engine.recognizer, row.detection_score, image_id, external_image_id,
-                    boxes[index], None,
-                )  # fmt: skip
+                    new[-1].id, wanted.in_use, new[-1].detection_score, image_id, external_image_id, boxes[index], None
+                )
+        added = await self._complete(collection_id, before, embeddings)
+        if new:
+            await self._store(collection_id, new)
+        if new or added:
+            await self._quotas.check(Quota.TEMPLATES)
+            faces = len(new) + added
+            target = f"collection:{collection}"
+            await self._trail.record(AuditAction.FACES_REGISTERED, target, collection=collection, faces=faces)
         return PhotoRegistration(
             analysis.width,
             analysis.height,
@@ -128,33 +139,38 @@ class PhotoRegistrationService:
 
     async def _known_of(
         self, collection_id: UUID, digests: Sequence[bytes], boxes: dict[int, RelativeBox], chosen: Sequence[int]
-    ) -> dict[int, CollectionFace]:
-        """Which of the chosen faces are stored already."""
+    ) -> dict[int, list[HeldFace]]:
+        """Which of the chosen faces are stored already, with what each recogniser made of them."""
         if not chosen:
             return {}
         await self._stored.lock_image(collection_id, digests[0])
-        before = [
-            face
-            for face in await self._stored.find_of_image(collection_id, digests)
-            if face.recognizer == self._faces.engine.recognizer
-        ]
+        before = await self._stored.find_of_image(collection_id, digests)
         known = {}
         for index in chosen:
-            same = next((face for face in before if face.box is not None and _is_same(face.box, boxes[index])), None)
+            same = next((one for one in before if one.face.box and _is_same(one.face.box, boxes[index])), None)
             if same is not None:
-                known[index] = same
+                known[index] = [one for one in before if one.face.id == same.face.id]
         return known
 
-    async def _store(self, collection_id: UUID, collection: str, rows: list[NewFace]) -> None:
+    async def _complete(
+        self, collection_id: UUID, before: dict[int, list[HeldFace]], embeddings: dict[int, dict[str, Embedding]]
+    ) -> int:
+        """Store what recognisers that are wanted by now make of faces that others embedded before; of how many."""
+        owners, missing = set[UUID](), dict[UUID, dict[str, Embedding]]()
+        for index, own in before.items():
+            names = set(embeddings[index]) - {one.face.recognizer for one in own}
+            if names:
+                owners.add(own[0].subject_id)
+                missing[own[0].face.id] = {name: embeddings[index][name] for name in names}
+        if not missing:
+            return 0
+        completion = FaceCompletion(self._subjects, self._templates, self._consent)
+        return await completion.add(collection_id, list(owners), missing, source="register")
+
+    async def _store(self, collection_id: UUID, new: list[NewFace]) -> None:
         await self._consent.demand_of_nobody_known()
-        await self._subjects.add_anonymous(collection_id, {row.subject_id: anonymous_name(row.id) for row in rows})
-        await self._templates.add_all(
-            rows, collection_id=collection_id, recognizer=self._faces.engine.recognizer, source="register"
-        )
-        await self._quotas.check(Quota.TEMPLATES)
-        await self._trail.record(
-            AuditAction.FACES_REGISTERED, f"collection:{collection}", collection=collection, faces=len(rows)
-        )
+        await self._subjects.add_anonymous(collection_id, {face.subject_id: anonymous_name(face.id) for face in new})
+        await self._templates.add_all(new, collection_id=collection_id, source="register")
 
 
 def anonymous_name(face_id: UUID) -> str:

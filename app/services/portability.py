@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 import numpy as np
 
-from app.domain import ExportedFace, Subject
+from app.domain import ExportedFace, Recognizers, Subject
 from app.errors import InvalidParameter, RecognizerMismatch, SubjectExists, SubjectNotFound
 from app.permissions import Quota
 from app.persistence.repositories.audit import AuditFilter, AuditRepository, SealedEntry
@@ -13,9 +14,10 @@ from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateStore
 from app.services.audit import AuditAction, AuditTrail
-from app.services.collections import require_collection
+from app.services.collections import hold_for_storing, require_collection
 from app.services.consent import ConsentGate
 from app.services.quotas import QuotaService
+from app.services.recognizers import RecognizerDirectory
 from app.services.registration import check_expiry, refuse_reserved
 
 _MOST_ENTRIES = 1_000
@@ -44,9 +46,9 @@ class PortabilityService:
         consent: ConsentGate,
         quotas: QuotaService,
         trail: AuditTrail,
-        *,
-        recognizer: str,
+        directory: RecognizerDirectory,
     ) -> None:
+        self._directory = directory
         self._collections = collections
         self._subjects = subjects
         self._templates = templates
@@ -54,7 +56,6 @@ class PortabilityService:
         self._consent = consent
         self._quotas = quotas
         self._trail = trail
-        self._recognizer = recognizer
 
     async def export(self, collection: str, subject: str) -> SubjectExport:
         """Everything held about a subject; raises `CollectionNotFound` or `SubjectNotFound`. It is written down."""
@@ -75,14 +76,17 @@ class PortabilityService:
     async def take_in(self, collection: str, subject: Subject, faces: Sequence[ExportedFace]) -> Subject:
         """Store an exported subject anew, with new ids, as who they were: name, metadata, consent, expiry, faces.
 
-        Raises `SubjectExists`, `RecognizerMismatch` for faces of another recogniser than the one in use, and whatever
-        registering them would.
+        Of a face that several recognisers embedded, what the collection's own did is taken. Raises `SubjectExists`,
+        `RecognizerMismatch` for a face that the one in use did not embed, and whatever registering them would.
         """
         check_expiry(subject.expires_at)
         refuse_reserved(subject.subject)
-        for index, face in enumerate(faces):
-            _check(index, face, self._recognizer)
-        collection_id = await require_collection(self._collections, collection, hold=True)
+        own: Sequence[ExportedFace] = ()
+        if faces:
+            collection_id, wanted = await hold_for_storing(self._collections, self._directory, collection)
+            own = _take(faces, wanted)
+        else:
+            collection_id = await require_collection(self._collections, collection, hold=True)
         subject_id = await self._subjects.add(
             collection_id, subject.subject, subject.name, subject.metadata, subject.expires_at
         )
@@ -90,12 +94,9 @@ class PortabilityService:
             raise SubjectExists(f"Collection {collection!r} has a subject {subject.subject!r} already.")
         if subject.consent is not None:
             await self._subjects.restore_consent(subject_id, subject.consent)
-        if faces:
+        if own:
             await self._consent.demand(collection_id, subject.subject)
-            own = [_of_unit_length(face) for face in faces]
-            await self._templates.take_in(
-                own, collection_id=collection_id, subject_id=subject_id, recognizer=self._recognizer
-            )  # fmt: skip
+            await self._templates.take_in(own, collection_id=collection_id, subject_id=subject_id)
             await self._quotas.check(Quota.TEMPLATES)
         await self._trail.record(
             AuditAction.SUBJECT_IMPORTED, self._trail.name_subject(collection, subject.subject), collection=collection,
@@ -106,11 +107,26 @@ class PortabilityService:
         return found
 
 
-def _check(index: int, face: ExportedFace, recognizer: str) -> None:
-    if face.recognizer != recognizer:
-        raise RecognizerMismatch(
-            f"faces[{index}] is of recogniser {face.recognizer!r}; in use is {recognizer!r}.", field="faces"
-        )
+def _take(faces: Sequence[ExportedFace], wanted: Recognizers) -> list[ExportedFace]:
+    """Those that the collection's recognisers made; none of a face that the one in use did not embed."""
+    searched = {face.id for face in faces if face.recognizer == wanted.in_use}
+    seen = set[tuple[UUID, str]]()
+    own = []
+    for index, face in enumerate(faces):
+        if face.id not in searched:
+            raise RecognizerMismatch(
+                f"faces[{index}] is of recogniser {face.recognizer!r}; in use is {wanted.in_use!r}.", field="faces"
+            )
+        if (face.id, face.recognizer) in seen:
+            raise InvalidParameter(f"faces[{index}].face_id: {face.id} is there twice.", field="faces")
+        seen.add((face.id, face.recognizer))
+        if face.recognizer in wanted.all:
+            _check(index, face)
+            own.append(_of_unit_length(face))
+    return own
+
+
+def _check(index: int, face: ExportedFace) -> None:
     length = float(np.linalg.norm(face.embedding))
     if not abs(length - 1) < _MOST_DEVIATION:
         raise InvalidParameter(f"faces[{index}].embedding has the length {length:g}; it needs to be 1.", field="faces")

@@ -84,26 +84,29 @@ class RecognitionService:
         self._faces = faces
         self._galleries = galleries
         self._search = search
-        self._identification = Identification(galleries, search)
+        self._identification = Identification(search)
         self._decisions = decisions
 
     async def recognize(
         self, image: bytes, *, collection: str, limit: int, threshold: float | None, detail: Detail
     ) -> Recognition:
         """Every face of the image with its `limit` best candidates; raises `NoFace` or `CollectionNotFound`."""
-        analysis = await self._faces.read_all(image, detail)
-        identified = await self._identification.identify(collection, analysis.embeddings, limit)
-        thresholds = self._decisions.thresholds(identified.scale, threshold)
-        return self._describe(analysis, identified.ranked, thresholds)
+        gallery = await self._galleries.find(collection)
+        analysis = await self._faces.read_all(image, detail, by=gallery.recognizer)
+        identified = await self._identification.identify(collection, gallery, analysis.embeddings, limit)
+        thresholds = self._decisions.thresholds(gallery.recognizer, identified.scale, threshold)
+        return _describe(analysis, identified.ranked, thresholds, gallery.recognizer)
 
     async def recognize_each(
         self, images: Sequence[bytes], *, collection: str, limit: int, threshold: float | None, detail: Detail
     ) -> BatchRecognition:
         """`recognize` for each of several images; what is wrong with one of them spoils no other."""
-        analyses = await self._faces.extract_each(images, detail)
+        gallery = await self._galleries.find(collection)
+        analyses = await self._faces.extract_each(images, detail, by=gallery.recognizer)
         probes = [embedding for one in analyses if isinstance(one, Analysis) for embedding in one.embeddings]
-        identified = await self._identification.identify(collection, probes, limit)
-        ranked, used = iter(identified.ranked), self._decisions.thresholds(identified.scale, threshold)
+        identified = await self._identification.identify(collection, gallery, probes, limit)
+        ranked = iter(identified.ranked)
+        used = self._decisions.thresholds(gallery.recognizer, identified.scale, threshold)
         results = list[Recognition | AppError]()
         for analysis in analyses:
             if isinstance(analysis, AppError):
@@ -111,36 +114,42 @@ class RecognitionService:
             elif not analysis.faces:
                 results.append(NoFace())
             else:
-                results.append(self._describe(analysis, [next(ranked) for _ in analysis.faces], used))
-        return BatchRecognition(used, self._identification.recognizer, results)
-
-    def _describe(self, analysis: Analysis, ranked: Sequence[list[Candidate]], thresholds: Thresholds) -> Recognition:
-        found = [
-            RecognizedFace(face, decide_all(candidates, thresholds))
-            for face, candidates in zip(analysis.faces, ranked, strict=True)
-        ]
-        return Recognition(analysis.width, analysis.height, thresholds, self._identification.recognizer, found)
+                own = [next(ranked) for _ in analysis.faces]
+                results.append(_describe(analysis, own, used, gallery.recognizer))
+        return BatchRecognition(used, gallery.recognizer, results)
 
     async def verify(
         self, image: bytes, *, collection: str, subject: str, threshold: float | None, choice: FaceChoice
     ) -> Verification:
         """The image's face against the subject's best template."""
-        face, embedding = await self._faces.read_probe(image, choice)
         gallery, subject_id = await self._galleries.find_subject(collection, subject)
+        face, embedding = await self._faces.read_probe(image, choice, by=gallery.recognizer)
         compared = await self._search.compare(gallery, subject_id, embedding)
         if compared is None:
             raise FaceNotFound(f"Subject {subject!r} has no face registered with the recogniser in use.")
-        used = self._decisions.one_to_one(compared.scale, threshold)
+        used = self._decisions.one_to_one(gallery.recognizer, compared.scale, threshold)
         return Verification(face, decide_candidate(compared.candidate, used), used)
 
     async def compare(self, source: bytes, target: bytes, *, threshold: float | None) -> Comparison:
         """The source's largest face against every face of the target; raises `NoFace` for either."""
         face, embedding = await self._faces.read_probe(source, FaceChoice.LARGEST)
         analysis = await self._faces.read_all(target)
-        used = self._decisions.one_to_one(GalleryScale(len(analysis.faces)), threshold)
+        used = self._decisions.one_to_one(
+            self._faces.engine.recognizer, GalleryScale(len(analysis.faces)), threshold
+        )  # fmt: skip
         similarities = [cosine_similarity(embedding, other) for other in analysis.embeddings]
         targets = [
             ComparedFace(other, similarity, used.decide(similarity), used.rate_of(similarity))
             for other, similarity in zip(analysis.faces, similarities, strict=True)
         ]
         return Comparison(face, used, sorted(targets, key=lambda compared: -compared.similarity))
+
+
+def _describe(
+    analysis: Analysis, ranked: Sequence[list[Candidate]], thresholds: Thresholds, recognizer: str
+) -> Recognition:
+    found = [
+        RecognizedFace(face, decide_all(candidates, thresholds))
+        for face, candidates in zip(analysis.faces, ranked, strict=True)
+    ]
+    return Recognition(analysis.width, analysis.height, thresholds, recognizer, found)

@@ -6,17 +6,19 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from app.domain import Face, FaceOrigin, Template
+from app.domain import Face, FaceOrigin, Recognizers, Template
 from app.errors import AppError, FaceRefused, ImageRefused, InvalidParameter, NoImageAccepted, PermissionDenied
 from app.permissions import Quota
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.services.audit import AuditAction, AuditTrail
-from app.services.collections import require_collection
+from app.services.collections import hold_for_storing
 from app.services.consent import ConsentGate
 from app.services.faces import FaceChoice, FaceReader, FoundFace
+from app.services.galleries import GalleryLookup
 from app.services.quotas import QuotaService
+from app.services.recognizers import RecognizerDirectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,9 @@ class RefusedImage:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What came of one call."""
+    """What came of one call; `recognizer` is the one in use, of the templates that are named."""
 
+    recognizer: str
     accepted: list[AcceptedImage]
     refused: list[RefusedImage]
 
@@ -50,6 +53,8 @@ class RegistrationService:
     def __init__(
         self,
         faces: FaceReader,
+        galleries: GalleryLookup,
+        directory: RecognizerDirectory,
         collections: CollectionRepository,
         subjects: SubjectRepository,
         templates: TemplateStore,
@@ -60,6 +65,8 @@ class RegistrationService:
         may_delete: bool,
     ) -> None:
         self._faces = faces
+        self._galleries = galleries
+        self._directory = directory
         self._collections = collections
         self._subjects = subjects
         self._templates = templates
@@ -84,14 +91,16 @@ class RegistrationService:
 
         Images that cannot be used are reported; if none can, nothing is written and the error is the image's own
         (one image) or `NoImageAccepted` (several). Raises `CollectionNotFound`, `QuotaExceeded`, `Overloaded` too, and
-        `ConsentRequired` or `ConsentWithdrawn` where there is no consent and none is given.
+        `ConsentRequired` or `ConsentWithdrawn` where there is no consent and none is given; `RecognizerUnavailable` or
+        `RecognizerChanged`.
         """
         check_expiry(expires_at)
         refuse_reserved(subject)
-        usable, refused = await self._read(images, choice)
+        made_by = await self._galleries.recognizers(collection)
+        usable, refused = await self._read(images, choice, made_by)
         if not usable:
             raise refused[0].error if len(refused) == 1 else _none_accepted(refused)
-        collection_id = await require_collection(self._collections, collection, hold=True)
+        collection_id, wanted = await hold_for_storing(self._collections, self._directory, collection, made_by)
         if expires_at is not None and not self._may_delete:
             known = await self._subjects.find_row(collection_id, subject, hold=True)
             if known is not None:
@@ -101,11 +110,13 @@ class RegistrationService:
             await self._subjects.record_consent(subject_id, consent, self._trail.actor)
         await self._consent.demand(collection_id, subject)
         new = [
-            NewFace.of(subject_id, found.face, found.embedding, FaceOrigin(uuid4(), found.box)) for _, found in usable
-        ]
-        templates = await self._templates.add_all(
-            new, collection_id=collection_id, recognizer=self._faces.engine.recognizer, source="register",
-        )  # fmt: skip
+            NewFace.of(
+                subject_id, found.face, {name: found.embeddings[name] for name in wanted.all},
+                FaceOrigin(uuid4(), found.box),
+            )
+            for _, found in usable
+        ]  # fmt: skip
+        templates = await self._templates.add_all(new, collection_id=collection_id, source="register")
         await self._quotas.check(Quota.TEMPLATES)
         await self._trail.record(
             AuditAction.FACES_REGISTERED, self._trail.name_subject(collection, subject), collection=collection,
@@ -115,16 +126,16 @@ class RegistrationService:
             AcceptedImage(index, found.face, template)
             for (index, found), template in zip(usable, templates, strict=True)
         ]
-        return Registration(accepted, refused)
+        return Registration(wanted.in_use, accepted, refused)
 
     async def _read(
-        self, images: Sequence[bytes], choice: FaceChoice
+        self, images: Sequence[bytes], choice: FaceChoice, recognizers: Recognizers
     ) -> tuple[list[tuple[int, FoundFace]], list[RefusedImage]]:
         usable, refused = [], []
         # One after the other: a call with many images takes one place in the queue, not all of them.
         for index, image in enumerate(images):
             try:
-                found = await self._faces.read_for_registration(image, choice)
+                found = await self._faces.read_for_registration(image, choice, recognizers)
             except (ImageRefused, FaceRefused) as exc:
                 refused.append(RefusedImage(index, exc))
             else:

@@ -7,7 +7,7 @@ import numpy as np
 
 from app.domain import Embedding
 from app.errors import FaceNotFound, InvalidParameter, RecognizerMismatch
-from app.matcher.search import GallerySearch, Identified
+from app.matcher.search import Gallery, GallerySearch, Identified
 from app.matcher.thresholds import DecidedCandidate, Thresholds, decide_all
 from app.services.decisions import DecisionMaker
 from app.services.galleries import GalleryLookup
@@ -37,7 +37,7 @@ class SearchService:
     ) -> None:
         self._galleries = galleries
         self._search = search
-        self._identification = Identification(galleries, search)
+        self._identification = Identification(search)
         self._decisions = decisions
 
     async def by_embedding(
@@ -47,15 +47,17 @@ class SearchService:
 
         Raises `CollectionNotFound`, `RecognizerMismatch` for an embedding that another recogniser made.
         """
-        used = self._galleries.recognizer
+        gallery = await self._galleries.find(collection)
+        used = gallery.recognizer
         if recognizer != used:
-            await self._galleries.find(collection)
             raise RecognizerMismatch(f"The embedding is said to be of {recognizer!r}; in use is {used!r}.")
         length = float(np.linalg.norm(embedding))
         if length < _LEAST_LENGTH:
             raise InvalidParameter(f"embedding has the length {length:g}; it needs a direction.", field="embedding")
-        identified = await self._identification.identify(collection, [embedding / np.float32(length)], limit)
-        return self._decide(identified, threshold)
+        identified = await self._identification.identify(
+            collection, gallery, [embedding / np.float32(length)], limit
+        )  # fmt: skip
+        return self._decide(gallery, identified, threshold)
 
     async def by_subject(self, collection: str, subject: str, *, limit: int, threshold: float | None) -> SearchResult:
         """Other subjects similar to what this one's templates have in common; raises what is not found."""
@@ -63,7 +65,7 @@ class SearchService:
         identified = await self._search.resembling_subject(gallery, subject_id, limit)
         if identified is None:
             raise FaceNotFound(f"Subject {subject!r} has no face registered with the recogniser in use.")
-        return self._decide(identified, threshold)
+        return self._decide(gallery, identified, threshold)
 
     async def by_face(
         self, collection: str, subject: str, face_id: UUID, *, limit: int, threshold: float | None
@@ -73,8 +75,8 @@ class SearchService:
         identified = await self._search.resembling_face(gallery, subject_id, face_id, limit)
         if identified is None:
             raise FaceNotFound(f"Subject {subject!r} has no face {face_id} registered with the recogniser in use.")
-        return self._decide(identified, threshold)
+        return self._decide(gallery, identified, threshold)
 
-    def _decide(self, identified: Identified, threshold: float | None) -> SearchResult:
-        used = self._decisions.thresholds(identified.scale, threshold)
-        return SearchResult(self._galleries.recognizer, used, decide_all(identified.ranked[0], used))
+    def _decide(self, gallery: Gallery, identified: Identified, threshold: float | None) -> SearchResult:
+        used = self._decisions.thresholds(gallery.recognizer, identified.scale, threshold)
+        return SearchResult(gallery.recognizer, used, decide_all(identified.ranked[0], used))

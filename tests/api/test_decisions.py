@@ -32,8 +32,8 @@ async def fill(running: Running, database: Database, account: Account, count: in
         faces = []
         for number, embedding in enumerate(random_embeddings(np.random.default_rng(count), count)):
             subject_id = await SubjectRepository(session, account.tenant_id).ensure(row.id, f"x{number}", None, None)
-            faces.append(NewFace.of(subject_id, FACE, embedding))
-        await store.add_all(faces, collection_id=row.id, recognizer=recognizer, source="test")
+            faces.append(NewFace.of(subject_id, FACE, {recognizer: embedding}))
+        await store.add_all(faces, collection_id=row.id, source="test")
 
 
 async def test_every_answer_says_how_it_was_decided(ada: Account) -> None:

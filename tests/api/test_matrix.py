@@ -77,6 +77,10 @@ CALLS: dict[str, Call] = {
     "GET /api/v1/collections/{collection}": Call(200, 404, 404),
     "DELETE /api/v1/collections/{collection}": Call(204, 404, 404),
     "PUT /api/v1/collections/{collection}/policy": Call(200, 404, 404, sends(json={"max_false_match_rate": 1e-4})),
+    "GET /api/v1/collections/{collection}/recognizers": Call(200, 404, 404),
+    # Whatever is asked for, it is not there.
+    "PUT /api/v1/collections/{collection}/recognizers": Call(422, 404, 404, sends(json={"in_use": "nobody:1"})),
+    "DELETE /api/v1/collections/{collection}/recognizers/{recognizer}": Call(404, 404, 404),
     "POST /api/v1/collections/{collection}/calibration": Call(422, 404, 404),  # there are too few faces
     "DELETE /api/v1/collections/{collection}/calibration": Call(200, 404, 404),
     "POST /api/v1/collections/{collection}/subjects": Call(201, 404, 404, sends(json={"subject": "carol"})),

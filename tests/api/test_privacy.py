@@ -77,9 +77,7 @@ async def test_the_database_demands_consent_of_whatever_stores_a_template(
             subject_id = await SubjectRepository(session, admin.tenant_id).ensure(row.id, "ada", None, None)
             store = TemplateStore(session, admin.tenant_id, running.state["search"].protector)
             embedding = np.eye(1, 512, dtype=np.float32)[0]
-            await store.add_all(
-                [NewFace.of(subject_id, FACE, embedding)], collection_id=row.id, recognizer="r", source="test"
-            )
+            await store.add_all([NewFace.of(subject_id, FACE, {"r": embedding})], collection_id=row.id, source="test")
 
     with pytest.raises(ConsentRequired):
         await store_past_the_services()

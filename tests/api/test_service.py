@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from app import errors
-from app.domain import Analysis, Detail
+from app.domain import Analysis, Detail, Recognizers
 from app.main import create_app
 from app.ml.analysis import Embed, FaceAnalyzer
 from app.persistence.database import Database
@@ -130,9 +130,9 @@ class Watching:
     def engine(self) -> Any:
         return self._analyzer.engine
 
-    def analyze(self, data: bytes, embed: Embed, detail: Detail) -> Analysis:
+    def analyze(self, data: bytes, embed: Embed, detail: Detail, recognizers: Recognizers | None) -> Analysis:
         self.held.append(self._database.engine.pool.checkedout())  # type: ignore[attr-defined]
-        return self._analyzer.analyze(data, embed, detail)
+        return self._analyzer.analyze(data, embed, detail, recognizers)
 
 
 async def test_no_database_connection_is_held_while_a_model_runs(

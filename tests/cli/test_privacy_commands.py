@@ -35,8 +35,8 @@ async def tenant(database: Database) -> tuple[UUID, SealedEntry]:
             subjects = SubjectRepository(session, tenant_id)
             subject_id = await subjects.ensure(collection_id, name, None, None, expires_at)
             await TemplateStore(session, tenant_id, PROTECTOR).add_all(
-                [NewFace.of(subject_id, FACE, np.eye(1, 512, dtype=np.float32)[0])], collection_id=collection_id,
-                recognizer="r", source="test",
+                [NewFace.of(subject_id, FACE, {"r": np.eye(1, 512, dtype=np.float32)[0]})],
+                collection_id=collection_id, source="test",
             )  # fmt: skip
         trail = AuditTrail(AuditRepository(session, tenant_id), KEYRING, "user:1")
         for _ in range(4):

@@ -80,8 +80,8 @@ class Shelf:
                 )
                 self.ids[subject] = subject_id
                 (template,) = await TemplateStore(session, self.tenant_id, PROTECTOR).add_all(
-                    [NewFace.of(subject_id, FACE, embedding)], collection_id=self.collection_id,
-                    recognizer=recognizer, source="test",
+                    [NewFace.of(subject_id, FACE, {recognizer: embedding})], collection_id=self.collection_id,
+                    source="test",
                 )  # fmt: skip
                 half = np.asarray(embedding.astype(np.float16), dtype=np.float32)
                 self.stored.append(

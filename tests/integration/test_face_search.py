@@ -137,9 +137,9 @@ async def test_known_subjects_are_found_among_however_many_faces_of_nobody_known
     async with shelf.database.transaction(shelf.tenant_id) as session:
         names = {owner: anonymous_name(owner) for owner in owners}
         await SubjectRepository(session, shelf.tenant_id).add_anonymous(shelf.collection_id, names)
-        new = [NewFace.of(owner, FACE, embedding) for owner, embedding in owners.items()]
+        new = [NewFace.of(owner, FACE, {"rec:1": embedding}) for owner, embedding in owners.items()]
         store = TemplateStore(session, shelf.tenant_id, PROTECTOR)
-        await store.add_all(new, collection_id=shelf.collection_id, recognizer="rec:1", source="test")
+        await store.add_all(new, collection_id=shelf.collection_id, source="test")
     for least in (-1.0, 0.3):
         found = await face_search(shelf).known_like(shelf.gallery(), ada, 5, least)
         assert [one.subject for one in found] == ["ada"]

@@ -88,7 +88,7 @@ async def furnish(service: Database) -> UUID:
         await trail.record(AuditAction.POLICY_CHANGED)
         await AnswerRepository(session, tenant_id).remember("user", "key", RememberedAnswer(b"", 200, ""), None)
         await TemplateStore(session, tenant_id, PROTECTOR).add_all(
-            [NewFace.of(subject_id, FACE, embedding)], collection_id=row.id, recognizer="r", source="test"
+            [NewFace.of(subject_id, FACE, {"r": embedding})], collection_id=row.id, source="test"
         )
     return tenant_id
 

@@ -168,7 +168,7 @@ async def test_a_registration_under_way_keeps_its_salt_and_is_turned(shelf: Shel
     async with shelf.database.transaction(shelf.tenant_id) as session:
         subject_id = await SubjectRepository(session, shelf.tenant_id).ensure(shelf.collection_id, "p", None, None)
         await TemplateStore(session, shelf.tenant_id, PROTECTOR).add_all(
-            [NewFace.of(subject_id, FACE, face)], collection_id=shelf.collection_id, recognizer="rec:1", source="test"
+            [NewFace.of(subject_id, FACE, {"rec:1": face})], collection_id=shelf.collection_id, source="test"
         )
         rotation = asyncio.create_task(TemplateRotation(shelf.database, KEYRING).run(shelf.tenant_id))
         await asyncio.sleep(0.2)

@@ -31,6 +31,10 @@ class CollectionModel(TenantRow):
     review_false_match_rate: Mapped[float | None]
     calibration: Mapped[dict[str, Any] | None]
     """How similar strangers of its own are: recogniser, points, source."""
+    recognizer: Mapped[str | None]
+    """Whose templates are searched; None until a face is stored: the server's first."""
+    recognizer_beside: Mapped[str | None]
+    """With whose templates faces are stored as well, to go over to it or back."""
 
 
 class SubjectModel(TenantRow):
@@ -99,7 +103,10 @@ class GalleryModel(TenantRow):
 
 
 class TemplateModel(TenantRow):
-    """The stored record of one face. Half precision loses no match (docs/decisions) and halves every search."""
+    """The stored record of one face by one recogniser. Half precision loses no match (docs/decisions).
+
+    A face stored with two recognisers has two, in two galleries, of one id.
+    """
 
     __tablename__ = "templates"
     __table_args__ = (
@@ -127,7 +134,7 @@ class TemplateModel(TenantRow):
 
     collection_id: Mapped[UUID]
     subject_id: Mapped[UUID]
-    gallery_id: Mapped[UUID]
+    gallery_id: Mapped[UUID] = mapped_column(primary_key=True)
     seq: Mapped[int] = mapped_column(BigInteger)
     recognizer: Mapped[str]
     embedding: Mapped[Any] = mapped_column(HALFVEC(EMBEDDING_SIZE), deferred=True)

@@ -5,11 +5,19 @@ finding a face does. Everything rarer goes through the other repositories.
 """
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.permissions import ROLE_PERMISSIONS, Plan, Principal, Role
 from app.persistence.database import Database
+
+
+class FoundCollection(NamedTuple):
+    """A collection's id, and the recognisers it is searched and stored with, as far as it has its own."""
+
+    id: UUID
+    recognizer: str | None
+    beside: str | None
 
 
 class BriefRepository:
@@ -41,11 +49,12 @@ class BriefRepository:
         )
         return bool(row["done"])
 
-    async def find_collection(self, name: str) -> UUID | None:
-        """The id of the collection of this name."""
-        row = await self._database.fetch_row("SELECT vultus_find_collection($1, $2) AS id", self._tenant_id, name)
-        found: UUID | None = row["id"]
-        return found
+    async def find_collection(self, name: str) -> FoundCollection | None:
+        """The collection of this name."""
+        row = await self._database.fetch_row(
+            "SELECT id, recognizer, recognizer_beside FROM vultus_find_collection($1, $2)", self._tenant_id, name
+        )
+        return FoundCollection(*row) if row is not None else None
 
 
 def read_plan(name: str, rates: dict[str, str], quotas: dict[str, Any]) -> Plan:

@@ -9,10 +9,11 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy import ColumnElement, Select, Text, Uuid, any_, cast, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, distinct_on
+from sqlalchemy.orm import aliased
 
 from app.domain import CollectionFace, Embedding, RelativeBox
 from app.persistence.erasure_journal import ErasedKind
-from app.persistence.models import GalleryModel, SubjectModel, TemplateModel
+from app.persistence.models import CollectionModel, GalleryModel, SubjectModel, TemplateModel
 from app.persistence.repositories.base import TenantRepository
 
 Place = tuple[UUID, int]
@@ -39,7 +40,8 @@ class CollectionFaceRepository(TenantRepository):
     ) -> list[HeldFace]:  # fmt: skip
         """Up to `limit` faces behind a place; of one subject, or of these ids, if given.
 
-        A face that is given to somebody meanwhile goes to the end: it may come twice, but is never missed.
+        A face that two recognisers embedded comes once. One that is given to somebody meanwhile goes to the end: it
+        may come twice, but is never missed.
         """
         conditions: list[ColumnElement[bool]] = []
         if subject_id is not None:
@@ -50,8 +52,13 @@ class CollectionFaceRepository(TenantRepository):
         if after is not None:
             galleries = galleries.where(GalleryModel.id >= after[0])
         found: list[HeldFace] = []
+        another = aliased(TemplateModel)
+        was_before = select(another.id).where(
+            self._own(another), another.id == TemplateModel.id, another.gallery_id < TemplateModel.gallery_id
+        )
         for gallery in await self._session.scalars(galleries):  # one for each recogniser: each is read by its index
-            wanted = self._faces(TemplateModel.gallery_id == gallery.id, *conditions).order_by(TemplateModel.seq)
+            wanted = self._faces(TemplateModel.gallery_id == gallery.id, ~was_before.exists(), *conditions)
+            wanted = wanted.order_by(TemplateModel.seq)
             if after is not None and gallery.id == after[0]:
                 wanted = wanted.where(TemplateModel.seq > after[1])
             found += await self._read(wanted.limit(limit - len(found)))
@@ -70,14 +77,22 @@ class CollectionFaceRepository(TenantRepository):
     ) -> dict[UUID, HeldFace]:
         """Those of these faces that the collection has; those of `owners` are held until the transaction ends.
 
-        The owners' own rows must be held before: subjects come before their faces in everything that locks.
+        The owners' own rows must be held before: subjects come before their faces in everything that locks. Of a face
+        that several recognisers embedded, what the one in use made is given.
         """
         theirs = TemplateModel.id == any_(cast(list(ids), ARRAY(Uuid)))
         faces = self._faces(TemplateModel.collection_id == collection_id, theirs)
-        held = self._faces(theirs, TemplateModel.subject_id.in_(owners)).order_by(TemplateModel.id)
+        held = self._faces(theirs, TemplateModel.subject_id.in_(owners))
+        held = held.order_by(TemplateModel.id, TemplateModel.gallery_id)
         locked = await self._read(held.with_for_update(of=TemplateModel), with_embeddings=with_embeddings)
-        found = {one.face.id: one for one in await self._read(faces)}
-        return found | {one.face.id: one for one in locked}
+        searched = await self._session.scalar(
+            select(CollectionModel.recognizer).where(self._own(CollectionModel), CollectionModel.id == collection_id)
+        )
+        found, kept = (
+            {one.face.id: one for one in sorted(some, key=lambda one: one.face.recognizer == searched)}
+            for some in (await self._read(faces), locked)
+        )
+        return found | kept
 
     async def find_of_subject(self, subject_id: UUID, gallery_id: UUID, limit: int) -> list[HeldFace]:
         """A subject's newest faces in one gallery, with their embeddings."""
@@ -85,10 +100,10 @@ class CollectionFaceRepository(TenantRepository):
         statement = statement.order_by(TemplateModel.seq.desc()).limit(limit)
         return await self._read(statement, with_embeddings=True)
 
-    async def find_of_image(self, collection_id: UUID, digests: Sequence[bytes]) -> list[CollectionFace]:
-        """The faces that were stored from this very image."""
+    async def find_of_image(self, collection_id: UUID, digests: Sequence[bytes]) -> list[HeldFace]:
+        """What was stored from this very image: of each face what each recogniser made. None of it is held."""
         conditions = (TemplateModel.collection_id == collection_id, TemplateModel.image_digest.in_(digests))
-        return [held.face for held in await self._read(self._faces(*conditions).order_by(TemplateModel.seq))]
+        return await self._read(self._faces(*conditions).order_by(TemplateModel.seq))
 
     async def sample(self, collection_id: UUID, recognizer: str, most: int) -> list[str]:
         """The newest face of each of up to `most` known subjects, as PostgreSQL writes embeddings.
@@ -111,33 +126,34 @@ class CollectionFaceRepository(TenantRepository):
         await self._session.execute(select(func.pg_advisory_xact_lock(key)))
 
     async def give(self, held: Sequence[HeldFace], to: Mapping[UUID, UUID]) -> None:
-        """Give each face, by its id, to a subject, by its id.
+        """Give each face, by its id, to a subject, by its id, with all of its templates.
 
         In its gallery each takes a new place at the end (migration 0013).
         """
-        counts = Counter(one.gallery_id for one in held)
-        last: dict[UUID, int] = {}
-        for gallery_id in sorted(counts):
-            more = {
-                "last_seq": GalleryModel.last_seq + counts[gallery_id],
-                "deletions": GalleryModel.deletions + counts[gallery_id],
-            }
+        order = {one.face.id: place for place, one in enumerate(held)}
+        stored = self._select(TemplateModel, TemplateModel.id == any_(cast(list(order), ARRAY(Uuid))))
+        stored = stored.join(GalleryModel, (GalleryModel.id == TemplateModel.gallery_id) & self._own(GalleryModel))
+        columns = (TemplateModel.id, TemplateModel.gallery_id, GalleryModel.recognizer)
+        rows = (await self._session.execute(stored.with_only_columns(*columns))).all()
+        moves = sorted(rows, key=lambda row: (row.recognizer, order[row.id]))  # galleries as migration 0015 locks them
+        places: list[int] = []
+        for gallery_id, count in Counter(row.gallery_id for row in moves).items():
+            more = {"last_seq": GalleryModel.last_seq + count, "deletions": GalleryModel.deletions + count}
             taken = self._update(GalleryModel, GalleryModel.id == gallery_id).values(**more)
-            last[gallery_id] = await self._session.scalar(taken.returning(GalleryModel.last_seq)) or 0
-        places = []
-        for one in reversed(held):
-            places.append(last[one.gallery_id])
-            last[one.gallery_id] -= 1
+            last = await self._session.scalar(taken.returning(GalleryModel.last_seq)) or 0
+            places += range(last - count + 1, last + 1)
         given = (
             func.unnest(
-                cast([one.face.id for one in held], ARRAY(Uuid)),
-                cast([to[one.face.id] for one in held], ARRAY(Uuid)),
-                cast(places[::-1], ARRAY(BIGINT)),
+                cast([row.id for row in moves], ARRAY(Uuid)),
+                cast([row.gallery_id for row in moves], ARRAY(Uuid)),
+                cast([to[row.id] for row in moves], ARRAY(Uuid)),
+                cast(places, ARRAY(BIGINT)),
             )
-            .table_valued("id", "subject_id", "seq", name="given")
+            .table_valued("id", "gallery_id", "subject_id", "seq", name="given")
             .render_derived()
         )
-        moved = self._update(TemplateModel, TemplateModel.id == given.c.id)
+        is_given = (TemplateModel.id == given.c.id) & (TemplateModel.gallery_id == given.c.gallery_id)
+        moved = self._update(TemplateModel, is_given)
         values = {"subject_id": given.c.subject_id, "seq": given.c.seq, "moved_at": func.now()}
         await self._session.execute(moved.values(**values).execution_options(synchronize_session=False))
 

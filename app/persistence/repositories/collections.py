@@ -8,10 +8,17 @@ from sqlalchemy import BigInteger, ColumnElement, Select, func, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain import Calibration, Collection, DecisionPolicy
+from app.domain import Calibration, Collection, DecisionPolicy, Recognizers
 from app.persistence.erasure_journal import ErasedKind
-from app.persistence.models import CollectionModel, GalleryModel, SubjectModel, TemplateModel
+from app.persistence.models import CollectionModel, GalleryModel, SubjectModel
 from app.persistence.repositories.base import TenantRepository
+
+_SEARCHED_TEMPLATES = func.coalesce(
+    func.sum(GalleryModel.templates).filter(
+        CollectionModel.recognizer.is_(None) | (GalleryModel.recognizer == CollectionModel.recognizer)
+    ),
+    0,
+).cast(BigInteger)
 
 
 class CollectionRepository(TenantRepository):
@@ -61,21 +68,33 @@ class CollectionRepository(TenantRepository):
             statement = statement.where(CollectionModel.id > after)
         return list(await self._session.scalars(statement))
 
-    async def count_by_recognizer(self, collection_id: UUID) -> dict[str, tuple[int, int]]:
-        """Templates, and subjects that have some, by recogniser."""
-        counted = (
-            select(TemplateModel.recognizer, func.count(), func.count(TemplateModel.subject_id.distinct()))
-            .where(self._own(TemplateModel), TemplateModel.collection_id == collection_id)
-            .group_by(TemplateModel.recognizer)
-        )
-        return {name: (faces, people) for name, faces, people in await self._session.execute(counted)}
-
     async def count_templates(self, collection_id: UUID) -> int:
-        """How many templates a collection has, as its galleries say."""
-        counted = select(func.coalesce(func.sum(GalleryModel.templates), 0)).where(
-            self._own(GalleryModel), GalleryModel.collection_id == collection_id
+        """How many templates of the recogniser in use a collection has, as its gallery says."""
+        counted = (
+            select(_SEARCHED_TEMPLATES)
+            .select_from(GalleryModel)
+            .join(CollectionModel, CollectionModel.id == GalleryModel.collection_id)
+            .where(self._own(GalleryModel), self._own(CollectionModel), CollectionModel.id == collection_id)
         )
         return int(await self._session.scalar(counted) or 0)
+
+    async def lock_row(self, name: str) -> CollectionModel | None:
+        """The bare row; nobody stores faces, or goes on storing them, until the transaction ends."""
+        statement = self._select(CollectionModel, CollectionModel.name == name, self._visible()).with_for_update()
+        row: CollectionModel | None = await self._session.scalar(statement)
+        return row
+
+    async def bind_recognizer(self, collection_id: UUID, recognizer: str) -> str:
+        """Search the collection with a recogniser, unless it has one by now; which it is."""
+        bound = self._update(CollectionModel, CollectionModel.id == collection_id).values(
+            recognizer=func.coalesce(CollectionModel.recognizer, recognizer)
+        )
+        return await self._session.scalar(bound.returning(CollectionModel.recognizer)) or recognizer
+
+    async def set_recognizers(self, collection_id: UUID, recognizers: Recognizers) -> None:
+        """Search with one, store with both."""
+        values = {"recognizer": recognizers.in_use, "recognizer_beside": recognizers.beside}
+        await self._session.execute(self._update(CollectionModel, CollectionModel.id == collection_id).values(values))
 
     async def set_decisions(self, collection_id: UUID, values: Mapping[str, Any]) -> None:
         """Set `max_false_match_rate`, `review_false_match_rate` or `calibration`; None: the default."""
@@ -104,12 +123,13 @@ class CollectionRepository(TenantRepository):
             .scalar_subquery()
             for model, counted in (
                 (SubjectModel, func.count()),
-                (GalleryModel, func.coalesce(func.sum(GalleryModel.templates), 0).cast(BigInteger)),
+                (GalleryModel, _SEARCHED_TEMPLATES),
             )
         )
         return select(
             CollectionModel.id, CollectionModel.name, CollectionModel.created_at, subjects, templates,
             CollectionModel.max_false_match_rate, CollectionModel.review_false_match_rate, CollectionModel.calibration,
+            CollectionModel.recognizer, CollectionModel.recognizer_beside,
         ).where(self._own(CollectionModel), self._visible())  # fmt: skip
 
     def _visible(self) -> ColumnElement[bool]:
@@ -117,8 +137,10 @@ class CollectionRepository(TenantRepository):
 
 
 def _describe(row: Any) -> Collection:
-    one, name, created_at, subjects, templates, max_rate, review_rate, calibration = row
-    return Collection(one, name, created_at, subjects, templates, read_policy(max_rate, review_rate), calibration)
+    one, name, created_at, subjects, templates, max_rate, review_rate, calibration, in_use, beside = row
+    return Collection(
+        one, name, created_at, subjects, templates, read_policy(max_rate, review_rate), calibration, in_use, beside
+    )
 
 
 def read_policy(max_rate: float | None, review_rate: float | None) -> DecisionPolicy:

@@ -24,7 +24,8 @@ class ErasureRepository(TenantRepository):
     async def erase(self, kind: ErasedKind, row_id: UUID) -> bool:
         """Erase the row, if it is there."""
         model = _MODELS[kind]
-        return await self._session.scalar(self._delete(model, model.id == row_id).returning(model.id)) is not None
+        erased = await self._session.scalars(self._delete(model, model.id == row_id).returning(model.id))
+        return erased.first() is not None
 
     async def withdraw_consent(self, subject_id: UUID, at: datetime) -> bool:
         """Withdraw again what a subject consented to before that moment, unless it is withdrawn."""
@@ -58,7 +59,7 @@ class ErasureRepository(TenantRepository):
                 )
             else:
                 statement = statement.where(SubjectModel.id == row_id)
-        row = (await self._session.execute(statement)).one_or_none()
+        row = (await self._session.execute(statement.distinct())).one_or_none()
         return (row[0], row[1]) if row is not None else None
 
     async def has_tenant(self) -> bool:

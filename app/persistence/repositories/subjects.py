@@ -178,10 +178,17 @@ class SubjectRepository(TenantRepository):
 
     async def drop_empty_anonymous(self, subject_ids: Sequence[UUID]) -> None:
         """Take away those of these that stand for a face which is theirs no longer. Erases no face."""
+        await self._drop_empty_anonymous(SubjectModel.id.in_(subject_ids))
+
+    async def drop_empty_anonymous_of(self, collection_id: UUID) -> None:
+        """The same of a whole collection, in which nobody stores meanwhile."""
+        await self._drop_empty_anonymous(SubjectModel.collection_id == collection_id)
+
+    async def _drop_empty_anonymous(self, which: ColumnElement[bool]) -> None:
         faces = select(TemplateModel.id).where(self._own(TemplateModel), TemplateModel.subject_id == SubjectModel.id)
         await self._session.execute(
             self._delete(
-                SubjectModel, SubjectModel.id.in_(subject_ids), SubjectModel.is_anonymous.is_(True),
+                SubjectModel, which, SubjectModel.is_anonymous.is_(True),
                 SubjectModel.consent_withdrawn_at.is_(None), ~faces.exists(),
             )
         )  # fmt: skip
@@ -213,7 +220,7 @@ class SubjectRepository(TenantRepository):
         moved = select(TemplateModel.id).where(
             self._own(TemplateModel), TemplateModel.subject_id.in_(subject_ids), TemplateModel.moved_at.is_not(None)
         )
-        self._note_erased(ErasedKind.FACE, list(await self._session.scalars(moved)))
+        self._note_erased(ErasedKind.FACE, set(await self._session.scalars(moved)))
         await self._session.execute(self._delete(SubjectModel, SubjectModel.id.in_(subject_ids)))
         self._note_erased(ErasedKind.SUBJECT, subject_ids)
 
@@ -223,8 +230,7 @@ class SubjectRepository(TenantRepository):
 
     def _counted(self, *conditions: ColumnElement[bool]) -> Select[SubjectModel, int]:
         templates = (
-            select(func.count())
-            .select_from(TemplateModel)
+            select(func.count(TemplateModel.id.distinct()))
             .where(self._own(TemplateModel), TemplateModel.subject_id == SubjectModel.id)
             .correlate(SubjectModel)
             .scalar_subquery()

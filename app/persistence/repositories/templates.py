@@ -1,20 +1,32 @@
 """Templates: the stored faces. Embeddings go in here and come out only as similarities."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
-from sqlalchemy import BigInteger, Double, Integer, LargeBinary, Text, Uuid, bindparam, func, select, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Double,
+    Integer,
+    LargeBinary,
+    Text,
+    Uuid,
+    bindparam,
+    func,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
 from app.domain import Embedding, ExportedFace, Face, FaceOrigin, RelativeBox, Template
 from app.persistence.erasure_journal import ErasedKind
-from app.persistence.models import GalleryModel, TemplateModel
+from app.persistence.models import CollectionModel, GalleryModel, TemplateModel
 from app.persistence.protector import TemplateProtector
 from app.persistence.repositories.base import TenantRepository
 from app.persistence.repositories.protections import ProtectionRepository
@@ -55,19 +67,21 @@ RETURNING id, recognizer, detection_score, quality, source, created_at
 
 @dataclass(frozen=True, slots=True)
 class NewFace:
-    """A face to store, and whose it is."""
+    """A face to store, with its embeddings by recogniser, and whose it is."""
 
     subject_id: UUID
-    embedding: Embedding = field(repr=False)
+    embeddings: Mapping[str, Embedding] = field(repr=False)
     detection_score: float
     quality: dict[str, float]
     origin: FaceOrigin | None = None
     id: UUID = field(default_factory=uuid4)
 
     @classmethod
-    def of(cls, subject_id: UUID, face: Face, embedding: Embedding, origin: FaceOrigin | None = None) -> "NewFace":
+    def of(
+        cls, subject_id: UUID, face: Face, embeddings: Mapping[str, Embedding], origin: FaceOrigin | None = None
+    ) -> "NewFace":
         """A face that was just found in an image."""
-        return cls(subject_id, embedding, face.detection_score, _describe_quality(face), origin)
+        return cls(subject_id, embeddings, face.detection_score, _describe_quality(face), origin)
 
 
 class TemplateStore(TenantRepository):
@@ -78,14 +92,27 @@ class TemplateStore(TenantRepository):
         self._protector = protector
         self._protections = ProtectionRepository(session, tenant_id)
 
-    async def add_all(
-        self, faces: Sequence[NewFace], *, collection_id: UUID, recognizer: str, source: str
-    ) -> list[Template]:
-        """Store faces in their order; the next search finds them once this transaction is committed."""
+    async def add_all(self, faces: Sequence[NewFace], *, collection_id: UUID, source: str) -> list[Template]:
+        """Store faces in their order; the next search finds them once this transaction is committed.
+
+        Each with a template for each recogniser that embedded it; its first is given back.
+        """
+        templates: dict[tuple[str, UUID], Template] = {}
+        # By name, as migration 0015 locks galleries: who stores and who erases must not wait for one another.
+        for recognizer in sorted({name for face in faces for name in face.embeddings}):
+            own = [face for face in faces if recognizer in face.embeddings]
+            for template in await self._add(own, collection_id, recognizer, source):
+                templates[recognizer, template.id] = template
+        return [templates[next(iter(face.embeddings)), face.id] for face in faces]
+
+    async def _add(
+        self, faces: Sequence[NewFace], collection_id: UUID, recognizer: str, source: str
+    ) -> list[Template]:  # fmt: skip
         rows: Sequence[Any] = []
         while not rows:  # again where the gallery was given another protection meanwhile
             protection = await self._protections.of_gallery(collection_id, recognizer, self._protector.current_key_id)
-            stored = await self._protector.protect(self._tenant_id, protection, [face.embedding for face in faces])
+            embeddings = [face.embeddings[recognizer] for face in faces]
+            stored = await self._protector.protect(self._tenant_id, protection, embeddings)
             origins = [face.origin for face in faces]
             values = self._row(
                 gallery_id=uuid4(), collection_id=collection_id, recognizer=recognizer, source=source,
@@ -100,15 +127,51 @@ class TemplateStore(TenantRepository):
                 image_digests=[origin.digest if origin else None for origin in origins],
             )  # fmt: skip
             rows = (await self._session.execute(_STORE, values)).all()
-        templates = {row.id: Template(*row) for row in rows}
-        return [templates[face.id] for face in faces]
+        return [Template(*row) for row in rows]
+
+    async def add_to(
+        self,
+        embeddings: Mapping[UUID, Mapping[str, Embedding]],
+        *,
+        collection_id: UUID,
+        owners: Collection[UUID],
+        source: str,
+        digest: bytes | None = None,
+    ) -> int:
+        """Store more templates of these owners' faces, by face and recogniser; how many faces got some.
+
+        The owners' rows must be held. A recogniser's second template of a face is not stored.
+        """
+        statement = self._select(
+            TemplateModel,
+            TemplateModel.collection_id == collection_id,
+            TemplateModel.id.in_(list(embeddings)),
+            TemplateModel.subject_id.in_(list(owners)),
+        ).order_by(TemplateModel.id, TemplateModel.gallery_id)
+        stored: dict[UUID, list[TemplateModel]] = {}
+        for row in await self._session.scalars(statement):
+            stored.setdefault(row.id, []).append(row)
+        new = []
+        for face_id, rows in stored.items():
+            known = {row.recognizer for row in rows}
+            missing = {name: made for name, made in embeddings[face_id].items() if name not in known}
+            if missing:
+                new.append(_another_of(rows[0], missing, digest))
+        if new:
+            await self.add_all(new, collection_id=collection_id, source=source)
+        return len(new)
 
     async def take_in(
-        self, faces: Sequence[ExportedFace], *, collection_id: UUID, subject_id: UUID, recognizer: str
-    ) -> list[Template]:
-        """Store faces that were exported."""
-        new = [NewFace(subject_id, face.embedding, face.detection_score, face.quality) for face in faces]
-        return await self.add_all(new, collection_id=collection_id, recognizer=recognizer, source="import")
+        self, faces: Sequence[ExportedFace], *, collection_id: UUID, subject_id: UUID
+    ) -> list[Template]:  # fmt: skip
+        """Store faces that were exported; templates of one id are one face's, which gets a new one."""
+        one_face: dict[UUID, NewFace] = {}
+        for exported in faces:
+            new = NewFace(subject_id, {}, exported.detection_score, exported.quality)
+            known = one_face.setdefault(exported.id, new)
+            embeddings = {**known.embeddings, exported.recognizer: exported.embedding}
+            one_face[exported.id] = replace(known, embeddings=embeddings)
+        return await self.add_all(list(one_face.values()), collection_id=collection_id, source="import")
 
     async def export(self, subject_id: UUID) -> list[ExportedFace]:
         """A subject's faces with their embeddings as the recogniser made them, the oldest first."""
@@ -125,52 +188,72 @@ class TemplateStore(TenantRepository):
             stored = np.asarray(row.embedding, dtype=np.float32)
             (embedding,) = await self._protector.reveal(self._tenant_id, protection, [stored])
             described = (row.detection_score, row.quality, row.source, row.created_at)
-            faces.append(ExportedFace(row.recognizer, embedding, *described))
+            faces.append(ExportedFace(row.id, row.recognizer, embedding, *described))
         return faces
 
 
 class TemplateRepository(TenantRepository):
-    """The templates of one tenant's subjects, without their embeddings."""
+    """The stored faces of one tenant's subjects, without their embeddings; each once, however many embedded it."""
 
     async def list_page(self, subject_id: UUID, after: UUID | None, limit: int) -> list[Template]:
-        """Up to `limit` templates of a subject behind the id `after`, by id."""
-        statement = self._select(TemplateModel, TemplateModel.subject_id == subject_id).order_by(TemplateModel.id)
+        """Up to `limit` faces of a subject behind the id `after`, by id."""
+        conditions = [TemplateModel.subject_id == subject_id]
         if after is not None:
-            statement = statement.where(TemplateModel.id > after)
-        return [_describe(row) for row in await self._session.scalars(statement.limit(limit))]
+            conditions.append(TemplateModel.id > after)
+        return await self._read(*conditions, limit=limit)
 
-    async def find(self, subject_id: UUID, template_id: UUID) -> Template | None:
-        """One template of a subject."""
-        row = await self._session.scalar(
-            self._select(TemplateModel, TemplateModel.subject_id == subject_id, TemplateModel.id == template_id)
-        )
-        return _describe(row) if row is not None else None
+    async def find(self, subject_id: UUID, face_id: UUID) -> Template | None:
+        """One face of a subject."""
+        found = await self._read(TemplateModel.subject_id == subject_id, TemplateModel.id == face_id, limit=1)
+        return found[0] if found else None
 
-    async def delete(self, subject_id: UUID, template_id: UUID) -> bool:
-        """Erase one template; False if there is none."""
-        statement = self._delete(
-            TemplateModel, TemplateModel.subject_id == subject_id, TemplateModel.id == template_id
-        ).returning(TemplateModel.id)
-        erased = await self._session.scalar(statement)
-        self._note_erased(ErasedKind.FACE, [erased] if erased is not None else [])
-        return erased is not None
+    async def delete(self, subject_id: UUID, face_id: UUID) -> bool:
+        """Erase one face; False if there is none."""
+        return await self._erase(TemplateModel.subject_id == subject_id, TemplateModel.id == face_id) > 0
 
     async def delete_all(self, subject_id: UUID) -> int:
-        """Erase a subject's templates; how many there were."""
-        statement = self._delete(TemplateModel, TemplateModel.subject_id == subject_id).returning(TemplateModel.id)
-        erased = list(await self._session.scalars(statement))
+        """Erase a subject's faces; how many there were."""
+        return await self._erase(TemplateModel.subject_id == subject_id)
+
+    async def count(self, subject_id: UUID) -> int:
+        """How many faces a subject has."""
+        counted = select(func.count(TemplateModel.id.distinct())).where(
+            self._own(TemplateModel), TemplateModel.subject_id == subject_id
+        )
+        return await self._session.scalar(counted) or 0
+
+    async def _erase(self, *conditions: ColumnElement[bool]) -> int:
+        statement = self._delete(TemplateModel, *conditions).returning(TemplateModel.id)
+        erased = set(await self._session.scalars(statement))
         self._note_erased(ErasedKind.FACE, erased)
         return len(erased)
 
-    async def count(self, subject_id: UUID) -> int:
-        """How many templates a subject has."""
-        own = (self._own(TemplateModel), TemplateModel.subject_id == subject_id)
-        return await self._session.scalar(select(func.count()).select_from(TemplateModel).where(*own)) or 0
+    async def _read(self, *conditions: ColumnElement[bool], limit: int) -> list[Template]:
+        """With the template of the recogniser in use, where there is one."""
+        is_searched = TemplateModel.recognizer == CollectionModel.recognizer
+        statement = (
+            self._select(TemplateModel, *conditions)
+            .outerjoin(
+                CollectionModel, (CollectionModel.id == TemplateModel.collection_id) & self._own(CollectionModel)
+            )
+            .ext(distinct_on(TemplateModel.id))
+            .order_by(TemplateModel.id, is_searched.desc().nulls_last(), TemplateModel.gallery_id)
+            .limit(limit)
+        )
+        return [_describe(row) for row in await self._session.scalars(statement)]
 
 
 def embedding_literal(embedding: Embedding) -> str:
     """An embedding as PostgreSQL reads it."""
     return "[" + ",".join(f"{value:.6g}" for value in embedding.tolist()) + "]"
+
+
+def _another_of(row: TemplateModel, embeddings: Mapping[str, Embedding], digest: bytes | None) -> NewFace:
+    """The same face as other recognisers embedded it; the digest of the photo, if it has none."""
+    origin = None
+    if row.image_id is not None and row.box is not None:
+        origin = FaceOrigin(row.image_id, RelativeBox(*row.box), row.external_image_id, row.image_digest or digest)
+    return NewFace(row.subject_id, embeddings, row.detection_score, row.quality, origin, row.id)
 
 
 def _box_literal(box: RelativeBox) -> str:

@@ -11,6 +11,7 @@ from app.routes.deps.callers import PrincipalDep, state_of
 from app.routes.deps.wiring import TransactionServices, Wiring
 from app.services.audit import AuditService
 from app.services.calibration import CalibrationService
+from app.services.collection_recognizers import CollectionRecognizerService
 from app.services.collections import CollectionService
 from app.services.faces import FaceReader
 from app.services.idempotency import IdempotencyService
@@ -22,6 +23,7 @@ from app.services.policies import PolicyService
 from app.services.portability import PortabilityService
 from app.services.receipts import ReceiptOffice
 from app.services.recognition import RecognitionService
+from app.services.recognizers import RecognizerDirectory
 from app.services.registration import RegistrationService
 from app.services.search import SearchService
 from app.services.subjects import SubjectService
@@ -71,6 +73,12 @@ async def get_calibration(request: Request, session: SessionDep, principal: Prin
     return _in_transaction(request, session, principal).calibration()
 
 
+async def get_collection_recognizers(
+    request: Request, session: SessionDep, principal: PrincipalDep
+) -> CollectionRecognizerService:
+    return _in_transaction(request, session, principal).collection_recognizers()
+
+
 async def get_subjects(request: Request, session: SessionDep, principal: PrincipalDep) -> SubjectService:
     return _in_transaction(request, session, principal).subjects()
 
@@ -106,6 +114,10 @@ async def get_recognition(request: Request, faces: FacesDep, principal: Principa
     return Wiring(state_of(request), principal).recognition(faces)
 
 
+async def get_recognizers(request: Request) -> RecognizerDirectory:
+    return state_of(request)["recognizers"]
+
+
 async def get_search(request: Request, principal: PrincipalDep) -> SearchService:
     return Wiring(state_of(request), principal).search()
 
@@ -139,9 +151,11 @@ async def get_idempotency(
 
 
 CalibrationDep = Annotated[CalibrationService, Depends(get_calibration)]
+CollectionRecognizersDep = Annotated[CollectionRecognizerService, Depends(get_collection_recognizers)]
 CollectionsDep = Annotated[CollectionService, Depends(get_collections)]
 SubjectsDep = Annotated[SubjectService, Depends(get_subjects)]
 RegistrationDep = Annotated[RegistrationService, Depends(get_registration)]
+RecognizersDep = Annotated[RecognizerDirectory, Depends(get_recognizers)]
 RecognitionDep = Annotated[RecognitionService, Depends(get_recognition)]
 SearchDep = Annotated[SearchService, Depends(get_search)]
 UsersDep = Annotated[UserService, Depends(get_users)]

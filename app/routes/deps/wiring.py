@@ -13,6 +13,7 @@ from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
 from app.persistence.repositories.object_stores import ObjectStoreRepository
 from app.persistence.repositories.policies import PolicyRepository
+from app.persistence.repositories.recognizers import RecognizerRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateRepository, TemplateStore
 from app.persistence.repositories.usage import UsageRepository
@@ -22,6 +23,7 @@ from app.routes.state import AppState
 from app.services.audit import AuditService, AuditTrail
 from app.services.calibration import CalibrationService
 from app.services.collection_faces import CollectionFaceService
+from app.services.collection_recognizers import CollectionRecognizerService
 from app.services.collections import CollectionService
 from app.services.consent import ConsentGate
 from app.services.face_search import FaceSearchService
@@ -50,6 +52,8 @@ class Wiring:
     def __init__(self, state: AppState, principal: Principal) -> None:
         self.state = state
         self.principal = principal
+        self.galleries = GalleryLookup(state["database"], principal, state["recognizers"])
+        """What the caller may search."""
 
     def in_transaction(self, session: AsyncSession) -> "TransactionServices":
         """The services that read and write in one transaction."""
@@ -59,24 +63,20 @@ class Wiring:
         """Reads faces in the tenant's own line, until the caller has departed."""
         return self.state["faces"].on_behalf_of(self.principal.tenant_id, departure)
 
-    def galleries(self) -> GalleryLookup:
-        """What the caller may search."""
-        return GalleryLookup(self.state["database"], self.principal, self.state["faces"].engine.recognizer)
-
     def recognition(self, faces: FaceReader) -> RecognitionService:
         """Recognises, verifies, compares."""
         search = self.state["search"].for_tenant(self.principal.tenant_id)
-        return RecognitionService(faces, self.galleries(), search, decisions=self.state["decisions"])
+        return RecognitionService(faces, self.galleries, search, decisions=self.state["decisions"])
 
     def search(self) -> SearchService:
         """Searches without photos."""
         search = self.state["search"].for_tenant(self.principal.tenant_id)
-        return SearchService(self.galleries(), search, decisions=self.state["decisions"])
+        return SearchService(self.galleries, search, decisions=self.state["decisions"])
 
     def face_search(self, faces: FaceReader) -> FaceSearchService:
         """Searches for single faces and known subjects."""
         search = FaceSearch(self.state["search"], self.principal.tenant_id)
-        return FaceSearchService(faces, self.galleries(), search)
+        return FaceSearchService(faces, self.galleries, search)
 
 
 class TransactionServices:
@@ -84,6 +84,7 @@ class TransactionServices:
 
     def __init__(self, wiring: Wiring, session: AsyncSession) -> None:
         self._state = wiring.state
+        self._galleries = wiring.galleries
         self._principal = wiring.principal
         self._session = session
         self._tenant_id = wiring.principal.tenant_id
@@ -111,6 +112,8 @@ class TransactionServices:
         """Registers people."""
         return RegistrationService(
             faces,
+            self._galleries,
+            self._state["recognizers"],
             self._collection_rows(),
             self._subject_rows(),
             self._template_store(),
@@ -124,6 +127,8 @@ class TransactionServices:
         """Registers everybody in a photo."""
         return PhotoRegistrationService(
             faces,
+            self._galleries,
+            self._state["recognizers"],
             self._collection_rows(),
             self._subject_rows(),
             self._face_rows(),
@@ -154,6 +159,16 @@ class TransactionServices:
             may_delete=self._principal.may(Permission.DELETE),
         )
 
+    def collection_recognizers(self) -> CollectionRecognizerService:
+        """Collections' recognisers."""
+        return CollectionRecognizerService(
+            self._collection_rows(),
+            RecognizerRepository(self._session, self._tenant_id),
+            self._subject_rows(),
+            self._trail(),
+            self._state["recognizers"],
+        )
+
     def calibration(self) -> CalibrationService:
         """Collections' own calibrations."""
         return CalibrationService(
@@ -161,7 +176,7 @@ class TransactionServices:
             self._face_rows(),
             self.collections(),
             self._trail(),
-            recognizer=self._state["faces"].engine.recognizer,
+            self._state["recognizers"],
         )
 
     def object_stores(self) -> ObjectStoreService:
@@ -180,7 +195,7 @@ class TransactionServices:
             self._consent_gate(),
             self._quotas(),
             self._trail(),
-            recognizer=self._state["faces"].engine.recognizer,
+            self._state["recognizers"],
         )
 
     def policies(self) -> PolicyService:

@@ -13,6 +13,7 @@ from app.errors import ImageTooLarge, InvalidParameter
 from app.routes.deps.wiring import TransactionServices, Wiring
 from app.routes.rekognition import MOST_IMAGE_BYTES
 from app.routes.rekognition.arns import collection_arn, model_version
+from app.routes.rekognition.similarity import SimilarityScale
 from app.routes.request_context import IMAGES
 from app.services.faces import FaceReader
 from app.services.paging import PageRequest
@@ -39,7 +40,6 @@ class Call:
     ) -> None:
         self.wiring = wiring
         self.given = given
-        self.scale = wiring.state["similarity_scale"]
         self._operation = operation
         self._region = region
         self._departure = departure
@@ -56,10 +56,22 @@ class Call:
         """Reads faces for this caller."""
         return self.wiring.faces(self._departure)
 
-    @property
-    def face_model_version(self) -> str:
-        """The version of the recogniser in use."""
-        return model_version(self.wiring.state["faces"].engine.recognizer)
+    async def face_model_version(self) -> str:
+        """The version of the recogniser that the collection is searched with."""
+        return model_version(await self.wiring.galleries.recognizer_name(self.collection))
+
+    def version_of(self, recognizer: str | None) -> str:
+        """The version of a recogniser; None: of the server's first."""
+        return model_version(recognizer or self.wiring.state["recognizers"].first)
+
+    async def scale(self) -> SimilarityScale:
+        """Percentages for the recogniser that the collection is searched with; raises what the search would."""
+        gallery = await self.wiring.galleries.find(self.collection)
+        return self.wiring.state["similarity_scales"][gallery.recognizer]
+
+    def first_scale(self) -> SimilarityScale:
+        """Percentages for the server's first recogniser, which compares photos."""
+        return self.wiring.state["similarity_scales"][self.wiring.state["recognizers"].first]
 
     def arn_of(self, collection: str) -> str:
         """The name of a collection of this caller, for all the world."""
@@ -68,10 +80,6 @@ class Call:
     def bar(self, default: QualityBar) -> QualityBar:
         """`QualityFilter`."""
         return QualityBar(self.given["QualityFilter"].lower()) if "QualityFilter" in self.given else default
-
-    def least(self, member: str, default: float) -> float:
-        """A threshold in percent as the least cosine."""
-        return self.scale.cosine(self.given.get(member, default))
 
     def page(self, default: int) -> PageRequest:
         """`MaxResults` and `NextToken`."""
@@ -92,7 +100,7 @@ class Call:
                 raise InvalidParameter(f"{member}.S3Object.{name}: is missing.", field=f"{member}.S3Object.{name}")
         state = self.wiring.state
         fetched = await state["objects"].fetch(
-            self.wiring.principal, place["Bucket"], place["Name"], place.get("Version")
+            self.wiring.principal.tenant_id, place["Bucket"], place["Name"], place.get("Version")
         )
         most = max(MOST_IMAGE_BYTES, state["settings"].max_image_bytes)
         if len(fetched) > most:

@@ -18,7 +18,7 @@ async def create_collection(call: Call) -> Answer:
     return {
         "StatusCode": 200,
         "CollectionArn": call.arn_of(name),
-        "FaceModelVersion": call.face_model_version,
+        "FaceModelVersion": await call.face_model_version(),
     }
 
 
@@ -29,7 +29,7 @@ async def describe_collection(call: Call) -> Answer:
     return {
         "FaceCount": faces,
         "UserCount": users,
-        "FaceModelVersion": call.face_model_version,
+        "FaceModelVersion": await call.face_model_version(),
         "CollectionARN": f"arn:{call.arn_of(call.collection)}",
         "CreationTimestamp": created_at,
     }
@@ -39,8 +39,8 @@ async def list_collections(call: Call) -> Answer:
     async with call.transaction() as services:
         page = await services.collections().list_names(call.page(_PAGE))
     return {
-        "CollectionIds": page.items,
-        "FaceModelVersions": [call.face_model_version for _ in page.items],
+        "CollectionIds": [name for name, _ in page.items],
+        "FaceModelVersions": [call.version_of(recognizer) for _, recognizer in page.items],
         "NextToken": page.next_cursor,
     }
 

@@ -16,7 +16,7 @@ async def detect_faces(call: Call) -> Answer:
 
 
 async def index_faces(call: Call) -> Answer:
-    await call.wiring.galleries().find(call.collection)  # one that is not there costs no inference
+    await call.wiring.galleries.find(call.collection)  # one that is not there costs no inference
     image, given = await call.image(), call.given
     async with call.transaction() as services:
         done = await services.photo_registration(call.faces).register(
@@ -35,7 +35,7 @@ async def index_faces(call: Call) -> Answer:
             }
             for one in done.passed_over
         ],
-        "FaceModelVersion": call.face_model_version,
+        "FaceModelVersion": await call.face_model_version(),
     }
 
 
@@ -49,7 +49,7 @@ async def list_faces(call: Call) -> Answer:
     return {
         "Faces": [show_stored(face) for face in page.items],
         "NextToken": page.next_cursor,
-        "FaceModelVersion": call.face_model_version,
+        "FaceModelVersion": await call.face_model_version(),
     }
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from app.permissions import Permission
 from app.routes.rekognition.call import Answer, Call
+from app.routes.rekognition.similarity import SimilarityScale
 from app.services.known_subjects import NotGiven, Refused
 
 _PAGE = 500
@@ -51,14 +52,15 @@ async def list_users(call: Call) -> Answer:
 
 
 async def associate_faces(call: Call) -> Answer:
-    user, least = call.given["UserId"], call.least("UserMatchThreshold", _THRESHOLD)
+    user, scale = call.given["UserId"], await call.scale()
+    least = scale.cosine(call.given.get("UserMatchThreshold", _THRESHOLD))
     async with call.transaction() as services:
 
         async def work() -> Answer:
             done = await services.known_subjects().give(call.collection, user, _ids(call), least=least)
             return {
                 "AssociatedFaces": [{"FaceId": str(one)} for one in done.moved],
-                "UnsuccessfulFaceAssociations": _refused(call, done.refused),
+                "UnsuccessfulFaceAssociations": _refused(call, done.refused, scale),
                 "UserStatus": _status(done.faces),
             }
 
@@ -84,13 +86,14 @@ def _ids(call: Call) -> list[UUID]:
     return list(dict.fromkeys(UUID(one) for one in call.given["FaceIds"]))
 
 
-def _refused(call: Call, refused: Sequence[Refused]) -> list[dict[str, Any]]:
+def _refused(call: Call, refused: Sequence[Refused], scale: SimilarityScale | None = None) -> list[dict[str, Any]]:
     shown = []
     for one in refused:
         entry: dict[str, Any] = {"FaceId": str(one.id), "UserId": one.subject, "Reasons": [_REASONS[one.why]]}
         # How alike two faces are is told to those who may ask for it.
-        if one.similarity is not None and call.wiring.principal.may(Permission.RECOGNIZE):
-            entry["Confidence"] = call.scale.percent(one.similarity)
+        may_know = call.wiring.principal.may(Permission.RECOGNIZE)
+        if one.similarity is not None and scale is not None and may_know:
+            entry["Confidence"] = scale.percent(one.similarity)
         shown.append({name: value for name, value in entry.items() if value is not None})
     return shown
 

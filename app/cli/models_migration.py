@@ -1,0 +1,210 @@
+"""`vultus models migrate | coverage | switch | erase`: from one recogniser to another, collection by collection."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from rich.progress import Progress
+
+from app.cli.operator import command_keyring, operator_database, operator_login, operator_trail
+from app.cli.photo_manifest import PhotoOfSubject, read_subject_photos, split_store
+from app.cli.settings import command_settings
+from app.cli.tables import show_rows
+from app.domain import Recognizers
+from app.errors import OperatorError
+from app.evaluation.datasets import PHOTO_ENDINGS
+from app.matcher.building import build_search
+from app.ml.packs import PackLibrary
+from app.persistence.provision import provisioned_database
+from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.recognizers import RecognizerRepository
+from app.persistence.repositories.subjects import SubjectRepository
+from app.services.collection_recognizers import CollectionRecognizerService, RecognizerOverview
+from app.services.model_migration import MigrationReport, ModelMigration, SourcePhoto
+from app.services.object_stores import ObjectFetcher
+from app.services.recognizers import RecognizerDirectory
+from app.settings import Settings
+
+TenantOption = Annotated[UUID, typer.Option("--tenant", help="The tenant's id.")]
+CollectionOption = Annotated[str, typer.Option("--collection")]
+AcceptMissingOption = Annotated[
+    bool, typer.Option("--accept-missing", help="Go on although subjects would not be found any more.")
+]
+
+
+def migrate(
+    to: Annotated[str, typer.Option("--to", help="The pack whose recogniser the faces are stored with.")],
+    tenant: TenantOption,
+    photos: Annotated[
+        str,
+        typer.Option(help="A directory, a CSV with photo and subject, or s3://bucket/prefix of the tenant's store."),
+    ],
+    collection: CollectionOption = "default",
+    subjects: Annotated[
+        bool, typer.Option("--subjects", help="In a directory: each folder at its top is a subject.")
+    ] = False,
+    threads: Annotated[int, typer.Option(min=1, help="Photos at a time.")] = 2,
+) -> None:
+    """Store what another recogniser makes of a collection's faces, beside what the one in use made of them.
+
+    Stored faces are found in the photos with the recogniser in use, and keep their ids; nobody is registered who was
+    not before. Where a photo's subject is named, another picture of theirs than those stored is taken as well. Nothing
+    changes for searches meanwhile. Can be run again. Exits with 1 if a photo gave no face.
+    """
+    settings = command_settings()
+    wanted = settings.model_copy(update={"more_model_packs": [*settings.more_model_packs, to]})
+    recognizer = _library(settings).find(to).recognizer
+    report = asyncio.run(_migrate(wanted, tenant, collection, recognizer, photos, subjects, threads))
+    typer.echo(
+        f"{report.faces} faces of {report.used} photos stored, {report.known} photos known already, "
+        f"{len(report.failures)} without a face to store."
+    )
+    for photo, why in report.failures:
+        typer.echo(f"  {photo}: {why}", err=True)
+    if report.failures:
+        raise typer.Exit(1)
+
+
+async def _migrate(
+    settings: Settings, tenant: UUID, collection: str, recognizer: str, place: str, subjects: bool, threads: int
+) -> MigrationReport:
+    from app.main import build_analyzer  # noqa: PLC0415 - it brings the inference libraries; see serve.py
+
+    keyring = command_keyring()
+    async with provisioned_database(settings) as addresses, operator_login(addresses) as database:
+        objects = ObjectFetcher(
+            database, keyring, endpoints=settings.object_store_endpoints, max_bytes=settings.max_image_bytes
+        )
+        search = build_search(settings, addresses.service, keyring)
+        try:
+            listed = await _read_sources(objects, tenant, place, subjects)
+            analyzer = build_analyzer(settings)
+            migration = ModelMigration(database, keyring, analyzer, search, tenant, collection, recognizer)
+            with Progress() as progress:
+                task = progress.add_task("Storing", total=len(listed))
+                return await migration.run(listed, threads=threads, advance=lambda: progress.advance(task))
+        finally:
+            await search.close()
+            await objects.close()
+
+
+async def _read_sources(objects: ObjectFetcher, tenant: UUID, place: str, subjects: bool) -> list[SourcePhoto]:
+    """The photos of the place; raises `OperatorError` where there are none."""
+    store = split_store(place)
+    listed: Sequence[PhotoOfSubject]
+    if store is not None:
+        bucket, prefix = store
+        names = await objects.list_names(tenant, bucket, prefix)
+        listed = [
+            PhotoOfSubject(f"s3://{bucket}/{name}", _topmost(name, prefix) if subjects else None)
+            for name in names
+            if Path(name).suffix.lower() in PHOTO_ENDINGS
+        ]
+    else:
+        listed = read_subject_photos(Path(place), with_subjects=subjects)
+    if not listed:
+        raise OperatorError(f"{place} holds no photos.")
+    return [SourcePhoto(one.photo, _reader(objects, tenant, one.photo), one.subject) for one in listed]
+
+
+def _topmost(name: str, prefix: str) -> str | None:
+    folder, separator, _ = name.removeprefix(prefix).lstrip("/").partition("/")
+    return folder if separator else None
+
+
+def _reader(objects: ObjectFetcher, tenant: UUID, photo: str) -> Callable[[], Awaitable[bytes]]:
+    store = split_store(photo)
+    if store is not None:
+        return partial(objects.fetch, tenant, *store)
+    return partial(asyncio.to_thread, Path(photo).read_bytes)
+
+
+def coverage(tenant: TenantOption, collection: CollectionOption = "default") -> None:
+    """How many faces, of how many subjects, each recogniser embedded, and which a collection is searched with."""
+
+    async def run() -> RecognizerOverview:
+        async with _recognizers(tenant) as service:
+            return await service.get(collection)
+
+    _show(asyncio.run(run()))
+
+
+def switch(
+    to: Annotated[str, typer.Option("--to", help="The pack whose recogniser the collection is searched with.")],
+    tenant: TenantOption,
+    collection: CollectionOption = "default",
+    alone: Annotated[
+        bool, typer.Option("--alone", help="Store with it alone from now on; else with the one before as well.")
+    ] = False,
+    accept_missing: AcceptMissingOption = False,
+) -> None:
+    """Search a collection with another recogniser from now on, or go back.
+
+    The server must have its pack (VULTUS_MODEL_PACK or VULTUS_MORE_MODEL_PACKS). Faces are registered with the one
+    before as well, so that going back loses nobody, until `--alone` is given.
+    """
+    recognizer = _library(command_settings()).find(to).recognizer
+
+    async def run() -> RecognizerOverview:
+        async with _recognizers(tenant) as service:
+            now = await service.get(collection)
+            before = now.beside if now.in_use == recognizer else now.in_use
+            wanted = Recognizers(recognizer, None if alone else before)
+            return await service.choose(collection, wanted, accept_missing=accept_missing)
+
+    _show(asyncio.run(run()))
+
+
+def erase(
+    recognizer: Annotated[str, typer.Option(help="As `coverage` names it.")],
+    tenant: TenantOption,
+    collection: CollectionOption = "default",
+    accept_missing: AcceptMissingOption = False,
+) -> None:
+    """Erase what a recogniser made of a collection's faces; not of one that it is searched or stored with."""
+
+    async def run() -> RecognizerOverview:
+        async with _recognizers(tenant) as service:
+            await service.erase(collection, recognizer, accept_missing=accept_missing)
+            return await service.get(collection)
+
+    _show(asyncio.run(run()))
+
+
+@asynccontextmanager
+async def _recognizers(tenant: UUID) -> AsyncIterator[CollectionRecognizerService]:
+    settings = command_settings()
+    library = _library(settings)
+    packs = [library.find(name) for name in (settings.model_pack, *settings.more_model_packs)]
+    directory = RecognizerDirectory({pack.recognizer: pack.name for pack in packs})
+    async with operator_database() as database, database.transaction(tenant) as session:
+        yield CollectionRecognizerService(
+            CollectionRepository(session, tenant),
+            RecognizerRepository(session, tenant),
+            SubjectRepository(session, tenant),
+            operator_trail(session, tenant, command_keyring()),
+            directory,
+        )
+
+
+def _show(overview: RecognizerOverview) -> None:
+    roles = {overview.beside: "stored with", overview.in_use: "searched"}
+    show_rows(
+        [
+            {
+                "recognizer": one.recognizer, "pack": one.pack or "(not loaded)", "use": roles.get(one.recognizer, ""),
+                "faces": str(one.coverage.faces), "subjects": str(one.coverage.subjects),
+            }
+            for one in overview.known
+        ],
+        as_json=False,
+    )  # fmt: skip
+
+
+def _library(settings: Settings) -> PackLibrary:
+    return PackLibrary(cache=settings.model_cache, data_dir=settings.resolved_data_dir)

@@ -1,0 +1,59 @@
+"""How far each recogniser's templates cover a collection, and erasing one's."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import aliased
+
+from app.persistence.erasure_journal import ErasedKind
+from app.persistence.models import TemplateModel
+from app.persistence.repositories.base import TenantRepository
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How many faces of how many subjects a recogniser embedded."""
+
+    faces: int
+    subjects: int
+
+
+class RecognizerRepository(TenantRepository):
+    """The templates of one tenant's collections, by recogniser."""
+
+    async def count(self, collection_id: UUID) -> dict[str, Coverage]:
+        """How far each recogniser is that has templates in the collection."""
+        counted = (
+            select(TemplateModel.recognizer, func.count(), func.count(TemplateModel.subject_id.distinct()))
+            .where(self._own(TemplateModel), TemplateModel.collection_id == collection_id)
+            .group_by(TemplateModel.recognizer)
+        )
+        return {name: Coverage(faces, people) for name, faces, people in await self._session.execute(counted)}
+
+    async def count_missing(self, collection_id: UUID, recognizer: str, other: str) -> int:
+        """How many subjects have templates of one recogniser and none of the other."""
+        theirs = aliased(TemplateModel)
+        has_other = select(theirs.id).where(
+            self._own(theirs), theirs.subject_id == TemplateModel.subject_id, theirs.recognizer == other
+        )
+        counted = select(func.count(TemplateModel.subject_id.distinct())).where(
+            self._own(TemplateModel), TemplateModel.collection_id == collection_id,
+            TemplateModel.recognizer == recognizer, ~has_other.exists(),
+        )  # fmt: skip
+        return await self._session.scalar(counted) or 0
+
+    async def erase(self, collection_id: UUID, recognizer: str) -> int:
+        """Erase a recogniser's templates, how many there were; of faces that no other embedded nothing is left."""
+        others = aliased(TemplateModel)
+        has_other = select(others.id).where(
+            self._own(others), others.id == TemplateModel.id, others.recognizer != recognizer
+        )
+        conditions = (TemplateModel.collection_id == collection_id, TemplateModel.recognizer == recognizer)
+        last = select(TemplateModel.id).where(self._own(TemplateModel), *conditions, ~has_other.exists())
+        lost = list(await self._session.scalars(last))
+        erased = self._delete(TemplateModel, *conditions).returning(TemplateModel.seq)
+        templates = len((await self._session.scalars(erased)).all())
+        # A face that another recogniser embedded as well is still there: only what is gone is remembered as erased.
+        self._note_erased(ErasedKind.FACE, lost)
+        return templates

@@ -1,0 +1,49 @@
+"""The recognisers of a collection: how it stands, going over to another and back, erasing what one left."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from app.routes import API
+from app.routes.deps import CanAdmin, CanDelete, CanRead, CollectionRecognizersDep
+from app.routes.responses import AUTHENTICATED, problems
+from app.schemas.fields import CollectionName, Label
+from app.schemas.recognizers import AcceptMissing, RecognizersIn, RecognizersOut
+
+router = APIRouter(
+    prefix=f"{API}/collections/{{collection}}/recognizers", tags=["collections"],
+    responses={**AUTHENTICATED, **problems(404)},
+)  # fmt: skip
+
+Name = Annotated[CollectionName, Path(alias="collection")]
+
+
+@router.get("", summary="Which recognisers a collection is searched and stored with")
+async def get_recognizers(_: CanRead, name: Name, recognizers: CollectionRecognizersDep) -> RecognizersOut:
+    return RecognizersOut.of(await recognizers.get(name))
+
+
+@router.put("", summary="Go over to another recogniser, or store with two", responses=problems(409, 422))
+async def choose_recognizers(
+    _: CanAdmin, name: Name, body: RecognizersIn, recognizers: CollectionRecognizersDep
+) -> RecognizersOut:
+    """Faces are searched with `in_use` from the next request on, and registered with `beside` as well.
+
+    Refused while subjects have no face stored with the new one, unless you accept that they are not found.
+    """
+    return RecognizersOut.of(
+        await recognizers.choose(name, body.recognizers(), accept_missing=body.accept_missing)
+    )  # fmt: skip
+
+
+@router.delete(
+    "/{recognizer}", status_code=204, summary="Erase what a recogniser made of the faces", responses=problems(409, 422)
+)
+async def erase_recognizer(
+    _: CanDelete,
+    name: Name,
+    recognizer: Annotated[Label, Path()],
+    recognizers: CollectionRecognizersDep,
+    accept_missing: Annotated[AcceptMissing, Query()] = False,
+) -> None:
+    await recognizers.erase(name, recognizer, accept_missing=accept_missing)

@@ -1,0 +1,109 @@
+"""Which recogniser each collection is searched with, and which stands beside it; one face, a template a recogniser."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from alembic import op
+
+revision: str = "0015"
+down_revision: str | None = "0014"
+branch_labels: Sequence[str] | None = None
+depends_on: Sequence[str] | None = None
+
+# As in 0006, with the recognisers.
+FIND_COLLECTION = """
+CREATE FUNCTION vultus_find_collection(tenant uuid, wanted text)
+RETURNS TABLE (id uuid, recognizer text, recognizer_beside text) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM vultus_enter(tenant);
+    RETURN QUERY SELECT c.id, c.recognizer::text, c.recognizer_beside::text
+                 FROM collections c WHERE c.tenant_id = $1 AND c.name = $2;
+END $$
+"""
+FIND_COLLECTION_BEFORE = """
+CREATE FUNCTION vultus_find_collection(tenant uuid, wanted text) RETURNS uuid LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM vultus_enter(tenant);
+    RETURN (SELECT id FROM collections WHERE tenant_id = tenant AND name = wanted);
+END $$
+"""
+DROP_FIND_COLLECTION = "DROP FUNCTION vultus_find_collection(uuid, text)"
+
+# As in 0013; a face's templates, which share its id, are told apart by their galleries.
+NOTE_CHANGED = """
+CREATE OR REPLACE FUNCTION note_changed_templates() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    UPDATE galleries g SET epoch = g.epoch + 1 FROM (
+        SELECT DISTINCT n.tenant_id, n.gallery_id FROM new_rows n
+        JOIN old_rows o ON o.tenant_id = n.tenant_id AND o.id = n.id{same_gallery} AND o.seq = n.seq
+    ) c WHERE g.tenant_id = c.tenant_id AND g.id = c.gallery_id;
+    RETURN NULL;
+END $$
+"""
+SAME_GALLERY = " AND o.gallery_id = n.gallery_id"
+
+# As in 0005; a face may be in two galleries, whose rows are locked in the order in which faces are stored in them.
+NOTE_DELETED = """
+CREATE OR REPLACE FUNCTION note_deleted_templates() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    PERFORM 1 FROM galleries g
+    WHERE (g.tenant_id, g.id) IN (SELECT DISTINCT tenant_id, gallery_id FROM old_rows)
+    ORDER BY g.collection_id, g.recognizer FOR NO KEY UPDATE;
+    UPDATE galleries g SET templates = g.templates - c.n, deletions = g.deletions + c.n FROM
+    (SELECT tenant_id, gallery_id, count(*) AS n FROM old_rows GROUP BY tenant_id, gallery_id) c
+    WHERE g.tenant_id = c.tenant_id AND g.id = c.gallery_id; RETURN NULL; END $$
+"""
+NOTE_DELETED_BEFORE = """
+CREATE OR REPLACE FUNCTION note_deleted_templates() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    UPDATE galleries g SET templates = g.templates - c.n, deletions = g.deletions + c.n FROM
+    (SELECT tenant_id, gallery_id, count(*) AS n FROM old_rows GROUP BY tenant_id, gallery_id) c
+    WHERE g.tenant_id = c.tenant_id AND g.id = c.gallery_id; RETURN NULL; END $$
+"""
+
+# A collection with faces goes on with the recogniser of most of them, whatever pack the server is started with.
+BIND = """
+UPDATE collections c SET recognizer = (
+    SELECT g.recognizer FROM galleries g
+    WHERE g.tenant_id = c.tenant_id AND g.collection_id = c.id AND g.templates > 0
+    ORDER BY g.templates DESC, g.created_at DESC LIMIT 1
+)
+"""
+
+
+def upgrade() -> None:
+    op.execute("SET LOCAL lock_timeout = '5s'")
+    for name in ("recognizer", "recognizer_beside"):
+        op.add_column("collections", sa.Column(name, sa.Text(), nullable=True))
+    _as_owner(BIND)
+    op.drop_constraint(op.f("pk_templates"), "templates")
+    op.create_primary_key(op.f("pk_templates"), "templates", ["tenant_id", "id", "gallery_id"])
+    op.execute(NOTE_CHANGED.format(same_gallery=SAME_GALLERY))
+    op.execute(NOTE_DELETED)
+    op.execute(DROP_FIND_COLLECTION)
+    op.execute(FIND_COLLECTION)
+
+
+def downgrade() -> None:
+    """Templates beside others of their faces would have no key: it refuses while there are any."""
+    op.execute("SET LOCAL lock_timeout = '5s'")
+    _as_owner(
+        "DO $$ BEGIN IF EXISTS (SELECT 1 FROM templates GROUP BY tenant_id, id HAVING count(*) > 1) THEN "
+        "RAISE EXCEPTION 'there are faces stored with two recognisers; erase one of them first'; END IF; END $$"
+    )
+    op.execute(DROP_FIND_COLLECTION)
+    op.execute(FIND_COLLECTION_BEFORE)
+    op.execute(NOTE_DELETED_BEFORE)
+    op.execute(NOTE_CHANGED.format(same_gallery=""))
+    op.drop_constraint(op.f("pk_templates"), "templates")
+    op.create_primary_key(op.f("pk_templates"), "templates", ["tenant_id", "id"])
+    for name in ("recognizer_beside", "recognizer"):
+        op.drop_column("collections", name)
+
+
+def _as_owner(statement: str) -> None:
+    """Without row-level security, which binds the owner too: for all tenants."""
+    tables = ("collections", "galleries", "templates")
+    for table in tables:
+        op.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")
+    op.execute(statement)
+    for table in tables:
+        op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
