@@ -98,7 +98,7 @@ class _Recognizer:
 
     def __init__(self, pack: ModelPack, runtime: Runtime) -> None:
         session = runtime.open(pack.recognition)
-        self._network = ArcFace(session, pack.recognition.path)
+        self._network = ArcFace(session, pack.recognition.path, is_mirrored=pack.is_mirrored)
         self._batches = Batcher(self._network.embed, most=runtime.batch) if runtime.batch > 1 else None
         self.info = EngineInfo(
             pack=pack.name,

@@ -1,14 +1,16 @@
 """Model packs: where they are found, what they say of themselves, and whether their files are what they should be.
 
 A pack is a directory in InsightFace's layout: one detection and one recognition network as ONNX files, others ignored.
-It may carry a `pack.json` (see `PackManifest`); published packs are known without one (`published.py`).
+It may carry a `pack.json` (see `PackManifest`); published packs are known without one (`published.py`). `+mirror` after
+a pack's name asks for its recogniser with every face looked at twice, as it is and mirrored: another recogniser.
 """
 
+import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Self
@@ -23,6 +25,7 @@ from app.ml.digests import DigestBook, sha256_of
 from app.ml.published import PUBLISHED, RESEARCH_LICENCE, PublishedPack
 
 SYNTHETIC = "synthetic"
+MIRROR = "+mirror"
 CAUTIOUS_THRESHOLD = 0.45
 """For a recogniser nobody told us about: on the safe side for every ArcFace model we know."""
 
@@ -68,6 +71,8 @@ class PackManifest(BaseModel):
     recognition: str
     knows_only_drawings: bool = False
     calibration: ManifestCalibration | None = None
+    calibration_mirrored: ManifestCalibration | None = None
+    """Of the recogniser that looks twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +97,16 @@ class ModelPack:
     recognition: ModelFile
     calibration: Calibration
     knows_only_drawings: bool = False
+    is_mirrored: bool = False
+    """Whether an embedding is the sum of the face's and of its mirror image's."""
 
     @property
     def recognizer(self) -> str:
         """Identity of the recogniser, stored with every template."""
-        return f"{self.recognition.path.stem}:{self.recognition.sha256[:16]}"
+        stem, digest = self.recognition.path.stem, self.recognition.sha256
+        if self.is_mirrored:
+            stem, digest = f"{stem}_mirrored", hashlib.sha256(f"{digest}{MIRROR}".encode()).hexdigest()
+        return f"{stem}:{digest[:16]}"
 
     @property
     def digest(self) -> str:
@@ -117,6 +127,8 @@ class PackLibrary:
 
         Raises `ModelPackUnavailable` if it is nowhere to be had, `ModelPackRefused` if its files are wrong.
         """
+        if wanted.endswith(MIRROR):
+            return _mirrored(self.find(wanted.removesuffix(MIRROR), may_download=may_download))
         directory = Path(wanted).expanduser()
         if directory.is_dir():
             return self._open(directory.resolve(), PUBLISHED.get(directory.name))
@@ -158,6 +170,7 @@ class PackLibrary:
 
     def accept(self, wanted: str) -> None:
         """Record the present digests of an unpinned pack, whatever they were before."""
+        wanted = wanted.removesuffix(MIRROR)
         directory = Path(wanted).expanduser()
         directory = directory.resolve() if directory.is_dir() else self._in_cache(wanted) or directory
         for file in _networks(directory, _read_manifest(directory)):
@@ -199,12 +212,14 @@ def write_calibration(pack: ModelPack, points: Sequence[tuple[float, float]], so
     """Write a measured calibration into the pack's `pack.json`, which is made if there is none; where it is."""
     directory = pack.recognition.path.parent
     manifest = _read_manifest(directory) or PackManifest(
-        name=pack.name, version=pack.version, licence=pack.licence, threshold=pack.threshold,
+        name=pack.name.removesuffix(MIRROR), version=pack.version, licence=pack.licence, threshold=pack.threshold,
         threshold_source=pack.threshold_source, detection=pack.detection.path.name,
         recognition=pack.recognition.path.name, knows_only_drawings=pack.knows_only_drawings,
     )  # fmt: skip
     calibration = ManifestCalibration(cosines=dict(points), source=source)
-    renewed = manifest.model_copy(update={"calibration": calibration})
+    renewed = manifest.model_copy(
+        update={"calibration_mirrored" if pack.is_mirrored else "calibration": calibration}
+    )  # fmt: skip
     path, partial = directory / _MANIFEST, directory / f".{_MANIFEST}.new"
     try:
         partial.write_text(renewed.model_dump_json(indent=1) + "\n")
@@ -238,6 +253,16 @@ def _describe(
         "cautious default: the pack has no pack.json", detection, recognition,
         find_calibration(recognition.sha256, CAUTIOUS_THRESHOLD, knows_only_drawings=False),
     )  # fmt: skip
+
+
+def _mirrored(pack: ModelPack) -> ModelPack:
+    """The same pack, its recogniser looking twice."""
+    manifest = _read_manifest(pack.recognition.path.parent)
+    own = manifest.calibration_mirrored if manifest is not None else None
+    calibration = Calibration(own.points(), own.source) if own is not None else find_calibration(
+        pack.recognition.sha256 + MIRROR, pack.threshold, knows_only_drawings=pack.knows_only_drawings
+    )  # fmt: skip
+    return replace(pack, name=pack.name + MIRROR, calibration=calibration, is_mirrored=True)
 
 
 def _calibration_of(manifest: PackManifest, recognition: ModelFile) -> Calibration:

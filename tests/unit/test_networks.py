@@ -116,6 +116,19 @@ def test_a_crops_embedding_does_not_depend_on_its_batch(pack: ModelPack) -> None
         assert float(alone @ together) == pytest.approx(1, abs=1e-5)
 
 
+def test_who_looks_twice_sees_a_face_and_its_mirror_image_alike(pack: ModelPack) -> None:
+    session = Runtime(providers="cpu").open(pack.recognition)
+    once, twice = (ArcFace(session, pack.recognition.path, is_mirrored=mirrored) for mirrored in (False, True))
+    rng = np.random.default_rng(0)
+    crop = rng.integers(0, 255, (112, 112, 3)).astype(np.uint8)
+    mirror = np.ascontiguousarray(crop[:, ::-1])
+    (one,), (other,) = twice.embed([crop]), twice.embed([mirror])
+    assert float(one @ other) == pytest.approx(1, abs=1e-5)
+    assert float(one @ one) == pytest.approx(1, abs=1e-5)
+    assert float(once.embed([crop])[0] @ once.embed([mirror])[0]) < 0.99
+    assert all(float(one @ single) > 0 for single in once.embed([crop, mirror]))
+
+
 def test_what_is_no_detector_is_refused(pack: ModelPack) -> None:
     with pytest.raises(ModelPackRefused, match="1 outputs; SCRFD with landmarks has 9"):
         InsightFaceEngine(replace(pack, detection=pack.recognition), Runtime(providers="cpu"))

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from app.errors import ModelPackRefused, ModelPackUnavailable
-from app.ml.packs import CAUTIOUS_THRESHOLD, PackLibrary
+from app.ml.packs import CAUTIOUS_THRESHOLD, PackLibrary, write_calibration
 from app.ml.published import PUBLISHED
 
 
@@ -126,3 +126,17 @@ def test_every_pinned_digest_is_a_sha256() -> None:
     for pack in PUBLISHED.values():
         for digest in (pack.detection_sha256, pack.recognition_sha256):
             assert len(bytes.fromhex(digest)) == 32
+
+
+def test_a_pack_that_looks_twice_is_another_recogniser(library: PackLibrary, bare_pack: Path) -> None:
+    once, twice = (library.find(f"{bare_pack}{ending}") for ending in ("", "+mirror"))
+    assert (twice.name, twice.recognition) == ("mine+mirror", once.recognition)
+    assert twice.recognizer.startswith("rec_drawn_mirrored:")
+    assert twice.recognizer.rpartition(":")[2] != once.recognizer.rpartition(":")[2]
+    for pack, cosines in ((once, (0.2, 0.3)), (twice, (0.4, 0.5))):
+        write_calibration(pack, tuple(zip((1e-2, 1e-3), cosines, strict=True)), "a test")
+    for ending, cosine in (("", 0.2), ("+mirror", 0.4)):
+        pack = library.find(f"{bare_pack}{ending}")
+        assert pack.calibration.similarity_at(1e-2) == pytest.approx(cosine)
+        assert not pack.name.endswith("+mirror") or pack.is_mirrored
+    assert library.find(str(bare_pack)).name == "mine"
