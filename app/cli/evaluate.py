@@ -153,10 +153,14 @@ def event(
     data: Data,
     manifest: Annotated[Path, typer.Option(exists=True, help="CSV kind,photo,people: photos and selfies.")],
     out: Out = Path("eval-event"),
+    url: Url = None,
     rekognition: Rekognition = None,
     region: Region = "us-east-1",
     threshold: Annotated[
-        float | None, typer.Option(help="Cosine, or percent with --rekognition; default: 1e-3 per search.")
+        float | None,
+        typer.Option(
+            help="Cosine, or percent with --rekognition; default: 1e-3 per search, the server's decision with --url."
+        ),
     ] = None,
     pack: Pack = None,
     seed: Seed = 1,
@@ -164,14 +168,13 @@ def event(
 ) -> None:
     """Who gets which photos of an event: precision, recall, ranks and false positives of searches with selfies."""
     found = read_event(data, manifest)
-    with _running(out, None, rekognition, region, "largest", pack, keep) as run:
+    with _running(out, url, rekognition, region, "largest", pack, keep) as run:
         task = run.progress.add_task("Indexing and searching", total=len(found.photos) + len(found.selfies))
-        if threshold is None:
+        used = threshold
+        if used is None and rekognition:
             used = 80.0
-            if run.calibration is not None:
-                used = Thresholds.of(run.calibration, DecisionPolicy(), 5 * len(found.photos)).match
-        else:
-            used = threshold
+        elif used is None and run.calibration is not None:
+            used = Thresholds.of(run.calibration, DecisionPolicy(), 5 * len(found.photos)).match
         result: dict[str, Any] = {"kind": "Event"}
         result["event"] = evaluate_event(run.system, found, used, lambda: run.progress.advance(task))
         _finish(run, out, result, data, seed, with_pictures=False)

@@ -11,10 +11,13 @@ from app.evaluation.systems import System
 _LIMIT = 1000
 
 
-def evaluate_event(system: System, event: Event, threshold: float, advance: Callable[[], None]) -> dict[str, Any]:
+def evaluate_event(
+    system: System, event: Event, threshold: float | None, advance: Callable[[], None]
+) -> dict[str, Any]:
     """The table of an event: precision, recall, ranks, false positives, and how long indexing and searching took.
 
-    A photo is returned where one of its faces is as similar to the selfie as `threshold` or more.
+    A photo is returned where one of its faces is as similar to the selfie as `threshold` or more; without one, where
+    the system itself calls it a match.
     """
     keys = {f"photo-{number}": photo for number, photo in enumerate(event.photos)}
     indexing, faces = [], 0
@@ -29,7 +32,7 @@ def evaluate_event(system: System, event: Event, threshold: float, advance: Call
         hits = system.search(selfie, _LIMIT)
         searching.append(time.perf_counter() - began)
         without_face += hits is None
-        returned = [hit for hit in hits or [] if hit.similarity >= threshold]
+        returned = [hit for hit in hits or [] if (hit.is_match if threshold is None else hit.similarity >= threshold)]
         relevant = sum(person in people for people in event.photos.values())
         found.append(Retrieval([person in event.photos[keys[hit.key]] for hit in returned], relevant))
         advance()

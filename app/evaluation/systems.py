@@ -30,10 +30,11 @@ _PHOTO_CODES = ("image_", "no_face", "face_", "several_faces", "no_image_accepte
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """Something enrolled that a search found."""
+    """Something enrolled that a search found; `is_match`: by what the system itself decided, if it decides."""
 
     key: str
     similarity: float
+    is_match: bool = True
 
 
 class System(Protocol):
@@ -205,6 +206,8 @@ class VultusServer:
         )
         self._collection = f"eval-{uuid4().hex[:12]}"
         self._said: dict[str, Any] = {}
+        self._key_of: dict[str, str] = {}
+        """Of the subjects that stand for faces of photos in which everybody was enrolled."""
 
     def describe(self) -> dict[str, Any]:
         """See `System`."""
@@ -220,7 +223,11 @@ class VultusServer:
     def enroll(self, key: str, photo: Path, *, everybody: bool = False) -> int:
         """See `System`."""
         if everybody:
-            raise OperatorError("The native API registers one person a photo: evaluate events with --rekognition.")
+            data = {"collection": self._collection, "external_image_id": key}
+            answer = self._send("POST", "/register/all", data=data, files=[("image", ("a.jpg", _read(photo)))])
+            stored = [one["subject"] for one in answer.get("stored", ())]
+            self._key_of |= dict.fromkeys(stored, key)
+            return len(stored)
         data = {"subject": key, "collection": self._collection, "face": "largest"}
         answer = self._send("POST", "/register", data=data, files=[("images", ("a.jpg", _read(photo)))])
         return len(answer.get("templates", ()))
@@ -233,7 +240,11 @@ class VultusServer:
         faces = answer.get("faces")
         if not faces:
             return None
-        return [Hit(one["subject"], one["similarity"]) for one in faces[0]["candidates"]]
+        best: dict[str, Hit] = {}
+        for one in faces[0]["candidates"]:  # best first
+            key = self._key_of.get(one["subject"], one["subject"])
+            best.setdefault(key, Hit(key, one["similarity"], one["decision"] == "match"))
+        return list(best.values())
 
     def _send(self, method: str, path: str, **more: Any) -> dict[str, Any]:
         """The answer; empty where the photo, or the face in it, was refused. Raises `OperatorError` for all else."""

@@ -13,6 +13,7 @@ from app.routes.deps import (
     CountedImages,
     FacesDep,
     IdempotencyDep,
+    PhotoRegistrationDep,
     RecognitionDep,
     RecognizersDep,
     RegistrationDep,
@@ -20,6 +21,7 @@ from app.routes.deps import (
 from app.routes.responses import WITH_IMAGE, problems
 from app.routes.uploads import ImageForm, form_body, image_form
 from app.schemas.faces import DetectOut, ExtractBatchOut, ExtractOut
+from app.schemas.photo_registration import RegisterAllForm, RegisterAllOut
 from app.schemas.recognition import (
     CompareForm,
     CompareOut,
@@ -39,13 +41,18 @@ router = APIRouter(prefix=API, tags=["recognition"])
 
 MAX_IMAGES = 20
 
-IMAGE_PATHS = frozenset(f"{API}/{name}" for name in ("register", "recognize", "verify", "compare", "detect", "extract"))
+IMAGE_PATHS = frozenset(
+    f"{API}/{name}" for name in ("register", "register/all", "recognize", "verify", "compare", "detect", "extract")
+)
 """The routes that may receive photos; every other body is small."""
 
 _MANY, _ONE, _TWO = {"images": MAX_IMAGES}, {"image": 1}, {"source": 1, "target": 1}
 _ONE_OR_MANY = {"image": 1, "images": MAX_IMAGES}
 
 RegisterUpload = Annotated[ImageForm[RegisterForm], Depends(image_form(RegisterForm, _MANY, Permission.REGISTER))]
+RegisterAllUpload = Annotated[
+    ImageForm[RegisterAllForm], Depends(image_form(RegisterAllForm, _ONE, Permission.REGISTER))
+]
 RecognizeUpload = Annotated[
     ImageForm[RecognizeForm], Depends(image_form(RecognizeForm, _ONE_OR_MANY, Permission.RECOGNIZE, either=True))
 ]
@@ -78,6 +85,26 @@ async def register(
 
     request: tuple[str | bytes, ...] = ("register", form.model_dump_json(), *images)
     return await idempotency.once(request, 201, work, about=f"{form.collection}/{form.subject}")
+
+
+@router.post(
+    "/register/all", status_code=201, summary="Store everybody in a photo, without saying who they are",
+    responses={**WITH_IMAGE, **problems(404)}, openapi_extra=form_body(RegisterAllForm, _ONE),
+)  # fmt: skip
+async def register_all(
+    _: CanRegister, upload: RegisterAllUpload, registration: PhotoRegistrationDep, idempotency: IdempotencyDep
+) -> RegisterAllOut:
+    """Each face becomes a subject of its own, which searches find; there may be none."""
+    form, image = upload.fields, upload.image("image")
+
+    async def work() -> RegisterAllOut:
+        done = await registration.register(
+            image, collection=form.collection, external_image_id=form.external_image_id, most=form.limit,
+            bar=form.quality,
+        )  # fmt: skip
+        return RegisterAllOut.of(form, done)
+
+    return await idempotency.once(("register all", form.model_dump_json(), image), 201, work)
 
 
 @router.post(

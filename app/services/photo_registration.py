@@ -32,6 +32,11 @@ class StoredFace:
     face: Face
     stored: CollectionFace
 
+    @property
+    def subject(self) -> str:
+        """Whose it is: somebody who was named, or the subject that stands for it."""
+        return self.stored.subject or anonymous_name(self.stored.id)
+
 
 @dataclass(frozen=True, slots=True)
 class PassedOver:

@@ -65,6 +65,7 @@ CALLS: dict[str, Call] = {
     "POST /api/v1/register": Call(
         201, 404, options=sends(data={"subject": "bob", "collection": "lobby"}, files={"images": PHOTO})
     ),
+    "POST /api/v1/register/all": Call(201, 404, options=sends(data={"collection": "lobby"}, files={"image": PHOTO})),
     "POST /api/v1/recognize": Call(200, 404, options=sends(data={"collection": "lobby"}, files={"image": PHOTO})),
     "POST /api/v1/verify": Call(
         200, 404, options=sends(data={"collection": "lobby", "subject": "ada"}, files={"image": PHOTO})
@@ -134,6 +135,7 @@ async def ids(admin: Account) -> dict[str, str]:
     pair = (await admin.client.post("/access-keys", json={"scopes": ["recognize"]})).json()
     return {
         "collection": "lobby", "subject": "ada", "face_id": registered["templates"][0]["face_id"],
+        "recognizer": "nobody:1",
         "user_id": user["user_id"], "key_id": key["key_id"], "access_key_id": pair["key_id"],
     }  # fmt: skip
 

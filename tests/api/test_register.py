@@ -149,3 +149,25 @@ async def test_photos_are_never_stored(ada: Account, database: Database) -> None
         for table in ("templates", "subjects"):
             for row in await session.execute(text(f"SELECT {table}::text FROM {table}")):
                 assert image[:8].hex() not in row[0]
+
+
+async def test_everybody_in_a_photo_is_stored_without_a_name(admin: Account) -> None:
+    answer = await admin.send("/register/all", pictures.group(1, 2, 3), external_image_id="party 1")
+    assert answer.status_code == 201
+    stored = answer.json()["stored"]
+    assert len(stored) == 3
+    assert {one["subject"] for one in stored} == {f"face@{one['face_id']}" for one in stored}
+    found = (await admin.send("/recognize", pictures.photo(2, 1))).json()["faces"][0]["candidates"]
+    assert found[0]["subject"] in {one["subject"] for one in stored}
+    assert found[0]["decision"] == "match"
+    again = (await admin.send("/register/all", pictures.group(1, 2, 3), external_image_id="party 1")).json()
+    assert sorted(one["face_id"] for one in again["stored"]) == sorted(one["face_id"] for one in stored)
+    for body, stored_faces, reasons in (
+        (await admin.send("/register/all", pictures.group(1, 2, 3), limit="1"), 1, [[], []]),
+        (await admin.send("/register/all", pictures.small(1)), 0, [["too_small"]]),
+        (await admin.send("/register/all", pictures.small(1), quality="none"), 1, []),
+        (await admin.send("/register/all", pictures.landscape()), 0, []),
+    ):
+        assert len(body.json()["stored"]) == stored_faces
+        assert [one["reasons"] for one in body.json()["passed_over"]] == reasons
+    assert problem(await admin.send("/register/all", pictures.photo(1), limit="101")) == "422 invalid_parameter"

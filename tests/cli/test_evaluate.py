@@ -113,18 +113,23 @@ def test_identification(service_env: dict[str, str], album: Path, tmp_path: Path
     assert [row["stated"] for row in small["stated_false_match_rate"]] == [0.1, 0.05, 0.01]
 
 
-def test_an_event_with_selfies(service_env: dict[str, str], tmp_path: Path) -> None:
+def write_event(folder: Path) -> list[str | Path]:
+    """Four photos of an event and four selfies, one of somebody who was not there; the options that name them."""
     rows = [("kind", "photo", "people")]
     for number, seeds in enumerate([(1, 2, 3), (2, 3), (4, 5), (1, 5)]):
-        (tmp_path / f"{number}.jpg").write_bytes(pictures.group(*seeds))
+        (folder / f"{number}.jpg").write_bytes(pictures.group(*seeds))
         rows.append(("photo", f"{number}.jpg", ";".join(f"p{seed}" for seed in seeds)))
     for seed in (1, 2, 5, 9):
-        (tmp_path / f"selfie{seed}.jpg").write_bytes(pictures.photo(seed, 1))
+        (folder / f"selfie{seed}.jpg").write_bytes(pictures.photo(seed, 1))
         rows.append(("selfie", f"selfie{seed}.jpg", f"p{seed}"))
-    with (tmp_path / "event.csv").open("w", newline="") as file:
+    with (folder / "event.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
+    return ["--data", folder, "--manifest", folder / "event.csv"]
+
+
+def test_an_event_with_selfies(service_env: dict[str, str], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    vultus(service_env, "eval", "event", "--data", tmp_path, "--manifest", tmp_path / "event.csv", "--out", out)
+    vultus(service_env, "eval", "event", *write_event(tmp_path), "--out", out)
     found = json.loads((out / "report.json").read_text())["event"]
     assert (found["photos"], found["faces"], found["selfies"]) == (4, 9, 4)
     assert found["recall_at_20"] >= 0.6
@@ -186,6 +191,18 @@ def test_a_running_server_is_evaluated_over_its_own_api(
     assert found["galleries"][0]["rank_1_missed"]["value"] <= 0.2
     names = [item["name"] for item in account.native.get("/collections").json()["items"]]
     assert names == ["default"]  # nothing of it stays
+
+
+def test_an_event_at_a_running_server(service_env: dict[str, str], account: Tenant, tmp_path: Path) -> None:
+    key = account.native.post("/keys", json={"name": "event", "scopes": ["register", "recognize", "delete"]}).json()
+    arguments: list[str | Path] = ["eval", "event", *write_event(tmp_path), "--out", tmp_path / "out"]
+    vultus(service_env, *arguments, "--url", account.base, VULTUS_API_KEY=key["key"])
+    found = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert found["about"]["system"] == "Vultus API"
+    table = found["event"]
+    assert (table["photos"], table["faces"], table["selfies"], table["threshold"]) == (4, 9, 4, None)
+    assert table["recall_at_20"] >= 0.6
+    assert table["precision_at_10"] >= 0.9
 
 
 def test_anything_that_speaks_rekognition_is_evaluated_alike(

@@ -19,6 +19,7 @@ from app.services.keys import KeyService
 from app.services.metering import UsageService
 from app.services.object_stores import ObjectStoreService
 from app.services.paging import DEFAULT_PAGE, MAX_PAGE, PageRequest
+from app.services.photo_registration import PhotoRegistrationService
 from app.services.policies import PolicyService
 from app.services.portability import PortabilityService
 from app.services.receipts import ReceiptOffice
@@ -89,6 +90,12 @@ async def get_registration(
     return _in_transaction(request, session, principal).registration(faces)
 
 
+async def get_photo_registration(
+    request: Request, faces: FacesDep, session: SessionDep, principal: PrincipalDep
+) -> PhotoRegistrationService:
+    return _in_transaction(request, session, principal).photo_registration(faces)
+
+
 async def get_portability(request: Request, session: SessionDep, principal: PrincipalDep) -> PortabilityService:
     return _in_transaction(request, session, principal).portability()
 
@@ -154,6 +161,7 @@ CalibrationDep = Annotated[CalibrationService, Depends(get_calibration)]
 CollectionRecognizersDep = Annotated[CollectionRecognizerService, Depends(get_collection_recognizers)]
 CollectionsDep = Annotated[CollectionService, Depends(get_collections)]
 SubjectsDep = Annotated[SubjectService, Depends(get_subjects)]
+PhotoRegistrationDep = Annotated[PhotoRegistrationService, Depends(get_photo_registration)]
 RegistrationDep = Annotated[RegistrationService, Depends(get_registration)]
 RecognizersDep = Annotated[RecognizerDirectory, Depends(get_recognizers)]
 RecognitionDep = Annotated[RecognitionService, Depends(get_recognition)]
