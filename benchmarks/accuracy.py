@@ -2,9 +2,10 @@
 
     python -m benchmarks.accuracy --photos DIR --pairs FILE --pack DIR --data DIR [--out FILE]
 
-Every way embeds every photo once (kept in --data, so that a run can go on; they are embeddings of real people: delete
-them afterwards). The face nearest the photo's middle counts; a photo without one is wrong in every pair. Calibrations
-are made on one half of the people and looked at on the other.
+Also what the quality gate, which registration asks, would have kept out, and how often those faces are missed. Every
+way embeds every photo once (kept in --data, so that a run can go on; they are embeddings of real people: delete them
+afterwards). The face nearest the photo's middle counts; a photo without one is wrong in every pair. Calibrations are
+made on one half of the people and looked at on the other.
 """
 
 import os
@@ -14,7 +15,8 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import argparse
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,11 @@ from app.domain import Calibration, Embedding
 from app.evaluation.answers import Answers
 from app.evaluation.datasets import Pair, Person, read_pairs, read_people
 from app.evaluation.identification import evaluate_galleries
-from app.evaluation.systems import InProcess, identity_of, pack_embedding, unpack_embedding
+from app.evaluation.systems import InProcess, Nearest, identity_of, pack_embedding, unpack_embedding
 from app.evaluation.verification import evaluate_all_pairs, evaluate_pairs
 from app.main import build_analyzer
 from app.matcher.strangers import count_strangers, measure_points, rate_above
+from app.ml.analysis import Embed, FaceAnalyzer
 from app.settings import Settings
 from benchmarks.detection_accuracy import _reference
 from benchmarks.machine import describe_run
@@ -54,16 +57,22 @@ class Reference:
         return unpack_embedding(found[0]) if found else None
 
 
-def in_process(pack: Path, providers: str, answers: Answers, directory: str) -> InProcess:
-    wanted = {"model_pack": str(pack), "providers": providers, "data_dir": directory, "inference_threads": 1}
-    return InProcess(build_analyzer(Settings.model_validate(wanted)), answers, central=True)
+def load(pack: str, providers: str, directory: str) -> FaceAnalyzer:
+    wanted = {"model_pack": pack, "providers": providers, "data_dir": directory, "inference_threads": 1}
+    return build_analyzer(Settings.model_validate(wanted))
+
+
+def photos_of(pairs: Sequence[Pair]) -> dict[Path, str]:
+    """Every photo of the pairs, and who is on it."""
+    photos: dict[Path, str] = {}
+    for pair in pairs:
+        photos |= {pair.first: pair.first_person, pair.second: pair.second_person}
+    return photos
 
 
 def verify(system: Any, pairs: Sequence[Pair], calibration: Calibration, name: str) -> dict[str, Any]:
     """One way's table."""
-    photos: dict[Path, str] = {}
-    for pair in pairs:
-        photos |= {pair.first: pair.first_person, pair.second: pair.second_person}
+    photos = photos_of(pairs)
     counted = iter(range(1, len(photos) + 1))
 
     def advance() -> None:
@@ -86,6 +95,47 @@ def verify(system: Any, pairs: Sequence[Pair], calibration: Calibration, name: s
         "photos_without_a_face": whole["photos_without_a_face"],
         "impostors": whole["impostors"],
         "tar_at_far": whole["tar_at_far"],
+    }
+
+
+def quality_gate(system: InProcess, analyzer: FaceAnalyzer, photos: Mapping[Path, str]) -> dict[str, Any]:
+    """Which photos' faces registration would refuse, and the error rates with and without them, at one threshold."""
+    nearest, kept, reasons = Nearest(central=True), list[bool](), Counter[str]()
+    names, embeddings = [], []
+    for photo, person in photos.items():
+        analysis = analyzer.analyze(photo.read_bytes(), Embed.NONE)
+        embedding = system.embed(photo)
+        if embedding is None or not analysis.faces:
+            reasons["no face"] += 1
+            continue
+        face = analysis.faces[nearest.choose(analysis.faces, analysis.width, analysis.height)]
+        reasons.update(finding.reason.value for finding in face.quality.findings)
+        kept.append(face.quality.is_acceptable)
+        names.append(person)
+        embeddings.append(embedding)
+    people, good = np.unique(names, return_inverse=True)[1], np.array(kept)
+    cosines = np.stack(embeddings) @ np.stack(embeddings).T
+    upper = np.triu(np.ones(cosines.shape, dtype=bool), 1)
+    mates = (people[:, None] == people[None, :]) & upper
+    strangers = ~(people[:, None] == people[None, :]) & upper
+    threshold = float(np.quantile(cosines[strangers], 1 - 1e-3))
+    both = good[:, None] & good[None, :]
+
+    def rates(which: "np.ndarray[Any, np.dtype[np.bool_]]") -> dict[str, Any]:
+        own, others = cosines[mates & which], cosines[strangers & which]
+        return {
+            "pairs_of_one_person": len(own), "fnmr": float((own < threshold).mean()),
+            "pairs_of_strangers": len(others), "fmr": float((others >= threshold).mean()),
+        }  # fmt: skip
+
+    return {
+        "photos": len(photos),
+        "refused": int((~good).sum()),
+        "reasons": dict(reasons.most_common()),
+        "threshold_at_fmr_1e-3": threshold,
+        "all": rates(upper),
+        "both_accepted": rates(both),
+        "one_or_both_refused": rates(~both),
     }
 
 
@@ -132,16 +182,20 @@ def main() -> None:
     pairs, people = read_pairs(given.photos, given.pairs), read_people(given.photos)
     result: dict[str, Any] = {**describe_run(), "data": "LFW, folds 1 to 5", "pack": given.pack.name, "ways": {}}
     with tempfile.TemporaryDirectory() as directory:
-        for providers in ("auto", "cpu"):
+        for providers, ending in (("auto", ""), ("cpu", ""), ("auto", "+mirror"), ("cpu", "+mirror")):
+            pack = f"{given.pack}{ending}"
             with Answers(
-                given.data / f"{providers}.jsonl", {"way": providers, "pack": str(given.pack)}, keep=True
+                given.data / f"{providers}{ending}.jsonl", {"way": providers, "pack": pack}, keep=True
             ) as answers:
-                system = in_process(given.pack, providers, answers, directory)
+                analyzer = load(pack, providers, directory)
+                system = InProcess(analyzer, answers, central=True)
                 info = system.describe()
-                name = f"Vultus, {info['providers'][0].removesuffix('ExecutionProvider')}, {info['precision']}"
+                runtime = f"{info['providers'][0].removesuffix('ExecutionProvider')}, {info['precision']}"
+                name = f"Vultus{', mirrored' if ending else ''}, {runtime}"
                 calibration = system.calibration
                 result["ways"][name] = verify(system, pairs, calibration, name)
-                if providers == "auto":
+                if providers == "auto" and not ending:
+                    result["quality_gate"] = quality_gate(system, analyzer, photos_of(pairs))
                     quiet = lambda: None  # noqa: E731
                     result["galleries"] = evaluate_galleries(
                         system, people, GALLERIES, calibration, quiet, seed=SEED, searches=1500, repeats=5

@@ -1,12 +1,12 @@
 """Every pair of many photos, without holding them all: counts by similarity, and the few highest of strangers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.domain import Embedding
-from app.evaluation.metrics import Rate, widened
+from app.evaluation.metrics import Rate, bootstrap, pair_weights, weighted_threshold_at, widened
 
 _AT_A_TIME = 500
 _BINS = np.linspace(-1.0, 1.0, 2_001)
@@ -46,17 +46,15 @@ class EveryPair:
         """
         ones = np.ones(self._number)
         threshold = self._threshold(ones, rate)
-        values = [self._accepted(drawn, self._threshold(drawn, rate)) for drawn in self._draws(seed)]
-        low, high = np.nanquantile(values, (0.025, 0.975))
+        low, high = self._interval(lambda drawn: self._accepted(drawn, self._threshold(drawn, rate)), seed)
         value = self._accepted(ones, threshold)
-        return threshold, widened(Rate(value, float(low), float(high), len(self.genuine)), self._number)
+        return threshold, widened(Rate(value, low, high, len(self.genuine)), self._number)
 
     def matched(self, threshold: float, seed: int) -> Rate:
         """The share of the impostors at or above a threshold, which must lie among the kept ones."""
-        values = [self._matched(drawn, threshold) for drawn in self._draws(seed)]
-        low, high = np.nanquantile(values, (0.025, 0.975))
+        low, high = self._interval(lambda drawn: self._matched(drawn, threshold), seed)
         value = self._matched(np.ones(self._number), threshold)
-        return widened(Rate(value, float(low), float(high), self.impostors), self._number)
+        return widened(Rate(value, low, high, self.impostors), self._number)
 
     def curve(self) -> list[tuple[float, float, float]]:
         """(threshold, FMR, FNMR)."""
@@ -99,22 +97,16 @@ class EveryPair:
             row = rows[row]
             yield similarities, self._people[row] == self._people[column], row, column
 
-    def _draws(self, seed: int) -> Iterator[NDArray[np.float64]]:
-        rng = np.random.default_rng(seed)
-        for _ in range(_REPLICATES):
-            drawn = rng.integers(0, self._number, self._number)
-            yield np.bincount(drawn, minlength=self._number).astype(np.float64)
+    def _interval(self, weighted: Callable[[NDArray[np.float64]], float], seed: int) -> tuple[float, float]:
+        return bootstrap(weighted, self._number, seed=seed, replicates=_REPLICATES)
 
     def _total(self, drawn: NDArray[np.float64]) -> float:
         weighted = drawn * self._photos_of
         return float((weighted.sum() ** 2 - (weighted**2).sum()) / 2)
 
     def _threshold(self, drawn: NDArray[np.float64], rate: float) -> float:
-        if not len(self._tail):
-            return 1.0
-        above = np.cumsum(drawn[self._first] * drawn[self._second])
-        allowed = int(np.searchsorted(above, rate * self._total(drawn), side="right"))
-        return float(np.nextafter(self._tail[min(allowed, len(self._tail) - 1)], np.inf))
+        weights = pair_weights(drawn, self._first, self._second)
+        return weighted_threshold_at(self._tail, weights, self._total(drawn), rate)
 
     def _accepted(self, drawn: NDArray[np.float64], threshold: float) -> float:
         weights = drawn[self._owners]
@@ -124,4 +116,5 @@ class EveryPair:
     def _matched(self, drawn: NDArray[np.float64], threshold: float) -> float:
         hit = self._tail >= threshold
         total = self._total(drawn)
-        return float((drawn[self._first] * drawn[self._second])[hit].sum()) / total if total else float("nan")
+        weights = pair_weights(drawn, self._first, self._second)
+        return float(weights[hit].sum()) / total if total else float("nan")

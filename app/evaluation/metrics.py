@@ -40,7 +40,9 @@ def threshold_at(impostors: Similarities, rate: float) -> float:
 
 
 def weighted_threshold_at(similarities: Similarities, weights: NDArray[np.float64], total: float, rate: float) -> float:
-    """The same where each impostor counts by its weight, of so much in all; `similarities` fall."""
+    """The same where each impostor counts by its weight, of so much in all; `similarities` fall. 1 without any."""
+    if not len(similarities):
+        return 1.0
     above = np.cumsum(weights)
     allowed = int(np.searchsorted(above, rate * total, side="right"))
     return float(np.nextafter(similarities[min(allowed, len(similarities) - 1)], np.inf))
@@ -63,6 +65,13 @@ def curve(genuine: Similarities, impostors: Similarities, points: int = 200) -> 
     return [
         (float(one), false_match_rate(impostors, one), false_non_match_rate(genuine, one)) for one in thresholds
     ]  # fmt: skip
+
+
+def pair_weights(
+    drawn: NDArray[np.float64], first: NDArray[np.int64], second: NDArray[np.int64]
+) -> NDArray[np.float64]:  # fmt: skip
+    """How often each pair of two people (or of one, by number) counts where people were drawn so often."""
+    return np.where(first == second, drawn[first], drawn[first] * drawn[second])
 
 
 def bootstrap(
@@ -89,7 +98,7 @@ def rate_of_pairs(
     both were drawn."""
 
     def weighted(drawn: NDArray[np.float64]) -> float:
-        weights = np.where(first == second, drawn[first], drawn[first] * drawn[second])
+        weights = pair_weights(drawn, first, second)
         total = weights.sum()
         return float((weights * wrong).sum() / total) if total else float("nan")
 
@@ -126,11 +135,7 @@ def missed_at(
     falling, first, second = impostors[order], impostor_people[0][order], impostor_people[1][order]
 
     def weighted(drawn: NDArray[np.float64]) -> float:
-        weights = np.where(first == second, drawn[first], drawn[first] * drawn[second])
-        own = np.where(
-            genuine_people[0] == genuine_people[1], drawn[genuine_people[0]],
-            drawn[genuine_people[0]] * drawn[genuine_people[1]],
-        )  # fmt: skip
+        weights, own = pair_weights(drawn, first, second), pair_weights(drawn, *genuine_people)
         total = float(own.sum())
         if not total or not weights.sum():
             return float("nan")

@@ -87,7 +87,6 @@ class InProcess:
         self._nearest = Nearest(central=central)
         self._keys: list[str] = []
         self._enrolled: list[Embedding] = []
-        self.failures: list[Path] = []
 
     def describe(self) -> dict[str, Any]:
         """See `System`."""
@@ -154,10 +153,7 @@ class InProcess:
             size = _size_of(data)
             analysis: Analysis = self._analyzer.analyze(data, Embed.ALL if everybody else choose)
         except AppError:
-            self.failures.append(photo)
             return []
-        if not analysis.embeddings:
-            self.failures.append(photo)
         return list(analysis.embeddings)
 
 
