@@ -16,13 +16,15 @@ from app.matcher.thresholds import Thresholds
 _LIMIT = 20
 _FPIRS = (1e-1, 1e-2)
 _STATED = (1e-1, 5e-2, 1e-2)
+_FIXED = (1e-3, 1e-4, 1e-5)
+"""False-match rates of one comparison whose thresholds are kept while galleries grow."""
 
 
 def evaluate_galleries(
     system: InProcess, people: Sequence[Person], sizes: Sequence[int], calibration: Calibration,
     advance: Callable[[], None], *, seed: int, searches: int, repeats: int,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """One row a gallery size: rank-1, CMC, FNIR at fixed FPIR, and stated against observed false-match rates.
+    """One row a gallery size: rank-1, CMC, FNIR at fixed FPIR, stated against observed rates, FPIR at fixed thresholds.
 
     Each size is drawn `repeats` times; the searches of all are counted together.
     """
@@ -84,7 +86,7 @@ def describe(
             first, together.stranger_similarities, (mated, mated), (strangers, strangers), number, fpir, seed=seed
         )
         table.append({"fpir": fpir, "threshold": threshold, "fnir": missed.as_json()})
-    row = {
+    row: dict[str, Any] = {
         "searches_of_people_inside": len(together.ranks),
         "searches_of_strangers": len(together.stranger_similarities),
         "rank_1_missed": misses.as_json(),
@@ -102,6 +104,15 @@ def describe(
                  "fnir": together.fnir(used.match)}
             )  # fmt: skip
         row["stated_false_match_rate"] = stated
+        row["fpir_at_threshold"] = []
+        for fmr in _FIXED:
+            kept = Thresholds.of(calibration, DecisionPolicy(), size, calibration.similarity_at(fmr))
+            found = rate_of_people(
+                together.stranger_similarities >= kept.match, strangers, number, seed=seed
+            )  # fmt: skip
+            row["fpir_at_threshold"].append(
+                {"threshold": kept.match, "stated": kept.false_match_rate, "fpir": found.as_json()}
+            )  # fmt: skip
     return row
 
 

@@ -118,6 +118,14 @@ def _galleries(found: Sequence[dict[str, Any]]) -> list[str]:
     charts = line_chart("CMC", cmc, x="rank", y="found") + line_chart(
         "FNIR by gallery size", fnir, x="gallery", y="FNIR", log_x=True
     )
+    if "fpir_at_threshold" in found[0]:
+        fpir = {
+            f"threshold {entry['threshold']:.3f}": [
+                (row["gallery"], row["fpir_at_threshold"][index]["fpir"]["value"]) for row in found
+            ]
+            for index, entry in enumerate(found[0]["fpir_at_threshold"])
+        }
+        charts += line_chart("FPIR by gallery size", fpir, x="gallery", y="FPIR", log_x=True, log_y=True)
     return [*parts, f'<div class="charts">{charts}</div>']
 
 

@@ -111,6 +111,9 @@ def test_identification(service_env: dict[str, str], album: Path, tmp_path: Path
     assert small["rank_1_missed"]["value"] <= 0.2
     assert len(small["cmc"]) == 20
     assert [row["stated"] for row in small["stated_false_match_rate"]] == [0.1, 0.05, 0.01]
+    at = [row["fpir_at_threshold"] for row in (small, large)]
+    assert [one["threshold"] for one in at[0]] == [one["threshold"] for one in at[1]]
+    assert all(one["stated"] < other["stated"] for one, other in zip(*at, strict=True))  # more to be wrong about
 
 
 def write_event(folder: Path) -> list[str | Path]:

@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import asyncpg
+import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, UniqueConstraint, make_url, text
+from sqlalchemy.exc import DBAPIError
 
 from app.persistence.database import Database
 from app.persistence.embedded import EmbeddedPostgres
@@ -97,6 +99,14 @@ async def test_templates_stored_before_galleries_take_their_places(postgres: Emb
     )
     assert [tuple(row) for row in placed] == [("rec:1", 1, 1, 2, 2), ("rec:1", 2, 3, 2, 2), ("rec:2", 1, 2, 1, 1)]
     assert await admin.fetchval("SELECT count(*) FROM templates WHERE code::text = repeat('1', 512)") == 3
+    assert await admin.fetchval("SELECT recognizer FROM collections") == "rec:1"  # that of most faces
+    one_face = "SELECT id FROM templates WHERE recognizer = 'rec:1' LIMIT 1"
+    await admin.execute(f"UPDATE templates SET id = ({one_face}) WHERE recognizer = 'rec:2'")
+    back = _config(url.render_as_string(hide_password=False))
+    with pytest.raises(DBAPIError, match="faces stored with two recognisers"):
+        await asyncio.to_thread(command.downgrade, back, "0014")
+    await admin.execute("DELETE FROM templates WHERE recognizer = 'rec:2'")
+    await asyncio.to_thread(command.downgrade, back, "0014")
     await admin.close()
 
 
