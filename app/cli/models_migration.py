@@ -1,11 +1,12 @@
 """`vultus models migrate | coverage | switch | erase`: from one recogniser to another, collection by collection."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 from uuid import UUID
 
 import typer
@@ -21,6 +22,7 @@ from app.evaluation.datasets import PHOTO_ENDINGS
 from app.matcher.building import build_search
 from app.ml.packs import PackLibrary
 from app.persistence.provision import provisioned_database
+from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.recognizers import RecognizerRepository
 from app.persistence.repositories.subjects import SubjectRepository
@@ -42,24 +44,29 @@ def migrate(
     tenant: TenantOption,
     photos: Annotated[
         str,
-        typer.Option(help="A directory, a CSV with photo and subject, or s3://bucket/prefix of the tenant's store."),
+        typer.Option(help="A directory, a CSV with photo and subject, or s3://bucket/folder of the tenant's store."),
     ],
     collection: CollectionOption = "default",
     subjects: Annotated[
         bool, typer.Option("--subjects", help="In a directory: each folder at its top is a subject.")
     ] = False,
     threads: Annotated[int, typer.Option(min=1, help="Photos at a time.")] = 2,
+    progress: Annotated[
+        Path | None, typer.Option(help="A file of the photos that were looked at; those in it are left out.")
+    ] = None,
 ) -> None:
     """Store what another recogniser makes of a collection's faces, beside what the one in use made of them.
 
     Stored faces are found in the photos with the recogniser in use, and keep their ids; nobody is registered who was
     not before. Where a photo's subject is named, another picture of theirs than those stored is taken as well. Nothing
-    changes for searches meanwhile. Can be run again. Exits with 1 if a photo gave no face.
+    changes for searches meanwhile. Can be run again, all over or with `--progress` from where it was. Exits with 1 if a
+    photo gave no face.
     """
     settings = command_settings()
     wanted = settings.model_copy(update={"more_model_packs": [*settings.more_model_packs, to]})
     recognizer = _library(settings).find(to).recognizer
-    report = asyncio.run(_migrate(wanted, tenant, collection, recognizer, photos, subjects, threads))
+    with _Ledger(progress) as ledger:
+        report = asyncio.run(_migrate(wanted, tenant, collection, recognizer, photos, subjects, threads, ledger))
     typer.echo(
         f"{report.faces} faces of {report.used} photos stored, {report.known} photos known already, "
         f"{len(report.failures)} without a face to store."
@@ -71,8 +78,9 @@ def migrate(
 
 
 async def _migrate(
-    settings: Settings, tenant: UUID, collection: str, recognizer: str, place: str, subjects: bool, threads: int
-) -> MigrationReport:
+    settings: Settings, tenant: UUID, collection: str, recognizer: str, place: str, subjects: bool, threads: int,
+    ledger: "_Ledger",
+) -> MigrationReport:  # fmt: skip
     from app.main import build_analyzer  # noqa: PLC0415 - it brings the inference libraries; see serve.py
 
     keyring = command_keyring()
@@ -82,12 +90,18 @@ async def _migrate(
         )
         search = build_search(settings, addresses.service, keyring)
         try:
-            listed = await _read_sources(objects, tenant, place, subjects)
+            listed = [one for one in await _read_sources(objects, tenant, place, subjects) if one not in ledger]
             analyzer = build_analyzer(settings)
             migration = ModelMigration(database, keyring, analyzer, search, tenant, collection, recognizer)
             with Progress() as progress:
                 task = progress.add_task("Storing", total=len(listed))
-                return await migration.run(listed, threads=threads, advance=lambda: progress.advance(task))
+
+                def advance(photo: SourcePhoto, is_settled: bool) -> None:
+                    if is_settled:
+                        ledger.note(photo)
+                    progress.advance(task)
+
+                return await migration.run(listed, threads=threads, advance=advance)
         finally:
             await search.close()
             await objects.close()
@@ -98,7 +112,8 @@ async def _read_sources(objects: ObjectFetcher, tenant: UUID, place: str, subjec
     store = split_store(place)
     listed: Sequence[PhotoOfSubject]
     if store is not None:
-        bucket, prefix = store
+        bucket, folder = store
+        prefix = f"{folder.rstrip('/')}/" if folder else ""
         names = await objects.list_names(tenant, bucket, prefix)
         listed = [
             PhotoOfSubject(f"s3://{bucket}/{name}", _topmost(name, prefix) if subjects else None)
@@ -113,8 +128,40 @@ async def _read_sources(objects: ObjectFetcher, tenant: UUID, place: str, subjec
 
 
 def _topmost(name: str, prefix: str) -> str | None:
-    folder, separator, _ = name.removeprefix(prefix).lstrip("/").partition("/")
+    folder, separator, _ = name.removeprefix(prefix).partition("/")
     return folder if separator else None
+
+
+class _Ledger:
+    """Which photos were looked at, a line each, so that a run of days can go on; of none without a file."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._seen = set(path.read_text(encoding="utf-8").splitlines()) if path is not None and path.exists() else set()
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> "_Ledger":
+        if self._path is not None:
+            self._path.touch(mode=0o600)
+            self._file = self._path.open("a", encoding="utf-8")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def __contains__(self, photo: SourcePhoto) -> bool:
+        return _line_of(photo) in self._seen
+
+    def note(self, photo: SourcePhoto) -> None:
+        """The photo was looked at."""
+        if self._file is not None:
+            self._file.write(_line_of(photo) + "\n")
+            self._file.flush()
+
+
+def _line_of(photo: SourcePhoto) -> str:
+    return json.dumps([photo.name, photo.subject])
 
 
 def _reader(objects: ObjectFetcher, tenant: UUID, photo: str) -> Callable[[], Awaitable[bytes]]:
@@ -187,6 +234,7 @@ async def _recognizers(tenant: UUID) -> AsyncIterator[CollectionRecognizerServic
             CollectionRepository(session, tenant),
             RecognizerRepository(session, tenant),
             SubjectRepository(session, tenant),
+            AnswerRepository(session, tenant),
             operator_trail(session, tenant, command_keyring()),
             directory,
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from app.domain import Recognizers
 from app.errors import CollectionNotFound, RecognizerIncomplete, RecognizerNotFound, RecognizerWanted
 from app.persistence.models import CollectionModel
+from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.recognizers import Coverage, RecognizerRepository
 from app.persistence.repositories.subjects import SubjectRepository
@@ -38,12 +39,14 @@ class CollectionRecognizerService:
         collections: CollectionRepository,
         templates: RecognizerRepository,
         subjects: SubjectRepository,
+        answers: AnswerRepository,
         trail: AuditTrail,
         directory: RecognizerDirectory,
     ) -> None:
         self._collections = collections
         self._templates = templates
         self._subjects = subjects
+        self._answers = answers
         self._trail = trail
         self._directory = directory
 
@@ -94,10 +97,13 @@ class CollectionRecognizerService:
                 f"{missing} subjects of collection {collection!r} have faces of {recognizer!r} and none of {in_use!r}, "
                 f"which is in use: nothing of them would be left to search. Send accept_missing to erase them."
             )
+        await self._subjects.hold_anonymous_of(row.id, recognizer)  # subjects come before faces in all that locks
         erased = await self._templates.erase(row.id, recognizer)
         if not erased:
             raise RecognizerNotFound(f"Collection {collection!r} has no faces of {recognizer!r}.")
         await self._subjects.drop_empty_anonymous_of(row.id)
+        if missing:
+            await self._answers.forget_about(collection)
         await self._trail.record(
             AuditAction.RECOGNIZER_ERASED, f"collection:{collection}", recognizer=recognizer, faces=erased
         )

@@ -1,9 +1,10 @@
 """Adding what another recogniser makes of stored faces: the same faces, under the same ids, of the same subjects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 from app.domain import Embedding
+from app.errors import AppError, ConsentRequired, ConsentWithdrawn
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateStore
 from app.services.consent import ConsentGate
@@ -24,19 +25,26 @@ class FaceCompletion:
         embeddings: Mapping[UUID, Mapping[str, Embedding]],
         *,
         source: str,
-        digest: bytes | None = None,
+        also_into: Iterable[str] = (),
     ) -> int:
         """Store embeddings, by face and recogniser, of these subjects' faces; how many faces got some.
 
-        What was erased, given to others or embedded by that recogniser meanwhile is left as it is. `digest` is of the
-        photo, for faces that have none. Raises `ConsentRequired` or `ConsentWithdrawn` of the subjects.
+        What was erased, given to others or embedded by that recogniser meanwhile is left as it is, and so are the faces
+        of subjects without a consent that is needed. `also_into`: the recognisers whose galleries the same transaction
+        stores in afterwards. Raises `ConsentRequired` or `ConsentWithdrawn` where nobody is left.
         """
         held = await self._subjects.hold(owners)
+        agreed, refused = [], list[AppError]()
         for row in held:
-            if row.is_anonymous:
-                await self._consent.demand_of_nobody_known()
-            else:
+            try:
                 await self._consent.demand(collection_id, row.subject)
-        return await self._templates.add_to(
-            embeddings, collection_id=collection_id, owners={row.id for row in held}, source=source, digest=digest
-        )
+            except (ConsentRequired, ConsentWithdrawn) as exc:
+                refused.append(exc)
+            else:
+                agreed.append(row.id)
+        if refused and not agreed:
+            raise refused[0]
+        galleries = list(also_into)
+        if galleries:
+            await self._templates.hold_galleries(collection_id, galleries)
+        return await self._templates.add_to(embeddings, collection_id=collection_id, owners=agreed, source=source)

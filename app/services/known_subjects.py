@@ -117,11 +117,12 @@ class KnownSubjectService:
             elif face.subject_id != row.id:
                 refused.append(Refused(one, NotGiven.ANOTHERS, subject=face.face.subject))
         fitting: list[HeldFace] = []
+        own = await self._templates.count(row.id)
         for gallery_id, some in waiting.items():
-            fit, unlike = await self._compare(row.id, gallery_id, some, least)
+            fit, unlike = await self._compare(row.id, gallery_id, some, least, has_faces=own > 0)
             fitting += fit
             refused += unlike
-        faces = await self._templates.count(row.id) + len(fitting)
+        faces = own + len(fitting)
         if fitting and faces > MOST_FACES:
             raise SubjectFull(
                 f"Subject {subject!r} would have {faces} faces; at most {MOST_FACES} can be given to one."
@@ -168,9 +169,11 @@ class KnownSubjectService:
         await self._record(AuditAction.SUBJECT_DISSOLVED, collection, subject, len(own))
 
     async def _compare(
-        self, subject_id: UUID, gallery_id: UUID, some: Sequence[HeldFace], least: float
+        self, subject_id: UUID, gallery_id: UUID, some: Sequence[HeldFace], least: float, *, has_faces: bool
     ) -> tuple[Sequence[HeldFace], Sequence[Refused]]:
         existing = await self._faces.find_of_subject(subject_id, gallery_id, MOST_TEMPLATES)
+        if has_faces and not existing:  # theirs are another recogniser's: nothing says that these are, too
+            return [], [Refused(one.face.id, NotGiven.UNLIKE) for one in some]
         similarities = take_consistent(_embeddings(existing), _embeddings(some), least)
         rated = list(zip(some, similarities, strict=True))
         return (

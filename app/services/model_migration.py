@@ -2,7 +2,8 @@
 
 Every face that a photo shows is looked up with the recogniser in use: where the very same picture of it is stored, what
 the other recogniser makes of it is stored beside it, under the same id. So nobody is registered who was not before, and
-no list of who is in which photo is needed. Searches go on with the recogniser in use.
+no list of who is in which photo is needed. Where a photo's subject is named, another picture of theirs will do, which
+the recogniser in use must take for them. Searches go on with the recogniser in use.
 """
 
 import asyncio
@@ -11,11 +12,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from app.domain import Analysis, Embedding, FaceOrigin, Recognizers
-from app.errors import AppError, FaceNotFound, InvalidParameter, NoFace, SubjectNotFound
+from app.domain import ONE_TO_ONE, Analysis, Embedding, FaceOrigin, Recognizers
+from app.errors import (
+    AppError,
+    DatabaseUnavailable,
+    FaceNotFound,
+    InvalidParameter,
+    NoFace,
+    ObjectUnavailable,
+    SubjectNotFound,
+    Unavailable,
+)
 from app.matcher.face_search import FaceSearch
 from app.matcher.gallery_search import SearchEngine
 from app.matcher.search import Gallery
+from app.matcher.thresholds import Thresholds
 from app.ml.analysis import Embed, FaceAnalyzer
 from app.persistence.database import Database
 from app.persistence.repositories.audit import AuditRepository
@@ -36,8 +47,9 @@ SAME_PICTURE = 0.95
 """The cosine from which on two embeddings are of one picture, or of two that no embedding tells apart: a photo sent in
 another size or quality reaches it, another photo of the same person hardly ever, a stranger's never."""
 
-_MOST_ALIKE = 20
+_MOST_ALIKE = 1_000
 _SOURCE = "migrate"
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +81,19 @@ class ModelMigration:
         self._database = database
         self._keyring = keyring
         self._analyzer = analyzer
-        self._search = FaceSearch(search, tenant_id)
+        self._faces = FaceSearch(search, tenant_id)
+        self._subjects = search.for_tenant(tenant_id)
         self._protector = search.protector
         self._tenant_id = tenant_id
         self._collection = collection
         self._target = recognizer
 
     async def run(
-        self, photos: Sequence[SourcePhoto], *, threads: int, advance: Callable[[], None]
+        self, photos: Sequence[SourcePhoto], *, threads: int, advance: Callable[[SourcePhoto, bool], None]
     ) -> MigrationReport:  # fmt: skip
         """Work through the photos; from now on faces are registered with both recognisers.
 
+        `advance` hears of each photo whether another look would be in vain. What cannot be read now may be later.
         Raises `CollectionNotFound`, or `InvalidParameter` where there is nothing to go over from.
         """
         gallery = await self._begin()
@@ -87,15 +101,17 @@ class ModelMigration:
 
         async def work(photo: SourcePhoto) -> None:
             async with turns:
+                is_settled = True
                 try:
-                    faces = await self._take(gallery, photo)
+                    faces = await self._take_or_try_again(gallery, photo)
                 except (AppError, OSError) as exc:
                     report.failures.append((photo.name, exc.detail if isinstance(exc, AppError) else str(exc)))
+                    is_settled = not isinstance(exc, OSError | Unavailable | ObjectUnavailable)
                 else:
                     report.used += faces > 0
                     report.known += faces == 0
                     report.faces += faces
-                advance()
+                advance(photo, is_settled)
 
         await asyncio.gather(*(work(photo) for photo in photos))
         return report
@@ -116,7 +132,12 @@ class ModelMigration:
                     f"Collection {self._collection!r} is searched with {in_use!r}, which must be loaded as well: name "
                     f"its pack in VULTUS_MODEL_PACK or VULTUS_MORE_MODEL_PACKS."
                 )
-            if row is not None and row.recognizer_beside != self._target:
+            if row is not None and row.recognizer_beside not in (None, self._target):
+                raise InvalidParameter(
+                    f"Collection {self._collection!r} is stored with {row.recognizer_beside!r} as well, to go back to: "
+                    f"end that before (vultus models switch --alone)."
+                )
+            if row is not None and row.recognizer_beside is None:
                 await collections.set_recognizers(collection_id, Recognizers(in_use, self._target))
                 trail = AuditTrail(AuditRepository(session, self._tenant_id), self._keyring, OPERATOR)
                 await trail.record(
@@ -125,69 +146,92 @@ class ModelMigration:
                 )  # fmt: skip
         return Gallery(collection_id, in_use)
 
+    async def _take_or_try_again(self, gallery: Gallery, photo: SourcePhoto) -> int:
+        for attempt in range(_ATTEMPTS):
+            try:
+                return await self._take(gallery, photo)
+            except DatabaseUnavailable:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                await asyncio.sleep(2**attempt / 10)
+        raise AssertionError
+
     async def _take(self, gallery: Gallery, photo: SourcePhoto) -> int:
         """How many faces the photo gave a template; 0 where all that it shows have theirs."""
         image = await photo.read()
-        # For faces that have no digest of their own photo (see `photo_registration`), so that none is read twice.
-        digests = image_digests(self._keyring, (_SOURCE, str(self._tenant_id), str(gallery.collection_id)), image)
-        if await self._has_taken(gallery, digests):
-            return 0
         recognizers = Recognizers(gallery.recognizer, self._target)
         analysis = await asyncio.to_thread(self._analyzer.analyze, image, Embed.ALL, recognizers=recognizers)
         if not analysis.faces:
             raise NoFace
-        found = await self._find_stored(gallery, by_recognizer(analysis, recognizers), photo.subject)
+        made = by_recognizer(analysis, recognizers)
+        found = await self._find_stored(gallery, made, photo.subject)
         if found:
-            return await self._complete(found, digests[0])
+            return await self._complete(found)
         if photo.subject is None:
             raise FaceNotFound("The photo shows no face that is stored in the collection.")
-        await self._add(photo.subject, analysis, digests[0])
-        return 1
-
-    async def _has_taken(self, gallery: Gallery, digests: Sequence[bytes]) -> bool:
-        async with self._database.transaction(self._tenant_id) as session:
-            faces = CollectionFaceRepository(session, self._tenant_id)
-            before = await faces.find_of_image(gallery.collection_id, digests)
-        return any(one.face.recognizer == self._target for one in before)
+        index = await self._find_named(gallery, made, photo.subject)
+        return await self._add(photo.subject, image, analysis, index)
 
     async def _find_stored(
         self, gallery: Gallery, faces: Sequence[Mapping[str, Embedding]], subject: str | None
     ) -> dict[UUID, Embedding]:
         """By the ids of the stored faces that the photo shows: what the other recogniser makes of each."""
-        found = {}
+        found: dict[UUID, tuple[float, Embedding]] = {}
         for made in faces:
             probe = made[gallery.recognizer]
-            for candidate in await self._search.faces_like(gallery, probe, _MOST_ALIKE, SAME_PICTURE):
-                if subject is None or candidate.face.subject == subject:
-                    found[candidate.face.id] = made[self._target]
-        return found
+            for candidate in await self._faces.faces_like(gallery, probe, _MOST_ALIKE, SAME_PICTURE):
+                best, _ = found.get(candidate.face.id, (-1.0, None))
+                if (subject is None or candidate.face.subject == subject) and candidate.similarity > best:
+                    found[candidate.face.id] = (candidate.similarity, made[self._target])
+        return {face_id: embedding for face_id, (_, embedding) in found.items()}
 
-    async def _complete(self, found: Mapping[UUID, Embedding], digest: bytes) -> int:
+    async def _find_named(self, gallery: Gallery, faces: Sequence[Mapping[str, Embedding]], subject: str) -> int:
+        """Which face of the photo the recogniser in use takes for the subject before anybody else."""
+        probes = [made[gallery.recognizer] for made in faces]
+        identified = await self._subjects.identify(gallery, probes, 1)
+        calibration = identified.scale.calibration or self._analyzer.engine.infos[gallery.recognizer].calibration
+        least = Thresholds.of(calibration, ONE_TO_ONE, 1).match
+        theirs = [
+            (ranked[0].similarity, index)
+            for index, ranked in enumerate(identified.ranked)
+            if ranked and ranked[0].subject == subject and ranked[0].similarity >= least
+        ]
+        if not theirs:
+            raise FaceNotFound(f"The photo shows no face that resembles the faces of subject {subject!r}.")
+        return max(theirs)[1]
+
+    async def _complete(self, found: Mapping[UUID, Embedding]) -> int:
         async with self._writing() as at:
             held = await at.faces.find_all(at.collection_id, list(found), ())
             done = await FaceCompletion(at.subjects, at.store, at.consent).add(
                 at.collection_id, [one.subject_id for one in held.values()],
-                {face_id: {self._target: embedding} for face_id, embedding in found.items()},
-                source=_SOURCE, digest=digest,
+                {face_id: {self._target: embedding} for face_id, embedding in found.items()}, source=_SOURCE,
             )  # fmt: skip
             if done:
                 await at.record(f"collection:{self._collection}", faces=done)
         return done
 
-    async def _add(self, subject: str, analysis: Analysis, digest: bytes) -> None:
-        """Store the largest face for a subject who has another picture of it, or none, for the recogniser in use."""
-        face = analysis.faces[0]
+    async def _add(self, subject: str, image: bytes, analysis: Analysis, index: int) -> int:
+        """Store one face for a subject who has another picture of it for the recogniser in use; 0 if it is there."""
+        face = analysis.faces[index]
         if face.quality.findings:
             raise refusal(face.quality.findings[0])
-        origin = FaceOrigin(uuid4(), face.box.relative_to(analysis.width, analysis.height), digest=digest)
         async with self._writing() as at:
+            digests = image_digests(self._keyring, (_SOURCE, str(self._tenant_id), str(at.collection_id)), image)
+            await at.faces.lock_image(at.collection_id, digests[0])
             row = await at.subjects.find_row(at.collection_id, subject, hold=True)
-            if row is None:
+            if row is None or row.is_anonymous:
                 raise SubjectNotFound(f"Collection {self._collection!r} has no subject {subject!r}.")
+            before = await at.faces.find_of_image(at.collection_id, digests)
+            if any(one.subject_id == row.id and one.face.recognizer == self._target for one in before):
+                return 0
             await at.consent.demand(at.collection_id, subject)
-            new = NewFace.of(row.id, face, {self._target: analysis.beside[0]}, origin)
+            box = face.box.relative_to(analysis.width, analysis.height)
+            origin = FaceOrigin(uuid4(), box, digest=digests[0])
+            new = NewFace.of(row.id, face, {self._target: analysis.beside[index]}, origin)
             await at.store.add_all([new], collection_id=at.collection_id, source=_SOURCE)
             await at.record(at.trail.name_subject(self._collection, subject), faces=1)
+        return 1
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator["_Writing"]:

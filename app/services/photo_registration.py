@@ -123,7 +123,7 @@ class PhotoRegistrationService:
                 known[index] = CollectionFace(
                     new[-1].id, wanted.in_use, new[-1].detection_score, image_id, external_image_id, boxes[index], None
                 )
-        added = await self._complete(collection_id, before, embeddings)
+        added = await self._complete(collection_id, before, embeddings, wanted.all if new else ())
         if new:
             await self._store(collection_id, new)
         if new or added:
@@ -158,8 +158,9 @@ class PhotoRegistrationService:
         return known
 
     async def _complete(
-        self, collection_id: UUID, before: dict[int, list[HeldFace]], embeddings: dict[int, dict[str, Embedding]]
-    ) -> int:
+        self, collection_id: UUID, before: dict[int, list[HeldFace]], embeddings: dict[int, dict[str, Embedding]],
+        also_into: Sequence[str],
+    ) -> int:  # fmt: skip
         """Store what recognisers that are wanted by now make of faces that others embedded before; of how many."""
         owners, missing = set[UUID](), dict[UUID, dict[str, Embedding]]()
         for index, own in before.items():
@@ -170,7 +171,7 @@ class PhotoRegistrationService:
         if not missing:
             return 0
         completion = FaceCompletion(self._subjects, self._templates, self._consent)
-        return await completion.add(collection_id, list(owners), missing, source="register")
+        return await completion.add(collection_id, list(owners), missing, source="register", also_into=also_into)
 
     async def _store(self, collection_id: UUID, new: list[NewFace]) -> None:
         await self._consent.demand_of_nobody_known()

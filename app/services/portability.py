@@ -69,15 +69,15 @@ class PortabilityService:
         entries = await self._entries.list_page(AuditFilter(targets=targets), None, _MOST_ENTRIES)
         await self._trail.record(
             AuditAction.SUBJECT_EXPORTED, self._trail.name_subject(collection, subject), collection=collection,
-            faces=len(faces),
+            faces=_count(faces),
         )  # fmt: skip
         return SubjectExport(collection, described, faces, entries)
 
     async def take_in(self, collection: str, subject: Subject, faces: Sequence[ExportedFace]) -> Subject:
         """Store an exported subject anew, with new ids, as who they were: name, metadata, consent, expiry, faces.
 
-        Of a face that several recognisers embedded, what the collection's own did is taken. Raises `SubjectExists`,
-        `RecognizerMismatch` for a face that the one in use did not embed, and whatever registering them would.
+        What the collection's own recognisers embedded is taken. Raises `SubjectExists`, `RecognizerMismatch` where the
+        one in use embedded none of the faces, and whatever registering them would.
         """
         check_expiry(subject.expires_at)
         refuse_reserved(subject.subject)
@@ -100,23 +100,27 @@ class PortabilityService:
             await self._quotas.check(Quota.TEMPLATES)
         await self._trail.record(
             AuditAction.SUBJECT_IMPORTED, self._trail.name_subject(collection, subject.subject), collection=collection,
-            faces=len(faces), with_consent=subject.consent is not None,
+            faces=_count(own), with_consent=subject.consent is not None,
         )  # fmt: skip
         found = await self._subjects.find(collection_id, subject.subject)
         assert found is not None  # just written
         return found
 
 
+def _count(templates: Sequence[ExportedFace]) -> int:
+    return len({one.id for one in templates})
+
+
 def _take(faces: Sequence[ExportedFace], wanted: Recognizers) -> list[ExportedFace]:
-    """Those that the collection's recognisers made; none of a face that the one in use did not embed."""
-    searched = {face.id for face in faces if face.recognizer == wanted.in_use}
+    """Those that the collection's recognisers made."""
+    if wanted.in_use not in {face.recognizer for face in faces}:
+        raise RecognizerMismatch(
+            f"faces[0] is of recogniser {faces[0].recognizer!r}; in use is {wanted.in_use!r}, which made none of them.",
+            field="faces",
+        )
     seen = set[tuple[UUID, str]]()
     own = []
     for index, face in enumerate(faces):
-        if face.id not in searched:
-            raise RecognizerMismatch(
-                f"faces[{index}] is of recogniser {face.recognizer!r}; in use is {wanted.in_use!r}.", field="faces"
-            )
         if (face.id, face.recognizer) in seen:
             raise InvalidParameter(f"faces[{index}].face_id: {face.id} is there twice.", field="faces")
         seen.add((face.id, face.recognizer))

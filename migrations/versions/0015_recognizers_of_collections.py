@@ -10,9 +10,9 @@ down_revision: str | None = "0014"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
-# As in 0006, with the recognisers.
-FIND_COLLECTION = """
-CREATE FUNCTION vultus_find_collection(tenant uuid, wanted text)
+# As `vultus_find_collection` in 0006, with the recognisers; that one stays for processes not yet replaced.
+FIND_GALLERY = """
+CREATE FUNCTION vultus_find_gallery(tenant uuid, wanted text)
 RETURNS TABLE (id uuid, recognizer text, recognizer_beside text) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
@@ -21,14 +21,6 @@ BEGIN
                  FROM collections c WHERE c.tenant_id = $1 AND c.name = $2;
 END $$
 """
-FIND_COLLECTION_BEFORE = """
-CREATE FUNCTION vultus_find_collection(tenant uuid, wanted text) RETURNS uuid LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM vultus_enter(tenant);
-    RETURN (SELECT id FROM collections WHERE tenant_id = tenant AND name = wanted);
-END $$
-"""
-DROP_FIND_COLLECTION = "DROP FUNCTION vultus_find_collection(uuid, text)"
 
 # As in 0013; a face's templates, which share its id, are told apart by their galleries.
 NOTE_CHANGED = """
@@ -47,7 +39,7 @@ NOTE_DELETED = """
 CREATE OR REPLACE FUNCTION note_deleted_templates() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     PERFORM 1 FROM galleries g
     WHERE (g.tenant_id, g.id) IN (SELECT DISTINCT tenant_id, gallery_id FROM old_rows)
-    ORDER BY g.collection_id, g.recognizer FOR NO KEY UPDATE;
+    ORDER BY g.collection_id, g.recognizer COLLATE "C" FOR NO KEY UPDATE;
     UPDATE galleries g SET templates = g.templates - c.n, deletions = g.deletions + c.n FROM
     (SELECT tenant_id, gallery_id, count(*) AS n FROM old_rows GROUP BY tenant_id, gallery_id) c
     WHERE g.tenant_id = c.tenant_id AND g.id = c.gallery_id; RETURN NULL; END $$
@@ -59,12 +51,12 @@ CREATE OR REPLACE FUNCTION note_deleted_templates() RETURNS trigger LANGUAGE plp
     WHERE g.tenant_id = c.tenant_id AND g.id = c.gallery_id; RETURN NULL; END $$
 """
 
-# A collection with faces goes on with the recogniser of most of them, whatever pack the server is started with.
+# A collection whose faces are all of one recogniser goes on with it, whatever pack the server is started with. Which of
+# several was searched was the server's setting; such a collection follows it, until a face is stored.
 BIND = """
 UPDATE collections c SET recognizer = (
-    SELECT g.recognizer FROM galleries g
-    WHERE g.tenant_id = c.tenant_id AND g.collection_id = c.id AND g.templates > 0
-    ORDER BY g.templates DESC, g.created_at DESC LIMIT 1
+    SELECT min(g.recognizer) FROM galleries g
+    WHERE g.tenant_id = c.tenant_id AND g.collection_id = c.id AND g.templates > 0 HAVING count(*) = 1
 )
 """
 
@@ -78,8 +70,7 @@ def upgrade() -> None:
     op.create_primary_key(op.f("pk_templates"), "templates", ["tenant_id", "id", "gallery_id"])
     op.execute(NOTE_CHANGED.format(same_gallery=SAME_GALLERY))
     op.execute(NOTE_DELETED)
-    op.execute(DROP_FIND_COLLECTION)
-    op.execute(FIND_COLLECTION)
+    op.execute(FIND_GALLERY)
 
 
 def downgrade() -> None:
@@ -89,8 +80,7 @@ def downgrade() -> None:
         "DO $$ BEGIN IF EXISTS (SELECT 1 FROM templates GROUP BY tenant_id, id HAVING count(*) > 1) THEN "
         "RAISE EXCEPTION 'there are faces stored with two recognisers; erase one of them first'; END IF; END $$"
     )
-    op.execute(DROP_FIND_COLLECTION)
-    op.execute(FIND_COLLECTION_BEFORE)
+    op.execute("DROP FUNCTION vultus_find_gallery(uuid, text)")
     op.execute(NOTE_DELETED_BEFORE)
     op.execute(NOTE_CHANGED.format(same_gallery=""))
     op.drop_constraint(op.f("pk_templates"), "templates")

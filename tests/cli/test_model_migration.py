@@ -98,13 +98,16 @@ def test_there_and_back_with_photos_in_folders(tenant: Tenant, operator: Operato
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(photo)
+    (tmp_path / "ada" / "party.jpg").write_bytes(pictures.group(2, 1))  # ada is not the larger face
     arguments = ("--photos", str(tmp_path), "--subjects")
     some = operator.run("migrate", *arguments)
     assert some.returncode == 1
-    assert "2 faces of 2 photos stored, 0 photos known already, 2 without a face to store." in some.stdout
-    assert "no subject 'nobody-known'" in some.stderr
+    assert "2 faces of 2 photos stored, 1 photos known already, 2 without a face to store." in some.stdout
+    assert "resembles the faces of subject 'nobody-known'" in some.stderr
     assert "lake.jpg" in some.stderr
-    assert "0 faces of 0 photos stored, 2 photos known" in operator.run("migrate", *arguments).stdout
+    ledger = ("--progress", str(tmp_path / "looked-at"))
+    assert "0 faces of 0 photos stored, 3 photos known" in operator.run("migrate", *arguments, *ledger).stdout
+    assert "0 photos known already, 0 without" in operator.done("migrate", *arguments, *ledger)
     assert [who(tenant, seed) for seed in (1, 2, 3)] == ["ada", "bob", "cy"]
     assert "recognizer_incomplete" in operator.run("switch").stderr
     register(tenant, "cy", 3, 2)  # registered meanwhile: with both

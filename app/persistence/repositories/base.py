@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Delete, Select, Update, delete, select, update
+from sqlalchemy import ColumnElement, Delete, Select, Update, collate, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.persistence.database import ERASED
 from app.persistence.erasure_journal import Erased, ErasedKind
-from app.persistence.models import TenantOwned
+from app.persistence.models import GalleryModel, TenantOwned
 
 M = TypeVar("M", bound=TenantOwned)
 
@@ -43,6 +43,12 @@ class TenantRepository:
     def _row(self, **values: object) -> dict[str, object]:
         """Values of a new row, with its tenant."""
         return {"tenant_id": self._tenant_id, **values}
+
+    async def _hold_galleries(self, *conditions: ColumnElement[bool]) -> None:
+        """Lock galleries, always in the same order, until the transaction ends; never after a tenant's usage."""
+        order = (GalleryModel.collection_id, collate(GalleryModel.recognizer, "C"))
+        held = select(GalleryModel.id).where(self._own(GalleryModel), *conditions).order_by(*order)
+        await self._session.execute(held.with_for_update(key_share=True))
 
     def _note_erased(self, kind: ErasedKind, ids: Iterable[UUID]) -> None:
         """For the erasure journal, once this transaction has committed."""

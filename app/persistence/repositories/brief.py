@@ -1,4 +1,4 @@
-"""What every recognition asks before its inference, each in one round trip (functions of migration 0006).
+"""What every recognition asks before its inference, each in one round trip (functions of migrations 0006 and 0015).
 
 Who calls, may they do it once more this month, which collection: as transactions through the ORM these took longer than
 finding a face does. Everything rarer goes through the other repositories.
@@ -52,7 +52,7 @@ class BriefRepository:
     async def find_collection(self, name: str) -> FoundCollection | None:
         """The collection of this name."""
         row = await self._database.fetch_row(
-            "SELECT id, recognizer, recognizer_beside FROM vultus_find_collection($1, $2)", self._tenant_id, name
+            "SELECT id, recognizer, recognizer_beside FROM vultus_find_gallery($1, $2)", self._tenant_id, name
         )
         return FoundCollection(*row) if row is not None else None
 

@@ -48,18 +48,20 @@ class CollectionFaceRepository(TenantRepository):
             conditions.append(TemplateModel.subject_id == subject_id)
         if ids is not None:
             conditions.append(TemplateModel.id == any_(cast(list(ids), ARRAY(Uuid))))
-        galleries = self._select(GalleryModel, GalleryModel.collection_id == collection_id).order_by(GalleryModel.id)
-        if after is not None:
-            galleries = galleries.where(GalleryModel.id >= after[0])
+        # By age: what another recogniser makes of faces meanwhile comes behind them, and counts as listed there.
+        by_age = select(GalleryModel.id).where(self._own(GalleryModel), GalleryModel.collection_id == collection_id)
+        galleries = list(await self._session.scalars(by_age.order_by(GalleryModel.created_at, GalleryModel.id)))
+        begin = galleries.index(after[0]) if after is not None and after[0] in galleries else 0
         found: list[HeldFace] = []
         another = aliased(TemplateModel)
-        was_before = select(another.id).where(
-            self._own(another), another.id == TemplateModel.id, another.gallery_id < TemplateModel.gallery_id
-        )
-        for gallery in await self._session.scalars(galleries):  # one for each recogniser: each is read by its index
-            wanted = self._faces(TemplateModel.gallery_id == gallery.id, ~was_before.exists(), *conditions)
-            wanted = wanted.order_by(TemplateModel.seq)
-            if after is not None and gallery.id == after[0]:
+        for place, gallery_id in enumerate(galleries[begin:], begin):  # each is read by its index
+            was_before = select(another.id).where(
+                self._own(another), another.id == TemplateModel.id, another.gallery_id.in_(galleries[:place])
+            )
+            wanted = self._faces(TemplateModel.gallery_id == gallery_id, *conditions).order_by(TemplateModel.seq)
+            if place:
+                wanted = wanted.where(~was_before.exists())
+            if after is not None and gallery_id == after[0]:
                 wanted = wanted.where(TemplateModel.seq > after[1])
             found += await self._read(wanted.limit(limit - len(found)))
             if len(found) == limit:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.domain import Consent, Subject
 from app.persistence.erasure_journal import ErasedKind
-from app.persistence.models import CollectionModel, SubjectModel, TemplateModel
+from app.persistence.models import CollectionModel, GalleryModel, SubjectModel, TemplateModel
 from app.persistence.repositories.base import TenantRepository
 
 _TERMS = (
@@ -180,6 +180,18 @@ class SubjectRepository(TenantRepository):
         """Take away those of these that stand for a face which is theirs no longer. Erases no face."""
         await self._drop_empty_anonymous(SubjectModel.id.in_(subject_ids))
 
+    async def hold_anonymous_of(self, collection_id: UUID, recognizer: str) -> None:
+        """Lock the anonymous subjects that have faces of a recogniser, in the order in which `hold` does."""
+        faces = select(TemplateModel.id).where(
+            self._own(TemplateModel), TemplateModel.subject_id == SubjectModel.id,
+            TemplateModel.recognizer == recognizer,
+        )  # fmt: skip
+        held = self._select(
+            SubjectModel, SubjectModel.collection_id == collection_id, SubjectModel.is_anonymous.is_(True),
+            faces.exists(),
+        )  # fmt: skip
+        await self._session.execute(held.with_only_columns(SubjectModel.id).order_by(SubjectModel.id).with_for_update())
+
     async def drop_empty_anonymous_of(self, collection_id: UUID) -> None:
         """The same of a whole collection, in which nobody stores meanwhile."""
         await self._drop_empty_anonymous(SubjectModel.collection_id == collection_id)
@@ -216,6 +228,10 @@ class SubjectRepository(TenantRepository):
         return await self._session.scalar(select(func.count()).select_from(SubjectModel).where(*own)) or 0
 
     async def _erase(self, subject_ids: Sequence[UUID]) -> None:
+        theirs = select(TemplateModel.gallery_id).where(
+            self._own(TemplateModel), TemplateModel.subject_id.in_(subject_ids)
+        )  # fmt: skip
+        await self._hold_galleries(GalleryModel.id.in_(theirs))
         # An older backup holds a face that was given to somebody since under another subject: it is named by itself.
         moved = select(TemplateModel.id).where(
             self._own(TemplateModel), TemplateModel.subject_id.in_(subject_ids), TemplateModel.moved_at.is_not(None)

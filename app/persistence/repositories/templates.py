@@ -1,8 +1,9 @@
 """Templates: the stored faces. Embeddings go in here and come out only as similarities."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,6 +11,7 @@ import numpy as np
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    DateTime,
     Double,
     Integer,
     LargeBinary,
@@ -20,7 +22,7 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
@@ -45,14 +47,15 @@ WITH place AS (
 )
 INSERT INTO templates (
     tenant_id, id, collection_id, subject_id, gallery_id, seq, recognizer, embedding, detection_score, quality, source,
-    image_id, external_image_id, box, image_digest
+    image_id, external_image_id, box, image_digest, moved_at
 )
 SELECT :tenant_id, given.id, :collection_id, given.subject_id, place.id, place.last_seq - :count + given.ordinal,
        :recognizer, CAST(given.embedding AS halfvec), given.score, CAST(given.quality AS jsonb), :source,
-       given.image_id, given.external_image_id, CAST(given.box AS double precision[]), given.image_digest
+       given.image_id, given.external_image_id, CAST(given.box AS double precision[]), given.image_digest,
+       given.moved_at
 FROM place, unnest(:ids, :subject_ids, :embeddings, :scores, :qualities, :image_ids, :external_image_ids, :boxes,
-                   :image_digests) WITH ORDINALITY AS given(
-    id, subject_id, embedding, score, quality, image_id, external_image_id, box, image_digest, ordinal)
+                   :image_digests, :moved) WITH ORDINALITY AS given(
+    id, subject_id, embedding, score, quality, image_id, external_image_id, box, image_digest, moved_at, ordinal)
 RETURNING id, recognizer, detection_score, quality, source, created_at
 """).bindparams(
     bindparam("tenant_id", type_=Uuid), bindparam("gallery_id", type_=Uuid), bindparam("collection_id", type_=Uuid),
@@ -61,7 +64,7 @@ RETURNING id, recognizer, detection_score, quality, source, created_at
     bindparam("embeddings", type_=ARRAY(Text)), bindparam("scores", type_=ARRAY(Double)),
     bindparam("qualities", type_=ARRAY(Text)), bindparam("image_ids", type_=ARRAY(Uuid)),
     bindparam("external_image_ids", type_=ARRAY(Text)), bindparam("boxes", type_=ARRAY(Text)),
-    bindparam("image_digests", type_=ARRAY(LargeBinary)),
+    bindparam("image_digests", type_=ARRAY(LargeBinary)), bindparam("moved", type_=ARRAY(DateTime(timezone=True))),
 )  # fmt: skip
 
 
@@ -75,6 +78,8 @@ class NewFace:
     quality: dict[str, float]
     origin: FaceOrigin | None = None
     id: UUID = field(default_factory=uuid4)
+    moved_at: datetime | None = None
+    """When the face was given to the subject, if it was another's before."""
 
     @classmethod
     def of(
@@ -98,12 +103,27 @@ class TemplateStore(TenantRepository):
         Each with a template for each recogniser that embedded it; its first is given back.
         """
         templates: dict[tuple[str, UUID], Template] = {}
-        # By name, as migration 0015 locks galleries: who stores and who erases must not wait for one another.
-        for recognizer in sorted({name for face in faces for name in face.embeddings}):
+        recognizers = sorted({name for face in faces for name in face.embeddings})
+        if len(recognizers) > 1:
+            await self.hold_galleries(collection_id, recognizers)
+        for recognizer in recognizers:
             own = [face for face in faces if recognizer in face.embeddings]
             for template in await self._add(own, collection_id, recognizer, source):
                 templates[recognizer, template.id] = template
         return [templates[next(iter(face.embeddings)), face.id] for face in faces]
+
+    async def hold_galleries(self, collection_id: UUID, recognizers: Iterable[str]) -> None:
+        """Lock the collection's galleries of these recognisers, made if need be, until the transaction ends.
+
+        For whoever stores in several: always all of them, in the order in which migration 0015 locks them, before the
+        first is stored in. A tenant's usage is locked by the first template; who waits for a gallery must not hold it.
+        """
+        names = sorted(recognizers)
+        for name in names:
+            protection = await self._protections.of_gallery(collection_id, name, self._protector.current_key_id)
+            row = self._row(id=uuid4(), collection_id=collection_id, recognizer=name, generation=protection.generation)
+            await self._session.execute(insert(GalleryModel).values(row).on_conflict_do_nothing())
+        await self._hold_galleries(GalleryModel.collection_id == collection_id, GalleryModel.recognizer.in_(names))
 
     async def _add(
         self, faces: Sequence[NewFace], collection_id: UUID, recognizer: str, source: str
@@ -125,6 +145,7 @@ class TemplateStore(TenantRepository):
                 external_image_ids=[origin.external_image_id if origin else None for origin in origins],
                 boxes=[_box_literal(origin.box) if origin else None for origin in origins],
                 image_digests=[origin.digest if origin else None for origin in origins],
+                moved=[face.moved_at for face in faces],
             )  # fmt: skip
             rows = (await self._session.execute(_STORE, values)).all()
         return [Template(*row) for row in rows]
@@ -136,7 +157,6 @@ class TemplateStore(TenantRepository):
         collection_id: UUID,
         owners: Collection[UUID],
         source: str,
-        digest: bytes | None = None,
     ) -> int:
         """Store more templates of these owners' faces, by face and recogniser; how many faces got some.
 
@@ -156,7 +176,7 @@ class TemplateStore(TenantRepository):
             known = {row.recognizer for row in rows}
             missing = {name: made for name, made in embeddings[face_id].items() if name not in known}
             if missing:
-                new.append(_another_of(rows[0], missing, digest))
+                new.append(_another_of(rows[0], missing))
         if new:
             await self.add_all(new, collection_id=collection_id, source=source)
         return len(new)
@@ -248,12 +268,12 @@ def embedding_literal(embedding: Embedding) -> str:
     return "[" + ",".join(f"{value:.6g}" for value in embedding.tolist()) + "]"
 
 
-def _another_of(row: TemplateModel, embeddings: Mapping[str, Embedding], digest: bytes | None) -> NewFace:
-    """The same face as other recognisers embedded it; the digest of the photo, if it has none."""
+def _another_of(row: TemplateModel, embeddings: Mapping[str, Embedding]) -> NewFace:
+    """The same face as other recognisers embedded it."""
     origin = None
     if row.image_id is not None and row.box is not None:
-        origin = FaceOrigin(row.image_id, RelativeBox(*row.box), row.external_image_id, row.image_digest or digest)
-    return NewFace(row.subject_id, embeddings, row.detection_score, row.quality, origin, row.id)
+        origin = FaceOrigin(row.image_id, RelativeBox(*row.box), row.external_image_id, row.image_digest)
+    return NewFace(row.subject_id, embeddings, row.detection_score, row.quality, origin, row.id, row.moved_at)
 
 
 def _box_literal(box: RelativeBox) -> str:

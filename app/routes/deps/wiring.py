@@ -165,6 +165,7 @@ class TransactionServices:
             self._collection_rows(),
             RecognizerRepository(self._session, self._tenant_id),
             self._subject_rows(),
+            self._answers(),
             self._trail(),
             self._state["recognizers"],
         )
