@@ -76,7 +76,7 @@ class InsightFaceEngine:
         found = detector.find(letterboxed, self._detection_threshold)
         if look.is_tile:
             found = _uncut(found, look, (width, height), (photo.width, photo.height))
-        found = found.ranked(_rank(found, (input_width, input_height), ratio))
+        found = found.seen(1 / ratio, _fills(found, (input_width, input_height)))
         return found.moved(((right - left) / width, (bottom - top) / height), (left, top))
 
     def align(self, photo: Photo, detection: Detection) -> Crop:
@@ -120,12 +120,10 @@ class _Recognizer:
         return [self._network.embed([crop])[0] for crop in crops]
 
 
-def _rank(found: Found, input_size: tuple[int, int], ratio: float) -> NDArray[np.float32]:
-    """The finer the look, the better its landmarks, unless the face takes most of the input."""
+def _fills(found: Found, input_size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which faces take most of the input."""
     sides = np.maximum(found.boxes[:, 2] - found.boxes[:, 0], found.boxes[:, 3] - found.boxes[:, 1])
-    fills = sides > _FILLS * max(input_size)
-    ranks: NDArray[np.float32] = (1 / ratio + np.where(fills, 1e6, 0)).astype(np.float32)
-    return ranks
+    return np.asarray(sides > _FILLS * max(input_size))
 
 
 def _uncut(found: Found, tile: Pass, size: tuple[int, int], picture: tuple[int, int]) -> Found:

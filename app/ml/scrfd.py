@@ -4,7 +4,7 @@ Decoding follows InsightFace's `model_zoo/scrfd.py` (Guo et al., "Sample and Com
 Face Detection"), with which a test compares it; only anchors above the threshold are decoded.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -19,33 +19,39 @@ _STRIDES = (8, 16, 32)
 _ANCHORS = 2
 _MEAN, _SPREAD = 127.5, 128.0
 NMS_OVERLAP = 0.4
+_SAME_FACE = 0.5
+"""Boxes that overlap so much are of one face, and say something of its landmarks."""
+_LEAST_GRAIN = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """Faces before merging: boxes (n, 4) as corners, landmarks (n, 5, 2), scores (n,); float32, in pixels.
 
-    Of two looks at one face the one with the lower rank is believed; ranks (n,) are nought until somebody sets them.
+    `grain` (n,) is the size of an input pixel in the picture's, and `is_filling` (n,) marks faces that take most of the
+    input, which a coarser look sees better; both are nought until somebody sets them.
     """
 
     boxes: NDArray[np.float32]
     landmarks: NDArray[np.float32]
     scores: NDArray[np.float32]
-    ranks: NDArray[np.float32]
+    grain: NDArray[np.float32]
+    is_filling: NDArray[np.bool_]
 
     def moved(self, scale: tuple[float, float], offset: tuple[float, float]) -> "Found":
         """In the coordinates of the picture that the input was taken from: x * scale + offset."""
         by, to = np.array(scale, np.float32), np.array(offset, np.float32)
         boxes = (self.boxes.reshape(-1, 2, 2) * by + to).reshape(-1, 4)
-        return Found(boxes, self.landmarks * by + to, self.scores, self.ranks)
+        return Found(boxes, self.landmarks * by + to, self.scores, self.grain, self.is_filling)
 
-    def ranked(self, ranks: NDArray[np.float32]) -> "Found":
-        """The same faces with other ranks."""
-        return Found(self.boxes, self.landmarks, self.scores, ranks)
+    def seen(self, grain: float, is_filling: NDArray[np.bool_]) -> "Found":
+        """The same faces, as a look of that grain sees them."""
+        return Found(self.boxes, self.landmarks, self.scores, np.full_like(self.scores, grain), is_filling)
 
     def only(self, chosen: NDArray[Any]) -> "Found":
         """The faces at these places, or under this mask."""
-        return Found(self.boxes[chosen], self.landmarks[chosen], self.scores[chosen], self.ranks[chosen])
+        columns = (self.boxes, self.landmarks, self.scores, self.grain, self.is_filling)
+        return Found(*(column[chosen] for column in columns))
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -87,33 +93,44 @@ class Scrfd:
         if not scores:
             return NOTHING
         surest = np.concatenate(scores)
-        found = Found(np.concatenate(boxes), np.concatenate(landmarks), surest, np.zeros_like(surest))
+        nought, no = np.zeros_like(surest), np.zeros(len(surest), dtype=bool)
+        found = Found(np.concatenate(boxes), np.concatenate(landmarks), surest, nought, no)
         numbers = np.concatenate([found.boxes, found.landmarks.reshape(-1, 10)], axis=1)
         return found.only(np.isfinite(numbers).all(axis=1))
 
 
 def merge(passes: list[Found]) -> Found:
-    """One entry a face: lowest rank first, then surest; what overlaps it by more than `NMS_OVERLAP` is dropped."""
-    boxes = np.concatenate([found.boxes for found in passes])
-    landmarks = np.concatenate([found.landmarks for found in passes])
-    scores = np.concatenate([found.scores for found in passes])
-    ranks = np.concatenate([found.ranks for found in passes])
-    order = np.lexsort((-scores, ranks))
-    left, top, right, bottom = boxes.T
+    """One entry a face: of the finest look that it does not fill, then the surest; the others of it are dropped.
+
+    Its landmarks are the mean of all that is said of them, each by how sure it is and by the square of how fine it
+    looks: an error of so many input pixels is so much smaller in the picture. An alignment is as good as they are.
+    """
+    names = ("boxes", "landmarks", "scores", "grain", "is_filling")
+    found = Found(*(np.concatenate([getattr(one, name) for one in passes]) for name in names))
+    order = np.lexsort((-found.scores, found.grain, found.is_filling))
+    left, top, right, bottom = found.boxes.T
     areas = (right - left + 1) * (bottom - top + 1)
-    kept = []
+    weights = found.scores / np.maximum(found.grain, _LEAST_GRAIN) ** 2
+    kept, landmarks = [], []
     while order.size:
         best, rest = order[0], order[1:]
-        kept.append(best)
         width = np.minimum(right[best], right[rest]) - np.maximum(left[best], left[rest]) + 1
         height = np.minimum(bottom[best], bottom[rest]) - np.maximum(top[best], top[rest]) + 1
         shared = np.maximum(width, 0) * np.maximum(height, 0)
-        order = rest[shared <= NMS_OVERLAP * (areas[best] + areas[rest] - shared)]
-    return Found(boxes[kept], landmarks[kept], scores[kept], ranks[kept])
+        together = areas[best] + areas[rest] - shared
+        agrees = (shared >= _SAME_FACE * together) & (found.is_filling[rest] == found.is_filling[best])
+        agreeing = np.concatenate([[best], rest[agrees]])
+        kept.append(best)
+        landmarks.append(np.average(found.landmarks[agreeing], axis=0, weights=weights[agreeing]))
+        order = rest[shared <= NMS_OVERLAP * together]
+    if not kept:
+        return NOTHING
+    chosen = found.only(np.array(kept))
+    return replace(chosen, landmarks=np.stack(landmarks).astype(np.float32))
 
 
 _NONE = np.empty(0, np.float32)
-NOTHING = Found(np.empty((0, 4), np.float32), np.empty((0, 5, 2), np.float32), _NONE, _NONE)
+NOTHING = Found(np.empty((0, 4), np.float32), np.empty((0, 5, 2), np.float32), _NONE, _NONE, np.empty(0, np.bool_))
 
 
 @lru_cache(maxsize=64)

@@ -21,6 +21,7 @@ from app.ml.detail import plan_passes
 from app.ml.image import ImageLimits, open_photo
 from app.ml.insightface_engine import InsightFaceEngine
 from app.ml.packs import ModelPack, PackLibrary
+from app.ml.scrfd import NOTHING, Found, merge
 from app.ml.sessions import Runtime
 from app.ml.synthetic.portraits import Person, Placement, Variation, draw_group
 from tests import pictures
@@ -35,7 +36,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> ModelPack:
 
 
 def test_a_picture_is_analysed_as_insightface_does(pack: ModelPack) -> None:
-    """The same networks on the same provider: boxes, landmarks and embeddings agree to rounding."""
+    """The same networks on the same provider: boxes and embeddings agree to rounding, landmarks nearly."""
     engine = InsightFaceEngine(pack, Runtime(providers="cpu"))
     detector = get_model(str(pack.detection.path), providers=[CPU])
     recognizer = get_model(str(pack.recognition.path), providers=[CPU])
@@ -52,7 +53,8 @@ def test_a_picture_is_analysed_as_insightface_does(pack: ModelPack) -> None:
         assert len(ours) == len(boxes) >= 3
         for face, place in zip(ours, order, strict=True):
             assert np.allclose(face.corners, boxes[place, :4], atol=0.01)
-            assert np.allclose(face.landmarks, landmarks[place], atol=0.01)
+            # InsightFace takes the landmarks of the surest anchor, we the mean of all that see the face.
+            assert np.allclose(face.landmarks, landmarks[place], atol=0.03 * (face.corners[2] - face.corners[0]))
             theirs = recognizer.get_feat([norm_crop(pixels, face.landmarks)])[0]
             (embedding,) = engine.embed([engine.align(photo, face)])
             assert float(theirs @ embedding / np.linalg.norm(theirs)) > 0.9999
@@ -85,6 +87,25 @@ def test_the_alignment_is_insightfaces() -> None:
         x1, y1, x2, y2 = region_of(transform)
         assert x1 < x2
         assert y1 < y2
+
+
+def test_what_several_looks_say_of_a_faces_landmarks_is_weighed() -> None:
+    def look(x: float, grain: float, at: float, score: float = 0.8, *, fills: bool = False) -> Found:
+        box = np.array([[x, 0, x + 100, 100]], np.float32)
+        landmarks, scores = np.full((1, 5, 2), at, np.float32), np.full(1, score, np.float32)
+        return Found(box, landmarks, scores, np.full(1, grain, np.float32), np.array([fills]))
+
+    (fine, coarse) = merge([look(0, 1, 50), look(3, 2, 55)]), merge([look(3, 2, 55)])
+    assert (len(fine), len(coarse)) == (1, 1)
+    assert fine.boxes[0, 0] == 0  # the finest look's
+    assert fine.landmarks[0, 0, 0] == pytest.approx((4 * 50 + 55) / 5)
+    assert coarse.landmarks[0, 0, 0] == 55
+    surer = merge([look(0, 1, 50, 0.9), look(0, 1, 56, 0.6)])
+    assert surer.landmarks[0, 0, 0] == pytest.approx(50 + 6 * 0.6 / 1.5)
+    filled = merge([look(0, 1, 50, fills=True), look(0, 2, 55)])
+    assert filled.landmarks[0, 0, 0] == 55  # whom it fills sees worse
+    assert merge([look(0, 1, 50), look(200, 1, 70)]).landmarks[:, 0, 0].tolist() == [50, 70]
+    assert len(merge([NOTHING, NOTHING])) == 0
 
 
 def test_landmarks_in_one_point_give_a_crop_all_the_same() -> None:
