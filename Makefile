@@ -85,6 +85,7 @@ prove-rekognition: $(VENV)/.development ## 10,000 random requests of the Rekogni
 
 bench-accuracy: $(VENV)/.bench ## Verification, identification, stated rates against observed, beside plain insightface
 	$(BIN)/python -m benchmarks.accuracy --photos $(SHARED_PHOTOS) --pairs $(SHARED_PHOTOS)/../pairs.txt --pack $(SHARED_PACK) --data $(BENCH_DATA)/accuracy --out benchmarks/results/accuracy.json
+	$(BIN)/python -m benchmarks.eval_reports --photos $(SHARED_PHOTOS) --pairs $(SHARED_PHOTOS)/../pairs.txt --pack $(SHARED_PACK) --out benchmarks/results
 
 bench-protection: $(VENV)/.bench ## What protecting templates costs and hides, and a rotation of 10,000
 	$(BIN)/python -m benchmarks.template_protection $(BENCH_REAL) --out benchmarks/results/template_protection.json
