@@ -39,7 +39,7 @@ serve: $(VENV)/.runtime ## Serve without the demo
 	@$(BIN)/vultus serve --host $(HOST) --port $(PORT)
 
 test: $(VENV)/.development ## Pass all tests (those on a real model pack where one is found)
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-model: $(VENV)/.development ## The tests on a real model pack alone
 	$(BIN)/pytest tests/model -v

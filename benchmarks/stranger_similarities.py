@@ -3,7 +3,7 @@
 Every pair of photos of two different people. From these come the calibrations that Vultus brings along
 (`app/ml/calibration.py`).
 
-    python -m benchmarks.stranger_similarities --photos DIR --pack DIR [--out FILE]
+    python -m benchmarks.stranger_similarities --photos DIR --pack DIR [--pack DIR+mirror] [--out FILE]
 """
 
 import argparse
@@ -60,14 +60,14 @@ def drawn(people: int, takes: int) -> tuple[Embeddings, "np.ndarray[Any, Any]"]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=Path)
-    parser.add_argument("--pack", type=Path)
+    parser.add_argument("--pack", type=Path, action="append", default=[])
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     result: dict[str, Any] = {**describe_run(), "drawn": tail(*drawn(700, 2))}
-    if given.photos and given.pack:
+    for pack in given.pack if given.photos else ():
         with tempfile.TemporaryDirectory() as kept:
-            faces = extract_faces(given.photos, given.pack, Path(kept) / "faces.npz", print)
-        result[given.pack.name] = tail(unit(faces.embeddings), faces.people)
+            faces = extract_faces(given.photos, pack, Path(kept) / "faces.npz", print)
+        result[pack.name] = tail(unit(faces.embeddings), faces.people)
     text = json.dumps(result, indent=1)
     print(text)
     if given.out:

@@ -94,7 +94,7 @@ class AcceptedImageOut(BaseModel):
     """One image whose face was stored."""
 
     image: int = Field(description="Place among the request's images, from 0.")
-    face_id: UUID = Field(description="The stored template's id.")
+    face_id: UUID = Field(description="The stored face's id.")
     face: FaceOut
 
     @classmethod
