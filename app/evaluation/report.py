@@ -93,27 +93,28 @@ def _groups(found: dict[str, Any]) -> list[str]:
 
 def _galleries(found: Sequence[dict[str, Any]]) -> list[str]:
     rows, stated = [], []
-    for row in found:
-        at = {entry["fpir"]: entry for entry in row["fnir_at_fpir"]}
+    # Where strangers are few, a rate that others have is missing.
+    fnir_of = [{entry["fpir"]: entry["fnir"] for entry in row["fnir_at_fpir"]} for row in found]
+    fpirs = sorted({fpir for own in fnir_of for fpir in own}, reverse=True)
+    for row, own in zip(found, fnir_of, strict=True):
         missed = row["rank_1_missed"]
         rank_1 = f"{1 - missed['value']:.4f} ({1 - missed['high']:.4f} to {1 - missed['low']:.4f})"
-        rows.append((str(row["gallery"]), rank_1, *(_rate(entry["fnir"]) for entry in at.values())))
+        rows.append((str(row["gallery"]), rank_1, *(_rate(own[fpir]) if fpir in own else "" for fpir in fpirs)))
         for entry in row.get("stated_false_match_rate", ()):
             stated.append(
                 (str(row["gallery"]), f"{entry['stated']:g}", f"{entry['threshold']:.4f}", _rate(entry["observed"]))
             )
-    heads = ("gallery", "rank-1", *(f"FNIR at FPIR {entry['fpir']:g}" for entry in found[0]["fnir_at_fpir"]))
+    heads = ("gallery", "rank-1", *(f"FNIR at FPIR {fpir:g}" for fpir in fpirs))
     parts = [_rows("Identification", heads, rows)]
     if stated:
         heads = ("gallery", "stated false-match rate", "threshold", "observed")
         parts.append(_rows("Stated and observed false-match rate of a search", heads, stated))
     cmc = {str(row["gallery"]): list(enumerate(row["cmc"], 1)) for row in found}
     fnir = {
-        f"FPIR {at:g}": [
-            (row["gallery"], next(one["fnir"]["value"] for one in row["fnir_at_fpir"] if one["fpir"] == at))
-            for row in found
+        f"FPIR {fpir:g}": [
+            (row["gallery"], own[fpir]["value"]) for row, own in zip(found, fnir_of, strict=True) if fpir in own
         ]
-        for at in [entry["fpir"] for entry in found[0]["fnir_at_fpir"]]
+        for fpir in fpirs
     }
     charts = line_chart("CMC", cmc, x="rank", y="found") + line_chart(
         "FNIR by gallery size", fnir, x="gallery", y="FNIR", log_x=True

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.domain import Embedding
+from app.domain import Calibration, Embedding
 from app.errors import OperatorError
 from app.evaluation.answers import Answers
 from app.evaluation.charts import histogram_chart, line_chart
 from app.evaluation.datasets import Pair, Person, read_event, read_pairs, split_open_set
 from app.evaluation.every_pair import EveryPair
+from app.evaluation.identification import describe
 from app.evaluation.metrics import (
     OpenSet,
     Retrieval,
@@ -23,6 +24,7 @@ from app.evaluation.metrics import (
     retrieval_table,
     threshold_at,
 )
+from app.evaluation.report import render
 from app.evaluation.verification import rates_by_group
 from tests.integration.conftest import near, random_embeddings
 
@@ -137,6 +139,19 @@ def test_an_open_set_search_fails_by_rank_or_by_threshold() -> None:
     assert found.fnir(0.45, rank=2) == 0.5
     assert found.fpir(0.45) == 0.25
     assert found.fpir(0.05) == 1
+
+
+def test_a_report_has_a_gallery_with_too_few_strangers_for_a_rate() -> None:
+    rng, calibration = np.random.default_rng(1), Calibration(((1e-2, 0.2), (1e-4, 0.4)), "a test")
+    rows = []
+    for size, strangers in ((100, 2000), (2000, 200)):  # of 200, 1 in 100 is two: too few to tell
+        run = OpenSet(np.ones(50, dtype=np.int64), rng.uniform(0.3, 0.9, 50), rng.normal(0, 0.1, strangers))
+        names = [[f"p{number}" for number in range(50)], [f"s{number}" for number in range(strangers)]]
+        rows.append({"gallery": size, **describe([(run, *names)], calibration, size, seed=1)})
+    assert [len(row["fnir_at_fpir"]) for row in rows] == [2, 1]
+    page = render({"kind": "Identification", "about": {}, "galleries": rows}, with_pictures=False)
+    for heading in ("FNIR at FPIR 0.01", "CMC", "FPIR by gallery size"):
+        assert heading in page
 
 
 def test_an_events_table() -> None:
