@@ -1,17 +1,17 @@
 """`vultus models migrate | coverage | switch | erase`: from one recogniser to another, collection by collection."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated
 from uuid import UUID
 
 import typer
 from rich.progress import Progress
 
+from app.cli.migration_ledger import Ledger
 from app.cli.operator import command_keyring, operator_database, operator_login, operator_trail
 from app.cli.photo_manifest import PhotoOfSubject, read_subject_photos, split_store
 from app.cli.settings import command_settings
@@ -26,9 +26,11 @@ from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.recognizers import RecognizerRepository
 from app.persistence.repositories.subjects import SubjectRepository
+from app.security.cursors import CursorSigner
 from app.services.collection_recognizers import CollectionRecognizerService, RecognizerOverview
 from app.services.model_migration import MigrationReport, ModelMigration, SourcePhoto
 from app.services.object_stores import ObjectFetcher
+from app.services.paging import MAX_PAGE, PageRequest
 from app.services.recognizers import RecognizerDirectory
 from app.settings import Settings
 
@@ -52,7 +54,7 @@ def migrate(
     ] = False,
     threads: Annotated[int, typer.Option(min=1, help="Photos at a time.")] = 2,
     progress: Annotated[
-        Path | None, typer.Option(help="A file of the photos that were looked at; those in it are left out.")
+        Path | None, typer.Option(help="A file that notes which photos are done; those in it are left out.")
     ] = None,
 ) -> None:
     """Store what another recogniser makes of a collection's faces, beside what the one in use made of them.
@@ -65,12 +67,17 @@ def migrate(
     settings = command_settings()
     wanted = settings.model_copy(update={"more_model_packs": [*settings.more_model_packs, to]})
     recognizer = _library(settings).find(to).recognizer
-    with _Ledger(progress) as ledger:
+    with Ledger(progress, f"{tenant} {collection} {recognizer}") as ledger:
         report = asyncio.run(_migrate(wanted, tenant, collection, recognizer, photos, subjects, threads, ledger))
     typer.echo(
         f"{report.faces} faces of {report.used} photos stored, {report.known} photos known already, "
         f"{len(report.failures)} without a face to store."
     )
+    if report.faces:
+        typer.echo(
+            f"Servers that have {to} store new faces with both from now on; those without store them with the old "
+            f"alone, and you run this again before you switch."
+        )
     for photo, why in report.failures:
         typer.echo(f"  {photo}: {why}", err=True)
     if report.failures:
@@ -79,7 +86,7 @@ def migrate(
 
 async def _migrate(
     settings: Settings, tenant: UUID, collection: str, recognizer: str, place: str, subjects: bool, threads: int,
-    ledger: "_Ledger",
+    ledger: Ledger,
 ) -> MigrationReport:  # fmt: skip
     from app.main import build_analyzer  # noqa: PLC0415 - it brings the inference libraries; see serve.py
 
@@ -90,14 +97,14 @@ async def _migrate(
         )
         search = build_search(settings, addresses.service, keyring)
         try:
-            listed = [one for one in await _read_sources(objects, tenant, place, subjects) if one not in ledger]
+            listed = [one for one in await _read_sources(objects, tenant, place, subjects) if not ledger.has(one)]
             analyzer = build_analyzer(settings)
             migration = ModelMigration(database, keyring, analyzer, search, tenant, collection, recognizer)
             with Progress() as progress:
                 task = progress.add_task("Storing", total=len(listed))
 
-                def advance(photo: SourcePhoto, is_settled: bool) -> None:
-                    if is_settled:
+                def advance(photo: SourcePhoto, is_done: bool) -> None:
+                    if is_done:
                         ledger.note(photo)
                     progress.advance(task)
 
@@ -132,38 +139,6 @@ def _topmost(name: str, prefix: str) -> str | None:
     return folder if separator else None
 
 
-class _Ledger:
-    """Which photos were looked at, a line each, so that a run of days can go on; of none without a file."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._seen = set(path.read_text(encoding="utf-8").splitlines()) if path is not None and path.exists() else set()
-        self._file: TextIO | None = None
-
-    def __enter__(self) -> "_Ledger":
-        if self._path is not None:
-            self._path.touch(mode=0o600)
-            self._file = self._path.open("a", encoding="utf-8")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def __contains__(self, photo: SourcePhoto) -> bool:
-        return _line_of(photo) in self._seen
-
-    def note(self, photo: SourcePhoto) -> None:
-        """The photo was looked at."""
-        if self._file is not None:
-            self._file.write(_line_of(photo) + "\n")
-            self._file.flush()
-
-
-def _line_of(photo: SourcePhoto) -> str:
-    return json.dumps([photo.name, photo.subject])
-
-
 def _reader(objects: ObjectFetcher, tenant: UUID, photo: str) -> Callable[[], Awaitable[bytes]]:
     store = split_store(photo)
     if store is not None:
@@ -171,14 +146,37 @@ def _reader(objects: ObjectFetcher, tenant: UUID, photo: str) -> Callable[[], Aw
     return partial(asyncio.to_thread, Path(photo).read_bytes)
 
 
-def coverage(tenant: TenantOption, collection: CollectionOption = "default") -> None:
+def coverage(
+    tenant: TenantOption,
+    collection: CollectionOption = "default",
+    missing: Annotated[
+        str | None, typer.Option(help="Of this pack: list the subjects that a switch to it would lose.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
     """How many faces, of how many subjects, each recogniser embedded, and which a collection is searched with."""
+    if missing is not None:
+        recognizer = _library(command_settings()).find(missing).recognizer
+        subjects = asyncio.run(_list_missing(tenant, collection, recognizer))
+        show_rows([{"subject": subject} for subject in subjects], as_json)
+        return
 
     async def run() -> RecognizerOverview:
         async with _recognizers(tenant) as service:
             return await service.get(collection)
 
-    _show(asyncio.run(run()))
+    _show(asyncio.run(run()), as_json)
+
+
+async def _list_missing(tenant: UUID, collection: str, recognizer: str) -> list[str]:
+    found, cursor = list[str](), None
+    async with _recognizers(tenant) as service:
+        while True:
+            page = await service.list_missing(collection, recognizer, PageRequest(MAX_PAGE, cursor))
+            found += page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return found
 
 
 def switch(
@@ -205,10 +203,11 @@ def switch(
             return await service.choose(collection, wanted, accept_missing=accept_missing)
 
     _show(asyncio.run(run()))
+    typer.echo(f"Every server of this database must have {to} by now; else the collection answers 503 there.")
 
 
 def erase(
-    recognizer: Annotated[str, typer.Option(help="As `coverage` names it.")],
+    recognizer: Annotated[str, typer.Option(help="As `coverage` names it; or its pack.")],
     tenant: TenantOption,
     collection: CollectionOption = "default",
     accept_missing: AcceptMissingOption = False,
@@ -217,7 +216,9 @@ def erase(
 
     async def run() -> RecognizerOverview:
         async with _recognizers(tenant) as service:
-            await service.erase(collection, recognizer, accept_missing=accept_missing)
+            known = (await service.get(collection)).known
+            named = next((one.recognizer for one in known if recognizer in (one.recognizer, one.pack)), recognizer)
+            await service.erase(collection, named, accept_missing=accept_missing)
             return await service.get(collection)
 
     _show(asyncio.run(run()))
@@ -235,22 +236,24 @@ async def _recognizers(tenant: UUID) -> AsyncIterator[CollectionRecognizerServic
             RecognizerRepository(session, tenant),
             SubjectRepository(session, tenant),
             AnswerRepository(session, tenant),
+            CursorSigner(command_keyring()),
             operator_trail(session, tenant, command_keyring()),
             directory,
         )
 
 
-def _show(overview: RecognizerOverview) -> None:
+def _show(overview: RecognizerOverview, as_json: bool = False) -> None:
     roles = {overview.beside: "stored with", overview.in_use: "searched"}
     show_rows(
         [
             {
-                "recognizer": one.recognizer, "pack": one.pack or "(not loaded)", "use": roles.get(one.recognizer, ""),
+                "recognizer": one.recognizer, "pack": one.pack or "(not in these settings)",
+                "use": roles.get(one.recognizer, ""),
                 "faces": str(one.coverage.faces), "subjects": str(one.coverage.subjects),
             }
             for one in overview.known
         ],
-        as_json=False,
+        as_json,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -69,12 +70,19 @@ def read_subject_photos(place: Path, *, with_subjects: bool) -> list[PhotoOfSubj
     With `with_subjects` the topmost folder that a photo is in is the subject's id; a manifest is a CSV file with the
     columns `photo` (a path beside the manifest, or `s3://bucket/name`) and, where it is known, `subject`.
     """
+    if place.is_file() and place.suffix.lower() in PHOTO_ENDINGS:
+        return [PhotoOfSubject(str(place), None)]
     if place.is_dir():
         walked = ((file, file.relative_to(place)) for file in _photos_below(place))
-        return [
+        listed = [
             PhotoOfSubject(str(file), inside.parts[0] if with_subjects and len(inside.parts) > 1 else None)
             for file, inside in walked
         ]
+        if with_subjects and listed and not any(one.subject for one in listed):
+            raise OperatorError(f"{place} has no folders with photos; --subjects takes each for a subject.")
+        return listed
+    if place.is_file() and with_subjects:
+        raise OperatorError(f"{place} is no directory; --subjects takes its folders for subjects.")
     if place.is_file():
         return [PhotoOfSubject(photo, row.get("subject") or None) for photo, row in _rows(place, ("photo", "subject"))]
     raise OperatorError(f"{place} is neither a directory nor a manifest.")
@@ -102,10 +110,16 @@ def _read_manifest(manifest: Path) -> Iterator[PhotoToImport]:
 
 def _rows(manifest: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
     """Each row's photo, as a path or in a store, and the row."""
-    with manifest.open(newline="", encoding="utf-8-sig") as file:
+    try:
+        text = manifest.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise OperatorError(f"{manifest} is no CSV in UTF-8, nor a photo by its name.") from exc
+    with io.StringIO(text, newline="") as file:
         reader = csv.DictReader(file)
         if "photo" not in (reader.fieldnames or ()):
-            raise OperatorError(f"{manifest} has no column `photo`; known columns are {', '.join(columns)}.")
+            raise OperatorError(
+                f"{manifest} has no column `photo`; known columns are {', '.join(columns)}, with commas between."
+            )
         for row in reader:
             photo = (row["photo"] or "").strip()
             if not photo:

@@ -6,7 +6,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-_out = Console(soft_wrap=True, highlight=False)
+_WIDE = 500
+"""Columns: what is cut off, an id say, cannot be used in the next command. A terminal breaks the lines itself."""
+
+_out = Console(width=_WIDE, soft_wrap=True, highlight=False)
 
 
 def show_rows(rows: list[dict[str, str]], as_json: bool) -> None:

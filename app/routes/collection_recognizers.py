@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from app.routes import API
-from app.routes.deps import CanAdmin, CanDelete, CanRead, CollectionRecognizersDep
+from app.routes.deps import CanAdmin, CanDelete, CanRead, CollectionRecognizersDep, PageDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.schemas.fields import CollectionName, Label
-from app.schemas.recognizers import AcceptMissing, RecognizersIn, RecognizersOut
+from app.schemas.recognizers import AcceptMissing, MissingPage, RecognizersIn, RecognizersOut
 
 router = APIRouter(
     prefix=f"{API}/collections/{{collection}}/recognizers", tags=["collections"],
@@ -16,11 +16,21 @@ router = APIRouter(
 )  # fmt: skip
 
 Name = Annotated[CollectionName, Path(alias="collection")]
+Recognizer = Annotated[Label, Path()]
 
 
 @router.get("", summary="Which recognisers a collection is searched and stored with")
 async def get_recognizers(_: CanRead, name: Name, recognizers: CollectionRecognizersDep) -> RecognizersOut:
     return RecognizersOut.of(await recognizers.get(name))
+
+
+@router.get("/{recognizer}/missing", summary="Who would not be found with a recogniser", responses=problems(422))
+async def list_missing(
+    _: CanRead, name: Name, recognizer: Recognizer, page: PageDep, recognizers: CollectionRecognizersDep
+) -> MissingPage:
+    """The subjects that have faces of the recogniser in use and none of this one."""
+    found = await recognizers.list_missing(name, recognizer, page)
+    return MissingPage(items=found.items, next_cursor=found.next_cursor)
 
 
 @router.put("", summary="Go over to another recogniser, or store with two", responses=problems(409, 422))
@@ -42,7 +52,7 @@ async def choose_recognizers(
 async def erase_recognizer(
     _: CanDelete,
     name: Name,
-    recognizer: Annotated[Label, Path()],
+    recognizer: Recognizer,
     recognizers: CollectionRecognizersDep,
     accept_missing: Annotated[AcceptMissing, Query()] = False,
 ) -> None:

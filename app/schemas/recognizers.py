@@ -37,6 +37,13 @@ class RecognizerOut(BaseModel):
     subjects: int
 
 
+class MissingPage(BaseModel):
+    """One page of subjects without a face stored with a recogniser."""
+
+    items: list[str]
+    next_cursor: str | None
+
+
 class RecognizersOut(BaseModel):
     """What a collection is searched with, what it is stored with as well, and all that could be."""
 

@@ -9,7 +9,9 @@ from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.recognizers import Coverage, RecognizerRepository
 from app.persistence.repositories.subjects import SubjectRepository
+from app.security.cursors import CursorSigner
 from app.services.audit import AuditAction, AuditTrail
+from app.services.paging import Page, PageRequest, cut_page
 from app.services.recognizers import RecognizerDirectory
 
 
@@ -40,6 +42,7 @@ class CollectionRecognizerService:
         templates: RecognizerRepository,
         subjects: SubjectRepository,
         answers: AnswerRepository,
+        cursors: CursorSigner,
         trail: AuditTrail,
         directory: RecognizerDirectory,
     ) -> None:
@@ -47,6 +50,7 @@ class CollectionRecognizerService:
         self._templates = templates
         self._subjects = subjects
         self._answers = answers
+        self._cursors = cursors
         self._trail = trail
         self._directory = directory
 
@@ -54,6 +58,15 @@ class CollectionRecognizerService:
         """How it stands; raises `CollectionNotFound`."""
         row = await self._collections.find_row(collection)
         return await self._describe(self._there(row, collection))
+
+    async def list_missing(self, collection: str, recognizer: str, request: PageRequest) -> Page[str]:
+        """One page of the subjects that are searched now, and would not be with another recogniser; by their ids."""
+        row = self._there(await self._collections.find_row(collection), collection)
+        in_use = row.recognizer or self._directory.first
+        scope = f"{self._collections.tenant_id}/collections/{row.id}/missing/{recognizer}"
+        after = self._cursors.open(scope, request.cursor) if request.cursor else None
+        found = await self._templates.list_missing(row.id, in_use, recognizer, after, request.limit + 1)
+        return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, last))
 
     async def choose(self, collection: str, wanted: Recognizers, *, accept_missing: bool) -> RecognizerOverview:
         """Search with one from now on, store with both.
@@ -70,7 +83,7 @@ class CollectionRecognizerService:
                 raise RecognizerIncomplete(
                     f"in_use: {missing} subjects of collection {collection!r} have faces of {before.in_use!r} and none "
                     f"of {wanted.in_use!r}: no search would find them. Store those first (vultus models migrate), or "
-                    f"send accept_missing."
+                    f"accept it (accept_missing)."
                 )
         if wanted.beside is not None and wanted.beside != before.beside:
             self._directory.require(wanted.beside, "beside")
@@ -95,7 +108,7 @@ class CollectionRecognizerService:
         if missing and not accept_missing:
             raise RecognizerIncomplete(
                 f"{missing} subjects of collection {collection!r} have faces of {recognizer!r} and none of {in_use!r}, "
-                f"which is in use: nothing of them would be left to search. Send accept_missing to erase them."
+                f"which is in use: nothing of them would be left to search. accept_missing erases them all the same."
             )
         await self._subjects.hold_anonymous_of(row.id, recognizer)  # subjects come before faces in all that locks
         erased = await self._templates.erase(row.id, recognizer)

@@ -13,16 +13,7 @@ from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from app.domain import ONE_TO_ONE, Analysis, Embedding, FaceOrigin, Recognizers
-from app.errors import (
-    AppError,
-    DatabaseUnavailable,
-    FaceNotFound,
-    InvalidParameter,
-    NoFace,
-    ObjectUnavailable,
-    SubjectNotFound,
-    Unavailable,
-)
+from app.errors import AppError, DatabaseUnavailable, FaceNotFound, InvalidParameter, NoFace, SubjectNotFound
 from app.matcher.face_search import FaceSearch
 from app.matcher.gallery_search import SearchEngine
 from app.matcher.search import Gallery
@@ -93,7 +84,7 @@ class ModelMigration:
     ) -> MigrationReport:  # fmt: skip
         """Work through the photos; from now on faces are registered with both recognisers.
 
-        `advance` hears of each photo whether another look would be in vain. What cannot be read now may be later.
+        `advance` hears of each photo whether all that it shows is stored by now.
         Raises `CollectionNotFound`, or `InvalidParameter` where there is nothing to go over from.
         """
         gallery = await self._begin()
@@ -101,17 +92,17 @@ class ModelMigration:
 
         async def work(photo: SourcePhoto) -> None:
             async with turns:
-                is_settled = True
+                is_done = False
                 try:
                     faces = await self._take_or_try_again(gallery, photo)
                 except (AppError, OSError) as exc:
                     report.failures.append((photo.name, exc.detail if isinstance(exc, AppError) else str(exc)))
-                    is_settled = not isinstance(exc, OSError | Unavailable | ObjectUnavailable)
                 else:
+                    is_done = True
                     report.used += faces > 0
                     report.known += faces == 0
                     report.faces += faces
-                advance(photo, is_settled)
+                advance(photo, is_done)
 
         await asyncio.gather(*(work(photo) for photo in photos))
         return report

@@ -79,6 +79,7 @@ CALLS: dict[str, Call] = {
     "DELETE /api/v1/collections/{collection}": Call(204, 404, 404),
     "PUT /api/v1/collections/{collection}/policy": Call(200, 404, 404, sends(json={"max_false_match_rate": 1e-4})),
     "GET /api/v1/collections/{collection}/recognizers": Call(200, 404, 404),
+    "GET /api/v1/collections/{collection}/recognizers/{recognizer}/missing": Call(200, 404, 200),
     # Whatever is asked for, it is not there.
     "PUT /api/v1/collections/{collection}/recognizers": Call(422, 404, 404, sends(json={"in_use": "nobody:1"})),
     "DELETE /api/v1/collections/{collection}/recognizers/{recognizer}": Call(404, 404, 404),

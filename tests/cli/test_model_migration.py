@@ -107,9 +107,11 @@ def test_there_and_back_with_photos_in_folders(tenant: Tenant, operator: Operato
     assert "lake.jpg" in some.stderr
     ledger = ("--progress", str(tmp_path / "looked-at"))
     assert "0 faces of 0 photos stored, 3 photos known" in operator.run("migrate", *arguments, *ledger).stdout
-    assert "0 photos known already, 0 without" in operator.done("migrate", *arguments, *ledger)
+    assert "0 photos known already, 2 without" in operator.run("migrate", *arguments, *ledger).stdout
+    assert "notes something else" in operator.run("migrate", *arguments, *ledger, "--collection", "other").stderr
     assert [who(tenant, seed) for seed in (1, 2, 3)] == ["ada", "bob", "cy"]
     assert "recognizer_incomplete" in operator.run("switch").stderr
+    assert operator.done("coverage", "--missing", operator._pack, "--json").split() == ['[{"subject":', '"cy"}]']
     register(tenant, "cy", 3, 2)  # registered meanwhile: with both
     assert "searched" in operator.done("switch")
     assert [who(tenant, seed) for seed in (1, 2, 3)] == ["ada", "bob", "cy"]
@@ -117,9 +119,7 @@ def test_there_and_back_with_photos_in_folders(tenant: Tenant, operator: Operato
     operator.done("switch", "--alone", to=first)
     assert [who(tenant, seed) for seed in (1, 2, 3)] == ["ada", "bob", "cy"]
     assert faces_by_recognizer(tenant) == [4, 3]
-    shown = tenant.native.get("/collections/default/recognizers").json()
-    left = next(one["recognizer"] for one in shown["known"] if one["recognizer"] != shown["in_use"])
-    operator.done("erase", "--recognizer", left)
+    operator.done("erase", "--recognizer", "other")
     assert faces_by_recognizer(tenant) == [4, 0]
 
 

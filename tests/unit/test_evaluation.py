@@ -146,8 +146,8 @@ def test_a_report_has_a_gallery_with_too_few_strangers_for_a_rate() -> None:
     rows = []
     for size, strangers in ((100, 2000), (2000, 200)):  # of 200, 1 in 100 is two: too few to tell
         run = OpenSet(np.ones(50, dtype=np.int64), rng.uniform(0.3, 0.9, 50), rng.normal(0, 0.1, strangers))
-        names = [[f"p{number}" for number in range(50)], [f"s{number}" for number in range(strangers)]]
-        rows.append({"gallery": size, **describe([(run, *names)], calibration, size, seed=1)})
+        people, others = [f"p{number}" for number in range(50)], [f"s{number}" for number in range(strangers)]
+        rows.append({"gallery": size, **describe([(run, people, others)], calibration, size, seed=1)})
     assert [len(row["fnir_at_fpir"]) for row in rows] == [2, 1]
     page = render({"kind": "Identification", "about": {}, "galleries": rows}, with_pictures=False)
     for heading in ("FNIR at FPIR 0.01", "CMC", "FPIR by gallery size"):

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import aliased
 
 from app.persistence.erasure_journal import ErasedKind
-from app.persistence.models import TemplateModel
+from app.persistence.models import SubjectModel, TemplateModel
 from app.persistence.repositories.base import TenantRepository
 
 
@@ -33,15 +33,20 @@ class RecognizerRepository(TenantRepository):
 
     async def count_missing(self, collection_id: UUID, recognizer: str, other: str) -> int:
         """How many subjects have templates of one recogniser and none of the other."""
-        theirs = aliased(TemplateModel)
-        has_other = select(theirs.id).where(
-            self._own(theirs), theirs.subject_id == TemplateModel.subject_id, theirs.recognizer == other
-        )
         counted = select(func.count(TemplateModel.subject_id.distinct())).where(
-            self._own(TemplateModel), TemplateModel.collection_id == collection_id,
-            TemplateModel.recognizer == recognizer, ~has_other.exists(),
-        )  # fmt: skip
+            *self._is_missing(collection_id, recognizer, other)
+        )
         return await self._session.scalar(counted) or 0
+
+    async def list_missing(
+        self, collection_id: UUID, recognizer: str, other: str, after: str | None, limit: int
+    ) -> list[str]:
+        """Up to `limit` of these subjects behind one, by the caller's ids."""
+        missing = select(TemplateModel.subject_id).where(*self._is_missing(collection_id, recognizer, other))
+        names = select(SubjectModel.subject).where(self._own(SubjectModel), SubjectModel.id.in_(missing))
+        if after is not None:
+            names = names.where(SubjectModel.subject > after)
+        return list(await self._session.scalars(names.order_by(SubjectModel.subject).limit(limit)))
 
     async def erase(self, collection_id: UUID, recognizer: str) -> int:
         """Erase a recogniser's templates, how many there were; of faces that no other embedded nothing is left."""
@@ -57,3 +62,13 @@ class RecognizerRepository(TenantRepository):
         # A face that another recogniser embedded as well is still there: only what is gone is remembered as erased.
         self._note_erased(ErasedKind.FACE, lost)
         return templates
+
+    def _is_missing(self, collection_id: UUID, recognizer: str, other: str) -> list[ColumnElement[bool]]:
+        theirs = aliased(TemplateModel)
+        has_other = select(theirs.id).where(
+            self._own(theirs), theirs.subject_id == TemplateModel.subject_id, theirs.recognizer == other
+        )
+        return [
+            self._own(TemplateModel), TemplateModel.collection_id == collection_id,
+            TemplateModel.recognizer == recognizer, ~has_other.exists(),
+        ]  # fmt: skip

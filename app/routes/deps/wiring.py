@@ -166,6 +166,7 @@ class TransactionServices:
             RecognizerRepository(self._session, self._tenant_id),
             self._subject_rows(),
             self._answers(),
+            self._state["cursors"],
             self._trail(),
             self._state["recognizers"],
         )

@@ -1,0 +1,58 @@
+"""Which photos of a migration are done, a line each in a file, so that a run of days can go on where it was."""
+
+import json
+from pathlib import Path
+from typing import TextIO
+
+from app.errors import OperatorError
+from app.services.model_migration import SourcePhoto
+
+_TITLE = "vultus models migrate"
+
+
+class Ledger:
+    """Notes what is done; of nothing without a file. It belongs to one tenant's collection and one recogniser."""
+
+    def __init__(self, path: Path | None, about: str) -> None:
+        self._path = path
+        self._first = json.dumps([_TITLE, about])
+        self._done = set[str]()
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> "Ledger":
+        """Raises `OperatorError` for a file that is none of its own, or cannot be written."""
+        if self._path is None:
+            return self
+        try:
+            lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
+            if lines and lines[0] != self._first:
+                raise OperatorError(f"--progress {self._path}: this file notes something else; name another.")
+            self._path.touch(mode=0o600)
+            self._file = self._path.open("a", encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as exc:
+            raise OperatorError(f"--progress {self._path}: {exc}") from exc
+        self._done = set(lines)
+        if not lines:
+            self._write(self._first)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def has(self, photo: SourcePhoto) -> bool:
+        """Whether the photo is done."""
+        return _line_of(photo) in self._done
+
+    def note(self, photo: SourcePhoto) -> None:
+        """The photo is done."""
+        self._write(_line_of(photo))
+
+    def _write(self, line: str) -> None:
+        if self._file is not None:
+            self._file.write(line + "\n")
+            self._file.flush()
+
+
+def _line_of(photo: SourcePhoto) -> str:
+    return json.dumps([photo.name, photo.subject])
