@@ -34,9 +34,10 @@ from app.services.consent import ConsentGate
 from app.services.face_completion import FaceCompletion
 from app.services.faces import by_recognizer, refusal
 
-SAME_PICTURE = 0.95
+SAME_PICTURE = 0.9
 """The cosine from which on two embeddings are of one picture, or of two that no embedding tells apart: a photo sent in
-another size or quality reaches it, another photo of the same person hardly ever, a stranger's never."""
+another size or quality reaches it, another photo of the same person hardly ever, a stranger's never
+(benchmarks/same_picture.py)."""
 
 _MOST_ALIKE = 1_000
 _SOURCE = "migrate"

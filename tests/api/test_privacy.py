@@ -167,7 +167,7 @@ async def test_an_import_refuses_what_it_cannot_use(admin: Account) -> None:
     assert len(answer.json()["errors"]) == 1
     assert "7.5" not in answer.text  # no part of an embedding in an error
     assert problem(await admin.client.post("/subjects/import", content=b"{")) == "422 invalid_parameter"
-    large = await admin.client.post("/subjects/import", content=b" " * (9 * 1024 * 1024))
+    large = await admin.client.post("/subjects/import", content=b" " * (17 * 1024 * 1024))
     assert problem(large) == "413 request_too_large"
 
 
