@@ -16,9 +16,10 @@ import numpy as np
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from app.domain import Analysis, Calibration, Embedding, Face
+from app.domain import ONE_TO_ONE, Analysis, Calibration, Detail, Embedding, Face
 from app.errors import AppError, OperatorError
 from app.evaluation.answers import Answers
+from app.matcher.thresholds import Thresholds
 from app.ml.analysis import Embed, FaceAnalyzer
 
 MISSING = float("-inf")
@@ -92,9 +93,11 @@ class InProcess:
         """See `System`."""
         info = self._analyzer.engine.info
         return {
-            "system": "in process", "pack": info.pack, "recognizer": info.recognizer, "providers": list(info.providers),
-            "precision": info.precision, "face": "central" if self._nearest.central else "largest",
-            "calibration": info.calibration.source,
+            "system": "in process", "pack": info.pack, "digest": info.digest, "recognizer": info.recognizer,
+            "providers": list(info.providers), "precision": info.precision,
+            "detection_threshold": info.detection_threshold, "detail": Detail.STANDARD.value,
+            "face": "central" if self._nearest.central else "largest", "calibration": info.calibration.source,
+            "threshold_of_claims": Thresholds.of(info.calibration, ONE_TO_ONE, 1).match,
         }  # fmt: skip
 
     @property

@@ -33,6 +33,8 @@ class EngineInfo:
     """Which recogniser runs, and on what."""
 
     pack: str
+    digest: str
+    """Identity of the pack's files."""
     recognizer: str
     """Identity of the recogniser: its file's name and digest. Embeddings of two recognisers are never compared."""
     embedding_size: int
@@ -43,6 +45,8 @@ class EngineInfo:
     providers: tuple[str, ...]
     precision: str
     """What the first provider computes in: `f32`, or `bf16` where the processor has it."""
+    detection_threshold: float
+    """Certainty from which on something is a face, 0..1."""
     knows_only_drawings: bool = False
     can_be_inherited: bool = False
     """Whether the networks still run in a forked process."""

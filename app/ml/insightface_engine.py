@@ -46,7 +46,7 @@ class InsightFaceEngine:
         packs: dict[str, ModelPack] = {}
         for one in (pack, *others):
             packs.setdefault(one.recognizer, one)
-        self._recognizers = {name: _Recognizer(one, runtime) for name, one in packs.items()}
+        self._recognizers = {name: _Recognizer(one, runtime, detection_threshold) for name, one in packs.items()}
         self.info = self._recognizers[pack.recognizer].info
 
     @property
@@ -96,12 +96,13 @@ class _Recognizer:
     On a GPU together with what other requests want at that moment.
     """
 
-    def __init__(self, pack: ModelPack, runtime: Runtime) -> None:
+    def __init__(self, pack: ModelPack, runtime: Runtime, detection_threshold: float) -> None:
         session = runtime.open(pack.recognition)
         self._network = ArcFace(session, pack.recognition.path, is_mirrored=pack.is_mirrored)
         self._batches = Batcher(self._network.embed, most=runtime.batch) if runtime.batch > 1 else None
         self.info = EngineInfo(
             pack=pack.name,
+            digest=pack.digest,
             recognizer=pack.recognizer,
             embedding_size=pack.embedding_size,
             threshold=pack.threshold,
@@ -110,6 +111,7 @@ class _Recognizer:
             licence=pack.licence,
             providers=tuple(session.get_providers()),
             precision=runtime.precision,
+            detection_threshold=detection_threshold,
             knows_only_drawings=pack.knows_only_drawings,
             can_be_inherited=runtime.can_be_inherited,
         )
