@@ -1,0 +1,73 @@
+"""Which photos a migration reads, and what it is told of them."""
+
+from pathlib import Path
+
+import pytest
+
+from app.cli.migration_ledger import Ledger
+from app.cli.photo_manifest import PhotoOfSubject, read_subject_photos, split_store
+from app.errors import OperatorError
+from app.services.model_migration import SourcePhoto
+from tests import pictures
+
+
+def test_a_directory_is_read_with_its_folders_as_subjects_or_without(tmp_path: Path) -> None:
+    for name in ("ada/1.jpg", "ada/holidays/2.JPG", "bob/3.png", "4.webp", "ada/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    flat = read_subject_photos(tmp_path, with_subjects=False)
+    assert {Path(one.photo).name for one in flat} == {"1.jpg", "2.JPG", "3.png", "4.webp"}
+    assert {one.subject for one in flat} == {None}
+    named = {Path(one.photo).name: one.subject for one in read_subject_photos(tmp_path, with_subjects=True)}
+    assert named == {"1.jpg": "ada", "2.JPG": "ada", "3.png": "bob", "4.webp": None}
+
+
+def test_a_manifest_names_photos_beside_it_and_in_a_store(tmp_path: Path) -> None:
+    manifest = tmp_path / "photos.csv"
+    manifest.write_text("photo,subject\n1.jpg,ada\ns3://staff/a b/2.jpg,\n", encoding="utf-8-sig")
+    assert read_subject_photos(manifest, with_subjects=False) == [
+        PhotoOfSubject(str(tmp_path / "1.jpg"), "ada"),
+        PhotoOfSubject("s3://staff/a b/2.jpg", None),
+    ]
+    assert split_store("s3://staff/a b/2.jpg") == ("staff", "a b/2.jpg")
+
+
+def test_what_is_neither_is_said(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").write_bytes(pictures.photo(1))
+    (tmp_path / "latin.csv").write_bytes("photo\nm\xfcller.jpg\n".encode("latin-1"))
+    (tmp_path / "other.csv").write_text("file;subject\n1.jpg;ada\n")
+    for name, with_subjects, said in (
+        ("nowhere", False, "neither a directory nor a manifest"),
+        ("latin.csv", False, "no CSV in UTF-8"),
+        ("other.csv", False, "with commas between"),
+        ("other.csv", True, "no directory"),
+        (".", True, "no folders"),
+    ):
+        with pytest.raises(OperatorError, match=said):
+            read_subject_photos(tmp_path / name, with_subjects=with_subjects)
+    assert read_subject_photos(tmp_path / "1.jpg", with_subjects=False) == [
+        PhotoOfSubject(str(tmp_path / "1.jpg"), None)
+    ]
+
+
+def test_a_ledger_leaves_out_what_is_done_and_is_of_one_run_only(tmp_path: Path) -> None:
+    async def read() -> bytes:
+        return b""
+
+    done, open_one = (SourcePhoto(name, read) for name in ("a\nb.jpg", "c.jpg"))
+    path = tmp_path / "ledger"
+    with Ledger(path, "t staff r:1") as ledger:
+        assert not ledger.has(done)
+        ledger.note(done)
+    assert path.stat().st_mode & 0o077 == 0
+    with Ledger(path, "t staff r:1") as again:
+        assert (again.has(done), again.has(open_one)) == (True, False)
+        assert not again.has(SourcePhoto(done.name, read, "ada"))
+    (tmp_path / "mine.csv").write_text("photo\n")
+    for other, about in ((path, "t lobby r:1"), (tmp_path / "mine.csv", "t staff r:1"), (tmp_path / "no/such", "t")):
+        with pytest.raises(OperatorError, match="--progress"), Ledger(other, about):
+            pass
+    assert (tmp_path / "mine.csv").read_text() == "photo\n"
+    with Ledger(None, "t") as none:
+        none.note(done)
+        assert not none.has(done)
