@@ -28,6 +28,7 @@ from app.errors import (
     Overloaded,
     PermissionDenied,
     QuotaExceeded,
+    RecognizerChanged,
     RequestRefused,
     RequestTimeout,
     RequestTooLarge,
@@ -75,6 +76,7 @@ _CODES: tuple[tuple[type[AppError], str], ...] = (
     (RequestRefused, "SerializationException"),
     (TooOften, "ProvisionedThroughputExceededException"),
     (Overloaded, "ThrottlingException"),
+    (RecognizerChanged, "ThrottlingException"),
     (Unavailable, "InternalServerError"),
     (InternalError, "InternalServerError"),
 )
