@@ -32,6 +32,8 @@ from app.settings import Settings
 cli = typer.Typer(help="Measure how right it is, on your own photos.", no_args_is_help=True)
 
 _THREADS = 4
+_PIPELINE = 2
+"""Changes with how faces are found and cut out: embeddings that were kept from before are made again."""
 
 Data = Annotated[Path, typer.Option(exists=True, file_okay=False, help="The directory with the photos.")]
 Out = Annotated[Path, typer.Option(help="Where the report goes: report.json and report.html.")]
@@ -284,8 +286,11 @@ def _running(
 
             analyzer = build_analyzer(_settings(pack))
             info = analyzer.engine.info
-            about = {"recognizer": info.recognizer, "pack": info.pack, "providers": list(info.providers), "face": face}
-            answers = answers_of({**about, "precision": info.precision})
+            answers = answers_of(
+                {"recognizer": info.recognizer, "pack": info.pack, "digest": info.digest, "face": face,
+                 "providers": list(info.providers), "precision": info.precision,
+                 "detection_threshold": info.detection_threshold, "pipeline": _PIPELINE}
+            )  # fmt: skip
             system = InProcess(analyzer, answers, central=face == "central")
             yield _Run(system, answers, progress, info.calibration)
 

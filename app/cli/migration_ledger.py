@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import TextIO
 
+import typer
+
 from app.errors import OperatorError
 from app.services.model_migration import SourcePhoto
 
@@ -24,11 +26,17 @@ class Ledger:
         if self._path is None:
             return self
         try:
-            lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
+            text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
+            whole = text[: text.rfind("\n") + 1]  # a line that a crash cut off is none
+            if not whole and not self._first.startswith(text):
+                raise OperatorError(f"--progress {self._path}: this file notes something else; name another.")
+            lines = whole.splitlines()
             if lines and lines[0] != self._first:
                 raise OperatorError(f"--progress {self._path}: this file notes something else; name another.")
             self._path.touch(mode=0o600)
-            self._file = self._path.open("a", encoding="utf-8")
+            self._file = self._path.open("r+", encoding="utf-8")
+            self._file.seek(len(whole.encode()))
+            self._file.truncate()
         except (OSError, UnicodeDecodeError) as exc:
             raise OperatorError(f"--progress {self._path}: {exc}") from exc
         self._done = set(lines)
@@ -50,8 +58,12 @@ class Ledger:
 
     def _write(self, line: str) -> None:
         if self._file is not None:
-            self._file.write(line + "\n")
-            self._file.flush()
+            try:
+                self._file.write(line + "\n")
+                self._file.flush()
+            except OSError as exc:
+                typer.echo(f"--progress {self._path}: {exc}; nothing more is noted.", err=True)
+                self._file = None
 
 
 def _line_of(photo: SourcePhoto) -> str:

@@ -67,8 +67,7 @@ def migrate(
     settings = command_settings()
     wanted = settings.model_copy(update={"more_model_packs": [*settings.more_model_packs, to]})
     recognizer = _library(settings).find(to).recognizer
-    with Ledger(progress, f"{tenant} {collection} {recognizer}") as ledger:
-        report = asyncio.run(_migrate(wanted, tenant, collection, recognizer, photos, subjects, threads, ledger))
+    report = asyncio.run(_migrate(wanted, tenant, collection, recognizer, photos, subjects, threads, progress))
     typer.echo(
         f"{report.faces} faces of {report.used} photos stored, {report.known} photos known already, "
         f"{len(report.failures)} without a face to store."
@@ -86,7 +85,7 @@ def migrate(
 
 async def _migrate(
     settings: Settings, tenant: UUID, collection: str, recognizer: str, place: str, subjects: bool, threads: int,
-    ledger: Ledger,
+    noted: Path | None,
 ) -> MigrationReport:  # fmt: skip
     from app.main import build_analyzer  # noqa: PLC0415 - it brings the inference libraries; see serve.py
 
@@ -97,10 +96,15 @@ async def _migrate(
         )
         search = build_search(settings, addresses.service, keyring)
         try:
-            listed = [one for one in await _read_sources(objects, tenant, place, subjects) if not ledger.has(one)]
+            listed = await _read_sources(objects, tenant, place, subjects)
             analyzer = build_analyzer(settings)
             migration = ModelMigration(database, keyring, analyzer, search, tenant, collection, recognizer)
-            with Progress() as progress:
+            about = f"{tenant} {(await migration.begin()).collection_id} {recognizer}"
+            with Ledger(noted, about) as ledger, Progress() as progress:
+                left = [one for one in listed if not ledger.has(one)]
+                if len(left) < len(listed):
+                    typer.echo(f"{len(listed) - len(left)} photos are done by {noted} and left out.")
+                listed = left
                 task = progress.add_task("Storing", total=len(listed))
 
                 def advance(photo: SourcePhoto, is_done: bool) -> None:

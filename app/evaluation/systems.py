@@ -25,6 +25,7 @@ from app.ml.analysis import Embed, FaceAnalyzer
 MISSING = float("-inf")
 _RETRIES = 10
 _TIMEOUT_S = 60
+_MOST_CANDIDATES = 100  # that the native API answers
 _PHOTO_CODES = ("image_", "no_face", "face_", "several_faces", "no_image_accepted")
 """What is wrong with a photo or the face in it, not with the call."""
 
@@ -210,7 +211,7 @@ class VultusServer:
 
     def describe(self) -> dict[str, Any]:
         """See `System`."""
-        return {"system": "Vultus API", **self._said}
+        return {"system": "Vultus API", "most_faces_a_search": _MOST_CANDIDATES, **self._said}
 
     def compare(self, first: Path, second: Path) -> float:
         """See `System`; the first photo's largest face with the most similar of the second's."""
@@ -233,7 +234,7 @@ class VultusServer:
 
     def search(self, photo: Path, limit: int) -> list[Hit] | None:
         """See `System`."""
-        data = {"collection": self._collection, "limit": str(min(limit, 100))}
+        data = {"collection": self._collection, "limit": str(min(limit, _MOST_CANDIDATES))}
         answer = self._send("POST", "/recognize", data=data, files=[("image", ("a.jpg", _read(photo)))])
         self._said = {name: answer[name] for name in ("recognizer", "threshold", "calibration") if name in answer}
         faces = answer.get("faces")

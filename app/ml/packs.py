@@ -128,7 +128,10 @@ class PackLibrary:
         Raises `ModelPackUnavailable` if it is nowhere to be had, `ModelPackRefused` if its files are wrong.
         """
         if wanted.endswith(MIRROR):
-            return _mirrored(self.find(wanted.removesuffix(MIRROR), may_download=may_download))
+            name = wanted.removesuffix(MIRROR)
+            if not name or name.endswith(MIRROR):
+                raise ModelPackUnavailable(f"{wanted!r} names no pack.")
+            return _mirrored(self.find(name, may_download=may_download))
         directory = Path(wanted).expanduser()
         if directory.is_dir():
             return self._open(directory.resolve(), PUBLISHED.get(directory.name))
@@ -145,6 +148,8 @@ class PackLibrary:
 
     def install(self, name: str) -> ModelPack:
         """Download a published pack with InsightFace, verify it, then move it into the cache."""
+        if name.endswith(MIRROR):
+            return _mirrored(self.install(name.removesuffix(MIRROR)))
         if name not in PUBLISHED:
             raise ModelPackUnavailable(f"{name!r} is not a published pack; those are: {', '.join(PUBLISHED)}.")
         # A second of imports, for downloads only.
@@ -222,7 +227,7 @@ def write_calibration(pack: ModelPack, points: Sequence[tuple[float, float]], so
     )  # fmt: skip
     path, partial = directory / _MANIFEST, directory / f".{_MANIFEST}.new"
     try:
-        partial.write_text(renewed.model_dump_json(indent=1) + "\n")
+        partial.write_text(renewed.model_dump_json(indent=1, exclude_none=True) + "\n")
         os.replace(partial, path)
     except OSError as exc:
         raise ModelPackRefused(f"{path} cannot be written: {exc.strerror}.") from exc

@@ -110,7 +110,7 @@ def merge(passes: list[Found]) -> Found:
     order = np.lexsort((-found.scores, found.grain, found.is_filling))
     left, top, right, bottom = found.boxes.T
     areas = (right - left + 1) * (bottom - top + 1)
-    weights = found.scores / np.maximum(found.grain, _LEAST_GRAIN) ** 2
+    weights = np.maximum(found.scores, _LEAST_GRAIN) / np.maximum(found.grain, _LEAST_GRAIN) ** 2
     kept, landmarks = [], []
     while order.size:
         best, rest = order[0], order[1:]

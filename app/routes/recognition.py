@@ -104,7 +104,8 @@ async def register_all(
         )  # fmt: skip
         return RegisterAllOut.of(form, done)
 
-    return await idempotency.once(("register all", form.model_dump_json(), image), 201, work)
+    request = ("register all", form.model_dump_json(), image)
+    return await idempotency.once(request, 201, work, of_photo_in=form.collection)
 
 
 @router.post(

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from app.domain import CollectionFace
 from app.errors import InvalidCursor, SubjectNotFound
+from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.collection_faces import CollectionFaceRepository, HeldFace, Place
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
@@ -32,9 +33,11 @@ class CollectionFaceService:
         collections: CollectionRepository,
         subjects: SubjectRepository,
         faces: CollectionFaceRepository,
+        answers: AnswerRepository,
         cursors: CursorSigner,
         trail: AuditTrail,
     ) -> None:
+        self._answers = answers
         self._collections = collections
         self._subjects = subjects
         self._faces = faces
@@ -70,6 +73,7 @@ class CollectionFaceService:
         if erased:
             await self._faces.delete(erased)
             await self._subjects.drop_empty_anonymous([held[one].subject_id for one in erased])
+            await self._answers.forget_photos(collection)
             await self._trail.record(
                 AuditAction.FACE_ERASED, f"collection:{collection}", collection=collection, faces=len(erased)
             )

@@ -1,6 +1,7 @@
 """Adding what another recogniser makes of stored faces: the same faces, under the same ids, of the same subjects."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from app.domain import Embedding
@@ -8,6 +9,14 @@ from app.errors import AppError, ConsentRequired, ConsentWithdrawn
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateStore
 from app.services.consent import ConsentGate
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """How many faces got a template, and whether some were left out for want of a consent."""
+
+    faces: int
+    has_left_out: bool = False
 
 
 class FaceCompletion:
@@ -26,8 +35,8 @@ class FaceCompletion:
         *,
         source: str,
         also_into: Iterable[str] = (),
-    ) -> int:
-        """Store embeddings, by face and recogniser, of these subjects' faces; how many faces got some.
+    ) -> Completion:
+        """Store embeddings, by face and recogniser, of these subjects' faces.
 
         What was erased, given to others or embedded by that recogniser meanwhile is left as it is, and so are the faces
         of subjects without a consent that is needed. `also_into`: the recognisers whose galleries the same transaction
@@ -47,4 +56,5 @@ class FaceCompletion:
         galleries = list(also_into)
         if galleries:
             await self._templates.hold_galleries(collection_id, galleries)
-        return await self._templates.add_to(embeddings, collection_id=collection_id, owners=agreed, source=source)
+        done = await self._templates.add_to(embeddings, collection_id=collection_id, owners=agreed, source=source)
+        return Completion(done, bool(refused))

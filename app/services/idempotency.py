@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from app.errors import AnswerErased, AppError, IdempotencyKeyReused
 from app.permissions import Principal
 from app.persistence.database import Database
-from app.persistence.repositories.answers import ERASED, AnswerRepository, RememberedAnswer
+from app.persistence.repositories.answers import ERASED, AnswerRepository, RememberedAnswer, about_photos
 from app.security.keyring import Keyring
 
 T = TypeVar("T", bound=BaseModel | None)
@@ -43,9 +43,12 @@ class IdempotencyService:
         work: Callable[[], Awaitable[T]],
         *,
         about: str | None = None,
+        of_photo_in: str | None = None,
     ) -> T:
         """Do the work unless this very request was answered before.
 
+        `about` names a subject that the answer speaks of, with its collection; `of_photo_in` the collection where it
+        speaks of everybody in a photo: erasing them empties it.
         `request` is everything that makes it this request. The answer is kept in the transaction of the effect, so
         there is never one without the other; of requests in parallel the first to finish wins, the others are undone
         and raise `AnswerReplayed`. Raises `IdempotencyKeyReused` for another request under the same key.
@@ -63,6 +66,7 @@ class IdempotencyService:
             await self._replay_from(self._answers, fingerprints)
             raise
         body = result.model_dump_json() if result is not None else ""
+        about = about_photos(of_photo_in) if of_photo_in is not None else about
         answer = RememberedAnswer(fingerprints[0], status, body)
         if not await self._answers.remember(self._principal.name, self._key, answer, about):
             await self._replay_from(self._answers, fingerprints)

@@ -31,7 +31,7 @@ from app.security.keyring import Keyring
 from app.services.audit import OPERATOR, AuditAction, AuditTrail
 from app.services.collections import require_collection
 from app.services.consent import ConsentGate
-from app.services.face_completion import FaceCompletion
+from app.services.face_completion import Completion, FaceCompletion
 from app.services.faces import by_recognizer, refusal
 
 SAME_PICTURE = 0.9
@@ -74,7 +74,6 @@ class ModelMigration:
         self._keyring = keyring
         self._analyzer = analyzer
         self._faces = FaceSearch(search, tenant_id)
-        self._subjects = search.for_tenant(tenant_id)
         self._protector = search.protector
         self._tenant_id = tenant_id
         self._collection = collection
@@ -88,28 +87,28 @@ class ModelMigration:
         `advance` hears of each photo whether all that it shows is stored by now.
         Raises `CollectionNotFound`, or `InvalidParameter` where there is nothing to go over from.
         """
-        gallery = await self._begin()
+        gallery = await self.begin()
         report, turns = MigrationReport(), asyncio.Semaphore(threads)
 
         async def work(photo: SourcePhoto) -> None:
             async with turns:
                 is_done = False
                 try:
-                    faces = await self._take_or_try_again(gallery, photo)
+                    taken = await self._take_or_try_again(gallery, photo)
                 except (AppError, OSError) as exc:
                     report.failures.append((photo.name, exc.detail if isinstance(exc, AppError) else str(exc)))
                 else:
-                    is_done = True
-                    report.used += faces > 0
-                    report.known += faces == 0
-                    report.faces += faces
+                    is_done = taken.is_all
+                    report.used += taken.faces > 0
+                    report.known += taken.faces == 0
+                    report.faces += taken.faces
                 advance(photo, is_done)
 
         await asyncio.gather(*(work(photo) for photo in photos))
         return report
 
-    async def _begin(self) -> Gallery:
-        """The gallery in use."""
+    async def begin(self) -> Gallery:
+        """Put the recogniser beside the one in use; the gallery of that one. Raises as `run`."""
         async with self._database.transaction(self._tenant_id) as session:
             collections = CollectionRepository(session, self._tenant_id)
             collection_id = await require_collection(collections, self._collection)
@@ -138,7 +137,7 @@ class ModelMigration:
                 )  # fmt: skip
         return Gallery(collection_id, in_use)
 
-    async def _take_or_try_again(self, gallery: Gallery, photo: SourcePhoto) -> int:
+    async def _take_or_try_again(self, gallery: Gallery, photo: SourcePhoto) -> "_Taken":
         for attempt in range(_ATTEMPTS):
             try:
                 return await self._take(gallery, photo)
@@ -148,59 +147,62 @@ class ModelMigration:
                 await asyncio.sleep(2**attempt / 10)
         raise AssertionError
 
-    async def _take(self, gallery: Gallery, photo: SourcePhoto) -> int:
-        """How many faces the photo gave a template; 0 where all that it shows have theirs."""
+    async def _take(self, gallery: Gallery, photo: SourcePhoto) -> "_Taken":
         image = await photo.read()
         recognizers = Recognizers(gallery.recognizer, self._target)
         analysis = await asyncio.to_thread(self._analyzer.analyze, image, Embed.ALL, recognizers=recognizers)
         if not analysis.faces:
             raise NoFace
         made = by_recognizer(analysis, recognizers)
-        found = await self._find_stored(gallery, made, photo.subject)
+        found, shown = await self._find_stored(gallery, made, photo.subject)
         if found:
-            return await self._complete(found)
+            done = await self._complete(found)
+            return _Taken(done.faces, shown == len(made) and not done.has_left_out)
         if photo.subject is None:
             raise FaceNotFound("The photo shows no face that is stored in the collection.")
         index = await self._find_named(gallery, made, photo.subject)
-        return await self._add(photo.subject, image, analysis, index)
+        return _Taken(await self._add(photo.subject, image, analysis, index), is_all=True)
 
     async def _find_stored(
         self, gallery: Gallery, faces: Sequence[Mapping[str, Embedding]], subject: str | None
-    ) -> dict[UUID, Embedding]:
-        """By the ids of the stored faces that the photo shows: what the other recogniser makes of each."""
+    ) -> tuple[dict[UUID, Embedding], int]:
+        """By the ids of the stored faces that the photo shows: what the other recogniser makes of each.
+
+        And how many of the photo's faces they are.
+        """
         found: dict[UUID, tuple[float, Embedding]] = {}
+        shown = 0
         for made in faces:
-            probe = made[gallery.recognizer]
+            probe, before = made[gallery.recognizer], len(found)
             for candidate in await self._faces.faces_like(gallery, probe, _MOST_ALIKE, SAME_PICTURE):
                 best, _ = found.get(candidate.face.id, (-1.0, None))
                 if (subject is None or candidate.face.subject == subject) and candidate.similarity > best:
                     found[candidate.face.id] = (candidate.similarity, made[self._target])
-        return {face_id: embedding for face_id, (_, embedding) in found.items()}
+            shown += len(found) > before
+        return {face_id: embedding for face_id, (_, embedding) in found.items()}, shown
 
     async def _find_named(self, gallery: Gallery, faces: Sequence[Mapping[str, Embedding]], subject: str) -> int:
         """Which face of the photo the recogniser in use takes for the subject before anybody else."""
-        probes = [made[gallery.recognizer] for made in faces]
-        identified = await self._subjects.identify(gallery, probes, 1)
-        calibration = identified.scale.calibration or self._analyzer.engine.infos[gallery.recognizer].calibration
+        calibration = self._analyzer.engine.infos[gallery.recognizer].calibration
         least = Thresholds.of(calibration, ONE_TO_ONE, 1).match
-        theirs = [
-            (ranked[0].similarity, index)
-            for index, ranked in enumerate(identified.ranked)
-            if ranked and ranked[0].subject == subject and ranked[0].similarity >= least
-        ]
+        theirs = []
+        for index, made in enumerate(faces):
+            for known in await self._faces.known_like(gallery, made[gallery.recognizer], 1, least):
+                if known.subject == subject:
+                    theirs.append((known.similarity, index))
         if not theirs:
             raise FaceNotFound(f"The photo shows no face that resembles the faces of subject {subject!r}.")
         return max(theirs)[1]
 
-    async def _complete(self, found: Mapping[UUID, Embedding]) -> int:
+    async def _complete(self, found: Mapping[UUID, Embedding]) -> Completion:
         async with self._writing() as at:
             held = await at.faces.find_all(at.collection_id, list(found), ())
             done = await FaceCompletion(at.subjects, at.store, at.consent).add(
                 at.collection_id, [one.subject_id for one in held.values()],
                 {face_id: {self._target: embedding} for face_id, embedding in found.items()}, source=_SOURCE,
             )  # fmt: skip
-            if done:
-                await at.record(f"collection:{self._collection}", faces=done)
+            if done.faces:
+                await at.record(f"collection:{self._collection}", faces=done.faces)
         return done
 
     async def _add(self, subject: str, image: bytes, analysis: Analysis, index: int) -> int:
@@ -240,6 +242,14 @@ class ModelMigration:
                 ConsentGate(subjects, PolicyRepository(session, self._tenant_id)),
                 AuditTrail(AuditRepository(session, self._tenant_id), self._keyring, OPERATOR),
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """How many faces a photo gave a template, and whether all that it shows have theirs now."""
+
+    faces: int
+    is_all: bool
 
 
 @dataclass(frozen=True, slots=True)

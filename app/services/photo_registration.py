@@ -171,7 +171,8 @@ class PhotoRegistrationService:
         if not missing:
             return 0
         completion = FaceCompletion(self._subjects, self._templates, self._consent)
-        return await completion.add(collection_id, list(owners), missing, source="register", also_into=also_into)
+        done = await completion.add(collection_id, list(owners), missing, source="register", also_into=also_into)
+        return done.faces
 
     async def _store(self, collection_id: UUID, new: list[NewFace]) -> None:
         await self._consent.demand_of_nobody_known()

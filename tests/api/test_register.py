@@ -2,6 +2,7 @@
 
 import asyncio
 
+import httpx
 import pytest
 from sqlalchemy import text
 
@@ -171,3 +172,17 @@ async def test_everybody_in_a_photo_is_stored_without_a_name(admin: Account) -> 
         assert len(body.json()["stored"]) == stored_faces
         assert [one["reasons"] for one in body.json()["passed_over"]] == reasons
     assert problem(await admin.send("/register/all", pictures.photo(1), limit="101")) == "422 invalid_parameter"
+
+
+async def test_who_was_erased_is_in_no_answer_given_again(admin: Account) -> None:
+    async def store(key: str) -> httpx.Response:
+        files = {"image": ("photo.jpg", pictures.group(1, 2), "image/jpeg")}
+        return await admin.client.post("/register/all", files=files, headers={"idempotency-key": key})
+
+    first = await store("one")
+    again = await store("one")
+    assert again.json() == first.json()
+    assert again.headers["idempotent-replayed"] == "true"
+    somebody = first.json()["stored"][0]["subject"]
+    assert (await admin.client.delete(f"/collections/default/subjects/{somebody}")).status_code == 200
+    assert problem(await store("one")) == "410 answer_erased"

@@ -11,6 +11,7 @@ from app.domain import FaceOrigin, RelativeBox
 from app.errors import AppError
 from app.persistence.repositories.collection_faces import CollectionFaceRepository
 from app.persistence.repositories.policies import PolicyRepository
+from app.persistence.repositories.recognizers import RecognizerRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateRepository, TemplateStore
 from app.services.consent import ConsentGate
@@ -40,9 +41,10 @@ async def complete(shelf: Shelf, subject: str, face_id: UUID, recognizer: str) -
         subjects = SubjectRepository(session, shelf.tenant_id)
         consent = ConsentGate(subjects, PolicyRepository(session, shelf.tenant_id))
         completion = FaceCompletion(subjects, TemplateStore(session, shelf.tenant_id, PROTECTOR), consent)
-        return await completion.add(
+        done = await completion.add(
             shelf.collection_id, [shelf.ids[subject]], {face_id: {recognizer: made}}, source="test"
         )
+        return done.faces
 
 
 async def erase(shelf: Shelf, subject: str) -> None:
@@ -86,9 +88,12 @@ async def test_who_stores_with_two_waits_for_nobody_who_touches_one(shelf: Shelf
     assert {await count(shelf, subject) for subject in shelf.ids if subject.startswith(("new", "old"))} == {(1, 2)}
 
 
-async def test_no_face_is_missed_in_a_list_while_faces_are_completed(shelf: Shelf) -> None:
-    for _ in range(6):  # galleries' ids are random
+@pytest.mark.parametrize("goes_back", [False, True])
+async def test_no_face_is_missed_in_a_list_while_faces_are_completed(shelf: Shelf, goes_back: bool) -> None:
+    for _ in range(4):  # galleries' ids are random
         tag = uuid4().hex[:6]
+        if goes_back:  # to a recogniser whose gallery is the older one
+            await register(shelf, f"{tag}-before", f"y{tag}:1")
         faces = {f"{tag}-{number}": await register(shelf, f"{tag}-{number}", f"x{tag}:1") for number in range(6)}
         seen: list[UUID] = []
         after = None
@@ -103,6 +108,28 @@ async def test_no_face_is_missed_in_a_list_while_faces_are_completed(shelf: Shel
             for subject, face_id in faces.items():
                 await complete(shelf, subject, face_id, f"y{tag}:1")
         assert sorted(seen) == sorted(faces.values())
+
+
+async def test_erasing_a_recogniser_waits_for_nobody_who_erases_people(shelf: Shelf) -> None:
+    people = [f"p{number}" for number in range(30)]
+    for subject in people:
+        await register(shelf, subject, A, B)
+
+    async def erase_recognizer() -> None:
+        async with shelf.database.transaction(shelf.tenant_id) as session:
+            await RecognizerRepository(session, shelf.tenant_id).erase(shelf.collection_id, B)
+
+    async def withdraw(subject: str) -> None:
+        async with shelf.database.transaction(shelf.tenant_id) as session:
+            await SubjectRepository(session, shelf.tenant_id).hold([shelf.ids[subject]])
+            await TemplateRepository(session, shelf.tenant_id).delete_all(shelf.ids[subject])
+
+    await asyncio.gather(
+        erase_recognizer(),
+        *(erase(shelf, subject) for subject in people[::2]),
+        *(withdraw(subject) for subject in people[1::2]),
+    )
+    assert {await count(shelf, subject) for subject in people} == {(0, 0)}
 
 
 async def test_what_was_moved_is_still_known_to_be_when_its_first_template_is_gone(

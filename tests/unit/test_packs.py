@@ -140,3 +140,8 @@ def test_a_pack_that_looks_twice_is_another_recogniser(library: PackLibrary, bar
         assert pack.calibration.similarity_at(1e-2) == pytest.approx(cosine)
         assert not pack.name.endswith("+mirror") or pack.is_mirrored
     assert library.find(str(bare_pack)).name == "mine"
+    written = json.loads((bare_pack / "pack.json").read_text())
+    assert None not in written.values()  # older versions know fewer names
+    for name in ("+mirror", f"{bare_pack}+mirror+mirror"):
+        with pytest.raises(ModelPackUnavailable, match="names no pack"):
+            library.find(name)

@@ -63,6 +63,13 @@ def test_a_ledger_leaves_out_what_is_done_and_is_of_one_run_only(tmp_path: Path)
     with Ledger(path, "t staff r:1") as again:
         assert (again.has(done), again.has(open_one)) == (True, False)
         assert not again.has(SourcePhoto(done.name, read, "ada"))
+    with path.open("a") as file:
+        file.write('["cut o')  # a crash while it was written
+    with Ledger(path, "t staff r:1") as again:
+        again.note(open_one)
+    with Ledger(path, "t staff r:1") as again:
+        assert again.has(done)
+        assert again.has(open_one)
     (tmp_path / "mine.csv").write_text("photo\n")
     for other, about in ((path, "t lobby r:1"), (tmp_path / "mine.csv", "t staff r:1"), (tmp_path / "no/such", "t")):
         with pytest.raises(OperatorError, match="--progress"), Ledger(other, about):

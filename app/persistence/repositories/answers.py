@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import func
+from sqlalchemy import ColumnElement, func
 from sqlalchemy.dialects.postgresql import insert
 
 from app.persistence.models import RememberedAnswerModel
@@ -57,10 +57,24 @@ class AnswerRepository(TenantRepository):
     async def forget_about(self, collection: str, subject: str | None = None) -> None:
         """Empty the answers that speak of a subject, or of anybody in a collection.
 
+        Those about all who are in a photo speak of whoever is asked for.
         That there was an answer stays: a late retry must not bring back whom somebody erased.
         """
         about = f"{collection}/{subject}" if subject is not None else f"{collection}/"
         column = RememberedAnswerModel.about
-        matches = column == about if subject is not None else column.startswith(about, autoescape=True)
+        of_photos = about_photos(collection)
+        matches = column.in_((about, of_photos)) if subject is not None else column.startswith(about, autoescape=True)
+        await self._empty(matches)
+
+    async def forget_photos(self, collection: str) -> None:
+        """Empty the answers that speak of everybody in a photo."""
+        await self._empty(RememberedAnswerModel.about == about_photos(collection))
+
+    async def _empty(self, matches: ColumnElement[bool]) -> None:
         emptied = self._update(RememberedAnswerModel, matches).values(status=ERASED, body=None, about=None)
         await self._session.execute(emptied)
+
+
+def about_photos(collection: str) -> str:
+    """What an answer is about that speaks of everybody in a photo."""
+    return f"{collection}/"

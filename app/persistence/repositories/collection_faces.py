@@ -48,18 +48,20 @@ class CollectionFaceRepository(TenantRepository):
             conditions.append(TemplateModel.subject_id == subject_id)
         if ids is not None:
             conditions.append(TemplateModel.id == any_(cast(list(ids), ARRAY(Uuid))))
-        # By age: what another recogniser makes of faces meanwhile comes behind them, and counts as listed there.
+        # A face stands where its oldest template is: what another recogniser makes of it meanwhile moves it nowhere.
         by_age = select(GalleryModel.id).where(self._own(GalleryModel), GalleryModel.collection_id == collection_id)
         galleries = list(await self._session.scalars(by_age.order_by(GalleryModel.created_at, GalleryModel.id)))
         begin = galleries.index(after[0]) if after is not None and after[0] in galleries else 0
         found: list[HeldFace] = []
         another = aliased(TemplateModel)
         for place, gallery_id in enumerate(galleries[begin:], begin):  # each is read by its index
+            is_older = another.created_at < TemplateModel.created_at
+            is_as_old = (another.created_at == TemplateModel.created_at) & another.gallery_id.in_(galleries[:place])
             was_before = select(another.id).where(
-                self._own(another), another.id == TemplateModel.id, another.gallery_id.in_(galleries[:place])
-            )
+                self._own(another), another.id == TemplateModel.id, is_older | is_as_old
+            )  # fmt: skip
             wanted = self._faces(TemplateModel.gallery_id == gallery_id, *conditions).order_by(TemplateModel.seq)
-            if place:
+            if len(galleries) > 1:
                 wanted = wanted.where(~was_before.exists())
             if after is not None and gallery_id == after[0]:
                 wanted = wanted.where(TemplateModel.seq > after[1])
@@ -79,9 +81,11 @@ class CollectionFaceRepository(TenantRepository):
     ) -> dict[UUID, HeldFace]:
         """Those of these faces that the collection has; those of `owners` are held until the transaction ends.
 
-        The owners' own rows must be held before: subjects come before their faces in everything that locks. Of a face
-        that several recognisers embedded, what the one in use made is given.
+        The owners' own rows must be held before: in all that locks, subjects come first, then galleries, then faces. Of
+        a face that several recognisers embedded, what the one in use made is given.
         """
+        if owners:
+            await self._hold_galleries(GalleryModel.collection_id == collection_id)
         theirs = TemplateModel.id == any_(cast(list(ids), ARRAY(Uuid)))
         faces = self._faces(TemplateModel.collection_id == collection_id, theirs)
         held = self._faces(theirs, TemplateModel.subject_id.in_(owners))

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import aliased
 
 from app.persistence.erasure_journal import ErasedKind
-from app.persistence.models import SubjectModel, TemplateModel
+from app.persistence.models import GalleryModel, SubjectModel, TemplateModel
 from app.persistence.repositories.base import TenantRepository
 
 
@@ -50,6 +50,9 @@ class RecognizerRepository(TenantRepository):
 
     async def erase(self, collection_id: UUID, recognizer: str) -> int:
         """Erase a recogniser's templates, how many there were; of faces that no other embedded nothing is left."""
+        await self._hold_galleries(
+            GalleryModel.collection_id == collection_id, GalleryModel.recognizer == recognizer
+        )  # fmt: skip
         others = aliased(TemplateModel)
         has_other = select(others.id).where(
             self._own(others), others.id == TemplateModel.id, others.recognizer != recognizer

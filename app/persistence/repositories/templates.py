@@ -243,6 +243,8 @@ class TemplateRepository(TenantRepository):
         return await self._session.scalar(counted) or 0
 
     async def _erase(self, *conditions: ColumnElement[bool]) -> int:
+        theirs = select(TemplateModel.gallery_id).where(self._own(TemplateModel), *conditions)
+        await self._hold_galleries(GalleryModel.id.in_(theirs))
         statement = self._delete(TemplateModel, *conditions).returning(TemplateModel.id)
         erased = set(await self._session.scalars(statement))
         self._note_erased(ErasedKind.FACE, erased)

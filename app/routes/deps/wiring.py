@@ -142,7 +142,12 @@ class TransactionServices:
     def collection_faces(self) -> CollectionFaceService:
         """The stored faces of a collection."""
         return CollectionFaceService(
-            self._collection_rows(), self._subject_rows(), self._face_rows(), self._state["cursors"], self._trail()
+            self._collection_rows(),
+            self._subject_rows(),
+            self._face_rows(),
+            self._answers(),
+            self._state["cursors"],
+            self._trail(),
         )
 
     def known_subjects(self) -> KnownSubjectService:
