@@ -110,7 +110,8 @@ class KnownSubjectService:
         waiting: dict[UUID, list[HeldFace]] = {}
         for one in ids:
             face = held.get(one)
-            if face is None:
+            if face is None or (face.face.subject is None and face.embedding is None):
+                # Also one that was somebody's when the faces of nobody known were locked, and is so no longer.
                 refused.append(Refused(one, NotGiven.MISSING))
             elif face.face.subject is None:
                 waiting.setdefault(face.gallery_id, []).append(face)

@@ -1,0 +1,52 @@
+"""Faces given to somebody while others take them away."""
+
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+import numpy as np
+
+from app.persistence.repositories.answers import AnswerRepository
+from app.persistence.repositories.audit import AuditRepository
+from app.persistence.repositories.collection_faces import CollectionFaceRepository
+from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.policies import PolicyRepository
+from app.persistence.repositories.subjects import SubjectRepository
+from app.persistence.repositories.templates import NewFace, TemplateRepository, TemplateStore
+from app.security.cursors import CursorSigner
+from app.services.audit import AuditTrail
+from app.services.consent import ConsentGate
+from app.services.known_subjects import KnownSubjectService, NotGiven
+from app.services.photo_registration import anonymous_name
+from tests.integration.conftest import FACE, KEYRING, PROTECTOR, Shelf, random_embeddings
+
+
+class TakenAwayMeanwhile(CollectionFaceRepository):
+    """As if the faces had been somebody's when it was asked whose, and nobody's a moment later."""
+
+    async def find_anonymous_owners(self, collection_id: UUID, ids: Sequence[UUID]) -> set[UUID]:
+        return set()
+
+
+async def test_a_face_that_is_nobodys_only_since_it_was_looked_for_is_not_given(shelf: Shelf) -> None:
+    (embedding,) = random_embeddings(np.random.default_rng(1), 1)
+    async with shelf.database.transaction(shelf.tenant_id) as session:
+        subjects, owner = SubjectRepository(session, shelf.tenant_id), uuid4()
+        face = NewFace.of(owner, FACE, {"rec:1": embedding})
+        await subjects.add_anonymous(shelf.collection_id, {owner: anonymous_name(face.id)})
+        await subjects.ensure(shelf.collection_id, "ada", None, None)
+        store = TemplateStore(session, shelf.tenant_id, PROTECTOR)
+        await store.add_all([face], collection_id=shelf.collection_id, source="test")
+    for faces_of, moved, refused in (
+        (TakenAwayMeanwhile, [], [NotGiven.MISSING]),
+        (CollectionFaceRepository, [face.id], []),
+    ):
+        async with shelf.database.transaction(shelf.tenant_id) as session:
+            subjects = SubjectRepository(session, shelf.tenant_id)
+            service = KnownSubjectService(
+                CollectionRepository(session, shelf.tenant_id), subjects, faces_of(session, shelf.tenant_id),
+                TemplateRepository(session, shelf.tenant_id), AnswerRepository(session, shelf.tenant_id),
+                ConsentGate(subjects, PolicyRepository(session, shelf.tenant_id)), CursorSigner(KEYRING),
+                AuditTrail(AuditRepository(session, shelf.tenant_id), KEYRING, "test"), may_delete=True,
+            )  # fmt: skip
+            done = await service.give("default", "ada", [face.id], least=0.5)
+        assert (done.moved, [one.why for one in done.refused]) == (moved, refused)
