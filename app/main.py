@@ -154,7 +154,7 @@ def _has_photos(path: str, headers: Mapping[str, str]) -> bool:
 def build_analyzer(settings: Settings) -> FaceAnalyzer:
     """The model pack, loaded, behind the limits of the settings; takes a second or two, or a download."""
     steady_memory()
-    library = PackLibrary(cache=settings.model_cache, data_dir=settings.resolved_data_dir)
+    library = PackLibrary.of(settings)
     pack, *others = (library.find(name) for name in (settings.model_pack, *settings.more_model_packs))
     runtime = Runtime(
         providers=settings.providers,

@@ -62,7 +62,7 @@ def demo(
 
 def _with_a_pack(settings: Settings) -> Settings:
     """The settings, with the synthetic pack in the place of one that is not to be had: the demo alone does that."""
-    library = PackLibrary(cache=settings.model_cache, data_dir=settings.resolved_data_dir)
+    library = PackLibrary.of(settings)
     _out.print(f"Looking for the model pack {settings.model_pack!r} ...")
     try:
         library.find(settings.model_pack)

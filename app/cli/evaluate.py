@@ -256,7 +256,7 @@ def calibrate(
     typer.echo(f"({source}; rarer ones are extrapolated)")
     if not dry_run:
         settings = command_settings()
-        library = PackLibrary(cache=settings.model_cache, data_dir=settings.resolved_data_dir)
+        library = PackLibrary.of(settings)
         written = write_calibration(library.find(pack or settings.model_pack), points, source)
         typer.echo(f"written into {written}")
 

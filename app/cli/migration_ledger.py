@@ -28,10 +28,9 @@ class Ledger:
         try:
             text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
             whole = text[: text.rfind("\n") + 1]  # a line that a crash cut off is none
-            if not whole and not self._first.startswith(text):
-                raise OperatorError(f"--progress {self._path}: this file notes something else; name another.")
             lines = whole.splitlines()
-            if lines and lines[0] != self._first:
+            is_own = lines[0] == self._first if lines else self._first.startswith(text)
+            if not is_own:
                 raise OperatorError(f"--progress {self._path}: this file notes something else; name another.")
             self._path.touch(mode=0o600)
             self._file = self._path.open("r+", encoding="utf-8")

@@ -24,7 +24,7 @@ PackName = Annotated[
 @cli.command("list")
 def list_packs() -> None:
     """Every pack that is published or installed."""
-    installed = _library().installed()
+    installed = PackLibrary.of(command_settings()).installed()
     table = Table("pack", "installed", "download", "what it is")
     for name, pack in PUBLISHED.items():
         table.add_row(name, "yes" if name in installed else "no", f"{pack.download_mb} MB", pack.note)
@@ -38,7 +38,7 @@ def list_packs() -> None:
 @cli.command()
 def install(name: Annotated[str, typer.Argument(help="A published pack's name, or `synthetic`.")]) -> None:
     """Download a published pack and verify its files, or make the synthetic one."""
-    library = _library()
+    library = PackLibrary.of(command_settings())
     pack = library.find(SYNTHETIC) if name == SYNTHETIC else library.install(name)
     _print(pack)
 
@@ -49,7 +49,8 @@ def verify(
     accept: Annotated[bool, typer.Option("--accept", help="Trust the files as they are now.")] = False,
 ) -> None:
     """Check a pack's files against their digests, pinned or recorded at first use."""
-    settings, library = command_settings(), _library()
+    settings = command_settings()
+    library = PackLibrary.of(settings)
     wanted = name or settings.model_pack
     if accept:
         library.accept(wanted)
@@ -60,12 +61,7 @@ def verify(
 @cli.command()
 def show(name: PackName = None) -> None:
     """What a pack says of itself."""
-    _print(_library().find(name or command_settings().model_pack, may_download=False))
-
-
-def _library() -> PackLibrary:
-    settings = command_settings()
-    return PackLibrary(cache=settings.model_cache, data_dir=settings.resolved_data_dir)
+    _print(PackLibrary.of(command_settings()).find(name or command_settings().model_pack, may_download=False))
 
 
 def _describe(calibration: Calibration) -> str:

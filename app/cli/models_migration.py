@@ -66,7 +66,7 @@ def migrate(
     """
     settings = command_settings()
     wanted = settings.model_copy(update={"more_model_packs": [*settings.more_model_packs, to]})
-    recognizer = _library(settings).find(to).recognizer
+    recognizer = PackLibrary.of(settings).find(to).recognizer
     report = asyncio.run(_migrate(wanted, tenant, collection, recognizer, photos, subjects, threads, progress))
     typer.echo(
         f"{report.faces} faces of {report.used} photos stored, {report.known} photos known already, "
@@ -160,7 +160,7 @@ def coverage(
 ) -> None:
     """How many faces, of how many subjects, each recogniser embedded, and which a collection is searched with."""
     if missing is not None:
-        recognizer = _library(command_settings()).find(missing).recognizer
+        recognizer = PackLibrary.of(command_settings()).find(missing).recognizer
         subjects = asyncio.run(_list_missing(tenant, collection, recognizer))
         show_rows([{"subject": subject} for subject in subjects], as_json)
         return
@@ -197,7 +197,7 @@ def switch(
     The server must have its pack (VULTUS_MODEL_PACK or VULTUS_MORE_MODEL_PACKS). Faces are registered with the one
     before as well, so that going back loses nobody, until `--alone` is given.
     """
-    recognizer = _library(command_settings()).find(to).recognizer
+    recognizer = PackLibrary.of(command_settings()).find(to).recognizer
 
     async def run() -> RecognizerOverview:
         async with _recognizers(tenant) as service:
@@ -231,7 +231,7 @@ def erase(
 @asynccontextmanager
 async def _recognizers(tenant: UUID) -> AsyncIterator[CollectionRecognizerService]:
     settings = command_settings()
-    library = _library(settings)
+    library = PackLibrary.of(settings)
     packs = [library.find(name) for name in (settings.model_pack, *settings.more_model_packs)]
     directory = RecognizerDirectory({pack.recognizer: pack.name for pack in packs})
     async with operator_database() as database, database.transaction(tenant) as session:
@@ -259,7 +259,3 @@ def _show(overview: RecognizerOverview, as_json: bool = False) -> None:
         ],
         as_json,
     )  # fmt: skip
-
-
-def _library(settings: Settings) -> PackLibrary:
-    return PackLibrary(cache=settings.model_cache, data_dir=settings.resolved_data_dir)

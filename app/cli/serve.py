@@ -43,7 +43,7 @@ def migrate_database() -> None:
 
 def run_server(settings: Settings, *, host: str, port: int, workers: int) -> None:
     """Run uvicorn; the database is provisioned and the pack fetched here, once, before any worker starts."""
-    library = PackLibrary(cache=settings.model_cache, data_dir=settings.resolved_data_dir)
+    library = PackLibrary.of(settings)
     for pack in (settings.model_pack, *settings.more_model_packs):
         library.find(pack)
     settings.signing_keys()

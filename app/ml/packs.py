@@ -23,6 +23,7 @@ from app.errors import ModelPackRefused, ModelPackUnavailable
 from app.ml.calibration import find_calibration
 from app.ml.digests import DigestBook, sha256_of
 from app.ml.published import PUBLISHED, RESEARCH_LICENCE, PublishedPack
+from app.settings import Settings
 
 SYNTHETIC = "synthetic"
 MIRROR = "+mirror"
@@ -121,6 +122,11 @@ class PackLibrary:
         self._cache = cache.expanduser() / "models"
         self._data_dir = data_dir
         self._book = DigestBook(data_dir / "model-digests.json")
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The library that the settings name."""
+        return cls(cache=settings.model_cache, data_dir=settings.resolved_data_dir)
 
     def find(self, wanted: str, *, may_download: bool = True) -> ModelPack:
         """The pack called `wanted`, verified.

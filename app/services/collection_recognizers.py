@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from app.domain import Recognizers
-from app.errors import CollectionNotFound, RecognizerIncomplete, RecognizerNotFound, RecognizerWanted
+from app.errors import RecognizerIncomplete, RecognizerNotFound, RecognizerWanted
 from app.persistence.models import CollectionModel
 from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.collections import CollectionRepository
@@ -11,6 +11,7 @@ from app.persistence.repositories.recognizers import Coverage, RecognizerReposit
 from app.persistence.repositories.subjects import SubjectRepository
 from app.security.cursors import CursorSigner
 from app.services.audit import AuditAction, AuditTrail
+from app.services.collections import require_found
 from app.services.paging import Page, PageRequest, cut_page
 from app.services.recognizers import RecognizerDirectory
 
@@ -56,12 +57,11 @@ class CollectionRecognizerService:
 
     async def get(self, collection: str) -> RecognizerOverview:
         """How it stands; raises `CollectionNotFound`."""
-        row = await self._collections.find_row(collection)
-        return await self._describe(self._there(row, collection))
+        return await self._describe(require_found(await self._collections.find_row(collection), collection))
 
     async def list_missing(self, collection: str, recognizer: str, request: PageRequest) -> Page[str]:
         """One page of the subjects that are searched now, and would not be with another recogniser; by their ids."""
-        row = self._there(await self._collections.find_row(collection), collection)
+        row = require_found(await self._collections.find_row(collection), collection)
         in_use = row.recognizer or self._directory.first
         scope = f"{self._collections.tenant_id}/collections/{row.id}/missing/{recognizer}"
         after = self._cursors.open(scope, request.cursor) if request.cursor else None
@@ -74,7 +74,7 @@ class CollectionRecognizerService:
         Whoever registers meanwhile is waited for. Raises `CollectionNotFound`, `InvalidParameter` for a recogniser that
         is not loaded, and `RecognizerIncomplete` where subjects would not be found any more and that is not accepted.
         """
-        row = self._there(await self._collections.lock_row(collection), collection)
+        row = require_found(await self._collections.lock_row(collection), collection)
         before = Recognizers(row.recognizer or self._directory.first, row.recognizer_beside)
         if wanted.in_use != before.in_use:
             self._directory.require(wanted.in_use, "in_use")
@@ -100,7 +100,7 @@ class CollectionRecognizerService:
         Raises `CollectionNotFound`, `RecognizerNotFound`, `RecognizerWanted` for one that is searched or stored with,
         and `RecognizerIncomplete` where somebody would be left without a face and that is not accepted.
         """
-        row = self._there(await self._collections.lock_row(collection), collection)
+        row = require_found(await self._collections.lock_row(collection), collection)
         in_use = row.recognizer or self._directory.first
         if recognizer in (in_use, row.recognizer_beside):
             raise RecognizerWanted(f"Collection {collection!r} is searched or stored with {recognizer!r}.")
@@ -120,11 +120,6 @@ class CollectionRecognizerService:
         await self._trail.record(
             AuditAction.RECOGNIZER_ERASED, f"collection:{collection}", recognizer=recognizer, faces=erased
         )
-
-    def _there(self, row: CollectionModel | None, collection: str) -> CollectionModel:
-        if row is None:
-            raise CollectionNotFound(f"There is no collection {collection!r}.")
-        return row
 
     async def _describe(self, row: CollectionModel) -> RecognizerOverview:
         in_use = row.recognizer or self._directory.first

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 from app.domain import Collection, DecisionPolicy, Recognizers
@@ -17,17 +18,23 @@ from app.services.quotas import QuotaService
 from app.services.recognizers import RecognizerDirectory
 from app.telemetry import get_logger
 
+T = TypeVar("T")
+
 _log = get_logger(__name__)
 
 MOST_TAGS = 200
 
 
-async def require_collection(collections: CollectionRepository, name: str, *, hold: bool = False) -> UUID:
-    """The id of the collection; `hold` keeps it from being deleted meanwhile. Raises `CollectionNotFound`."""
-    row = await collections.find_row(name, hold=hold)
+def require_found(row: T | None, name: str) -> T:
+    """What was found of a collection; raises `CollectionNotFound` where that is nothing."""
     if row is None:
         raise CollectionNotFound(f"There is no collection {name!r}.")
-    return row.id
+    return row
+
+
+async def require_collection(collections: CollectionRepository, name: str, *, hold: bool = False) -> UUID:
+    """The id of the collection; `hold` keeps it from being deleted meanwhile. Raises `CollectionNotFound`."""
+    return require_found(await collections.find_row(name, hold=hold), name).id
 
 
 async def hold_for_storing(
@@ -41,9 +48,7 @@ async def hold_for_storing(
     The first faces bind it to their recogniser. Raises `CollectionNotFound`, `RecognizerUnavailable`, or
     `RecognizerChanged` where by now others are wanted than those that made the embeddings.
     """
-    row = await collections.find_row(name, hold=True)
-    if row is None:
-        raise CollectionNotFound(f"There is no collection {name!r}.")
+    row = require_found(await collections.find_row(name, hold=True), name)
     in_use = row.recognizer or await collections.bind_recognizer(row.id, directory.first)
     wanted = directory.of(name, in_use, row.recognizer_beside)
     if row.recognizer_beside not in (None, wanted.beside):
@@ -112,9 +117,7 @@ class CollectionService:
 
     async def describe(self, name: str) -> tuple[datetime, int]:
         """Since when a collection is there and how many templates it has; raises `CollectionNotFound`."""
-        row = await self._collections.find_row(name)
-        if row is None:
-            raise CollectionNotFound(f"There is no collection {name!r}.")
+        row = require_found(await self._collections.find_row(name), name)
         return row.created_at, await self._collections.count_templates(row.id)
 
     async def get_tags(self, name: str) -> Mapping[str, str]:
@@ -136,10 +139,7 @@ class CollectionService:
 
     async def get(self, name: str) -> Collection:
         """One collection with its counts; raises `CollectionNotFound`."""
-        found = await self._collections.find(name)
-        if found is None:
-            raise CollectionNotFound(f"There is no collection {name!r}.")
-        return found
+        return require_found(await self._collections.find(name), name)
 
     async def delete(self, name: str) -> None:
         """Erase a collection, its subjects and their templates; raises `CollectionNotFound`."""
@@ -152,10 +152,7 @@ class CollectionService:
         )
 
     async def _held(self, name: str) -> CollectionModel:
-        row = await self._collections.find_row(name, change=True)
-        if row is None:
-            raise CollectionNotFound(f"There is no collection {name!r}.")
-        return row
+        return require_found(await self._collections.find_row(name, change=True), name)
 
     async def _set_tags(self, row: CollectionModel, tags: Mapping[str, str]) -> None:
         if tags != row.tags:

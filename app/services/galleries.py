@@ -3,12 +3,13 @@
 from uuid import UUID
 
 from app.domain import Recognizers
-from app.errors import CollectionNotFound, SubjectNotFound
+from app.errors import SubjectNotFound
 from app.matcher.search import Gallery
 from app.permissions import Principal
 from app.persistence.database import Database
 from app.persistence.repositories.brief import BriefRepository, FoundCollection
 from app.persistence.repositories.subjects import SubjectRepository
+from app.services.collections import require_found
 from app.services.recognizers import RecognizerDirectory
 
 
@@ -60,7 +61,5 @@ class GalleryLookup:
             principal = self._principal
             if principal.collections is None or collection in principal.collections:
                 found = await BriefRepository(self._database, principal.tenant_id).find_collection(collection)
-            if found is None:
-                raise CollectionNotFound(f"There is no collection {collection!r}.")
-            self._found[collection] = found
+            found = self._found[collection] = require_found(found, collection)
         return found

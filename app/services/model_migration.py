@@ -29,7 +29,7 @@ from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.security.image_digests import image_digests
 from app.security.keyring import Keyring
 from app.services.audit import OPERATOR, AuditAction, AuditTrail
-from app.services.collections import require_collection
+from app.services.collections import require_collection, require_found
 from app.services.consent import ConsentGate
 from app.services.face_completion import Completion, FaceCompletion
 from app.services.faces import by_recognizer, refusal
@@ -111,9 +111,8 @@ class ModelMigration:
         """Put the recogniser beside the one in use; the gallery of that one. Raises as `run`."""
         async with self._database.transaction(self._tenant_id) as session:
             collections = CollectionRepository(session, self._tenant_id)
-            collection_id = await require_collection(collections, self._collection)
-            row = await collections.lock_row(self._collection)
-            in_use = row.recognizer if row is not None else None
+            row = require_found(await collections.lock_row(self._collection), self._collection)
+            in_use = row.recognizer
             if in_use is None:
                 raise InvalidParameter(f"Collection {self._collection!r} has no faces to go over from.")
             if in_use == self._target:
@@ -123,19 +122,19 @@ class ModelMigration:
                     f"Collection {self._collection!r} is searched with {in_use!r}, which must be loaded as well: name "
                     f"its pack in VULTUS_MODEL_PACK or VULTUS_MORE_MODEL_PACKS."
                 )
-            if row is not None and row.recognizer_beside not in (None, self._target):
+            if row.recognizer_beside not in (None, self._target):
                 raise InvalidParameter(
                     f"Collection {self._collection!r} is stored with {row.recognizer_beside!r} as well, to go back to: "
                     f"end that before (vultus models switch --alone)."
                 )
-            if row is not None and row.recognizer_beside is None:
-                await collections.set_recognizers(collection_id, Recognizers(in_use, self._target))
+            if row.recognizer_beside is None:
+                await collections.set_recognizers(row.id, Recognizers(in_use, self._target))
                 trail = AuditTrail(AuditRepository(session, self._tenant_id), self._keyring, OPERATOR)
                 await trail.record(
                     AuditAction.RECOGNIZERS_CHANGED, f"collection:{self._collection}", in_use=in_use,
                     beside=self._target,
                 )  # fmt: skip
-        return Gallery(collection_id, in_use)
+        return Gallery(row.id, in_use)
 
     async def _take_or_try_again(self, gallery: Gallery, photo: SourcePhoto) -> "_Taken":
         for attempt in range(_ATTEMPTS):

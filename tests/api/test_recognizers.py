@@ -15,7 +15,7 @@ from app.persistence.repositories.collections import CollectionRepository
 from app.services.collections import hold_for_storing
 from app.settings import Settings
 from tests import pictures
-from tests.api.conftest import Account, Running, start
+from tests.api.conftest import Account, Running, problem, start
 
 RECOGNIZERS = "/collections/default/recognizers"
 
@@ -42,10 +42,10 @@ async def here(two: Running, admin: Account) -> AsyncIterator[Account]:
         yield Account(client, admin.tenant_id, admin.email, admin.tokens)
 
 
-def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     """The problem that an answer must be."""
+    assert problem(answer) == f"{status} {code}", answer.text
     said: dict[str, Any] = answer.json()
-    assert (answer.status_code, said["code"]) == (status, code), answer.text
     return said
 
 
@@ -89,8 +89,8 @@ async def test_there_and_back_loses_nobody(here: Account, names: tuple[str, str]
     registered = (await here.register("bob", pictures.photo(2))).json()
     assert registered["recognizer"] == first
     assert covered((await here.client.get(RECOGNIZERS)).json()) == {first: (2, 2), second: (1, 1)}
-    refused = problem(await choose(here, second, first), 409, "recognizer_incomplete")
-    assert "1 subjects" in refused["detail"]
+    why = refused(await choose(here, second, first), 409, "recognizer_incomplete")
+    assert "1 subjects" in why["detail"]
     missing = (await here.client.get(f"{RECOGNIZERS}/{second}/missing")).json()
     assert missing == {"items": ["ada"], "next_cursor": None}
     assert await who(here, 1) == (first, "ada")  # nothing changed
@@ -139,7 +139,7 @@ async def test_every_question_goes_to_the_recogniser_in_use(here: Account, names
         similar = (await here.client.get(f"/collections/default/subjects/ada/{path}")).json()
         assert (similar["recognizer"], [one["subject"] for one in similar["candidates"]]) == (second, ["bob"])
     unknown = await here.send("/extract", pictures.photo(1), recognizer="nobody:1")
-    assert problem(unknown, 422, "invalid_parameter")["errors"][0]["field"] == "recognizer"
+    assert refused(unknown, 422, "invalid_parameter")["errors"][0]["field"] == "recognizer"
 
 
 async def test_without_its_recogniser_a_collection_is_neither_searched_nor_stored_in(
@@ -153,13 +153,13 @@ async def test_without_its_recogniser_a_collection_is_neither_searched_nor_store
         await admin.register("ada", pictures.photo(1)),
         await admin.send("/verify", pictures.photo(2), subject="bob"),
     ):
-        said = problem(answer, 503, "recognizer_unavailable")
+        said = refused(answer, 503, "recognizer_unavailable")
         assert names[1] in said["detail"]
         assert answer.headers["retry-after"] == "60"
     # What needs no network goes on, erasing before all.
     assert len((await admin.client.get("/collections/default/subjects")).json()["items"]) == 2
     assert (await admin.client.delete("/collections/default/subjects/bob")).status_code == 200
-    problem(await choose(admin, names[1], names[1] + "0"), 422, "invalid_parameter")
+    refused(await choose(admin, names[1], names[1] + "0"), 422, "invalid_parameter")
     await chosen(admin, names[0], None)
     assert await who(admin, 1) == (names[0], "ada")
 
@@ -179,13 +179,13 @@ async def test_what_a_recogniser_left_can_be_erased(here: Account, names: tuple[
     await chosen(here, *names)
     await here.register("both", pictures.photo(2))
     for recognizer in names:
-        problem(await here.client.delete(f"{RECOGNIZERS}/{recognizer}"), 409, "recognizer_wanted")
+        refused(await here.client.delete(f"{RECOGNIZERS}/{recognizer}"), 409, "recognizer_wanted")
     await chosen(here, second, None, accept_missing=True)
-    problem(await here.client.delete(f"{RECOGNIZERS}/{first}"), 409, "recognizer_incomplete")
+    refused(await here.client.delete(f"{RECOGNIZERS}/{first}"), 409, "recognizer_incomplete")
     accepted = await here.client.delete(f"{RECOGNIZERS}/{first}", params={"accept_missing": True})
     assert accepted.status_code == 204
     assert covered((await here.client.get(RECOGNIZERS)).json()) == {second: (1, 1), first: (0, 0)}
-    problem(await here.client.delete(f"{RECOGNIZERS}/{first}"), 404, "recognizer_not_found")
+    refused(await here.client.delete(f"{RECOGNIZERS}/{first}"), 404, "recognizer_not_found")
     assert await who(here, 2) == (second, "both")
     actions = [one["action"] for one in (await here.client.get("/audit")).json()["items"]]
     assert actions.count("recognizers.changed") == 2
@@ -200,7 +200,7 @@ async def test_a_person_is_taken_along_with_both(here: Account, names: tuple[str
     assert len({one["face_id"] for one in document["faces"]}) == 2
     (await here.client.delete("/collections/default/subjects/ada")).raise_for_status()
     twice = {**document, "faces": document["faces"] + document["faces"][:1]}
-    problem(await here.client.post("/subjects/import", json=twice), 422, "invalid_parameter")
+    refused(await here.client.post("/subjects/import", json=twice), 422, "invalid_parameter")
     taken = await here.client.post("/subjects/import", json=document)
     assert taken.json()["templates"] == 2
     assert covered((await here.client.get(RECOGNIZERS)).json()) == dict.fromkeys(names, (2, 1))
@@ -219,7 +219,7 @@ async def test_a_person_is_taken_along_with_both(here: Account, names: tuple[str
         "subject": "bob",
         "faces": [one for one in document["faces"] if one["recognizer"] != names[0]],
     }
-    problem(await here.client.post("/subjects/import", json=others), 422, "recognizer_mismatch")
+    refused(await here.client.post("/subjects/import", json=others), 422, "recognizer_mismatch")
 
 
 async def test_who_registers_while_a_collection_goes_over_is_stored_or_told(
@@ -231,7 +231,7 @@ async def test_who_registers_while_a_collection_goes_over_is_stored_or_told(
     async def register(number: int) -> bool:
         answer = await here.register(f"p{number}", pictures.photo(100 + number))
         if answer.status_code == 503:
-            problem(answer, 503, "recognizer_changed")
+            refused(answer, 503, "recognizer_changed")
         else:
             assert answer.status_code == 201, answer.text
         return answer.status_code == 201
