@@ -31,7 +31,7 @@ async def tenant(database: Database) -> tuple[UUID, SealedEntry]:
     """A tenant with two people, one of whom expired, and the last entry of its trail."""
     tenant_id, collection_id = await make_tenant(database)
     async with database.transaction(tenant_id) as session:
-        for name, expires_at in (("ada", None), ("bob", datetime.now(UTC) - timedelta(days=1))):
+        for name, expires_at in (("ada", None), ("bob", datetime.now(UTC) + timedelta(days=1))):
             subjects = SubjectRepository(session, tenant_id)
             subject_id = await subjects.ensure(collection_id, name, None, None, expires_at)
             await TemplateStore(session, tenant_id, PROTECTOR).add_all(
@@ -73,6 +73,10 @@ async def test_the_trail_is_verified_and_what_is_wrong_is_named(
 async def test_a_sweep_erases_whose_time_is_over(
     vultus: Run, tenant: tuple[UUID, SealedEntry], database: Database
 ) -> None:
+    # Only now: a server that sweeps, elsewhere in these tests, must not come before.
+    async with database.transaction(tenant[0]) as session:
+        over = text("UPDATE subjects SET expires_at = :then WHERE subject = 'bob'")
+        await session.execute(over, {"then": datetime.now(UTC) - timedelta(days=1)})
     code, out = await run(vultus, "retention", "sweep")
     assert code == 0
     assert "Erased" in out
