@@ -82,19 +82,21 @@ async def test_the_erased_stay_erased(own_database: tuple[str, str], settings: S
             )
             await admin.register("gus", pictures.photo(6))
             await admin.register("eve", pictures.photo(5), collection="lobby")
-            for seed, name in enumerate(("ada", "bob", "carol", "dave"), start=1):
+            for seed, name in enumerate(("abel", "bob", "carol", "dave"), start=1):
                 assert (await admin.register(name, pictures.photo(seed), consent="form")).status_code == 201
             two = (await admin.register("carol", pictures.photo(3))).json()["templates"]
             await asyncio.to_thread(tool, "pg_dump", "--format=custom", "--file", str(dump), url)
             assert not journal.exists()
-            await admin.client.delete("/collections/default/subjects/ada")
+            await admin.client.delete("/collections/default/subjects/abel")
             await admin.client.delete(f"/collections/default/subjects/carol/faces/{two[0]['face_id']}")
             await admin.client.delete("/collections/default/subjects/dave/consent")
             await admin.client.delete("/collections/lobby")
             await admin.client.delete("/collections/default/subjects/frank")
             await admin.client.delete("/collections/default/subjects/gus/consent")
     noted = journal.read_text()
-    assert "ada" not in noted
+    # No digest in hexadecimal holds these by chance.
+    for name in ("abel", "carol", "frank", "lobby"):
+        assert name not in noted
     assert journal.stat().st_mode & 0o777 == 0o600
 
     await restore(url, dump)
@@ -118,10 +120,10 @@ async def test_the_erased_stay_erased(own_database: tuple[str, str], settings: S
         refused = await admin.register("dave", pictures.photo(4))
         assert refused.json()["code"] == "consent_withdrawn"
         assert (await admin.register("dave", pictures.photo(4), consent="form 2")).status_code == 201
-        again = await admin.register("ada", pictures.photo(1))  # whoever comes back of their own will may
+        again = await admin.register("abel", pictures.photo(1))  # whoever comes back of their own will may
         assert again.status_code == 201
     async with started(own) as running, signed_in(running, email, tenant_id) as admin:
-        assert await subjects(admin) == ["ada", "bob", "carol", "dave", "gus"]
+        assert await subjects(admin) == ["abel", "bob", "carol", "dave", "gus"]
         dave = (await admin.client.get("/collections/default/subjects/dave")).json()
         assert (dave["templates"], dave["consent"]["withdrawn_at"]) == (1, None)
 
