@@ -302,11 +302,13 @@ class Calibration:
 
     points: tuple[tuple[float, float], ...]
     source: str
+    intervals: tuple[tuple[float, float], ...] = ()
+    """Of each point's rate, where it is known: 95%, from the people that it was measured on."""
 
     @property
-    def rarest(self) -> float:
-        """The lowest rate that was measured; what is said of rarer ones is extrapolated."""
-        return self.points[-1][0]
+    def account(self) -> str:
+        """Where it is from, and from where on it is extrapolated."""
+        return f"{self.source}; rates below {self.points[-1][0]:g} are extrapolated"
 
     def similarity_at(self, rate: float) -> float:
         """The cosine at or above which a comparison of strangers lies with this rate.

@@ -244,7 +244,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                     _log.info(
                         "model_loaded", pack=info.pack, recognizer=info.recognizer, providers=list(info.providers),
                         precision=info.precision, inherited=bool(_inherited),
-                        calibration=info.calibration.source, licence=info.licence,
+                        calibration=info.calibration.account, licence=info.licence,
                     )  # fmt: skip
                     if info.knows_only_drawings:
                         _log.warning("model_knows_only_drawn_faces", pack=info.pack)

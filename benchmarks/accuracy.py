@@ -25,11 +25,12 @@ import numpy as np
 from app.domain import Calibration, Embedding
 from app.evaluation.answers import Answers
 from app.evaluation.datasets import Pair, Person, read_pairs, read_people
-from app.evaluation.identification import evaluate_galleries
-from app.evaluation.systems import InProcess, Nearest, identity_of, pack_embedding, unpack_embedding
+from app.evaluation.identification import evaluate_galleries, plan_galleries
+from app.evaluation.systems.in_process import InProcess, Nearest, pack_embedding, unpack_embedding
+from app.evaluation.systems.photos import identity_of
 from app.evaluation.verification import evaluate_all_pairs, evaluate_pairs
 from app.main import build_analyzer
-from app.matcher.strangers import count_strangers, measure_points, rate_above
+from app.matcher.strangers import count_strangers, measure_strangers, rate_above
 from app.ml.analysis import Embed, FaceAnalyzer
 from app.settings import Settings
 from benchmarks.detection_accuracy import _reference
@@ -49,12 +50,13 @@ class Reference:
 
     def embed(self, photo: Path) -> Embedding | None:
         """As `Embeds`."""
-        key = f"one {identity_of(photo)}"
-        if key not in self._answers:
-            seen = self._look(photo)
-            self._answers.put(key, [] if seen.embedding is None else [pack_embedding(seen.embedding)])
-        found = self._answers.get(key)
-        return unpack_embedding(found[0]) if found else None
+
+        def look() -> str | None:
+            found = self._look(photo).embedding
+            return None if found is None else pack_embedding(found)
+
+        found = self._answers.ask(f"one {identity_of(photo)}", look)
+        return None if found is None else unpack_embedding(found)
 
 
 def load(pack: str, providers: str, directory: str) -> FaceAnalyzer:
@@ -87,7 +89,7 @@ def verify(system: Any, pairs: Sequence[Pair], calibration: Calibration, name: s
         one, other = embeddings[pair.first], embeddings[pair.second]
         return float("-inf") if one is None or other is None else float(one @ other)
 
-    found = evaluate_pairs(pairs, np.array([similarity(pair) for pair in pairs]), {}, seed=SEED)
+    found, _ = evaluate_pairs(pairs, np.array([similarity(pair) for pair in pairs]), {}, seed=SEED)
     return {
         "accuracy": found["accuracy"],
         "pairs_without_a_face": found["pairs_without_a_face"],
@@ -143,26 +145,28 @@ def out_of_sample(system: InProcess, people: Sequence[Person], advance: Callable
     """Calibrated on one half of the people, looked at on the other: single comparisons, and searches of galleries."""
     order = np.random.default_rng(SEED).permutation(len(people))
     halves = [[people[index] for index in sorted(order[part::2])] for part in (0, 1)]
-    points = measure_points(_strangers(system, halves[0]))
-    calibration = Calibration(points, "the other half of the people")
-    counts = _strangers(system, halves[1])
+    measured = measure_strangers(*_embedded(system, halves[0]))
+    calibration = Calibration(measured.points, "the other half of the people", measured.intervals)
+    counts = count_strangers(*_embedded(system, halves[1]))
     stated = [
         {"stated": rate, "threshold": calibration.similarity_at(rate),
          "observed": rate_above(counts, calibration.similarity_at(rate))}
         for rate in RATES
     ]  # fmt: skip
-    searches = evaluate_galleries(
-        system, halves[1], [100, 500, 900], calibration, advance, seed=SEED, searches=2000, repeats=5
-    )
+    plans = plan_galleries(halves[1], (100, 500, 900), seed=SEED, searches=2000, repeats=5, is_cheap=True)
+    searches, _ = evaluate_galleries(system, plans, calibration, advance, seed=SEED)
     return {
         "people": [len(half) for half in halves],
-        "points": [list(point) for point in points],
+        "points": [list(point) for point in measured.points],
+        "intervals": [list(interval) for interval in measured.intervals],
         "comparisons": stated,
         "searches": [{"gallery": row["gallery"], "rates": row["stated_false_match_rate"]} for row in searches],
     }
 
 
-def _strangers(system: InProcess, people: Sequence[Person]) -> "np.ndarray[Any, np.dtype[np.float64]]":
+def _embedded(
+    system: InProcess, people: Sequence[Person]
+) -> tuple[list[Embedding], "np.ndarray[Any, np.dtype[np.int64]]"]:
     names, embeddings = [], []
     for person in people:
         for photo in person.photos:
@@ -170,7 +174,7 @@ def _strangers(system: InProcess, people: Sequence[Person]) -> "np.ndarray[Any, 
             if embedding is not None:
                 names.append(person.name)
                 embeddings.append(embedding)
-    return count_strangers(embeddings, np.unique(names, return_inverse=True)[1])
+    return embeddings, np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
 def main() -> None:
@@ -185,7 +189,7 @@ def main() -> None:
         for providers, ending in (("auto", ""), ("cpu", ""), ("auto", "+mirror"), ("cpu", "+mirror")):
             pack = f"{given.pack}{ending}"
             with Answers(
-                given.data / f"{providers}{ending}.jsonl", {"way": providers, "pack": pack}, keep=True
+                given.data / f"{providers}{ending}.jsonl", {"way": providers, "pack": pack, "layout": 2}, keep=True
             ) as answers:
                 analyzer = load(pack, providers, directory)
                 system = InProcess(analyzer, answers, central=True)
@@ -197,12 +201,11 @@ def main() -> None:
                 if providers == "auto" and not ending:
                     result["quality_gate"] = quality_gate(system, analyzer, photos_of(pairs))
                     quiet = lambda: None  # noqa: E731
-                    result["galleries"] = evaluate_galleries(
-                        system, people, GALLERIES, calibration, quiet, seed=SEED, searches=1500, repeats=5
-                    )
+                    plans = plan_galleries(people, GALLERIES, seed=SEED, searches=1500, repeats=5, is_cheap=True)
+                    result["galleries"], _ = evaluate_galleries(system, plans, calibration, quiet, seed=SEED)
                     result["out_of_sample"] = out_of_sample(system, people, quiet)
         with Answers(
-            given.data / "reference.jsonl", {"way": "reference", "pack": str(given.pack)}, keep=True
+            given.data / "reference.jsonl", {"way": "reference", "pack": str(given.pack), "layout": 2}, keep=True
         ) as answers:
             reference = Reference(given.pack, answers, directory)
             result["ways"]["plain insightface, CPU"] = verify(reference, pairs, calibration, "reference")

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from app.cli import demo, evaluate, import_photos, index, models, privacy, serve, tenants, usage
+from app.cli import calibrate, demo, evaluate, import_photos, index, models, privacy, serve, tenants, usage
 from app.errors import AppError, OperatorError
 
 cli = typer.Typer(
@@ -22,7 +22,7 @@ cli.command("serve")(serve.serve)
 cli.command("migrate")(serve.migrate_database)
 cli.command("demo")(demo.demo)
 cli.command("usage")(usage.usage)
-cli.command("calibrate")(evaluate.calibrate)
+cli.command("calibrate")(calibrate.calibrate)
 cli.add_typer(evaluate.cli, name="eval")
 cli.add_typer(tenants.tenants, name="tenants")
 cli.add_typer(tenants.plans, name="plans")

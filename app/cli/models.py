@@ -65,7 +65,11 @@ def show(name: PackName = None) -> None:
 
 
 def _describe(calibration: Calibration) -> str:
-    return ", ".join(f"FMR {rate:g} at {cosine:.3f}" for rate, cosine in calibration.points)
+    intervals = [f" ({low:.2g} to {high:.2g})" for low, high in calibration.intervals] or [""] * len(calibration.points)
+    return ", ".join(
+        f"FMR {rate:g}{interval} at {cosine:.3f}"
+        for (rate, cosine), interval in zip(calibration.points, intervals, strict=True)
+    )
 
 
 def _print(pack: ModelPack) -> None:
@@ -77,7 +81,7 @@ def _print(pack: ModelPack) -> None:
         "embedding size": pack.embedding_size,
         "threshold": f"{pack.threshold} ({pack.threshold_source})",
         "recogniser": pack.recognizer,
-        "calibration": f"{_describe(pack.calibration)} ({pack.calibration.source})",
+        "calibration": f"{_describe(pack.calibration)} ({pack.calibration.account})",
         "detection": f"{pack.detection.path}  sha256 {pack.detection.sha256}",
         "recognition": f"{pack.recognition.path}  sha256 {pack.recognition.sha256}",
         "knows only drawings": "yes" if pack.knows_only_drawings else "no",

@@ -1,36 +1,55 @@
 """What a run has asked already, in a file beside its report, so that it goes on where it was interrupted.
 
 In process these are embeddings: biometric data. The file is removed when the run is done, unless it is to be kept.
+Over a server it also says which collection the run made there and has yet to erase.
 """
 
 import json
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
+
+from app.errors import OperatorError
+
+_BEGUN, _ERASED = "collection ", "erased "
 
 
 class Answers:
     """Answers by key, one JSON line each; safe to use from several threads."""
 
     def __init__(self, path: Path, about: dict[str, Any], *, keep: bool) -> None:
-        """`about` is what the answers depend on: a file about anything else is begun anew."""
+        """`about` is what the answers depend on: a file about anything else is begun anew.
+
+        Raises `OperatorError` where that would forget a collection on a server.
+        """
         self._path = path
         self._keep = keep
         self._lock = threading.Lock()
         self._known: dict[str, Any] = {}
-        head = json.dumps(about, sort_keys=True)
+        self._head = head = json.dumps(about, sort_keys=True)
         if path.exists():
             lines = path.read_text().splitlines()
-            if lines and lines[0] == head:
-                for line in lines[1:]:
-                    self._take(line)
+            for line in lines[1:]:
+                self._take(line)
+            if lines and lines[0] != head:
+                if self.unfinished:
+                    raise OperatorError(
+                        f"{path} is of an interrupted run about something else ({lines[0]}), which left "
+                        f"{', '.join(self.unfinished)} there: end that run first, or give this one another --out."
+                    )
+                self._known = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.chmod(0o600)
         if not self._known:
             path.write_text(head + "\n")
         self._file = path.open("a")
+        if not path.read_bytes().endswith(b"\n"):
+            self._file.write("\n")
 
     def _take(self, line: str) -> None:
         try:
@@ -46,11 +65,57 @@ class Answers:
         """The answer under this key."""
         return self._known[key]
 
+    def ask(self, key: str, work: Callable[[], Any]) -> Any:
+        """The answer under this key: what JSON makes of the result of `work`, which is called where there is none."""
+        if key not in self._known:
+            self.put(key, work())
+        return self._known[key]
+
+    @property
+    def unfinished(self) -> list[str]:
+        """The collections that were made on a server and not erased again."""
+        begun = {key.removeprefix(_BEGUN): name for key, name in self._known.items() if key.startswith(_BEGUN)}
+        return [name for key, name in begun.items() if f"{_ERASED}{key}" not in self._known]
+
+    @contextmanager
+    def collection(self, gallery: str, create: Callable[[str], None], erase: Callable[[str], None]) -> Iterator[str]:
+        """The name of the collection of a run's gallery: erased when the block is done, there to go on with if not.
+
+        That it may be erased is tried before a photo is in it.
+        """
+
+        def begin() -> str:
+            name = f"eval-{uuid4().hex[:12]}"
+            create(name)
+            erase(name)
+            create(name)
+            return name
+
+        name = self.ask(f"{_BEGUN}{gallery}", begin)
+        yield name
+        if f"{_ERASED}{gallery}" not in self:
+            erase(name)
+            self.put(f"{_ERASED}{gallery}", True)
+
+    def abandon(self, erase: Callable[[str], None]) -> None:
+        """Erase the collections that are still there, and forget every answer."""
+        for name in self.unfinished:
+            erase(name)
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget every answer."""
+        self._known = {}
+        self._file.truncate(0)
+        self._file.write(self._head + "\n")
+        self._file.flush()
+
     def put(self, key: str, value: Any) -> None:
         """Keep an answer."""
+        line = json.dumps([key, value])
         with self._lock:
-            self._known[key] = value
-            self._file.write(json.dumps([key, value]) + "\n")
+            self._known[key] = json.loads(line)[1]
+            self._file.write(line + "\n")
             self._file.flush()
 
     def __enter__(self) -> Self:

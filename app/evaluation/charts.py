@@ -8,25 +8,40 @@ _WIDTH, _HEIGHT, _MARGIN = 460, 300, 46
 _COLOURS = ("#2563eb", "#dc2626", "#059669", "#7c3aed", "#d97706")
 
 Points = Sequence[tuple[float, float]]
+Bars = Sequence[tuple[float, float | None, float | None]]
+"""x, and the ends of an interval in y."""
 
 
 def line_chart(
-    title: str, lines: Mapping[str, Points], *, x: str, y: str, log_x: bool = False, log_y: bool = False
-) -> str:
-    """Lines through points; on a logarithmic axis what is not above zero is left out."""
+    title: str, lines: Mapping[str, Points], *, x: str, y: str, log_x: bool = False, log_y: bool = False,
+    intervals: Mapping[str, Bars] | None = None,
+) -> str:  # fmt: skip
+    """Lines through points, and intervals at some; on a logarithmic axis what is not above zero is left out."""
     kept = {
         name: [(a, b) for a, b in points if (a > 0 or not log_x) and (b > 0 or not log_y) and math.isfinite(a + b)]
         for name, points in lines.items()
     }
+    bars = {
+        name: [(a, low, high) for a, low, high in own if low is not None and high is not None and a > 0]
+        for name, own in (intervals or {}).items()
+    }
+    ends = [end for own in bars.values() for _, low, high in own for end in (low, high) if end > 0 or not log_y]
     across, up = (
         _Axis([a for points in kept.values() for a, _ in points], log_x),
-        _Axis([b for points in kept.values() for _, b in points], log_y),
+        _Axis([*(b for points in kept.values() for _, b in points), *ends], log_y),
     )
     drawn = []
     for index, (name, points) in enumerate(kept.items()):
         colour = _COLOURS[index % len(_COLOURS)]
         path = " ".join(f"{_x(across.share(a)):.1f},{_y(up.share(b)):.1f}" for a, b in points)
         drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>')
+        for a, low, high in bars.get(name, ()):
+            place = f"{_x(across.share(a)):.1f}"
+            bottom, top = (f"{_y(up.share(end) if end > 0 or not log_y else 0):.1f}" for end in (low, high))
+            drawn.append(
+                f'<line x1="{place}" x2="{place}" y1="{bottom}" y2="{top}" stroke="{colour}" stroke-width="3" '
+                f'stroke-opacity="0.5"/>'
+            )
         drawn.append(
             f'<text x="{_WIDTH - _MARGIN + 2}" y="{_MARGIN + 14 * index}" fill="{colour}" font-size="11" '
             f'text-anchor="end">{escape(name)}</text>'

@@ -95,22 +95,29 @@ class Split:
     mated: list[tuple[str, Path]]
     strangers: list[tuple[str, Path]]
 
+    @property
+    def steps(self) -> int:
+        """How many photos are enrolled or searched for."""
+        return len(self.gallery) + len(self.mated) + len(self.strangers)
 
-def split_open_set(people: list[Person], size: int, *, seed: int, searches: int) -> Split:
-    """Draw a gallery of `size` people; searched are other photos of them, and photos of everybody else.
 
-    The same for the same seed. People with several photos are preferred into the gallery for half of it at most, so
-    that there are mates to search for and strangers of every kind. Raises `OperatorError` for too few people.
+def split_open_set(people: list[Person], size: int, *, seed: int, searches: int, draw: int = 0) -> Split:
+    """Draw a gallery of `size` people; searched are other photos of them, and photos of people who are left out.
+
+    The same for the same seed and draw. One draw after the other leaves other people out, until everybody was (see
+    `draws_of_everybody`): a gallery of nearly all people leaves few strangers at a time. People with several photos are
+    preferred into the gallery for half of it at most, so that there are mates to search for. Raises `OperatorError` for
+    too few people.
     """
-    if size < 1 or size >= len(people):
-        raise OperatorError(f"A gallery of {size} of {len(people)} people leaves no strangers to search for.")
-    rng = np.random.default_rng(seed)
-    order = [people[index] for index in rng.permutation(len(people))]
-    several = [person for person in order if len(person.photos) > 1][: max(1, size // 2)]
-    chosen = {person.name for person in several}
-    rest = [person for person in order if person.name not in chosen]
-    inside = [*several, *rest[: size - len(several)]]
-    outside = rest[size - len(several) :]
+    outside_size = _left_out(len(people), size)
+    order = np.random.default_rng(seed).permutation(len(people))
+    outside = [people[order[(draw * outside_size + index) % len(people)]] for index in range(outside_size)]
+    rng = np.random.default_rng([seed, draw])
+    left_out = {person.name for person in outside}
+    others = [people[index] for index in rng.permutation(len(people)) if people[index].name not in left_out]
+    several = [person for person in others if len(person.photos) > 1][: max(1, size // 2)]
+    preferred = {person.name for person in several}
+    inside = [*several, *(person for person in others if person.name not in preferred)][:size]
     gallery, mated = [], []
     for person in inside:
         photos = [person.photos[index] for index in rng.permutation(len(person.photos))]
@@ -118,6 +125,17 @@ def split_open_set(people: list[Person], size: int, *, seed: int, searches: int)
         mated += [(person.name, photo) for photo in photos[1:3]]
     strangers = [(person.name, photo) for person in outside for photo in person.photos[:3]]
     return Split(gallery, _draw(rng, mated, searches), _draw(rng, strangers, searches))
+
+
+def draws_of_everybody(people: int, size: int) -> int:
+    """After how many draws of a gallery of this size everybody was left out once; raises `OperatorError`."""
+    return -(-people // _left_out(people, size))
+
+
+def _left_out(people: int, size: int) -> int:
+    if size < 1 or size >= people:
+        raise OperatorError(f"A gallery of {size} of {people} people leaves no strangers to search for.")
+    return max(1, min(people - size, people // 2))
 
 
 def _draw(rng: np.random.Generator, items: list[tuple[str, Path]], most: int) -> list[tuple[str, Path]]:

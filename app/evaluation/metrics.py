@@ -26,8 +26,15 @@ class Rate:
     count: int
 
     def as_json(self) -> dict[str, Any]:
-        """For a report."""
-        return {"value": self.value, "low": self.low, "high": self.high, "count": self.count}
+        """For a report; null for what nothing was counted on."""
+        named = {"value": self.value, "low": self.low, "high": self.high}
+        known = {name: number if np.isfinite(number) else None for name, number in named.items()}
+        return {**known, "count": self.count}
+
+    @property
+    def complement(self) -> "Rate":
+        """The share of those that did not go wrong."""
+        return Rate(1 - self.value, 1 - self.high, 1 - self.low, self.count)
 
 
 def threshold_at(impostors: Similarities, rate: float) -> float:
@@ -172,7 +179,7 @@ def folded_accuracy(
         right[inside] = (similarities[inside] >= threshold) == is_same[inside]
     right &= np.isfinite(similarities)
     wrong = rate_of_pairs(~right, first, second, people, seed=seed)
-    return FoldedAccuracy(Rate(1 - wrong.value, 1 - wrong.high, 1 - wrong.low, wrong.count), thresholds)
+    return FoldedAccuracy(wrong.complement, thresholds)
 
 
 def best_threshold(similarities: Similarities, is_same: NDArray[np.bool_]) -> float:
@@ -228,20 +235,45 @@ class Retrieval:
     relevant: int
 
 
-def retrieval_table(found: Sequence[Retrieval]) -> dict[str, float]:
-    """The event's figures; precision over searches that returned anything, all else over all searches."""
-    some = [one for one in found if one.hits]
-    return {
-        "precision_at_10": _mean([sum(one.hits[:10]) / len(one.hits[:10]) for one in some]),
-        "precision_at_20": _mean([sum(one.hits[:20]) / len(one.hits[:20]) for one in some]),
-        "rank_1": _mean([bool(one.hits[:1] and one.hits[0]) for one in found]),
-        "rank_5": _mean([any(one.hits[:5]) for one in found]),
-        "recall_at_20": _mean([sum(one.hits[:20]) / one.relevant for one in found if one.relevant]),
-        "false_positives_at_10": _mean([len(one.hits[:10]) - sum(one.hits[:10]) for one in found]),
-        "false_positive_free_at_10": _mean([all(one.hits[:10]) for one in found]),
-        "empty_rate": _mean([not one.hits for one in found]),
-    }
+RETRIEVAL_FIGURES: dict[str, Callable[[Retrieval], float | None]] = {
+    "precision_at_10": lambda one: _share(one.hits[:10]) if one.hits else None,
+    "precision_at_20": lambda one: _share(one.hits[:20]) if one.hits else None,
+    "rank_1": lambda one: any(one.hits[:1]),
+    "rank_5": lambda one: any(one.hits[:5]),
+    "recall_at_20": lambda one: sum(one.hits[:20]) / one.relevant if one.relevant else None,
+    "false_positives_at_10": lambda one: len(one.hits[:10]) - sum(one.hits[:10]),
+    "false_positive_free_at_10": lambda one: all(one.hits[:10]),
+    "empty_rate": lambda one: not one.hits,
+}
+"""An event's figures, as the mean over its searches; None where a search has no say: precision is over searches that
+returned anything, recall over those with anything to find."""
 
 
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if len(values) else float("nan")
+def retrieval_table(
+    found: Sequence[Retrieval], person: NDArray[np.int64], people: int, *, seed: int
+) -> dict[str, Rate]:  # fmt: skip
+    """The event's figures by name, with intervals; `person` (n,) says by number whose selfie each search is."""
+    table = {}
+    for name, figure in RETRIEVAL_FIGURES.items():
+        said = [figure(one) for one in found]
+        kept = np.array([value is not None for value in said])
+        table[name] = _mean_of_people(
+            np.array([float(value) for value in said if value is not None]), person[kept], people, seed=seed
+        )  # fmt: skip
+    return table
+
+
+def _mean_of_people(values: NDArray[np.float64], person: NDArray[np.int64], people: int, *, seed: int) -> Rate:
+    if not len(values):
+        return Rate(float("nan"), float("nan"), float("nan"), 0)
+
+    def weighted(drawn: NDArray[np.float64]) -> float:
+        weights = drawn[person]
+        return float((weights * values).sum() / weights.sum()) if weights.sum() else float("nan")
+
+    low, high = bootstrap(weighted, people, seed=seed)
+    return Rate(float(values.mean()), low, high, len(values))
+
+
+def _share(hits: Sequence[bool]) -> float:
+    return sum(hits) / len(hits)

@@ -1,9 +1,9 @@
-"""A run's result as JSON, and as one HTML page that needs nothing else; pictures of faces only where asked for."""
+"""A run's result as JSON, and as one HTML page that needs nothing else; crops of faces only where asked for."""
 
 import base64
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,15 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from app.evaluation.charts import histogram_chart, line_chart
 
-_THUMBNAIL = 96
+_THUMBNAIL = 112
+_MARGIN = 0.3
+"""Of the longer side of a face, left around it."""
 _STYLE = (
     "body{font:14px/1.5 sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#222}"
     "table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:.25em .6em;text-align:right}"
     "td:first-child,th:first-child{text-align:left}.charts{display:flex;flex-wrap:wrap;gap:1em}svg{width:460px}"
-    ".pair{display:inline-block;margin:.4em;text-align:center;font-size:11px}.pair img{height:96px;margin:1px}"
+    ".failure{display:inline-block;margin:.4em;text-align:center;font-size:11px;border:1px solid #ddd;padding:3px}"
+    ".failure span{display:inline-block;margin:1px}.failure img{height:112px}"
 )
 
 
@@ -34,25 +37,29 @@ def write_report(directory: Path, result: dict[str, Any], *, with_pictures: bool
 def render(result: dict[str, Any], *, with_pictures: bool) -> str:
     """The page."""
     parts = [f"<h1>{escape(result['kind'])}</h1>", _table("What was evaluated", result["about"])]
-    for name in ("verification", "all_pairs"):
+    for name, part in _PARTS.items():
         if name in result:
-            parts += _verification(name, result[name], with_pictures=with_pictures)
-    if "galleries" in result:
-        parts += _galleries(result["galleries"])
-    if "event" in result:
-        parts.append(_table("Event", result["event"]))
-    if "calibration" in result:
-        parts.append(_table("Calibration", result["calibration"]))
+            parts += part(result[name])
+    if with_pictures and result.get("failures"):
+        parts.append("<h2>Most wrong</h2>" + "".join(_failure(failure) for failure in result["failures"]))
     return f"<!doctype html><meta charset=utf-8><title>Vultus evaluation</title><style>{_STYLE}</style>{''.join(parts)}"
 
 
-def _verification(name: str, found: dict[str, Any], *, with_pictures: bool) -> list[str]:
-    title = "Pairs" if name == "verification" else "Every pair of photos"
+def _pairs(found: dict[str, Any]) -> list[str]:
+    return _verification("Pairs", found)
+
+
+def _every_pair(found: dict[str, Any]) -> list[str]:
+    return _verification("Every pair of photos", found)
+
+
+def _verification(title: str, found: dict[str, Any]) -> list[str]:
     shown = {key: value for key, value in found.items() if not isinstance(value, list | dict)}
     if "accuracy" in found:
         shown["accuracy"] = _rate(found["accuracy"])
+    at = found["tar_at_far"]
     parts = [_table(title, shown)]
-    rows = [(f"{row['far']:g}", f"{row['threshold']:.4f}", _rate(row["tar"])) for row in found["tar_at_far"]]
+    rows = [(f"{row['far']:g}", f"{row['threshold']:.4f}", _rate(row["tar"])) for row in at]
     parts.append(_rows("True accept rate at fixed false accept rate", ("FAR", "threshold", "TAR"), rows))
     if found.get("stated_fmr"):
         rows = [
@@ -60,74 +67,129 @@ def _verification(name: str, found: dict[str, Any], *, with_pictures: bool) -> l
             for row in found["stated_fmr"]["rates"]
         ]
         parts.append(_rows("Stated and observed false-match rate", ("stated", "threshold", "observed"), rows))
-    curve = found["curve"]
-    parts.append('<div class="charts">')
-    parts.append(
-        line_chart("DET", {"": [(fmr, fnmr) for _, fmr, fnmr in curve]}, x="FMR", y="FNMR", log_x=True, log_y=True)
-    )
-    parts.append(line_chart("ROC", {"": [(fmr, 1 - fnmr) for _, fmr, fnmr in curve]}, x="FMR", y="TAR", log_x=True))
+    det = {"": [(fmr, fnmr) for _, fmr, fnmr in found["curve"]]}
+    roc = {"": [(fmr, 1 - fnmr) for _, fmr, fnmr in found["curve"]]}
+    accepted = {"": [(row["far"], row["tar"]["low"], row["tar"]["high"]) for row in at]}
+    missed = {"": [(far, 1 - high, 1 - low) for far, low, high in accepted[""]]}
     bins = found["histogram"]
     counts = {"same person": bins["genuine"], "different people": bins["impostors"]}
-    parts.append(histogram_chart("Similarities", bins["edges"], counts, x="similarity"))
-    parts.append("</div>")
+    charts = [
+        line_chart("DET", det, x="FMR", y="FNMR", log_x=True, log_y=True, intervals=missed),
+        line_chart("ROC", roc, x="FMR", y="TAR", log_x=True, intervals=accepted),
+        histogram_chart("Similarities", bins["edges"], counts, x="similarity"),
+    ]
+    parts.append(_charts(charts))
     if found.get("groups"):
         parts += _groups(found["groups"])
-    if with_pictures and found.get("worst"):
-        parts.append("<h2>Most wrong</h2>" + "".join(_pair(pair) for pair in found["worst"]))
     return parts
 
 
 def _groups(found: dict[str, Any]) -> list[str]:
     rows = [
-        (group, _number(row["fmr"]), _number(row["fnmr"]), str(row["impostors"]), str(row["genuine"]))
+        (
+            group,
+            *(part for name in ("fmr", "fnmr") for part in (_rate(row[name]), str((row[name] or {}).get("count", 0)))),
+        )
         for group, row in found["groups"].items()
     ]
-    ratios = {f"largest ratio of {name.upper()}": _number(value) for name, value in found["largest_ratio"].items()}
-    return [
-        _rows(
-            f"By group, at {found['threshold']:.4f}", ("group", "FMR", "FNMR", "impostor pairs", "genuine pairs"), rows
-        ),
-        _table("Between groups", ratios),
-    ]
+    ratios = {
+        f"largest ratio of {name.upper()}": f"{_rate(ratio)}, {' to '.join(ratio['between'])}" if ratio else "-"
+        for name, ratio in found["largest_ratio"].items()
+    }
+    heads = ("group", "FMR", "impostor pairs", "FNMR", "genuine pairs")
+    return [_rows(f"By group, at {found['threshold']:.4f}", heads, rows), _table("Between groups", ratios)]
 
 
 def _galleries(found: Sequence[dict[str, Any]]) -> list[str]:
-    rows, stated = [], []
+    rows, stated, decided = [], [], []
     # Where strangers are few, a rate that others have is missing.
     fnir_of = [{entry["fpir"]: entry["fnir"] for entry in row["fnir_at_fpir"]} for row in found]
     fpirs = sorted({fpir for own in fnir_of for fpir in own}, reverse=True)
     for row, own in zip(found, fnir_of, strict=True):
-        missed = row["rank_1_missed"]
-        rank_1 = f"{1 - missed['value']:.4f} ({1 - missed['high']:.4f} to {1 - missed['low']:.4f})"
-        rows.append((str(row["gallery"]), rank_1, *(_rate(own[fpir]) if fpir in own else "" for fpir in fpirs)))
+        size = str(row["gallery"])
+        rank_1 = _rate(_complement(row["rank_1_missed"]))
+        rows.append((size, rank_1, *(_rate(own[fpir]) if fpir in own else "" for fpir in fpirs)))
+        by_itself = row["decided"]
+        decided.append((size, _number(by_itself["stated"]), _rate(by_itself["fpir"]), _rate(by_itself["fnir"])))
         for entry in row.get("stated_false_match_rate", ()):
-            stated.append(
-                (str(row["gallery"]), f"{entry['stated']:g}", f"{entry['threshold']:.4f}", _rate(entry["observed"]))
-            )
+            stated.append((size, f"{entry['stated']:g}", f"{entry['threshold']:.4f}", _rate(entry["observed"]),
+                           _rate(entry["fnir"])))  # fmt: skip
     heads = ("gallery", "rank-1", *(f"FNIR at FPIR {fpir:g}" for fpir in fpirs))
     parts = [_rows("Identification", heads, rows)]
+    heads = ("gallery", "stated false-match rate", "strangers matched", "people inside not matched first")
+    parts.append(_rows("As the system itself decides", heads, decided))
     if stated:
-        heads = ("gallery", "stated false-match rate", "threshold", "observed")
+        heads = ("gallery", "stated false-match rate", "threshold", "observed", "FNIR")
         parts.append(_rows("Stated and observed false-match rate of a search", heads, stated))
+    return [*parts, _charts(_gallery_charts(found, fnir_of, fpirs))]
+
+
+def _gallery_charts(
+    found: Sequence[dict[str, Any]], fnir_of: Sequence[dict[float, Any]], fpirs: Sequence[float]
+) -> list[str]:  # fmt: skip
     cmc = {str(row["gallery"]): list(enumerate(row["cmc"], 1)) for row in found}
+    at_ranks = {
+        str(row["gallery"]): [_bar(one["rank"], _complement(one["missed"])) for one in row["cmc_missed"]]
+        for row in found
+    }
     fnir = {
-        f"FPIR {fpir:g}": [
-            (row["gallery"], own[fpir]["value"]) for row, own in zip(found, fnir_of, strict=True) if fpir in own
-        ]
+        f"FPIR {fpir:g}": [(row["gallery"], own[fpir]) for row, own in zip(found, fnir_of, strict=True) if fpir in own]
         for fpir in fpirs
     }
-    charts = line_chart("CMC", cmc, x="rank", y="found") + line_chart(
-        "FNIR by gallery size", fnir, x="gallery", y="FNIR", log_x=True
-    )
+    charts = [
+        line_chart("CMC", cmc, x="rank", y="found", intervals=at_ranks),
+        _by_size("FNIR by gallery size", fnir, y="FNIR"),
+    ]
     if "fpir_at_threshold" in found[0]:
         fpir = {
             f"threshold {entry['threshold']:.3f}": [
-                (row["gallery"], row["fpir_at_threshold"][index]["fpir"]["value"]) for row in found
+                (row["gallery"], row["fpir_at_threshold"][index]["fpir"]) for row in found
             ]
             for index, entry in enumerate(found[0]["fpir_at_threshold"])
         }
-        charts += line_chart("FPIR by gallery size", fpir, x="gallery", y="FPIR", log_x=True, log_y=True)
-    return [*parts, f'<div class="charts">{charts}</div>']
+        charts.append(_by_size("FPIR by gallery size", fpir, y="FPIR", log_y=True))
+    return charts
+
+
+def _by_size(title: str, rates: dict[str, list[tuple[int, Any]]], *, y: str, log_y: bool = False) -> str:
+    lines = {name: [(size, rate["value"]) for size, rate in own] for name, own in rates.items()}
+    bars = {name: [_bar(size, rate) for size, rate in own] for name, own in rates.items()}
+    return line_chart(title, lines, x="gallery", y=y, log_x=True, log_y=log_y, intervals=bars)
+
+
+def _event(found: dict[str, Any]) -> list[str]:
+    shown = {name: _rate(value) if isinstance(value, dict) else value for name, value in found.items()}
+    return [_table("Event", shown)]
+
+
+def _calibration(found: dict[str, Any]) -> list[str]:
+    rows = [(_rate({"value": row["fmr"], **row}), f"{row['cosine']:.4f}") for row in found["rates"]]
+    line = {"": [(row["cosine"], row["fmr"]) for row in found["rates"]]}
+    bars = {"": [(row["cosine"], row["low"], row["high"]) for row in found["rates"]]}
+    chart = line_chart("False-match rate", line, x="cosine", y="FMR", log_y=True, intervals=bars)
+    return [_rows(found["source"], ("false-match rate", "cosine"), rows), _charts([chart])]
+
+
+def _packs(found: Sequence[dict[str, Any]]) -> list[str]:
+    fars = list(dict.fromkeys(far for row in found for far in row["tar_at_far"]))
+    rows = [
+        (row["pack"], _rate(row["accuracy"]), *(_rate(row["tar_at_far"].get(far)) for far in fars),
+         f"{row['ms_a_photo']:.1f}", str(row["pairs_without_a_face"]))
+        for row in found
+    ]  # fmt: skip
+    heads = ("pack", "accuracy", *(f"TAR at FAR {far}" for far in fars), "ms a photo", "pairs without a face")
+    return [_rows("Packs", heads, rows)]
+
+
+_PARTS: dict[str, Callable[[Any], list[str]]] = {
+    "verification": _pairs, "all_pairs": _every_pair, "galleries": _galleries, "event": _event,
+    "calibration": _calibration, "packs": _packs,
+}  # fmt: skip
+"""How each part of a result is shown."""
+
+
+def _charts(charts: Sequence[str]) -> str:
+    return f'<div class="charts">{"".join(charts)}</div>'
 
 
 def _table(title: str, values: dict[str, Any]) -> str:
@@ -140,28 +202,50 @@ def _rows(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> st
     return f"<h2>{escape(title)}</h2><table><tr>{head}</tr>{body}</table>"
 
 
-def _rate(rate: dict[str, Any]) -> str:
-    return f"{rate['value']:.4g} ({rate['low']:.4g} to {rate['high']:.4g})"
+def _rate(rate: dict[str, Any] | None) -> str:
+    if rate is None or rate["value"] is None:
+        return "-"
+    return f"{rate['value']:.4g} ({_number(rate['low'])} to {_number(rate['high'])})"
+
+
+def _complement(rate: dict[str, Any]) -> dict[str, Any]:
+    return {"value": 1 - rate["value"], "low": 1 - rate["high"], "high": 1 - rate["low"]}
+
+
+def _bar(place: float, rate: dict[str, Any]) -> tuple[float, float | None, float | None]:
+    return place, rate["low"], rate["high"]
 
 
 def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _pair(pair: dict[str, Any]) -> str:
-    said = "same person" if pair["is_same"] else "different people"
-    similarity = f"{pair['similarity']:.3f}" if pair["similarity"] is not None else "no face"
-    pictures = "".join(_picture(Path(pair[name])) for name in ("first", "second"))
-    return f'<div class="pair">{pictures}<br>{said}, {similarity}</div>'
+def _failure(failure: dict[str, Any]) -> str:
+    pictures = "".join(
+        f"<span>{_picture(Path(one['photo']), one['box'])}<br>{escape(one['caption'])}</span>"
+        for one in failure["pictures"]
+    )
+    return f'<div class="failure">{pictures}<br>{escape(failure["said"])}</div>'
 
 
-def _picture(photo: Path) -> str:
+def _picture(photo: Path, box: Sequence[float] | None) -> str:
+    """The face, with something of what is around it; the whole photo where nobody knows its place."""
     try:
         with Image.open(photo) as image:
             upright = ImageOps.exif_transpose(image)
+            if box is not None:
+                upright = upright.crop(_around(box, *upright.size))
             upright.thumbnail((_THUMBNAIL, _THUMBNAIL))
             buffer = io.BytesIO()
             upright.convert("RGB").save(buffer, "JPEG", quality=80)
     except (OSError, UnidentifiedImageError):
         return ""
     return f'<img src="data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}" alt="">'
+
+
+def _around(box: Sequence[float], width: int, height: int) -> tuple[int, int, int, int]:
+    left, top, across, down = box[0] * width, box[1] * height, box[2] * width, box[3] * height
+    side = max(across, down) * (1 + 2 * _MARGIN)
+    x, y = left + across / 2 - side / 2, top + down / 2 - side / 2
+    right, bottom = min(width, round(x + side)), min(height, round(y + side))
+    return max(0, min(round(x), right - 1)), max(0, min(round(y), bottom - 1)), right, bottom

@@ -3,7 +3,9 @@
 Source of the method: NIST FRTE 1:1, false-match rates from all comparisons of different people.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,30 @@ LEAST_PAIRS = 10
 
 _BINS = np.linspace(-1.0, 1.0, 20_001)
 _AT_A_TIME = 500
+_NORMAL_95 = 1.96
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredStrangers:
+    """What comparing people with one another showed; no points for too few people."""
+
+    people: int
+    points: tuple[tuple[float, float], ...]
+    """(rate, cosine), the most frequent first."""
+    intervals: tuple[tuple[float, float], ...]
+    """Of each point's rate, 95%."""
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs of people were compared."""
+        return self.people * (self.people - 1) // 2
+
+
+def measure_strangers(embeddings: Sequence[Embedding], people: NDArray[np.int64]) -> MeasuredStrangers:
+    """The cosines that strangers reach, and how well each rate is known; arguments as of `count_strangers`."""
+    points = measure_points(count_strangers(embeddings, people))
+    cosines = [cosine for _, cosine in points]
+    return MeasuredStrangers(len(np.unique(people)), points, rate_intervals(embeddings, people, cosines))
 
 
 def count_strangers(embeddings: Sequence[Embedding], people: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -26,16 +52,61 @@ def count_strangers(embeddings: Sequence[Embedding], people: NDArray[np.int64]) 
     pair, however many photos there are of them, spread over all comparisons of their photos: so nobody counts for many,
     nor does a person who stands there twice.
     """
-    stacked = np.stack(embeddings).astype(np.float32)
     counts = np.zeros(len(_BINS) - 1)
-    columns, share = np.arange(len(stacked)), 1.0 / np.bincount(people)[people]
-    for start in range(0, len(stacked), _AT_A_TIME):
-        rows = columns[start : start + _AT_A_TIME]
-        cosines = np.clip(stacked[rows] @ stacked.T, -1, 1)
-        strangers = (people[rows][:, None] != people[None, :]) & (rows[:, None] < columns[None, :])
+    columns, share = np.arange(len(embeddings)), _share_of_each(people)
+    for rows, cosines in _compare_all(embeddings, people):
+        strangers = (cosines >= -1) & (rows[:, None] < columns[None, :])
         weights = (share[rows][:, None] * share[None, :])[strangers]
         counts += np.histogram(cosines[strangers], _BINS, weights=weights)[0]
     return counts
+
+
+def rate_intervals(
+    embeddings: Sequence[Embedding], people: NDArray[np.int64], cosines: Sequence[float]
+) -> tuple[tuple[float, float], ...]:
+    """The 95% interval of the rate at which strangers reach each cosine; arguments as of `count_strangers`.
+
+    By leaving out one person at a time (the jackknife, on the logarithm of the rate), since pairs that share a person
+    are not independent of one another. It counts what single pairs add to the variance twice, which is taken off again.
+    Source: Efron and Stein, The jackknife estimate of variance, 1981.
+    """
+    number, share = int(people.max()) + 1 if len(people) else 0, _share_of_each(people).astype(np.float32)
+    reached = np.zeros((len(cosines), number))
+    """By cosine and person: with how many others they do."""
+    for rows, found in _compare_all(embeddings, people):
+        for index, cosine in enumerate(cosines):
+            each = share[rows] * ((found >= cosine).astype(np.float32) @ share)
+            reached[index] += np.bincount(people[rows], weights=each, minlength=number)
+    return tuple(_interval(own) for own in reached)
+
+
+def _interval(reached: NDArray[np.float64]) -> tuple[float, float]:
+    n, total = len(reached), float(reached.sum()) / 2
+    rate = total / (n * (n - 1) / 2)
+    without = (total - reached) / ((n - 1) * (n - 2) / 2)
+    of_pairs = rate * (1 - rate) / (n * (n - 1) / 2)
+    variance = (n - 1) / n * float(((without - without.mean()) ** 2).sum()) - of_pairs
+    spread = math.exp(_NORMAL_95 * math.sqrt(max(variance, of_pairs)) / rate) if rate else math.inf
+    return rate / spread, min(1.0, rate * spread)
+
+
+def _share_of_each(people: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What each photo counts: one over the photos of its person."""
+    return np.asarray(1.0 / np.bincount(people)[people]) if len(people) else np.zeros(0)
+
+
+def _compare_all(
+    embeddings: Sequence[Embedding], people: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Some photos after the other with all: their places and cosines, (rows, n); -2 where both are of one person."""
+    if not len(embeddings):
+        return
+    stacked = np.stack(embeddings).astype(np.float32)
+    for start in range(0, len(stacked), _AT_A_TIME):
+        rows = np.arange(start, min(start + _AT_A_TIME, len(stacked)))
+        cosines = np.clip(stacked[rows] @ stacked.T, -1, 1)
+        cosines[people[rows][:, None] == people[None, :]] = -2
+        yield rows, cosines
 
 
 def measure_points(counts: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:

@@ -9,7 +9,6 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -42,6 +41,8 @@ class ManifestCalibration(BaseModel):
     cosines: dict[float, float] = Field(min_length=2)
     """By false-match rate, as `{"1e-3": 0.32, "1e-5": 0.46}`: the rarer, the more similar."""
     source: str
+    intervals: dict[float, tuple[float, float]] = Field(default_factory=dict)
+    """Of each rate, 95%: as `{"1e-3": [8e-4, 1.2e-3]}`. Rates rarer than all of `cosines` are extrapolated."""
 
     @model_validator(mode="after")
     def _must_rise(self) -> Self:
@@ -50,11 +51,25 @@ class ManifestCalibration(BaseModel):
             raise ValueError("rates lie between 0 and 1, cosines between -1 and 1")
         if any(later[1] <= sooner[1] for sooner, later in pairwise(points)):
             raise ValueError("a rarer false match needs a greater cosine")
+        if self.intervals and self.intervals.keys() != self.cosines.keys():
+            raise ValueError("intervals, where there are any, are of the rates of the cosines")
         return self
 
     def points(self) -> tuple[tuple[float, float], ...]:
         """The pairs, the most frequent first."""
         return tuple(sorted(self.cosines.items(), reverse=True))
+
+    def as_calibration(self) -> Calibration:
+        """The domain's value."""
+        intervals = tuple(self.intervals[rate] for rate, _ in self.points()) if self.intervals else ()
+        return Calibration(self.points(), self.source, intervals)
+
+    @classmethod
+    def of(cls, calibration: Calibration) -> Self:
+        """To be written."""
+        rates = [rate for rate, _ in calibration.points]
+        intervals = dict(zip(rates, calibration.intervals, strict=True)) if calibration.intervals else {}
+        return cls(cosines=dict(calibration.points), source=calibration.source, intervals=intervals)
 
 
 class PackManifest(BaseModel):
@@ -219,7 +234,7 @@ class PackLibrary:
         return _describe(directory, manifest, published, *files)
 
 
-def write_calibration(pack: ModelPack, points: Sequence[tuple[float, float]], source: str) -> Path:
+def write_calibration(pack: ModelPack, calibration: Calibration) -> Path:
     """Write a measured calibration into the pack's `pack.json`, which is made if there is none; where it is."""
     directory = pack.recognition.path.parent
     manifest = _read_manifest(directory) or PackManifest(
@@ -227,10 +242,8 @@ def write_calibration(pack: ModelPack, points: Sequence[tuple[float, float]], so
         threshold_source=pack.threshold_source, detection=pack.detection.path.name,
         recognition=pack.recognition.path.name, knows_only_drawings=pack.knows_only_drawings,
     )  # fmt: skip
-    calibration = ManifestCalibration(cosines=dict(points), source=source)
-    renewed = manifest.model_copy(
-        update={"calibration_mirrored" if pack.is_mirrored else "calibration": calibration}
-    )  # fmt: skip
+    name = "calibration_mirrored" if pack.is_mirrored else "calibration"
+    renewed = manifest.model_copy(update={name: ManifestCalibration.of(calibration)})
     path, partial = directory / _MANIFEST, directory / f".{_MANIFEST}.new"
     try:
         partial.write_text(renewed.model_dump_json(indent=1, exclude_none=True) + "\n")
@@ -270,7 +283,7 @@ def _mirrored(pack: ModelPack) -> ModelPack:
     """The same pack, its recogniser looking twice."""
     manifest = _read_manifest(pack.recognition.path.parent)
     own = manifest.calibration_mirrored if manifest is not None else None
-    calibration = Calibration(own.points(), own.source) if own is not None else find_calibration(
+    calibration = own.as_calibration() if own is not None else find_calibration(
         pack.recognition.sha256 + MIRROR, pack.threshold, knows_only_drawings=pack.knows_only_drawings
     )  # fmt: skip
     return replace(pack, name=pack.name + MIRROR, calibration=calibration, is_mirrored=True)
@@ -279,7 +292,7 @@ def _mirrored(pack: ModelPack) -> ModelPack:
 def _calibration_of(manifest: PackManifest, recognition: ModelFile) -> Calibration:
     own = manifest.calibration
     if own is not None:
-        return Calibration(own.points(), own.source)
+        return own.as_calibration()
     return find_calibration(
         recognition.sha256, manifest.threshold, knows_only_drawings=manifest.knows_only_drawings
     )  # fmt: skip

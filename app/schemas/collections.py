@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.domain import Collection, DecisionPolicy
 from app.schemas.fields import CollectionName
+from app.schemas.recognition import short_rate
 
 Rate = Annotated[float, Field(ge=1e-9, le=0.5, allow_inf_nan=False)]
 
@@ -52,6 +53,9 @@ class CalibrationOut(BaseModel):
     recognizer: str
     source: str
     cosines: dict[str, float] = Field(description="By the rate at which comparisons of strangers reach them.")
+    intervals: dict[str, tuple[float, float]] = Field(
+        description="Of these rates, 95%; none where it was calibrated before they were kept."
+    )
 
 
 class CollectionOut(BaseModel):
@@ -81,6 +85,10 @@ class CollectionOut(BaseModel):
             calibration=CalibrationOut(
                 recognizer=own["recognizer"], source=own["source"],
                 cosines={f"{rate:g}": cosine for rate, cosine in own["points"]},
+                intervals={
+                    f"{rate:g}": (short_rate(low), short_rate(high))
+                    for (rate, _), (low, high) in zip(own["points"], own.get("intervals", ()), strict=False)
+                },
             ) if own is not None else None,
         )  # fmt: skip
 

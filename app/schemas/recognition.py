@@ -148,7 +148,7 @@ class DecidedOut(BaseModel):
     comparisons: int = Field(
         description="N: the collection's templates; of a claim the subject's; of a comparison the target's faces."
     )
-    calibration: str = Field(description="Where f is from; what is rarer than was measured is extrapolated.")
+    calibration: str = Field(description="Where f is from, and below which rate it is extrapolated.")
 
 
 def describe_thresholds(used: Thresholds) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def describe_thresholds(used: Thresholds) -> dict[str, Any]:
     return {
         "threshold": round(used.match, 4), "review_threshold": round(used.review, 4),
         "false_match_rate": short_rate(used.false_match_rate), "comparisons": used.comparisons,
-        "calibration": used.calibration.source,
+        "calibration": used.calibration.account,
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from app.domain import Collection
 from app.errors import InvalidParameter
-from app.matcher.strangers import LEAST_PEOPLE, count_strangers, measure_points
+from app.matcher.strangers import LEAST_PEOPLE, MeasuredStrangers, measure_strangers
 from app.persistence.repositories.collection_faces import CollectionFaceRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.services.audit import AuditAction, AuditTrail
@@ -42,17 +42,20 @@ class CalibrationService:
         collection_id = await require_collection(self._collections, collection, hold=True)
         recognizer = (await self._service.get(collection)).recognizer or self._directory.first
         faces = await self._faces.sample(collection_id, recognizer, MOST_FACES)
-        points = await asyncio.to_thread(_measure, faces)
-        if len(points) < 2:
+        measured = await asyncio.to_thread(_measure, faces)
+        if len(measured.points) < 2:
             raise InvalidParameter(
                 f"collection: it has faces of {len(faces)} subjects; at least {LEAST_PEOPLE} are needed.",
                 field="collection",
             )
         source = f"this collection's {len(faces)} subjects, {datetime.now(UTC):%Y-%m-%d}"
-        stored = {"recognizer": recognizer, "points": [list(point) for point in points], "source": source}
+        stored = {
+            "recognizer": recognizer, "source": source, "points": [list(point) for point in measured.points],
+            "intervals": [list(interval) for interval in measured.intervals],
+        }  # fmt: skip
         await self._collections.set_decisions(collection_id, {"calibration": stored})
         await self._trail.record(
-            AuditAction.COLLECTION_CALIBRATED, f"collection:{collection}", faces=len(faces), points=len(points)
+            AuditAction.COLLECTION_CALIBRATED, f"collection:{collection}", faces=len(faces), points=len(measured.points)
         )
         return await self._service.get(collection)
 
@@ -64,8 +67,6 @@ class CalibrationService:
         return await self._service.get(collection)
 
 
-def _measure(faces: Sequence[str]) -> tuple[tuple[float, float], ...]:
-    if len(faces) < LEAST_PEOPLE:
-        return ()
+def _measure(faces: Sequence[str]) -> MeasuredStrangers:
     embeddings = [np.array(face[1:-1].split(","), dtype=np.float32) for face in faces]
-    return measure_points(count_strangers(embeddings, np.arange(len(faces))))
+    return measure_strangers(embeddings, np.arange(len(faces)))

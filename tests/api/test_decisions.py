@@ -59,7 +59,7 @@ async def test_every_answer_says_how_it_was_decided(ada: Account) -> None:
         assert answer["comparisons"] == 1
         assert answer["threshold"] == pytest.approx(DRAWN.similarity_at(rate), abs=1e-4)
         assert answer["false_match_rate"] == pytest.approx(rate)
-        assert answer["calibration"] == DRAWN.source
+        assert answer["calibration"] == DRAWN.account
 
 
 async def test_the_threshold_rises_with_the_collection(ada: Account, running: Running, database: Database) -> None:
@@ -136,7 +136,9 @@ async def test_a_collection_is_calibrated_on_its_own_faces(ada: Account, running
     assert done["cosines"]["0.1"] == pytest.approx(1.282 * deviation, abs=0.01)
     assert done["cosines"]["0.001"] == pytest.approx(3.09 * deviation, abs=0.02)
     after = await recognized(ada)
-    assert after["calibration"] == done["source"]
+    assert after["calibration"] == f"{done['source']}; rates below 0.001 are extrapolated"
+    assert done["intervals"].keys() == done["cosines"].keys()
+    assert all(low <= float(rate) <= high for rate, (low, high) in done["intervals"].items())
     assert after["threshold"] < before["threshold"]  # type: ignore[operator]
     gone = (await ada.client.delete("/collections/default/calibration")).json()
     assert gone["calibration"] is None

@@ -1,17 +1,22 @@
 """Error rates that are planted come back, and intervals hold them."""
 
+import base64
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from app.domain import Calibration, Embedding
+from app.domain import Calibration, Embedding, RelativeBox
 from app.errors import OperatorError
 from app.evaluation.answers import Answers
 from app.evaluation.charts import histogram_chart, line_chart
-from app.evaluation.datasets import Pair, Person, read_event, read_pairs, split_open_set
+from app.evaluation.datasets import Pair, Person, draws_of_everybody, read_event, read_pairs, split_open_set
 from app.evaluation.every_pair import EveryPair
-from app.evaluation.identification import describe
+from app.evaluation.failures import Failure, Picture, located, worst
+from app.evaluation.groups import rates_by_group
+from app.evaluation.identification import GalleryRun, describe, plan_galleries
 from app.evaluation.metrics import (
     OpenSet,
     Retrieval,
@@ -25,7 +30,6 @@ from app.evaluation.metrics import (
     threshold_at,
 )
 from app.evaluation.report import render
-from app.evaluation.verification import rates_by_group
 from tests.integration.conftest import near, random_embeddings
 
 
@@ -145,9 +149,15 @@ def test_a_report_has_a_gallery_with_too_few_strangers_for_a_rate() -> None:
     rng, calibration = np.random.default_rng(1), Calibration(((1e-2, 0.2), (1e-4, 0.4)), "a test")
     rows = []
     for size, strangers in ((100, 2000), (2000, 200)):  # of 200, 1 in 100 is two: too few to tell
-        run = OpenSet(np.ones(50, dtype=np.int64), rng.uniform(0.3, 0.9, 50), rng.normal(0, 0.1, strangers))
+        found = OpenSet(np.ones(50, dtype=np.int64), rng.uniform(0.3, 0.9, 50), rng.normal(0, 0.1, strangers))
         people, others = [f"p{number}" for number in range(50)], [f"s{number}" for number in range(strangers)]
-        rows.append({"gallery": size, **describe([(run, people, others)], calibration, size, seed=1)})
+        wrongly = np.arange(strangers) % 100 == 0
+        run = GalleryRun(found, people, others, np.arange(50) > 4, wrongly, [0.01] * strangers)
+        rows.append({"gallery": size, **describe([run], calibration, size, seed=1)})
+        decided = rows[-1]["decided"]
+        assert (decided["stated"], decided["fpir"]["value"]) == pytest.approx((0.01, 0.01))
+        assert decided["fnir"]["value"] == pytest.approx(0.1)
+        assert decided["fpir"]["low"] < 0.01 < decided["fpir"]["high"]
     assert [len(row["fnir_at_fpir"]) for row in rows] == [2, 1]
     page = render({"kind": "Identification", "about": {}, "galleries": rows}, with_pictures=False)
     for heading in ("FNIR at FPIR 0.01", "CMC", "FPIR by gallery size"):
@@ -155,15 +165,18 @@ def test_a_report_has_a_gallery_with_too_few_strangers_for_a_rate() -> None:
 
 
 def test_an_events_table() -> None:
-    table = retrieval_table(
-        [
-            Retrieval([True, True, False], relevant=4),
-            Retrieval([False, True], relevant=1),
-            Retrieval([], relevant=2),
-            Retrieval([True] * 12 + [False] * 8, relevant=12),
-        ]
-    )
-    assert table == pytest.approx(
+    found = [
+        Retrieval([True, True, False], relevant=4),
+        Retrieval([False, True], relevant=1),
+        Retrieval([], relevant=2),
+        Retrieval([True] * 12 + [False] * 8, relevant=12),
+    ]
+    table = retrieval_table(found, np.arange(4), 4, seed=1)
+    assert all(rate.low <= rate.value <= rate.high for rate in table.values())
+    assert table["precision_at_10"].count == 3
+    nothing = retrieval_table([Retrieval([], relevant=0)], np.arange(1), 1, seed=1)
+    assert nothing["recall_at_20"].as_json()["value"] is None
+    assert {name: rate.value for name, rate in table.items()} == pytest.approx(
         {
             "precision_at_10": (2 / 3 + 1 / 2 + 1) / 3, "precision_at_20": (2 / 3 + 1 / 2 + 12 / 20) / 3,
             "rank_1": 2 / 4, "rank_5": 3 / 4, "recall_at_20": (2 / 4 + 1 + 0 + 1) / 4,
@@ -179,11 +192,31 @@ def test_rates_by_group_and_the_largest_ratio() -> None:
     pairs = [pair("a1", "a2")] * 10 + [pair("b1", "b2")] * 10 + [pair("a1", "b1")] * 10 + [pair("a1", "a1")] * 4
     similarities = np.array([0.9] * 1 + [0.1] * 9 + [0.9] * 4 + [0.1] * 6 + [0.9] * 10 + [0.9, 0.9, 0.9, 0.1])
     groups = {"a1": "A", "a2": "A", "b1": "B", "b2": "B"}
-    found = rates_by_group(pairs, similarities, groups, 0.5)
-    assert found["groups"]["A"]["fmr"] == pytest.approx(0.1)
-    assert found["groups"]["B"]["fmr"] == pytest.approx(0.4)
-    assert found["groups"]["A"]["fnmr"] == pytest.approx(0.25)
-    assert found["largest_ratio"] == {"fmr": pytest.approx(4), "fnmr": None}
+    found = rates_by_group(pairs, similarities, groups, 0.5, seed=1)
+    assert found["groups"]["A"]["fmr"]["value"] == pytest.approx(0.1)
+    assert found["groups"]["B"]["fmr"]["value"] == pytest.approx(0.4)
+    assert (found["groups"]["A"]["fnmr"]["value"], found["groups"]["A"]["fnmr"]["count"]) == (pytest.approx(0.25), 4)
+    assert found["groups"]["B"]["fnmr"] is None
+    assert found["largest_ratio"]["fmr"]["between"] == ["B", "A"]
+    assert found["largest_ratio"]["fmr"]["value"] == pytest.approx(4)
+    assert found["largest_ratio"]["fnmr"] is None
+
+
+def test_a_planted_ratio_of_groups_lies_in_its_interval() -> None:
+    """One group is mistaken twice as often; each person of it is in few pairs, so it can be told."""
+    covered = 0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        pairs, similarities = [], []
+        for group, rate in (("a", 0.1), ("b", 0.2)):
+            for _ in range(3000):
+                first, second = rng.choice(400, 2, replace=False)
+                pairs.append(Pair(Path("a"), Path("b"), f"{group}{first}", f"{group}{second}", 0))
+                similarities.append(float(rng.random() < rate))
+        groups = {f"{group}{number}": group for group in "ab" for number in range(400)}
+        ratio = rates_by_group(pairs, np.array(similarities), groups, 0.5, seed=seed)["largest_ratio"]["fmr"]
+        covered += ratio["between"] == ["b", "a"] and ratio["low"] <= 2 <= ratio["high"]
+    assert covered >= 8
 
 
 def test_lfws_pairs_are_read_with_their_folds(tmp_path: Path) -> None:
@@ -214,6 +247,41 @@ def test_a_split_is_the_same_for_the_same_seed_and_keeps_strangers_out() -> None
         split_open_set(people, 60, seed=1, searches=10)
 
 
+def test_everybody_is_a_stranger_once_where_galleries_are_drawn_often_enough() -> None:
+    people = [Person(f"p{number}", (Path(f"p{number}/1"), Path(f"p{number}/2"))) for number in range(50)]
+    for size in (3, 30, 45):
+        (plan,) = plan_galleries(people, [size], seed=1, searches=1000, repeats=1, is_cheap=True)
+        assert len(plan.splits) == draws_of_everybody(50, size)
+        left_out = [name for split in plan.splits for name in {name for name, _ in split.strangers}]
+        assert set(left_out) == {person.name for person in people}
+        assert len(left_out) < 50 + 25  # hardly anybody twice
+        assert all(len(split.gallery) == size for split in plan.splits)
+    (once,) = plan_galleries(people, [45], seed=1, searches=1000, repeats=2, is_cheap=False)
+    assert len(once.splits) == 2
+
+
+def test_a_failure_is_shown_as_crops_and_only_where_asked_for(tmp_path: Path) -> None:
+    photo = tmp_path / "wide.png"
+    picture = Image.new("RGB", (400, 100), "blue")
+    picture.paste("red", (300, 20, 340, 60))
+    picture.save(photo)
+    known = Picture("searched", photo, RelativeBox(0.75, 0.2, 0.1, 0.4))
+    failures = [Failure("they <b>", (known, Picture("found", photo)), 1.0), Failure("less", (known,), 0.1)]
+    assert [failure.said for failure in worst(failures, 1)] == ["they <b>"]
+    placed = located(failures, lambda _: RelativeBox(0.0, 0.0, 0.1, 0.4))
+    assert [one.box for one in placed[0].pictures] == [known.box, RelativeBox(0.0, 0.0, 0.1, 0.4)]
+    result = {"kind": "A", "about": {}, "failures": [failure.as_json() for failure in placed]}
+    assert "<img" not in render(result, with_pictures=False)
+    page = render(result, with_pictures=True)
+    assert "they &lt;b&gt;" in page
+    shown = [Image.open(BytesIO(base64.b64decode(part.split('"')[0]))) for part in page.split("base64,")[1:]]
+    assert len(shown) == 3
+    assert all(image.width / image.height < 1.6 for image in shown)  # the face and a little around it
+    red, _, blue = np.asarray(shown[0])[shown[0].height // 2, shown[0].width // 2].tolist()
+    assert red > 200
+    assert blue < 60
+
+
 def test_an_events_manifest(tmp_path: Path) -> None:
     manifest = tmp_path / "event.csv"
     manifest.write_text("kind,photo,people\nphoto,1.jpg,ada;bob\nphoto,2.jpg,\nselfie,s.jpg,ada\n")
@@ -241,15 +309,58 @@ def test_a_run_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
         assert "one" in answers
         assert answers.get("one") == 0.5
         assert "two" not in answers
+        answers.put("three", [1.5])
+    with Answers(path, about, keep=True) as answers:
+        assert answers.ask("three", lambda: 1 / 0) == [1.5]  # not lost behind what was cut off
     with Answers(path, {"pack": "b"}, keep=False) as answers:
         assert "one" not in answers
     assert not path.exists()
+
+
+def test_a_runs_collection_is_there_until_the_run_is_done(tmp_path: Path) -> None:
+    path, about, done = tmp_path / "answers.jsonl", {"url": "a"}, list[str]()
+
+    def open_one(name: str, error: type[BaseException] | None = None) -> str:
+        with Answers(path, about, keep=True) as answers, answers.collection(
+            name, lambda made: done.append(f"+{made}"), lambda gone: done.append(f"-{gone}")
+        ) as collection:  # fmt: skip
+            if error is not None:
+                raise error
+        return collection
+
+    with pytest.raises(KeyboardInterrupt):
+        open_one("first", KeyboardInterrupt)
+    made = done[0][1:]
+    assert done == [f"+{made}", f"-{made}", f"+{made}"]  # that it can be erased is tried first
+    with Answers(path, about, keep=True) as answers:
+        assert answers.unfinished == [made]
+    with pytest.raises(OperatorError, match=made):
+        Answers(path, {"url": "b"}, keep=True)
+    assert open_one("first") == made
+    assert done[3:] == [f"-{made}"]
+    assert open_one("first") == made
+    assert len(done) == 4
+    with pytest.raises(KeyboardInterrupt):
+        open_one("second", KeyboardInterrupt)
+    with Answers(path, about, keep=True) as answers:
+        (left,) = answers.unfinished
+        answers.abandon(lambda gone: done.append(f"-{gone}"))
+        assert (answers.unfinished, done[-1]) == ([], f"-{left}")
+        assert "collection first" not in answers
 
 
 def test_charts_take_whatever_there_is() -> None:
     for chart in (
         line_chart("a <b>", {"x": [(0.0, 1.0), (1e-3, 0.1), (float("nan"), 1)], "y": []}, x="x", y="y", log_x=True),
         line_chart("none", {}, x="x", y="y"),
+        line_chart(
+            "bars",
+            {"x": [(1.0, 0.2)]},
+            x="x",
+            y="y",
+            log_y=True,
+            intervals={"x": [(1.0, 0.0, 0.3), (2.0, None, None)]},
+        ),
         histogram_chart("h", [0, 1, 2], {"one": [1, 2], "none": [0, 0]}, x="x"),
     ):
         assert chart.startswith("<svg")

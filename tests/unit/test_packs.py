@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 import pytest
 
+from app.domain import Calibration
 from app.errors import ModelPackRefused, ModelPackUnavailable
 from app.ml.packs import CAUTIOUS_THRESHOLD, PackLibrary, write_calibration
 from app.ml.published import PUBLISHED
@@ -134,10 +135,13 @@ def test_a_pack_that_looks_twice_is_another_recogniser(library: PackLibrary, bar
     assert twice.recognizer.startswith("rec_drawn_mirrored:")
     assert twice.recognizer.rpartition(":")[2] != once.recognizer.rpartition(":")[2]
     for pack, cosines in ((once, (0.2, 0.3)), (twice, (0.4, 0.5))):
-        write_calibration(pack, tuple(zip((1e-2, 1e-3), cosines, strict=True)), "a test")
+        points = tuple(zip((1e-2, 1e-3), cosines, strict=True))
+        write_calibration(pack, Calibration(points, "a test", ((8e-3, 1.2e-2), (7e-4, 1.3e-3))))
     for ending, cosine in (("", 0.2), ("+mirror", 0.4)):
         pack = library.find(f"{bare_pack}{ending}")
         assert pack.calibration.similarity_at(1e-2) == pytest.approx(cosine)
+        assert pack.calibration.intervals == ((8e-3, 1.2e-2), (7e-4, 1.3e-3))
+        assert pack.calibration.account == "a test; rates below 0.001 are extrapolated"
         assert not pack.name.endswith("+mirror") or pack.is_mirrored
     assert library.find(str(bare_pack)).name == "mine"
     written = json.loads((bare_pack / "pack.json").read_text())

@@ -6,6 +6,7 @@ import pytest
 from app.domain import Calibration
 from app.ml.calibration import DRAWN, find_calibration
 from app.ml.packs import ManifestCalibration
+from app.ml.published import PUBLISHED
 from app.routes.rekognition.arns import account_of, model_version
 from app.routes.rekognition.similarity import SimilarityScale
 
@@ -58,11 +59,29 @@ def test_a_pack_says_how_similar_its_strangers_are() -> None:
     for wrong in ({"1e-3": 0.4, "1e-5": 0.3}, {"1e-3": 0.3}, {"2": 0.3, "1e-5": 0.4}, {"1e-3": 0.3, "1e-5": 1.4}):
         with pytest.raises(ValueError, match="validation error"):
             ManifestCalibration.model_validate({"cosines": wrong, "source": "the maker"})
+    with pytest.raises(ValueError, match="validation error"):
+        ManifestCalibration.model_validate({**own.model_dump(), "intervals": {1e-3: (9e-4, 1.1e-3)}})
+    whole = ManifestCalibration.model_validate({**own.model_dump(), "intervals": {1e-3: (0, 1), 1e-5: (0, 1e-4)}})
+    assert ManifestCalibration.of(whole.as_calibration()) == whole
 
 
 def test_an_unmeasured_recogniser_is_assumed_from_its_threshold_and_says_so() -> None:
     assert ASSUMED.similarity_at(1e-5) == pytest.approx(0.45)
     assert "not measured" in ASSUMED.source
+
+
+@pytest.mark.parametrize(("name", "rate", "cosine"), [("buffalo_l", 3e-3, 0.2469), ("buffalo_s", 6.4e-3, 0.2314)])
+def test_a_published_figure_is_what_an_unmeasured_packs_rates_are_drawn_from(
+    name: str, rate: float, cosine: float
+) -> None:
+    pack = PUBLISHED[name]
+    found = find_calibration(pack.recognition_sha256, pack.threshold, knows_only_drawings=False)
+    assert found.similarity_at(rate) == pytest.approx(cosine, abs=1e-3)
+    assert "published figure" in found.account
+    assert "not measured" in found.account
+    assert not found.intervals
+    # Not more lenient than the cautious threshold by more than a tenth of it.
+    assert found.similarity_at(1e-5) == pytest.approx(pack.threshold, rel=0.1)
 
 
 def test_a_model_version_is_digits_and_dots_and_changes_with_the_recogniser() -> None:

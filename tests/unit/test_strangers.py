@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from app.domain import Calibration, DecisionPolicy
-from app.matcher.strangers import count_strangers, measure_points
+from app.domain import Calibration, DecisionPolicy, Embedding
+from app.matcher.strangers import MeasuredStrangers, count_strangers, measure_points, measure_strangers
 from app.matcher.thresholds import Thresholds
 from tests.integration.conftest import near, random_embeddings
 
@@ -42,6 +42,41 @@ def test_few_people_are_too_few_however_many_photos_there_are() -> None:
     rng = np.random.default_rng(5)
     faces = [near(face, rng, 0.8) for face in random_embeddings(rng, 10) for _ in range(40)]
     assert measure_points(count_strangers(faces, np.repeat(np.arange(10), 40))) == ()
+
+
+def test_intervals_hold_the_planted_rate_about_as_often_as_they_say() -> None:
+    """Each calibration from people of its own; half of what makes strangers alike is theirs, so pairs hang together."""
+    rng = np.random.default_rng(6)
+    pull, inside, seen = random_embeddings(rng, 1)[0], 0, 0
+
+    def crowd(number: int) -> list[Embedding]:
+        strength = np.abs(rng.normal(0, 0.25, number))
+        faces = np.stack(random_embeddings(rng, number)) + strength[:, None] * pull
+        return list((faces / np.linalg.norm(faces, axis=1, keepdims=True)).astype(np.float32))
+
+    everybody = measure_strangers(crowd(3000), np.arange(3000))
+    truth = Calibration(everybody.points, "everybody")
+    for _ in range(40):
+        measured = measure_strangers(crowd(200), np.arange(200))
+        for (_, cosine), (low, high) in zip(measured.points, measured.intervals, strict=True):
+            inside += low <= truth.rate_at(cosine) <= high
+            seen += 1
+    assert seen == 40 * 3  # 19,900 pairs tell what is rarer than one in a thousand no more
+    assert 0.85 <= inside / seen <= 0.99
+
+
+def test_a_rate_that_rests_on_few_people_is_known_less_well() -> None:
+    rng = np.random.default_rng(7)
+    faces = random_embeddings(rng, 400)
+    alone = measure_strangers(faces, np.arange(400))
+    family = [near(faces[0], rng, 0.9) for _ in range(30)]  # 435 pairs, all of one family
+    joined = measure_strangers([*faces, *family], np.arange(430))
+
+    def spread(measured: MeasuredStrangers) -> float:
+        low, high = measured.intervals[[rate for rate, _ in measured.points].index(1e-3)]
+        return high / low
+
+    assert spread(joined) > 2 * spread(alone)
 
 
 @pytest.mark.parametrize("templates", [100, 1000])

@@ -155,4 +155,7 @@ def read_calibration(stored: dict[str, Any] | None, recognizer: str) -> Calibrat
     """A collection's own calibration, if it is of this recogniser."""
     if stored is None or stored["recognizer"] != recognizer:
         return None
-    return Calibration(tuple((rate, cosine) for rate, cosine in stored["points"]), stored["source"])
+    points, intervals = (
+        tuple((one, other) for one, other in stored.get(name, ())) for name in ("points", "intervals")
+    )  # fmt: skip
+    return Calibration(points, stored["source"], intervals)

@@ -1,0 +1,31 @@
+"""The photo files that systems are asked about."""
+
+from pathlib import Path
+
+from app.errors import OperatorError
+from app.ml.image import ImageLimits, open_photo
+
+_OWN_PHOTOS = ImageLimits(max_bytes=1 << 30, max_pixels=1 << 30)
+
+
+def identity_of(photo: Path) -> str:
+    """A photo's place, size and time: another photo under the same name is another. Raises `OperatorError`."""
+    try:
+        found = photo.stat()
+    except OSError as exc:
+        raise OperatorError(f"{photo} cannot be read: {exc.strerror}.") from exc
+    return f"{photo.resolve()} {found.st_size} {found.st_mtime_ns}"
+
+
+def read_photo(photo: Path) -> bytes:
+    """The file's bytes; raises `OperatorError`."""
+    try:
+        return photo.read_bytes()
+    except OSError as exc:
+        raise OperatorError(f"{photo} cannot be read: {exc.strerror}.") from exc
+
+
+def size_of(data: bytes) -> tuple[int, int]:
+    """Width and height as the pipeline sees them, turned upright; raises an `ImageRefused`."""
+    photo = open_photo(data, _OWN_PHOTOS)
+    return photo.width, photo.height
