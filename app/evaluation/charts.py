@@ -5,6 +5,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 _WIDTH, _HEIGHT, _MARGIN = 460, 300, 46
+_BESIDE = 4
+"""Pixels between intervals of different lines at one place."""
+_DECADES = 2
+"""A logarithmic axis that is longer has a mark a decade, a shorter one also at 2 and 5."""
 _COLOURS = ("#2563eb", "#dc2626", "#059669", "#7c3aed", "#d97706")
 
 Points = Sequence[tuple[float, float]]
@@ -36,17 +40,13 @@ def line_chart(
         path = " ".join(f"{_x(across.share(a)):.1f},{_y(up.share(b)):.1f}" for a, b in points)
         drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>')
         for a, low, high in bars.get(name, ()):
-            place = f"{_x(across.share(a)):.1f}"
+            place = f"{_x(across.share(a)) + _BESIDE * (index - (len(kept) - 1) / 2):.1f}"
             bottom, top = (f"{_y(up.share(end) if end > 0 or not log_y else 0):.1f}" for end in (low, high))
             drawn.append(
                 f'<line x1="{place}" x2="{place}" y1="{bottom}" y2="{top}" stroke="{colour}" stroke-width="3" '
                 f'stroke-opacity="0.5"/>'
             )
-        drawn.append(
-            f'<text x="{_WIDTH - _MARGIN + 2}" y="{_MARGIN + 14 * index}" fill="{colour}" font-size="11" '
-            f'text-anchor="end">{escape(name)}</text>'
-        )
-    return _frame(title, x, y, across, up, drawn)
+    return _frame(title, x, y, across, up, [*drawn, *_legend(list(kept))])
 
 
 def histogram_chart(title: str, edges: Sequence[float], counts: Mapping[str, Sequence[int]], *, x: str) -> str:
@@ -55,7 +55,7 @@ def histogram_chart(title: str, edges: Sequence[float], counts: Mapping[str, Seq
     shares = {name: [count / max(1, sum(own)) for count in own] for name, own in counts.items()}
     up = _Axis([0.0, *(share for own in shares.values() for share in own)], is_log=False)
     drawn = []
-    for index, (name, own) in enumerate(shares.items()):
+    for index, own in enumerate(shares.values()):
         colour = _COLOURS[index % len(_COLOURS)]
         for left, right, share in zip(edges[:-1], edges[1:], own, strict=True):
             low, high = _x(across.share(left)), _x(across.share(right))
@@ -64,11 +64,15 @@ def histogram_chart(title: str, edges: Sequence[float], counts: Mapping[str, Seq
                 f'<rect x="{low:.1f}" y="{top:.1f}" width="{max(0.5, high - low):.1f}" '
                 f'height="{_HEIGHT - _MARGIN - top:.1f}" fill="{colour}" fill-opacity="0.45"/>'
             )
-        drawn.append(
-            f'<text x="{_WIDTH - _MARGIN + 2}" y="{_MARGIN + 14 * index}" fill="{colour}" font-size="11" '
-            f'text-anchor="end">{escape(name)}</text>'
-        )
-    return _frame(title, x, "share", across, up, drawn)
+    return _frame(title, x, "share", across, up, [*drawn, *_legend(list(shares))])
+
+
+def _legend(names: Sequence[str]) -> list[str]:
+    return [
+        f'<text x="{_WIDTH - _MARGIN - 6}" y="{_MARGIN + 14 * (index + 1)}" fill="{_COLOURS[index % len(_COLOURS)]}" '
+        f'font-size="11" text-anchor="end" stroke="#fff" stroke-width="3" paint-order="stroke">{escape(name)}</text>'
+        for index, name in enumerate(names)
+    ]
 
 
 class _Axis:
@@ -77,14 +81,21 @@ class _Axis:
         scaled = [self._scale(value) for value in values] or [0.0, 1.0]
         self.low, self.high = min(scaled), max(scaled)
         if self.high <= self.low:
-            self.high = self.low + 1
+            self.low -= 1
 
     def share(self, value: float) -> float:
         return (self._scale(value) - self.low) / (self.high - self.low)
 
     def ticks(self) -> list[tuple[float, str]]:
         if self.is_log:
-            return [(10.0**power, f"1e{power}") for power in range(math.ceil(self.low), math.floor(self.high) + 1)]
+            parts = (1,) if self.high - self.low > _DECADES else (1, 2, 5)
+            places = (
+                part * 10.0**power for power in range(math.floor(self.low), math.ceil(self.high)) for part in parts
+            )
+            inside = [*places, 10.0 ** math.ceil(self.high)]
+            return [
+                (place, f"{place:g}") for place in inside if self.low - 1e-9 <= math.log10(place) <= self.high + 1e-9
+            ]
         step = (self.high - self.low) / 5
         return [(self.low + step * index, f"{self.low + step * index:.2g}") for index in range(6)]
 

@@ -41,8 +41,11 @@ class Failure:
 
 
 def worst(failures: Sequence[Failure], most: int = MOST) -> list[Failure]:
-    """Those that were most wrong, the worst first."""
-    return sorted(failures, key=lambda failure: -failure.weight)[:most]
+    """Those that were most wrong, the worst first; of one and the same photos only one."""
+    by_photos: dict[frozenset[Path], Failure] = {}
+    for failure in sorted(failures, key=lambda failure: -failure.weight):
+        by_photos.setdefault(frozenset(picture.photo for picture in failure.pictures), failure)
+    return list(by_photos.values())[:most]
 
 
 def located(failures: Sequence[Failure], locate: Callable[[Path], RelativeBox | None]) -> list[Failure]:

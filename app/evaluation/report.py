@@ -197,7 +197,9 @@ def _table(title: str, values: dict[str, Any]) -> str:
 
 
 def _rows(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(one)}</th>" for one in heads)
+    if not rows:
+        return ""
+    head = "".join(f"<th>{escape(one)}</th>" for one in heads) if any(heads) else ""
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<h2>{escape(title)}</h2><table><tr>{head}</tr>{body}</table>"
 
@@ -217,6 +219,8 @@ def _bar(place: float, rate: dict[str, Any]) -> tuple[float, float | None, float
 
 
 def _number(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -267,7 +267,10 @@ def test_a_failure_is_shown_as_crops_and_only_where_asked_for(tmp_path: Path) ->
     picture.save(photo)
     known = Picture("searched", photo, RelativeBox(0.75, 0.2, 0.1, 0.4))
     failures = [Failure("they <b>", (known, Picture("found", photo)), 1.0), Failure("less", (known,), 0.1)]
-    assert [failure.said for failure in worst(failures, 1)] == ["they <b>"]
+    assert [failure.said for failure in worst(failures)] == ["they <b>"]  # of the same photo, the more wrong
+    other = Failure("other", (Picture("searched", tmp_path / "other.png"),), 0.5)
+    assert [failure.said for failure in worst([*failures, other])] == ["they <b>", "other"]
+    assert [failure.said for failure in worst([*failures, other], 1)] == ["they <b>"]
     placed = located(failures, lambda _: RelativeBox(0.0, 0.0, 0.1, 0.4))
     assert [one.box for one in placed[0].pictures] == [known.box, RelativeBox(0.0, 0.0, 0.1, 0.4)]
     result = {"kind": "A", "about": {}, "failures": [failure.as_json() for failure in placed]}
