@@ -17,6 +17,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,11 @@ import numpy as np
 from app.domain import Calibration, Embedding
 from app.evaluation.answers import Answers
 from app.evaluation.datasets import Pair, Person, read_pairs, read_people
+from app.evaluation.every_pair import EveryPair
 from app.evaluation.identification import evaluate_galleries, plan_galleries
 from app.evaluation.systems.in_process import InProcess, Nearest, pack_embedding, unpack_embedding
 from app.evaluation.systems.photos import identity_of
-from app.evaluation.verification import evaluate_all_pairs, evaluate_pairs
+from app.evaluation.verification import accuracy_gain, evaluate_all_pairs, evaluate_pairs
 from app.main import build_analyzer
 from app.matcher.strangers import count_strangers, measure_strangers, rate_above
 from app.ml.analysis import Embed, FaceAnalyzer
@@ -72,7 +74,17 @@ def photos_of(pairs: Sequence[Pair]) -> dict[Path, str]:
     return photos
 
 
-def verify(system: Any, pairs: Sequence[Pair], calibration: Calibration, name: str) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one way made of the photos: an embedding of each, and the similarity of each pair."""
+
+    embeddings: list[Embedding | None]
+    similarities: "np.ndarray[Any, np.dtype[np.float64]]"
+
+
+def verify(
+    system: Any, pairs: Sequence[Pair], calibration: Calibration, name: str
+) -> tuple[dict[str, Any], Seen]:  # fmt: skip
     """One way's table."""
     photos = photos_of(pairs)
     counted = iter(range(1, len(photos) + 1))
@@ -89,7 +101,8 @@ def verify(system: Any, pairs: Sequence[Pair], calibration: Calibration, name: s
         one, other = embeddings[pair.first], embeddings[pair.second]
         return float("-inf") if one is None or other is None else float(one @ other)
 
-    found, _ = evaluate_pairs(pairs, np.array([similarity(pair) for pair in pairs]), {}, seed=SEED)
+    similarities = np.array([similarity(pair) for pair in pairs])
+    found, _ = evaluate_pairs(pairs, similarities, {}, seed=SEED)
     return {
         "accuracy": found["accuracy"],
         "pairs_without_a_face": found["pairs_without_a_face"],
@@ -97,7 +110,26 @@ def verify(system: Any, pairs: Sequence[Pair], calibration: Calibration, name: s
         "photos_without_a_face": whole["photos_without_a_face"],
         "impostors": whole["impostors"],
         "tar_at_far": whole["tar_at_far"],
-    }
+    }, Seen(list(embeddings.values()), similarities)
+
+
+def gains(pairs: Sequence[Pair], reference: Seen, ways: Mapping[str, Seen]) -> dict[str, Any]:
+    """How much better each way is than the reference on the very same pairs, with the interval of the difference."""
+    photos = photos_of(pairs)
+    names, people = np.unique(list(photos.values()), return_inverse=True)
+
+    def every_pair(seen: Seen) -> EveryPair:
+        return EveryPair(seen.embeddings, people.astype(np.int64), len(names))
+
+    before = every_pair(reference)
+    found = {}
+    for name, seen in ways.items():
+        after = every_pair(seen)
+        found[name] = {
+            "accuracy": accuracy_gain(pairs, reference.similarities, seen.similarities, seed=SEED).as_json(),
+            "tar_at_far": {f"{rate:g}": after.accepted_gain(before, rate, SEED).as_json() for rate in RATES},
+        }
+    return found
 
 
 def quality_gate(system: InProcess, analyzer: FaceAnalyzer, photos: Mapping[Path, str]) -> dict[str, Any]:
@@ -184,6 +216,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     pairs, people = read_pairs(given.photos, given.pairs), read_people(given.photos)
+    seen: dict[str, Seen] = {}
     result: dict[str, Any] = {**describe_run(), "data": "LFW, folds 1 to 5", "pack": given.pack.name, "ways": {}}
     with tempfile.TemporaryDirectory() as directory:
         for providers, ending in (("auto", ""), ("cpu", ""), ("auto", "+mirror"), ("cpu", "+mirror")):
@@ -197,7 +230,7 @@ def main() -> None:
                 runtime = f"{info['providers'][0].removesuffix('ExecutionProvider')}, {info['precision']}"
                 name = f"Vultus{', mirrored' if ending else ''}, {runtime}"
                 calibration = system.calibration
-                result["ways"][name] = verify(system, pairs, calibration, name)
+                result["ways"][name], seen[name] = verify(system, pairs, calibration, name)
                 if providers == "auto" and not ending:
                     result["quality_gate"] = quality_gate(system, analyzer, photos_of(pairs))
                     quiet = lambda: None  # noqa: E731
@@ -208,7 +241,8 @@ def main() -> None:
             given.data / "reference.jsonl", {"way": "reference", "pack": str(given.pack), "layout": 2}, keep=True
         ) as answers:
             reference = Reference(given.pack, answers, directory)
-            result["ways"]["plain insightface, CPU"] = verify(reference, pairs, calibration, "reference")
+            result["ways"]["plain insightface, CPU"], plain = verify(reference, pairs, calibration, "reference")
+        result["gain_over_plain_insightface"] = gains(pairs, plain, seen)
     text = json.dumps(result, indent=1)
     if given.out:
         given.out.write_text(text + "\n")

@@ -28,7 +28,7 @@ from app.evaluation.datasets import Pair, read_event, read_groups, read_pairs, r
 from app.evaluation.event import evaluate_event
 from app.evaluation.identification import evaluate_galleries, plan_galleries
 from app.evaluation.report import write_report
-from app.evaluation.verification import compare_pairs, evaluate_all_pairs, evaluate_pairs
+from app.evaluation.verification import accuracy_gain, compare_pairs, evaluate_all_pairs, evaluate_pairs
 
 cli = typer.Typer(help="Measure how right it is, on your own photos.", no_args_is_help=True)
 
@@ -166,7 +166,8 @@ def compare(
     seed: Seed = 1,
 ) -> None:
     """Accuracy and speed of model packs on the same photos, in one table."""
-    listed, rows, about = read_pairs(data, pairs), [], dict[str, Any]()
+    listed, rows, about = read_pairs(data, pairs), list[dict[str, Any]](), dict[str, Any]()
+    first: Any = None
     for name in packs:
         short = Path(name).name
         with running(out / short, Asked(face=face, pack=name)) as run:
@@ -176,8 +177,10 @@ def compare(
             about[short] = run.system.describe()["digest"]
             ms_a_photo = 1000 * run.here.seconds_a_photo
         found, _ = evaluate_pairs(listed, similarities, {}, seed=seed)
+        first = similarities if first is None else first
+        gain = accuracy_gain(listed, first, similarities, seed=seed).as_json() if rows else None
         rows.append(
-            {"pack": name, "accuracy": found["accuracy"], "ms_a_photo": ms_a_photo,
+            {"pack": name, "accuracy": found["accuracy"], "gain": gain, "ms_a_photo": ms_a_photo,
              "tar_at_far": {f"{row['far']:g}": row["tar"] for row in found["tar_at_far"]},
              "pairs_without_a_face": found["pairs_without_a_face"]}
         )  # fmt: skip
@@ -189,6 +192,7 @@ def compare(
     show_rows(
         [
             {"pack": Path(row["pack"]).name, "accuracy": show_rate(row["accuracy"]),
+             "gain over the first": show_rate(row["gain"]) if row["gain"] else "",
              **{f"TAR at FAR {far}": show_rate(tar) for far, tar in row["tar_at_far"].items()},
              "ms a photo": f"{row['ms_a_photo']:.1f}", "pairs without a face": str(row["pairs_without_a_face"])}
             for row in rows

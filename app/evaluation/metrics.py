@@ -98,20 +98,29 @@ def bootstrap(
     return float(low), float(high)
 
 
-def rate_of_pairs(
-    wrong: NDArray[np.bool_], first: NDArray[np.int64], second: NDArray[np.int64], people: int, *, seed: int
+def mean_of_pairs(
+    values: NDArray[Any], first: NDArray[np.int64], second: NDArray[np.int64], people: int, *, seed: int
 ) -> Rate:
-    """The share of comparisons that went wrong; each is of two people (or one), by number: a pair counts as often as
+    """The mean of something that comparisons have; each is of two people (or one), by number: a pair counts as often as
     both were drawn."""
+    if not len(values):
+        return Rate(float("nan"), float("nan"), float("nan"), 0)
 
     def weighted(drawn: NDArray[np.float64]) -> float:
         weights = pair_weights(drawn, first, second)
         total = weights.sum()
-        return float((weights * wrong).sum() / total) if total else float("nan")
+        return float((weights * values).sum() / total) if total else float("nan")
 
     low, high = bootstrap(weighted, people, seed=seed)
-    value = float(wrong.mean()) if len(wrong) else float("nan")
-    return widened(Rate(value, low, high, len(wrong)), len(np.unique(np.concatenate([first, second]))))
+    return Rate(float(values.mean()), low, high, len(values))
+
+
+def rate_of_pairs(
+    wrong: NDArray[np.bool_], first: NDArray[np.int64], second: NDArray[np.int64], people: int, *, seed: int
+) -> Rate:
+    """The share of comparisons that went wrong."""
+    rate = mean_of_pairs(wrong, first, second, people, seed=seed)
+    return widened(rate, len(np.unique(np.concatenate([first, second]))))
 
 
 def widened(rate: Rate, people: int) -> Rate:
@@ -168,6 +177,15 @@ def folded_accuracy(
     first: NDArray[np.int64], second: NDArray[np.int64], people: int, *, seed: int,
 ) -> FoldedAccuracy:  # fmt: skip
     """LFW's protocol; a pair with a missing face counts as wrong, whatever it is of. Raises `OperatorError`."""
+    right, thresholds = decide_by_folds(similarities, is_same, fold)
+    wrong = rate_of_pairs(~right, first, second, people, seed=seed)
+    return FoldedAccuracy(wrong.complement, thresholds)
+
+
+def decide_by_folds(
+    similarities: Similarities, is_same: NDArray[np.bool_], fold: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], list[float]]:
+    """Which pairs are decided rightly with the best threshold of the other folds, and these; see `folded_accuracy`."""
     if len(np.unique(fold)) < 2 or not np.isfinite(similarities).any():
         raise OperatorError("Accuracy needs pairs of at least two folds, and faces in some of them.")
     right = np.zeros(len(similarities), dtype=bool)
@@ -177,9 +195,7 @@ def folded_accuracy(
         thresholds.append(threshold)
         inside = fold == one
         right[inside] = (similarities[inside] >= threshold) == is_same[inside]
-    right &= np.isfinite(similarities)
-    wrong = rate_of_pairs(~right, first, second, people, seed=seed)
-    return FoldedAccuracy(wrong.complement, thresholds)
+    return right & np.isfinite(similarities), thresholds
 
 
 def best_threshold(similarities: Similarities, is_same: NDArray[np.bool_]) -> float:
@@ -257,22 +273,9 @@ def retrieval_table(
     for name, figure in RETRIEVAL_FIGURES.items():
         said = [figure(one) for one in found]
         kept = np.array([value is not None for value in said])
-        table[name] = _mean_of_people(
-            np.array([float(value) for value in said if value is not None]), person[kept], people, seed=seed
-        )  # fmt: skip
+        values = np.array([float(value) for value in said if value is not None])
+        table[name] = mean_of_pairs(values, person[kept], person[kept], people, seed=seed)
     return table
-
-
-def _mean_of_people(values: NDArray[np.float64], person: NDArray[np.int64], people: int, *, seed: int) -> Rate:
-    if not len(values):
-        return Rate(float("nan"), float("nan"), float("nan"), 0)
-
-    def weighted(drawn: NDArray[np.float64]) -> float:
-        weights = drawn[person]
-        return float((weights * values).sum() / weights.sum()) if weights.sum() else float("nan")
-
-    low, high = bootstrap(weighted, people, seed=seed)
-    return Rate(float(values.mean()), low, high, len(values))
 
 
 def _share(hits: Sequence[bool]) -> float:

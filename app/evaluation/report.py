@@ -173,11 +173,18 @@ def _calibration(found: dict[str, Any]) -> list[str]:
 def _packs(found: Sequence[dict[str, Any]]) -> list[str]:
     fars = list(dict.fromkeys(far for row in found for far in row["tar_at_far"]))
     rows = [
-        (row["pack"], _rate(row["accuracy"]), *(_rate(row["tar_at_far"].get(far)) for far in fars),
+        (row["pack"], _rate(row["accuracy"]), _rate(row["gain"]), *(_rate(row["tar_at_far"].get(far)) for far in fars),
          f"{row['ms_a_photo']:.1f}", str(row["pairs_without_a_face"]))
         for row in found
     ]  # fmt: skip
-    heads = ("pack", "accuracy", *(f"TAR at FAR {far}" for far in fars), "ms a photo", "pairs without a face")
+    heads = (
+        "pack",
+        "accuracy",
+        "gain over the first",
+        *(f"TAR at FAR {far}" for far in fars),
+        "ms a photo",
+        "pairs without a face",
+    )
     return [_rows("Packs", heads, rows)]
 
 

@@ -13,7 +13,7 @@ from app.evaluation.datasets import Pair
 from app.evaluation.every_pair import EveryPair
 from app.evaluation.failures import Failure, Picture, worst
 from app.evaluation.groups import rates_by_group
-from app.evaluation.metrics import curve, folded_accuracy, missed_at
+from app.evaluation.metrics import Rate, curve, decide_by_folds, folded_accuracy, mean_of_pairs, missed_at
 from app.evaluation.systems.protocol import Embeds, System
 
 _RATES = (1e-2, 1e-3, 1e-4)
@@ -39,27 +39,23 @@ def evaluate_pairs(
     pairs: Sequence[Pair], similarities: NDArray[np.float64], groups: dict[str, str], *, seed: int
 ) -> tuple[dict[str, Any], list[Failure]]:
     """Accuracy over folds, true accept rates at fixed false-match rates, curves, rates by group; and the worst."""
-    names = sorted({name for pair in pairs for name in (pair.first_person, pair.second_person)})
-    number = {name: index for index, name in enumerate(names)}
-    first = np.array([number[pair.first_person] for pair in pairs])
-    second = np.array([number[pair.second_person] for pair in pairs])
-    is_same = np.array([pair.is_same for pair in pairs])
-    fold = np.array([pair.fold for pair in pairs])
+    first, second, people = _numbered(pairs)
+    is_same, fold = _sides_and_folds(pairs)
     genuine, impostors = similarities[is_same], similarities[~is_same]
-    folded = folded_accuracy(similarities, is_same, fold, first, second, len(names), seed=seed)
+    folded = folded_accuracy(similarities, is_same, fold, first, second, people, seed=seed)
     threshold = float(np.mean(folded.thresholds))
     table = []
     for rate in _RATES:
         if rate * len(impostors) < LEAST_BEYOND:
             continue
         at, missed = missed_at(
-            genuine, impostors, (first[is_same], second[is_same]), (first[~is_same], second[~is_same]), len(names),
+            genuine, impostors, (first[is_same], second[is_same]), (first[~is_same], second[~is_same]), people,
             rate, seed=seed,
         )  # fmt: skip
         table.append({"far": rate, "threshold": at, "tar": missed.complement.as_json()})
     return {
         "pairs": len(pairs),
-        "people": len(names),
+        "people": people,
         "pairs_without_a_face": int((~np.isfinite(similarities)).sum()),
         "accuracy": folded.accuracy.as_json(),
         "thresholds_by_fold": folded.thresholds,
@@ -68,6 +64,26 @@ def evaluate_pairs(
         "histogram": _histogram(genuine, impostors),
         "groups": rates_by_group(pairs, similarities, groups, threshold, seed=seed) if groups else None,
     }, _worst(pairs, similarities, threshold)
+
+
+def accuracy_gain(pairs: Sequence[Pair], before: NDArray[np.float64], after: NDArray[np.float64], *, seed: int) -> Rate:
+    """How much more accurate one way is than another on the very same pairs; the interval is of the difference, which
+    is known better than either: what is hard is hard for both."""
+    is_same, fold = _sides_and_folds(pairs)
+    right, instead = (decide_by_folds(similarities, is_same, fold)[0] for similarities in (before, after))
+    return mean_of_pairs(instead.astype(float) - right, *_numbered(pairs), seed=seed)
+
+
+def _numbered(pairs: Sequence[Pair]) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """Whose photos each pair's are, by number, and how many people there are."""
+    names, number = np.unique(
+        [name for pair in pairs for name in (pair.first_person, pair.second_person)], return_inverse=True
+    )
+    return number[::2].astype(np.int64), number[1::2].astype(np.int64), len(names)
+
+
+def _sides_and_folds(pairs: Sequence[Pair]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    return np.array([pair.is_same for pair in pairs]), np.array([pair.fold for pair in pairs])
 
 
 def evaluate_all_pairs(

@@ -191,6 +191,8 @@ def test_packs_are_compared_in_one_table(
     assert [row["pack"] for row in found["packs"]] == packs
     assert all(row["ms_a_photo"] > 0 for row in found["packs"])
     assert all(row["accuracy"]["low"] <= row["accuracy"]["value"] for row in found["packs"])
+    assert found["packs"][0]["gain"] is None
+    assert found["packs"][1]["gain"]["low"] <= found["packs"][1]["gain"]["value"] <= found["packs"][1]["gain"]["high"]
     assert "ms a photo" in said
     assert "+mirror" in (out / "report.html").read_text()
 

@@ -30,6 +30,7 @@ from app.evaluation.metrics import (
     threshold_at,
 )
 from app.evaluation.report import render
+from app.evaluation.verification import accuracy_gain, evaluate_pairs
 from tests.integration.conftest import near, random_embeddings
 
 
@@ -113,6 +114,27 @@ def test_what_no_one_showed_is_not_impossible() -> None:
     assert rate_of_people(np.ones(100, dtype=bool), people, 100, seed=1).low == pytest.approx(0.97)
 
 
+def test_a_small_gain_shows_on_the_same_pairs_where_two_accuracies_hide_it() -> None:
+    rng = np.random.default_rng(8)
+    pairs = [
+        Pair(Path("a"), Path("b"), f"p{number % 500}", f"p{(number if same else number + 1) % 500}", number // 500)
+        for number in range(2000) for same in (True, False)
+    ]  # fmt: skip
+    is_same = np.array([pair.is_same for pair in pairs])
+    before = np.where(is_same, 0.8, 0.2)
+    hard = rng.random(len(pairs)) < 0.1
+    before[hard] = 1 - before[hard]
+    after = before.copy()
+    helped = hard & (rng.random(len(pairs)) < 0.1)  # one in a hundred
+    after[helped] = 1 - after[helped]
+    gain = accuracy_gain(pairs, before, after, seed=1)
+    assert gain.value == pytest.approx(helped.mean())
+    assert gain.low > 0
+    alone = evaluate_pairs(pairs, before, {}, seed=1)[0]["accuracy"]
+    assert alone["high"] - alone["low"] > 2 * (gain.high - gain.low)
+    assert accuracy_gain(pairs, before, before, seed=1).high == 0
+
+
 def test_every_pair_is_counted_as_one_by_one() -> None:
     rng = np.random.default_rng(3)
     centres = random_embeddings(rng, 300)
@@ -134,6 +156,11 @@ def test_every_pair_is_counted_as_one_by_one() -> None:
         assert accepted.value <= 1 - 2 / 900  # who has no face matches nobody
         assert accepted.low <= accepted.value <= accepted.high
         assert every.matched(threshold, seed=1).value == pytest.approx(rate, rel=0.02)
+        nothing = every.accepted_gain(every, rate, seed=1)
+        assert (nothing.low, nothing.value, nothing.high) == (0, 0, 0)
+    blurred = [None if face is None else near(face, rng, 0.5) for face in faces]
+    gain = every.accepted_gain(EveryPair(blurred, people, 300), 1e-3, seed=1)
+    assert 0 < gain.low <= gain.value <= gain.high
 
 
 def test_an_open_set_search_fails_by_rank_or_by_threshold() -> None:
