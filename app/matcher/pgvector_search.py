@@ -6,10 +6,11 @@ The inner product stands for the cosine: embeddings have unit length.
 """
 
 from collections.abc import Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from app.domain import EMPTY, CollectionFace, Embedding, GalleryScale, RelativeBox
+from app.errors import RecognizerChanged
 from app.matcher.gallery_version import GalleryVersion, read_protection, read_scale
 from app.matcher.search import Gallery
 from app.matcher.strategy import GalleryFacts, Graph
@@ -28,14 +29,16 @@ SELECT set_config('hnsw.ef_search', '{breadth}', true), set_config('hnsw.iterati
 _FACTS = """
 SELECT g.id, g.templates, g.last_seq, g.deletions, g.epoch, g.graph, g.graph_upto, g.graph_trusted,
        g.generation, s.salt, s.key_id,
-       c.max_false_match_rate AS max_rate, c.review_false_match_rate AS review_rate, c.calibration::text AS calibration
+       c.max_false_match_rate AS max_rate, c.review_false_match_rate AS review_rate, c.calibration::text AS calibration,
+       c.recognizer AS in_use
 FROM galleries g LEFT JOIN template_salts s ON s.tenant_id = g.tenant_id AND s.generation = g.generation
 JOIN collections c ON c.tenant_id = g.tenant_id AND c.id = g.collection_id
 WHERE g.tenant_id = $1 AND g.collection_id = $2 AND g.recognizer = $3
 """
 
 _POLICY = """
-SELECT max_false_match_rate AS max_rate, review_false_match_rate AS review_rate, calibration::text AS calibration
+SELECT max_false_match_rate AS max_rate, review_false_match_rate AS review_rate, calibration::text AS calibration,
+       recognizer AS in_use
 FROM collections WHERE tenant_id = $1 AND id = $2
 """
 
@@ -220,6 +223,11 @@ class Person(NamedTuple):
     is_anonymous: bool = False
 
 
+def _require_in_use(row: Any, gallery: Gallery) -> None:
+    if row is not None and row["in_use"] not in (None, gallery.recognizer):
+        raise RecognizerChanged
+
+
 def graph_condition(gallery_id: UUID, upto: int) -> str:
     """Which rows a graph holds; the index and the search must say it in the same words."""
     return f"gallery_id = '{gallery_id}' AND seq <= {upto:d}"
@@ -237,10 +245,18 @@ class GalleryStatements:
         return RankedStatements(self._connection, self._tenant_id, ranking)
 
     async def read_facts(self, gallery: Gallery) -> GalleryFacts | None:
-        """What the database says of the gallery; None while it is empty."""
+        """What the database says of the gallery; None while it is empty.
+
+        Raises `RecognizerChanged` where it was emptied because its collection went over to another recogniser, since
+        it was looked up: it is not that nobody is there.
+        """
         row = await self._connection.fetchrow(_FACTS, self._tenant_id, gallery.collection_id, gallery.recognizer)
         if row is None:
+            row = await self._connection.fetchrow(_POLICY, self._tenant_id, gallery.collection_id)
+            _require_in_use(row, gallery)
             return None
+        if not row["templates"]:
+            _require_in_use(row, gallery)
         graph = Graph(row["graph"], row["graph_upto"], row["graph_trusted"]) if row["graph"] else None
         return GalleryFacts(
             row["id"], row["templates"], row["last_seq"], row["deletions"], row["epoch"], graph, read_protection(row),

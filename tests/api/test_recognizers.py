@@ -5,17 +5,23 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
+import numpy as np
 import pytest
 
 from app.domain import Recognizers
 from app.errors import RecognizerChanged
+from app.matcher.face_search import FaceSearch
+from app.matcher.search import Gallery
 from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.subjects import SubjectRepository
 from app.services.collections import hold_for_storing
 from app.settings import Settings
 from tests import pictures
 from tests.api.conftest import Account, Running, problem, start
+from tests.integration.conftest import random_embeddings
 
 RECOGNIZERS = "/collections/default/recognizers"
 
@@ -190,6 +196,37 @@ async def test_what_a_recogniser_left_can_be_erased(here: Account, names: tuple[
     actions = [one["action"] for one in (await here.client.get("/audit")).json()["items"]]
     assert actions.count("recognizers.changed") == 2
     assert actions.count("recognizer.erased") == 1
+
+
+async def test_a_search_under_way_while_its_gallery_is_erased_is_told_so(
+    here: Account, two: Running, names: tuple[str, str]
+) -> None:
+    """It was looked up before its inference, and waited its turn: nobody there would be an answer, and a wrong one."""
+    first, second = names
+    await chosen(here, *names)
+    await here.register("ada", pictures.photo(1))
+    async with two.state["database"].transaction(here.tenant_id) as session:
+        collections = CollectionRepository(session, here.tenant_id)
+        collection_id = (await collections.find("default")).id  # type: ignore[union-attr]
+        ada = await SubjectRepository(session, here.tenant_id).find_row(collection_id, "ada")
+    gallery, (probe,) = Gallery(collection_id, first), random_embeddings(np.random.default_rng(1), 1)
+    engine = two.state["search"]
+    search, faces = engine.for_tenant(here.tenant_id), FaceSearch(engine, here.tenant_id)
+    assert [len(found) for found in (await search.identify(gallery, [probe], 5)).ranked] == [1]
+    await chosen(here, second, None)
+    assert (await here.client.delete(f"{RECOGNIZERS}/{first}")).status_code == 204
+    assert ada is not None
+    for question in (
+        search.identify(gallery, [probe], 5), search.compare(gallery, ada.id, probe),
+        search.resembling_subject(gallery, ada.id, 5), faces.faces_like(gallery, probe, 5, -1.0),
+        faces.known_like(gallery, probe, 5, -1.0),
+    ):  # fmt: skip
+        with pytest.raises(RecognizerChanged):
+            await question
+    assert [len(found) for found in (await search.identify(Gallery(collection_id, second), [probe], 5)).ranked] == [1]
+    for empty in (first, second):  # a collection that never had a face follows the server
+        nowhere = Gallery(uuid4(), empty)
+        assert (await search.identify(nowhere, [probe], 5)).ranked == [[]]
 
 
 async def test_a_person_is_taken_along_with_both(here: Account, names: tuple[str, str]) -> None:
