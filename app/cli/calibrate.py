@@ -29,12 +29,12 @@ def calibrate(
     """
     people = read_people(data)
     with running(out, Asked(face=face, pack=pack, keep=keep)) as run:
-        task = run.progress.add_task("Embedding", total=sum(len(person.photos) for person in people))
+        steps = run.progress.steps("Embedding", sum(len(person.photos) for person in people))
         names, embeddings = [], []
         for person in people:
             for photo in person.photos:
                 embedding = run.here.embed(photo)
-                run.progress.advance(task)
+                steps.advance()
                 if embedding is not None:
                     names.append(person.name)
                     embeddings.append(embedding)
@@ -50,7 +50,9 @@ def calibrate(
             about = {"source": found.account, "rates": rows}
             run.finish(out, {"kind": "Calibration", "calibration": about}, [], data, 0)
     if not is_enough:
-        raise OperatorError(f"{measured.people} people are too few to calibrate on: {LEAST_PEOPLE} are needed.")
+        if measured.people < LEAST_PEOPLE:
+            raise OperatorError(f"{measured.people} people are too few to calibrate on: {LEAST_PEOPLE} are needed.")
+        raise OperatorError("More than 1 in 100 pairs of people have the same face: some stand in several folders.")
     for row in rows:
         typer.echo(f"FMR {row['fmr']:g} ({row['low']:.2g} to {row['high']:.2g}) at {row['cosine']:.4f}")
     typer.echo(f"({found.account})")

@@ -119,7 +119,10 @@ def measure_points(counts: NDArray[np.float64]) -> tuple[tuple[float, float], ..
     for rate in RATES:
         if pairs * rate < LEAST_PAIRS:
             break
-        cosine = round(float(_BINS[int(np.argmax(at_or_above <= pairs * rate))]), 4)
+        few = at_or_above <= pairs * rate
+        if not few.any():  # more pairs than that are of one and the same face
+            break
+        cosine = round(float(_BINS[int(np.argmax(few))]), 4)
         if not points or cosine > points[-1][1]:
             points.append((rate, cosine))
     return tuple(points)

@@ -44,10 +44,12 @@ class CalibrationService:
         faces = await self._faces.sample(collection_id, recognizer, MOST_FACES)
         measured = await asyncio.to_thread(_measure, faces)
         if len(measured.points) < 2:
-            raise InvalidParameter(
-                f"collection: it has faces of {len(faces)} subjects; at least {LEAST_PEOPLE} are needed.",
-                field="collection",
+            why = (
+                f"it has faces of {len(faces)} subjects; at least {LEAST_PEOPLE} are needed"
+                if len(faces) < LEAST_PEOPLE
+                else "more than 1 in 100 pairs of its subjects have the same face: people stand there under several ids"
             )
+            raise InvalidParameter(f"collection: {why}.", field="collection")
         source = f"this collection's {len(faces)} subjects, {datetime.now(UTC):%Y-%m-%d}"
         stored = {
             "recognizer": recognizer, "source": source, "points": [list(point) for point in measured.points],

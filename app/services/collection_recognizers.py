@@ -83,7 +83,7 @@ class CollectionRecognizerService:
                 raise RecognizerIncomplete(
                     f"in_use: {missing} subjects of collection {collection!r} have faces of {before.in_use!r} and none "
                     f"of {wanted.in_use!r}: no search would find them. Store those first (vultus models migrate), or "
-                    f"accept it (accept_missing)."
+                    f"accept it (accept_missing, or --accept-missing of the command)."
                 )
         if wanted.beside is not None and wanted.beside != before.beside:
             self._directory.require(wanted.beside, "beside")
@@ -108,13 +108,16 @@ class CollectionRecognizerService:
         if missing and not accept_missing:
             raise RecognizerIncomplete(
                 f"{missing} subjects of collection {collection!r} have faces of {recognizer!r} and none of {in_use!r}, "
-                f"which is in use: nothing of them would be left to search. accept_missing erases them all the same."
+                f"which is in use: nothing of them would be left to search. accept_missing (--accept-missing of the "
+                f"command) erases them all the same."
             )
         await self._subjects.hold_anonymous_of(row.id, recognizer)  # subjects come before faces in all that locks
         erased = await self._templates.erase(row.id, recognizer)
         if not erased:
             raise RecognizerNotFound(f"Collection {collection!r} has no faces of {recognizer!r}.")
         await self._subjects.drop_empty_anonymous_of(row.id)
+        if row.calibration is not None and row.calibration["recognizer"] == recognizer:
+            await self._collections.set_decisions(row.id, {"calibration": None})
         if missing:
             await self._answers.forget_about(collection)
         await self._trail.record(

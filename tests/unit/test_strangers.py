@@ -38,6 +38,14 @@ def test_somebody_who_stands_there_twice_changes_little() -> None:
     assert [cosine for _, cosine in doubled] == pytest.approx([cosine for _, cosine in alone], abs=0.01)
 
 
+def test_people_who_are_all_one_have_no_calibration() -> None:
+    (face,) = random_embeddings(np.random.default_rng(9), 1)
+    assert measure_strangers([face] * 60, np.arange(60)).points == ()
+    rng = np.random.default_rng(9)
+    some = measure_strangers([*random_embeddings(rng, 100), *([face] * 20)], np.arange(120))
+    assert [rate for rate, _ in some.points] == [1e-1]  # 190 of 7,140 pairs are one face
+
+
 def test_few_people_are_too_few_however_many_photos_there_are() -> None:
     rng = np.random.default_rng(5)
     faces = [near(face, rng, 0.8) for face in random_embeddings(rng, 10) for _ in range(40)]

@@ -138,6 +138,8 @@ class CollectionRepository(TenantRepository):
 
 def _describe(row: Any) -> Collection:
     one, name, created_at, subjects, templates, max_rate, review_rate, calibration, in_use, beside = row
+    if calibration is not None and calibration["recognizer"] != in_use:
+        calibration = None  # of a recogniser that decides nothing now
     return Collection(
         one, name, created_at, subjects, templates, read_policy(max_rate, review_rate), calibration, in_use, beside
     )
