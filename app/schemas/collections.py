@@ -9,7 +9,7 @@ from app.domain import Collection, DecisionPolicy
 from app.schemas.fields import CollectionName
 from app.schemas.recognition import short_rate
 
-Rate = Annotated[float, Field(ge=1e-9, le=0.5, allow_inf_nan=False)]
+Rate = Annotated[float, Field(strict=True, ge=1e-9, le=0.5, allow_inf_nan=False)]
 
 
 class CollectionIn(BaseModel):

@@ -253,7 +253,11 @@ class VerifyOut(DecidedOut):
     """Whether the face is the claimed subject's."""
 
     subject: str
+    recognizer: str
     similarity: float
+    similarity_false_match_rate: float = Field(
+        description="How often a stranger's photo would be at least so similar to one of the subject's faces."
+    )
     subject_similarity: float
     decision: Decision
     face: FaceOut
@@ -263,7 +267,8 @@ class VerifyOut(DecidedOut):
         """From the service's result."""
         decided = verification.decided
         return cls(
-            subject=subject, similarity=round(decided.candidate.similarity, 4),
+            subject=subject, recognizer=verification.recognizer, similarity=round(decided.candidate.similarity, 4),
+            similarity_false_match_rate=short_rate(decided.false_match_rate),
             subject_similarity=round(decided.candidate.subject_similarity, 4), decision=decided.decision,
             face=FaceOut.of(verification.face), **describe_thresholds(verification.thresholds),
         )  # fmt: skip
@@ -280,6 +285,7 @@ class ComparedFaceOut(FaceOut):
 class CompareOut(DecidedOut):
     """The source's largest face against every face of the target, most similar first."""
 
+    recognizer: str
     source: FaceOut
     targets: list[ComparedFaceOut]
 
@@ -295,4 +301,7 @@ class CompareOut(DecidedOut):
             )
             for target in comparison.targets
         ]
-        return cls(source=FaceOut.of(comparison.source), targets=targets, **describe_thresholds(comparison.thresholds))
+        return cls(
+            recognizer=comparison.recognizer, source=FaceOut.of(comparison.source), targets=targets,
+            **describe_thresholds(comparison.thresholds),
+        )  # fmt: skip

@@ -40,6 +40,7 @@ class Verification:
     face: Face
     decided: DecidedCandidate
     thresholds: Thresholds
+    recognizer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Comparison:
 
     source: Face
     thresholds: Thresholds
+    recognizer: str
     targets: list[ComparedFace]
 
 
@@ -128,21 +130,20 @@ class RecognitionService:
         if compared is None:
             raise FaceNotFound(f"Subject {subject!r} has no face registered with the recogniser in use.")
         used = self._decisions.one_to_one(gallery.recognizer, compared.scale, threshold)
-        return Verification(face, decide_candidate(compared.candidate, used), used)
+        return Verification(face, decide_candidate(compared.candidate, used), used, gallery.recognizer)
 
     async def compare(self, source: bytes, target: bytes, *, threshold: float | None) -> Comparison:
         """The source's largest face against every face of the target; raises `NoFace` for either."""
         face, embedding = await self._faces.read_probe(source, FaceChoice.LARGEST)
         analysis = await self._faces.read_all(target)
-        used = self._decisions.one_to_one(
-            self._faces.engine.recognizer, GalleryScale(len(analysis.faces)), threshold
-        )  # fmt: skip
+        recognizer = self._faces.engine.recognizer
+        used = self._decisions.one_to_one(recognizer, GalleryScale(len(analysis.faces)), threshold)
         similarities = [cosine_similarity(embedding, other) for other in analysis.embeddings]
         targets = [
             ComparedFace(other, similarity, used.decide(similarity), used.rate_of(similarity))
             for other, similarity in zip(analysis.faces, similarities, strict=True)
         ]
-        return Comparison(face, used, sorted(targets, key=lambda compared: -compared.similarity))
+        return Comparison(face, used, recognizer, sorted(targets, key=lambda compared: -compared.similarity))
 
 
 def _describe(

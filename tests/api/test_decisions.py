@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from app.domain import Embedding
 from app.ml.calibration import DRAWN
 from app.persistence.database import Database
 from app.persistence.repositories.collections import CollectionRepository
@@ -22,17 +23,22 @@ async def recognized(account: Account, take: int = 1, **fields: str) -> dict[str
     return body
 
 
-async def fill(running: Running, database: Database, account: Account, count: int) -> None:
-    """So many strangers more in the default collection, without photos."""
+async def fill(
+    running: Running, database: Database, account: Account, count: int, *, prefix: str = "x",
+    embedding: Embedding | None = None,
+) -> None:  # fmt: skip
+    """So many strangers more in the default collection, without photos; or so many with one face."""
     recognizer = running.state["faces"].engine.recognizer
     async with database.transaction(account.tenant_id) as session:
         row = await CollectionRepository(session, account.tenant_id).find_row("default")
         assert row is not None
         store = TemplateStore(session, account.tenant_id, running.state["search"].protector)
         faces = []
-        for number, embedding in enumerate(random_embeddings(np.random.default_rng(count), count)):
-            subject_id = await SubjectRepository(session, account.tenant_id).ensure(row.id, f"x{number}", None, None)
-            faces.append(NewFace.of(subject_id, FACE, {recognizer: embedding}))
+        strangers = random_embeddings(np.random.default_rng(count), count) if embedding is None else [embedding] * count
+        for number, one in enumerate(strangers):
+            subjects = SubjectRepository(session, account.tenant_id)
+            subject_id = await subjects.ensure(row.id, f"{prefix}{number}", None, None)
+            faces.append(NewFace.of(subject_id, FACE, {recognizer: one}))
         await store.add_all(faces, collection_id=row.id, source="test")
 
 
@@ -99,11 +105,23 @@ async def test_a_collection_says_how_often_it_may_be_wrong(ada: Account, strange
     "body",
     [
         {"max_false_match_rate": 0}, {"max_false_match_rate": 0.6}, {"max_false_match_rate": "often"},
+        {"max_false_match_rate": "0.01"}, {"max_false_match_rate": True},
         {"max_false_match_rate": 1e-2, "review_false_match_rate": 1e-3}, {"threshold": 0.5},
     ],
 )  # fmt: skip
 async def test_a_policy_that_is_none(admin: Account, body: dict[str, object]) -> None:
     assert problem(await admin.client.put("/collections/default/policy", json=body)) == "422 invalid_parameter"
+
+
+async def test_people_who_are_one_and_the_same_are_no_calibration_and_that_is_said(
+    ada: Account, running: Running, database: Database
+) -> None:
+    await fill(running, database, ada, 60)
+    (face,) = random_embeddings(np.random.default_rng(1), 1)
+    await fill(running, database, ada, 20, prefix="y", embedding=face)
+    answer = await ada.client.post("/collections/default/calibration")
+    assert problem(answer) == "422 invalid_parameter"
+    assert "several ids" in answer.json()["detail"]
 
 
 async def test_a_collection_without_faces_answers_with_its_own_policy(admin: Account) -> None:
@@ -140,6 +158,9 @@ async def test_a_collection_is_calibrated_on_its_own_faces(ada: Account, running
     assert done["intervals"].keys() == done["cosines"].keys()
     assert all(low <= float(rate) <= high for rate, (low, high) in done["intervals"].items())
     assert after["threshold"] < before["threshold"]  # type: ignore[operator]
+    verified = (await ada.send("/verify", pictures.photo(1, 2), subject="ada")).json()
+    assert verified["recognizer"] == after["recognizer"]
+    assert 0 < verified["similarity_false_match_rate"] < verified["false_match_rate"]
     gone = (await ada.client.delete("/collections/default/calibration")).json()
     assert gone["calibration"] is None
     assert (await recognized(ada))["calibration"] == before["calibration"]

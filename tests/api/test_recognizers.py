@@ -198,6 +198,34 @@ async def test_what_a_recogniser_left_can_be_erased(here: Account, names: tuple[
     assert actions.count("recognizer.erased") == 1
 
 
+async def test_a_calibration_is_shown_while_its_recogniser_decides(
+    here: Account, two: Running, names: tuple[str, str]
+) -> None:
+    first, second = names
+    await here.register("ada", pictures.photo(1))
+    async with two.state["database"].transaction(here.tenant_id) as session:
+        collections = CollectionRepository(session, here.tenant_id)
+        collection_id = (await collections.find("default")).id  # type: ignore[union-attr]
+        stored = {"recognizer": first, "source": "a test", "points": [[1e-2, 0.3], [1e-3, 0.4]]}
+        await collections.set_decisions(collection_id, {"calibration": stored})
+
+    async def shown() -> Any:
+        return (await here.client.get("/collections/default")).json()["calibration"]
+
+    assert (await shown())["source"] == "a test"
+    assert (await shown())["intervals"] == {}  # from before they were kept
+    await chosen(here, second, first, accept_missing=True)
+    assert await shown() is None
+    await chosen(here, first, second)
+    assert (await shown())["source"] == "a test"
+    await chosen(here, second, None, accept_missing=True)
+    assert (await here.client.delete(f"{RECOGNIZERS}/{first}?accept_missing=true")).status_code == 204
+    async with two.state["database"].transaction(here.tenant_id) as session:
+        row = await CollectionRepository(session, here.tenant_id).find_row("default")
+        assert row is not None
+        assert row.calibration is None
+
+
 async def test_a_search_under_way_while_its_gallery_is_erased_is_told_so(
     here: Account, two: Running, names: tuple[str, str]
 ) -> None:
