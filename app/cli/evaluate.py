@@ -63,8 +63,8 @@ def verify(
     if all_pairs and not asked.is_in_process:
         raise OperatorError("--all-pairs can be measured in process only: leave out --url and --rekognition.")
     with running(out, asked) as run:
-        task = run.progress.add_task("Comparing", total=len(listed))
-        similarities = compare_pairs(run.system, listed, _THREADS, lambda: run.progress.advance(task))
+        steps = run.progress.steps("Comparing", len(listed))
+        similarities = compare_pairs(run.system, listed, _THREADS, steps.advance)
         found, failures = evaluate_pairs(listed, similarities, group_of, seed=seed)
         result: dict[str, Any] = {"kind": "Verification", "verification": found}
         if all_pairs:
@@ -109,10 +109,10 @@ def identify(
         repeats=repeats or (_REPEATS_IN_PROCESS if asked.is_in_process else 1),
     )  # fmt: skip
     with running(out, asked) as run:
-        task = run.progress.add_task("Enrolling and searching", total=sum(plan.steps for plan in plans))
+        steps = run.progress.steps("Enrolling and searching", sum(plan.steps for plan in plans))
         calibration = run.here.calibration if asked.is_in_process else None
         rows, failures = evaluate_galleries(
-            run.system, plans, calibration, lambda: run.progress.advance(task), seed=seed
+            run.system, plans, calibration, steps.advance, seed=seed
         )  # fmt: skip
         result = {"kind": "Identification", "galleries": rows}
         run.finish(out, result, failures, data, seed, with_pictures=pictures)
@@ -146,9 +146,9 @@ def event(
     """Who gets which photos of an event: precision, recall, ranks and false positives of searches with selfies."""
     found = read_event(data, manifest)
     with running(out, Asked(url, rekognition, region, "largest", pack, keep, start_over)) as run:
-        task = run.progress.add_task("Indexing and searching", total=len(found.photos) + len(found.selfies))
+        steps = run.progress.steps("Indexing and searching", len(found.photos) + len(found.selfies))
         table, failures = evaluate_event(
-            run.system, found, threshold, lambda: run.progress.advance(task), seed=seed
+            run.system, found, threshold, steps.advance, seed=seed
         )  # fmt: skip
         run.finish(out, {"kind": "Event", "event": table}, failures, data, seed, with_pictures=pictures)
     for name, value in table.items():
@@ -171,9 +171,9 @@ def compare(
     for name in packs:
         short = Path(name).name
         with running(out / short, Asked(face=face, pack=name)) as run:
-            task = run.progress.add_task(short, total=len(listed))
+            steps = run.progress.steps(short, len(listed))
             # One thread: times that two share are nobody's.
-            similarities = compare_pairs(run.system, listed, 1, lambda: run.progress.advance(task))  # noqa: B023
+            similarities = compare_pairs(run.system, listed, 1, steps.advance)
             about[short] = run.system.describe()["digest"]
             ms_a_photo = 1000 * run.here.seconds_a_photo
         found, _ = evaluate_pairs(listed, similarities, {}, seed=seed)
@@ -216,5 +216,5 @@ def _all_pairs(run: Run, listed: list[Pair], seed: int) -> dict[str, Any]:
         for pair in listed
         for photo, name in ((pair.first, pair.first_person), (pair.second, pair.second_person))
     }
-    task = run.progress.add_task("Every pair", total=len(photos))
-    return evaluate_all_pairs(run.here, photos, run.here.calibration, lambda: run.progress.advance(task), seed=seed)
+    steps = run.progress.steps("Every pair", len(photos))
+    return evaluate_all_pairs(run.here, photos, run.here.calibration, steps.advance, seed=seed)

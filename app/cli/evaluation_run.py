@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
+from app.cli.progress import Shown
+from app.cli.progress import progress as showing_progress
 from app.cli.settings import command_settings
 from app.errors import OperatorError
 from app.evaluation.answers import Answers
@@ -64,7 +64,7 @@ class Run:
     """A run under way."""
 
     system: System
-    progress: Progress
+    progress: Shown
 
     @property
     def here(self) -> InProcess:
@@ -93,7 +93,7 @@ def running(out: Path, asked: Asked) -> Iterator[Run]:
     if asked.face not in ("central", "largest"):
         raise OperatorError("--face: central or largest.")
     with ExitStack() as stack:
-        progress = stack.enter_context(Progress(console=Console(stderr=True)))
+        progress = stack.enter_context(showing_progress())
         system, answers = _open(stack, out, asked)
         if asked.start_over:
             system.abandon()

@@ -18,9 +18,9 @@ import botocore.session
 import typer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from rich.progress import Progress
 
 from app.cli.photo_manifest import PhotoToImport, read_photos
+from app.cli.progress import progress
 from app.errors import OperatorError
 
 cli = typer.Typer(help="Bring photos in.", no_args_is_help=True)
@@ -98,8 +98,8 @@ def _ensure_collection(client: Any, collection: str) -> None:
 
 def _index(client: Any, photos: list[PhotoToImport], options: dict[str, Any], threads: int) -> Import:
     done, lock = Import(), threading.Lock()
-    with Progress() as progress, ThreadPoolExecutor(threads) as pool:
-        task = progress.add_task("Indexing", total=len(photos))
+    with progress() as shown, ThreadPoolExecutor(threads) as pool:
+        steps = shown.steps("Indexing", len(photos))
 
         def work(photo: PhotoToImport) -> None:
             outcome = _index_one(client, photo, options)
@@ -110,7 +110,7 @@ def _index(client: Any, photos: list[PhotoToImport], options: dict[str, Any], th
                     done.faces += len(outcome)
                     if photo.user_id is not None:
                         done.users.setdefault(photo.user_id, []).extend(outcome)
-                progress.advance(task)
+                steps.advance()
 
         for _ in pool.map(work, photos):
             pass
@@ -138,8 +138,9 @@ def _index_one(client: Any, photo: PhotoToImport, options: dict[str, Any]) -> li
 
 
 def _associate(client: Any, collection: str, done: Import) -> None:
-    with Progress() as progress:
-        for user, faces in progress.track(sorted(done.users.items()), description="Users   "):
+    with progress() as shown:
+        steps = shown.steps("Associating", len(done.users))
+        for user, faces in sorted(done.users.items()):
             try:
                 _ensure_user(client, collection, user)
                 for some in _in_parts(faces):
@@ -150,6 +151,7 @@ def _associate(client: Any, collection: str, done: Import) -> None:
                 done.failures.append((user, exc.response["Error"]["Code"], exc.response["Error"]["Message"]))
             except BotoCoreError as exc:
                 done.failures.append((user, type(exc).__name__, str(exc)))
+            steps.advance()
 
 
 def _ensure_user(client: Any, collection: str, user: str) -> None:

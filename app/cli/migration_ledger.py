@@ -27,19 +27,20 @@ class Ledger:
             return self
         try:
             text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
-            whole = text[: text.rfind("\n") + 1]  # a line that a crash cut off is none
-            lines = whole.splitlines()
-            is_own = lines[0] == self._first if lines else self._first.startswith(text)
-            if not is_own:
-                raise OperatorError(f"--progress {self._path}: this file notes something else; name another.")
+            lines = text.splitlines()
+            if text and not (lines[0] == self._first or self._first.startswith(text)):
+                raise OperatorError(
+                    f"--progress {self._path}: this file notes something else, or what was erased since; name another."
+                )
             self._path.touch(mode=0o600)
-            self._file = self._path.open("r+", encoding="utf-8")
-            self._file.seek(len(whole.encode()))
-            self._file.truncate()
+            # Two runs may note in one file: each line is written at once, behind what is there.
+            self._file = self._path.open("a", encoding="utf-8")
+            if text and not text.endswith("\n"):  # a line that a crash cut off stays one that says nothing
+                self._file.write("\n")
         except (OSError, UnicodeDecodeError) as exc:
             raise OperatorError(f"--progress {self._path}: {exc}") from exc
         self._done = set(lines)
-        if not lines:
+        if self._first not in lines:
             self._write(self._first)
         return self
 

@@ -1,6 +1,7 @@
 """`vultus models migrate | coverage | switch | erase`: from one recogniser to another, collection by collection."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -9,18 +10,18 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
-from rich.progress import Progress
 
 from app.cli.migration_ledger import Ledger
-from app.cli.operator import command_keyring, operator_database, operator_login, operator_trail
-from app.cli.photo_manifest import PhotoOfSubject, read_subject_photos, split_store
+from app.cli.operator import command_keyring, operator_database, operator_login, operator_trail, require_tenant
+from app.cli.photo_manifest import PhotoOfSubject, read_subject_photos, split_store, topmost_folder
+from app.cli.progress import progress as showing_progress
 from app.cli.settings import command_settings
 from app.cli.tables import show_rows
 from app.domain import Recognizers
 from app.errors import OperatorError
 from app.evaluation.datasets import PHOTO_ENDINGS
 from app.matcher.building import build_search
-from app.ml.packs import PackLibrary
+from app.ml.packs import ModelPack, PackLibrary
 from app.persistence.provision import provisioned_database
 from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.collections import CollectionRepository
@@ -33,6 +34,9 @@ from app.services.object_stores import ObjectFetcher
 from app.services.paging import MAX_PAGE, PageRequest
 from app.services.recognizers import RecognizerDirectory
 from app.settings import Settings
+
+_IDENTITY = re.compile(r"[^/]+:[0-9a-f]{16}")
+"""A recogniser as the database names it: its file and the beginning of its digest."""
 
 TenantOption = Annotated[UUID, typer.Option("--tenant", help="The tenant's id.")]
 CollectionOption = Annotated[str, typer.Option("--collection")]
@@ -64,33 +68,25 @@ def migrate(
     changes for searches meanwhile. Can be run again, all over or with `--progress` from where it was. Exits with 1 if a
     photo gave no face.
     """
+    if not photos.strip():
+        raise OperatorError("--photos is empty.")
     settings = command_settings()
-    wanted = settings.model_copy(update={"more_model_packs": [*settings.more_model_packs, to]})
-    recognizer = PackLibrary.of(settings).find(to).recognizer
-    report = asyncio.run(_migrate(wanted, tenant, collection, recognizer, photos, subjects, threads, progress))
-    typer.echo(
-        f"{report.faces} faces of {report.used} photos stored, {report.known} photos known already, "
-        f"{len(report.failures)} without a face to store."
-    )
-    if report.faces:
-        typer.echo(
-            f"Servers that have {to} store new faces with both from now on; those without store them with the old "
-            f"alone, and you run this again before you switch."
-        )
-    for photo, why in report.failures:
-        typer.echo(f"  {photo}: {why}", err=True)
-    if report.failures:
-        raise typer.Exit(1)
+    recognizer = _recognizer_of(to, settings)
+    if recognizer not in _packs(settings):
+        settings = settings.model_copy(update={"more_model_packs": [*settings.more_model_packs, to]})
+    asyncio.run(_migrate(settings, tenant, collection, recognizer, photos, subjects, threads, progress, to))
 
 
 async def _migrate(
     settings: Settings, tenant: UUID, collection: str, recognizer: str, place: str, subjects: bool, threads: int,
-    noted: Path | None,
-) -> MigrationReport:  # fmt: skip
+    noted: Path | None, to: str,
+) -> None:  # fmt: skip
     from app.main import build_analyzer  # noqa: PLC0415 - it brings the inference libraries; see serve.py
 
     keyring = command_keyring()
     async with provisioned_database(settings) as addresses, operator_login(addresses) as database:
+        async with database.transaction(tenant) as session:
+            await require_tenant(session, tenant)
         objects = ObjectFetcher(
             database, keyring, endpoints=settings.object_store_endpoints, max_bytes=settings.max_image_bytes
         )
@@ -99,23 +95,43 @@ async def _migrate(
             listed = await _read_sources(objects, tenant, place, subjects)
             analyzer = build_analyzer(settings)
             migration = ModelMigration(database, keyring, analyzer, search, tenant, collection, recognizer)
-            about = f"{tenant} {(await migration.begin()).collection_id} {recognizer}"
-            with Ledger(noted, about) as ledger, Progress() as progress:
+            begun = await migration.begin()
+            typer.echo(
+                f"Servers that have {to} store new faces with both from now on; those without store them with the old "
+                f"alone, and you run this again before you switch."
+            )
+            about = f"{tenant} {begun.gallery.collection_id} {recognizer} since {begun.since}"
+            with Ledger(noted, about) as ledger, showing_progress() as shown:
                 left = [one for one in listed if not ledger.has(one)]
                 if len(left) < len(listed):
                     typer.echo(f"{len(listed) - len(left)} photos are done by {noted} and left out.")
-                listed = left
-                task = progress.add_task("Storing", total=len(listed))
+                steps = shown.steps("Storing", len(left))
 
                 def advance(photo: SourcePhoto, is_done: bool) -> None:
                     if is_done:
                         ledger.note(photo)
-                    progress.advance(task)
+                    steps.advance()
 
-                return await migration.run(listed, threads=threads, advance=advance)
+                try:
+                    await migration.run(begun, left, threads=threads, advance=advance)
+                except BaseException:
+                    typer.echo(f"Interrupted: {_count(migration.report)} Run it again to go on.", err=True)
+                    raise
         finally:
             await search.close()
             await objects.close()
+    typer.echo(_count(migration.report))
+    for photo, why in migration.report.failures:
+        typer.echo(f"  {photo}: {why}", err=True)
+    if migration.report.failures:
+        raise typer.Exit(1)
+
+
+def _count(report: MigrationReport) -> str:
+    return (
+        f"{report.faces} faces of {report.used} photos stored, {report.known} photos known already, "
+        f"{len(report.failures)} without a face to store."
+    )
 
 
 async def _read_sources(objects: ObjectFetcher, tenant: UUID, place: str, subjects: bool) -> list[SourcePhoto]:
@@ -127,7 +143,9 @@ async def _read_sources(objects: ObjectFetcher, tenant: UUID, place: str, subjec
         prefix = f"{folder.rstrip('/')}/" if folder else ""
         names = await objects.list_names(tenant, bucket, prefix)
         listed = [
-            PhotoOfSubject(f"s3://{bucket}/{name}", _topmost(name, prefix) if subjects else None)
+            PhotoOfSubject(
+                f"s3://{bucket}/{name}", topmost_folder(name.removeprefix(prefix).split("/")) if subjects else None
+            )
             for name in names
             if Path(name).suffix.lower() in PHOTO_ENDINGS
         ]
@@ -136,11 +154,6 @@ async def _read_sources(objects: ObjectFetcher, tenant: UUID, place: str, subjec
     if not listed:
         raise OperatorError(f"{place} holds no photos.")
     return [SourcePhoto(one.photo, _reader(objects, tenant, one.photo), one.subject) for one in listed]
-
-
-def _topmost(name: str, prefix: str) -> str | None:
-    folder, separator, _ = name.removeprefix(prefix).partition("/")
-    return folder if separator else None
 
 
 def _reader(objects: ObjectFetcher, tenant: UUID, photo: str) -> Callable[[], Awaitable[bytes]]:
@@ -154,13 +167,13 @@ def coverage(
     tenant: TenantOption,
     collection: CollectionOption = "default",
     missing: Annotated[
-        str | None, typer.Option(help="Of this pack: list the subjects that a switch to it would lose.")
+        str | None, typer.Option(help="A recogniser, or its pack: list the subjects that a switch to it would lose.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """How many faces, of how many subjects, each recogniser embedded, and which a collection is searched with."""
     if missing is not None:
-        recognizer = PackLibrary.of(command_settings()).find(missing).recognizer
+        recognizer = _recognizer_of(missing, command_settings())
         subjects = asyncio.run(_list_missing(tenant, collection, recognizer))
         show_rows([{"subject": subject} for subject in subjects], as_json)
         return
@@ -184,7 +197,7 @@ async def _list_missing(tenant: UUID, collection: str, recognizer: str) -> list[
 
 
 def switch(
-    to: Annotated[str, typer.Option("--to", help="The pack whose recogniser the collection is searched with.")],
+    to: Annotated[str, typer.Option("--to", help="The pack, or its recogniser, that the collection is searched with.")],
     tenant: TenantOption,
     collection: CollectionOption = "default",
     alone: Annotated[
@@ -197,14 +210,21 @@ def switch(
     The server must have its pack (VULTUS_MODEL_PACK or VULTUS_MORE_MODEL_PACKS). Faces are registered with the one
     before as well, so that going back loses nobody, until `--alone` is given.
     """
-    recognizer = PackLibrary.of(command_settings()).find(to).recognizer
+    settings = command_settings()
+    recognizer = _recognizer_of(to, settings)
 
     async def run() -> RecognizerOverview:
         async with _recognizers(tenant) as service:
             now = await service.get(collection)
             before = now.beside if now.in_use == recognizer else now.in_use
-            wanted = Recognizers(recognizer, None if alone else before)
-            return await service.choose(collection, wanted, accept_missing=accept_missing)
+            has_faces = any(one.coverage.faces for one in now.known)
+            beside = None if alone or not has_faces else before
+            if beside is not None and beside not in _packs(settings):
+                raise OperatorError(
+                    f"{beside} is not among the packs of these settings: add its pack to VULTUS_MORE_MODEL_PACKS, or "
+                    f"store with {to} alone (--alone)."
+                )
+            return await service.choose(collection, Recognizers(recognizer, beside), accept_missing=accept_missing)
 
     _show(asyncio.run(run()))
     typer.echo(f"Every server of this database must have {to} by now; else the collection answers 503 there.")
@@ -217,31 +237,49 @@ def erase(
     accept_missing: AcceptMissingOption = False,
 ) -> None:
     """Erase what a recogniser made of a collection's faces; not of one that it is searched or stored with."""
+    named = _recognizer_of(recognizer, command_settings())
 
     async def run() -> RecognizerOverview:
         async with _recognizers(tenant) as service:
-            known = (await service.get(collection)).known
-            named = next((one.recognizer for one in known if recognizer in (one.recognizer, one.pack)), recognizer)
             await service.erase(collection, named, accept_missing=accept_missing)
             return await service.get(collection)
 
     _show(asyncio.run(run()))
 
 
+def _packs(settings: Settings) -> dict[str, ModelPack]:
+    """The packs of the settings that are at hand, by recogniser; nothing is downloaded."""
+    library = PackLibrary.of(settings)
+    packs = [library.find(name, may_download=False) for name in (settings.model_pack, *settings.more_model_packs)]
+    return {pack.recognizer: pack for pack in packs}
+
+
+def _recognizer_of(name: str, settings: Settings) -> str:
+    """The recogniser that is meant: itself, as `coverage` names it, or a pack, by its name or its directory.
+
+    Raises `OperatorError` where two packs of the settings bear the name, and what `PackLibrary.find` raises.
+    """
+    if _IDENTITY.fullmatch(name):
+        return name
+    named = [recognizer for recognizer, pack in _packs(settings).items() if pack.name == name]
+    if len(named) > 1:
+        raise OperatorError(f"{name} is the name of two packs: say which recogniser is meant, {' or '.join(named)}.")
+    return named[0] if named else PackLibrary.of(settings).find(name, may_download=False).recognizer
+
+
 @asynccontextmanager
 async def _recognizers(tenant: UUID) -> AsyncIterator[CollectionRecognizerService]:
-    settings = command_settings()
-    library = PackLibrary.of(settings)
-    packs = [library.find(name) for name in (settings.model_pack, *settings.more_model_packs)]
-    directory = RecognizerDirectory({pack.recognizer: pack.name for pack in packs})
+    directory = RecognizerDirectory({name: pack.name for name, pack in _packs(command_settings()).items()})
+    keyring = command_keyring()
     async with operator_database() as database, database.transaction(tenant) as session:
+        await require_tenant(session, tenant)
         yield CollectionRecognizerService(
             CollectionRepository(session, tenant),
             RecognizerRepository(session, tenant),
             SubjectRepository(session, tenant),
             AnswerRepository(session, tenant),
-            CursorSigner(command_keyring()),
-            operator_trail(session, tenant, command_keyring()),
+            CursorSigner(keyring),
+            operator_trail(session, tenant, keyring),
             directory,
         )
 

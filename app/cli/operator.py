@@ -10,10 +10,12 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.cli.settings import command_settings
+from app.errors import TenantNotFound
 from app.persistence.database import Database
 from app.persistence.erasure_journal import ErasureJournal
 from app.persistence.provision import DatabaseAddresses, provisioned_database
 from app.persistence.repositories.audit import AuditRepository
+from app.persistence.repositories.usage import UsageRepository
 from app.security.keyring import Keyring
 from app.services.audit import OPERATOR, AuditTrail
 
@@ -37,6 +39,12 @@ async def operator_login(addresses: DatabaseAddresses) -> AsyncIterator[Database
         yield database
     finally:
         await database.close()
+
+
+async def require_tenant(session: AsyncSession, tenant_id: UUID) -> None:
+    """Raises `TenantNotFound`; without it, it would be said that something of the tenant's is not there."""
+    if await UsageRepository(session, tenant_id).overview() is None:
+        raise TenantNotFound
 
 
 def command_keyring() -> Keyring:

@@ -1,8 +1,6 @@
 """Which photos to read, and what is said of them: from a directory, or from a manifest (CSV)."""
 
-import csv
 import hashlib
-import io
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -11,10 +9,10 @@ from pathlib import Path
 
 from app.errors import OperatorError
 from app.evaluation.datasets import PHOTO_ENDINGS
+from app.evaluation.manifests import read_rows
 
 _NOT_IN_AN_EXTERNAL_ID = re.compile(r"[^a-zA-Z0-9_.\-:]+")
 _NOT_IN_A_USER_ID = re.compile(r"[^\w.:@+\-]+")
-_COLUMNS = ("photo", "external_image_id", "user_id")
 _MOST_EXTERNAL, _MOST_USER = 255, 128
 _STORE = "s3://"
 
@@ -71,11 +69,11 @@ def read_subject_photos(place: Path, *, with_subjects: bool) -> list[PhotoOfSubj
     columns `photo` (a path beside the manifest, or `s3://bucket/name`) and, where it is known, `subject`.
     """
     if place.is_file() and place.suffix.lower() in PHOTO_ENDINGS:
-        return [PhotoOfSubject(str(place), None)]
+        return [PhotoOfSubject(_absolute(place), None)]
     if place.is_dir():
         walked = ((file, file.relative_to(place)) for file in _photos_below(place))
         listed = [
-            PhotoOfSubject(str(file), inside.parts[0] if with_subjects and len(inside.parts) > 1 else None)
+            PhotoOfSubject(_absolute(file), topmost_folder(inside.parts) if with_subjects else None)
             for file, inside in walked
         ]
         if with_subjects and listed and not any(one.subject for one in listed):
@@ -84,8 +82,18 @@ def read_subject_photos(place: Path, *, with_subjects: bool) -> list[PhotoOfSubj
     if place.is_file() and with_subjects:
         raise OperatorError(f"{place} is no directory; --subjects takes its folders for subjects.")
     if place.is_file():
-        return [PhotoOfSubject(photo, row.get("subject") or None) for photo, row in _rows(place, ("photo", "subject"))]
+        return [PhotoOfSubject(photo, row.get("subject") or None) for photo, row in _rows(place, ("subject",))]
     raise OperatorError(f"{place} is neither a directory nor a manifest.")
+
+
+def topmost_folder(parts: Sequence[str]) -> str | None:
+    """Of the parts of a path, its topmost folder; None for a photo that is in none."""
+    return parts[0] if len(parts) > 1 else None
+
+
+def _absolute(file: Path) -> str:
+    """The same name from wherever the command is run: it stands for the photo where progress is noted."""
+    return str(file.absolute())
 
 
 def _photos_below(directory: Path) -> Iterator[Path]:
@@ -104,27 +112,17 @@ def _walk(directory: Path, with_users: bool) -> Iterator[PhotoToImport]:
 
 
 def _read_manifest(manifest: Path) -> Iterator[PhotoToImport]:
-    for photo, row in _rows(manifest, _COLUMNS):
+    for photo, row in _rows(manifest, ("external_image_id", "user_id")):
         yield PhotoToImport(photo, row.get("external_image_id") or None, row.get("user_id") or None)
 
 
-def _rows(manifest: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+def _rows(manifest: Path, optional: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
     """Each row's photo, as a path or in a store, and the row."""
-    try:
-        text = manifest.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise OperatorError(f"{manifest} is no CSV in UTF-8, nor a photo by its name.") from exc
-    with io.StringIO(text, newline="") as file:
-        reader = csv.DictReader(file)
-        if "photo" not in (reader.fieldnames or ()):
-            raise OperatorError(
-                f"{manifest} has no column `photo`; known columns are {', '.join(columns)}, with commas between."
-            )
-        for row in reader:
-            photo = (row["photo"] or "").strip()
-            if not photo:
-                raise OperatorError(f"{manifest}, line {reader.line_num}: no photo.")
-            yield (photo if split_store(photo) else str(manifest.parent / photo)), row
+    for line, row in read_rows(manifest, ("photo",), optional=optional):
+        photo = row["photo"]
+        if not photo:
+            raise OperatorError(f"{manifest}, line {line}: no photo.")
+        yield (photo if split_store(photo) else _absolute(manifest.parent / photo)), row
 
 
 def _as_id(text: str, unwanted: re.Pattern[str], most: int) -> str:

@@ -9,9 +9,8 @@ import typer
 from rich.console import Console
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.cli.operator import checked, command_keyring, operator_database, operator_trail
+from app.cli.operator import checked, command_keyring, operator_database, operator_trail, require_tenant
 from app.cli.tables import show_rows
-from app.errors import TenantNotFound
 from app.permissions import Permission, Plan, Quota, Role, Scope
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
 from app.persistence.repositories.usage import UsageRepository
@@ -149,8 +148,7 @@ def list_users(tenant: ForTenant, as_json: AsJson = False) -> None:
 
     async def run() -> list[dict[str, str]]:
         async with operator_database() as database, database.transaction(tenant) as session:
-            if await UsageRepository(session, tenant).overview() is None:
-                raise TenantNotFound
+            await require_tenant(session, tenant)
             found = await UserRepository(session, tenant).list()
         return [{"user_id": str(one.id), "email": one.email, "role": one.role} for one in found]
 
@@ -195,8 +193,7 @@ def create_key(
 
     async def run() -> dict[str, str]:
         async with operator_database() as database, database.transaction(tenant) as session:
-            if await UsageRepository(session, tenant).overview() is None:
-                raise TenantNotFound
+            await require_tenant(session, tenant)
             issued = await _key_service(session, tenant, keyring).issue(None, name=name, scopes=scope)
         return {"key_id": str(issued.record.id), "name": name, "key": issued.secret}
 

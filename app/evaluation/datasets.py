@@ -1,12 +1,12 @@
 """Which photos are of whom. Reads lists and folders; opens no photo."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from app.errors import OperatorError
+from app.evaluation.manifests import read_rows
 
 PHOTO_ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
 
@@ -32,7 +32,10 @@ def read_pairs(data: Path, pairs: Path) -> list[Pair]:
 
     Photos are `data/name/name_0001.jpg`. Raises `OperatorError` with the line.
     """
-    lines = [line.split() for line in pairs.read_text().splitlines()]
+    try:
+        lines = [line.split() for line in pairs.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as exc:
+        raise OperatorError(f"{pairs} cannot be read: {exc}") from exc
     try:
         head = [int(part) for part in lines[0]]
         folds, each = (head[0], head[1]) if len(head) == 2 else (1, head[0])
@@ -157,9 +160,9 @@ def read_event(data: Path, manifest: Path) -> Event:
     """
     photos: dict[Path, frozenset[str]] = {}
     selfies = []
-    for number, row in _rows(manifest, ("kind", "photo", "people")):
-        path = data / (row["photo"] or "")
-        people = frozenset(name.strip() for name in (row["people"] or "").split(";") if name.strip())
+    for number, row in read_rows(manifest, ("kind", "photo", "people")):
+        path = data / row["photo"]
+        people = frozenset(name.strip() for name in row["people"].split(";") if name.strip())
         if row["kind"] == "photo":
             photos[path] = people
         elif row["kind"] == "selfie" and len(people) == 1:
@@ -173,16 +176,4 @@ def read_event(data: Path, manifest: Path) -> Event:
 
 def read_groups(manifest: Path) -> dict[str, str]:
     """A CSV with the columns `person` and `group`."""
-    return {row["person"]: row["group"] for _, row in _rows(manifest, ("person", "group"))}
-
-
-def _rows(manifest: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
-    try:
-        with manifest.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
-            if missing:
-                raise OperatorError(f"{manifest} lacks the columns {', '.join(missing)}.")
-            return [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError) as exc:
-        raise OperatorError(f"{manifest} cannot be read: {exc}") from exc
+    return {row["person"]: row["group"] for _, row in read_rows(manifest, ("person", "group"))}

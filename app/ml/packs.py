@@ -159,7 +159,7 @@ class PackLibrary:
         if wanted == SYNTHETIC:
             return self._open(self._synthetic(), None)
         if os.sep in wanted:
-            raise ModelPackUnavailable(f"VULTUS_MODEL_PACK={wanted} is not a directory.")
+            raise ModelPackUnavailable(f"No model pack: {wanted} is not a directory.")
         cached = self._in_cache(wanted)
         if cached is not None:
             return self._open(cached, PUBLISHED.get(wanted))

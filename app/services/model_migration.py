@@ -7,20 +7,20 @@ the recogniser in use must take for them. Searches go on with the recogniser in 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from app.domain import ONE_TO_ONE, Analysis, Embedding, FaceOrigin, Recognizers
-from app.errors import AppError, DatabaseUnavailable, FaceNotFound, InvalidParameter, NoFace, SubjectNotFound
+from app.errors import AppError, FaceNotFound, InvalidParameter, NoFace, SubjectNotFound, Unavailable
 from app.matcher.face_search import FaceSearch
 from app.matcher.gallery_search import SearchEngine
 from app.matcher.search import Gallery
 from app.matcher.thresholds import Thresholds
 from app.ml.analysis import Embed, FaceAnalyzer
 from app.persistence.database import Database
-from app.persistence.repositories.audit import AuditRepository
+from app.persistence.repositories.audit import AuditFilter, AuditRepository
 from app.persistence.repositories.collection_faces import CollectionFaceRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.policies import PolicyRepository
@@ -28,6 +28,7 @@ from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.security.image_digests import image_digests
 from app.security.keyring import Keyring
+from app.services.attempts import attempt
 from app.services.audit import OPERATOR, AuditAction, AuditTrail
 from app.services.collections import require_collection, require_found
 from app.services.consent import ConsentGate
@@ -41,7 +42,11 @@ another size or quality reaches it, another photo of the same person hardly ever
 
 _MOST_ALIKE = 1_000
 _SOURCE = "migrate"
-_ATTEMPTS = 5
+_ATTEMPTS = 6
+_FIRST_PAUSE_S = 0.2
+"""Six seconds in all: a database that starts anew is there again by then."""
+_MOST_ERASURES = 100
+"""Of recognisers in one collection, that are looked through for the last one of this recogniser."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,24 @@ class MigrationReport:
     faces: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
 
+    def add(self, taken: "_Taken") -> None:
+        """Count a photo that was of use."""
+        self.used += taken.faces > 0
+        self.known += taken.faces == 0
+        self.faces += taken.faces
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """A migration that may go on: the gallery that it goes over from, and since when it is the same migration.
+
+    `since` is the audit trail's number of the last time that the other recogniser's faces of this collection were
+    erased, 0 for never: what was noted as done before is not done any more.
+    """
+
+    gallery: Gallery
+    since: int
+
 
 class ModelMigration:
     """One collection's way to another recogniser; it can be interrupted and run again."""
@@ -78,37 +101,48 @@ class ModelMigration:
         self._tenant_id = tenant_id
         self._collection = collection
         self._target = recognizer
+        self.report = MigrationReport()
+        """What was done until now."""
 
     async def run(
-        self, photos: Sequence[SourcePhoto], *, threads: int, advance: Callable[[SourcePhoto, bool], None]
-    ) -> MigrationReport:  # fmt: skip
-        """Work through the photos; from now on faces are registered with both recognisers.
+        self, begun: Beginning, photos: Iterable[SourcePhoto], *, threads: int,
+        advance: Callable[[SourcePhoto, bool], None],
+    ) -> None:  # fmt: skip
+        """Work through the photos; `advance` hears of each whether all that it shows is stored by now.
 
-        `advance` hears of each photo whether all that it shows is stored by now.
+        A photo that is of no use is reported, and the others go on. Raises what concerns all of them: an `Unavailable`.
+        """
+        left = iter(photos)
+
+        async def work_off() -> None:
+            for photo in left:
+                advance(photo, await self._work(begun.gallery, photo))
+
+        lanes = [asyncio.create_task(work_off()) for _ in range(threads)]
+        try:
+            await asyncio.gather(*lanes)
+        finally:
+            for lane in lanes:
+                lane.cancel()
+            await asyncio.gather(*lanes, return_exceptions=True)
+
+    async def _work(self, gallery: Gallery, photo: SourcePhoto) -> bool:
+        """Whether all that the photo shows is stored by now."""
+        try:
+            taken = await self._take(gallery, photo)
+        except Unavailable:
+            raise
+        except (AppError, OSError) as exc:
+            self.report.failures.append((photo.name, exc.detail if isinstance(exc, AppError) else str(exc)))
+            return False
+        self.report.add(taken)
+        return taken.is_all
+
+    async def begin(self) -> Beginning:
+        """Put the recogniser beside the one in use: from now on faces are registered with both.
+
         Raises `CollectionNotFound`, or `InvalidParameter` where there is nothing to go over from.
         """
-        gallery = await self.begin()
-        report, turns = MigrationReport(), asyncio.Semaphore(threads)
-
-        async def work(photo: SourcePhoto) -> None:
-            async with turns:
-                is_done = False
-                try:
-                    taken = await self._take_or_try_again(gallery, photo)
-                except (AppError, OSError) as exc:
-                    report.failures.append((photo.name, exc.detail if isinstance(exc, AppError) else str(exc)))
-                else:
-                    is_done = taken.is_all
-                    report.used += taken.faces > 0
-                    report.known += taken.faces == 0
-                    report.faces += taken.faces
-                advance(photo, is_done)
-
-        await asyncio.gather(*(work(photo) for photo in photos))
-        return report
-
-    async def begin(self) -> Gallery:
-        """Put the recogniser beside the one in use; the gallery of that one. Raises as `run`."""
         async with self._database.transaction(self._tenant_id) as session:
             collections = CollectionRepository(session, self._tenant_id)
             row = require_found(await collections.lock_row(self._collection), self._collection)
@@ -127,24 +161,17 @@ class ModelMigration:
                     f"Collection {self._collection!r} is stored with {row.recognizer_beside!r} as well, to go back to: "
                     f"end that before (vultus models switch --alone)."
                 )
+            audit, target = AuditRepository(session, self._tenant_id), f"collection:{self._collection}"
             if row.recognizer_beside is None:
                 await collections.set_recognizers(row.id, Recognizers(in_use, self._target))
-                trail = AuditTrail(AuditRepository(session, self._tenant_id), self._keyring, OPERATOR)
-                await trail.record(
-                    AuditAction.RECOGNIZERS_CHANGED, f"collection:{self._collection}", in_use=in_use,
-                    beside=self._target,
-                )  # fmt: skip
-        return Gallery(row.id, in_use)
-
-    async def _take_or_try_again(self, gallery: Gallery, photo: SourcePhoto) -> "_Taken":
-        for attempt in range(_ATTEMPTS):
-            try:
-                return await self._take(gallery, photo)
-            except DatabaseUnavailable:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-                await asyncio.sleep(2**attempt / 10)
-        raise AssertionError
+                await AuditTrail(audit, self._keyring, OPERATOR).record(
+                    AuditAction.RECOGNIZERS_CHANGED, target, in_use=in_use, beside=self._target
+                )
+            erased = await audit.list_page(
+                AuditFilter(actions=[AuditAction.RECOGNIZER_ERASED], targets=[target]), None, _MOST_ERASURES
+            )
+        own = (one.entry.seq for one in erased if one.entry.details.get("recognizer") == self._target)
+        return Beginning(Gallery(row.id, in_use), next(own, 0))
 
     async def _take(self, gallery: Gallery, photo: SourcePhoto) -> "_Taken":
         image = await photo.read()
@@ -153,14 +180,23 @@ class ModelMigration:
         if not analysis.faces:
             raise NoFace
         made = by_recognizer(analysis, recognizers)
-        found, shown = await self._find_stored(gallery, made, photo.subject)
+        # Only what the database does is done again: what the networks made of the photo stays as it is.
+        return await attempt(
+            lambda: self._store(gallery, photo.subject, image, analysis, made), _ATTEMPTS, pause_s=_FIRST_PAUSE_S
+        )
+
+    async def _store(
+        self, gallery: Gallery, subject: str | None, image: bytes, analysis: Analysis,
+        made: Sequence[Mapping[str, Embedding]],
+    ) -> "_Taken":  # fmt: skip
+        found, shown = await self._find_stored(gallery, made, subject)
         if found:
             done = await self._complete(found)
             return _Taken(done.faces, shown == len(made) and not done.has_left_out)
-        if photo.subject is None:
+        if subject is None:
             raise FaceNotFound("The photo shows no face that is stored in the collection.")
-        index = await self._find_named(gallery, made, photo.subject)
-        return _Taken(await self._add(photo.subject, image, analysis, index), is_all=True)
+        index = await self._find_named(gallery, made, subject)
+        return _Taken(await self._add(subject, image, analysis, index), is_all=True)
 
     async def _find_stored(
         self, gallery: Gallery, faces: Sequence[Mapping[str, Embedding]], subject: str | None
@@ -172,12 +208,13 @@ class ModelMigration:
         found: dict[UUID, tuple[float, Embedding]] = {}
         shown = 0
         for made in faces:
-            probe, before = made[gallery.recognizer], len(found)
-            for candidate in await self._faces.faces_like(gallery, probe, _MOST_ALIKE, SAME_PICTURE):
+            alike = await self._faces.faces_like(gallery, made[gallery.recognizer], _MOST_ALIKE, SAME_PICTURE)
+            theirs = [one for one in alike if subject is None or one.face.subject == subject]
+            for candidate in theirs:
                 best, _ = found.get(candidate.face.id, (-1.0, None))
-                if (subject is None or candidate.face.subject == subject) and candidate.similarity > best:
+                if candidate.similarity > best:
                     found[candidate.face.id] = (candidate.similarity, made[self._target])
-            shown += len(found) > before
+            shown += bool(theirs)
         return {face_id: embedding for face_id, (_, embedding) in found.items()}, shown
 
     async def _find_named(self, gallery: Gallery, faces: Sequence[Mapping[str, Embedding]], subject: str) -> int:
@@ -201,7 +238,7 @@ class ModelMigration:
                 {face_id: {self._target: embedding} for face_id, embedding in found.items()}, source=_SOURCE,
             )  # fmt: skip
             if done.faces:
-                await at.record(f"collection:{self._collection}", faces=done.faces)
+                await self._record(at, f"collection:{self._collection}", done.faces)
         return done
 
     async def _add(self, subject: str, image: bytes, analysis: Analysis, index: int) -> int:
@@ -223,8 +260,13 @@ class ModelMigration:
             origin = FaceOrigin(uuid4(), box, digest=digests[0])
             new = NewFace.of(row.id, face, {self._target: analysis.beside[index]}, origin)
             await at.store.add_all([new], collection_id=at.collection_id, source=_SOURCE)
-            await at.record(at.trail.name_subject(self._collection, subject), faces=1)
+            await self._record(at, at.trail.name_subject(self._collection, subject), 1)
         return 1
+
+    async def _record(self, at: "_Writing", target: str, faces: int) -> None:
+        await at.trail.record(
+            AuditAction.FACES_REGISTERED, target, collection=self._collection, faces=faces, recognizer=self._target
+        )
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator["_Writing"]:
@@ -232,8 +274,6 @@ class ModelMigration:
             collections = CollectionRepository(session, self._tenant_id)
             subjects = SubjectRepository(session, self._tenant_id)
             yield _Writing(
-                self._collection,
-                self._target,
                 await require_collection(collections, self._collection, hold=True),
                 subjects,
                 CollectionFaceRepository(session, self._tenant_id),
@@ -255,16 +295,9 @@ class _Taken:
 class _Writing:
     """What one transaction writes with; the collection is held."""
 
-    collection: str
-    recognizer: str
     collection_id: UUID
     subjects: SubjectRepository
     faces: CollectionFaceRepository
     store: TemplateStore
     consent: ConsentGate
     trail: AuditTrail
-
-    async def record(self, target: str, *, faces: int) -> None:
-        await self.trail.record(
-            AuditAction.FACES_REGISTERED, target, collection=self.collection, faces=faces, recognizer=self.recognizer
-        )

@@ -101,10 +101,15 @@ class ObjectFetcher:
         """The tenant's object store, and its secret."""
         async with self._database.transaction(tenant_id) as session:
             stored = await ObjectStoreRepository(session, tenant_id).get()
-        if stored is None or stored.store.endpoint not in self._endpoints:
+        if stored is None:
             raise ObjectUnavailable(
                 "S3Object: no object store is set for your tenant (PUT /api/v1/object-store), so photos must be sent "
                 "as Bytes."
+            )
+        if stored.store.endpoint not in self._endpoints:
+            raise ObjectUnavailable(
+                "S3Object: the endpoint of your tenant's object store is not among those that are allowed here "
+                "(VULTUS_OBJECT_STORE_ENDPOINTS)."
             )
         key = self._keyring.find(_PURPOSE, stored.key_id)
         bound_to = _binding(str(tenant_id), stored.store)
@@ -144,7 +149,7 @@ _REASONS = {
     301: "redirects are not followed: is the region right?",
     307: "redirects are not followed: is the region right?",
     403: "these credentials may not read it",
-    404: "there is no such object",
+    404: "there is no such object, or no such bucket",
 }
 
 

@@ -42,7 +42,6 @@ class RecognizerDirectory:
         """Raises `InvalidParameter`, naming the field, for a recogniser that is not loaded."""
         if recognizer not in self._packs:
             raise InvalidParameter(
-                f"{field}: {recognizer!r} is not loaded; this server has "
-                f"{', '.join(repr(name) for name in self._packs)}.",
+                f"{field}: {recognizer!r} is not loaded; loaded are {', '.join(repr(name) for name in self._packs)}.",
                 field=field,
             )

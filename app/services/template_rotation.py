@@ -4,7 +4,6 @@ from uuid import UUID
 
 import numpy as np
 
-from app.errors import DatabaseUnavailable
 from app.persistence.database import Database
 from app.persistence.protector import TemplateProtector
 from app.persistence.repositories.audit import AuditRepository
@@ -12,6 +11,7 @@ from app.persistence.repositories.gallery_rotation import GalleryRotationReposit
 from app.persistence.repositories.protections import ProtectionRepository
 from app.security.keyring import Keyring
 from app.security.template_protection import Protection, rotate
+from app.services.attempts import attempt
 from app.services.audit import OPERATOR, AuditAction, AuditTrail
 
 _AT_A_TIME = 500
@@ -49,14 +49,11 @@ class TemplateRotation:
             return await GalleryRotationRepository(session, tenant_id).list_older(new.generation)
 
     async def _turn(self, tenant_id: UUID, gallery_id: UUID, new: Protection) -> int:
-        for attempt in range(_ATTEMPTS):
-            try:
-                async with self._database.transaction(tenant_id) as session:
-                    return await self._turn_in(GalleryRotationRepository(session, tenant_id), gallery_id, new)
-            except DatabaseUnavailable:  # an erasure that locks the other way round ended this one
-                if attempt == _ATTEMPTS - 1:
-                    raise
-        raise AssertionError
+        async def turn() -> int:
+            async with self._database.transaction(tenant_id) as session:
+                return await self._turn_in(GalleryRotationRepository(session, tenant_id), gallery_id, new)
+
+        return await attempt(turn, _ATTEMPTS)  # an erasure that locks the other way round may end it
 
     async def _turn_in(self, rows: GalleryRotationRepository, gallery_id: UUID, new: Protection) -> int:
         old = await rows.hold(gallery_id)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from app.errors import DatabaseUnavailable, EmailTaken, PlanNotFound, TenantNotFound
+from app.errors import EmailTaken, PlanNotFound, TenantNotFound
 from app.permissions import Plan, Role
 from app.persistence.database import Database
 from app.persistence.repositories.audit import AuditRepository
@@ -13,6 +13,7 @@ from app.persistence.repositories.usage import TenantOverview, UsageRepository
 from app.persistence.repositories.users import UserRepository
 from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher
+from app.services.attempts import attempt
 from app.services.audit import OPERATOR, AuditAction, AuditTrail
 
 DEFAULT_COLLECTION = "default"
@@ -104,17 +105,13 @@ class OperatorService:
 
     async def delete(self, tenant_id: UUID) -> None:
         """Erase a tenant with everything it has; raises `TenantNotFound`."""
-        for attempt in range(_ATTEMPTS):
-            try:
-                async with self._database.transaction(as_operator=True) as session:
-                    if not await TenantDirectory(session).delete(tenant_id):
-                        raise TenantNotFound
-            except DatabaseUnavailable:
-                # A busy tenant's writes may lock the other way round; PostgreSQL then ends one of the two.
-                if attempt == _ATTEMPTS - 1:
-                    raise
-            else:
-                return
+
+        async def erase() -> None:
+            async with self._database.transaction(as_operator=True) as session:
+                if not await TenantDirectory(session).delete(tenant_id):
+                    raise TenantNotFound
+
+        await attempt(erase, _ATTEMPTS)  # a busy tenant's writes may lock the other way round, and end it
 
     async def list_plans(self) -> list[Plan]:
         """Every plan."""

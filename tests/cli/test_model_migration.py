@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -120,8 +121,12 @@ def test_there_and_back_with_photos_in_folders(tenant: Tenant, operator: Operato
     operator.done("switch", "--alone", to=first)
     assert [who(tenant, seed) for seed in (1, 2, 3)] == ["ada", "bob", "cy"]
     assert faces_by_recognizer(tenant) == [4, 3]
-    operator.done("erase", "--recognizer", "other")
+    operator.done("erase", "--recognizer", operator._pack)  # as a directory; `coverage` names it otherwise
     assert faces_by_recognizer(tenant) == [4, 0]
+    again = operator.run("migrate", *arguments, *ledger)  # what it notes as done was erased
+    assert again.returncode == 1
+    assert "what was erased since" in again.stderr
+    assert "Traceback" not in again.stderr
 
 
 def test_faces_keep_their_ids_and_their_owners(tenant: Tenant, operator: Operator, tmp_path: Path) -> None:
@@ -214,3 +219,25 @@ def test_what_cannot_be_gone_over_from(tenant: Tenant, operator: Operator, tmp_p
     assert "already" in same.stderr
     assert "collection_not_found" in operator.run("migrate", *photos, "--collection", "nowhere").stderr
     assert "neither a directory nor a manifest" in operator.run("migrate", "--photos", "/nowhere").stderr
+    assert "--photos is empty" in operator.run("migrate", "--photos", "").stderr
+    assert "No model pack: /no/pack is not a directory" in operator.run("migrate", *photos, to="/no/pack").stderr
+    nobody = operator.run("coverage", "--tenant", str(uuid4()))
+    assert "tenant_not_found" in nobody.stderr
+
+
+def test_going_back_alone_needs_nothing_of_the_one_before(
+    tenant: Tenant, operator: Operator, env: dict[str, str], tmp_path: Path
+) -> None:
+    register(tenant, "ada", 1)
+    (tmp_path / "1.jpg").write_bytes(pictures.photo(1))
+    done = operator.done("migrate", "--photos", str(tmp_path))
+    assert "store new faces with both from now on" in done
+    operator.done("switch", to="other")  # by its name, as `coverage` prints it
+    first, missing = env["VULTUS_MODEL_PACK"], ("coverage", "--missing", "other", "--json")
+    assert operator.done(*missing).split() == ["[]"]
+    without = Operator({**env, "VULTUS_MORE_MODEL_PACKS": ""}, tenant, tmp_path)
+    refused = without.run("switch", to=first)
+    assert refused.returncode == 1
+    assert "--alone" in refused.stderr
+    without.done("switch", "--alone", to=first)
+    assert who(tenant, 1) == "ada"

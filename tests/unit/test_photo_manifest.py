@@ -30,18 +30,43 @@ def test_a_manifest_names_photos_beside_it_and_in_a_store(tmp_path: Path) -> Non
         PhotoOfSubject("s3://staff/a b/2.jpg", None),
     ]
     assert split_store("s3://staff/a b/2.jpg") == ("staff", "a b/2.jpg")
+    manifest.write_text("Photo , SUBJECT\n 1.jpg, ada \n\n")
+    assert read_subject_photos(manifest, with_subjects=False) == [PhotoOfSubject(str(tmp_path / "1.jpg"), "ada")]
+
+
+def test_a_photo_has_one_name_wherever_the_command_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for disk in ("a", "b"):
+        (tmp_path / disk / "photos").mkdir(parents=True)
+        (tmp_path / disk / "photos" / "1.jpg").touch()
+    seen = set()
+    for disk in ("a", "b", "a"):
+        monkeypatch.chdir(tmp_path / disk)
+        (one,) = read_subject_photos(Path("photos"), with_subjects=False)
+        seen.add(one.photo)
+    assert seen == {str(tmp_path / disk / "photos" / "1.jpg") for disk in ("a", "b")}
 
 
 def test_what_is_neither_is_said(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").write_bytes(pictures.photo(1))
     (tmp_path / "latin.csv").write_bytes("photo\nm\xfcller.jpg\n".encode("latin-1"))
     (tmp_path / "other.csv").write_text("file;subject\n1.jpg;ada\n")
+    (tmp_path / "nul.csv").write_text("photo\n1\0.jpg\n")
+    (tmp_path / "quote.csv").write_text('photo\n"' + "x" * 200_000)
+    (tmp_path / "misspelt.csv").write_text("photo,people\n1.jpg,ada\n")
+    (tmp_path / "wide.csv").write_text("photo,subject\n1.jpg,ada,bob\n")
+    (tmp_path / "twice.csv").write_text("photo,Photo\n1.jpg,2.jpg\n")
     for name, with_subjects, said in (
         ("nowhere", False, "neither a directory nor a manifest"),
         ("latin.csv", False, "no CSV in UTF-8"),
         ("other.csv", False, "with commas between"),
         ("other.csv", True, "no directory"),
         (".", True, "no folders"),
+        ("nul.csv", False, "line 2, column photo: control characters"),
+        ("quote.csv", False, "field larger than"),
+        ("misspelt.csv", False, "columns people; known ones are photo, subject"),
+        ("wide.csv", False, "line 2: more values than columns"),
+        ("twice.csv", False, "more than once"),
+        ("folder.csv/gone.csv", False, "neither"),
     ):
         with pytest.raises(OperatorError, match=said):
             read_subject_photos(tmp_path / name, with_subjects=with_subjects)
