@@ -38,6 +38,9 @@ demo: $(VENV)/.runtime ## The demo alone; exits 1 if anyone was not recognised
 serve: $(VENV)/.runtime ## Serve without the demo
 	@$(BIN)/vultus serve --host $(HOST) --port $(PORT)
 
+# Tests start many processes. Where an image forbids to keep bytecode, each takes three times as long to start.
+test test-model prove-rekognition: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(VENV)/.development ## Pass all tests (those on a real model pack where one is found)
 	$(BIN)/pytest -n 2 --dist loadfile
 
