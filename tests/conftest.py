@@ -60,7 +60,8 @@ def other_pack(synthetic_pack: Path, data_dir: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres(data_dir: Path) -> Iterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(data_dir)
+    # Nobody reads these databases after a crash of the machine: no commit needs to wait for the disk.
+    server = EmbeddedPostgres(data_dir, settings={"fsync": "off", "full_page_writes": "off"})
     server.start()
     yield server
     server.stop()
