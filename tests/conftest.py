@@ -12,6 +12,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 from collections.abc import AsyncIterator, Iterator
 
+import fasteners
 import numpy as np
 import onnx
 import pytest
@@ -37,8 +38,15 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def synthetic_pack(data_dir: Path) -> Path:
-    return write_synthetic_pack(data_dir / "models")
+def synthetic_pack(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    models = data_dir / "models"
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # Fitted by one worker, in the directory above all workers' own; the others would get the same.
+        shared = tmp_path_factory.getbasetemp().parent / "models"
+        with fasteners.InterProcessLock(shared.with_suffix(".lock")):
+            made = write_synthetic_pack(shared)
+        shutil.copytree(made, models / made.name)
+    return write_synthetic_pack(models)
 
 
 @pytest.fixture(scope="session")
