@@ -120,21 +120,23 @@ class SearchDatabase:
     service: str
 
 
-@pytest.fixture(scope="session")
-async def search_database(postgres: EmbeddedPostgres) -> SearchDatabase:
-    url = await postgres.ensure_database("search_test")
+@pytest.fixture(scope="module")
+async def search_database(postgres: EmbeddedPostgres, request: pytest.FixtureRequest) -> SearchDatabase:
+    """Of one file: who keeps all graphs of a database would otherwise build those of every other file's galleries."""
+    name = request.module.__name__.rpartition(".")[2].replace("test", "search", 1)
+    url = await postgres.ensure_database(name)
     await asyncio.to_thread(migrate, url)
-    return SearchDatabase(url, await postgres.ensure_service_login("search_test"))
+    return SearchDatabase(url, await postgres.ensure_service_login(name))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def search_service(search_database: SearchDatabase) -> AsyncIterator[Database]:
     database = Database(search_database.service)
     yield database
     await database.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def graphs(search_database: SearchDatabase) -> AsyncIterator[GraphDirectory]:
     database = Database(search_database.operator, pool_size=2)
     yield GraphDirectory(database)
