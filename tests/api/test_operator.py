@@ -16,7 +16,7 @@ from tests.api.conftest import PASSWORD, Account, Running, problem, sign_in, sta
 TOKEN = "an operator token for tests, 32 bytes or more"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def operated(settings: Settings, database_url: str) -> AsyncIterator[Running]:
     """An app whose operator's API is on."""
     with_token = {"operator_token": SecretStr(TOKEN), "database_admin_url": SecretStr(database_url)}
