@@ -28,6 +28,7 @@ from app.persistence.embedded import EmbeddedPostgres
 from app.persistence.migration import migrate
 from app.persistence.repositories.tenants import PlanDirectory
 from app.settings import Settings
+from tests.commands import Commands
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -133,6 +134,13 @@ def settings(data_dir: Path, synthetic_pack: Path, service_url: str) -> Settings
             "public_rate": "100000/minute",
         }
     )
+
+
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Commands]:
+    commands = Commands()
+    yield commands
+    commands.close()
 
 
 @pytest.fixture(scope="session")

@@ -4,24 +4,21 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from tests.commands import PROGRAM, Commands
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 NO_NETWORK = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
 
 
-def environment(**more: str) -> dict[str, str]:
-    return {**os.environ, "COLUMNS": "160", **more}
-
-
 @pytest.fixture
-def vultus(data_dir: Path, database_url: str, synthetic_pack: Path, tmp_path: Path) -> Run:
+def vultus(commands: Commands, data_dir: Path, database_url: str, synthetic_pack: Path, tmp_path: Path) -> Run:
     """Runs the command against the tests' database and pack."""
 
     def run(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
@@ -29,24 +26,24 @@ def vultus(data_dir: Path, database_url: str, synthetic_pack: Path, tmp_path: Pa
             "VULTUS_DATA_DIR": str(data_dir),
             "VULTUS_DATABASE_URL": database_url,
             "VULTUS_MODEL_PACK": str(synthetic_pack),
+            "COLUMNS": "160",
         }
-        env = environment(**{**own, **more})
-        command = [str(Path(sys.executable).parent / "vultus"), *arguments]
-        return subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        return commands.run(*arguments, env={**own, **more}, directory=tmp_path)
 
     return run
 
 
 @pytest.fixture
 def alone(tmp_path: Path, synthetic_pack: Path) -> Run:
-    """Runs the command on a fresh data directory with its own embedded PostgreSQL."""
+    """Starts the installed program on a fresh data directory with its own embedded PostgreSQL."""
     (tmp_path / "data" / "models").mkdir(parents=True)
     # Made once for the test session: copying spares each run the few seconds of fitting.
     subprocess.run(["cp", "-r", str(synthetic_pack), str(tmp_path / "data" / "models")], check=True)
 
     def run(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
-        env = environment(VULTUS_DATA_DIR="data", VULTUS_MODEL_CACHE=str(tmp_path / "cache"), **more)
-        command = [str(Path(sys.executable).parent / "vultus"), *arguments]
+        own = {"VULTUS_DATA_DIR": "data", "VULTUS_MODEL_CACHE": str(tmp_path / "cache"), "COLUMNS": "160"}
+        env = {**os.environ, **own, **more}
+        command = [str(PROGRAM), *arguments]
         return subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
 
     return run

@@ -1,8 +1,6 @@
 """From one recogniser to another and back, in one server, from photos on disk and in an object store."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import pytest
 from botocore.config import Config
 
 from tests import pictures
+from tests.commands import Commands
 from tests.rekognition.conftest import Tenant, bucket, make_tenant, service_env
 from tests.servers import serving
 
@@ -47,16 +46,15 @@ def tenant(two: str) -> Iterator[Tenant]:
 class Operator:
     """Runs `vultus models` for a tenant's collection."""
 
-    def __init__(self, env: dict[str, str], tenant: Tenant, other_pack: Path) -> None:
+    def __init__(self, commands: Commands, env: dict[str, str], tenant: Tenant, other_pack: Path) -> None:
+        self._commands = commands
         self._env = env
         self._tenant = tenant
         self._pack = str(other_pack)
 
     def run(self, command: str, *arguments: str, to: str | None = None) -> "subprocess.CompletedProcess[str]":
-        program = str(Path(sys.executable).parent / "vultus")
         goal = ["--to", to or self._pack] if command in ("migrate", "switch") else []
-        whole = [program, "models", command, *goal, "--tenant", self._tenant.id, *arguments]
-        return subprocess.run(whole, env={**os.environ, **self._env}, capture_output=True, text=True, check=False)
+        return self._commands.run("models", command, *goal, "--tenant", self._tenant.id, *arguments, env=self._env)
 
     def done(self, command: str, *arguments: str, to: str | None = None) -> str:
         ran = self.run(command, *arguments, to=to)
@@ -65,8 +63,8 @@ class Operator:
 
 
 @pytest.fixture
-def operator(env: dict[str, str], tenant: Tenant, other_pack: Path) -> Operator:
-    return Operator(env, tenant, other_pack)
+def operator(commands: Commands, env: dict[str, str], tenant: Tenant, other_pack: Path) -> Operator:
+    return Operator(commands, env, tenant, other_pack)
 
 
 def register(tenant: Tenant, subject: str, seed: int, take: int = 0) -> None:

@@ -1,26 +1,31 @@
 """`vultus import photos`: what is on the disk gets into a collection, once."""
 
 import csv
-import os
 import re
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from app.cli.photo_manifest import read_photos
 from tests import pictures
+from tests.commands import Commands
 from tests.rekognition.conftest import REGION, Tenant
 
+BringIn = Callable[..., "subprocess.CompletedProcess[str]"]
 
-def bring_in(tenant: Tenant, *arguments: str | Path, endpoint: str | None = None) -> "subprocess.CompletedProcess[str]":
-    command = [Path(sys.executable).parent / "vultus", "import", "photos", *arguments, "--region", REGION]
-    keys = {"AWS_ACCESS_KEY_ID": tenant.access_key_id, "AWS_SECRET_ACCESS_KEY": tenant.secret}
-    return subprocess.run(
-        [*command, "--collection", "people", "--endpoint", endpoint or f"{tenant.base}/rekognition"],
-        env={**os.environ, **keys}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+
+@pytest.fixture
+def bring_in(commands: Commands) -> BringIn:
+    """Runs the command with the access key of a tenant."""
+
+    def run(tenant: Tenant, *arguments: str | Path, endpoint: str | None = None) -> "subprocess.CompletedProcess[str]":
+        keys = {"AWS_ACCESS_KEY_ID": tenant.access_key_id, "AWS_SECRET_ACCESS_KEY": tenant.secret}
+        where = ("--collection", "people", "--endpoint", endpoint or f"{tenant.base}/rekognition", "--region", REGION)
+        return commands.run("import", "photos", *arguments, *where, env=keys)
+
+    return run
 
 
 @pytest.fixture
@@ -35,7 +40,7 @@ def album(tmp_path: Path) -> Path:
     return tmp_path / "album"
 
 
-def test_a_directory_with_a_folder_a_person(tenant: Tenant, album: Path, tmp_path: Path) -> None:
+def test_a_directory_with_a_folder_a_person(bring_in: BringIn, tenant: Tenant, album: Path, tmp_path: Path) -> None:
     report, client = tmp_path / "report.csv", tenant.client()
     for _ in range(2):  # the second time nothing is stored again
         done = bring_in(tenant, album, "--users", "--report", report)
@@ -68,7 +73,7 @@ def test_no_two_folders_become_one_person(tmp_path: Path) -> None:
     assert {"Юрий", "Ольга", "José", "a_b"} <= {photo.user_id for photo in photos}
 
 
-def test_a_manifest_says_which_ids(tenant: Tenant, album: Path) -> None:
+def test_a_manifest_says_which_ids(bring_in: BringIn, tenant: Tenant, album: Path) -> None:
     manifest = album / "manifest.csv"
     manifest.write_text("photo,external_image_id,user_id\nbob/0.jpg,their-id-7,user:7\nbob/1.jpg,,\n")
     done = bring_in(tenant, manifest)
@@ -79,7 +84,7 @@ def test_a_manifest_says_which_ids(tenant: Tenant, album: Path) -> None:
     }  # fmt: skip
 
 
-def test_what_is_wrong_is_said(tenant: Tenant, album: Path, tmp_path: Path) -> None:
+def test_what_is_wrong_is_said(bring_in: BringIn, tenant: Tenant, album: Path, tmp_path: Path) -> None:
     assert "neither a directory nor a manifest" in bring_in(tenant, tmp_path / "nowhere").stderr
     (tmp_path / "empty").mkdir()
     assert "holds no photos" in bring_in(tenant, tmp_path / "empty").stderr
@@ -90,7 +95,7 @@ def test_what_is_wrong_is_said(tenant: Tenant, album: Path, tmp_path: Path) -> N
     assert "x" * 40 not in refused.stderr
 
 
-def test_an_endpoint_that_is_no_address_is_named(tenant: Tenant, album: Path) -> None:
+def test_an_endpoint_that_is_no_address_is_named(bring_in: BringIn, tenant: Tenant, album: Path) -> None:
     done = bring_in(tenant, album, endpoint="vultus.test")
     assert done.returncode == 1
     assert "--endpoint vultus.test:" in done.stderr
