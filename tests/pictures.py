@@ -1,6 +1,7 @@
-"""Pictures of drawn people, as bytes."""
+"""Pictures of drawn people, as bytes; each is drawn once."""
 
 import io
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,23 +20,27 @@ def encode(image: Image.Image, form: str = "JPEG", **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+@cache
 def photo(seed: int, take: int = 0) -> bytes:
     """A JPEG of one drawn person; each take is another picture of them, take 0 a plain one."""
     variation = Variation.random(np.random.default_rng(1000 * seed + take)) if take else Variation()
     return encode(portrait(seed, variation), quality=92)
 
 
+@cache
 def group(*seeds: int) -> bytes:
     """A JPEG of several drawn people side by side."""
     people = [(Person(seed), Placement(140 + index * 230, 180, 120), Variation()) for index, seed in enumerate(seeds)]
     return encode(draw_group(people, (50 + 230 * len(seeds), 360))[0])
 
 
+@cache
 def landscape() -> bytes:
     """A JPEG without anybody in it."""
     return encode(Image.effect_mandelbrot((320, 240), (-2, -1.5, 1, 1.5), 60).convert("RGB"))
 
 
+@cache
 def blurred(seed: int) -> bytes:
     """A face whose light is soft while its colours are sharp: the colour-led detector still sees it."""
     light, *colours = portrait(seed, side=440).convert("YCbCr").split()
@@ -43,15 +48,18 @@ def blurred(seed: int) -> bytes:
     return encode(Image.merge("YCbCr", [soft, *colours]).convert("RGB"), quality=95, subsampling=0)
 
 
+@cache
 def dark(seed: int) -> bytes:
     return encode(portrait(seed, Variation(gain=0.15)), quality=97, subsampling=0)
 
 
+@cache
 def small(seed: int) -> bytes:
     """A face of about 30 pixels."""
     return encode(draw_group([(Person(seed), Placement(80, 80, 30), Variation())], (160, 160))[0], quality=95)
 
 
+@cache
 def bomb() -> bytes:
     """A PNG of 30,000 x 30,000 pixels in about 110 KB."""
     import struct
@@ -69,6 +77,7 @@ def bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
+@cache
 def animation(form: str) -> bytes:
     frames = [portrait(seed, side=96) for seed in range(3)]
     return encode(frames[0], form, save_all=True, append_images=frames[1:], duration=100)
