@@ -42,7 +42,7 @@ serve: $(VENV)/.runtime ## Serve without the demo
 test test-model prove-rekognition: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(VENV)/.development ## Pass all tests (those on a real model pack where one is found)
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist worksteal
 
 test-model: $(VENV)/.development ## The tests on a real model pack alone
 	$(BIN)/pytest tests/model -v
