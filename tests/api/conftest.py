@@ -114,20 +114,29 @@ async def stranger(sign_up: SignUp) -> Account:
     return await sign_up()
 
 
+@pytest.fixture(scope="session")
+async def password_hash() -> str:
+    hasher = PasswordHasher()
+    made = await hasher.hash(PASSWORD)
+    hasher.close()
+    return made
+
+
 WithRole = Callable[[Role], Awaitable[Account]]
 
 
 @pytest.fixture
-async def with_role(admin: Account, running: Running, database: Database) -> AsyncIterator[WithRole]:
+async def with_role(
+    admin: Account, running: Running, database: Database, password_hash: str
+) -> AsyncIterator[WithRole]:
     """Signs a colleague of `admin` in who has the role."""
     async with AsyncExitStack() as stack:
 
         async def make(role: Role) -> Account:
-            email, hasher = f"{uuid4().hex}@example.com", PasswordHasher()
+            email = f"{uuid4().hex}@example.com"
             async with database.transaction(admin.tenant_id) as session:
                 users = UserRepository(session, admin.tenant_id)
-                await users.add(email=email, password_hash=await hasher.hash(PASSWORD), role=role)
-            hasher.close()
+                await users.add(email=email, password_hash=password_hash, role=role)
             async with running.client() as client:
                 tokens = await sign_in(client, email)
             signed_in = await stack.enter_async_context(running.client(tokens["access_token"]))
