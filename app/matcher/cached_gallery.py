@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.domain import EMBEDDING_SIZE, Embedding
+from app.matcher.found import Found
 from app.matcher.gallery_version import GalleryVersion
-from app.matcher.pgvector_search import COPY_HEADER_BYTES, Found
+from app.matcher.pgvector_search import COPY_HEADER_BYTES
 from app.matcher.strategy import CodeDepth
 from app.matcher.subject_similarity import MOST_TEMPLATES
 

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from app.domain import Embedding, FaceCandidate, KnownCandidate
+from app.matcher.found import K, OneFace, Person
 from app.matcher.gallery_search import SearchEngine
-from app.matcher.pgvector_search import BY_FACE, BY_SUBJECT, GalleryStatements, K, OneFace, Person, Ranking
+from app.matcher.pgvector_search import BY_FACE, BY_SUBJECT, GalleryStatements, Ranking
 from app.matcher.ranking import Ranker, as_stored
 from app.matcher.search import Gallery
 from app.matcher.similarity import clip_similarity, cosine_similarity

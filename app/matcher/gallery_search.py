@@ -8,9 +8,10 @@ from uuid import UUID
 
 from app.domain import EMPTY, Candidate, Embedding
 from app.matcher.cached_gallery import CachedGallery, Resembling
+from app.matcher.found import Found, Person
 from app.matcher.gallery_cache import GalleryCache
 from app.matcher.gallery_version import name_subjects
-from app.matcher.pgvector_search import BY_SUBJECT, Found, GalleryStatements, Person
+from app.matcher.pgvector_search import BY_SUBJECT, GalleryStatements
 from app.matcher.ranking import Ranker, as_stored
 from app.matcher.search import Compared, Gallery, Identified, rank
 from app.matcher.similarity import clip_similarity, cosine_similarity

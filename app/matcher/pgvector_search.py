@@ -6,11 +6,12 @@ The inner product stands for the cosine: embeddings have unit length.
 """
 
 from collections.abc import Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic
 from uuid import UUID
 
 from app.domain import EMPTY, CollectionFace, Embedding, GalleryScale, RelativeBox
 from app.errors import RecognizerChanged
+from app.matcher.found import BestOfSubject, Found, K, OneFace, Person
 from app.matcher.gallery_version import GalleryVersion, read_protection, read_scale
 from app.matcher.search import Gallery
 from app.matcher.strategy import GalleryFacts, Graph
@@ -18,8 +19,6 @@ from app.matcher.subject_similarity import MOST_TEMPLATES
 from app.persistence.driver_pool import Connection
 from app.persistence.models import COVERED_PLACES
 from app.persistence.search_pool import encode_embedding
-
-K = TypeVar("K")
 
 _GRAPH_SETTINGS = """
 SELECT set_config('hnsw.ef_search', '{breadth}', true), set_config('hnsw.iterative_scan', 'relaxed_order', true),
@@ -190,37 +189,6 @@ _ALL_TEMPLATES = f"SELECT seq, subject_id, embedding FROM templates WHERE {_GALL
 
 COPY_HEADER_BYTES = 19
 """Before the first row that `copy_codes` and `copy_templates` give."""
-
-
-class Found(NamedTuple, Generic[K]):
-    """A subject's id and the similarity of its best template; or a single face's place and its similarity."""
-
-    key: K
-    similarity: float
-
-
-class BestOfSubject(NamedTuple):
-    """The similarity of a subject's most similar template, of so many."""
-
-    similarity: float
-    templates: int
-
-
-class OneFace(NamedTuple):
-    """A stored face: its place, whose it is, and its embedding as it is stored."""
-
-    place: int
-    subject_id: UUID
-    embedding: Embedding
-
-
-class Person(NamedTuple):
-    """A subject with the embeddings of its newest templates."""
-
-    subject: str
-    name: str | None
-    embeddings: Sequence[Embedding]
-    is_anonymous: bool = False
 
 
 def _require_in_use(row: Any, gallery: Gallery) -> None:

@@ -8,8 +8,9 @@ from uuid import UUID
 import numpy as np
 
 from app.domain import Embedding
+from app.matcher.found import Found, K
 from app.matcher.gallery_cache import Cached, GalleryCache
-from app.matcher.pgvector_search import Found, GalleryStatements, K, Ranking
+from app.matcher.pgvector_search import GalleryStatements, Ranking
 from app.matcher.strategy import CodeDepth, GalleryFacts, SearchLimits, Strategy, choose_strategy, code_depth, is_exact
 
 _ON_THE_LOOP = 100_000  # codes to compare, about half a millisecond; more go to a thread

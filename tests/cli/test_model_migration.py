@@ -224,7 +224,7 @@ def test_what_cannot_be_gone_over_from(tenant: Tenant, operator: Operator, tmp_p
 
 
 def test_going_back_alone_needs_nothing_of_the_one_before(
-    tenant: Tenant, operator: Operator, env: dict[str, str], tmp_path: Path
+    commands: Commands, tenant: Tenant, operator: Operator, env: dict[str, str], tmp_path: Path
 ) -> None:
     register(tenant, "ada", 1)
     (tmp_path / "1.jpg").write_bytes(pictures.photo(1))
@@ -233,7 +233,7 @@ def test_going_back_alone_needs_nothing_of_the_one_before(
     operator.done("switch", to="other")  # by its name, as `coverage` prints it
     first, missing = env["VULTUS_MODEL_PACK"], ("coverage", "--missing", "other", "--json")
     assert operator.done(*missing).split() == ["[]"]
-    without = Operator({**env, "VULTUS_MORE_MODEL_PACKS": ""}, tenant, tmp_path)
+    without = Operator(commands, {**env, "VULTUS_MORE_MODEL_PACKS": ""}, tenant, tmp_path)
     refused = without.run("switch", to=first)
     assert refused.returncode == 1
     assert "--alone" in refused.stderr
