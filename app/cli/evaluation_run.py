@@ -31,7 +31,7 @@ Rekognition = Annotated[
     str | None, typer.Option(help="Any endpoint that speaks Rekognition (AWS_ACCESS_KEY_ID ...); `aws` for AWS itself.")
 ]
 Region = Annotated[str, typer.Option(help="The region to sign for, with --rekognition.")]
-Seed = Annotated[int, typer.Option(help="The same seed draws the same people.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed draws the same people.")]
 Keep = Annotated[bool, typer.Option("--keep", help="Keep what was asked (in process: embeddings) beside the report.")]
 StartOver = Annotated[
     bool, typer.Option("--start-over", help="Do not go on with an interrupted run: erase what it left, begin anew.")

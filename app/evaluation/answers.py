@@ -30,33 +30,38 @@ class Answers:
         self._keep = keep
         self._lock = threading.Lock()
         self._known: dict[str, Any] = {}
-        self._head = head = json.dumps(about, sort_keys=True)
-        if path.exists():
-            lines = path.read_text().splitlines()
-            for line in lines[1:]:
-                self._take(line)
-            if lines and lines[0] != head:
-                if self.unfinished:
-                    raise OperatorError(
-                        f"{path} is of an interrupted run about something else ({lines[0]}), which left "
-                        f"{', '.join(self.unfinished)} there: end that run first, or give this one another --out."
-                    )
-                self._known = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.chmod(0o600)
-        if not self._known:
-            path.write_text(head + "\n")
-        self._file = path.open("a")
-        if not path.read_bytes().endswith(b"\n"):
-            self._file.write("\n")
+        self._head = json.dumps(about, sort_keys=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            path.chmod(0o600)
+            text = path.read_text(encoding="utf-8", errors="replace")
+            self._read(text.splitlines())
+            if not self._known:
+                path.write_text(self._head + "\n")
+            self._file = path.open("a")
+            if text and not text.endswith("\n"):
+                self._file.write("\n")
+        except OSError as exc:
+            raise OperatorError(f"{path} cannot be written: {exc.strerror}.") from exc
+
+    def _read(self, lines: list[str]) -> None:
+        for line in lines[1:]:
+            self._take(line)
+        if lines and lines[0] != self._head:
+            if self.unfinished:
+                raise OperatorError(
+                    f"{self._path} is of an interrupted run about something else ({lines[0]}), which left "
+                    f"{', '.join(self.unfinished)} there: end that run first, or give this one another --out."
+                )
+            self._known = {}
 
     def _take(self, line: str) -> None:
         try:
             key, value = json.loads(line)
-        except ValueError:  # the last line, where the run was interrupted
+        except (ValueError, TypeError):  # a line that was cut off where a run was interrupted
             return
-        self._known[key] = value
+        self._known[str(key)] = value
 
     def __contains__(self, key: str) -> bool:
         return key in self._known

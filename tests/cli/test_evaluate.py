@@ -103,6 +103,9 @@ def test_what_is_wrong_is_said_before_anything_is_asked(album: Path, tmp_path: P
         (["eval", "verify", *pairs, "--url", "http://127.0.0.1:9", "--all-pairs"], "--all-pairs"),
         (["eval", "verify", *pairs, "--url", "http://127.0.0.1:9"], "127.0.0.1:9"),
         (["eval", "verify", *pairs, "--rekognition", "vultus.example"], "vultus.example"),
+        (["eval", "verify", *pairs, "--url", "http://127.0.0.1:9", "--out", empty], "cannot be written"),
+        (["eval", "verify", *data, "--pairs", album / "p1" / "p1_0001.jpg"], "cannot be read"),
+        (["eval", "verify", *pairs, "--groups", album / "p1" / "p1_0001.jpg"], "no CSV in UTF-8"),
     ):
         done = CliRunner().invoke(cli, [str(one) for one in arguments], env={"VULTUS_API_KEY": "x"})
         assert isinstance(done.exception, OperatorError), done.exception  # which `main` makes one line of
