@@ -40,7 +40,7 @@ class CalibrationService:
         `CollectionNotFound`, and `InvalidParameter` where there are too few people to tell anything.
         """
         collection_id = await require_collection(self._collections, collection, hold=True)
-        recognizer = (await self._service.get(collection)).recognizer or self._directory.first
+        recognizer = self._directory.in_use((await self._service.get(collection)).recognizer)
         faces = await self._faces.sample(collection_id, recognizer, MOST_FACES)
         measured = await asyncio.to_thread(_measure, faces)
         if len(measured.points) < 2:

@@ -40,7 +40,7 @@ class CollectionRecognizerService:
     def __init__(
         self,
         collections: CollectionRepository,
-        templates: RecognizerRepository,
+        recognizers: RecognizerRepository,
         subjects: SubjectRepository,
         answers: AnswerRepository,
         cursors: CursorSigner,
@@ -48,7 +48,7 @@ class CollectionRecognizerService:
         directory: RecognizerDirectory,
     ) -> None:
         self._collections = collections
-        self._templates = templates
+        self._recognizers = recognizers
         self._subjects = subjects
         self._answers = answers
         self._cursors = cursors
@@ -62,10 +62,10 @@ class CollectionRecognizerService:
     async def list_missing(self, collection: str, recognizer: str, request: PageRequest) -> Page[str]:
         """One page of the subjects that are searched now, and would not be with another recogniser; by their ids."""
         row = require_found(await self._collections.find_row(collection), collection)
-        in_use = row.recognizer or self._directory.first
+        in_use = self._directory.in_use(row.recognizer)
         scope = f"{self._collections.tenant_id}/collections/{row.id}/missing/{recognizer}"
         after = self._cursors.open(scope, request.cursor) if request.cursor else None
-        found = await self._templates.list_missing(row.id, in_use, recognizer, after, request.limit + 1)
+        found = await self._recognizers.list_missing(row.id, in_use, recognizer, after, request.limit + 1)
         return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, last))
 
     async def choose(self, collection: str, wanted: Recognizers, *, accept_missing: bool) -> RecognizerOverview:
@@ -75,10 +75,10 @@ class CollectionRecognizerService:
         is not loaded, and `RecognizerIncomplete` where subjects would not be found any more and that is not accepted.
         """
         row = require_found(await self._collections.lock_row(collection), collection)
-        before = Recognizers(row.recognizer or self._directory.first, row.recognizer_beside)
+        before = Recognizers(self._directory.in_use(row.recognizer), row.recognizer_beside)
         if wanted.in_use != before.in_use:
             self._directory.require(wanted.in_use, "in_use")
-            missing = await self._templates.count_missing(row.id, before.in_use, wanted.in_use)
+            missing = await self._recognizers.count_missing(row.id, before.in_use, wanted.in_use)
             if missing and not accept_missing:
                 raise RecognizerIncomplete(
                     f"in_use: {missing} subjects of collection {collection!r} have faces of {before.in_use!r} and none "
@@ -101,10 +101,10 @@ class CollectionRecognizerService:
         and `RecognizerIncomplete` where somebody would be left without a face and that is not accepted.
         """
         row = require_found(await self._collections.lock_row(collection), collection)
-        in_use = row.recognizer or self._directory.first
+        in_use = self._directory.in_use(row.recognizer)
         if recognizer in (in_use, row.recognizer_beside):
             raise RecognizerWanted(f"Collection {collection!r} is searched or stored with {recognizer!r}.")
-        missing = await self._templates.count_missing(row.id, recognizer, in_use)
+        missing = await self._recognizers.count_missing(row.id, recognizer, in_use)
         if missing and not accept_missing:
             raise RecognizerIncomplete(
                 f"{missing} subjects of collection {collection!r} have faces of {recognizer!r} and none of {in_use!r}, "
@@ -112,7 +112,7 @@ class CollectionRecognizerService:
                 f"command) erases them all the same."
             )
         await self._subjects.hold_anonymous_of(row.id, recognizer)  # subjects come before faces in all that locks
-        erased = await self._templates.erase(row.id, recognizer)
+        erased = await self._recognizers.erase(row.id, recognizer)
         if not erased:
             raise RecognizerNotFound(f"Collection {collection!r} has no faces of {recognizer!r}.")
         await self._subjects.drop_empty_anonymous_of(row.id)
@@ -125,8 +125,8 @@ class CollectionRecognizerService:
         )
 
     async def _describe(self, row: CollectionModel) -> RecognizerOverview:
-        in_use = row.recognizer or self._directory.first
-        covered = await self._templates.count(row.id)
+        in_use = self._directory.in_use(row.recognizer)
+        covered = await self._recognizers.count(row.id)
         chosen = Recognizers(in_use, row.recognizer_beside).all
         names = dict.fromkeys((*chosen, *self._directory.loaded, *sorted(covered)))
         return RecognizerOverview(

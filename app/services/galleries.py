@@ -41,7 +41,7 @@ class GalleryLookup:
 
     async def recognizer_name(self, collection: str) -> str:
         """The recogniser in use, loaded or not; raises `CollectionNotFound`."""
-        return (await self._find(collection)).recognizer or self._directory.first
+        return self._directory.in_use((await self._find(collection)).recognizer)
 
     async def find_subject(self, collection: str, subject: str, *, known_only: bool = False) -> tuple[Gallery, UUID]:
         """The gallery, and the id of a subject in it; raises as `find`, or `SubjectNotFound`.

@@ -22,6 +22,10 @@ class RecognizerDirectory:
         """The name of the pack that a recogniser was loaded from; None if it is not."""
         return self._packs.get(recognizer)
 
+    def in_use(self, bound_to: str | None) -> str:
+        """The recogniser that searches a collection, loaded or not: the one it is bound to, else the server's first."""
+        return bound_to or self.first
+
     def of(self, collection: str, in_use: str | None, beside: str | None) -> Recognizers:
         """A collection's recognisers, from what is stored of it.
 
