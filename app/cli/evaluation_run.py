@@ -97,6 +97,7 @@ def running(out: Path, asked: Asked) -> Iterator[Run]:
         system, answers = _open(stack, out, asked)
         if asked.start_over:
             system.abandon()
+            answers.forget()
         try:
             yield Run(system, progress)
         except BaseException:

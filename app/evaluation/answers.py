@@ -79,8 +79,12 @@ class Answers:
     @property
     def unfinished(self) -> list[str]:
         """The collections that were made on a server and not erased again."""
+        return list(self._unfinished().values())
+
+    def _unfinished(self) -> dict[str, str]:
+        """By the gallery that each is of."""
         begun = {key.removeprefix(_BEGUN): name for key, name in self._known.items() if key.startswith(_BEGUN)}
-        return [name for key, name in begun.items() if f"{_ERASED}{key}" not in self._known]
+        return {gallery: name for gallery, name in begun.items() if f"{_ERASED}{gallery}" not in self._known}
 
     @contextmanager
     def collection(self, gallery: str, create: Callable[[str], None], erase: Callable[[str], None]) -> Iterator[str]:
@@ -103,10 +107,10 @@ class Answers:
             self.put(f"{_ERASED}{gallery}", True)
 
     def abandon(self, erase: Callable[[str], None]) -> None:
-        """Erase the collections that are still there, and forget every answer."""
-        for name in self.unfinished:
+        """Erase the collections that are still there."""
+        for gallery, name in self._unfinished().items():
             erase(name)
-        self.forget()
+            self.put(f"{_ERASED}{gallery}", True)
 
     def forget(self) -> None:
         """Forget every answer."""

@@ -29,7 +29,8 @@ def write_report(directory: Path, result: dict[str, Any], *, with_pictures: bool
     directory.mkdir(parents=True, exist_ok=True)
     text, page = directory / "report.json", directory / "report.html"
     text.write_text(json.dumps(result, indent=1, default=str) + "\n")
-    page.touch(mode=0o600 if with_pictures else 0o644)
+    page.touch(mode=0o600)
+    page.chmod(0o600 if with_pictures else 0o644)
     page.write_text(render(result, with_pictures=with_pictures))
     return text, page
 

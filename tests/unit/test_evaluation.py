@@ -29,7 +29,7 @@ from app.evaluation.metrics import (
     retrieval_table,
     threshold_at,
 )
-from app.evaluation.report import render
+from app.evaluation.report import render, write_report
 from app.evaluation.verification import accuracy_gain, evaluate_pairs
 from tests.integration.conftest import near, random_embeddings
 
@@ -310,6 +310,10 @@ def test_a_failure_is_shown_as_crops_and_only_where_asked_for(tmp_path: Path) ->
     red, _, blue = np.asarray(shown[0])[shown[0].height // 2, shown[0].width // 2].tolist()
     assert red > 200
     assert blue < 60
+    for with_pictures, mode in ((False, 0o644), (True, 0o600), (False, 0o644)):
+        _, written = write_report(tmp_path / "out", result, with_pictures=with_pictures)
+        assert written.stat().st_mode & 0o777 == mode  # faces are for whoever asked for them
+        assert ("<img" in written.read_text()) == with_pictures
 
 
 def test_an_events_manifest(tmp_path: Path) -> None:
@@ -376,7 +380,10 @@ def test_a_runs_collection_is_there_until_the_run_is_done(tmp_path: Path) -> Non
         (left,) = answers.unfinished
         answers.abandon(lambda gone: done.append(f"-{gone}"))
         assert (answers.unfinished, done[-1]) == ([], f"-{left}")
+        assert "collection first" in answers
+        answers.forget()
         assert "collection first" not in answers
+    assert path.read_text().splitlines() == ['{"url": "a"}']
 
 
 def test_charts_take_whatever_there_is() -> None:

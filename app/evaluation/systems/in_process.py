@@ -97,7 +97,7 @@ class InProcess:
         yield InProcessGallery(self._look, self.calibration)
 
     def abandon(self) -> None:
-        """See `System`: nothing is left but the answers."""
+        """See `System`: none is left."""
 
     def _look(self, photo: Path, *, everybody: bool) -> _Looked:
         found = self._answers.ask(

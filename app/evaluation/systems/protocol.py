@@ -67,7 +67,7 @@ class System(Protocol):
         """An empty gallery, or, where a run was interrupted, its gallery of this name as it was left."""
 
     def abandon(self) -> None:
-        """Erase what interrupted runs left."""
+        """Erase the galleries that interrupted runs left."""
 
 
 class Embeds(Protocol):
