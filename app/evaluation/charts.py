@@ -97,7 +97,7 @@ class _Axis:
                 (place, f"{place:g}") for place in inside if self.low - 1e-9 <= math.log10(place) <= self.high + 1e-9
             ]
         step = (self.high - self.low) / 5
-        return [(self.low + step * index, f"{self.low + step * index:.2g}") for index in range(6)]
+        return [(self.low + step * index, f"{self.low + step * index:.3g}") for index in range(6)]
 
     def _scale(self, value: float) -> float:
         return math.log10(value) if self.is_log else value
