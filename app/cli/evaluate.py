@@ -1,5 +1,6 @@
 """`vultus eval`: how right it is, on one's own photos."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,9 +27,10 @@ from app.cli.tables import show_rows
 from app.errors import OperatorError
 from app.evaluation.datasets import Pair, read_event, read_groups, read_pairs, read_people
 from app.evaluation.event import evaluate_event
+from app.evaluation.groups import groups_of
 from app.evaluation.identification import evaluate_galleries, plan_galleries
 from app.evaluation.report import write_report
-from app.evaluation.verification import accuracy_gain, compare_pairs, evaluate_all_pairs, evaluate_pairs
+from app.evaluation.verification import accuracy_gain, compare_pairs, evaluate_all_pairs, evaluate_pairs, require_pairs
 
 cli = typer.Typer(help="Measure how right it is, on your own photos.", no_args_is_help=True)
 
@@ -60,6 +62,9 @@ def verify(
     """Is it the same person: accuracy over folds, true accept rates at fixed false accept rates, with intervals."""
     listed, group_of = read_pairs(data, pairs), read_groups(groups) if groups else {}
     asked = Asked(url, rekognition, region, face, pack, keep, start_over)
+    require_pairs(listed)
+    if groups:
+        groups_of(listed, group_of)
     if all_pairs and not asked.is_in_process:
         raise OperatorError("--all-pairs can be measured in process only: leave out --url and --rekognition.")
     with running(out, asked) as run:
@@ -89,7 +94,9 @@ def identify(
     repeats: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Draw each gallery so many times: 1 over an API, else 3 or until all were left out once."
+            min=1,
+            max=1000,
+            help="Draw each gallery so many times: 1 over an API, else 3 to 30, until all were left out once.",
         ),
     ] = None,
     face: Face = "central",
@@ -144,6 +151,8 @@ def event(
     pictures: Pictures = False,
 ) -> None:
     """Who gets which photos of an event: precision, recall, ranks and false positives of searches with selfies."""
+    if threshold is not None and not math.isfinite(threshold):
+        raise OperatorError(f"--threshold {threshold}: want a number.")
     found = read_event(data, manifest)
     with running(out, Asked(url, rekognition, region, "largest", pack, keep, start_over)) as run:
         steps = run.progress.steps("Indexing and searching", len(found.photos) + len(found.selfies))
@@ -166,10 +175,13 @@ def compare(
     seed: Seed = 1,
 ) -> None:
     """Accuracy and speed of model packs on the same photos, in one table."""
+    if len(packs) < 2:
+        raise OperatorError("Name two packs or more.")
     listed, rows, about = read_pairs(data, pairs), list[dict[str, Any]](), dict[str, Any]()
+    require_pairs(listed)
     first: Any = None
-    for name in packs:
-        short = Path(name).name
+    for number, name in enumerate(packs, 1):
+        short = f"{number} {Path(name).name}"
         with running(out / short, Asked(face=face, pack=name)) as run:
             steps = run.progress.steps(short, len(listed))
             # One thread: times that two share are nobody's.

@@ -15,7 +15,7 @@ from app.cli.settings import command_settings
 from app.errors import OperatorError
 from app.evaluation.answers import Answers
 from app.evaluation.failures import Failure, located
-from app.evaluation.report import write_report
+from app.evaluation.report import report_files, write_report
 from app.evaluation.systems.in_process import InProcess
 from app.evaluation.systems.protocol import System
 from app.evaluation.systems.rekognition import RekognitionServer
@@ -92,6 +92,7 @@ def running(out: Path, asked: Asked) -> Iterator[Run]:
         raise OperatorError("--url and --rekognition: one of them.")
     if asked.face not in ("central", "largest"):
         raise OperatorError("--face: central or largest.")
+    report_files(out)
     with ExitStack() as stack:
         progress = stack.enter_context(showing_progress())
         system, answers = _open(stack, out, asked)
@@ -101,7 +102,12 @@ def running(out: Path, asked: Asked) -> Iterator[Run]:
         try:
             yield Run(system, progress)
         except BaseException:
-            if answers.unfinished:
+            if asked.is_in_process:
+                typer.echo(
+                    f"Interrupted. {out / 'answers.jsonl'} holds embeddings of what was looked at: the same command "
+                    "goes on from it and removes it in the end; remove it yourself if you do not want to.", err=True
+                )  # fmt: skip
+            elif answers.unfinished:
                 typer.echo(
                     f"Interrupted. Collection {', '.join(answers.unfinished)} stays, with faces in it: the same "
                     "command goes on with it and erases it in the end; --start-over erases it first.", err=True

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 from uuid import uuid4
+
+from fasteners import InterProcessLock
 
 from app.errors import OperatorError
 
@@ -29,21 +31,40 @@ class Answers:
         self._path = path
         self._keep = keep
         self._lock = threading.Lock()
+        self._alone = InterProcessLock(path.with_suffix(".lock"))
         self._known: dict[str, Any] = {}
         self._head = json.dumps(about, sort_keys=True)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)
-            path.chmod(0o600)
-            text = path.read_text(encoding="utf-8", errors="replace")
-            self._read(text.splitlines())
-            if not self._known:
-                path.write_text(self._head + "\n")
-            self._file = path.open("a")
-            if text and not text.endswith("\n"):
-                self._file.write("\n")
+            is_alone = self._alone.acquire(blocking=False)
         except OSError as exc:
             raise OperatorError(f"{path} cannot be written: {exc.strerror}.") from exc
+        if not is_alone:
+            raise OperatorError(f"{path.parent}: another run is writing there; give this one another --out.")
+        try:
+            self._file = self._open()
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _open(self) -> TextIO:
+        try:
+            self._path.touch(mode=0o600)
+            self._path.chmod(0o600)
+            text = self._path.read_text(encoding="utf-8", errors="replace")
+            self._read(text.splitlines())
+            if not self._known:
+                self._path.write_text(self._head + "\n")
+            file = self._path.open("a")
+            if text and not text.endswith("\n"):
+                file.write("\n")
+        except OSError as exc:
+            raise OperatorError(f"{self._path} cannot be written: {exc.strerror}.") from exc
+        return file
+
+    def _let_go(self) -> None:
+        self._path.with_suffix(".lock").unlink(missing_ok=True)
+        self._alone.release()
 
     def _read(self, lines: list[str]) -> None:
         for line in lines[1:]:
@@ -96,7 +117,10 @@ class Answers:
         def begin() -> str:
             name = f"eval-{uuid4().hex[:12]}"
             create(name)
-            erase(name)
+            try:
+                erase(name)
+            except OperatorError as exc:
+                raise OperatorError(f"Collection {name} was made to see whether it may be erased: {exc}") from exc
             create(name)
             return name
 
@@ -134,3 +158,4 @@ class Answers:
         self._file.close()
         if kind is None and not self._keep:
             self._path.unlink(missing_ok=True)
+        self._let_go()

@@ -1,5 +1,6 @@
 """Which photos are of whom. Reads lists and folders; opens no photo."""
 
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,10 +33,7 @@ def read_pairs(data: Path, pairs: Path) -> list[Pair]:
 
     Photos are `data/name/name_0001.jpg`. Raises `OperatorError` with the line.
     """
-    try:
-        lines = [line.split() for line in pairs.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as exc:
-        raise OperatorError(f"{pairs} cannot be read: {exc}") from exc
+    lines = _read_lines(pairs)
     try:
         head = [int(part) for part in lines[0]]
         folds, each = (head[0], head[1]) if len(head) == 2 else (1, head[0])
@@ -62,6 +60,19 @@ def read_pairs(data: Path, pairs: Path) -> list[Pair]:
     if not found:
         raise OperatorError(f"{pairs} names no pairs.")
     return found
+
+
+def _read_lines(pairs: Path) -> list[list[str]]:
+    """Each line's parts. LFW's own lists have tabs, so that names may have spaces."""
+    try:
+        text = pairs.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise OperatorError(f"{pairs} cannot be read: {exc}") from exc
+    lines = [line.strip().split("\t") if "\t" in line else line.split() for line in text.split("\n")]
+    for number, parts in enumerate(lines, 1):
+        if any(unicodedata.category(letter) == "Cc" for part in parts for letter in part):
+            raise OperatorError(f"{pairs}, line {number}: control characters.")
+    return lines
 
 
 def _photo(data: Path, name: str, number: str) -> Path:
@@ -176,4 +187,11 @@ def read_event(data: Path, manifest: Path) -> Event:
 
 def read_groups(manifest: Path) -> dict[str, str]:
     """A CSV with the columns `person` and `group`."""
-    return {row["person"]: row["group"] for _, row in read_rows(manifest, ("person", "group"))}
+    groups = {}
+    for number, row in read_rows(manifest, ("person", "group")):
+        if not row["person"] or not row["group"]:
+            raise OperatorError(f"{manifest}, line {number}: a person and a group are needed.")
+        groups[row["person"]] = row["group"]
+    if not groups:
+        raise OperatorError(f"{manifest} names nobody.")
+    return groups

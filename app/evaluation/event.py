@@ -8,6 +8,7 @@ import numpy as np
 from app.evaluation.datasets import Event
 from app.evaluation.failures import Failure, Picture, worst
 from app.evaluation.metrics import Retrieval, retrieval_table
+from app.evaluation.systems.photos import digest_of
 from app.evaluation.systems.protocol import System
 
 _LIMIT = 1000
@@ -25,7 +26,8 @@ def evaluate_event(
     indexing, faces = [], 0
     searching, found, without_face = [], [], 0
     wrongly, missed = list[Failure](), list[Failure]()
-    with system.gallery("of the event") as gallery:
+    made_of = digest_of([*keys.items(), *event.selfies])
+    with system.gallery(f"of the event, {made_of}") as gallery:
         for key, photo in keys.items():
             enrolled = gallery.enroll(key, photo, everybody=True)
             faces += enrolled.faces

@@ -12,6 +12,8 @@ _AT_A_TIME = 500
 _BINS = np.linspace(-1.0, 1.0, 2_001)
 _TAIL = 0.02
 """The share of the impostors that is kept one by one: more than any rate asks for, also of people drawn anew."""
+_MOST_KEPT = 0.2
+"""The same where a threshold is asked about that lies lower."""
 _REPLICATES = 200
 _MISSING = -np.inf
 
@@ -20,8 +22,10 @@ class EveryPair:
     """The pairs of n photos; `embeddings` is None where no face was found, `people` (n,) are numbers from 0."""
 
     def __init__(
-        self, embeddings: Sequence[Embedding | None], people: NDArray[np.int64], number_of_people: int
-    ) -> None:
+        self, embeddings: Sequence[Embedding | None], people: NDArray[np.int64], number_of_people: int, *,
+        down_to: float = 1.0,
+    ) -> None:  # fmt: skip
+        """`down_to`: the lowest threshold that `matched` will be asked for."""
         self._is_found = np.array([one is not None for one in embeddings])
         self._stacked = np.stack([np.zeros(512, np.float32) if one is None else one for one in embeddings])
         self._people, self._number = people, number_of_people
@@ -37,7 +41,7 @@ class EveryPair:
             owners.append(self._people[row[same]])
         self.genuine = np.concatenate(genuine).astype(np.float64)
         self._owners = np.concatenate(owners)
-        self._collect_tail()
+        self._collect_tail(down_to)
 
     def accepted_at(self, rate: float, seed: int) -> tuple[float, Rate]:
         """The threshold that this share of the impostors reaches, and the share of the genuine pairs that do, too.
@@ -62,7 +66,13 @@ class EveryPair:
         return Rate(gain(np.ones(self._number)), low, high, len(self.genuine))
 
     def matched(self, threshold: float, seed: int) -> Rate:
-        """The share of the impostors at or above a threshold, which must lie among the kept ones."""
+        """The share of the impostors at or above a threshold.
+
+        Without an interval where it lies below those that are kept: so many are not what somebody calibrated for.
+        """
+        if threshold < self._least:
+            counted = int(self._counts[1][_BINS[:-1] >= threshold].sum())
+            return Rate(counted / self.impostors, float("nan"), float("nan"), self.impostors)
         low, high = self._interval(lambda drawn: self._matched(drawn, threshold), seed)
         value = self._matched(np.ones(self._number), threshold)
         return widened(Rate(value, low, high, self.impostors), self._number)
@@ -82,9 +92,10 @@ class EveryPair:
         coarse = self._counts.reshape(2, -1, 25).sum(axis=2)
         return {"edges": _BINS[::25].tolist(), "genuine": coarse[0].tolist(), "impostors": coarse[1].tolist()}
 
-    def _collect_tail(self) -> None:
+    def _collect_tail(self, down_to: float) -> None:
         above = np.cumsum(self._counts[1][::-1])[::-1]
-        least = float(_BINS[int(np.argmax(above <= _TAIL * self.impostors))])
+        usual, most = (float(_BINS[int(np.argmax(above <= share * self.impostors))]) for share in (_TAIL, _MOST_KEPT))
+        least = self._least = max(most, min(usual, down_to))
         parts = [
             (similarities[high], self._people[row[high]], self._people[column[high]])
             for similarities, same, row, column in self._blocks()
@@ -101,7 +112,7 @@ class EveryPair:
         columns = np.arange(len(self._stacked))
         for start in range(0, len(columns), _AT_A_TIME):
             rows = columns[start : start + _AT_A_TIME]
-            cosines = self._stacked[rows] @ self._stacked.T
+            cosines = np.clip(self._stacked[rows] @ self._stacked.T, -1, 1)
             cosines[~(self._is_found[rows][:, None] & self._is_found[None, :])] = _MISSING
             row, column = np.nonzero(rows[:, None] < columns[None, :])
             similarities = cosines[row, column]

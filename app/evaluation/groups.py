@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.errors import OperatorError
 from app.evaluation.datasets import Pair
 from app.evaluation.metrics import bootstrap, pair_weights, rate_of_pairs
 
@@ -33,12 +34,11 @@ def rates_by_group(
     """FMR and FNMR of each group at the shared threshold, and the largest ratio between two groups.
 
     An impostor pair counts for a group where both people are of it. A ratio needs both rates above zero; its interval
-    is of the ratio between the very two groups that it is named for.
+    is of the ratio between the very two groups that it is named for, and has no upper end (null) where the lower rate
+    may as well be none. Raises as `groups_of`.
     """
     number = {name: index for index, name in enumerate(sorted(groups))}
-    of_pair = [
-        group if (group := groups.get(pair.first_person)) == groups.get(pair.second_person) else None for pair in pairs
-    ]
+    of_pair = groups_of(pairs, groups)
     is_same, matched = np.array([pair.is_same for pair in pairs]), similarities >= threshold
     first = np.array([number.get(pair.first_person, -1) for pair in pairs])
     second = np.array([number.get(pair.second_person, -1) for pair in pairs])
@@ -61,6 +61,15 @@ def rates_by_group(
     }
 
 
+def groups_of(pairs: Sequence[Pair], groups: dict[str, str]) -> list[str | None]:
+    """The group of each pair's people, None where they are of two; raises `OperatorError` where that are all."""
+    both = [(groups.get(pair.first_person), groups.get(pair.second_person)) for pair in pairs]
+    of_pair = [one if one == other else None for one, other in both]
+    if not any(of_pair):
+        raise OperatorError("--groups: no pair is of two people of one group; are the names those of the pairs?")
+    return of_pair
+
+
 def _largest_ratio(kind: dict[str, _Comparisons], people: int, seed: int) -> dict[str, Any] | None:
     everybody = np.ones(people)
     rates = {group: own.rate(everybody) for group, own in kind.items()}
@@ -69,9 +78,10 @@ def _largest_ratio(kind: dict[str, _Comparisons], people: int, seed: int) -> dic
         return None
     most, least = max(known, key=known.__getitem__), min(known, key=known.__getitem__)
 
-    def ratio(drawn: NDArray[np.float64]) -> float:
-        below = kind[least].rate(drawn)
-        return kind[most].rate(drawn) / below if below else float("nan")
+    def share(drawn: NDArray[np.float64]) -> float:
+        """Of both rates together: as the ratio goes, and within bounds where people are drawn who show no error."""
+        above, below = kind[most].rate(drawn), kind[least].rate(drawn)
+        return above / (above + below) if above + below else float("nan")
 
-    low, high = bootstrap(ratio, people, seed=seed)
+    low, high = (part / (1 - part) if part < 1 else None for part in bootstrap(share, people, seed=seed))
     return {"between": [most, least], "value": known[most] / known[least], "low": low, "high": high}

@@ -13,6 +13,7 @@ from app.errors import OperatorError
 from app.evaluation.datasets import Person, Split, draws_of_everybody, split_open_set
 from app.evaluation.failures import Failure, Picture, worst
 from app.evaluation.metrics import OpenSet, missed_at, rate_of_people
+from app.evaluation.systems.photos import digest_of
 from app.evaluation.systems.protocol import Gallery, Hit, System
 from app.evaluation.verification import LEAST_BEYOND
 from app.matcher.thresholds import Thresholds
@@ -52,6 +53,8 @@ def plan_galleries(
         draws = max(repeats, min(_MOST_DRAWS, draws_of_everybody(len(people), size))) if is_cheap else repeats
         each = -(-searches * repeats // draws)
         splits = [split_open_set(list(people), size, seed=seed, searches=each, draw=draw) for draw in range(draws)]
+        if not any(split.mated for split in splits) or not any(split.strangers for split in splits):
+            raise OperatorError("Nobody to search for: people with two photos or more are needed, and people left out.")
         plans.append(GalleryPlan(size, splits))
     return plans
 
@@ -69,7 +72,8 @@ def evaluate_galleries(
     for plan in plans:
         runs = []
         for draw, split in enumerate(plan.splits):
-            with system.gallery(f"of {plan.size} people, seed {seed}, draw {draw}") as gallery:
+            made_of = digest_of([*split.gallery, *split.mated, *split.strangers])
+            with system.gallery(f"of {plan.size} people, draw {draw}, {made_of}") as gallery:
                 runs.append(run_split(gallery, split, advance))
         rows.append({"gallery": plan.size, **describe(runs, calibration, plan.size, seed=seed)})
         missed += [failure for run in runs for failure in run.missed]
@@ -157,8 +161,6 @@ def describe(
         np.concatenate([run.found.mate_similarities for run in runs]),
         np.concatenate([run.found.stranger_similarities for run in runs]),
     )
-    if not len(together.ranks) or not len(together.stranger_similarities):
-        raise OperatorError("Nobody to search for: people with two photos or more are needed, and people left out.")
     mates = [name for run in runs for name in run.mates]
     numbers = _numbers([*mates, *(name for run in runs for name in run.strangers)])
     mated, strangers, number = numbers[: len(mates)], numbers[len(mates) :], int(numbers.max()) + 1

@@ -90,7 +90,7 @@ def bootstrap(
     for _ in range(replicates):
         drawn = np.bincount(rng.integers(0, people, people), minlength=people).astype(np.float64)
         value = weighted(drawn)
-        if np.isfinite(value):
+        if not np.isnan(value):
             values.append(value)
     if not values:
         return float("nan"), float("nan")
@@ -186,8 +186,9 @@ def decide_by_folds(
     similarities: Similarities, is_same: NDArray[np.bool_], fold: NDArray[np.int64]
 ) -> tuple[NDArray[np.bool_], list[float]]:
     """Which pairs are decided rightly with the best threshold of the other folds, and these; see `folded_accuracy`."""
-    if len(np.unique(fold)) < 2 or not np.isfinite(similarities).any():
-        raise OperatorError("Accuracy needs pairs of at least two folds, and faces in some of them.")
+    found = np.isfinite(similarities)
+    if len(np.unique(fold)) < 2 or not all(found[fold != one].any() for one in np.unique(fold)):
+        raise OperatorError("Accuracy needs pairs of at least two folds, and faces in some pairs of each.")
     right = np.zeros(len(similarities), dtype=bool)
     thresholds = []
     for one in np.unique(fold):
@@ -224,17 +225,9 @@ class OpenSet:
     mate_similarities: Similarities
     stranger_similarities: Similarities
 
-    def fpir(self, threshold: float) -> float:
-        """The share of searches of strangers that find somebody at or above the threshold."""
-        return false_match_rate(self.stranger_similarities, threshold)
-
-    def fnir(self, threshold: float, rank: int = 1) -> float:
-        """The share of searches of people in the gallery that do not find them within the first `rank`, at or above the
-        threshold."""
-        return float(self.misses(threshold, rank).mean())
-
     def misses(self, threshold: float, rank: int = 1) -> NDArray[np.bool_]:
-        """Which of the searches of people in the gallery fail so."""
+        """Which of the searches of people in the gallery do not find them within the first `rank`, at or above the
+        threshold."""
         found = (self.ranks > 0) & (self.ranks <= rank) & (self.mate_similarities >= threshold)
         return np.asarray(~found)
 
@@ -254,15 +247,15 @@ class Retrieval:
 RETRIEVAL_FIGURES: dict[str, Callable[[Retrieval], float | None]] = {
     "precision_at_10": lambda one: _share(one.hits[:10]) if one.hits else None,
     "precision_at_20": lambda one: _share(one.hits[:20]) if one.hits else None,
-    "rank_1": lambda one: any(one.hits[:1]),
-    "rank_5": lambda one: any(one.hits[:5]),
+    "rank_1": lambda one: any(one.hits[:1]) if one.relevant else None,
+    "rank_5": lambda one: any(one.hits[:5]) if one.relevant else None,
     "recall_at_20": lambda one: sum(one.hits[:20]) / one.relevant if one.relevant else None,
     "false_positives_at_10": lambda one: len(one.hits[:10]) - sum(one.hits[:10]),
     "false_positive_free_at_10": lambda one: all(one.hits[:10]),
     "empty_rate": lambda one: not one.hits,
 }
 """An event's figures, as the mean over its searches; None where a search has no say: precision is over searches that
-returned anything, recall over those with anything to find."""
+returned anything, ranks and recall over those with anything to find."""
 
 
 def retrieval_table(

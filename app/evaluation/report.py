@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import math
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from app.errors import OperatorError
 from app.evaluation.charts import histogram_chart, line_chart
 
 _THUMBNAIL = 112
+_MOST_PIXELS = 50_000_000
 _MARGIN = 0.3
 """Of the longer side of a face, left around it."""
 _STYLE = (
@@ -25,14 +28,37 @@ _STYLE = (
 
 
 def write_report(directory: Path, result: dict[str, Any], *, with_pictures: bool) -> tuple[Path, Path]:
-    """`report.json` and `report.html` in a directory; the JSON never holds a picture."""
-    directory.mkdir(parents=True, exist_ok=True)
-    text, page = directory / "report.json", directory / "report.html"
-    text.write_text(json.dumps(result, indent=1, default=str) + "\n")
-    page.touch(mode=0o600)
-    page.chmod(0o600 if with_pictures else 0o644)
-    page.write_text(render(result, with_pictures=with_pictures))
+    """`report.json` and `report.html` in a directory; the JSON never holds a picture. Raises `OperatorError`."""
+    text, page = report_files(directory)
+    try:
+        text.write_text(json.dumps(_plain(result), indent=1, default=str, allow_nan=False) + "\n")
+        page.chmod(0o600 if with_pictures else 0o644)
+        page.write_text(render(result, with_pictures=with_pictures), encoding="utf-8", errors="replace")
+    except OSError as exc:
+        raise OperatorError(f"{directory}: the report cannot be written: {exc.strerror}.") from exc
     return text, page
+
+
+def _plain(value: Any) -> Any:
+    """The same without numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def report_files(directory: Path) -> tuple[Path, Path]:
+    """Where a report goes, there to be written; raises `OperatorError`, before a run and not behind it."""
+    files = directory / "report.json", directory / "report.html"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            file.touch(mode=0o600)
+            file.open("a").close()
+    except OSError as exc:
+        raise OperatorError(f"{directory}: a report cannot be written there: {exc.strerror}.") from exc
+    return files
 
 
 def render(result: dict[str, Any], *, with_pictures: bool) -> str:
@@ -244,6 +270,8 @@ def _picture(photo: Path, box: Sequence[float] | None) -> str:
     """The face, with something of what is around it; the whole photo where nobody knows its place."""
     try:
         with Image.open(photo) as image:
+            if image.width * image.height > _MOST_PIXELS:
+                return ""
             upright = ImageOps.exif_transpose(image)
             if box is not None:
                 upright = upright.crop(_around(box, *upright.size))

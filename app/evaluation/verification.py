@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.domain import Calibration
+from app.errors import OperatorError
 from app.evaluation.datasets import Pair
 from app.evaluation.every_pair import EveryPair
 from app.evaluation.failures import Failure, Picture, worst
 from app.evaluation.groups import rates_by_group
 from app.evaluation.metrics import Rate, curve, decide_by_folds, folded_accuracy, mean_of_pairs, missed_at
+from app.evaluation.systems.photos import identity_of
 from app.evaluation.systems.protocol import Embeds, System
 
 _RATES = (1e-2, 1e-3, 1e-4)
@@ -33,6 +35,16 @@ def compare_pairs(system: System, pairs: Sequence[Pair], threads: int, advance: 
 
     with ThreadPoolExecutor(threads) as pool:
         return np.array(list(pool.map(work, pairs)))
+
+
+def require_pairs(pairs: Sequence[Pair]) -> None:
+    """Raises `OperatorError` where these pairs, or their photos, can tell nothing, before a photo is looked at."""
+    if len({pair.fold for pair in pairs}) < 2:
+        raise OperatorError("Pairs of at least two folds are needed; the first line says how many folds there are.")
+    if len({pair.is_same for pair in pairs}) < 2:
+        raise OperatorError("Pairs of one person and pairs of two people are needed.")
+    for photo in {photo: None for pair in pairs for photo in (pair.first, pair.second)}:
+        identity_of(photo)
 
 
 def evaluate_pairs(
@@ -98,16 +110,16 @@ def evaluate_all_pairs(
         people.append(number[name])
         embeddings.append(system.embed(photo))
         advance()
-    every = EveryPair(embeddings, np.array(people), len(names))
+    at = {rate: calibration.similarity_at(rate) for rate in _RATES}
+    every = EveryPair(embeddings, np.array(people), len(names), down_to=min(at.values()))
     table = []
     for rate in _RATES:
-        if rate * every.impostors >= LEAST_BEYOND:
+        if rate * every.impostors >= LEAST_BEYOND and len(every.genuine):
             threshold, accepted = every.accepted_at(rate, seed)
             table.append({"far": rate, "threshold": threshold, "tar": accepted.as_json()})
     stated = [
-        {"stated": rate, "threshold": calibration.similarity_at(rate),
-         "observed": every.matched(calibration.similarity_at(rate), seed).as_json()}
-        for rate in _RATES
+        {"stated": rate, "threshold": threshold, "observed": every.matched(threshold, seed).as_json()}
+        for rate, threshold in at.items()
     ]  # fmt: skip
     return {
         "photos": len(photos),

@@ -105,6 +105,8 @@ def test_what_is_wrong_is_said_before_anything_is_asked(album: Path, tmp_path: P
         (["eval", "verify", *pairs, "--rekognition", "vultus.example"], "vultus.example"),
         (["eval", "verify", *pairs, "--url", "http://127.0.0.1:9", "--out", empty], "cannot be written"),
         (["eval", "verify", *data, "--pairs", album / "p1" / "p1_0001.jpg"], "cannot be read"),
+        (["eval", "compare", "synthetic", *pairs], "two packs"),
+        (["eval", "event", *data, "--manifest", empty, "--threshold", "nan"], "--threshold"),
         (["eval", "verify", *pairs, "--groups", album / "p1" / "p1_0001.jpg"], "no CSV in UTF-8"),
     ):
         done = CliRunner().invoke(cli, [str(one) for one in arguments], env={"VULTUS_API_KEY": "x"})
@@ -274,7 +276,17 @@ def test_a_killed_run_at_a_server_goes_on_with_its_collection_or_erases_it(
 
     (out / "answers.jsonl").unlink()
     enrolled_when_killed(2)
+    other = vultus(
+        service_env, *map(str, command[1:]), "--searches", "3", **env
+    )  # another run, with a gallery of its own
+    assert "rank-1" in other
+    found = report(out)["galleries"][0]
+    assert (found["searches_of_people_inside"], found["searches_of_strangers"]) == (3, 3)
+    assert collections(account) == ["default"]
+
+    enrolled_when_killed(2)
     (left,) = set(collections(account)) - {"default"}
+    account.native.delete(f"/collections/{left}").raise_for_status()  # by hand, as whoever reads that it stays may
     said = vultus(service_env, *map(str, command[1:]), "--start-over", **env)
     assert "rank-1" in said
     assert collections(account) == ["default"]
@@ -305,4 +317,5 @@ def test_anything_that_speaks_rekognition_is_evaluated_alike(
     vultus(service_env, *arguments, "--rekognition", f"{account.base}/rekognition", **env)
     found = report(out)
     assert found["about"]["system"] == "Rekognition"
+    assert found["about"]["threshold"] == 80
     assert found["verification"]["accuracy"]["value"] >= 0.9

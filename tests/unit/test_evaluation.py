@@ -1,6 +1,9 @@
 """Error rates that are planted come back, and intervals hold them."""
 
 import base64
+import json
+import subprocess
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from app.evaluation.charts import histogram_chart, line_chart
 from app.evaluation.datasets import Pair, Person, draws_of_everybody, read_event, read_pairs, split_open_set
 from app.evaluation.every_pair import EveryPair
 from app.evaluation.failures import Failure, Picture, located, worst
-from app.evaluation.groups import rates_by_group
+from app.evaluation.groups import groups_of, rates_by_group
 from app.evaluation.identification import GalleryRun, describe, plan_galleries
 from app.evaluation.metrics import (
     OpenSet,
@@ -29,8 +32,8 @@ from app.evaluation.metrics import (
     retrieval_table,
     threshold_at,
 )
-from app.evaluation.report import render, write_report
-from app.evaluation.verification import accuracy_gain, evaluate_pairs
+from app.evaluation.report import render, report_files, write_report
+from app.evaluation.verification import accuracy_gain, evaluate_pairs, require_pairs
 from tests.integration.conftest import near, random_embeddings
 
 
@@ -163,13 +166,31 @@ def test_every_pair_is_counted_as_one_by_one() -> None:
     assert 0 < gain.low <= gain.value <= gain.high
 
 
+def test_rates_of_a_calibration_that_is_far_off_are_not_cut_short() -> None:
+    rng = np.random.default_rng(4)
+    faces = random_embeddings(rng, 400)
+    cosines = np.stack(faces) @ np.stack(faces).T
+    strangers = cosines[np.triu_indices(400, 1)]
+    for threshold in (-0.05, 0.0, 0.05, 0.1):  # what is beyond is far more than the usual fiftieth
+        every = EveryPair(faces, np.arange(400), 400, down_to=threshold)
+        rate = every.matched(threshold, seed=1)
+        assert rate.value == pytest.approx(float((strangers >= threshold).mean()), abs=0.003)
+        assert np.isnan(rate.low) == (rate.value > 0.2)
+    assert every.accepted_gain(every, 1e-2, seed=1).count == 0
+
+
+def test_the_very_same_photo_is_counted() -> None:
+    faces = [face for face in random_embeddings(np.random.default_rng(5), 50) for _ in range(2)]
+    every = EveryPair(faces, np.repeat(np.arange(50), 2), 50)
+    assert sum(every.histogram()["genuine"]) == 50
+    assert all(fnmr == pytest.approx(0) for threshold, _, fnmr in every.curve() if threshold < 0.99)
+
+
 def test_an_open_set_search_fails_by_rank_or_by_threshold() -> None:
     found = OpenSet(np.array([1, 1, 2, 0]), np.array([0.9, 0.4, 0.8, -np.inf]), np.array([0.1, 0.5, 0.2, 0.3]))
     assert found.cmc(3) == [0.5, 0.75, 0.75]
-    assert found.fnir(0.45) == 0.75
-    assert found.fnir(0.45, rank=2) == 0.5
-    assert found.fpir(0.45) == 0.25
-    assert found.fpir(0.05) == 1
+    assert found.misses(0.45).tolist() == [False, True, True, True]
+    assert found.misses(0.45, rank=2).tolist() == [False, True, False, True]
 
 
 def test_a_report_has_a_gallery_with_too_few_strangers_for_a_rate() -> None:
@@ -203,6 +224,7 @@ def test_an_events_table() -> None:
     assert table["precision_at_10"].count == 3
     nothing = retrieval_table([Retrieval([], relevant=0)], np.arange(1), 1, seed=1)
     assert nothing["recall_at_20"].as_json()["value"] is None
+    assert nothing["rank_1"].count == 0  # whoever is in no photo cannot be found
     assert {name: rate.value for name, rate in table.items()} == pytest.approx(
         {
             "precision_at_10": (2 / 3 + 1 / 2 + 1) / 3, "precision_at_20": (2 / 3 + 1 / 2 + 12 / 20) / 3,
@@ -246,13 +268,50 @@ def test_a_planted_ratio_of_groups_lies_in_its_interval() -> None:
     assert covered >= 8
 
 
+def test_a_ratio_has_no_upper_end_where_the_lower_rate_may_be_none() -> None:
+    pairs = [
+        Pair(Path("a"), Path("b"), f"{group}{number}", f"{group}{number}", 0) for group in "ab" for number in range(400)
+    ]
+    similarities = np.array([0.1 if number < wrong else 0.9 for wrong in (40, 1) for number in range(400)])
+    groups = {pair.first_person: pair.first_person[0] for pair in pairs}
+    ratio = rates_by_group(pairs, similarities, groups, 0.5, seed=1)["largest_ratio"]["fnmr"]
+    assert (ratio["value"], ratio["high"]) == (pytest.approx(40), None)
+    assert 5 < ratio["low"] < 40
+    with pytest.raises(OperatorError, match="--groups"):
+        groups_of(pairs, {"somebody": "else"})
+
+
+def test_pairs_that_can_tell_nothing_are_refused_before_a_photo_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").touch()
+    there = tmp_path / "1.jpg"
+
+    def pair(second: str, fold: int, photo: Path = there) -> Pair:
+        return Pair(there, photo, "ada", second, fold)
+
+    for pairs, said in (
+        ([pair("ada", 0), pair("bob", 0)], "two folds"),
+        ([pair("bob", 0), pair("bob", 1)], "of one person"),
+        ([pair("ada", 0), pair("bob", 1, tmp_path / "2.jpg")], "2.jpg cannot be read"),
+    ):
+        with pytest.raises(OperatorError, match=said):
+            require_pairs(pairs)
+    require_pairs([pair("ada", 0), pair("bob", 1)])
+    missing, is_same = np.array([-np.inf, -np.inf, 0.9, 0.1]), np.array([True, False, True, False])
+    with pytest.raises(OperatorError, match="faces in some pairs of each"):
+        folded_accuracy(missing, is_same, np.array([0, 0, 1, 1]), np.arange(4), np.arange(4), 4, seed=1)
+
+
 def test_lfws_pairs_are_read_with_their_folds(tmp_path: Path) -> None:
     listed = tmp_path / "pairs.txt"
     listed.write_text("2\t1\nada\t1\t2\nada\t1\tbob\t3\nbob\t1\t2\ncid\t1\tada\t2\n")
     pairs = read_pairs(tmp_path, listed)
     assert [(pair.is_same, pair.fold) for pair in pairs] == [(True, 0), (False, 0), (True, 1), (False, 1)]
     assert pairs[1].second == tmp_path / "bob" / "bob_0003.jpg"
-    for wrong in ("many\n", "1 1\nada 1\n", "1 1\nada one two\n"):
+    listed.write_text("1\nZoë de la Crüz\t1\t2\n\nZoë de la Crüz\t1\tAn Na\t2\n")
+    assert [(pair.first_person, pair.is_same) for pair in read_pairs(tmp_path, listed)] == [
+        ("Zoë de la Crüz", True), ("Zoë de la Crüz", False),
+    ]  # fmt: skip
+    for wrong in ("many\n", "1 1\nada 1\n", "1 1\nada one two\n", "1\nada\0 1 2\n"):
         listed.write_text(wrong)
         with pytest.raises(OperatorError, match="line"):
             read_pairs(tmp_path, listed)
@@ -384,6 +443,28 @@ def test_a_runs_collection_is_there_until_the_run_is_done(tmp_path: Path) -> Non
         answers.forget()
         assert "collection first" not in answers
     assert path.read_text().splitlines() == ['{"url": "a"}']
+
+
+def test_two_runs_do_not_write_in_one_place(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    script = (
+        "import pathlib, sys, app.evaluation.answers as here; here.Answers(pathlib.Path(sys.argv[1]), {}, keep=True)"
+    )
+    command = [sys.executable, "-c", script, str(path)]
+    with Answers(path, {}, keep=True):
+        other = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "another run is writing there" in other.stderr
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def test_a_report_has_numbers_that_json_has(tmp_path: Path) -> None:
+    text, _ = write_report(
+        tmp_path, {"kind": "A", "about": {"one": float("nan")}, "x": [float("inf"), 1.5]}, with_pictures=False
+    )
+    assert json.loads(text.read_text()) == {"kind": "A", "about": {"one": None}, "x": [None, 1.5]}
+    (tmp_path / "taken" / "report.html").mkdir(parents=True)
+    with pytest.raises(OperatorError, match="cannot be written"):
+        report_files(tmp_path / "taken")
 
 
 def test_charts_take_whatever_there_is() -> None:

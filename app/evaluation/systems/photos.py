@@ -1,5 +1,7 @@
 """The photo files that systems are asked about."""
 
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from app.errors import OperatorError
@@ -15,6 +17,14 @@ def identity_of(photo: Path) -> str:
     except OSError as exc:
         raise OperatorError(f"{photo} cannot be read: {exc.strerror}.") from exc
     return f"{photo.resolve()} {found.st_size} {found.st_mtime_ns}"
+
+
+def digest_of(photos: Iterable[tuple[str, Path]]) -> str:
+    """Photos and what each is called, in their order, as a short name; raises `OperatorError`."""
+    digest = hashlib.sha256()
+    for name, photo in photos:
+        digest.update(f"{name}\0{identity_of(photo)}\0".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:16]
 
 
 def read_photo(photo: Path) -> bytes:

@@ -50,7 +50,7 @@ class RekognitionServer:
 
         def ask() -> float | None:
             images = {"SourceImage": _image(first), "TargetImage": _image(second), "SimilarityThreshold": 0}
-            answer = self.ask("compare_faces", **images)
+            answer = self.ask("compare_faces", images)
             matches = answer.get("FaceMatches") if answer else None
             return float(matches[0]["Similarity"]) if matches else None
 
@@ -59,7 +59,7 @@ class RekognitionServer:
 
     def locate(self, photo: Path) -> RelativeBox | None:
         """See `System`: the largest face."""
-        answer = self.ask("detect_faces", Image=_image(photo))
+        answer = self.ask("detect_faces", {"Image": _image(photo)})
         boxes = [RelativeBox(*_place(face["BoundingBox"])) for face in answer["FaceDetails"]] if answer else []
         return max(boxes, key=lambda box: box.width * box.height, default=None)
 
@@ -77,8 +77,11 @@ class RekognitionServer:
         """Keep which face model answers."""
         self._version = version
 
-    def ask(self, operation: str, **parameters: Any) -> dict[str, Any] | None:
-        """The answer; None where the photo was refused or shows no face. Raises `OperatorError` for all else."""
+    def ask(self, operation: str, parameters: dict[str, Any], *, or_gone: bool = False) -> dict[str, Any] | None:
+        """The answer; None where the photo was refused or shows no face, or the collection is not there and that is as
+        well. Raises `OperatorError` for all else."""
+        if any(image == {"Bytes": b""} for image in parameters.values()):  # which is no question to ask
+            return None
         call: Callable[..., dict[str, Any]] = getattr(self._client, operation)
         try:
             return call(**parameters)
@@ -89,15 +92,18 @@ class RekognitionServer:
             is_of_photo = code in ("InvalidImageFormatException", "ImageTooLargeException") or "no face" in message
             if is_of_photo or (code == "InvalidParameterException" and "face" in message.lower()):
                 return None
+            if or_gone and code == "ResourceNotFoundException":
+                return None
             raise OperatorError(f"{code}: {message}") from exc
         except BotoCoreError as exc:
             raise OperatorError(str(exc)) from exc
 
     def _create(self, collection: str) -> None:
-        self.ask("create_collection", CollectionId=collection)
+        self.ask("create_collection", {"CollectionId": collection})
 
     def _erase(self, collection: str) -> None:
-        self.ask("delete_collection", CollectionId=collection)
+        """Whoever erased it by hand did no harm."""
+        self.ask("delete_collection", {"CollectionId": collection}, or_gone=True)
 
 
 class RekognitionGallery:
@@ -114,9 +120,8 @@ class RekognitionGallery:
         def ask() -> dict[str, Any]:
             most = {} if everybody else {"MaxFaces": 1}
             image, began = _image(photo), time.perf_counter()
-            answer = self._server.ask(
-                "index_faces", CollectionId=self._collection, Image=image, ExternalImageId=key, **most
-            )
+            asked = {"CollectionId": self._collection, "Image": image, "ExternalImageId": key, **most}
+            answer = self._server.ask("index_faces", asked)
             return {"faces": len(answer["FaceRecords"]) if answer else 0, "seconds": time.perf_counter() - began}
 
         found = self._answers.ask(f"enroll {self._collection} {key} {identity_of(photo)}", ask)
@@ -128,10 +133,10 @@ class RekognitionGallery:
 
         def ask() -> dict[str, Any]:
             image, began = _image(photo), time.perf_counter()
-            answer = self._server.ask(
-                "search_faces_by_image", CollectionId=self._collection, Image=image, FaceMatchThreshold=0,
-                MaxFaces=most,
-            )  # fmt: skip
+            asked = {
+                "CollectionId": self._collection, "Image": image, "FaceMatchThreshold": 0, "MaxFaces": most,
+            }  # fmt: skip
+            answer = self._server.ask("search_faces_by_image", asked)
             seconds = time.perf_counter() - began
             if answer is None:
                 return {"matches": None, "seconds": seconds, "version": ""}

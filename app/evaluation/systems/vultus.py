@@ -21,7 +21,6 @@ _MOST_CANDIDATES = 100  # that the API answers
 _PHOTO_CODES = ("image_", "no_face", "face_", "several_faces", "no_image_accepted")
 """What is wrong with a photo or the face in it, not with the call."""
 _SAID = ("recognizer", "calibration", "threshold", "comparisons")
-"""What of a search's answer describes the system."""
 
 
 class VultusServer:
@@ -31,9 +30,14 @@ class VultusServer:
         key = os.environ.get("VULTUS_API_KEY")
         if not key:
             raise OperatorError("Set VULTUS_API_KEY to an API key with the scopes register, recognize and delete.")
-        self._client = httpx.Client(
-            base_url=f"{url.rstrip('/')}/api/v1", headers={"authorization": f"Bearer {key}"}, timeout=_TIMEOUT_S
-        )
+        try:
+            self._client = httpx.Client(
+                base_url=f"{url.rstrip('/')}/api/v1", headers={"authorization": f"Bearer {key}"}, timeout=_TIMEOUT_S
+            )
+        except UnicodeError:
+            raise OperatorError("VULTUS_API_KEY is no API key: it has letters that none has.") from None
+        except (ValueError, httpx.InvalidURL) as exc:
+            raise OperatorError(f"--url {url!r}: {exc}") from exc
         self._answers = answers
         self._said: dict[str, Any] = {}
 
@@ -44,14 +48,15 @@ class VultusServer:
     def compare(self, first: Path, second: Path) -> float:
         """See `System`; the first photo's largest face with the most similar of the second's."""
 
-        def ask() -> float | None:
+        def ask() -> dict[str, Any]:
             files = [("source", ("a.jpg", read_photo(first))), ("target", ("b.jpg", read_photo(second)))]
             answer = self.send("POST", "/compare", files=files)
             targets = answer.get("targets")
-            return float(targets[0]["similarity"]) if targets else None
+            return {"said": said_in(answer), "similarity": targets[0]["similarity"] if targets else None}
 
         found = self._answers.ask(f"compare {identity_of(first)} {identity_of(second)}", ask)
-        return MISSING if found is None else float(found)
+        self.note(found["said"])
+        return MISSING if found["similarity"] is None else float(found["similarity"])
 
     def locate(self, photo: Path) -> RelativeBox | None:
         """See `System`."""
@@ -70,11 +75,12 @@ class VultusServer:
         self._answers.abandon(self._erase)
 
     def note(self, said: dict[str, Any]) -> None:
-        """Keep what a search's answer says of the system."""
-        self._said = said
+        """Keep what an answer says of the system; one about a photo without a face says nothing."""
+        self._said = said or self._said
 
-    def send(self, method: str, path: str, **more: Any) -> dict[str, Any]:
-        """The answer; empty where the photo, or the face in it, was refused. Raises `OperatorError` for all else."""
+    def send(self, method: str, path: str, *, or_gone: bool = False, **more: Any) -> dict[str, Any]:
+        """The answer; empty where the photo, or the face in it, was refused, or the collection is not there and that is
+        as well. Raises `OperatorError` for all else."""
         try:
             for _ in range(_RETRIES):
                 answer = self._client.request(method, path, **more)
@@ -82,11 +88,12 @@ class VultusServer:
                     break
                 time.sleep(float(answer.headers.get("retry-after", 1)))
             body: dict[str, Any] = answer.json() if answer.content else {}
-        except httpx.HTTPError as exc:
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise OperatorError(f"{self._client.base_url}: {exc or type(exc).__name__}") from exc
         except ValueError as exc:
             raise OperatorError(f"{path}: {answer.status_code}, and no JSON: is this a Vultus?") from exc
-        if answer.is_error and str(body.get("code", "")).startswith(_PHOTO_CODES):
+        code = str(body.get("code", ""))
+        if answer.is_error and (code.startswith(_PHOTO_CODES) or (or_gone and code == "collection_not_found")):
             return {}
         if answer.is_error:
             raise OperatorError(f"{path}: {answer.status_code} {body.get('detail', '')}")
@@ -96,7 +103,8 @@ class VultusServer:
         self.send("POST", "/collections", json={"name": collection})
 
     def _erase(self, collection: str) -> None:
-        self.send("DELETE", f"/collections/{collection}")
+        """Whoever erased it by hand did no harm."""
+        self.send("DELETE", f"/collections/{collection}", or_gone=True)
 
 
 class VultusGallery:
@@ -149,7 +157,7 @@ class VultusGallery:
             seconds = time.perf_counter() - began
             faces = answer.get("faces")
             return {
-                "said": {name: answer[name] for name in _SAID if name in answer}, "seconds": seconds,
+                "said": said_in(answer), "seconds": seconds,
                 "stated": answer.get("false_match_rate"),
                 "candidates": [
                     [one["subject"], one["similarity"], one["decision"] == "match"] for one in faces[0]["candidates"]
@@ -165,6 +173,11 @@ class VultusGallery:
             key, box = self._faces.get(subject, (subject, None))
             best.setdefault(key, Hit(key, similarity, is_match, box))
         return Searched(list(best.values()), found["seconds"], found["stated"])
+
+
+def said_in(answer: dict[str, Any]) -> dict[str, Any]:
+    """What of an answer describes the system."""
+    return {name: answer[name] for name in _SAID if name in answer}
 
 
 def _place(box: dict[str, float], width: int, height: int) -> list[float]:
