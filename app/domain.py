@@ -296,6 +296,10 @@ class ObjectStore:
     access_key_id: str
 
 
+_LEAST_OF_MEASURED = 1e-3
+"""Of the rarest rate that was measured: three orders of magnitude are a long way to extrapolate."""
+
+
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """The cosines that strangers reach: (false-match rate, cosine) pairs, the rates falling and the cosines rising."""
@@ -309,6 +313,11 @@ class Calibration:
     def account(self) -> str:
         """Where it is from, and from where on it is extrapolated."""
         return f"{self.source}; rates below {self.points[-1][0]:g} are extrapolated"
+
+    @property
+    def least_rate(self) -> float:
+        """The rarest rate that is told of a single comparison: beyond it, extrapolation is arithmetic and no more."""
+        return self.points[-1][0] * _LEAST_OF_MEASURED
 
     def similarity_at(self, rate: float) -> float:
         """The cosine at or above which a comparison of strangers lies with this rate.

@@ -43,8 +43,16 @@ class Thresholds:
 
     def rate_of(self, similarity: float) -> float:
         """How often a search of a stranger finds somebody at least so similar."""
-        each = min(self.calibration.rate_at(similarity), 1 - 1e-12)
-        return max(0.0, -math.expm1(self.comparisons * math.log1p(-each)))
+        return self._of_all(self.calibration.rate_at(similarity))
+
+    def told_rate_of(self, similarity: float) -> float:
+        """The same as it is told of a candidate: not rarer than `Calibration.least_rate` would have it, nor, for a
+        match, more frequent than what a match is allowed."""
+        least = min(self._of_all(self.calibration.least_rate), self.false_match_rate)
+        return max(self.rate_of(similarity), least)
+
+    def _of_all(self, each: float) -> float:
+        return max(0.0, -math.expm1(self.comparisons * math.log1p(-min(each, 1 - 1e-12))))
 
     def decide(self, similarity: float) -> Decision:
         """What the similarity means."""
@@ -65,7 +73,7 @@ class DecidedCandidate:
 def decide_candidate(candidate: Candidate, thresholds: Thresholds) -> DecidedCandidate:
     """Best template and subject as a whole must both reach a threshold: one bad photo attracts no stranger."""
     decision = thresholds.decide(min(candidate.similarity, candidate.subject_similarity))
-    return DecidedCandidate(candidate, decision, thresholds.rate_of(candidate.similarity))
+    return DecidedCandidate(candidate, decision, thresholds.told_rate_of(candidate.similarity))
 
 
 def decide_all(candidates: Sequence[Candidate], thresholds: Thresholds) -> list[DecidedCandidate]:

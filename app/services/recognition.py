@@ -140,7 +140,7 @@ class RecognitionService:
         used = self._decisions.one_to_one(recognizer, GalleryScale(len(analysis.faces)), threshold)
         similarities = [cosine_similarity(embedding, other) for other in analysis.embeddings]
         targets = [
-            ComparedFace(other, similarity, used.decide(similarity), used.rate_of(similarity))
+            ComparedFace(other, similarity, used.decide(similarity), used.told_rate_of(similarity))
             for other, similarity in zip(analysis.faces, similarities, strict=True)
         ]
         return Comparison(face, used, recognizer, sorted(targets, key=lambda compared: -compared.similarity))

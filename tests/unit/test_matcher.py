@@ -96,6 +96,22 @@ def test_an_explicit_threshold_wins_and_says_how_often_it_is_wrong() -> None:
     assert thresholds(1000, explicit=1.0).false_match_rate < 1e-6
 
 
+def test_no_rate_is_told_that_is_far_beyond_what_was_measured() -> None:
+    rarest = CALIBRATION.points[-1][0]
+    for comparisons in (1, 100):
+        used = thresholds(comparisons, max_false_match_rate=1e-2)
+        near = CALIBRATION.similarity_at(rarest / 10)
+        assert used.told_rate_of(near) == pytest.approx(used.rate_of(near))
+        far = CALIBRATION.similarity_at(rarest * 1e-9)
+        assert used.rate_of(far) < used.told_rate_of(far) == pytest.approx(comparisons * rarest * 1e-3, rel=1e-3)
+        decided = decide_candidate(Candidate("a", None, far, far), used)
+        assert (decided.decision, decided.false_match_rate) == (Decision.MATCH, used.told_rate_of(far))
+    many = thresholds(
+        10**6, max_false_match_rate=1e-2
+    )  # of which a thousandth of the rarest would be more than allowed
+    assert many.told_rate_of(0.9999) == pytest.approx(many.false_match_rate) or many.match == 0.999
+
+
 def test_rates_and_similarities_are_each_others_inverse() -> None:
     for rate in (0.5, 1e-1, 1e-2, 3e-3, 1e-3, 1e-4, 1e-7):
         assert CALIBRATION.rate_at(CALIBRATION.similarity_at(rate)) == pytest.approx(rate)
