@@ -17,7 +17,16 @@ from app.persistence.repositories.collection_faces import CollectionFaceReposito
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.services.photo_registration import anonymous_name
-from tests.integration.conftest import FACE, PROTECTOR, SearchDatabase, Shelf, make_engine, near, random_embeddings
+from tests.integration.conftest import (
+    FACE,
+    LIMITS,
+    PROTECTOR,
+    SearchDatabase,
+    Shelf,
+    make_engine,
+    near,
+    random_embeddings,
+)
 
 
 def face_search(shelf: Shelf, engine: SearchEngine | None = None) -> FaceSearch:
@@ -75,8 +84,16 @@ async def test_every_face_above_the_least_similarity_is_found(
         probe = near(first, rng, 0.8)
         for least, limit in ((0.3, 10), (0.3, 1), (-1.0, 7), (0.9, 5), (-1.0, 4096)):
             found = await search.faces_like(shelf.gallery(), probe, limit, least)
-            similarities = [one.similarity for one in found]
-            assert similarities == pytest.approx(expected_similarities(shelf, probe, least, limit), abs=ROUNDING)
+            similarities, expected = (
+                [one.similarity for one in found],
+                expected_similarities(shelf, probe, least, limit),
+            )
+            assert len(similarities) == len(expected)
+            # Codes keep who is similar. Which strangers come after them, of hundreds that are equally unlike, they may
+            # get wrong, as the tenant's rotation has it; compared whole, or asked for all, there is no such choice.
+            is_whole = people * each <= LIMITS.exact or limit > people * each
+            promised = expected if is_whole else [similarity for similarity in expected if similarity >= 0.3]
+            assert similarities[: len(promised)] == pytest.approx(promised, abs=ROUNDING)
             assert similarities == sorted(similarities, reverse=True)
             assert len({one.face.id for one in found}) == len(found)
             embeddings = {stored.id: stored.embedding for stored in shelf.stored}
