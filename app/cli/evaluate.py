@@ -1,6 +1,7 @@
 """`vultus eval`: how right it is, on one's own photos."""
 
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -118,9 +119,7 @@ def identify(
     with running(out, asked) as run:
         steps = run.progress.steps("Enrolling and searching", sum(plan.steps for plan in plans))
         calibration = run.here.calibration if asked.is_in_process else None
-        rows, failures = evaluate_galleries(
-            run.system, plans, calibration, steps.advance, seed=seed
-        )  # fmt: skip
+        rows, failures = evaluate_galleries(run.system, plans, calibration, steps.advance, seed=seed)
         result = {"kind": "Identification", "galleries": rows}
         run.finish(out, result, failures, data, seed, with_pictures=pictures)
     for row in rows:
@@ -156,9 +155,7 @@ def event(
     found = read_event(data, manifest)
     with running(out, Asked(url, rekognition, region, "largest", pack, keep, start_over)) as run:
         steps = run.progress.steps("Indexing and searching", len(found.photos) + len(found.selfies))
-        table, failures = evaluate_event(
-            run.system, found, threshold, steps.advance, seed=seed
-        )  # fmt: skip
+        table, failures = evaluate_event(run.system, found, threshold, steps.advance, seed=seed)
         run.finish(out, {"kind": "Event", "event": table}, failures, data, seed, with_pictures=pictures)
     for name, value in table.items():
         shown = show_rate(value) if isinstance(value, dict) else f"{value:.4g}" if isinstance(value, float) else value
@@ -188,6 +185,8 @@ def compare(
             similarities = compare_pairs(run.system, listed, 1, steps.advance)
             about[short] = run.system.describe()["digest"]
             ms_a_photo = 1000 * run.here.seconds_a_photo
+        with suppress(OSError):
+            (out / short).rmdir()  # nothing of it is left but the name
         found, _ = evaluate_pairs(listed, similarities, {}, seed=seed)
         first = similarities if first is None else first
         gain = accuracy_gain(listed, first, similarities, seed=seed).as_json() if rows else None

@@ -87,10 +87,6 @@ class Answers:
     def __contains__(self, key: str) -> bool:
         return key in self._known
 
-    def get(self, key: str) -> Any:
-        """The answer under this key."""
-        return self._known[key]
-
     def ask(self, key: str, work: Callable[[], Any]) -> Any:
         """The answer under this key: what JSON makes of the result of `work`, which is called where there is none."""
         if key not in self._known:

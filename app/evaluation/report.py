@@ -31,6 +31,7 @@ def write_report(directory: Path, result: dict[str, Any], *, with_pictures: bool
     """`report.json` and `report.html` in a directory; the JSON never holds a picture. Raises `OperatorError`."""
     text, page = report_files(directory)
     try:
+        page.touch(mode=0o600)
         text.write_text(json.dumps(_plain(result), indent=1, default=str, allow_nan=False) + "\n")
         page.chmod(0o600 if with_pictures else 0o644)
         page.write_text(render(result, with_pictures=with_pictures), encoding="utf-8", errors="replace")
@@ -49,13 +50,14 @@ def _plain(value: Any) -> Any:
 
 
 def report_files(directory: Path) -> tuple[Path, Path]:
-    """Where a report goes, there to be written; raises `OperatorError`, before a run and not behind it."""
+    """Where a report goes, in a directory that is there by now; raises `OperatorError` where what is there is in the
+    way, before a run and not behind it."""
     files = directory / "report.json", directory / "report.html"
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for file in files:
-            file.touch(mode=0o600)
-            file.open("a").close()
+            if file.exists():
+                file.open("a").close()
     except OSError as exc:
         raise OperatorError(f"{directory}: a report cannot be written there: {exc.strerror}.") from exc
     return files

@@ -48,8 +48,10 @@ class Thresholds:
     def told_rate_of(self, similarity: float) -> float:
         """The same as it is told of a candidate: not rarer than `Calibration.least_rate` would have it, nor, for a
         match, more frequent than what a match is allowed."""
-        least = min(self._of_all(self.calibration.least_rate), self.false_match_rate)
-        return max(self.rate_of(similarity), least)
+        each, least = self.calibration.rate_at(similarity), self.calibration.least_rate
+        if each >= least:
+            return self._of_all(each)
+        return max(self._of_all(each), min(self._of_all(least), self.false_match_rate))
 
     def _of_all(self, each: float) -> float:
         return max(0.0, -math.expm1(self.comparisons * math.log1p(-min(each, 1 - 1e-12))))

@@ -200,6 +200,7 @@ def test_packs_are_compared_in_one_table(
     assert found["packs"][1]["gain"]["low"] <= found["packs"][1]["gain"]["value"] <= found["packs"][1]["gain"]["high"]
     assert "ms a photo" in said
     assert "+mirror" in (out / "report.html").read_text()
+    assert sorted(file.name for file in out.iterdir()) == ["report.html", "report.json"]
 
 
 @pytest.fixture(scope="module")
