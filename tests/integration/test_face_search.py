@@ -10,6 +10,7 @@ from app.domain import Embedding
 from app.matcher.face_search import FaceSearch
 from app.matcher.gallery_search import SearchEngine
 from app.matcher.search import StoredTemplate
+from app.matcher.strategy import code_depth
 from app.matcher.subject_similarity import common_embedding
 from app.persistence.database import Database
 from app.persistence.erasure_journal import ErasedKind, ErasureJournal
@@ -17,16 +18,7 @@ from app.persistence.repositories.collection_faces import CollectionFaceReposito
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.services.photo_registration import anonymous_name
-from tests.integration.conftest import (
-    FACE,
-    LIMITS,
-    PROTECTOR,
-    SearchDatabase,
-    Shelf,
-    make_engine,
-    near,
-    random_embeddings,
-)
+from tests.integration.conftest import FACE, PROTECTOR, SearchDatabase, Shelf, make_engine, near, random_embeddings
 
 
 def face_search(shelf: Shelf, engine: SearchEngine | None = None) -> FaceSearch:
@@ -91,7 +83,7 @@ async def test_every_face_above_the_least_similarity_is_found(
             assert len(similarities) == len(expected)
             # Codes keep who is similar. Which strangers come after them, of hundreds that are equally unlike, they may
             # get wrong, as the tenant's rotation has it; compared whole, or asked for all, there is no such choice.
-            is_whole = people * each <= LIMITS.exact or limit > people * each
+            is_whole = code_depth(people * each, 0).by_product >= people * each or limit > people * each
             promised = expected if is_whole else [similarity for similarity in expected if similarity >= 0.3]
             assert similarities[: len(promised)] == pytest.approx(promised, abs=ROUNDING)
             assert similarities == sorted(similarities, reverse=True)
