@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from app.domain import Embedding
 from app.evaluation.metrics import Rate, bootstrap, pair_weights, weighted_threshold_at, widened
+from app.matcher.similarity import compare_all
 
-_AT_A_TIME = 500
 _BINS = np.linspace(-1.0, 1.0, 2_001)
 _TAIL = 0.02
 """The share of the impostors that is kept one by one: more than any rate asks for, also of people drawn anew."""
@@ -110,9 +110,7 @@ class EveryPair:
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]]:
         """Similarities of some pairs, whether both are of one person, and the photos' places."""
         columns = np.arange(len(self._stacked))
-        for start in range(0, len(columns), _AT_A_TIME):
-            rows = columns[start : start + _AT_A_TIME]
-            cosines = np.clip(self._stacked[rows] @ self._stacked.T, -1, 1)
+        for rows, cosines in compare_all(self._stacked):
             cosines[~(self._is_found[rows][:, None] & self._is_found[None, :])] = _MISSING
             row, column = np.nonzero(rows[:, None] < columns[None, :])
             similarities = cosines[row, column]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.domain import Embedding
+from app.matcher.similarity import compare_all
 
 RATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 LEAST_PEOPLE = 50
@@ -18,7 +19,6 @@ LEAST_PAIRS = 10
 """A rate counts as measured where so many pairs of people lie above its cosine: then it is known to about a third."""
 
 _BINS = np.linspace(-1.0, 1.0, 20_001)
-_AT_A_TIME = 500
 _NORMAL_95 = 1.96
 
 
@@ -54,7 +54,7 @@ def count_strangers(embeddings: Sequence[Embedding], people: NDArray[np.int64]) 
     """
     counts = np.zeros(len(_BINS) - 1)
     columns, share = np.arange(len(embeddings)), _share_of_each(people)
-    for rows, cosines in _compare_all(embeddings, people):
+    for rows, cosines in _compare_strangers(embeddings, people):
         strangers = (cosines >= -1) & (rows[:, None] < columns[None, :])
         weights = (share[rows][:, None] * share[None, :])[strangers]
         counts += np.histogram(cosines[strangers], _BINS, weights=weights)[0]
@@ -73,7 +73,7 @@ def rate_intervals(
     number, share = int(people.max()) + 1 if len(people) else 0, _share_of_each(people).astype(np.float32)
     reached = np.zeros((len(cosines), number))
     """By cosine and person: with how many others they do."""
-    for rows, found in _compare_all(embeddings, people):
+    for rows, found in _compare_strangers(embeddings, people):
         for index, cosine in enumerate(cosines):
             each = share[rows] * ((found >= cosine).astype(np.float32) @ share)
             reached[index] += np.bincount(people[rows], weights=each, minlength=number)
@@ -95,16 +95,13 @@ def _share_of_each(people: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray(1.0 / np.bincount(people)[people]) if len(people) else np.zeros(0)
 
 
-def _compare_all(
+def _compare_strangers(
     embeddings: Sequence[Embedding], people: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """Some photos after the other with all: their places and cosines, (rows, n); -2 where both are of one person."""
+    """As `compare_all`; -2 where both are of one person."""
     if not len(embeddings):
         return
-    stacked = np.stack(embeddings).astype(np.float32)
-    for start in range(0, len(stacked), _AT_A_TIME):
-        rows = np.arange(start, min(start + _AT_A_TIME, len(stacked)))
-        cosines = np.clip(stacked[rows] @ stacked.T, -1, 1)
+    for rows, cosines in compare_all(np.stack(embeddings).astype(np.float32)):
         cosines[people[rows][:, None] == people[None, :]] = -2
         yield rows, cosines
 
