@@ -31,10 +31,10 @@ from app.evaluation.identification import evaluate_galleries, plan_galleries
 from app.evaluation.systems.in_process import InProcess, Nearest, pack_embedding, unpack_embedding
 from app.evaluation.systems.photos import identity_of
 from app.evaluation.verification import accuracy_gain, evaluate_all_pairs, evaluate_pairs
-from app.main import build_analyzer
 from app.matcher.strangers import count_strangers, measure_strangers, rate_above
 from app.ml.analysis import Embed, FaceAnalyzer
 from app.settings import Settings
+from app.wiring.analyzer import build_analyzer
 from benchmarks.detection_accuracy import _reference
 from benchmarks.machine import describe_run
 

@@ -30,13 +30,13 @@ import psutil
 from sqlalchemy import text
 
 from app.errors import DatabaseUnavailable
-from app.persistence.database import Database
-from app.persistence.embedded import EmbeddedPostgres
-from app.persistence.migration import migrate
+from app.persistence.connections.database import Database
+from app.persistence.provisioning.embedded import EmbeddedPostgres
+from app.persistence.provisioning.migrations import migrate
 from app.persistence.repositories.audit import AuditRepository
 from app.security.audit_chain import REFERENCE_PURPOSE, refer_to_subject
 from app.security.keyring import Keyring
-from app.services.audit_verification import AuditVerifier
+from app.services.audit.verification import AuditVerifier
 from benchmarks.machine import describe_run
 from benchmarks.serving import drawn_photo, sign_up, started_server
 

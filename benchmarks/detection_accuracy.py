@@ -33,13 +33,13 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from app.domain import Detail
-from app.main import build_analyzer
 from app.ml.analysis import Embed
 from app.ml.detail import plan_passes
 from app.ml.packs import PackLibrary
 from app.ml.providers import OPENVINO
 from app.ml.sessions import session_options
 from app.settings import Settings
+from app.wiring.analyzer import build_analyzer
 from benchmarks.machine import describe_run
 
 warnings.simplefilter("ignore")

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.domain import EMBEDDING_SIZE
-from app.main import build_analyzer
 from app.ml.analysis import Embed
 from app.settings import Settings
+from app.wiring.analyzer import build_analyzer
 
 Embeddings = NDArray[np.float32]
 

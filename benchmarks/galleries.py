@@ -12,9 +12,9 @@ import asyncpg
 import numpy as np
 
 from app.matcher.search import Gallery
-from app.persistence.embedded import EmbeddedPostgres
-from app.persistence.migration import migrate
-from app.persistence.search_pool import encode_embedding, use_binary_embeddings
+from app.persistence.connections.snapshots import encode_embedding, use_binary_embeddings
+from app.persistence.provisioning.embedded import EmbeddedPostgres
+from app.persistence.provisioning.migrations import migrate
 from benchmarks.face_embeddings import Embeddings
 
 RECOGNIZER = "bench"

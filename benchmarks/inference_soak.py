@@ -35,11 +35,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-import app.main
 from app.domain import Detail
 from app.errors import ImageRefused
 from app.ml.analysis import Embed, FaceAnalyzer
 from app.settings import Settings
+from app.wiring import analyzer as wiring
 from benchmarks.machine import describe_run
 
 EVERY = 200
@@ -71,11 +71,11 @@ def main() -> None:
     arguments = parser.parse_args()
     cores = os.cpu_count() or 1
     if arguments.unsteady:
-        vars(app.main)["steady_memory"] = lambda: False
+        vars(wiring)["steady_memory"] = lambda: False
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory, _photos(arguments.photos, cores) as next_photo:
         settings = {"model_pack": arguments.pack, "providers": arguments.providers, "data_dir": directory}
-        analyzer = app.main.build_analyzer(Settings.model_validate(settings))
+        analyzer = wiring.build_analyzer(Settings.model_validate(settings))
         readings, counts = _soak(analyzer, next_photo, arguments.inferences, cores)
     warm_after = min(WARM_AFTER, arguments.inferences // 4 // EVERY * EVERY)
     result = {

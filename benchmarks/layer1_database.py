@@ -29,12 +29,12 @@ from app.matcher.gallery_cache import GalleryCache
 from app.matcher.gallery_search import SearchEngine
 from app.matcher.pgvector_search import BY_SUBJECT, GalleryStatements
 from app.matcher.strategy import SearchLimits, Strategy
-from app.persistence.database import Database
-from app.persistence.protector import TemplateProtector
+from app.persistence.connections.database import Database
+from app.persistence.connections.snapshots import SearchPool
 from app.persistence.repositories.graphs import GraphDirectory
-from app.persistence.search_pool import SearchPool
+from app.persistence.template_protector import TemplateProtector
 from app.security.keyring import Keyring
-from app.services.search_indexes import SearchIndexService
+from app.services.maintenance.search_indexes import SearchIndexService
 from benchmarks import reference_design as reference
 from benchmarks.face_embeddings import Embeddings, FaceLike, extract_faces, unit
 from benchmarks.galleries import BenchDatabase, Stored, add_tenant, fill, skewed_sizes

@@ -33,7 +33,7 @@ import numpy as np
 import psutil
 
 from app.ml.synthetic.pack import write_synthetic_pack
-from app.persistence.search_pool import use_binary_embeddings
+from app.persistence.connections.snapshots import use_binary_embeddings
 from benchmarks.baselines import serving_reference
 from benchmarks.face_embeddings import FaceLike
 from benchmarks.galleries import add_tenant, fill

@@ -209,9 +209,9 @@ class Layer3:
 
 def measure_bare(pack: Path, photos: Path, data: Path, seconds: int) -> float:
     """Photos a second by the networks alone, on all cores."""
-    from app.main import build_analyzer
     from app.ml.analysis import Embed
     from app.settings import Settings
+    from app.wiring.analyzer import build_analyzer
 
     cores = os.cpu_count() or 1
     settings = Settings.model_validate({"model_pack": str(pack), "data_dir": str(data), "inference_threads": cores})

@@ -12,10 +12,10 @@ from pathlib import Path
 from uuid import uuid4
 
 from app.permissions import Permission, Plan, Principal
-from app.persistence.database import Database
-from app.persistence.embedded import EmbeddedPostgres
-from app.persistence.migration import migrate
-from app.routes.limits import RateLimiter
+from app.persistence.connections.database import Database
+from app.persistence.provisioning.embedded import EmbeddedPostgres
+from app.persistence.provisioning.migrations import migrate
+from app.server.rate_limits import RateLimiter
 from benchmarks.machine import describe_run
 from benchmarks.serving import percentile
 

@@ -26,9 +26,9 @@ import numpy as np
 from PIL import Image
 
 from app.domain import Detail
-from app.main import build_analyzer
 from app.ml.analysis import Embed, FaceAnalyzer
 from app.settings import Settings
+from app.wiring.analyzer import build_analyzer
 from benchmarks.machine import describe_run
 from benchmarks.photos import make_photos
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from app.persistence.search_pool import encode_embedding
+from app.persistence.connections.snapshots import encode_embedding
 from benchmarks.face_embeddings import Embeddings
 from benchmarks.galleries import BATCH, Stored
 

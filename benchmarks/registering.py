@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from app.persistence.search_pool import encode_embedding, use_binary_embeddings
+from app.persistence.connections.snapshots import encode_embedding, use_binary_embeddings
 from benchmarks.face_embeddings import FaceLike
 from benchmarks.galleries import RECOGNIZER, add_tenant, fill
 from benchmarks.serving import percentile

@@ -2,8 +2,8 @@
 
     python -m benchmarks.same_picture --photos DIR --pack DIR [--people N] [--out FILE]
 
-What `vultus models migrate` goes by (`SAME_PICTURE` in app/services/model_migration.py). The largest face of each
-photo; photos of one person in LFW include some that are one picture twice.
+What `vultus models migrate` goes by (`SAME_PICTURE` in app/services/maintenance/model_migration.py).
+The largest face of each photo; photos of one person in LFW include some that are one picture twice.
 """
 
 import argparse
@@ -19,10 +19,10 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from app.domain import Embedding
-from app.main import build_analyzer
 from app.ml.analysis import Embed, FaceAnalyzer
-from app.services.model_migration import SAME_PICTURE
+from app.services.maintenance.model_migration import SAME_PICTURE
 from app.settings import Settings
+from app.wiring.analyzer import build_analyzer
 from benchmarks.machine import describe_run
 
 Change = Callable[[Image.Image], tuple[Image.Image, int]]

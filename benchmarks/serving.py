@@ -16,8 +16,8 @@ from uuid import uuid4
 import httpx
 
 from app.ml.synthetic.portraits import Person, draw_portrait
-from app.persistence.embedded import EmbeddedPostgres
-from app.persistence.migration import migrate
+from app.persistence.provisioning.embedded import EmbeddedPostgres
+from app.persistence.provisioning.migrations import migrate
 
 
 @contextmanager

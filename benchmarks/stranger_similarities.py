@@ -33,9 +33,9 @@ def tail(embeddings: Embeddings, people: "np.ndarray[Any, Any]") -> dict[str, An
 
 
 def drawn(people: int, takes: int) -> tuple[Embeddings, "np.ndarray[Any, Any]"]:
-    from app.main import build_analyzer
     from app.ml.analysis import Embed
     from app.settings import Settings
+    from app.wiring.analyzer import build_analyzer
     from tests.pictures import photo
 
     with tempfile.TemporaryDirectory() as directory:

@@ -28,16 +28,17 @@ from app.matcher.gallery_cache import GalleryCache
 from app.matcher.gallery_search import SearchEngine
 from app.matcher.search import Gallery
 from app.matcher.strategy import SearchLimits
-from app.persistence.database import Database
-from app.persistence.protector import TemplateProtector
+from app.persistence.connections.database import Database
+from app.persistence.connections.snapshots import SearchPool
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.persistence.repositories.tenants import TenantDirectory
-from app.persistence.search_pool import SearchPool
+from app.persistence.template_protector import TemplateProtector
 from app.security.keyring import Keyring
 from app.security.template_protection import SALT_BYTES, derive_rotation, rotate
-from app.services.template_rotation import TemplateRotation
+from app.services.audit.trail import AuditTrails
+from app.services.maintenance.template_rotation import TemplateRotation
 from benchmarks.face_embeddings import Embeddings, FaceLike, extract_faces
 from benchmarks.galleries import BenchDatabase
 from benchmarks.machine import describe_run
@@ -121,7 +122,7 @@ async def measure_rotation(database: BenchDatabase, count: int) -> dict[str, Any
     engine = _engine(database.service, protector)
     before = await _similarities(engine, tenant_id, gallery, faces)
     began = time.perf_counter()
-    turned = await TemplateRotation(service, KEYRING).run(tenant_id)
+    turned = await TemplateRotation(service, KEYRING, AuditTrails(KEYRING)).run(tenant_id)
     took = time.perf_counter() - began
     after = await _similarities(engine, tenant_id, gallery, faces)
     await engine.close()

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from app.persistence.database import async_url
+from app.persistence.connections.database import async_url
 from app.persistence.models import Base
 
 _LOCK = 0x76756C747573  # "vultus"

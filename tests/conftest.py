@@ -19,15 +19,15 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain import EMBEDDING_SIZE
-from app.main import build_analyzer
 from app.ml.analysis import FaceAnalyzer
 from app.ml.synthetic.pack import write_synthetic_pack
 from app.permissions import Permission, Plan
-from app.persistence.database import Database
-from app.persistence.embedded import EmbeddedPostgres
-from app.persistence.migration import migrate
+from app.persistence.connections.database import Database
+from app.persistence.provisioning.embedded import EmbeddedPostgres
+from app.persistence.provisioning.migrations import migrate
 from app.persistence.repositories.tenants import PlanDirectory
 from app.settings import Settings
+from app.wiring.analyzer import build_analyzer
 from tests.commands import Commands
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -24,13 +24,13 @@ from app.cli.serve import run_server
 from app.cli.settings import command_settings
 from app.errors import ModelPackUnavailable, OperatorError
 from app.ml.packs import SYNTHETIC, PackLibrary
-from app.persistence.database import Database
-from app.persistence.provision import provisioned_database
-from app.routes.state import AppState
+from app.persistence.connections.database import Database
+from app.persistence.provisioning.addresses import provisioned_database
 from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher, generate_password
-from app.services.tenants import OperatorService, TenantService
+from app.server.state import ServerState
 from app.settings import Settings
+from app.wiring.operator import OperatorServices
 
 TENANT, EMAIL, COLLECTION = "demo", "admin@demo.example", "demo"
 FALSE_MATCH_RATE = 1e-2
@@ -109,7 +109,7 @@ async def _run(settings: Settings, photos: Path | None) -> bool:
         )
         own = settings.model_copy(update={"log_level": "warning", "database_url": SecretStr(addresses.service)})
         app = create_app(own)
-        state = cast(AppState, await stack.enter_async_context(app.router.lifespan_context(app)))
+        state = cast(ServerState, await stack.enter_async_context(app.router.lifespan_context(app)))
 
         async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
             scope["state"] = dict(state)
@@ -118,9 +118,9 @@ async def _run(settings: Settings, photos: Path | None) -> bool:
         client = await stack.enter_async_context(
             httpx.AsyncClient(transport=httpx.ASGITransport(with_state), base_url="http://demo/api/v1")
         )
-        tokens = await state["auth"].sign_in_for_operator(tenant_id)
+        tokens = await state["process"].auth.sign_in_for_operator(tenant_id)
         client.headers["authorization"] = f"Bearer {tokens.access_token}"
-        engine = state["faces"].engine
+        engine = state["process"].faces.engine
         _out.print(f"Model pack {engine.pack} on {engine.providers[0]}; weights: {engine.licence}.")
         pictures = await _choose_pictures(client, photos, knows_only_drawings=engine.knows_only_drawings)
         return await _show(client, pictures, settings.resolved_data_dir / "demo")
@@ -129,14 +129,14 @@ async def _run(settings: Settings, photos: Path | None) -> bool:
 async def _demo_tenant(address: str, keyring: Keyring, *, behind_pgbouncer: bool) -> UUID:
     """The demo's tenant; made, and its password shown, the first time only."""
     database = Database(address, pool_size=1, behind_pgbouncer=behind_pgbouncer)
-    hasher = PasswordHasher()
+    hasher, services = PasswordHasher(), OperatorServices(database, keyring)
     try:
-        tenant_id = await OperatorService(database, keyring).find(TENANT)
+        tenant_id = await services.operator().find(TENANT)
         if tenant_id is not None:
             _out.print(f"Tenant {TENANT!r} is there already; its password was shown when it was made.")
             return tenant_id
         password = generate_password()
-        created = await TenantService(database, hasher, keyring).create(TENANT, EMAIL, password)
+        created = await services.tenants(hasher).create(TENANT, EMAIL, password)
         _out.print(f"\nTenant {TENANT!r} created. Its admin, shown only now:")
         _out.print(f"  email     {EMAIL}\n  password  {password}\n")
         return created.tenant_id

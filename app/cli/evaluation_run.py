@@ -128,7 +128,7 @@ def _open(stack: ExitStack, out: Path, asked: Asked) -> tuple[System, Answers]:
         endpoint = "" if asked.rekognition == "aws" else asked.rekognition
         answers = answers_of({"endpoint": endpoint, "region": asked.region})
         return RekognitionServer(endpoint, asked.region, answers), answers
-    from app.main import build_analyzer  # noqa: PLC0415 - of all commands' start it would be most; see serve.py
+    from app.wiring.analyzer import build_analyzer  # noqa: PLC0415 - it imports the inference libraries
 
     settings = command_settings()
     if asked.pack is not None:

@@ -11,10 +11,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from app.cli.opened_indexes import opened_indexes
-from app.persistence.provision import DatabaseAddresses
-from app.services.search_indexes import KEEPER_PAUSE_S
+from app.persistence.provisioning.addresses import DatabaseAddresses
+from app.services.maintenance.search_indexes import KEEPER_PAUSE_S
 from app.settings import Settings
+from app.wiring.operator import search_index_service
 
 _STOP_S = 5.0
 
@@ -71,5 +71,5 @@ def _run(loop: asyncio.AbstractEventLoop, keeping: "asyncio.Task[None]") -> None
 
 
 async def _keep(settings: Settings, addresses: DatabaseAddresses, pause_s: float) -> None:
-    async with opened_indexes(settings, addresses) as indexes:
+    async with search_index_service(settings, addresses) as indexes:
         await indexes.keep(pause_s=pause_s)

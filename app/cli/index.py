@@ -9,13 +9,13 @@ from uuid import UUID
 
 import typer
 
-from app.cli.opened_indexes import opened_indexes
 from app.cli.settings import command_settings
 from app.cli.tables import show_rows
 from app.errors import CollectionNotFound
-from app.persistence.provision import provisioned_database
+from app.persistence.provisioning.addresses import provisioned_database
 from app.persistence.repositories.graphs import GalleryRecord
-from app.services.search_indexes import DEFAULT_MEMORY_MB, LEAST_RECALL, SearchIndexService
+from app.services.maintenance.search_indexes import DEFAULT_MEMORY_MB, LEAST_RECALL, SearchIndexService
+from app.wiring.operator import search_index_service
 
 cli = typer.Typer(help="See, measure and rebuild the ways that collections are searched.", no_args_is_help=True)
 
@@ -28,7 +28,7 @@ OfCollection = Annotated[str | None, typer.Option("--collection", help="The coll
 async def search_indexes() -> AsyncIterator[SearchIndexService]:
     """The service for the time of a block, by this process's settings."""
     settings = command_settings()
-    async with provisioned_database(settings) as addresses, opened_indexes(settings, addresses) as indexes:
+    async with provisioned_database(settings) as addresses, search_index_service(settings, addresses) as indexes:
         yield indexes
 
 

@@ -7,7 +7,7 @@ from typing import TextIO
 import typer
 
 from app.errors import OperatorError
-from app.services.model_migration import SourcePhoto
+from app.services.maintenance.model_migration import SourcePhoto
 
 _TITLE = "vultus models migrate"
 

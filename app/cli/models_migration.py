@@ -12,7 +12,7 @@ from uuid import UUID
 import typer
 
 from app.cli.migration_ledger import Ledger
-from app.cli.operator import command_keyring, operator_database, operator_login, operator_trail, require_tenant
+from app.cli.operator import open_services
 from app.cli.photo_manifest import PhotoOfSubject, read_subject_photos, split_store, topmost_folder
 from app.cli.progress import progress as showing_progress
 from app.cli.settings import command_settings
@@ -20,20 +20,16 @@ from app.cli.tables import show_rows
 from app.domain import Recognizers
 from app.errors import OperatorError
 from app.evaluation.datasets import PHOTO_ENDINGS
-from app.matcher.building import build_search
 from app.ml.packs import ModelPack, PackLibrary
-from app.persistence.provision import provisioned_database
-from app.persistence.repositories.answers import AnswerRepository
-from app.persistence.repositories.collections import CollectionRepository
-from app.persistence.repositories.recognizers import RecognizerRepository
-from app.persistence.repositories.subjects import SubjectRepository
-from app.security.cursors import CursorSigner
-from app.services.collection_recognizers import CollectionRecognizerService, RecognizerOverview
-from app.services.model_migration import MigrationReport, ModelMigration, SourcePhoto
-from app.services.object_stores import ObjectFetcher
+from app.persistence.provisioning.addresses import provisioned_database
+from app.services.collections.recognizer_directory import RecognizerDirectory
+from app.services.collections.recognizers import CollectionRecognizerService, RecognizerOverview
+from app.services.maintenance.model_migration import MigrationReport, MigrationTarget, ModelMigration, SourcePhoto
 from app.services.paging import MAX_PAGE, PageRequest
-from app.services.recognizers import RecognizerDirectory
+from app.services.photos.object_stores import ObjectFetcher
 from app.settings import Settings
+from app.wiring.operator import services_at
+from app.wiring.search import build_search
 
 _IDENTITY = re.compile(r"[^/]+:[0-9a-f]{16}")
 """A recogniser as the database names it: its file and the beginning of its digest."""
@@ -81,20 +77,28 @@ async def _migrate(
     settings: Settings, tenant: UUID, collection: str, recognizer: str, place: str, subjects: bool, threads: int,
     noted: Path | None, to: str,
 ) -> None:  # fmt: skip
-    from app.main import build_analyzer  # noqa: PLC0415 - it brings the inference libraries; see serve.py
+    from app.wiring.analyzer import build_analyzer  # noqa: PLC0415 - it imports the inference libraries
 
-    keyring = command_keyring()
-    async with provisioned_database(settings) as addresses, operator_login(addresses) as database:
-        async with database.transaction(tenant) as session:
-            await require_tenant(session, tenant)
+    async with provisioned_database(settings) as addresses, services_at(settings, addresses) as services:
+        await services.require_tenant(tenant)
         objects = ObjectFetcher(
-            database, keyring, endpoints=settings.object_store_endpoints, max_bytes=settings.max_image_bytes
+            services.database,
+            services.keyring,
+            endpoints=settings.object_store_endpoints,
+            max_bytes=settings.max_image_bytes,
         )
-        search = build_search(settings, addresses.service, keyring)
+        search = build_search(settings, addresses.service, services.keyring)
         try:
             listed = await _read_sources(objects, tenant, place, subjects)
             analyzer = build_analyzer(settings)
-            migration = ModelMigration(database, keyring, analyzer, search, tenant, collection, recognizer)
+            migration = ModelMigration(
+                services.database,
+                services.keyring,
+                services.trails,
+                analyzer,
+                search,
+                MigrationTarget(tenant, collection, recognizer),
+            )
             begun = await migration.begin()
             typer.echo(
                 f"Servers that have {to} store new faces with both from now on; those without store them with the old "
@@ -270,18 +274,8 @@ def _recognizer_of(name: str, settings: Settings) -> str:
 @asynccontextmanager
 async def _recognizers(tenant: UUID) -> AsyncIterator[CollectionRecognizerService]:
     directory = RecognizerDirectory({name: pack.name for name, pack in _packs(command_settings()).items()})
-    keyring = command_keyring()
-    async with operator_database() as database, database.transaction(tenant) as session:
-        await require_tenant(session, tenant)
-        yield CollectionRecognizerService(
-            CollectionRepository(session, tenant),
-            RecognizerRepository(session, tenant),
-            SubjectRepository(session, tenant),
-            AnswerRepository(session, tenant),
-            CursorSigner(keyring),
-            operator_trail(session, tenant, keyring),
-            directory,
-        )
+    async with open_services() as services, services.in_tenant(tenant) as own:
+        yield own.recognizers(directory)
 
 
 def _show(overview: RecognizerOverview, as_json: bool = False) -> None:

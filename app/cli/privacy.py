@@ -8,16 +8,12 @@ from uuid import UUID
 
 import typer
 
-from app.cli.operator import command_keyring, operator_database
+from app.cli.operator import command_keyring, open_services
 from app.cli.tables import show_rows
 from app.errors import OperatorError
-from app.persistence.repositories.audit import AuditRepository
 from app.security.receipts import SignedReceipt, is_genuine
-from app.services.audit_verification import AuditVerifier, Verdict
-from app.services.receipts import ReceiptOffice
-from app.services.retention import RetentionSweep
-from app.services.template_rotation import TemplateRotation
-from app.services.tenants import OperatorService
+from app.services.audit.verification import Verdict
+from app.services.erasure.receipts import ReceiptOffice
 
 audit = typer.Typer(help="Check the audit trails.", no_args_is_help=True)
 retention = typer.Typer(help="Erase whose time is over.", no_args_is_help=True)
@@ -44,16 +40,13 @@ def verify_trails(
     expected = _read_expected(expect) if expect is not None else None
     if expected is not None and tenant is None:
         raise typer.BadParameter("--expect needs --tenant")
-    keyring = command_keyring()
 
     async def run() -> dict[UUID, Verdict]:
         verdicts = {}
-        async with operator_database() as database:
-            known = await OperatorService(database, keyring).list_tenants()
-            for one in [tenant] if tenant is not None else [record.id for record in known]:
-                async with database.transaction(one) as session:
-                    verifier = AuditVerifier(AuditRepository(session, one), keyring)
-                    verdicts[one] = await verifier.verify(expected=expected)
+        async with open_services() as services:
+            for one in await services.list_tenant_ids(tenant):
+                async with services.in_tenant(one) as own:
+                    verdicts[one] = await own.audit_verifier().verify(expected=expected)
         return verdicts
 
     verdicts = asyncio.run(run())
@@ -82,8 +75,8 @@ def sweep() -> None:
     """Erase every subject whose own date or whose tenant's retention is over. A running server does so every minute."""
 
     async def run() -> int:
-        async with operator_database() as database:
-            return await RetentionSweep(database, command_keyring()).run()
+        async with open_services() as services:
+            return await services.retention_sweep().run()
 
     typer.echo(f"Erased {asyncio.run(run())} subjects.")
 
@@ -97,14 +90,14 @@ def rotate_templates(
     After the service's secret was changed, this is what makes the old one worthless. What a backup holds stays as it
     was.
     """
-    keyring = command_keyring()
 
     async def run() -> list[dict[str, str]]:
-        async with operator_database() as database:
-            known = await OperatorService(database, keyring).list_tenants()
-            wanted = [tenant] if tenant is not None else [record.id for record in known]
-            rotation = TemplateRotation(database, keyring)
-            return [{"tenant_id": str(one), "templates": str(await rotation.run(one))} for one in wanted]
+        async with open_services() as services:
+            rotation = services.template_rotation()
+            return [
+                {"tenant_id": str(one), "templates": str(await rotation.run(one))}
+                for one in await services.list_tenant_ids(tenant)
+            ]
 
     show_rows(asyncio.run(run()), as_json=False)
 

@@ -12,8 +12,8 @@ import uvicorn
 from app.cli.graph_keeper import graphs_kept
 from app.cli.settings import command_settings
 from app.ml.packs import PackLibrary
-from app.persistence.migration import head_revision, migrate
-from app.persistence.provision import provisioned_database
+from app.persistence.provisioning.addresses import provisioned_database
+from app.persistence.provisioning.migrations import head_revision, migrate
 from app.settings import Settings, load_settings
 
 _KEEP_ALIVE_S = 30
@@ -64,7 +64,7 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
                 _share_metrics(settings)
             load_settings.cache_clear()
             settings = load_settings()
-            is_forking = workers > 1 and settings.share_models and _share_networks(settings)
+            is_forking = workers > 1 and settings.share_models and _share_models(settings)
             with graphs_kept(settings, addresses, in_own_process=is_forking):
                 _run_uvicorn(host, port, workers)
         except KeyboardInterrupt:
@@ -82,21 +82,22 @@ def _share_metrics(settings: Settings) -> None:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
 
 
-def _share_networks(settings: Settings) -> bool:
-    # The whole application, which no other command needs.
-    from app.cli.workers import share_networks  # noqa: PLC0415
+def _share_models(settings: Settings) -> bool:
+    # Imports the whole application, which no other command needs.
+    from app.main import create_app  # noqa: PLC0415
+    from app.server.workers import share_models  # noqa: PLC0415
 
-    return share_networks(settings)
+    return share_models(settings, create_app)
 
 
 def _run_uvicorn(host: str, port: int, workers: int) -> None:
     uvicorn.run(
-        "app.main:inherited_app",
+        "app.main:served_app",
         factory=True,
         host=host,
         port=port,
         workers=workers,
-        http="app.connection:TimedH11Protocol",
+        http="app.server.h11_protocol:TimedH11Protocol",
         ws="none",
         log_config=None,
         access_log=False,

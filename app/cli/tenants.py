@@ -7,22 +7,13 @@ from uuid import UUID
 
 import typer
 from rich.console import Console
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.cli.operator import checked, command_keyring, operator_database, operator_trail, require_tenant
+from app.cli.operator import checked, open_services
 from app.cli.tables import show_rows
 from app.permissions import Permission, Plan, Quota, Role, Scope
-from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
-from app.persistence.repositories.usage import UsageRepository
-from app.persistence.repositories.users import UserRepository
 from app.schemas.fields import DisplayName, Email
 from app.schemas.operator import PlanName, QuotaNumber, Rate
-from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher, generate_password
-from app.services.keys import KeyService
-from app.services.quotas import QuotaService
-from app.services.tenants import OperatorService, TenantService
-from app.services.users import UserService
 
 tenants = typer.Typer(help="Manage tenants.", no_args_is_help=True)
 plans = typer.Typer(help="Manage plans: rates and quotas.", no_args_is_help=True)
@@ -48,11 +39,11 @@ def create_tenant(
     password = generate_password()
 
     async def run() -> dict[str, str]:
-        hasher, keyring = PasswordHasher(), command_keyring()
-        async with operator_database() as database:
-            created = await TenantService(database, hasher, keyring).create(name, email, password, plan)
-            async with database.transaction(created.tenant_id) as session:
-                _, pair = await _key_service(session, created.tenant_id, keyring).issue_access_key(None, list(Scope))
+        hasher = PasswordHasher()
+        async with open_services() as services:
+            created = await services.tenants(hasher).create(name, email, password, plan)
+            async with services.in_tenant(created.tenant_id) as own:
+                _, pair = await own.keys().issue_access_key(None, list(Scope))
         hasher.close()
         return {
             "tenant_id": str(created.tenant_id), "email": created.email, "password": password,
@@ -67,8 +58,8 @@ def list_tenants(as_json: AsJson = False) -> None:
     """Every tenant, oldest first."""
 
     async def run() -> list[dict[str, str]]:
-        async with operator_database() as database:
-            found = await OperatorService(database, command_keyring()).list_tenants()
+        async with open_services() as services:
+            found = await services.operator().list_tenants()
         return [
             {"tenant_id": str(one.id), "name": one.name, "plan": one.plan, "templates": str(one.templates),
              "created_at": one.created_at.isoformat(timespec="seconds")}
@@ -83,8 +74,8 @@ def set_plan(tenant: TenantId, plan: Annotated[str, typer.Argument(help="The pla
     """Put a tenant on a plan, from its next request on."""
 
     async def run() -> None:
-        async with operator_database() as database:
-            await OperatorService(database, command_keyring()).set_plan(tenant, plan)
+        async with open_services() as services:
+            await services.operator().set_plan(tenant, plan)
 
     asyncio.run(run())
 
@@ -96,8 +87,8 @@ def delete_tenant(tenant: TenantId, yes: Annotated[bool, typer.Option("--yes", h
         typer.confirm(f"Erase tenant {tenant} and everything it has?", abort=True)
 
     async def run() -> None:
-        async with operator_database() as database:
-            await OperatorService(database, command_keyring()).delete(tenant)
+        async with open_services() as services:
+            await services.operator().delete(tenant)
 
     asyncio.run(run())
 
@@ -107,8 +98,8 @@ def list_plans(as_json: AsJson = False) -> None:
     """Every plan with its rates and quotas."""
 
     async def run() -> list[dict[str, str]]:
-        async with operator_database() as database:
-            found = await OperatorService(database, command_keyring()).list_plans()
+        async with open_services() as services:
+            found = await services.operator().list_plans()
         return [
             {"plan": one.name, "rates": json.dumps(dict(one.rates)), "quotas": json.dumps(dict(one.quotas))}
             for one in found
@@ -134,8 +125,8 @@ def set_plan_values(
     }
 
     async def run() -> None:
-        async with operator_database() as database:
-            service = OperatorService(database, command_keyring())
+        async with open_services() as services:
+            service = services.operator()
             old = next((plan for plan in await service.list_plans() if plan.name == name), Plan(name))
             await service.save_plan(Plan(name, {**old.rates, **rates}, {**old.quotas, **quotas}))
 
@@ -147,9 +138,8 @@ def list_users(tenant: ForTenant, as_json: AsJson = False) -> None:
     """The users of a tenant."""
 
     async def run() -> list[dict[str, str]]:
-        async with operator_database() as database, database.transaction(tenant) as session:
-            await require_tenant(session, tenant)
-            found = await UserRepository(session, tenant).list()
+        async with open_services() as services, services.in_tenant(tenant) as own:
+            found = await (await own.users()).list()
         return [{"user_id": str(one.id), "email": one.email, "role": one.role} for one in found]
 
     show_rows(asyncio.run(run()), as_json)
@@ -167,14 +157,10 @@ def add_user(
 
     async def run() -> dict[str, str]:
         hasher = PasswordHasher()
-        hashed, keyring = await hasher.hash(password), command_keyring()
+        hashed = await hasher.hash(password)
         hasher.close()
-        async with operator_database() as database:
-            overview = await TenantService(database, hasher, keyring).overview(tenant)
-            async with database.transaction(tenant) as session:
-                quotas = QuotaService(UsageRepository(session, tenant), overview.plan)
-                trail = operator_trail(session, tenant, keyring)
-                user = await UserService(UserRepository(session, tenant), quotas, None, trail).add(email, hashed, role)
+        async with open_services() as services, services.in_tenant(tenant) as own:
+            user = await (await own.users()).add(email, hashed, role)
         return {"user_id": str(user.id), "email": user.email, "role": user.role, "password": password}
 
     _show(asyncio.run(run()), as_json)
@@ -189,12 +175,10 @@ def create_key(
 ) -> None:
     """Issue an API key; its text is shown only now."""
     name = checked(DisplayName, name, "NAME")
-    keyring = command_keyring()
 
     async def run() -> dict[str, str]:
-        async with operator_database() as database, database.transaction(tenant) as session:
-            await require_tenant(session, tenant)
-            issued = await _key_service(session, tenant, keyring).issue(None, name=name, scopes=scope)
+        async with open_services() as services, services.in_tenant(tenant) as own:
+            issued = await own.keys().issue(None, name=name, scopes=scope)
         return {"key_id": str(issued.record.id), "name": name, "key": issued.secret}
 
     _show(asyncio.run(run()), as_json)
@@ -203,18 +187,12 @@ def create_key(
 @keys.command("revoke")
 def revoke_key(key_id: Annotated[UUID, typer.Argument(help="The key's id.")], tenant: ForTenant) -> None:
     """Make an API key worthless at once."""
-    keyring = command_keyring()
 
     async def run() -> None:
-        async with operator_database() as database, database.transaction(tenant) as session:
-            await _key_service(session, tenant, keyring).revoke(key_id)
+        async with open_services() as services, services.in_tenant(tenant) as own:
+            await own.keys().revoke(key_id)
 
     asyncio.run(run())
-
-
-def _key_service(session: AsyncSession, tenant: UUID, keyring: Keyring) -> KeyService:
-    api_keys, access_keys = ApiKeyRepository(session, tenant), AccessKeyRepository(session, tenant)
-    return KeyService(api_keys, access_keys, keyring, operator_trail(session, tenant, keyring))
 
 
 def _pairs(given: list[str], known: set[str], option: str) -> list[tuple[str, str]]:

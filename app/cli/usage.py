@@ -7,11 +7,8 @@ from uuid import UUID
 
 import typer
 
-from app.cli.operator import command_keyring, operator_database
+from app.cli.operator import open_services
 from app.cli.tables import show_rows
-from app.persistence.repositories.usage_days import UsageDayRepository
-from app.services.metering import UsageService
-from app.services.tenants import OperatorService
 
 _DAY = ["%Y-%m-%d"]
 
@@ -33,11 +30,10 @@ def usage(
 
     async def run() -> list[dict[str, str]]:
         rows = []
-        async with operator_database() as database:
-            known = await OperatorService(database, command_keyring()).list_tenants()
-            for one in [tenant] if tenant is not None else [record.id for record in known]:
-                async with database.transaction(one) as session:
-                    counts = await UsageService(UsageDayRepository(session, one)).list_days(first, end)
+        async with open_services() as services:
+            for one in await services.list_tenant_ids(tenant):
+                async with services.in_tenant(one) as own:
+                    counts = await own.usage().list_days(first, end)
                 rows += [
                     {"tenant_id": str(one), "day": str(key.day), "operation": key.operation, "caller": key.caller,
                      "calls": str(count.calls), "images": str(count.images)}

@@ -17,7 +17,7 @@ from app.matcher.cached_codes import BYTES_A_CODE, CachedCodes, parse_codes
 from app.matcher.cached_gallery import BYTES_A_TEMPLATE, CachedGallery, parse_gallery
 from app.matcher.pgvector_search import GalleryStatements
 from app.matcher.strategy import GalleryFacts
-from app.persistence.search_pool import SearchPool
+from app.persistence.connections.snapshots import SearchPool
 from app.telemetry import get_logger
 
 _log = get_logger(__name__)

@@ -17,8 +17,8 @@ from app.matcher.search import Compared, Gallery, Identified, rank
 from app.matcher.similarity import clip_similarity, cosine_similarity
 from app.matcher.strategy import GalleryFacts, SearchLimits, Strategy
 from app.matcher.subject_similarity import common_embedding
-from app.persistence.protector import TemplateProtector
-from app.persistence.search_pool import SearchPool
+from app.persistence.connections.snapshots import SearchPool
+from app.persistence.template_protector import TemplateProtector
 from app.security.template_protection import Protection
 
 _TEMPLATES_ON_THE_LOOP = 10_000  # to compare whole, about a millisecond

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.domain import GalleryScale
+from app.persistence.connections.snapshots import SearchPool
 from app.persistence.repositories.collections import read_calibration, read_policy
-from app.persistence.search_pool import SearchPool
 from app.security.template_protection import Protection
 
 

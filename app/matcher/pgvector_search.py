@@ -16,9 +16,9 @@ from app.matcher.gallery_version import GalleryVersion, read_protection, read_sc
 from app.matcher.search import Gallery
 from app.matcher.strategy import GalleryFacts, Graph
 from app.matcher.subject_similarity import MOST_TEMPLATES
-from app.persistence.driver_pool import Connection
+from app.persistence.connections.driver import Connection
+from app.persistence.connections.snapshots import encode_embedding
 from app.persistence.models import COVERED_PLACES
-from app.persistence.search_pool import encode_embedding
 
 _GRAPH_SETTINGS = """
 SELECT set_config('hnsw.ef_search', '{breadth}', true), set_config('hnsw.iterative_scan', 'relaxed_order', true),

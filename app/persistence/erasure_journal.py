@@ -2,7 +2,7 @@
 
 A line an erasure: time, kind, tenant and the row's random id; nothing that names a person. Appended and synced when the
 transaction has committed, before the answer leaves. The database remembers up to where it has seen the file; one that
-was restored remembers less, and what follows is erased again at the next start (services/erasure_replay.py).
+was restored remembers less, and what follows is erased again at the next start (services/erasure/replay.py).
 """
 
 import json

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from limits.storage import Storage
 
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 
 SCHEME = "vultus+postgresql"
 

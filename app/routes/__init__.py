@@ -1,3 +1,3 @@
-"""HTTP in and out, and nothing else."""
+"""The REST API: parse a request, call one service, answer. Nothing else."""
 
 API = "/api/v1"

@@ -6,11 +6,12 @@ from fastapi import APIRouter, Query
 
 from app.errors import InvalidParameter
 from app.routes import API
-from app.routes.deps import AuditDep, CanAdmin, PageDep
+from app.routes.deps.callers import CanAdmin
+from app.routes.deps.services import PageDep, ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.schemas.audit import AuditEntryOut, AuditPage
 from app.schemas.fields import CollectionName, Label, Moment, SubjectId
-from app.services.audit import AuditAction
+from app.services.audit.trail import AuditAction
 
 router = APIRouter(prefix=f"{API}/audit", tags=["privacy"], responses=AUTHENTICATED)
 
@@ -19,7 +20,7 @@ router = APIRouter(prefix=f"{API}/audit", tags=["privacy"], responses=AUTHENTICA
 async def list_entries(
     _: CanAdmin,
     page: PageDep,
-    audit: AuditDep,
+    services: ServicesDep,
     action: Annotated[list[AuditAction] | None, Query(description="Only these; repeat.")] = None,
     actor: Annotated[Label | None, Query(description="`user:`, `key:` and an id.")] = None,
     collection: Annotated[CollectionName | None, Query()] = None,
@@ -29,7 +30,7 @@ async def list_entries(
 ) -> AuditPage:
     if subject is not None and collection is None:
         raise InvalidParameter("subject: name its collection too.", field="subject")
-    found = await audit.list(
+    found = await services.audit().list(
         page, actions=action, actor=actor, collection=collection, subject=subject, since=since, before=before
     )
     return AuditPage(items=[AuditEntryOut.of(item) for item in found.items], next_cursor=found.next_cursor)

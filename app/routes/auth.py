@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form
 
 from app.errors import SignupDisabled
 from app.routes import API
-from app.routes.deps import LIMITED_BY_ADDRESS, AddressDep, AuthDep, PrincipalDep, SettingsDep, TenantsDep
+from app.routes.deps.callers import LIMITED_BY_ADDRESS, AddressDep, PrincipalDep, StateDep
 from app.routes.responses import problems
 from app.schemas.auth import MeOut, PasswordIn, RefreshIn, SignupIn, SignupOut, TokenForm, TokenOut
 
@@ -17,39 +17,39 @@ router = APIRouter(prefix=f"{API}/auth", tags=["auth"])
     "/signup", status_code=201, summary="Create a tenant and its first admin",
     responses=problems(403, 409, 422, 429), dependencies=[LIMITED_BY_ADDRESS],
 )  # fmt: skip
-async def signup(body: SignupIn, tenants: TenantsDep, settings: SettingsDep) -> SignupOut:
-    if not settings.signup_enabled:
+async def signup(body: SignupIn, state: StateDep) -> SignupOut:
+    if not state.settings.signup_enabled:
         raise SignupDisabled
-    return SignupOut.of(await tenants.create(body.tenant, body.email, body.password))
+    return SignupOut.of(await state.tenants.create(body.tenant, body.email, body.password))
 
 
 @router.post(
     "/token", summary="Sign in (OAuth2 password form)",
     responses=problems(401, 422, 429, 503), dependencies=[LIMITED_BY_ADDRESS],
 )  # fmt: skip
-async def token(form: Annotated[TokenForm, Form()], auth: AuthDep, address: AddressDep) -> TokenOut:
-    return TokenOut.of(await auth.sign_in(form.username, form.password, address))
+async def token(form: Annotated[TokenForm, Form()], state: StateDep, address: AddressDep) -> TokenOut:
+    return TokenOut.of(await state.auth.sign_in(form.username, form.password, address))
 
 
 @router.post(
     "/refresh", summary="Trade a refresh token for new tokens",
     responses=problems(401, 422, 429), dependencies=[LIMITED_BY_ADDRESS],
 )  # fmt: skip
-async def refresh(body: RefreshIn, auth: AuthDep) -> TokenOut:
-    return TokenOut.of(await auth.refresh(body.refresh_token))
+async def refresh(body: RefreshIn, state: StateDep) -> TokenOut:
+    return TokenOut.of(await state.auth.refresh(body.refresh_token))
 
 
 @router.post("/logout", status_code=204, summary="End this session and all its tokens", responses=problems(401))
-async def logout(principal: PrincipalDep, auth: AuthDep) -> None:
-    await auth.sign_out(principal)
+async def logout(principal: PrincipalDep, state: StateDep) -> None:
+    await state.auth.sign_out(principal)
 
 
 @router.post(
     "/password", status_code=204, summary="Change your password and end your other sessions",
     responses=problems(401, 422, 429), dependencies=[LIMITED_BY_ADDRESS],
 )  # fmt: skip
-async def change_password(body: PasswordIn, principal: PrincipalDep, auth: AuthDep, address: AddressDep) -> None:
-    await auth.change_password(principal, body.current, body.new, address)
+async def change_password(body: PasswordIn, principal: PrincipalDep, state: StateDep, address: AddressDep) -> None:
+    await state.auth.change_password(principal, body.current, body.new, address)
 
 
 @router.get("/me", summary="Whose token or key is this?", responses=problems(401))

@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from app.routes import API
-from app.routes.deps import CanAdmin, CanDelete, CanRead, CollectionRecognizersDep, PageDep
+from app.routes.deps.callers import CanAdmin, CanDelete, CanRead
+from app.routes.deps.services import PageDep, ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.schemas.fields import CollectionName, Label
 from app.schemas.recognizers import AcceptMissing, MissingPage, RecognizersIn, RecognizersOut
@@ -20,29 +21,27 @@ Recognizer = Annotated[Label, Path()]
 
 
 @router.get("", summary="Which recognisers a collection is searched and stored with")
-async def get_recognizers(_: CanRead, name: Name, recognizers: CollectionRecognizersDep) -> RecognizersOut:
-    return RecognizersOut.of(await recognizers.get(name))
+async def get_recognizers(_: CanRead, name: Name, services: ServicesDep) -> RecognizersOut:
+    return RecognizersOut.of(await services.recognizers().get(name))
 
 
 @router.get("/{recognizer}/missing", summary="Who would not be found with a recogniser", responses=problems(422))
 async def list_missing(
-    _: CanRead, name: Name, recognizer: Recognizer, page: PageDep, recognizers: CollectionRecognizersDep
+    _: CanRead, name: Name, recognizer: Recognizer, page: PageDep, services: ServicesDep
 ) -> MissingPage:
     """The subjects that have faces of the recogniser in use and none of this one."""
-    found = await recognizers.list_missing(name, recognizer, page)
+    found = await services.recognizers().list_missing(name, recognizer, page)
     return MissingPage(items=found.items, next_cursor=found.next_cursor)
 
 
 @router.put("", summary="Go over to another recogniser, or store with two", responses=problems(409, 422))
-async def choose_recognizers(
-    _: CanAdmin, name: Name, body: RecognizersIn, recognizers: CollectionRecognizersDep
-) -> RecognizersOut:
+async def choose_recognizers(_: CanAdmin, name: Name, body: RecognizersIn, services: ServicesDep) -> RecognizersOut:
     """Faces are searched with `in_use` from the next request on, and registered with `beside` as well.
 
     Refused while subjects have no face stored with the new one, unless you accept that they are not found.
     """
     return RecognizersOut.of(
-        await recognizers.choose(name, body.recognizers(), accept_missing=body.accept_missing)
+        await services.recognizers().choose(name, body.recognizers(), accept_missing=body.accept_missing)
     )  # fmt: skip
 
 
@@ -53,7 +52,7 @@ async def erase_recognizer(
     _: CanDelete,
     name: Name,
     recognizer: Recognizer,
-    recognizers: CollectionRecognizersDep,
+    services: ServicesDep,
     accept_missing: Annotated[AcceptMissing, Query()] = False,
 ) -> None:
-    await recognizers.erase(name, recognizer, accept_missing=accept_missing)
+    await services.recognizers().erase(name, recognizer, accept_missing=accept_missing)

@@ -5,16 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from app.routes import API
-from app.routes.deps import (
-    CalibrationDep,
-    CanAdmin,
-    CanDelete,
-    CanRead,
-    CanRegister,
-    CollectionsDep,
-    IdempotencyDep,
-    PageDep,
-)
+from app.routes.deps.callers import CanAdmin, CanDelete, CanRead, CanRegister
+from app.routes.deps.services import IdempotencyDep, PageDep, ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.schemas.collections import CollectionIn, CollectionOut, CollectionPage, DecisionPolicyIn
 from app.schemas.fields import CollectionName
@@ -26,49 +18,47 @@ Name = Annotated[CollectionName, Path(alias="collection")]
 
 @router.post("", status_code=201, summary="Create a collection", responses=problems(409, 422))
 async def create_collection(
-    _: CanRegister, body: CollectionIn, collections: CollectionsDep, idempotency: IdempotencyDep
+    _: CanRegister, body: CollectionIn, services: ServicesDep, idempotency: IdempotencyDep
 ) -> CollectionOut:
     async def work() -> CollectionOut:
-        return CollectionOut.of(await collections.create(body.name))
+        return CollectionOut.of(await services.collections().create(body.name))
 
     return await idempotency.once(("create collection", body.name), 201, work)
 
 
 @router.get("", summary="List collections, by name", responses=problems(422))
-async def list_collections(_: CanRead, page: PageDep, collections: CollectionsDep) -> CollectionPage:
-    found = await collections.list(page)
+async def list_collections(_: CanRead, page: PageDep, services: ServicesDep) -> CollectionPage:
+    found = await services.collections().list(page)
     return CollectionPage(items=[CollectionOut.of(item) for item in found.items], next_cursor=found.next_cursor)
 
 
 @router.get("/{collection}", summary="Read a collection", responses=problems(404))
-async def get_collection(_: CanRead, name: Name, collections: CollectionsDep) -> CollectionOut:
-    return CollectionOut.of(await collections.get(name))
+async def get_collection(_: CanRead, name: Name, services: ServicesDep) -> CollectionOut:
+    return CollectionOut.of(await services.collections().get(name))
 
 
 @router.put("/{collection}/policy", summary="Say how often a search may be wrong", responses=problems(404, 422))
-async def set_decision_policy(
-    _: CanAdmin, name: Name, body: DecisionPolicyIn, collections: CollectionsDep
-) -> CollectionOut:
+async def set_decision_policy(_: CanAdmin, name: Name, body: DecisionPolicyIn, services: ServicesDep) -> CollectionOut:
     """`match` and `review` follow from it, from the collection's size and from the calibration."""
-    return CollectionOut.of(await collections.set_policy(name, body.policy()))
+    return CollectionOut.of(await services.collections().set_policy(name, body.policy()))
 
 
 @router.post(
     "/{collection}/calibration", summary="Measure how similar this collection's strangers are",
     responses=problems(404, 422),
 )  # fmt: skip
-async def calibrate_collection(_: CanAdmin, name: Name, calibration: CalibrationDep) -> CollectionOut:
+async def calibrate_collection(_: CanAdmin, name: Name, services: ServicesDep) -> CollectionOut:
     """Compares its stored faces of different subjects; from then on its decisions go by what was found."""
-    return CollectionOut.of(await calibration.calibrate(name))
+    return CollectionOut.of(await services.calibration().calibrate(name))
 
 
 @router.delete("/{collection}/calibration", summary="Go by the recogniser's calibration again", responses=problems(404))
-async def forget_calibration(_: CanAdmin, name: Name, calibration: CalibrationDep) -> CollectionOut:
-    return CollectionOut.of(await calibration.forget(name))
+async def forget_calibration(_: CanAdmin, name: Name, services: ServicesDep) -> CollectionOut:
+    return CollectionOut.of(await services.calibration().forget(name))
 
 
 @router.delete(
     "/{collection}", status_code=204, summary="Erase a collection and everybody in it", responses=problems(404)
 )
-async def delete_collection(_: CanDelete, name: Name, collections: CollectionsDep, idempotency: IdempotencyDep) -> None:
-    await idempotency.once(("delete collection", name), 204, lambda: collections.delete(name))
+async def delete_collection(_: CanDelete, name: Name, services: ServicesDep, idempotency: IdempotencyDep) -> None:
+    await idempotency.once(("delete collection", name), 204, lambda: services.collections().delete(name))

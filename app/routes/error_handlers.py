@@ -9,8 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from app.errors import AppError, AuthenticationFailed, InvalidParameter, MethodNotAllowed, RequestRefused, RouteNotFound
-from app.routes.rekognition import is_rekognition
-from app.routes.rekognition.errors import rekognition_error
+from app.server.request_context import ErrorResponder
 from app.services.idempotency import AnswerReplayed
 from app.telemetry import request_id
 
@@ -28,28 +27,26 @@ class ProblemResponse(JSONResponse):
     media_type = PROBLEM_JSON
 
 
-def install_error_handlers(app: FastAPI) -> None:
-    """Make every error of the app answer in the one shape."""
+def install_error_handlers(app: FastAPI, answer_error: ErrorResponder) -> None:
+    """Make every error of the app answer in the format of its path, problem+json for all of ours."""
 
     @app.exception_handler(AppError)
     async def handle_app_error(request: Request, error: AppError) -> Response:
         return answer_error(request.url.path, error)
 
     @app.exception_handler(RequestValidationError)
-    async def handle_validation_error(_: Request, error: RequestValidationError) -> ProblemResponse:
-        return problem(validation_failed(error.errors()))
+    async def handle_validation_error(request: Request, error: RequestValidationError) -> Response:
+        return answer_error(request.url.path, validation_failed(error.errors()))
 
     @app.exception_handler(HTTPException)
     async def handle_http_exception(request: Request, error: HTTPException) -> Response:
         # FastAPI wraps whatever stops the reading of a body; what was raised on purpose speaks for itself.
         if isinstance(error.__cause__, AppError):
             return answer_error(request.url.path, error.__cause__)
-        if is_rekognition(request.url.path):
-            return rekognition_error(MethodNotAllowed("Every operation is a POST."))
         if error.status_code == 404:
             return problem(RouteNotFound(f"There is nothing at {_shorten(request.url.path)}."))
         if error.status_code == 405:
-            response = problem(MethodNotAllowed(f"{request.method} is not answered here."))
+            response = answer_error(request.url.path, MethodNotAllowed(f"{request.method} is not answered here."))
             response.headers.update(dict(error.headers or {}))
             return response
         status = 422 if error.status_code == 400 else error.status_code  # a body that cannot be read, like any other
@@ -61,11 +58,6 @@ def install_error_handlers(app: FastAPI) -> None:
         if replay.answer.status == 204:
             return Response(status_code=204, headers=headers)
         return Response(replay.answer.body, replay.answer.status, headers, media_type="application/json")
-
-
-def answer_error(path: str, error: AppError) -> Response:
-    """The response for an error, in the shape of the protocol that is spoken at this path."""
-    return rekognition_error(error) if is_rekognition(path) else problem(error)
 
 
 def problem(error: AppError, *, status: int | None = None) -> ProblemResponse:

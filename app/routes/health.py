@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
-from app.routes.deps import HealthDep, require_metrics_token
+from app.routes.deps.callers import StateDep, require_metrics_token
 from app.routes.responses import problems
 from app.telemetry.metrics import CONTENT_TYPE, expose
 
@@ -22,8 +22,8 @@ async def healthz() -> Health:
 
 
 @router.get("/readyz", summary="Can it do its work: model loaded, database migrated?", responses=problems(503))
-async def readyz(health: HealthDep) -> Health:
-    await health.check_ready()
+async def readyz(state: StateDep) -> Health:
+    await state.health.check_ready()
     return Health(status="ready")
 
 

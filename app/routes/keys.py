@@ -5,7 +5,8 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from app.routes import API
-from app.routes.deps import CanAdmin, KeysDep
+from app.routes.deps.callers import CanAdmin
+from app.routes.deps.services import ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.schemas.keys import AccessKeyIn, IssuedAccessKeyOut, IssuedKeyOut, KeyIn, KeyList, KeyOut
 
@@ -15,47 +16,47 @@ router = APIRouter(prefix=API, tags=["keys"], responses=AUTHENTICATED)
 @router.post(
     "/keys", status_code=201, summary="Issue an API key; its text is shown only now", responses=problems(409, 422)
 )
-async def issue_key(principal: CanAdmin, body: KeyIn, keys: KeysDep) -> IssuedKeyOut:
-    issued = await keys.issue(
+async def issue_key(principal: CanAdmin, body: KeyIn, services: ServicesDep) -> IssuedKeyOut:
+    issued = await services.keys().issue(
         principal, name=body.name, scopes=body.scopes, collections=body.collections, expires_at=body.expires_at
     )
     return IssuedKeyOut.issued(issued)
 
 
 @router.get("/keys", summary="List the live API keys")
-async def list_keys(_: CanAdmin, keys: KeysDep) -> KeyList:
-    return KeyList(items=[KeyOut.of(key) for key in await keys.list_keys()])
+async def list_keys(_: CanAdmin, services: ServicesDep) -> KeyList:
+    return KeyList(items=[KeyOut.of(key) for key in await services.keys().list_keys()])
 
 
 @router.get("/keys/{key_id}", summary="Read a live API key", responses=problems(404))
-async def get_key(_: CanAdmin, key_id: UUID, keys: KeysDep) -> KeyOut:
-    return KeyOut.of(await keys.get(key_id))
+async def get_key(_: CanAdmin, key_id: UUID, services: ServicesDep) -> KeyOut:
+    return KeyOut.of(await services.keys().get(key_id))
 
 
 @router.post(
     "/keys/{key_id}/rotate", status_code=201, summary="Issue a successor; the old key lives until it is revoked",
     responses=problems(404, 409),
 )  # fmt: skip
-async def rotate_key(principal: CanAdmin, key_id: UUID, keys: KeysDep) -> IssuedKeyOut:
-    return IssuedKeyOut.issued(await keys.rotate(principal, key_id))
+async def rotate_key(principal: CanAdmin, key_id: UUID, services: ServicesDep) -> IssuedKeyOut:
+    return IssuedKeyOut.issued(await services.keys().rotate(principal, key_id))
 
 
 @router.delete("/keys/{key_id}", status_code=204, summary="Revoke an API key at once", responses=problems(404))
-async def revoke_key(_: CanAdmin, key_id: UUID, keys: KeysDep) -> None:
-    await keys.revoke(key_id)
+async def revoke_key(_: CanAdmin, key_id: UUID, services: ServicesDep) -> None:
+    await services.keys().revoke(key_id)
 
 
 @router.post("/access-keys", status_code=201, summary="Issue an access-key pair; its secret is shown only now")
-async def issue_access_key(principal: CanAdmin, body: AccessKeyIn, keys: KeysDep) -> IssuedAccessKeyOut:
-    record, pair = await keys.issue_access_key(principal, body.scopes)
+async def issue_access_key(principal: CanAdmin, body: AccessKeyIn, services: ServicesDep) -> IssuedAccessKeyOut:
+    record, pair = await services.keys().issue_access_key(principal, body.scopes)
     return IssuedAccessKeyOut.issued(record, pair)
 
 
 @router.get("/access-keys", summary="List the live access-key pairs")
-async def list_access_keys(_: CanAdmin, keys: KeysDep) -> KeyList:
-    return KeyList(items=[KeyOut.of(key) for key in await keys.list_access_keys()])
+async def list_access_keys(_: CanAdmin, services: ServicesDep) -> KeyList:
+    return KeyList(items=[KeyOut.of(key) for key in await services.keys().list_access_keys()])
 
 
 @router.delete("/access-keys/{key_id}", status_code=204, summary="Revoke a pair at once", responses=problems(404))
-async def revoke_access_key(_: CanAdmin, key_id: UUID, keys: KeysDep) -> None:
-    await keys.revoke_access_key(key_id)
+async def revoke_access_key(_: CanAdmin, key_id: UUID, services: ServicesDep) -> None:
+    await services.keys().revoke_access_key(key_id)

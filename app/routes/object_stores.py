@@ -3,7 +3,8 @@
 from fastapi import APIRouter
 
 from app.routes import API
-from app.routes.deps import CanAdmin, ObjectStoresDep
+from app.routes.deps.callers import CanAdmin
+from app.routes.deps.services import ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.schemas.object_stores import ObjectStoreIn, ObjectStoreOut
 
@@ -11,15 +12,17 @@ router = APIRouter(prefix=f"{API}/object-store", tags=["object store"], response
 
 
 @router.get("", summary="Your object store, without its secret", responses=problems(404))
-async def get_object_store(_: CanAdmin, stores: ObjectStoresDep) -> ObjectStoreOut:
-    return ObjectStoreOut.of(await stores.get())
+async def get_object_store(_: CanAdmin, services: ServicesDep) -> ObjectStoreOut:
+    return ObjectStoreOut.of(await services.object_stores().get())
 
 
 @router.put("", summary="Set where your photos may be fetched from", responses=problems(422))
-async def set_object_store(_: CanAdmin, body: ObjectStoreIn, stores: ObjectStoresDep) -> ObjectStoreOut:
-    return ObjectStoreOut.of(await stores.put(body.store(), body.secret_access_key.get_secret_value()))
+async def set_object_store(_: CanAdmin, body: ObjectStoreIn, services: ServicesDep) -> ObjectStoreOut:
+    return ObjectStoreOut.of(
+        await services.object_stores().put(body.store(), body.secret_access_key.get_secret_value())
+    )
 
 
 @router.delete("", status_code=204, summary="Forget it, and its credentials", responses=problems(404))
-async def delete_object_store(_: CanAdmin, stores: ObjectStoresDep) -> None:
-    await stores.delete()
+async def delete_object_store(_: CanAdmin, services: ServicesDep) -> None:
+    await services.object_stores().delete()

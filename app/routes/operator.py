@@ -10,7 +10,7 @@ from fastapi import APIRouter
 
 from app.permissions import Plan
 from app.routes import API
-from app.routes.deps import OperatorDep, TenantsDep
+from app.routes.deps.callers import OperatorDep, StateDep
 from app.routes.responses import problems
 from app.schemas.auth import SignupOut
 from app.schemas.operator import PlanIn, PlanList, PlanName, PlanOut, SetPlanIn, TenantIn, TenantList, TenantRecordOut
@@ -21,8 +21,8 @@ router = APIRouter(prefix=f"{API}/operator", tags=["operator"], responses=proble
 @router.post(
     "/tenants", status_code=201, summary="Create a tenant and its first admin", responses=problems(404, 409, 422)
 )
-async def create_tenant(_: OperatorDep, body: TenantIn, tenants: TenantsDep) -> SignupOut:
-    return SignupOut.of(await tenants.create(body.tenant, body.email, body.password, body.plan))
+async def create_tenant(_: OperatorDep, body: TenantIn, state: StateDep) -> SignupOut:
+    return SignupOut.of(await state.tenants.create(body.tenant, body.email, body.password, body.plan))
 
 
 @router.get("/tenants", summary="List tenants, oldest first")

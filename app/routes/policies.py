@@ -3,7 +3,8 @@
 from fastapi import APIRouter
 
 from app.routes import API
-from app.routes.deps import CanAdmin, CanRead, PoliciesDep
+from app.routes.deps.callers import CanAdmin, CanRead
+from app.routes.deps.services import ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.schemas.policies import PolicyBody
 
@@ -11,10 +12,10 @@ router = APIRouter(prefix=f"{API}/policy", tags=["privacy"], responses=AUTHENTIC
 
 
 @router.get("", summary="Your policy: consent and retention")
-async def get_policy(_: CanRead, policies: PoliciesDep) -> PolicyBody:
-    return PolicyBody.of(await policies.get())
+async def get_policy(_: CanRead, services: ServicesDep) -> PolicyBody:
+    return PolicyBody.of(await services.policies().get())
 
 
 @router.put("", summary="Set your whole policy: what is left out is off", responses=problems(422))
-async def set_policy(_: CanAdmin, body: PolicyBody, policies: PoliciesDep) -> PolicyBody:
-    return PolicyBody.of(await policies.set(body.policy()))
+async def set_policy(_: CanAdmin, body: PolicyBody, services: ServicesDep) -> PolicyBody:
+    return PolicyBody.of(await services.policies().set(body.policy()))

@@ -10,7 +10,8 @@ from starlette.requests import ClientDisconnect
 from app.errors import RequestRefused
 from app.permissions import Permission, Principal
 from app.routes import API
-from app.routes.deps import CanReadEmbeddings, CanRegister, IdempotencyDep, PortabilityDep, guard_of
+from app.routes.deps.callers import CanReadEmbeddings, CanRegister, guard_of
+from app.routes.deps.services import IdempotencyDep, ServicesDep
 from app.routes.error_handlers import validation_failed
 from app.routes.responses import AUTHENTICATED, problems
 from app.routes.subjects import Collection, Subject
@@ -28,9 +29,9 @@ router = APIRouter(tags=["privacy"], responses={**AUTHENTICATED, **problems(404)
     API + "/collections/{collection}/subjects/{subject}/export", summary="Everything held about a person, to take along"
 )
 async def export_subject(
-    _: CanReadEmbeddings, collection: Collection, subject: Subject, portability: PortabilityDep
+    _: CanReadEmbeddings, collection: Collection, subject: Subject, services: ServicesDep
 ) -> SubjectDocument:
-    return SubjectDocument.of(await portability.export(collection, subject))
+    return SubjectDocument.of(await services.portability().export(collection, subject))
 
 
 _MOST_ERRORS = 20
@@ -62,12 +63,14 @@ _BODY = {
 async def import_subject(
     _: CanRegister,
     body: Annotated[SubjectDocument, Depends(read_document)],
-    portability: PortabilityDep,
+    services: ServicesDep,
     idempotency: IdempotencyDep,
 ) -> SubjectOut:
     async def work() -> SubjectOut:
         faces = [face.face() for face in body.faces]
-        return SubjectOut.of(await portability.take_in(body.collection, body.taken_in(datetime.now(UTC)), faces))
+        return SubjectOut.of(
+            await services.portability().take_in(body.collection, body.taken_in(datetime.now(UTC)), faces)
+        )
 
     request = ("import", body.model_dump_json())
     return await idempotency.once(request, 201, work, about=f"{body.collection}/{body.subject}")

@@ -3,12 +3,12 @@
 from fastapi import APIRouter
 
 from app.routes import API
-from app.routes.deps import ReceiptsDep
+from app.routes.deps.callers import StateDep
 from app.schemas.subjects import ReceiptKeysOut
 
 router = APIRouter(tags=["privacy"])
 
 
 @router.get(f"{API}/receipt-keys", summary="The public keys of erasure receipts")
-async def list_receipt_keys(receipts: ReceiptsDep) -> ReceiptKeysOut:
-    return ReceiptKeysOut(keys=receipts.public_keys())
+async def list_receipt_keys(state: StateDep) -> ReceiptKeysOut:
+    return ReceiptKeysOut(keys=state.receipts.public_keys())

@@ -6,18 +6,8 @@ from fastapi import APIRouter, Depends
 
 from app.permissions import Permission
 from app.routes import API
-from app.routes.deps import (
-    CanReadEmbeddings,
-    CanRecognize,
-    CanRegister,
-    CountedImages,
-    FacesDep,
-    IdempotencyDep,
-    PhotoRegistrationDep,
-    RecognitionDep,
-    RecognizersDep,
-    RegistrationDep,
-)
+from app.routes.deps.callers import CanReadEmbeddings, CanRecognize, CanRegister, CountedImages, StateDep
+from app.routes.deps.services import CallerDep, IdempotencyDep, ServicesDep
 from app.routes.responses import WITH_IMAGE, problems
 from app.routes.uploads import ImageForm, form_body, image_form
 from app.schemas.faces import DetectOut, ExtractBatchOut, ExtractOut
@@ -71,13 +61,13 @@ ExtractUpload = Annotated[
 async def register(
     _: CanRegister,
     upload: RegisterUpload,
-    registration: RegistrationDep,
+    services: ServicesDep,
     idempotency: IdempotencyDep,
 ) -> RegisterOut:
     form, images = upload.fields, upload.images["images"]
 
     async def work() -> RegisterOut:
-        done = await registration.register(
+        done = await services.registration().register(
             images, collection=form.collection, subject=form.subject, name=form.name, metadata=form.metadata,
             choice=form.face, consent=form.consent, expires_at=form.expires_at,
         )  # fmt: skip
@@ -92,13 +82,13 @@ async def register(
     responses={**WITH_IMAGE, **problems(404)}, openapi_extra=form_body(RegisterAllForm, _ONE),
 )  # fmt: skip
 async def register_all(
-    _: CanRegister, upload: RegisterAllUpload, registration: PhotoRegistrationDep, idempotency: IdempotencyDep
+    _: CanRegister, upload: RegisterAllUpload, services: ServicesDep, idempotency: IdempotencyDep
 ) -> RegisterAllOut:
     """Each face becomes a subject of its own, which searches find; there may be none."""
     form, image = upload.fields, upload.image("image")
 
     async def work() -> RegisterAllOut:
-        done = await registration.register(
+        done = await services.anonymous_registration().register(
             image, collection=form.collection, external_image_id=form.external_image_id, most=form.limit,
             bar=form.quality,
         )  # fmt: skip
@@ -113,19 +103,19 @@ async def register_all(
     responses={**WITH_IMAGE, **problems(404)}, openapi_extra=form_body(RecognizeForm, _ONE_OR_MANY, either=True),
 )  # fmt: skip
 async def recognize(
-    _: CanRecognize, upload: RecognizeUpload, counted: CountedImages, recognition: RecognitionDep
+    _: CanRecognize, upload: RecognizeUpload, counted: CountedImages, caller: CallerDep
 ) -> RecognizeOut | RecognizeBatchOut:
     """`image` for one, answered with its faces; `images` for up to 20, each answered on its own."""
     form, several = upload.fields, upload.images.get("images")
     if several is None:
-        found = await recognition.recognize(
+        found = await caller.recognition().recognize(
             upload.image("image"), collection=form.collection, limit=form.limit, threshold=form.threshold,
             detail=form.detail,
         )  # fmt: skip
         begin_last_stage("serialise")
         return RecognizeOut.of(form.collection, found)
     await counted(len(several))
-    batch = await recognition.recognize_each(
+    batch = await caller.recognition().recognize_each(
         several, collection=form.collection, limit=form.limit, threshold=form.threshold, detail=form.detail
     )
     begin_last_stage("serialise")
@@ -136,9 +126,9 @@ async def recognize(
     "/verify", summary="Is this the person it is said to be?",
     responses={**WITH_IMAGE, **problems(404)}, openapi_extra=form_body(VerifyForm, _ONE),
 )  # fmt: skip
-async def verify(_: CanRecognize, upload: VerifyUpload, recognition: RecognitionDep) -> VerifyOut:
+async def verify(_: CanRecognize, upload: VerifyUpload, caller: CallerDep) -> VerifyOut:
     form = upload.fields
-    verified = await recognition.verify(
+    verified = await caller.recognition().verify(
         upload.image("image"), collection=form.collection, subject=form.subject, threshold=form.threshold,
         choice=form.face,
     )  # fmt: skip
@@ -149,8 +139,8 @@ async def verify(_: CanRecognize, upload: VerifyUpload, recognition: Recognition
     "/compare", summary="Is the largest face of one image in the other?",
     responses=WITH_IMAGE, openapi_extra=form_body(CompareForm, _TWO),
 )  # fmt: skip
-async def compare(_: CanRecognize, upload: CompareUpload, recognition: RecognitionDep) -> CompareOut:
-    compared = await recognition.compare(
+async def compare(_: CanRecognize, upload: CompareUpload, caller: CallerDep) -> CompareOut:
+    compared = await caller.recognition().compare(
         upload.image("source"), upload.image("target"), threshold=upload.fields.threshold
     )
     return CompareOut.of(compared)
@@ -160,8 +150,8 @@ async def compare(_: CanRecognize, upload: CompareUpload, recognition: Recogniti
     "/detect", summary="Where are faces, and are they good enough to register?",
     responses=WITH_IMAGE, openapi_extra=form_body(LookForm, _ONE),
 )  # fmt: skip
-async def detect(_: CanRecognize, upload: DetectUpload, faces: FacesDep) -> DetectOut:
-    return DetectOut.of(await faces.detect(upload.image("image"), upload.fields.detail))
+async def detect(_: CanRecognize, upload: DetectUpload, caller: CallerDep) -> DetectOut:
+    return DetectOut.of(await caller.faces().detect(upload.image("image"), upload.fields.detail))
 
 
 @router.post(
@@ -169,12 +159,12 @@ async def detect(_: CanRecognize, upload: DetectUpload, faces: FacesDep) -> Dete
     responses=WITH_IMAGE, openapi_extra=form_body(ExtractForm, _ONE_OR_MANY, either=True),
 )  # fmt: skip
 async def extract(
-    _: CanReadEmbeddings, upload: ExtractUpload, faces: FacesDep, loaded: RecognizersDep
+    _: CanReadEmbeddings, upload: ExtractUpload, caller: CallerDep, state: StateDep
 ) -> ExtractOut | ExtractBatchOut:
     """`image` for one, answered with its faces; `images` for up to 20, each answered on its own."""
     several, detail = upload.images.get("images"), upload.fields.detail
-    recognizer = upload.fields.recognizer or loaded.first
-    loaded.require(recognizer, "recognizer")
+    recognizer = upload.fields.recognizer or state.recognizers.first
+    state.recognizers.require(recognizer, "recognizer")
     if several is None:
-        return ExtractOut.of(await faces.extract(upload.image("image"), detail, by=recognizer), recognizer)
-    return ExtractBatchOut.of(await faces.extract_each(several, detail, by=recognizer), recognizer)
+        return ExtractOut.of(await caller.faces().extract(upload.image("image"), detail, by=recognizer), recognizer)
+    return ExtractBatchOut.of(await caller.faces().extract_each(several, detail, by=recognizer), recognizer)

@@ -7,7 +7,8 @@ import numpy as np
 from fastapi import APIRouter, Path, Query
 
 from app.routes import API
-from app.routes.deps import CanReadEmbeddings, CanRecognize, SearchDep
+from app.routes.deps.callers import CanReadEmbeddings, CanRecognize
+from app.routes.deps.services import CallerDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.schemas.fields import CandidateLimit, CollectionName, SubjectId, Threshold
 from app.schemas.recognition import DEFAULT_CANDIDATES
@@ -27,9 +28,9 @@ OwnThreshold = Annotated[Threshold | None, Query()]
 
 @router.post("/search", summary="Who looks like this embedding?")
 async def search_by_embedding(
-    _: CanReadEmbeddings, collection: Collection, body: EmbeddingSearchIn, search: SearchDep
+    _: CanReadEmbeddings, collection: Collection, body: EmbeddingSearchIn, caller: CallerDep
 ) -> SearchOut:
-    found = await search.by_embedding(
+    found = await caller.search().by_embedding(
         collection, np.array(body.embedding, dtype=np.float32), body.recognizer,
         limit=body.limit, threshold=body.threshold,
     )  # fmt: skip
@@ -41,11 +42,13 @@ async def search_by_subject(
     _: CanRecognize,
     collection: Collection,
     subject: Subject,
-    search: SearchDep,
+    caller: CallerDep,
     limit: Limit = DEFAULT_CANDIDATES,
     threshold: OwnThreshold = None,
 ) -> SearchOut:
-    return SearchOut.of(collection, await search.by_subject(collection, subject, limit=limit, threshold=threshold))
+    return SearchOut.of(
+        collection, await caller.search().by_subject(collection, subject, limit=limit, threshold=threshold)
+    )
 
 
 @router.get("/subjects/{subject}/faces/{face_id}/similar", summary="Who else looks like this stored face?")
@@ -54,9 +57,9 @@ async def search_by_face(
     collection: Collection,
     subject: Subject,
     face_id: UUID,
-    search: SearchDep,
+    caller: CallerDep,
     limit: Limit = DEFAULT_CANDIDATES,
     threshold: OwnThreshold = None,
 ) -> SearchOut:
-    found = await search.by_face(collection, subject, face_id, limit=limit, threshold=threshold)
+    found = await caller.search().by_face(collection, subject, face_id, limit=limit, threshold=threshold)
     return SearchOut.of(collection, found)

@@ -6,7 +6,8 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 
 from app.routes import API
-from app.routes.deps import CanDelete, CanRead, CanRegister, IdempotencyDep, PageDep, SubjectsDep
+from app.routes.deps.callers import CanDelete, CanRead, CanRegister
+from app.routes.deps.services import IdempotencyDep, PageDep, ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.schemas.fields import CollectionName, SubjectId
 from app.schemas.subjects import (
@@ -30,10 +31,10 @@ Subject = Annotated[SubjectId, Path()]
 
 @router.post("", status_code=201, summary="Create a subject without faces", responses=problems(409, 422))
 async def create_subject(
-    _: CanRegister, collection: Collection, body: SubjectIn, subjects: SubjectsDep, idempotency: IdempotencyDep
+    _: CanRegister, collection: Collection, body: SubjectIn, services: ServicesDep, idempotency: IdempotencyDep
 ) -> SubjectOut:
     async def work() -> SubjectOut:
-        created = await subjects.create(
+        created = await services.subjects().create(
             collection, body.subject, body.name, body.metadata, consent=body.consent, expires_at=body.expires_at
         )
         return SubjectOut.of(created)
@@ -43,14 +44,14 @@ async def create_subject(
 
 
 @router.get("", summary="List subjects, by your id", responses=problems(422))
-async def list_subjects(_: CanRead, collection: Collection, page: PageDep, subjects: SubjectsDep) -> SubjectPage:
-    found = await subjects.list(collection, page)
+async def list_subjects(_: CanRead, collection: Collection, page: PageDep, services: ServicesDep) -> SubjectPage:
+    found = await services.subjects().list(collection, page)
     return SubjectPage(items=[SubjectOut.of(item) for item in found.items], next_cursor=found.next_cursor)
 
 
 @router.get("/{subject}", summary="Read a subject")
-async def get_subject(_: CanRead, collection: Collection, subject: Subject, subjects: SubjectsDep) -> SubjectOut:
-    return SubjectOut.of(await subjects.get(collection, subject))
+async def get_subject(_: CanRead, collection: Collection, subject: Subject, services: ServicesDep) -> SubjectOut:
+    return SubjectOut.of(await services.subjects().get(collection, subject))
 
 
 @router.patch("/{subject}", summary="Change a subject's name, metadata or expiry", responses=problems(422))
@@ -59,11 +60,11 @@ async def change_subject(
     collection: Collection,
     subject: Subject,
     body: SubjectChangesIn,
-    subjects: SubjectsDep,
+    services: ServicesDep,
     idempotency: IdempotencyDep,
 ) -> SubjectOut:
     async def work() -> SubjectOut:
-        return SubjectOut.of(await subjects.change(collection, subject, body.changes()))
+        return SubjectOut.of(await services.subjects().change(collection, subject, body.changes()))
 
     request = ("change subject", collection, subject, body.model_dump_json(exclude_unset=True))
     return await idempotency.once(request, 200, work, about=f"{collection}/{subject}")
@@ -75,11 +76,11 @@ async def record_consent(
     collection: Collection,
     subject: Subject,
     body: ConsentIn,
-    subjects: SubjectsDep,
+    services: ServicesDep,
     idempotency: IdempotencyDep,
 ) -> SubjectOut:
     async def work() -> SubjectOut:
-        return SubjectOut.of(await subjects.record_consent(collection, subject, body.reference))
+        return SubjectOut.of(await services.subjects().record_consent(collection, subject, body.reference))
 
     request = ("record consent", collection, subject, body.reference)
     return await idempotency.once(request, 200, work, about=f"{collection}/{subject}")
@@ -87,10 +88,10 @@ async def record_consent(
 
 @router.delete("/{subject}/consent", summary="The person agrees no longer: erase their faces, keep the fact")
 async def withdraw_consent(
-    _: CanDelete, collection: Collection, subject: Subject, subjects: SubjectsDep, idempotency: IdempotencyDep
+    _: CanDelete, collection: Collection, subject: Subject, services: ServicesDep, idempotency: IdempotencyDep
 ) -> SubjectOut:
     async def work() -> SubjectOut:
-        return SubjectOut.of(await subjects.withdraw_consent(collection, subject))
+        return SubjectOut.of(await services.subjects().withdraw_consent(collection, subject))
 
     request = ("withdraw consent", collection, subject)
     return await idempotency.once(request, 200, work, about=f"{collection}/{subject}")
@@ -98,27 +99,27 @@ async def withdraw_consent(
 
 @router.delete("/{subject}", summary="Erase a subject and all their faces; the answer is a signed receipt")
 async def delete_subject(
-    _: CanDelete, collection: Collection, subject: Subject, subjects: SubjectsDep, idempotency: IdempotencyDep
+    _: CanDelete, collection: Collection, subject: Subject, services: ServicesDep, idempotency: IdempotencyDep
 ) -> ReceiptOut:
     async def work() -> ReceiptOut:
-        return ReceiptOut.of(await subjects.delete(collection, subject))
+        return ReceiptOut.of(await services.subjects().delete(collection, subject))
 
     return await idempotency.once(("delete subject", collection, subject), 200, work)
 
 
 @router.get("/{subject}/faces", summary="List a subject's stored faces", responses=problems(422))
 async def list_faces(
-    _: CanRead, collection: Collection, subject: Subject, page: PageDep, subjects: SubjectsDep
+    _: CanRead, collection: Collection, subject: Subject, page: PageDep, services: ServicesDep
 ) -> StoredFacePage:
-    found = await subjects.list_faces(collection, subject, page)
+    found = await services.subjects().list_faces(collection, subject, page)
     return StoredFacePage(items=[StoredFaceOut.of(item) for item in found.items], next_cursor=found.next_cursor)
 
 
 @router.get("/{subject}/faces/{face_id}", summary="Read a stored face")
 async def get_face(
-    _: CanRead, collection: Collection, subject: Subject, face_id: UUID, subjects: SubjectsDep
+    _: CanRead, collection: Collection, subject: Subject, face_id: UUID, services: ServicesDep
 ) -> StoredFaceOut:
-    return StoredFaceOut.of(await subjects.get_face(collection, subject, face_id))
+    return StoredFaceOut.of(await services.subjects().get_face(collection, subject, face_id))
 
 
 @router.delete("/{subject}/faces/{face_id}", status_code=204, summary="Erase one stored face")
@@ -127,8 +128,8 @@ async def delete_face(
     collection: Collection,
     subject: Subject,
     face_id: UUID,
-    subjects: SubjectsDep,
+    services: ServicesDep,
     idempotency: IdempotencyDep,
 ) -> None:
     request = ("delete face", collection, subject, str(face_id))
-    await idempotency.once(request, 204, lambda: subjects.delete_face(collection, subject, face_id))
+    await idempotency.once(request, 204, lambda: services.subjects().delete_face(collection, subject, face_id))

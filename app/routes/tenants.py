@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from app.routes import API
-from app.routes.deps import CanAdmin, TenantsDep
+from app.routes.deps.callers import CanAdmin, StateDep
 from app.routes.responses import AUTHENTICATED
 from app.schemas.tenants import TenantOut
 
@@ -11,5 +11,5 @@ router = APIRouter(prefix=f"{API}/tenant", tags=["tenant"], responses=AUTHENTICA
 
 
 @router.get("", summary="Your plan, its rates and quotas, and what you use of them")
-async def get_tenant(principal: CanAdmin, tenants: TenantsDep) -> TenantOut:
-    return TenantOut.of(principal.tenant_id, await tenants.overview(principal.tenant_id))
+async def get_tenant(principal: CanAdmin, state: StateDep) -> TenantOut:
+    return TenantOut.of(principal.tenant_id, await state.tenants.overview(principal.tenant_id))

@@ -4,9 +4,7 @@ FastAPI would read the whole body before it asks who sends it, and spool photos 
 the form through `image_form`, and describe it for OpenAPI with `form_body`.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -18,9 +16,11 @@ from starlette.requests import ClientDisconnect
 
 from app.errors import InvalidParameter, RequestRefused, TooManyImages, UnsupportedMediaType
 from app.permissions import Permission, Principal
-from app.routes.deps import DepartureDep, SettingsDep, guard_of
+from app.routes.deps.callers import StateDep, guard_of
 from app.routes.error_handlers import validation_failed
-from app.routes.request_context import IMAGES, too_large
+from app.server.body_limits import too_large
+from app.server.disconnects import DisconnectDep, watch_connection
+from app.server.request_context import IMAGES
 from app.settings import Settings
 from app.telemetry import timed
 
@@ -61,12 +61,12 @@ def image_form(
     guard = guard_of(permission)
 
     async def read(
-        request: Request, _: Annotated[Principal, Depends(guard)], settings: SettingsDep, departure: DepartureDep
+        request: Request, _: Annotated[Principal, Depends(guard)], state: StateDep, disconnect: DisconnectDep
     ) -> AsyncIterator[ImageForm[F]]:
         with timed("receive"):
-            form = await parse(request, settings)
+            form = await parse(request, state.settings)
         request.scope[IMAGES] = sum(len(sent) for sent in form.images.values())
-        async with watching(request, departure):
+        async with watch_connection(request, disconnect):
             yield form
 
     async def parse(request: Request, settings: Settings) -> ImageForm[F]:
@@ -143,24 +143,6 @@ def _inline(part: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]
         if resolved.get("default", ...) is None:
             del resolved["default"]
     return resolved
-
-
-@asynccontextmanager
-async def watching(request: Request, departure: "asyncio.Future[None]") -> AsyncIterator[None]:
-    """Watch, for the time of the block, whether the caller stays; the body has been read."""
-    task = asyncio.create_task(_watch(request, departure))
-    try:
-        yield
-    finally:
-        task.cancel()
-
-
-async def _watch(request: Request, departure: "asyncio.Future[None]") -> None:
-    """After a complete body the next message is the end of the connection."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    if not departure.done():
-        departure.set_result(None)
 
 
 async def _within(request: Request, limit: int) -> AsyncGenerator[bytes, None]:

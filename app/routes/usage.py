@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query
 
 from app.errors import InvalidParameter
 from app.routes import API
-from app.routes.deps import CanAdmin, UsageDep
+from app.routes.deps.callers import CanAdmin
+from app.routes.deps.services import ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.schemas.usage import UsageOut
 
@@ -19,7 +20,7 @@ _LONGEST = timedelta(days=366)
 @router.get("", summary="What was done, by day, operation and key", responses=problems(422))
 async def list_usage(
     _: CanAdmin,
-    usage: UsageDep,
+    services: ServicesDep,
     since: Annotated[date | None, Query(description="The first day; default: the first of this month (UTC).")] = None,
     before: Annotated[date | None, Query(description="The day after the last; default: tomorrow.")] = None,
 ) -> UsageOut:
@@ -28,4 +29,4 @@ async def list_usage(
     first, end = since or today.replace(day=1), before or today + timedelta(days=1)
     if not timedelta(0) <= end - first <= _LONGEST:
         raise InvalidParameter(f"before: {end} must be at most {_LONGEST.days} days after {first}.", field="before")
-    return UsageOut.of(first, end, await usage.list_days(first, end))
+    return UsageOut.of(first, end, await services.usage().list_days(first, end))

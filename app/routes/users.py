@@ -5,7 +5,8 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from app.routes import API
-from app.routes.deps import CanAdmin, HasherDep, UsersDep
+from app.routes.deps.callers import CanAdmin, StateDep
+from app.routes.deps.services import ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.schemas.tenants import RoleIn, UserIn, UserList, UserOut
 
@@ -13,25 +14,25 @@ router = APIRouter(prefix=f"{API}/users", tags=["users"], responses=AUTHENTICATE
 
 
 @router.post("", status_code=201, summary="Add a user", responses=problems(409, 422))
-async def add_user(_: CanAdmin, body: UserIn, hasher: HasherDep, users: UsersDep) -> UserOut:
-    return UserOut.of(await users.add(body.email, await hasher.hash(body.password), body.role))
+async def add_user(_: CanAdmin, body: UserIn, state: StateDep, services: ServicesDep) -> UserOut:
+    return UserOut.of(await services.users().add(body.email, await state.hasher.hash(body.password), body.role))
 
 
 @router.get("", summary="List users, oldest first")
-async def list_users(_: CanAdmin, users: UsersDep) -> UserList:
-    return UserList(items=[UserOut.of(user) for user in await users.list()])
+async def list_users(_: CanAdmin, services: ServicesDep) -> UserList:
+    return UserList(items=[UserOut.of(user) for user in await services.users().list()])
 
 
 @router.get("/{user_id}", summary="Read a user", responses=problems(404))
-async def get_user(_: CanAdmin, user_id: UUID, users: UsersDep) -> UserOut:
-    return UserOut.of(await users.get(user_id))
+async def get_user(_: CanAdmin, user_id: UUID, services: ServicesDep) -> UserOut:
+    return UserOut.of(await services.users().get(user_id))
 
 
 @router.patch("/{user_id}", summary="Give a user another role", responses=problems(404, 409, 422))
-async def set_role(_: CanAdmin, user_id: UUID, body: RoleIn, users: UsersDep) -> UserOut:
-    return UserOut.of(await users.set_role(user_id, body.role))
+async def set_role(_: CanAdmin, user_id: UUID, body: RoleIn, services: ServicesDep) -> UserOut:
+    return UserOut.of(await services.users().set_role(user_id, body.role))
 
 
 @router.delete("/{user_id}", status_code=204, summary="Remove a user", responses=problems(404, 409))
-async def remove_user(_: CanAdmin, user_id: UUID, users: UsersDep) -> None:
-    await users.remove(user_id)
+async def remove_user(_: CanAdmin, user_id: UUID, services: ServicesDep) -> None:
+    await services.users().remove(user_id)

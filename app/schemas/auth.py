@@ -7,8 +7,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.permissions import Principal, Role
 from app.schemas.fields import DisplayName, Email, NewPassword, printable
-from app.services.auth import TokenPair
-from app.services.tenants import CreatedTenant
+from app.services.access.authentication import TokenPair
+from app.services.tenancy.tenants import CreatedTenant
 
 
 class SignupIn(BaseModel):

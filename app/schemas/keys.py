@@ -10,7 +10,7 @@ from app.permissions import Scope
 from app.persistence.repositories.keys import KeyRecord
 from app.schemas.fields import CollectionName, DisplayName
 from app.security.access_keys import AccessKey
-from app.services.keys import IssuedKey
+from app.services.access.keys import IssuedKey
 
 LONGEST_LIFE = timedelta(days=3660)
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from app.domain import QualityBar
 from app.schemas.faces import FaceOut, ImageOut
 from app.schemas.fields import CollectionName, Label
-from app.services.photo_registration import PhotoRegistration
+from app.services.people.anonymous_registration import PhotoRegistration
 
 MOST_FACES = 100
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field
 from app.domain import EMBEDDING_SIZE, Consent, ExportedFace, Subject
 from app.schemas.audit import AuditEntryOut
 from app.schemas.fields import CollectionName, ConsentReference, DisplayName, Expiry, Label, Metadata, Moment, SubjectId
-from app.services.portability import SubjectExport
+from app.services.people.portability import SubjectExport
 
 MOST_TEMPLATES = 2_000
 """A thousand faces by two recognisers."""

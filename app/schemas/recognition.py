@@ -21,9 +21,9 @@ from app.schemas.fields import (
     Threshold,
     parse_metadata,
 )
-from app.services.faces import FaceChoice
-from app.services.recognition import BatchRecognition, Comparison, Recognition, Verification
-from app.services.registration import AcceptedImage, RefusedImage, Registration
+from app.services.people.registration import AcceptedImage, RefusedImage, Registration
+from app.services.photos.face_reader import FaceChoice
+from app.services.recognition.recognition import BatchRecognition, Comparison, Recognition, Verification
 
 DEFAULT_CANDIDATES = 5
 

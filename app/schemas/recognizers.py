@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain import Recognizers
 from app.schemas.fields import Label
-from app.services.collection_recognizers import RecognizerOverview
+from app.services.collections.recognizers import RecognizerOverview
 
 AcceptMissing = Annotated[bool, Field(description="Go on although subjects would not be found any more.")]
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from app.schemas.fields import CandidateLimit, Threshold
 from app.schemas.recognition import DEFAULT_CANDIDATES, CandidateOut, DecidedOut, describe_thresholds
-from app.services.search import SearchResult
+from app.services.recognition.search import SearchResult
 
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
 

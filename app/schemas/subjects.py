@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.domain import Consent, Subject, Template
 from app.schemas.fields import ConsentReference, DisplayName, Expiry, Metadata, SubjectId
 from app.security.receipts import SignedReceipt
-from app.services.subjects import SubjectChanges
+from app.services.people.subjects import SubjectChanges
 
 
 class SubjectIn(BaseModel):

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from app.errors import AnswerErased, AppError, IdempotencyKeyReused
 from app.permissions import Principal
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 from app.persistence.repositories.answers import ERASED, AnswerRepository, RememberedAnswer, about_photos
 from app.security.keyring import Keyring
 

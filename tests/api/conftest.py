@@ -11,13 +11,13 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
-from app.main import create_app
+from app.main import LifespanState, create_app
 from app.permissions import Role
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 from app.persistence.repositories.users import UserRepository
-from app.routes.state import AppState
 from app.security.passwords import PasswordHasher
 from app.settings import Settings
+from app.wiring.process import AppState
 from tests import pictures
 
 PASSWORD = "correct horse battery"
@@ -28,11 +28,15 @@ class Running:
     """An app with its lifespan entered."""
 
     app: FastAPI
-    state: AppState
+    lifespan: LifespanState
+
+    @property
+    def state(self) -> AppState:
+        return self.lifespan["process"]
 
     def client(self, token: str | None = None) -> httpx.AsyncClient:
         async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
-            scope["state"] = dict(self.state)
+            scope["state"] = dict(self.lifespan)
             await self.app(scope, receive, send)
 
         # Unexpected errors must come back as 500 answers, as they do from a server.
@@ -60,7 +64,7 @@ class Account:
 
 async def start(settings: Settings, stack: AsyncExitStack) -> Running:
     app = create_app(settings)
-    return Running(app, cast(AppState, await stack.enter_async_context(app.router.lifespan_context(app))))
+    return Running(app, cast(LifespanState, await stack.enter_async_context(app.router.lifespan_context(app))))
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 from app.persistence.repositories.collections import CollectionRepository
 from app.security.keyring import Keyring
 from app.security.tokens import TokenClaims, TokenIssuer, TokenKind
@@ -87,7 +87,7 @@ async def test_no_username_makes_the_service_fail(anonymous: httpx.AsyncClient, 
 async def test_no_token_a_foreign_one_and_an_expired_one_are_told_apart(
     admin: Account, running: Running, settings: Settings
 ) -> None:
-    claims = running.state["auth"]._tokens.read(TokenKind.ACCESS, admin.tokens["access_token"])
+    claims = running.state.auth._tokens.read(TokenKind.ACCESS, admin.tokens["access_token"])
 
     def issue(secret: bytes, minutes: int) -> str:
         lifetime = timedelta(minutes=minutes)
@@ -112,7 +112,7 @@ async def test_no_token_a_foreign_one_and_an_expired_one_are_told_apart(
 async def test_a_token_of_a_session_in_another_tenant_is_worthless(
     admin: Account, stranger: Account, running: Running
 ) -> None:
-    tokens = running.state["auth"]._tokens
+    tokens = running.state.auth._tokens
     claims = tokens.read(TokenKind.ACCESS, stranger.tokens["access_token"])
     mixed = TokenClaims(claims.user_id, admin.tenant_id, claims.session_id, 0)
     async with running.client(tokens.issue(TokenKind.ACCESS, mixed)) as client:
@@ -153,6 +153,6 @@ async def test_tokens_are_not_cached(admin: Account, anonymous: httpx.AsyncClien
 
 
 async def test_the_operator_can_sign_in_for_a_tenant(admin: Account, running: Running) -> None:
-    pair = await running.state["auth"].sign_in_for_operator(admin.tenant_id)
+    pair = await running.state.auth.sign_in_for_operator(admin.tenant_id)
     async with running.client(pair.access_token) as client:
         assert UUID((await client.get("/auth/me")).json()["tenant_id"]) == admin.tenant_id

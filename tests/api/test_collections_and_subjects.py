@@ -6,7 +6,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 from tests import pictures
 from tests.api.conftest import Account, problem
 

@@ -5,7 +5,7 @@ import pytest
 
 from app.domain import Embedding
 from app.ml.calibration import DRAWN
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateStore
@@ -28,11 +28,11 @@ async def fill(
     embedding: Embedding | None = None,
 ) -> None:  # fmt: skip
     """So many strangers more in the default collection, without photos; or so many with one face."""
-    recognizer = running.state["faces"].engine.recognizer
+    recognizer = running.state.faces.engine.recognizer
     async with database.transaction(account.tenant_id) as session:
         row = await CollectionRepository(session, account.tenant_id).find_row("default")
         assert row is not None
-        store = TemplateStore(session, account.tenant_id, running.state["search"].protector)
+        store = TemplateStore(session, account.tenant_id, running.state.search.protector)
         faces = []
         strangers = random_embeddings(np.random.default_rng(count), count) if embedding is None else [embedding] * count
         for number, one in enumerate(strangers):
@@ -135,8 +135,8 @@ async def test_a_collection_without_faces_answers_with_its_own_policy(admin: Acc
 async def test_the_search_in_memory_decides_alike(ada: Account, running: Running) -> None:
     await ada.client.put("/collections/default/policy", json={"max_false_match_rate": 1e-2})
     first = await recognized(ada)
-    await running.state["search"].cache.loaded()
-    assert running.state["search"].cache.find_whole(ada.tenant_id, "default", running.state["faces"].engine.recognizer)
+    await running.state.search.cache.loaded()
+    assert running.state.search.cache.find_whole(ada.tenant_id, "default", running.state.faces.engine.recognizer)
     assert await recognized(ada) == first
     await ada.client.put("/collections/default/policy", json={"max_false_match_rate": 1e-4})
     assert (await recognized(ada))["threshold"] > first["threshold"]  # type: ignore[operator]

@@ -11,9 +11,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from app.errors import DatabaseUnavailable, ImageTooComplex
+from app.main import answer_error
 from app.ml.image import MAX_JPEG_SCANS, check_jpeg_structure
-from app.persistence.database import Database
-from app.routes.request_context import BodyLimit
+from app.persistence.connections.database import Database
+from app.server.body_limits import BodyLimit
 from tests import pictures
 from tests.api.conftest import Account, problem
 
@@ -110,7 +111,7 @@ async def test_a_body_that_stalls_is_given_up() -> None:
 
     from app.errors import RequestTimeout
 
-    limited = BodyLimit(app, most_bytes=lambda *_: 65536, timeout_s=0.05)
+    limited = BodyLimit(app, answer_error=answer_error, most_bytes=lambda *_: 65536, timeout_s=0.05)
     with pytest.raises(RequestTimeout):
         await limited({"type": "http", "path": "/", "headers": []}, receive, None)  # type: ignore[arg-type]
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from app.permissions import Role, Scope
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 from app.security.access_keys import decrypt_secret
 from app.settings import Settings
 from tests import pictures
@@ -193,7 +193,7 @@ async def test_an_access_key_pair_is_encrypted_under_the_service_key(
     async with database.transaction(admin.tenant_id) as session:
         select = text("SELECT key_id, secret_encrypted FROM access_keys WHERE public_id = :id")
         key_id, encrypted = (await session.execute(select, {"id": pair["access_key_id"]})).one()
-    key = running.state["keyring"].find("access-keys", key_id)
+    key = running.state.keyring.find("access-keys", key_id)
     assert key is not None
     assert decrypt_secret(key, pair["access_key_id"], encrypted) == pair["secret_access_key"]
     (listed,) = (await admin.client.get("/access-keys")).json()["items"]

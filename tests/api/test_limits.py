@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from app.permissions import Plan
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 from app.persistence.repositories.login_tries import TRIES
 from app.persistence.repositories.tenants import PlanDirectory, TenantDirectory
 from app.settings import Settings

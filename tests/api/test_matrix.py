@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from app.permissions import ROLE_PERMISSIONS, Role
+from app.rekognition.signing import read_signed_call
 from app.routes.coverage import OPEN, route_dependencies
-from app.routes.deps import get_operator
-from app.routes.rekognition.signing import read_signed_call
+from app.routes.deps.callers import get_operator
 from tests import pictures
 from tests.api.conftest import Account, Running, WithRole, problem
 

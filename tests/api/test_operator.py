@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.routes.coverage import route_dependencies
-from app.routes.deps import get_operator
+from app.routes.deps.callers import get_operator
 from app.settings import Settings
 from tests.api.conftest import PASSWORD, Account, Running, problem, sign_in, start
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from app.errors import ConsentRequired
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateStore
@@ -75,7 +75,7 @@ async def test_the_database_demands_consent_of_whatever_stores_a_template(
             row = await CollectionRepository(session, admin.tenant_id).find_row("default")
             assert row is not None
             subject_id = await SubjectRepository(session, admin.tenant_id).ensure(row.id, "ada", None, None)
-            store = TemplateStore(session, admin.tenant_id, running.state["search"].protector)
+            store = TemplateStore(session, admin.tenant_id, running.state.search.protector)
             embedding = np.eye(1, 512, dtype=np.float32)[0]
             await store.add_all([NewFace.of(subject_id, FACE, {"r": embedding})], collection_id=row.id, source="test")
 

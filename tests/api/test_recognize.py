@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from app.ml.synthetic.portraits import Person, Placement, Variation, draw_group
 from app.permissions import Permission, Plan, Quota, Role
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 from app.persistence.repositories.tenants import PlanDirectory
 from app.persistence.repositories.usage import UsageRepository
 from tests import pictures

@@ -17,7 +17,7 @@ from app.matcher.face_search import FaceSearch
 from app.matcher.search import Gallery
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
-from app.services.collections import hold_for_storing
+from app.services.collections.lookup import CollectionLookup
 from app.settings import Settings
 from tests import pictures
 from tests.api.conftest import Account, Running, problem, start
@@ -37,7 +37,7 @@ async def two(settings: Settings, other_pack: Path) -> AsyncIterator[Running]:
 @pytest.fixture
 def names(two: Running) -> tuple[str, str]:
     """The two recognisers; the first is the server's first."""
-    first, second = two.state["recognizers"].loaded
+    first, second = two.state.recognizers.loaded
     return first, second
 
 
@@ -203,7 +203,7 @@ async def test_a_calibration_is_shown_while_its_recogniser_decides(
 ) -> None:
     first, second = names
     await here.register("ada", pictures.photo(1))
-    async with two.state["database"].transaction(here.tenant_id) as session:
+    async with two.state.database.transaction(here.tenant_id) as session:
         collections = CollectionRepository(session, here.tenant_id)
         collection_id = (await collections.find("default")).id  # type: ignore[union-attr]
         stored = {"recognizer": first, "source": "a test", "points": [[1e-2, 0.3], [1e-3, 0.4]]}
@@ -220,7 +220,7 @@ async def test_a_calibration_is_shown_while_its_recogniser_decides(
     assert (await shown())["source"] == "a test"
     await chosen(here, second, None, accept_missing=True)
     assert (await here.client.delete(f"{RECOGNIZERS}/{first}?accept_missing=true")).status_code == 204
-    async with two.state["database"].transaction(here.tenant_id) as session:
+    async with two.state.database.transaction(here.tenant_id) as session:
         row = await CollectionRepository(session, here.tenant_id).find_row("default")
         assert row is not None
         assert row.calibration is None
@@ -233,12 +233,12 @@ async def test_a_search_under_way_while_its_gallery_is_erased_is_told_so(
     first, second = names
     await chosen(here, *names)
     await here.register("ada", pictures.photo(1))
-    async with two.state["database"].transaction(here.tenant_id) as session:
+    async with two.state.database.transaction(here.tenant_id) as session:
         collections = CollectionRepository(session, here.tenant_id)
         collection_id = (await collections.find("default")).id  # type: ignore[union-attr]
         ada = await SubjectRepository(session, here.tenant_id).find_row(collection_id, "ada")
     gallery, (probe,) = Gallery(collection_id, first), random_embeddings(np.random.default_rng(1), 1)
-    engine = two.state["search"]
+    engine = two.state.search
     search, faces = engine.for_tenant(here.tenant_id), FaceSearch(engine, here.tenant_id)
     assert [len(found) for found in (await search.identify(gallery, [probe], 5)).ranked] == [1]
     await chosen(here, second, None)
@@ -310,7 +310,8 @@ async def test_who_registers_while_a_collection_goes_over_is_stored_or_told(
     *stored, _ = await asyncio.gather(*(register(number) for number in range(1, 9)), go_over())
     there = 1 + sum(bool(one) for one in stored)
     assert covered((await here.client.get(RECOGNIZERS)).json()) == dict.fromkeys(names, (there, there))
-    async with two.state["database"].transaction(here.tenant_id) as session:
+    async with two.state.database.transaction(here.tenant_id) as session:
         collections = CollectionRepository(session, here.tenant_id)
         with pytest.raises(RecognizerChanged):
-            await hold_for_storing(collections, two.state["recognizers"], "default", Recognizers(names[0]))
+            lookup = CollectionLookup(collections, two.state.recognizers)
+            await lookup.lock_for_storing("default", Recognizers(names[0]))

@@ -15,12 +15,12 @@ from app import errors
 from app.domain import Analysis, Detail, Recognizers
 from app.main import create_app
 from app.ml.analysis import Embed, FaceAnalyzer
-from app.persistence.database import Database
-from app.persistence.embedded import EmbeddedPostgres
+from app.persistence.connections.database import Database
+from app.persistence.provisioning.embedded import EmbeddedPostgres
+from app.rekognition.signing import read_signed_call
 from app.routes.coverage import OPEN, check_coverage, route_dependencies
-from app.routes.deps import get_operator, get_principal
-from app.routes.rekognition.signing import read_signed_call
-from app.services.faces import FaceReader
+from app.routes.deps.callers import get_operator, get_principal
+from app.services.photos.face_reader import FaceReader
 from app.settings import Settings
 from tests import pictures
 from tests.api.conftest import Account, Running, problem, start
@@ -138,8 +138,8 @@ class Watching:
 async def test_no_database_connection_is_held_while_a_model_runs(
     ada: Account, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    faces = running.state["faces"]
-    watching = Watching(faces._analyzer, running.state["database"])
+    faces = running.state.faces
+    watching = Watching(faces._analyzer, running.state.database)
     monkeypatch.setattr(faces, "_analyzer", watching)
     photo = pictures.photo(1)
     assert (await ada.register("bob", photo, photo)).status_code == 201

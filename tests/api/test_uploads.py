@@ -9,7 +9,8 @@ import pytest
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from app.routes.request_context import Gate
+from app.main import answer_error
+from app.server.photo_gate import PhotoGate
 from tests import pictures
 from tests.api.conftest import Account, Running, problem
 
@@ -113,7 +114,7 @@ async def test_too_many_images_and_images_nobody_asked_for(admin: Account) -> No
 
 
 async def test_a_client_that_went_away_frees_its_place_in_the_queue(admin: Account, running: Running) -> None:
-    executor, gate = running.state["faces"]._executor, threading.Event()
+    executor, gate = running.state.faces._executor, threading.Event()
     busy = [asyncio.create_task(executor.run("somebody", gate.wait)) for _ in range(executor.threads)]
     await asyncio.sleep(0)
     request = admin.client.build_request("POST", "/detect", files={"image": ("1.jpg", pictures.photo(1), "image/jpeg")})
@@ -134,7 +135,7 @@ async def test_a_client_that_went_away_frees_its_place_in_the_queue(admin: Accou
     scope: Scope = {
         "type": "http", "method": "POST", "path": "/api/v1/detect", "raw_path": b"/api/v1/detect", "query_string": b"",
         "headers": [(name.lower(), value) for name, value in request.headers.raw], "scheme": "http",
-        "http_version": "1.1", "client": ("127.0.0.1", 1), "server": ("vultus", 80), "state": dict(running.state),
+        "http_version": "1.1", "client": ("127.0.0.1", 1), "server": ("vultus", 80), "state": dict(running.lifespan),
     }  # fmt: skip
     answering = asyncio.create_task(running.app(scope, receive, send))
     while executor.admitted <= executor.threads:
@@ -156,7 +157,7 @@ async def test_more_requests_than_can_be_served_are_refused_before_they_cost_any
         await release.wait()
         await Response("done")(scope, receive, send)
 
-    gate = Gate(slow, has_photos=lambda path, _: path == "/photos", most=2)
+    gate = PhotoGate(slow, answer_error=answer_error, has_photos=lambda path, _: path == "/photos", most=2)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(gate), base_url="http://vultus") as client:
         first = [asyncio.create_task(client.post("/photos", content=b"x")) for _ in range(2)]
         while entered < 2:

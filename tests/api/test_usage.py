@@ -70,7 +70,7 @@ async def test_days_can_be_chosen(ada: Account) -> None:
 
 async def test_what_could_not_be_added_is_added_later(ada: Account, running: Running, monkeypatch: Any) -> None:
     from app.errors import DatabaseUnavailable
-    from app.services import metering
+    from app.services.tenancy import metering
 
     async def away(*_: object) -> None:
         raise DatabaseUnavailable
@@ -80,7 +80,7 @@ async def test_what_could_not_be_added_is_added_later(ada: Account, running: Run
     with monkeypatch.context() as patch:
         patch.setattr(metering, "add_usage", away)
         await ada.send("/recognize", pictures.photo(1))
-        await running.state["meter"].flush()
+        await running.state.meter.flush()
     counts = await usage(ada)
     assert by_operation(counts)["recognize"] == (1, 1)
     assert counts["calls"] > before

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from app.persistence.embedded import EmbeddedPostgres
+from app.persistence.provisioning.embedded import EmbeddedPostgres
 from benchmarks.crash_safety import Proof
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from app.cli.graph_keeper import graphs_kept
-from app.persistence.database import Database
-from app.persistence.embedded import EmbeddedPostgres
-from app.persistence.migration import migrate
-from app.persistence.provision import DatabaseAddresses
+from app.persistence.connections.database import Database
+from app.persistence.provisioning.addresses import DatabaseAddresses
+from app.persistence.provisioning.embedded import EmbeddedPostgres
+from app.persistence.provisioning.migrations import migrate
 from app.settings import Settings
 from tests.cli.test_commands import Run, vultus  # noqa: F401 - a fixture
 from tests.integration.conftest import Shelf, make_engine, random_embeddings

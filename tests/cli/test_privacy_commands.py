@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 from app.persistence.repositories.audit import AuditRepository, SealedEntry
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.persistence.repositories.usage_days import UsageCount, UsageKey, add_usage
 from app.security.receipts import SignedReceipt
-from app.services.audit import AuditAction, AuditTrail
-from app.services.receipts import ReceiptOffice
+from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.erasure.receipts import ReceiptOffice
 from tests.cli.test_commands import Run, vultus
 from tests.integration.conftest import FACE, KEYRING, PROTECTOR, make_tenant
 

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from app.permissions import Plan
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 from app.persistence.repositories.tenants import PlanDirectory, TenantDirectory
 from app.persistence.repositories.usage_days import UsageDayRepository
 from tests import pictures

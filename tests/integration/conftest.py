@@ -13,16 +13,16 @@ from app.matcher.gallery_cache import GalleryCache
 from app.matcher.gallery_search import PostgresSearch, SearchEngine
 from app.matcher.search import ExactSearch, Gallery, StoredTemplate
 from app.matcher.strategy import SearchLimits
-from app.persistence.database import Database
-from app.persistence.embedded import EmbeddedPostgres
-from app.persistence.migration import migrate
-from app.persistence.protector import TemplateProtector
+from app.persistence.connections.database import Database
+from app.persistence.connections.snapshots import SearchPool
+from app.persistence.provisioning.embedded import EmbeddedPostgres
+from app.persistence.provisioning.migrations import migrate
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.graphs import GalleryRecord, GraphDirectory
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.persistence.repositories.tenants import TenantDirectory
-from app.persistence.search_pool import SearchPool
+from app.persistence.template_protector import TemplateProtector
 from app.security.keyring import Keyring
 
 KEYRING = Keyring([b"a secret for tests only, 32 bytes or more"])

@@ -6,12 +6,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.tenants import TenantDirectory
 from app.security.keyring import Keyring
-from app.services.audit import AuditAction, AuditTrail
-from app.services.audit_verification import AuditVerifier, FlawKind, Verdict
+from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.audit.verification import AuditVerifier, FlawKind, Verdict
 from tests.integration.conftest import KEYRING
 
 ENTRIES = 12

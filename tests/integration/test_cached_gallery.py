@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.domain import Candidate, Embedding
 from app.matcher.gallery_search import SearchEngine
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 from app.persistence.repositories.subjects import SubjectRepository
 from tests.integration.conftest import SearchDatabase, Shelf, make_engine, near, random_embeddings, subjects
 

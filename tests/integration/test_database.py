@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import text
 
 from app.errors import DatabaseNotReady, DatabaseUnavailable
-from app.persistence.database import Database, async_url
+from app.persistence.connections.database import Database, async_url
 
 
 async def test_a_block_that_raises_leaves_nothing_behind(database: Database) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.persistence.embedded import EmbeddedPostgres
+from app.persistence.provisioning.embedded import EmbeddedPostgres
 
 _JOIN = """
 import sys
 from pathlib import Path
-from app.persistence.embedded import EmbeddedPostgres
+from app.persistence.provisioning.embedded import EmbeddedPostgres
 server = EmbeddedPostgres(Path(sys.argv[1]))
 print(server.start())
 server.stop()

@@ -12,12 +12,12 @@ from app.matcher.gallery_search import SearchEngine
 from app.matcher.search import StoredTemplate
 from app.matcher.strategy import code_depth
 from app.matcher.subject_similarity import common_embedding
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 from app.persistence.erasure_journal import ErasedKind, ErasureJournal
 from app.persistence.repositories.collection_faces import CollectionFaceRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateStore
-from app.services.photo_registration import anonymous_name
+from app.services.people.anonymous_registration import anonymous_name
 from tests.integration.conftest import FACE, PROTECTOR, SearchDatabase, Shelf, make_engine, near, random_embeddings
 
 

@@ -14,9 +14,9 @@ from app.matcher.gallery_search import SearchEngine
 from app.matcher.recall import MATE_FROM
 from app.matcher.search import Gallery
 from app.matcher.strategy import Strategy
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 from app.persistence.repositories.graphs import GraphDirectory
-from app.services.search_indexes import SearchIndexService
+from app.services.maintenance.search_indexes import SearchIndexService
 from tests.integration.conftest import (
     LIMITS,
     SearchDatabase,

@@ -5,18 +5,23 @@ from uuid import UUID, uuid4
 
 import numpy as np
 
+from app.permissions import Plan
 from app.persistence.repositories.answers import AnswerRepository
-from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.collection_faces import CollectionFaceRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateRepository, TemplateStore
+from app.persistence.repositories.usage import UsageRepository
 from app.security.cursors import CursorSigner
-from app.services.audit import AuditTrail
-from app.services.consent import ConsentGate
-from app.services.known_subjects import KnownSubjectService, NotGiven
-from app.services.photo_registration import anonymous_name
+from app.services.audit.trail import AuditTrails
+from app.services.collections.lookup import CollectionLookup
+from app.services.collections.recognizer_directory import RecognizerDirectory
+from app.services.people.anonymous_registration import anonymous_name
+from app.services.people.assignment import AssignmentService, NotGiven
+from app.services.people.consent import ConsentGate
+from app.services.people.face_storage import FaceStorage
+from app.services.tenancy.quotas import QuotaService
 from tests.integration.conftest import FACE, KEYRING, PROTECTOR, Shelf, random_embeddings
 
 
@@ -42,11 +47,23 @@ async def test_a_face_that_is_nobodys_only_since_it_was_looked_for_is_not_given(
     ):
         async with shelf.database.transaction(shelf.tenant_id) as session:
             subjects = SubjectRepository(session, shelf.tenant_id)
-            service = KnownSubjectService(
-                CollectionRepository(session, shelf.tenant_id), subjects, faces_of(session, shelf.tenant_id),
-                TemplateRepository(session, shelf.tenant_id), AnswerRepository(session, shelf.tenant_id),
-                ConsentGate(subjects, PolicyRepository(session, shelf.tenant_id)), CursorSigner(KEYRING),
-                AuditTrail(AuditRepository(session, shelf.tenant_id), KEYRING, "test"), may_delete=True,
-            )  # fmt: skip
+            storage = FaceStorage(
+                TemplateStore(session, shelf.tenant_id, PROTECTOR),
+                ConsentGate(subjects, PolicyRepository(session, shelf.tenant_id)),
+                QuotaService(UsageRepository(session, shelf.tenant_id), Plan("test")),
+                AuditTrails(KEYRING).open(session, shelf.tenant_id, "test"),
+            )
+            service = AssignmentService(
+                CollectionLookup(
+                    CollectionRepository(session, shelf.tenant_id), RecognizerDirectory({"rec:1": "test"})
+                ),
+                subjects,
+                faces_of(session, shelf.tenant_id),
+                TemplateRepository(session, shelf.tenant_id),
+                storage,
+                AnswerRepository(session, shelf.tenant_id),
+                CursorSigner(KEYRING),
+                may_delete=True,
+            )
             done = await service.give("default", "ada", [face.id], least=0.5)
         assert (done.moved, [one.why for one in done.refused]) == (moved, refused)

@@ -18,11 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain import BoundingBox, Face, ObjectStore, Policy, Quality
 from app.permissions import Quota
-from app.persistence.database import Database
-from app.persistence.embedded import EmbeddedPostgres
-from app.persistence.migration import migrate
+from app.persistence.connections.database import Database
 from app.persistence.models import TENANT_TABLES, Base, UsageDayModel
-from app.persistence.protector import TemplateProtector
+from app.persistence.provisioning.embedded import EmbeddedPostgres
+from app.persistence.provisioning.migrations import migrate
 from app.persistence.repositories.answers import AnswerRepository, RememberedAnswer
 from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.brief import BriefRepository
@@ -36,8 +35,9 @@ from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.persistence.repositories.tenants import TenantDirectory
 from app.persistence.repositories.usage import UsageRepository
 from app.persistence.repositories.users import UserRepository
+from app.persistence.template_protector import TemplateProtector
 from app.security.keyring import Keyring
-from app.services.audit import AuditAction, AuditTrail
+from app.services.audit.trail import AuditAction, AuditTrail
 from tests.servers import free_port, listening
 
 TABLES = sorted(model.__tablename__ for model in TENANT_TABLES)

@@ -12,10 +12,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, UniqueConstraint, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from app.persistence.database import Database
-from app.persistence.embedded import EmbeddedPostgres
-from app.persistence.migration import _config, head_revision, migrate
+from app.persistence.connections.database import Database
 from app.persistence.models import TENANT_TABLES, Base
+from app.persistence.provisioning.embedded import EmbeddedPostgres
+from app.persistence.provisioning.migrations import _config, head_revision, migrate
 
 
 async def test_migrations_match_the_models(database: Database) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.permissions import Role
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 from app.persistence.repositories.brief import BriefRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.sessions import SessionRepository

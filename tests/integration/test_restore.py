@@ -12,10 +12,10 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from app.persistence.database import Database
-from app.persistence.embedded import EmbeddedPostgres
+from app.persistence.connections.database import Database
 from app.persistence.erasure_journal import Erased, ErasedKind, ErasureJournal
-from app.persistence.migration import migrate
+from app.persistence.provisioning.embedded import EmbeddedPostgres
+from app.persistence.provisioning.migrations import migrate
 from app.settings import Settings
 from tests import pictures
 from tests.api.conftest import PASSWORD, Account, Running, sign_in, start

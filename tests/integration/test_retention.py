@@ -8,10 +8,11 @@ import pytest
 from sqlalchemy import text
 
 from app.domain import Policy
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.tenants import find_tenants_with_expired
-from app.services.retention import RetentionSweep
+from app.services.audit.trail import AuditTrails
+from app.services.erasure.retention import RetentionSweep
 from tests.integration.conftest import KEYRING, Shelf, random_embeddings
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -61,7 +62,7 @@ async def left(shelf: Shelf) -> list[str]:
 
 async def sweep(shelf: Shelf, clock: FrozenClock) -> int:
     before = set(await left(shelf))
-    await RetentionSweep(shelf.database, KEYRING, clock=clock).run()
+    await RetentionSweep(shelf.database, AuditTrails(KEYRING), clock=clock).run()
     return len(before) - len(await left(shelf))
 
 

@@ -10,9 +10,9 @@ from app.errors import GraphsBusy
 from app.matcher.pgvector_search import graph_condition
 from app.matcher.recall import Recall, mates_of
 from app.matcher.strategy import Strategy
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 from app.persistence.repositories.graphs import GraphDirectory
-from app.services.search_indexes import SearchIndexService
+from app.services.maintenance.search_indexes import SearchIndexService
 from tests.integration.conftest import SearchDatabase, Shelf, make_engine, near, random_embeddings, record_of, subjects
 
 
@@ -171,7 +171,7 @@ async def test_registering_and_erasing_in_one_collection_lock_in_one_order(shelf
 
 async def test_the_planner_walks_the_graph_and_reads_the_covering_index(graphs: GraphDirectory, shelf: Shelf) -> None:
     from app.matcher.pgvector_search import _GRAPH_SETTINGS, BY_SUBJECT
-    from app.persistence.search_pool import encode_embedding
+    from app.persistence.connections.snapshots import encode_embedding
 
     await filled(shelf, 400)
     await service(graphs, shelf).rebuild(await record_of(graphs, shelf))

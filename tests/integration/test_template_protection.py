@@ -10,12 +10,13 @@ from sqlalchemy import text
 from app.domain import Embedding
 from app.matcher.gallery_search import SearchEngine
 from app.matcher.strategy import Strategy
-from app.persistence.database import Database
-from app.persistence.protector import TemplateProtector
+from app.persistence.connections.database import Database
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateStore
+from app.persistence.template_protector import TemplateProtector
 from app.security.keyring import Keyring
-from app.services.template_rotation import TemplateRotation
+from app.services.audit.trail import AuditTrails
+from app.services.maintenance.template_rotation import TemplateRotation
 from tests.integration.conftest import (
     FACE,
     KEYRING,
@@ -76,7 +77,7 @@ async def test_a_rotation_makes_other_templates_of_the_same_faces(shelf: Shelf) 
     await shelf.put(*((f"p{index}", face) for index, face in enumerate(faces)))
     probe = near(faces[7], rng, 0.7)
     before, old = await found_by(shelf, probe), await stored(shelf)
-    assert await TemplateRotation(shelf.database, KEYRING).run(shelf.tenant_id) == 80
+    assert await TemplateRotation(shelf.database, KEYRING, AuditTrails(KEYRING)).run(shelf.tenant_id) == 80
     new = await stored(shelf)
     assert max(abs(float(one @ other)) for one, other in zip(old, new, strict=True)) < 0.3
     after = await found_by(shelf, probe)
@@ -108,7 +109,7 @@ async def test_templates_from_before_there_was_a_protection_are_found_and_can_be
     for _ in range(2):
         (candidates,) = await shelf.search.search(shelf.gallery(), [faces[3]], 1)
         assert subjects(candidates) == ["p3"]
-        await TemplateRotation(shelf.database, KEYRING).run(shelf.tenant_id)
+        await TemplateRotation(shelf.database, KEYRING, AuditTrails(KEYRING)).run(shelf.tenant_id)
     assert max(abs(float(one @ face)) for one, face in zip(await stored(shelf), faces, strict=True)) < 0.3
 
 
@@ -132,7 +133,7 @@ async def test_registrations_and_searches_go_on_during_a_rotation(shelf: Shelf) 
 
     async def turn() -> None:
         for _ in range(3):
-            await TemplateRotation(shelf.database, KEYRING).run(shelf.tenant_id)
+            await TemplateRotation(shelf.database, KEYRING, AuditTrails(KEYRING)).run(shelf.tenant_id)
 
     searching = asyncio.create_task(search())
     await asyncio.gather(register(), turn())
@@ -149,7 +150,7 @@ async def test_after_a_new_secret_a_rotation_makes_the_old_one_worthless(shelf: 
     (face,) = random_embeddings(rng, 1)
     await shelf.put(("p", face))
     both = Keyring([b"a new secret, of thirty-two bytes or more", b"a secret for tests only, 32 bytes or more"])
-    await TemplateRotation(shelf.database, both).run(shelf.tenant_id)
+    await TemplateRotation(shelf.database, both, AuditTrails(both)).run(shelf.tenant_id)
     new_only = TemplateProtector(Keyring([b"a new secret, of thirty-two bytes or more"]))
     async with shelf.database.transaction(shelf.tenant_id) as session:
         (exported,) = await TemplateStore(session, shelf.tenant_id, new_only).export(shelf.ids["p"])
@@ -170,7 +171,9 @@ async def test_a_registration_under_way_keeps_its_salt_and_is_turned(shelf: Shel
         await TemplateStore(session, shelf.tenant_id, PROTECTOR).add_all(
             [NewFace.of(subject_id, FACE, {"rec:1": face})], collection_id=shelf.collection_id, source="test"
         )
-        rotation = asyncio.create_task(TemplateRotation(shelf.database, KEYRING).run(shelf.tenant_id))
+        rotation = asyncio.create_task(
+            TemplateRotation(shelf.database, KEYRING, AuditTrails(KEYRING)).run(shelf.tenant_id)
+        )
         await asyncio.sleep(0.2)
         assert not rotation.done()
     assert await rotation == 2

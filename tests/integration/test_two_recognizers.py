@@ -14,8 +14,8 @@ from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.recognizers import RecognizerRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateRepository, TemplateStore
-from app.services.consent import ConsentGate
-from app.services.face_completion import FaceCompletion
+from app.services.people.consent import ConsentGate
+from app.services.people.template_completion import FaceCompletion
 from tests.integration.conftest import FACE, PROTECTOR, Shelf, random_embeddings
 
 A, B = "a:1", "b:2"

@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 from app.domain import Detail
-from app.main import build_analyzer
 from app.ml.analysis import Embed
 from app.ml.detail import plan_passes
 from app.ml.image import ImageLimits, open_photo
@@ -22,6 +21,7 @@ from app.ml.insightface_engine import InsightFaceEngine
 from app.ml.packs import PackLibrary
 from app.ml.sessions import Runtime
 from app.settings import Settings
+from app.wiring.analyzer import build_analyzer
 from tests.api.conftest import PASSWORD, Account, sign_in, start
 from tests.conftest import REAL_PACK, ROOT
 

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from PIL import Image
 
-from app.routes.rekognition import MOST_BODY_BYTES, MOST_IMAGE_BYTES, MOST_PLAIN_BYTES
-from app.routes.rekognition.operations import OPERATIONS
+from app.rekognition import MOST_BODY_BYTES, MOST_IMAGE_BYTES, MOST_PLAIN_BYTES
+from app.rekognition.operations import OPERATIONS
 from tests import pictures
 
 MODEL = ServiceModel(Loader().load_service_model("rekognition", "service-2"), "rekognition")

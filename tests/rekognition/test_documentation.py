@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from app.routes.rekognition.errors import _CODES, _SIGNATURE_CODES
-from app.routes.rekognition.operations import OPERATIONS
+from app.rekognition.errors import _CODES, _SIGNATURE_CODES
+from app.rekognition.operations import OPERATIONS
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "rekognition.md").read_text()
 

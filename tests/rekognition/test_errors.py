@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from PIL import Image
 
 from app.permissions import Plan
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 from app.persistence.repositories.tenants import PlanDirectory, TenantDirectory
 from tests import pictures
 from tests.rekognition.conftest import Index, Tenant

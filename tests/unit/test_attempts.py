@@ -3,7 +3,7 @@
 import pytest
 
 from app.errors import DatabaseUnavailable, NoFace
-from app.services.attempts import attempt
+from app.services.retries import attempt
 
 
 async def test_until_it_succeeds_or_was_tried_often_enough() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 
-from app.connection import send_at_once
+from app.server.h11_protocol import send_at_once
 
 
 async def test_answers_do_not_wait_for_acknowledgements() -> None:

@@ -7,8 +7,8 @@ from app.domain import Calibration
 from app.ml.calibration import DRAWN, find_calibration
 from app.ml.packs import ManifestCalibration
 from app.ml.published import PUBLISHED
-from app.routes.rekognition.arns import account_of, model_version
-from app.routes.rekognition.similarity import SimilarityScale
+from app.rekognition.arns import account_of, model_version
+from app.rekognition.similarity import SimilarityScale
 
 MEASURED = Calibration(((1e-2, 0.235), (1e-3, 0.321), (1e-4, 0.395), (1e-5, 0.458)), "a test")
 ASSUMED = find_calibration("unknown", 0.45, knows_only_drawings=False)

@@ -7,7 +7,7 @@ import pytest
 from app.cli.migration_ledger import Ledger
 from app.cli.photo_manifest import PhotoOfSubject, read_subject_photos, split_store
 from app.errors import OperatorError
-from app.services.model_migration import SourcePhoto
+from app.services.maintenance.model_migration import SourcePhoto
 from tests import pictures
 
 

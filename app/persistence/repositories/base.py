@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Delete, Select, Update, collate, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.persistence.database import ERASED
+from app.persistence.connections.database import ERASED
 from app.persistence.erasure_journal import Erased, ErasedKind
 from app.persistence.models import GalleryModel, TenantOwned
 

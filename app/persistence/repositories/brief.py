@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.permissions import ROLE_PERMISSIONS, Plan, Principal, Role
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 
 
 class FoundCollection(NamedTuple):

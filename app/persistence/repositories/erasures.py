@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import func, null, or_, select, text
 
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 from app.persistence.erasure_journal import ErasedKind
 from app.persistence.models import CollectionModel, SubjectModel, TemplateModel, TenantModel, TenantRow
 from app.persistence.repositories.base import TenantRepository

@@ -16,7 +16,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from app.errors import DatabaseNotReady, GraphsBusy
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 from app.persistence.models import CollectionModel, GalleryModel, TenantModel
 
 CONNECTIONS, CONSTRUCTION_BREADTH = 24, 200

@@ -29,9 +29,9 @@ from sqlalchemy.orm import undefer
 from app.domain import Embedding, ExportedFace, Face, FaceOrigin, RelativeBox, Template
 from app.persistence.erasure_journal import ErasedKind
 from app.persistence.models import CollectionModel, GalleryModel, TemplateModel
-from app.persistence.protector import TemplateProtector
 from app.persistence.repositories.base import TenantRepository
 from app.persistence.repositories.protections import ProtectionRepository
+from app.persistence.template_protector import TemplateProtector
 
 # One round trip. The gallery's row is locked by the upsert until the transaction ends, and every template up to its
 # `last_seq` was stored under that lock: places become visible in their order, which lets a search hold what is stored

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.permissions import Plan
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 from app.persistence.erasure_journal import Erased, ErasedKind
 from app.persistence.models import PlanModel, TenantModel, UsageModel
 from app.persistence.repositories.base import note_erased

@@ -6,7 +6,7 @@ from datetime import date
 from typing import NamedTuple
 from uuid import UUID
 
-from app.persistence.database import Database
+from app.persistence.connections.database import Database
 from app.persistence.models import UsageDayModel
 from app.persistence.repositories.base import TenantRepository
 

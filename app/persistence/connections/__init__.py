@@ -1,0 +1,1 @@
+"""Connections to PostgreSQL: transactions, single statements, read-only snapshots."""

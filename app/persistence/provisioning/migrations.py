@@ -1,0 +1,36 @@
+"""Brings a database to the newest schema with Alembic; the only file that drives it."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import DBAPIError
+
+from app.errors import DatabaseNotReady
+
+_MIGRATIONS = Path(__file__).resolve().parents[3] / "migrations"
+
+
+def migrate(url: str, revision: str = "head") -> None:
+    """Apply all migrations up to `revision`; safe to call from several processes at once. Blocks."""
+    try:
+        command.upgrade(_config(url), revision)
+    except (DBAPIError, OSError) as exc:
+        reason = getattr(exc, "orig", None) or exc
+        raise DatabaseNotReady(f"The database could not be migrated: {reason}") from exc
+
+
+def head_revision() -> str:
+    """The newest migration that this version of Vultus knows."""
+    head = ScriptDirectory.from_config(_config("")).get_current_head()
+    if head is None:  # pragma: no cover - the package ships its migrations
+        raise DatabaseNotReady(f"No migrations in {_MIGRATIONS}.")
+    return head
+
+
+def _config(url: str) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["url"] = url
+    return config

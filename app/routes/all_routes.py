@@ -1,0 +1,44 @@
+"""Every router of the REST API, in the order of the OpenAPI document."""
+
+from app.routes import (
+    audit,
+    auth,
+    collection_recognizers,
+    collections,
+    health,
+    keys,
+    object_stores,
+    operator,
+    policies,
+    portability,
+    receipts,
+    recognition,
+    search,
+    subjects,
+    tenants,
+    usage,
+    users,
+)
+
+ROUTERS = tuple(
+    module.router
+    for module in (
+        auth,
+        recognition,
+        collections,
+        collection_recognizers,
+        subjects,
+        search,
+        policies,
+        portability,
+        audit,
+        receipts,
+        usage,
+        tenants,
+        users,
+        keys,
+        operator,
+        object_stores,
+        health,
+    )
+)

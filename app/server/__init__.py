@@ -1,0 +1,1 @@
+"""The HTTP server's own parts: the uvicorn protocol, preloaded workers, middleware, admission, problem+json."""

@@ -1,0 +1,1 @@
+"""Who may call: sign-in and sessions, users, API keys, signed requests."""

@@ -1,0 +1,1 @@
+"""Erasing people: expiry, replay after a restored backup, signed receipts."""

@@ -1,0 +1,1 @@
+"""Work an operator or a background task does on stored data."""

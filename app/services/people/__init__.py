@@ -1,0 +1,1 @@
+"""Subjects and their stored faces: registration, assignment, consent, export and import."""

@@ -1,0 +1,1 @@
+"""Photos on their way in: fetched from object stores, read into faces."""

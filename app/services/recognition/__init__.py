@@ -1,0 +1,1 @@
+"""Who is this: recognize, verify, compare and search; stores nothing."""

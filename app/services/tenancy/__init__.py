@@ -1,0 +1,1 @@
+"""Tenants, their plans, quotas, policies and usage."""

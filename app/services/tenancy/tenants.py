@@ -1,0 +1,122 @@
+"""Tenants: created with their first admin, and managed by the operator."""
+
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from app.errors import EmailTaken, PlanNotFound, TenantNotFound
+from app.permissions import Plan, Role
+from app.persistence.connections.database import Database
+from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.tenants import PlanDirectory, TenantDirectory, TenantRecord
+from app.persistence.repositories.usage import TenantOverview, UsageRepository
+from app.persistence.repositories.users import UserRepository
+from app.security.passwords import PasswordHasher
+from app.services.audit.trail import OPERATOR, AuditAction, AuditTrails
+from app.services.retries import attempt
+
+DEFAULT_COLLECTION = "default"
+_ATTEMPTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedTenant:
+    """A new tenant and its admin's login."""
+
+    tenant_id: UUID
+    user_id: UUID
+    name: str
+    email: str
+
+
+class TenantService:
+    """Opens its transactions itself, for the same reasons as `AuthService`."""
+
+    def __init__(self, database: Database, hasher: PasswordHasher, trails: AuditTrails) -> None:
+        self._database = database
+        self._hasher = hasher
+        self._trails = trails
+
+    async def create(self, name: str, email: str, password: str, plan: str = "free") -> CreatedTenant:
+        """Create a tenant, its admin and its default collection, or nothing at all.
+
+        Raises `EmailTaken` or `PlanNotFound`.
+        """
+        password_hash = await self._hasher.hash(password)
+        tenant_id = uuid4()
+        async with self._database.transaction(tenant_id) as session:
+            if await PlanDirectory(session).find(plan) is None:
+                raise PlanNotFound(f"There is no plan {plan!r}.")
+            await TenantDirectory(session).add(tenant_id, name, plan)
+            user_id = await UserRepository(session, tenant_id).add(
+                email=email, password_hash=password_hash, role=Role.ADMIN
+            )
+            if user_id is None:
+                raise EmailTaken
+            await CollectionRepository(session, tenant_id).add(DEFAULT_COLLECTION)
+            trail = self._trails.open(session, tenant_id, f"user:{user_id}")
+            await trail.record(AuditAction.TENANT_CREATED, f"user:{user_id}", plan=plan)
+        return CreatedTenant(tenant_id, user_id, name, email.lower())
+
+    async def overview(self, tenant_id: UUID) -> TenantOverview:
+        """The tenant with its plan and what it uses of it."""
+        async with self._database.transaction(tenant_id) as session:
+            found = await UsageRepository(session, tenant_id).overview()
+        if found is None:
+            raise TenantNotFound
+        return found
+
+
+class OperatorService:
+    """What only the operator does: sees all tenants, sets plans, erases tenants; needs the operator's login."""
+
+    def __init__(self, database: Database, trails: AuditTrails) -> None:
+        self._database = database
+        self._trails = trails
+
+    async def find(self, name: str) -> UUID | None:
+        """The id of the oldest tenant of that name."""
+        async with self._database.transaction(as_operator=True) as session:
+            return await TenantDirectory(session).find_by_name(name)
+
+    async def list_tenants(self) -> list[TenantRecord]:
+        """Every tenant, oldest first."""
+        async with self._database.transaction(as_operator=True) as session:
+            return await TenantDirectory(session).list()
+
+    async def get(self, tenant_id: UUID) -> TenantRecord:
+        """One tenant; raises `TenantNotFound`."""
+        async with self._database.transaction(as_operator=True) as session:
+            found = await TenantDirectory(session).list(tenant_id)
+        if not found:
+            raise TenantNotFound
+        return found[0]
+
+    async def set_plan(self, tenant_id: UUID, plan: str) -> None:
+        """Put a tenant on a plan; raises `PlanNotFound` or `TenantNotFound`."""
+        async with self._database.transaction(as_operator=True) as session:
+            if await PlanDirectory(session).find(plan) is None:
+                raise PlanNotFound(f"There is no plan {plan!r}.")
+            if not await TenantDirectory(session).set_plan(tenant_id, plan):
+                raise TenantNotFound
+            trail = self._trails.open(session, tenant_id, OPERATOR)
+            await trail.record(AuditAction.PLAN_CHANGED, plan=plan)
+
+    async def delete(self, tenant_id: UUID) -> None:
+        """Erase a tenant with everything it has; raises `TenantNotFound`."""
+
+        async def erase() -> None:
+            async with self._database.transaction(as_operator=True) as session:
+                if not await TenantDirectory(session).delete(tenant_id):
+                    raise TenantNotFound
+
+        await attempt(erase, _ATTEMPTS)  # a busy tenant's writes may lock the other way round, and end it
+
+    async def list_plans(self) -> list[Plan]:
+        """Every plan."""
+        async with self._database.transaction(as_operator=True) as session:
+            return await PlanDirectory(session).list()
+
+    async def save_plan(self, plan: Plan) -> None:
+        """Create a plan or replace it."""
+        async with self._database.transaction(as_operator=True) as session:
+            await PlanDirectory(session).save(plan)

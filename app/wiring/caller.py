@@ -1,0 +1,235 @@
+"""Which service is made of what for one caller: used by the REST routes and by the Rekognition protocol."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.matcher.face_search import FaceSearch
+from app.permissions import Permission, Principal
+from app.persistence.repositories.answers import AnswerRepository
+from app.persistence.repositories.audit import AuditRepository
+from app.persistence.repositories.collection_faces import CollectionFaceRepository
+from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
+from app.persistence.repositories.object_stores import ObjectStoreRepository
+from app.persistence.repositories.policies import PolicyRepository
+from app.persistence.repositories.recognizers import RecognizerRepository
+from app.persistence.repositories.subjects import SubjectRepository
+from app.persistence.repositories.templates import TemplateRepository, TemplateStore
+from app.persistence.repositories.usage import UsageRepository
+from app.persistence.repositories.usage_days import UsageDayRepository
+from app.persistence.repositories.users import UserRepository
+from app.services.access.keys import KeyService
+from app.services.access.users import UserService
+from app.services.audit.trail import AuditService, AuditTrail
+from app.services.collections.calibration import CalibrationService
+from app.services.collections.collections import CollectionService
+from app.services.collections.gallery_lookup import GalleryLookup
+from app.services.collections.lookup import CollectionLookup
+from app.services.collections.recognizers import CollectionRecognizerService
+from app.services.idempotency import IdempotencyService
+from app.services.people.anonymous_registration import AnonymousRegistrationService
+from app.services.people.assignment import AssignmentService
+from app.services.people.consent import ConsentGate
+from app.services.people.face_storage import FaceStorage
+from app.services.people.portability import PortabilityService
+from app.services.people.registration import RegistrationService
+from app.services.people.stored_faces import StoredFaceService
+from app.services.people.subjects import SubjectService
+from app.services.photos.face_reader import FaceReader
+from app.services.photos.object_stores import ObjectStoreService
+from app.services.recognition.face_search import FaceSearchService
+from app.services.recognition.recognition import RecognitionService
+from app.services.recognition.search import SearchService
+from app.services.tenancy.metering import UsageService
+from app.services.tenancy.policies import PolicyService
+from app.services.tenancy.quotas import QuotaService
+from app.wiring.process import AppState
+
+
+class CallerServices:
+    """The services of one caller that need no transaction, and the way to those that do.
+
+    `disconnect` is done when the caller has closed the connection; inference still waiting is then dropped.
+    """
+
+    def __init__(self, state: AppState, principal: Principal, disconnect: "asyncio.Future[None]") -> None:
+        self.state = state
+        self.principal = principal
+        self.galleries = GalleryLookup(state.database, principal, state.recognizers)
+        self._disconnect = disconnect
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["TransactionServices"]:
+        """Services that read and write in one transaction, which commits when the block ends."""
+        async with self.state.database.transaction(self.principal.tenant_id) as session:
+            yield TransactionServices(self, session)
+
+    def faces(self) -> FaceReader:
+        """Read faces in the tenant's own queue."""
+        return self.state.faces.on_behalf_of(self.principal.tenant_id, self._disconnect)
+
+    def recognition(self) -> RecognitionService:
+        search = self.state.search.for_tenant(self.principal.tenant_id)
+        return RecognitionService(self.faces(), self.galleries, search, decisions=self.state.decisions)
+
+    def search(self) -> SearchService:
+        search = self.state.search.for_tenant(self.principal.tenant_id)
+        return SearchService(self.galleries, search, decisions=self.state.decisions)
+
+    def face_search(self) -> FaceSearchService:
+        search = FaceSearch(self.state.search, self.principal.tenant_id)
+        return FaceSearchService(self.faces(), self.galleries, search)
+
+
+class TransactionServices:
+    """The services of one caller in one transaction."""
+
+    def __init__(self, caller: CallerServices, session: AsyncSession) -> None:
+        self._caller = caller
+        self._state = caller.state
+        self._principal = caller.principal
+        self._session = session
+        self._tenant_id = caller.principal.tenant_id
+
+    def collections(self) -> CollectionService:
+        return CollectionService(
+            self._collection_rows(), self._answers(), self._quotas(), self._state.cursors, self._trail()
+        )
+
+    def recognizers(self) -> CollectionRecognizerService:
+        return CollectionRecognizerService(
+            self._collection_rows(),
+            RecognizerRepository(self._session, self._tenant_id),
+            self._subject_rows(),
+            self._answers(),
+            self._state.cursors,
+            self._trail(),
+            self._state.recognizers,
+        )
+
+    def calibration(self) -> CalibrationService:
+        return CalibrationService(
+            self._collection_rows(), self._face_rows(), self.collections(), self._trail(), self._state.recognizers
+        )
+
+    def subjects(self) -> SubjectService:
+        return SubjectService(
+            self._collection_lookup(),
+            self._subject_rows(),
+            TemplateRepository(self._session, self._tenant_id),
+            self._answers(),
+            self._state.cursors,
+            self._trail(),
+            self._state.receipts,
+            may_delete=self._principal.may(Permission.DELETE),
+        )
+
+    def registration(self) -> RegistrationService:
+        return RegistrationService(
+            self._caller.faces(),
+            self._caller.galleries,
+            self._collection_lookup(),
+            self._subject_rows(),
+            self._face_storage(),
+            may_delete=self._principal.may(Permission.DELETE),
+        )
+
+    def anonymous_registration(self) -> AnonymousRegistrationService:
+        return AnonymousRegistrationService(
+            self._caller.faces(),
+            self._caller.galleries,
+            self._collection_lookup(),
+            self._subject_rows(),
+            self._face_rows(),
+            self._face_storage(),
+            self._state.keyring,
+        )
+
+    def stored_faces(self) -> StoredFaceService:
+        return StoredFaceService(
+            self._collection_lookup(),
+            self._subject_rows(),
+            self._face_rows(),
+            self._answers(),
+            self._state.cursors,
+            self._trail(),
+        )
+
+    def assignment(self) -> AssignmentService:
+        return AssignmentService(
+            self._collection_lookup(),
+            self._subject_rows(),
+            self._face_rows(),
+            TemplateRepository(self._session, self._tenant_id),
+            self._face_storage(),
+            self._answers(),
+            self._state.cursors,
+            may_delete=self._principal.may(Permission.DELETE),
+        )
+
+    def portability(self) -> PortabilityService:
+        return PortabilityService(
+            self._collection_lookup(), self._subject_rows(), self._face_storage(), self._audit_rows()
+        )
+
+    def object_stores(self) -> ObjectStoreService:
+        stores = ObjectStoreRepository(self._session, self._tenant_id)
+        endpoints = self._state.settings.object_store_endpoints
+        return ObjectStoreService(stores, self._state.keyring, self._trail(), endpoints=endpoints)
+
+    def policies(self) -> PolicyService:
+        return PolicyService(self._policy_rows(), self._trail(), self._principal)
+
+    def audit(self) -> AuditService:
+        return AuditService(self._audit_rows(), self._state.keyring, self._state.cursors)
+
+    def usage(self) -> UsageService:
+        return UsageService(UsageDayRepository(self._session, self._tenant_id), self._state.meter)
+
+    def users(self) -> UserService:
+        users = UserRepository(self._session, self._tenant_id)
+        return UserService(users, self._quotas(), self._principal, self._trail())
+
+    def keys(self) -> KeyService:
+        api_keys = ApiKeyRepository(self._session, self._tenant_id)
+        access_keys = AccessKeyRepository(self._session, self._tenant_id)
+        return KeyService(api_keys, access_keys, self._state.keyring, self._trail())
+
+    def idempotency(self, key: str | None) -> IdempotencyService:
+        state = self._state
+        return IdempotencyService(state.database, self._answers(), self._principal, state.keyring, key)
+
+    def _collection_rows(self) -> CollectionRepository:
+        return CollectionRepository(self._session, self._tenant_id, self._principal.collections)
+
+    def _collection_lookup(self) -> CollectionLookup:
+        return CollectionLookup(self._collection_rows(), self._state.recognizers)
+
+    def _subject_rows(self) -> SubjectRepository:
+        return SubjectRepository(self._session, self._tenant_id)
+
+    def _face_rows(self) -> CollectionFaceRepository:
+        return CollectionFaceRepository(self._session, self._tenant_id)
+
+    def _face_storage(self) -> FaceStorage:
+        templates = TemplateStore(self._session, self._tenant_id, self._state.search.protector)
+        consent = ConsentGate(self._subject_rows(), self._policy_rows())
+        return FaceStorage(templates, consent, self._quotas(), self._trail())
+
+    def _policy_rows(self) -> PolicyRepository:
+        return PolicyRepository(self._session, self._tenant_id)
+
+    def _audit_rows(self) -> AuditRepository:
+        return AuditRepository(self._session, self._tenant_id)
+
+    def _answers(self) -> AnswerRepository:
+        return AnswerRepository(self._session, self._tenant_id)
+
+    def _quotas(self) -> QuotaService:
+        return QuotaService(UsageRepository(self._session, self._tenant_id), self._principal.plan)
+
+    def _trail(self) -> AuditTrail:
+        return self._state.trails.open(self._session, self._tenant_id, self._principal.name)

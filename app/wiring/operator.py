@@ -1,0 +1,155 @@
+"""The services behind an operator's commands: over the operator's database login, recorded as the operator's."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from app.errors import TenantNotFound
+from app.permissions import Plan
+from app.persistence.connections.database import Database, Transaction
+from app.persistence.erasure_journal import ErasureJournal
+from app.persistence.provisioning.addresses import DatabaseAddresses, provisioned_database
+from app.persistence.repositories.answers import AnswerRepository
+from app.persistence.repositories.audit import AuditRepository
+from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.graphs import GraphDirectory
+from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
+from app.persistence.repositories.recognizers import RecognizerRepository
+from app.persistence.repositories.subjects import SubjectRepository
+from app.persistence.repositories.usage import UsageRepository
+from app.persistence.repositories.usage_days import UsageDayRepository
+from app.persistence.repositories.users import UserRepository
+from app.security.cursors import CursorSigner
+from app.security.keyring import Keyring
+from app.security.passwords import PasswordHasher
+from app.services.access.keys import KeyService
+from app.services.access.users import UserService
+from app.services.audit.trail import OPERATOR, AuditTrail, AuditTrails
+from app.services.audit.verification import AuditVerifier
+from app.services.collections.recognizer_directory import RecognizerDirectory
+from app.services.collections.recognizers import CollectionRecognizerService
+from app.services.erasure.retention import RetentionSweep
+from app.services.maintenance.search_indexes import SearchIndexService
+from app.services.maintenance.template_rotation import TemplateRotation
+from app.services.tenancy.metering import UsageService
+from app.services.tenancy.quotas import QuotaService
+from app.services.tenancy.tenants import OperatorService, TenantService
+from app.settings import Settings
+from app.wiring.search import build_search
+
+
+class OperatorServices:
+    """Services that see every tenant, and the way to those of one tenant."""
+
+    def __init__(self, database: Database, keyring: Keyring) -> None:
+        self.database = database
+        self.keyring = keyring
+        self.trails = AuditTrails(keyring)
+
+    def operator(self) -> OperatorService:
+        return OperatorService(self.database, self.trails)
+
+    def tenants(self, hasher: PasswordHasher) -> TenantService:
+        return TenantService(self.database, hasher, self.trails)
+
+    def retention_sweep(self) -> RetentionSweep:
+        return RetentionSweep(self.database, self.trails)
+
+    def template_rotation(self) -> TemplateRotation:
+        return TemplateRotation(self.database, self.keyring, self.trails)
+
+    async def list_tenant_ids(self, only: UUID | None = None) -> list[UUID]:
+        """`only`, or every tenant, oldest first."""
+        return [only] if only is not None else [one.id for one in await self.operator().list_tenants()]
+
+    async def require_tenant(self, tenant_id: UUID) -> None:
+        """Raise `TenantNotFound`; otherwise a command would report that something of the tenant's is missing."""
+        async with self.database.transaction(tenant_id) as session:
+            await _require_tenant(session, tenant_id)
+
+    @asynccontextmanager
+    async def in_tenant(self, tenant_id: UUID) -> AsyncIterator["TenantServices"]:
+        """Services of one tenant in one transaction; raises `TenantNotFound`."""
+        async with self.database.transaction(tenant_id) as session:
+            await _require_tenant(session, tenant_id)
+            yield TenantServices(self, session, tenant_id)
+
+
+class TenantServices:
+    """The operator's services for one tenant, in one transaction."""
+
+    def __init__(self, services: OperatorServices, session: Transaction, tenant_id: UUID) -> None:
+        self._keyring = services.keyring
+        self._trails = services.trails
+        self._session = session
+        self._tenant_id = tenant_id
+
+    async def users(self) -> UserService:
+        overview = await UsageRepository(self._session, self._tenant_id).overview()
+        plan = overview.plan if overview is not None else Plan("none")
+        quotas = QuotaService(UsageRepository(self._session, self._tenant_id), plan)
+        return UserService(UserRepository(self._session, self._tenant_id), quotas, None, self._trail())
+
+    def keys(self) -> KeyService:
+        api_keys = ApiKeyRepository(self._session, self._tenant_id)
+        access_keys = AccessKeyRepository(self._session, self._tenant_id)
+        return KeyService(api_keys, access_keys, self._keyring, self._trail())
+
+    def usage(self) -> UsageService:
+        return UsageService(UsageDayRepository(self._session, self._tenant_id))
+
+    def audit_verifier(self) -> AuditVerifier:
+        return AuditVerifier(AuditRepository(self._session, self._tenant_id), self._keyring)
+
+    def recognizers(self, directory: RecognizerDirectory) -> CollectionRecognizerService:
+        return CollectionRecognizerService(
+            CollectionRepository(self._session, self._tenant_id),
+            RecognizerRepository(self._session, self._tenant_id),
+            SubjectRepository(self._session, self._tenant_id),
+            AnswerRepository(self._session, self._tenant_id),
+            CursorSigner(self._keyring),
+            self._trail(),
+            directory,
+        )
+
+    def _trail(self) -> AuditTrail:
+        return self._trails.open(self._session, self._tenant_id, OPERATOR)
+
+
+@asynccontextmanager
+async def operator_services(settings: Settings) -> AsyncIterator[OperatorServices]:
+    """Find the database, open it with the operator's login, and close it after the block."""
+    async with provisioned_database(settings) as addresses, services_at(settings, addresses) as services:
+        yield services
+
+
+@asynccontextmanager
+async def services_at(settings: Settings, addresses: DatabaseAddresses) -> AsyncIterator[OperatorServices]:
+    """The same for a database that is provisioned already."""
+    database = Database(
+        addresses.operator,
+        pool_size=2,
+        behind_pgbouncer=settings.database_pgbouncer,
+        journal=ErasureJournal(settings.erasure_journal_path),
+    )
+    try:
+        yield OperatorServices(database, Keyring(settings.signing_keys()))
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def search_index_service(settings: Settings, addresses: DatabaseAddresses) -> AsyncIterator[SearchIndexService]:
+    """What maintains HNSW graphs: the operator's login for building, the service's own for searching."""
+    operator = Database(addresses.operator, pool_size=2, behind_pgbouncer=settings.database_pgbouncer)
+    engine = build_search(settings, addresses.service, Keyring(settings.signing_keys()))
+    try:
+        yield SearchIndexService(GraphDirectory(operator), engine, graph_from=settings.search_graph_from)
+    finally:
+        await engine.close()
+        await operator.close()
+
+
+async def _require_tenant(session: Transaction, tenant_id: UUID) -> None:
+    if await UsageRepository(session, tenant_id).overview() is None:
+        raise TenantNotFound

@@ -1,0 +1,187 @@
+"""What exists once per process: built from the settings, running for the lifetime of the server, closed in order."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from app.domain import Calibration
+from app.errors import OperatorError
+from app.matcher.gallery_search import SearchEngine
+from app.ml.analysis import FaceAnalyzer
+from app.ml.executor import InferenceExecutor
+from app.persistence.connections.database import Database
+from app.persistence.erasure_journal import ErasureJournal
+from app.persistence.provisioning.addresses import DatabaseAddresses, provisioned_database
+from app.security.cursors import CursorSigner
+from app.security.keyring import Keyring
+from app.security.passwords import PasswordHasher
+from app.security.tokens import TokenIssuer
+from app.services.access.authentication import AuthService
+from app.services.access.signed_requests import SignedRequestService
+from app.services.audit.trail import AuditTrails
+from app.services.collections.decisions import DecisionMaker
+from app.services.collections.recognizer_directory import RecognizerDirectory
+from app.services.erasure.receipts import ReceiptOffice
+from app.services.erasure.replay import ErasureReplay
+from app.services.erasure.retention import RetentionSweep
+from app.services.maintenance.health import HealthService
+from app.services.maintenance.upkeep import Upkeep
+from app.services.photos.face_reader import FaceReader
+from app.services.photos.object_stores import ObjectFetcher
+from app.services.tenancy.metering import Meter
+from app.services.tenancy.tenants import OperatorService, TenantService
+from app.settings import Settings
+from app.telemetry import get_logger
+from app.wiring.analyzer import build_analyzer, count_inference_threads
+from app.wiring.search import build_search
+
+_log = get_logger(__name__)
+
+_WARM_UP_TIMEOUT_S = 30
+_SWITCH_INTERVAL_S = 0.0005
+"""Inference returns to Python about thirty times per photo and each time waits until a busy event loop releases the
+GIL. Python's default of 5 ms would add up to more than the inference itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppState:
+    """The process-wide objects that requests use; `wiring.caller` makes the services of one caller from them."""
+
+    settings: Settings
+    database: Database
+    keyring: Keyring
+    hasher: PasswordHasher
+    meter: Meter
+    auth: AuthService
+    tenants: TenantService
+    operator: OperatorService | None
+    """None unless the operator API is enabled."""
+    faces: FaceReader
+    search: SearchEngine
+    cursors: CursorSigner
+    trails: AuditTrails
+    signed_requests: SignedRequestService
+    objects: ObjectFetcher
+    recognizers: RecognizerDirectory
+    calibrations: Mapping[str, Calibration]
+    """By recognizer."""
+    health: HealthService
+    decisions: DecisionMaker
+    receipts: ReceiptOffice
+
+
+@asynccontextmanager
+async def running_process(settings: Settings, analyzer: FaceAnalyzer | None = None) -> AsyncIterator[AppState]:
+    """Build everything, run the background tasks for the duration of the block, then close everything.
+
+    `analyzer` is one that a parent process loaded before it forked this one. Raises `DatabaseNotReady`,
+    `ModelPackUnavailable`, or `OperatorError` if the models do not answer in time.
+    """
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    async with provisioned_database(settings) as addresses, AsyncExitStack() as stack:
+        journal = ErasureJournal(settings.erasure_journal_path)
+        database, operator_database = await _open_databases(stack, settings, addresses, journal)
+        executor = InferenceExecutor(
+            threads=count_inference_threads(settings),
+            queue=settings.inference_queue,
+            deadline_s=settings.inference_deadline_s,
+        )
+        stack.callback(executor.close)
+        hasher = PasswordHasher()
+        stack.callback(hasher.close)
+        keyring = Keyring(settings.signing_keys())
+        trails = AuditTrails(keyring)
+        objects = ObjectFetcher(
+            database, keyring, endpoints=settings.object_store_endpoints, max_bytes=settings.max_image_bytes
+        )
+        stack.push_async_callback(objects.close)
+        search = build_search(settings, addresses.service, keyring)
+        stack.push_async_callback(search.close)
+        is_inherited = analyzer is not None
+        analyzer = analyzer or build_analyzer(settings)
+        await _warm_up(analyzer, executor)
+        _log_models(analyzer, is_inherited=is_inherited)
+        calibrations = {name: info.calibration for name, info in analyzer.engine.infos.items()}
+        tokens = TokenIssuer(
+            keyring,
+            access_lifetime=timedelta(minutes=settings.access_token_minutes),
+            refresh_lifetime=timedelta(days=settings.refresh_token_days),
+        )
+        sweep = RetentionSweep(database, trails) if settings.retention_sweep else None
+        upkeep = Upkeep(ErasureReplay(database, journal, trails), sweep)
+        meter = Meter(database)
+        await stack.enter_async_context(upkeep.running())
+        await stack.enter_async_context(meter.running())
+        yield AppState(
+            settings=settings,
+            database=database,
+            keyring=keyring,
+            hasher=hasher,
+            meter=meter,
+            auth=AuthService(database, hasher, tokens, keyring, trails),
+            tenants=TenantService(database, hasher, trails),
+            operator=OperatorService(operator_database, trails) if operator_database is not None else None,
+            faces=FaceReader(executor, analyzer),
+            search=search,
+            cursors=CursorSigner(keyring),
+            trails=trails,
+            signed_requests=SignedRequestService(database, keyring, region=settings.rekognition_region),
+            objects=objects,
+            recognizers=RecognizerDirectory({name: info.pack for name, info in analyzer.engine.infos.items()}),
+            calibrations=calibrations,
+            health=HealthService(database, upkeep, must_be_confined=settings.environment == "production"),
+            decisions=DecisionMaker(calibrations, settings.match_threshold),
+            receipts=ReceiptOffice(keyring),
+        )
+
+
+async def _open_databases(
+    stack: AsyncExitStack, settings: Settings, addresses: DatabaseAddresses, journal: ErasureJournal
+) -> tuple[Database, Database | None]:
+    """The service's pool and, only while the operator API is enabled, one with the login that sees every tenant."""
+    pools = [
+        Database(
+            addresses.service,
+            pool_size=settings.database_pool_size,
+            behind_pgbouncer=settings.database_pgbouncer,
+            journal=journal,
+        )
+    ]
+    if settings.operator_token:
+        pools.append(
+            Database(addresses.operator, pool_size=2, behind_pgbouncer=settings.database_pgbouncer, journal=journal)
+        )
+    for pool in pools:
+        stack.push_async_callback(pool.close)
+    return pools[0], pools[1] if len(pools) > 1 else None
+
+
+async def _warm_up(analyzer: FaceAnalyzer, executor: InferenceExecutor) -> None:
+    """Run the models once, with a timeout: inherited models that hang must not look like a slow client forever."""
+    try:
+        async with asyncio.timeout(_WARM_UP_TIMEOUT_S):
+            await executor.run(None, analyzer.warm_up)
+    except TimeoutError:
+        raise OperatorError(
+            f"The models did not answer within {_WARM_UP_TIMEOUT_S} s. Several workers inherit them from the process "
+            f"that starts them; with VULTUS_SHARE_MODELS=false each worker loads its own."
+        ) from None
+
+
+def _log_models(analyzer: FaceAnalyzer, *, is_inherited: bool) -> None:
+    for info in analyzer.engine.infos.values():
+        _log.info(
+            "model_loaded",
+            pack=info.pack,
+            recognizer=info.recognizer,
+            providers=list(info.providers),
+            precision=info.precision,
+            inherited=is_inherited,
+            calibration=info.calibration.account,
+            licence=info.licence,
+        )
+        if info.knows_only_drawings:
+            _log.warning("model_knows_only_drawn_faces", pack=info.pack)
