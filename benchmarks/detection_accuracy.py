@@ -32,7 +32,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from app.domain import Detail
+from app.domain.faces import Detail
 from app.ml.analysis import Embed
 from app.ml.detail import plan_passes
 from app.ml.packs import PackLibrary

@@ -21,7 +21,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain import EMBEDDING_SIZE
+from app.domain.faces import EMBEDDING_SIZE
 from app.ml.analysis import Embed
 from app.settings import Settings
 from app.wiring.analyzer import build_analyzer

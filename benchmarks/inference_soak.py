@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.domain import Detail
+from app.domain.faces import Detail
 from app.errors import ImageRefused
 from app.ml.analysis import Embed, FaceAnalyzer
 from app.settings import Settings

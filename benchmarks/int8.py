@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from app.domain import Detail
+from app.domain.faces import Detail
 from app.ml.detail import plan_passes
 from app.ml.digests import sha256_of
 from app.ml.engine import Detection

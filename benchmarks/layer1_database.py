@@ -24,13 +24,15 @@ from typing import Any
 
 import numpy as np
 
-from app.domain import Embedding
+from app.domain.faces import Embedding
+from app.matcher.engine import SearchEngine
 from app.matcher.gallery_cache import GalleryCache
-from app.matcher.gallery_search import SearchEngine
 from app.matcher.pgvector_search import BY_SUBJECT, GalleryStatements
 from app.matcher.strategy import SearchLimits, Strategy
-from app.persistence.connections.database import Database
-from app.persistence.connections.snapshots import SearchPool
+from app.matcher.tenant_search import TenantSearch
+from app.persistence.connections.database import Database, driver_address
+from app.persistence.connections.snapshots import SnapshotPool
+from app.persistence.connections.statements import StatementPool
 from app.persistence.repositories.graphs import GraphDirectory
 from app.persistence.template_protector import TemplateProtector
 from app.security.keyring import Keyring
@@ -127,10 +129,10 @@ async def ask(search: Search, probes: Probes, size: int, *, in_flight: int = IN_
 
 def ours(engine: SearchEngine, stored: Stored, using: Strategy | None) -> Search:
     """The service's search; None: the strategy it picks itself."""
-    search = engine.for_tenant(stored.tenant_id)
+    search = TenantSearch(engine, stored.tenant_id)
 
     async def run(probe: Embedding) -> list[str]:
-        (found,) = await search.search(stored.gallery, [probe], LIMIT, using=using)
+        ((found,), _) = await search.identify_in_database(stored.gallery, [probe], LIMIT, using=using)
         return [candidate.subject for candidate in found]
 
     return run
@@ -151,9 +153,10 @@ class Layer1:
         self.database = database
         self.scale = scale
         self.source = FaceLike(7)
-        pools = (SearchPool(database.service, size=size) for size in (IN_FLIGHT, 1))
-        pool, filling = pools
-        self.engine = SearchEngine(pool, GalleryCache(filling, max_bytes=2**30, whole_to=0), SearchLimits(), PROTECTOR)
+        pool, filling = (SnapshotPool(database.service, size=size) for size in (IN_FLIGHT, 1))
+        statements = StatementPool(driver_address(database.service), size=IN_FLIGHT)
+        cache = GalleryCache(filling, max_bytes=2**30, whole_to=0)
+        self.engine = SearchEngine(pool, statements, cache, SearchLimits(), PROTECTOR)
 
     async def prepare(self) -> None:
         """Fill the database and build every index; what is there is left."""
@@ -299,7 +302,7 @@ class Layer1:
         """The same exact search by the service's login and by the owner past row-level security, in turn."""
         stored = self.alone[10_000 if 10_000 in self.alone else max(self.alone)]
         probes = list(self.source.draw(200))
-        async with self.engine.pool.snapshot(stored.tenant_id) as connection:
+        async with self.engine.snapshots.snapshot(stored.tenant_id) as connection:
             bound = GalleryStatements(connection, stored.tenant_id)
             await self.connection.execute("SET max_parallel_workers_per_gather = 0; SET random_page_cost = 1.1")
             free = GalleryStatements(self.connection, stored.tenant_id)

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from app.domain import Detail
+from app.domain.faces import Detail
 from app.ml.analysis import Embed, FaceAnalyzer
 from app.settings import Settings
 from app.wiring.analyzer import build_analyzer

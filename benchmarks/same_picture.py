@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from app.domain import Embedding
+from app.domain.faces import Embedding
 from app.ml.analysis import Embed, FaceAnalyzer
 from app.services.maintenance.model_migration import SAME_PICTURE
 from app.settings import Settings

@@ -23,13 +23,15 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import numpy as np
 
-from app.domain import BoundingBox, Embedding, Face, Quality
+from app.domain.faces import BoundingBox, Embedding, Face, Quality
+from app.matcher.engine import SearchEngine
 from app.matcher.gallery_cache import GalleryCache
-from app.matcher.gallery_search import SearchEngine
 from app.matcher.search import Gallery
 from app.matcher.strategy import SearchLimits
-from app.persistence.connections.database import Database
-from app.persistence.connections.snapshots import SearchPool
+from app.matcher.tenant_search import TenantSearch
+from app.persistence.connections.database import Database, driver_address
+from app.persistence.connections.snapshots import SnapshotPool
+from app.persistence.connections.statements import StatementPool
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateStore
@@ -137,13 +139,14 @@ async def measure_rotation(database: BenchDatabase, count: int) -> dict[str, Any
 async def _similarities(
     engine: SearchEngine, tenant_id: Any, gallery: Gallery, faces: list[Embedding]
 ) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    found = await engine.for_tenant(tenant_id).search(gallery, faces[:500], 1)
-    return np.array([own[0].similarity if own else 0.0 for own in found])
+    found = await TenantSearch(engine, tenant_id).identify(gallery, faces[:500], 1)
+    return np.array([own[0].similarity if own else 0.0 for own in found.ranked])
 
 
 def _engine(url: str, protector: TemplateProtector) -> SearchEngine:
-    cache = GalleryCache(SearchPool(url, size=1), max_bytes=2**28, whole_to=0)
-    return SearchEngine(SearchPool(url, size=2), cache, SearchLimits(), protector)
+    cache = GalleryCache(SnapshotPool(url, size=1), max_bytes=2**28, whole_to=0)
+    statements = StatementPool(driver_address(url), size=2)
+    return SearchEngine(SnapshotPool(url, size=2), statements, cache, SearchLimits(), protector)
 
 
 def measure_derivation() -> dict[str, float]:

@@ -18,7 +18,7 @@ import onnx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain import EMBEDDING_SIZE
+from app.domain.faces import EMBEDDING_SIZE
 from app.ml.analysis import FaceAnalyzer
 from app.ml.synthetic.pack import write_synthetic_pack
 from app.permissions import Permission, Plan

@@ -8,7 +8,7 @@ import typer
 
 from app.cli.evaluation_run import Asked, Data, Face, Keep, Out, Pack, running
 from app.cli.settings import command_settings
-from app.domain import Calibration
+from app.domain.decisions import Calibration
 from app.errors import OperatorError
 from app.evaluation.datasets import read_people
 from app.matcher.strangers import LEAST_PEOPLE, measure_strangers

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from app.cli import models_migration
 from app.cli.settings import command_settings
-from app.domain import Calibration
+from app.domain.decisions import Calibration
 from app.ml.packs import SYNTHETIC, ModelPack, PackLibrary
 from app.ml.published import PUBLISHED
 

@@ -17,7 +17,7 @@ from app.cli.photo_manifest import PhotoOfSubject, read_subject_photos, split_st
 from app.cli.progress import progress as showing_progress
 from app.cli.settings import command_settings
 from app.cli.tables import show_rows
-from app.domain import Recognizers
+from app.domain.collections import Recognizers
 from app.errors import OperatorError
 from app.evaluation.datasets import PHOTO_ENDINGS
 from app.ml.packs import ModelPack, PackLibrary

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain import Embedding
+from app.domain.faces import Embedding
 from app.evaluation.metrics import Rate, bootstrap, pair_weights, weighted_threshold_at, widened
 from app.matcher.similarity import compare_all
 
@@ -53,17 +53,6 @@ class EveryPair:
         low, high = self._interval(lambda drawn: self._accepted(drawn, self._threshold(drawn, rate)), seed)
         value = self._accepted(ones, threshold)
         return threshold, widened(Rate(value, low, high, len(self.genuine)), self._number)
-
-    def accepted_gain(self, before: "EveryPair", rate: float, seed: int) -> Rate:
-        """How much larger the share of accepted genuine pairs is at this rate than by another way on the very same
-        photos; in each replicate both ways find their threshold on the people drawn."""
-
-        def gain(drawn: NDArray[np.float64]) -> float:
-            after, other = (way._accepted(drawn, way._threshold(drawn, rate)) for way in (self, before))
-            return after - other
-
-        low, high = self._interval(gain, seed)
-        return Rate(gain(np.ones(self._number)), low, high, len(self.genuine))
 
     def matched(self, threshold: float, seed: int) -> Rate:
         """The share of the impostors at or above a threshold.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from app.domain import RelativeBox
+from app.domain.faces import RelativeBox
 
 MOST = 24
 """Of each kind of failure."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain import Calibration, DecisionPolicy
+from app.domain.decisions import Calibration, DecisionPolicy
 from app.errors import OperatorError
 from app.evaluation.datasets import Person, Split, draws_of_everybody, split_open_set
 from app.evaluation.failures import Failure, Picture, worst

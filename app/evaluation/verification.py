@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain import Calibration
+from app.domain.decisions import Calibration
 from app.errors import OperatorError
 from app.evaluation.datasets import Pair
 from app.evaluation.every_pair import EveryPair

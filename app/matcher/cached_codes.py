@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain import EMBEDDING_SIZE, Embedding
+from app.domain.faces import EMBEDDING_SIZE, Embedding
 from app.matcher.gallery_version import GalleryVersion
 from app.matcher.pgvector_search import COPY_HEADER_BYTES
 from app.matcher.strategy import CodeDepth

@@ -13,7 +13,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain import EMBEDDING_SIZE, Embedding
+from app.domain.faces import EMBEDDING_SIZE, Embedding
 from app.matcher.found import Found
 from app.matcher.gallery_version import GalleryVersion
 from app.matcher.pgvector_search import COPY_HEADER_BYTES

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from app.domain import Embedding
+from app.domain.faces import Embedding
 
 K = TypeVar("K")
 

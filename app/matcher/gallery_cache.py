@@ -17,7 +17,7 @@ from app.matcher.cached_codes import BYTES_A_CODE, CachedCodes, parse_codes
 from app.matcher.cached_gallery import BYTES_A_TEMPLATE, CachedGallery, parse_gallery
 from app.matcher.pgvector_search import GalleryStatements
 from app.matcher.strategy import GalleryFacts
-from app.persistence.connections.snapshots import SearchPool
+from app.persistence.connections.snapshots import SnapshotPool
 from app.telemetry import get_logger
 
 _log = get_logger(__name__)
@@ -44,13 +44,13 @@ class GalleryCache:
     Galleries of up to `whole_to` templates are held as a whole, in at most half of the budget.
     """
 
-    def __init__(self, pool: SearchPool, *, max_bytes: int, whole_to: int, rest: float = _REST) -> None:
+    def __init__(self, pool: SnapshotPool, *, max_bytes: int, whole_to: int, rest: float = _REST) -> None:
         self._pool = pool  # of its own: filling the cache must not wait for searches, nor they for it
         self._max_bytes = max_bytes
         self._whole_to = whole_to
         self._rest = rest
         self._entries: OrderedDict[UUID, _Entry] = OrderedDict()
-        self._whole: dict[tuple[UUID, str, str], UUID] = {}
+        self._whole: dict[tuple[UUID, UUID, str], UUID] = {}
         """The galleries held as a whole, by tenant, collection and recogniser."""
         self._loading: dict[UUID, asyncio.Task[None]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
@@ -76,9 +76,9 @@ class GalleryCache:
         self._use(facts.id, entry)
         return entry.held
 
-    def find_whole(self, tenant_id: UUID, collection: str, recognizer: str) -> CachedGallery | None:
+    def find_whole(self, tenant_id: UUID, collection_id: UUID, recognizer: str) -> CachedGallery | None:
         """The collection's gallery, if the whole of it is here; it may have changed since."""
-        gallery_id = self._whole.get((tenant_id, collection, recognizer))
+        gallery_id = self._whole.get((tenant_id, collection_id, recognizer))
         entry = self._entries.get(gallery_id) if gallery_id is not None else None
         if entry is None or not isinstance(entry.held, CachedGallery):
             return None
@@ -150,7 +150,7 @@ class GalleryCache:
     def _hold(self, tenant_id: UUID, gallery_id: UUID, held: Cached) -> None:
         self._entries[gallery_id] = _Entry(tenant_id, held, time.monotonic())
         if isinstance(held, CachedGallery):
-            self._whole[tenant_id, held.version.collection, held.version.recognizer] = gallery_id
+            self._whole[tenant_id, held.version.collection_id, held.version.recognizer] = gallery_id
         while sum(entry.held.size_bytes for entry in self._entries.values()) > self._max_bytes:
             self._drop(next(iter(self._entries)))
         if self._sweeper is None:
@@ -167,7 +167,7 @@ class GalleryCache:
         entry = self._entries.pop(gallery_id, None)
         if entry is not None and isinstance(entry.held, CachedGallery):
             version = entry.held.version
-            self._whole.pop((entry.tenant_id, version.collection, version.recognizer), None)
+            self._whole.pop((entry.tenant_id, version.collection_id, version.recognizer), None)
 
 
 async def _read_codes(statements: GalleryStatements, gallery_id: UUID, held: Cached | None) -> CachedCodes | None:

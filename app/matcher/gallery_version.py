@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from app.domain import GalleryScale
-from app.persistence.connections.snapshots import SearchPool
+from app.domain.decisions import GalleryScale
+from app.persistence.connections.statements import StatementPool
 from app.persistence.repositories.collections import read_calibration, read_policy
 from app.security.template_protection import Protection
 
@@ -15,6 +15,7 @@ class GalleryVersion(NamedTuple):
     """A gallery as it is at one moment; while `last_seq`, `deletions` and `epoch` stay, nothing in it changed."""
 
     id: UUID
+    collection_id: UUID
     collection: str
     recognizer: str
     templates: int
@@ -36,7 +37,7 @@ class Named(NamedTuple):
 
 
 async def name_subjects(
-    pool: SearchPool, tenant_id: UUID, version: GalleryVersion, subject_ids: Sequence[UUID]
+    pool: StatementPool, tenant_id: UUID, version: GalleryVersion, subject_ids: Sequence[UUID]
 ) -> Named | None:
     """Who these subjects of a gallery are; None if it is not at that version any more. One round trip."""
     row = await pool.fetch_row(

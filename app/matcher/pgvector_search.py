@@ -9,21 +9,19 @@ from collections.abc import Sequence
 from typing import Any, Generic
 from uuid import UUID
 
-from app.domain import EMPTY, CollectionFace, Embedding, GalleryScale, RelativeBox
+from app.domain.decisions import EMPTY, GalleryScale
+from app.domain.faces import Embedding, RelativeBox
+from app.domain.people import CollectionFace
 from app.errors import RecognizerChanged
 from app.matcher.found import BestOfSubject, Found, K, OneFace, Person
 from app.matcher.gallery_version import GalleryVersion, read_protection, read_scale
+from app.matcher.hnsw.graph import GRAPH_SETTINGS, Graph, graph_condition
 from app.matcher.search import Gallery
-from app.matcher.strategy import GalleryFacts, Graph
+from app.matcher.strategy import GalleryFacts
 from app.matcher.subject_similarity import MOST_TEMPLATES
 from app.persistence.connections.driver import Connection
 from app.persistence.connections.snapshots import encode_embedding
 from app.persistence.models import COVERED_PLACES
-
-_GRAPH_SETTINGS = """
-SELECT set_config('hnsw.ef_search', '{breadth}', true), set_config('hnsw.iterative_scan', 'relaxed_order', true),
-       set_config('enable_sort', 'off', true)  -- else a large LIMIT makes the planner prefer the complete scan
-"""
 
 _FACTS = """
 SELECT g.id, g.templates, g.last_seq, g.deletions, g.epoch, g.graph, g.graph_upto, g.graph_trusted,
@@ -177,7 +175,7 @@ CROSS JOIN LATERAL (
 """
 
 _VERSION = """
-SELECT g.id, c.name AS collection, g.recognizer, g.templates, g.last_seq, g.deletions, g.epoch,
+SELECT g.id, g.collection_id, c.name AS collection, g.recognizer, g.templates, g.last_seq, g.deletions, g.epoch,
        g.generation, s.salt, s.key_id
 FROM galleries g JOIN collections c ON c.tenant_id = g.tenant_id AND c.id = g.collection_id
 LEFT JOIN template_salts s ON s.tenant_id = g.tenant_id AND s.generation = g.generation
@@ -194,11 +192,6 @@ COPY_HEADER_BYTES = 19
 def _require_in_use(row: Any, gallery: Gallery) -> None:
     if row is not None and row["in_use"] not in (None, gallery.recognizer):
         raise RecognizerChanged
-
-
-def graph_condition(gallery_id: UUID, upto: int) -> str:
-    """Which rows a graph holds; the index and the search must say it in the same words."""
-    return f"gallery_id = '{gallery_id}' AND seq <= {upto:d}"
 
 
 class GalleryStatements:
@@ -290,9 +283,16 @@ class GalleryStatements:
         if row is None:
             return None
         return GalleryVersion(
-            row["id"], row["collection"], row["recognizer"], row["templates"], row["last_seq"], row["deletions"],
-            row["epoch"], read_protection(row),
-        )  # fmt: skip
+            row["id"],
+            row["collection_id"],
+            row["collection"],
+            row["recognizer"],
+            row["templates"],
+            row["last_seq"],
+            row["deletions"],
+            row["epoch"],
+            read_protection(row),
+        )
 
     async def copy_codes(self, gallery_id: UUID, *, after: int) -> bytes:
         """Place and code of every template after a place, by place, as PostgreSQL's binary COPY sends them."""
@@ -352,7 +352,7 @@ class RankedStatements(Generic[K]):
         self, gallery_id: UUID, probes: Sequence[Embedding], limit: int, graph: Graph, depth: int
     ) -> list[list[Found[K]]]:
         """The best subjects among the `depth` templates that the graph finds and, by their codes, those after it."""
-        await self._connection.execute(_GRAPH_SETTINGS.format(breadth=depth))
+        await self._connection.execute(GRAPH_SETTINGS.format(breadth=depth))
         statement = self._ranking.graph.format(
             condition=graph_condition(gallery_id, graph.upto), upto=f"{graph.upto:d}"
         )

@@ -7,15 +7,15 @@ from uuid import UUID
 
 import numpy as np
 
-from app.domain import Embedding
+from app.domain.faces import Embedding
 from app.matcher.found import Found, K
 from app.matcher.gallery_cache import Cached, GalleryCache
+from app.matcher.hnsw.graph import walk_breadth
 from app.matcher.pgvector_search import GalleryStatements, Ranking
 from app.matcher.strategy import CodeDepth, GalleryFacts, SearchLimits, Strategy, choose_strategy, code_depth, is_exact
 
 _ON_THE_LOOP = 100_000  # codes to compare, about half a millisecond; more go to a thread
 _LEAST_DEPTH = 64
-_LEAST_BREADTH, _MOST_BREADTH = 400, 1_000  # of a walk through a graph; pgvector allows 1000
 
 
 class Ranker(Generic[K]):
@@ -63,7 +63,7 @@ class Ranker(Generic[K]):
             found = await self._statements.cached_codes(facts.id, probes, wanted, nearest, cached.upto)
             return found, codes.by_product
         if strategy is Strategy.GRAPH and facts.graph is not None:
-            breadth = min(max(_LEAST_BREADTH, self._depth_each * wanted), _MOST_BREADTH)
+            breadth = walk_breadth(self._depth_each * wanted)
             # A walk may miss some of the few there are: what it examined says nothing of the rest.
             return await self._statements.graph(facts.id, probes, wanted, facts.graph, breadth), 0
         return await self._statements.codes(facts.id, probes, wanted, codes.by_signs), codes.by_signs

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain import Embedding
+from app.domain.faces import Embedding
 
 _ROWS_AT_A_TIME = 500
 

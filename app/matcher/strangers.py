@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain import Embedding
+from app.domain.faces import Embedding
 from app.matcher.similarity import compare_all
 
 RATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -18,7 +18,7 @@ LEAST_PEOPLE = 50
 LEAST_PAIRS = 10
 """A rate counts as measured where so many pairs of people lie above its cosine: then it is known to about a third."""
 
-_BINS = np.linspace(-1.0, 1.0, 20_001)
+COSINE_BINS = np.linspace(-1.0, 1.0, 20_001)
 _NORMAL_95 = 1.96
 
 
@@ -52,12 +52,12 @@ def count_strangers(embeddings: Sequence[Embedding], people: NDArray[np.int64]) 
     pair, however many photos there are of them, spread over all comparisons of their photos: so nobody counts for many,
     nor does a person who stands there twice.
     """
-    counts = np.zeros(len(_BINS) - 1)
+    counts = np.zeros(len(COSINE_BINS) - 1)
     columns, share = np.arange(len(embeddings)), _share_of_each(people)
     for rows, cosines in _compare_strangers(embeddings, people):
         strangers = (cosines >= -1) & (rows[:, None] < columns[None, :])
         weights = (share[rows][:, None] * share[None, :])[strangers]
-        counts += np.histogram(cosines[strangers], _BINS, weights=weights)[0]
+        counts += np.histogram(cosines[strangers], COSINE_BINS, weights=weights)[0]
     return counts
 
 
@@ -119,12 +119,7 @@ def measure_points(counts: NDArray[np.float64]) -> tuple[tuple[float, float], ..
         few = at_or_above <= pairs * rate
         if not few.any():  # more pairs than that are of one and the same face
             break
-        cosine = round(float(_BINS[int(np.argmax(few))]), 4)
+        cosine = round(float(COSINE_BINS[int(np.argmax(few))]), 4)
         if not points or cosine > points[-1][1]:
             points.append((rate, cosine))
     return tuple(points)
-
-
-def rate_above(counts: NDArray[np.float64], cosine: float) -> float:
-    """The share of the pairs that reach a cosine."""
-    return float(counts[_BINS[:-1] >= cosine].sum() / counts.sum())

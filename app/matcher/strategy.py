@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from app.domain import EMPTY, GalleryScale
+from app.domain.decisions import EMPTY, GalleryScale
+from app.matcher.hnsw.graph import Graph
 from app.persistence.models import COVERED_PLACES
 from app.security.template_protection import UNPROTECTED, Protection
 
@@ -21,15 +22,6 @@ class Strategy(StrEnum):
     CACHED_CODES = "cached_codes"
     GRAPH = "graph"
     CODES = "codes"
-
-
-@dataclass(frozen=True, slots=True)
-class Graph:
-    """An HNSW index over a gallery's places up to `upto`; distrusted when it lost too many matches."""
-
-    name: str
-    upto: int
-    is_trusted: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from app.domain import Embedding
+from app.domain.faces import Embedding
 
 MOST_TEMPLATES = 20
 """So many of a subject's newest templates say what they have in common."""

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.domain import Calibration, Candidate, Decision, DecisionPolicy
+from app.domain.decisions import Calibration, Candidate, Decision, DecisionPolicy
 
 _HIGHEST = 0.999
 

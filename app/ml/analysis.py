@@ -6,7 +6,8 @@ from enum import Enum
 import numpy as np
 from PIL import Image
 
-from app.domain import Analysis, BoundingBox, Detail, Face, QualityBar, QualityFinding, Recognizers
+from app.domain.collections import Recognizers
+from app.domain.faces import Analysis, BoundingBox, Detail, Face, QualityBar, QualityFinding
 from app.ml.detail import plan_passes
 from app.ml.engine import Detection, FaceEngine
 from app.ml.image import ImageLimits, open_photo

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from app.domain import Embedding
+from app.domain.faces import Embedding
 from app.errors import ModelPackRefused
 from app.ml.pixels import CROP_SIDE, Crop
 

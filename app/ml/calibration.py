@@ -1,6 +1,6 @@
 """How similar strangers are to one another, by recogniser: as measured, as a published figure says, or assumed."""
 
-from app.domain import Calibration
+from app.domain.decisions import Calibration
 
 _SCRIPT = "benchmarks/stranger_similarities.py"
 _LFW = f"measured on 2.2 million pairs of 2,086 people of LFW ({_SCRIPT})"

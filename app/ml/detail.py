@@ -6,7 +6,7 @@ The sizes are few and fixed: memory then stays flat (docs/decisions/0014), and e
 import math
 from dataclasses import dataclass
 
-from app.domain import Detail
+from app.domain.faces import Detail
 from app.ml.pixels import Box
 
 SMALL_INPUT = (160, 160)

@@ -7,7 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain import Calibration, Embedding
+from app.domain.decisions import Calibration
+from app.domain.faces import Embedding
 from app.ml.detail import Pass
 from app.ml.photo import Photo
 from app.ml.pixels import Crop

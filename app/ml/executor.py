@@ -56,11 +56,6 @@ class InferenceExecutor:
         """How many run at a time."""
         return self._threads
 
-    @property
-    def admitted(self) -> int:
-        """Calls running or waiting."""
-        return self._running + self._depth
-
     async def run(self, tenant: Hashable, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` on behalf of a caller who stays; see `run_for`."""
         return await self.run_for(tenant, None, work, *args, **kwargs)

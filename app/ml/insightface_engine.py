@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain import Embedding
+from app.domain.faces import Embedding
 from app.ml.alignment import estimate_alignment
 from app.ml.arcface import ArcFace
 from app.ml.batching import Batcher

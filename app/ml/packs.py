@@ -17,7 +17,8 @@ from typing import Self
 import onnx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from app.domain import EMBEDDING_SIZE, Calibration
+from app.domain.decisions import Calibration
+from app.domain.faces import EMBEDDING_SIZE
 from app.errors import ModelPackRefused, ModelPackUnavailable
 from app.ml.calibration import find_calibration
 from app.ml.digests import DigestBook, sha256_of

@@ -153,11 +153,6 @@ class Photo:
         self.width = source.height if is_lying else source.width
         self.height = source.width if is_lying else source.height
 
-    @property
-    def decoded_levels(self) -> set[int]:
-        """What has been decoded so far, of `LEVELS`."""
-        return self._source.levels
-
     def render(self, box: Box, width: int, height: int) -> Pixels:
         """A part `(x1, y1, x2, y2)` of the picture at a size, BGR; raises `ImageTruncated`."""
         x1, y1, x2, y2 = box

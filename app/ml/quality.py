@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from app.domain import Face, Quality, QualityBar, QualityFinding, QualityReason
+from app.domain.faces import Face, Quality, QualityBar, QualityFinding, QualityReason
 from app.ml.engine import Detection
 from app.ml.pixels import Crop
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain import EMBEDDING_SIZE, Embedding
+from app.domain.faces import EMBEDDING_SIZE, Embedding
 from app.errors import NotReady
 from app.security.keyring import Keyring
 from app.security.template_protection import PURPOSE, Protection, Rotation, derive_rotation

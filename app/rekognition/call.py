@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import RootModel
 
-from app.domain import QualityBar
+from app.domain.faces import QualityBar
 from app.errors import ImageTooLarge, InvalidParameter
 from app.rekognition import MOST_IMAGE_BYTES
 from app.rekognition.arns import collection_arn, model_version

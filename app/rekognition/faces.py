@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from app.domain import QualityBar
+from app.domain.faces import QualityBar
 from app.rekognition.call import Answer, Call
 from app.rekognition.faces_out import REASONS, show_detail, show_stored
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from app.domain import BoundingBox, CollectionFace, Face, QualityReason, RelativeBox
+from app.domain.faces import BoundingBox, Face, QualityReason, RelativeBox
+from app.domain.people import CollectionFace
 from app.rekognition.arns import model_version
 
 _LANDMARKS = ("eyeLeft", "eyeRight", "nose", "mouthLeft", "mouthRight")

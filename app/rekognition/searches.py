@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from app.domain import FaceCandidate, KnownCandidate, QualityBar
+from app.domain.faces import QualityBar
+from app.domain.people import FaceCandidate, KnownCandidate
 from app.errors import InvalidParameter
 from app.rekognition.call import Answer, Call
 from app.rekognition.faces_out import REASONS, show_certainty, show_detail, show_place, show_stored

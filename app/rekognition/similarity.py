@@ -8,7 +8,7 @@ native API. Documented in docs/rekognition.md.
 
 import math
 
-from app.domain import Calibration
+from app.domain.decisions import Calibration
 
 _AT_80, _AT_99 = 1e-3, 1e-5
 _LEAST_STEP = 0.02

@@ -6,7 +6,7 @@ from typing import Self, cast
 
 from starlette.requests import Request
 
-from app.domain import Calibration
+from app.domain.decisions import Calibration
 from app.rekognition.similarity import SimilarityScale
 from app.rekognition.wire_model import WireModel
 

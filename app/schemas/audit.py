@@ -4,8 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from app.persistence.repositories.audit import SealedEntry
-from app.security.audit_chain import Detail
+from app.security.audit_chain import Detail, SealedEntry
 
 
 class AuditEntryOut(BaseModel):

@@ -5,7 +5,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.domain import Collection, DecisionPolicy
+from app.domain.collections import Collection
+from app.domain.decisions import DecisionPolicy
 from app.schemas.fields import CollectionName
 from app.schemas.recognition import short_rate
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
-from app.domain import Analysis, Face, Quality, QualityReason
+from app.domain.faces import Analysis, Face, Quality, QualityReason
 from app.errors import AppError
 
 

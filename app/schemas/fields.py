@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
-from app.domain import Detail
+from app.domain.faces import Detail
 
 MAX_METADATA_BYTES = 16 * 1024
 _MAX_METADATA_DEPTH = 8

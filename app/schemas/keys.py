@@ -6,8 +6,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
+from app.domain.tenancy import KeyRecord
 from app.permissions import Scope
-from app.persistence.repositories.keys import KeyRecord
 from app.schemas.fields import CollectionName, DisplayName
 from app.security.access_keys import AccessKey
 from app.services.access.keys import IssuedKey

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
-from app.domain import ObjectStore
+from app.domain.tenancy import ObjectStore
 
 _Printable = StringConstraints(pattern=r"^[!-~]{1,255}$")
 

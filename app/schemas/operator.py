@@ -6,8 +6,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from app.domain.tenancy import TenantRecord
 from app.permissions import Permission, Plan, Quota
-from app.persistence.repositories.tenants import TenantRecord
 from app.schemas.auth import SignupIn
 from app.schemas.fields import CollectionName
 from app.settings import check_rate

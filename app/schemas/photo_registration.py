@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from app.domain import QualityBar
+from app.domain.faces import QualityBar
 from app.schemas.faces import FaceOut, ImageOut
 from app.schemas.fields import CollectionName, Label
 from app.services.people.anonymous_registration import PhotoRegistration

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.domain import Policy
+from app.domain.tenancy import Policy
 
 
 class PolicyBody(BaseModel):

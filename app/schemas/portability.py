@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 import numpy as np
 from pydantic import BaseModel, ConfigDict, FailFast, Field
 
-from app.domain import EMBEDDING_SIZE, Consent, ExportedFace, Subject
+from app.domain.faces import EMBEDDING_SIZE
+from app.domain.people import Consent, ExportedFace, Subject
 from app.schemas.audit import AuditEntryOut
 from app.schemas.fields import CollectionName, ConsentReference, DisplayName, Expiry, Label, Metadata, Moment, SubjectId
 from app.services.people.portability import SubjectExport

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from app.domain import Decision, Detail
+from app.domain.decisions import Decision
+from app.domain.faces import Detail
 from app.errors import AppError, InvalidMetadata
 from app.matcher.thresholds import DecidedCandidate, Thresholds
 from app.schemas.faces import FaceOut, ImageOut, ImageProblemOut, describe_face

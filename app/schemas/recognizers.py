@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.domain import Recognizers
+from app.domain.collections import Recognizers
 from app.schemas.fields import Label
 from app.services.collections.recognizers import RecognizerOverview
 

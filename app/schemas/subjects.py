@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.domain import Consent, Subject, Template
+from app.domain.people import Consent, Subject, Template
 from app.schemas.fields import ConsentReference, DisplayName, Expiry, Metadata, SubjectId
 from app.security.receipts import SignedReceipt
 from app.services.people.subjects import SubjectChanges

@@ -5,9 +5,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.domain.tenancy import TenantOverview, UserRecord
 from app.permissions import Role
-from app.persistence.repositories.usage import TenantOverview
-from app.persistence.repositories.users import UserRecord
 from app.schemas.fields import Email, NewPassword
 
 

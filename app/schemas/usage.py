@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from app.persistence.repositories.usage_days import UsageCount, UsageKey
+from app.domain.tenancy import UsageCount, UsageKey
 
 
 class UsageDayOut(BaseModel):

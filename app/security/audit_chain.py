@@ -39,6 +39,16 @@ class AuditEntry:
     request_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class SealedEntry:
+    """An entry with its seal, the seal it was chained to, and the name of the key."""
+
+    entry: AuditEntry
+    key_id: str
+    previous: bytes
+    seal: bytes
+
+
 def seal(key: bytes, entry: AuditEntry, previous: bytes) -> bytes:
     """The entry's seal (32 bytes), which covers every field and the seal of the entry before it."""
     content = [

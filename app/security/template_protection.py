@@ -13,7 +13,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain import EMBEDDING_SIZE
+from app.domain.faces import EMBEDDING_SIZE
 
 PURPOSE = "templates"
 SALT_BYTES = 32

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.matcher.face_search import FaceSearch
+from app.matcher.tenant_search import TenantSearch
 from app.permissions import Permission, Principal
 from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.audit import AuditRepository
@@ -72,16 +72,16 @@ class CallerServices:
         return self.state.faces.on_behalf_of(self.principal.tenant_id, self._disconnect)
 
     def recognition(self) -> RecognitionService:
-        search = self.state.search.for_tenant(self.principal.tenant_id)
-        return RecognitionService(self.faces(), self.galleries, search, decisions=self.state.decisions)
+        return RecognitionService(self.faces(), self.galleries, self._search(), decisions=self.state.decisions)
 
     def search(self) -> SearchService:
-        search = self.state.search.for_tenant(self.principal.tenant_id)
-        return SearchService(self.galleries, search, decisions=self.state.decisions)
+        return SearchService(self.galleries, self._search(), decisions=self.state.decisions)
 
     def face_search(self) -> FaceSearchService:
-        search = FaceSearch(self.state.search, self.principal.tenant_id)
-        return FaceSearchService(self.faces(), self.galleries, search)
+        return FaceSearchService(self.faces(), self.galleries, self._search())
+
+    def _search(self) -> TenantSearch:
+        return TenantSearch(self.state.search, self.principal.tenant_id)
 
 
 class TransactionServices:

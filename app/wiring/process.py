@@ -7,9 +7,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from app.domain import Calibration
+from app.domain.decisions import Calibration
 from app.errors import OperatorError
-from app.matcher.gallery_search import SearchEngine
+from app.matcher.engine import SearchEngine
 from app.ml.analysis import FaceAnalyzer
 from app.ml.executor import InferenceExecutor
 from app.persistence.connections.database import Database

@@ -2,10 +2,12 @@
 
 import os
 
+from app.matcher.engine import SearchEngine
 from app.matcher.gallery_cache import GalleryCache
-from app.matcher.gallery_search import SearchEngine
 from app.matcher.strategy import SearchLimits
-from app.persistence.connections.snapshots import SearchPool
+from app.persistence.connections.database import driver_address
+from app.persistence.connections.snapshots import SnapshotPool
+from app.persistence.connections.statements import StatementPool
 from app.persistence.template_protector import TemplateProtector
 from app.security.keyring import Keyring
 from app.settings import Settings
@@ -14,10 +16,16 @@ from app.settings import Settings
 def build_search(settings: Settings, url: str, keyring: Keyring) -> SearchEngine:
     """The search through the database at the address; connects when it is first used."""
     size = settings.search_concurrency or settings.inference_threads or os.cpu_count() or 1
-    pool, filling = (
-        SearchPool(url, size=connections, behind_pgbouncer=settings.database_pgbouncer) for connections in (size, 1)
-    )
+    behind_pgbouncer = settings.database_pgbouncer
+    # The cache has a connection of its own: filling it must not wait for searches, nor searches for it.
+    filling = SnapshotPool(url, size=1, behind_pgbouncer=behind_pgbouncer)
     cache = GalleryCache(
         filling, max_bytes=settings.search_cache_mb * 2**20, whole_to=settings.search_whole_limit
     )  # fmt: skip
-    return SearchEngine(pool, cache, SearchLimits(exact=settings.search_exact_limit), TemplateProtector(keyring))
+    return SearchEngine(
+        SnapshotPool(url, size=size, behind_pgbouncer=behind_pgbouncer),
+        StatementPool(driver_address(url), size=size, behind_pgbouncer=behind_pgbouncer),
+        cache,
+        SearchLimits(exact=settings.search_exact_limit),
+        TemplateProtector(keyring),
+    )

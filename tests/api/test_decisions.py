@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.domain import Embedding
+from app.domain.faces import Embedding
 from app.ml.calibration import DRAWN
 from app.persistence.connections.database import Database
 from app.persistence.repositories.collections import CollectionRepository
@@ -136,7 +136,11 @@ async def test_the_search_in_memory_decides_alike(ada: Account, running: Running
     await ada.client.put("/collections/default/policy", json={"max_false_match_rate": 1e-2})
     first = await recognized(ada)
     await running.state.search.cache.loaded()
-    assert running.state.search.cache.find_whole(ada.tenant_id, "default", running.state.faces.engine.recognizer)
+    async with running.state.database.transaction(ada.tenant_id) as session:
+        collection = await CollectionRepository(session, ada.tenant_id).find("default")
+    assert collection is not None
+    recognizer = running.state.faces.engine.recognizer
+    assert running.state.search.cache.find_whole(ada.tenant_id, collection.id, recognizer)
     assert await recognized(ada) == first
     await ada.client.put("/collections/default/policy", json={"max_false_match_rate": 1e-4})
     assert (await recognized(ada))["threshold"] > first["threshold"]  # type: ignore[operator]

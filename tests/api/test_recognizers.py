@@ -11,10 +11,10 @@ import httpx
 import numpy as np
 import pytest
 
-from app.domain import Recognizers
+from app.domain.collections import Recognizers
 from app.errors import RecognizerChanged
-from app.matcher.face_search import FaceSearch
 from app.matcher.search import Gallery
+from app.matcher.tenant_search import TenantSearch
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.services.collections.lookup import CollectionLookup
@@ -239,15 +239,15 @@ async def test_a_search_under_way_while_its_gallery_is_erased_is_told_so(
         ada = await SubjectRepository(session, here.tenant_id).find_row(collection_id, "ada")
     gallery, (probe,) = Gallery(collection_id, first), random_embeddings(np.random.default_rng(1), 1)
     engine = two.state.search
-    search, faces = engine.for_tenant(here.tenant_id), FaceSearch(engine, here.tenant_id)
+    search = TenantSearch(engine, here.tenant_id)
     assert [len(found) for found in (await search.identify(gallery, [probe], 5)).ranked] == [1]
     await chosen(here, second, None)
     assert (await here.client.delete(f"{RECOGNIZERS}/{first}")).status_code == 204
     assert ada is not None
     for question in (
         search.identify(gallery, [probe], 5), search.compare(gallery, ada.id, probe),
-        search.resembling_subject(gallery, ada.id, 5), faces.faces_like(gallery, probe, 5, -1.0),
-        faces.known_like(gallery, probe, 5, -1.0),
+        search.subjects_like_subject(gallery, ada.id, 5), search.faces_like(gallery, probe, 5, -1.0),
+        search.named_subjects_like(gallery, probe, 5, -1.0),
     ):  # fmt: skip
         with pytest.raises(RecognizerChanged):
             await question
@@ -312,6 +312,6 @@ async def test_who_registers_while_a_collection_goes_over_is_stored_or_told(
     assert covered((await here.client.get(RECOGNIZERS)).json()) == dict.fromkeys(names, (there, there))
     async with two.state.database.transaction(here.tenant_id) as session:
         collections = CollectionRepository(session, here.tenant_id)
+        lookup = CollectionLookup(collections, two.state.recognizers)
         with pytest.raises(RecognizerChanged):
-            lookup = CollectionLookup(collections, two.state.recognizers)
             await lookup.lock_for_storing("default", Recognizers(names[0]))

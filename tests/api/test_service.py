@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import text
 
 from app import errors
-from app.domain import Analysis, Detail, Recognizers
+from app.domain.collections import Recognizers
+from app.domain.faces import Analysis, Detail
 from app.main import create_app
 from app.ml.analysis import Embed, FaceAnalyzer
 from app.persistence.connections.database import Database

@@ -13,6 +13,7 @@ from app.main import answer_error
 from app.server.photo_gate import PhotoGate
 from tests import pictures
 from tests.api.conftest import Account, Running, problem
+from tests.inference import under_way
 
 
 async def test_a_huge_upload_is_refused_from_its_headers(admin: Account) -> None:
@@ -138,11 +139,11 @@ async def test_a_client_that_went_away_frees_its_place_in_the_queue(admin: Accou
         "http_version": "1.1", "client": ("127.0.0.1", 1), "server": ("vultus", 80), "state": dict(running.lifespan),
     }  # fmt: skip
     answering = asyncio.create_task(running.app(scope, receive, send))
-    while executor.admitted <= executor.threads:
+    while under_way(executor) <= executor.threads:
         await asyncio.sleep(0.01)
     gone.set()
     await answering
-    assert executor.admitted == executor.threads
+    assert under_way(executor) == executor.threads
     assert sent[0]["status"] == 503
     gate.set()
     await asyncio.gather(*busy)

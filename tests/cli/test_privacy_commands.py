@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
+from app.domain.tenancy import UsageCount, UsageKey
 from app.persistence.connections.database import Database
-from app.persistence.repositories.audit import AuditRepository, SealedEntry
+from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateStore
-from app.persistence.repositories.usage_days import UsageCount, UsageKey, add_usage
+from app.persistence.repositories.usage_days import add_usage
+from app.security.audit_chain import SealedEntry
 from app.security.receipts import SignedReceipt
 from app.services.audit.trail import AuditAction, AuditTrail
 from app.services.erasure.receipts import ReceiptOffice

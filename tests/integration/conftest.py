@@ -8,13 +8,16 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 
-from app.domain import BoundingBox, Embedding, Face, Quality
+from app.domain.decisions import Candidate
+from app.domain.faces import BoundingBox, Embedding, Face, Quality
+from app.matcher.engine import SearchEngine
 from app.matcher.gallery_cache import GalleryCache
-from app.matcher.gallery_search import PostgresSearch, SearchEngine
-from app.matcher.search import ExactSearch, Gallery, StoredTemplate
-from app.matcher.strategy import SearchLimits
-from app.persistence.connections.database import Database
-from app.persistence.connections.snapshots import SearchPool
+from app.matcher.search import Gallery
+from app.matcher.strategy import SearchLimits, Strategy
+from app.matcher.tenant_search import TenantSearch
+from app.persistence.connections.database import Database, driver_address
+from app.persistence.connections.snapshots import SnapshotPool
+from app.persistence.connections.statements import StatementPool
 from app.persistence.provisioning.embedded import EmbeddedPostgres
 from app.persistence.provisioning.migrations import migrate
 from app.persistence.repositories.collections import CollectionRepository
@@ -24,6 +27,7 @@ from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.persistence.repositories.tenants import TenantDirectory
 from app.persistence.template_protector import TemplateProtector
 from app.security.keyring import Keyring
+from tests.exact_search import ExactSearch, StoredTemplate
 
 KEYRING = Keyring([b"a secret for tests only, 32 bytes or more"])
 PROTECTOR = TemplateProtector(KEYRING)
@@ -97,8 +101,14 @@ class Shelf:
         return Gallery(self.collection_id, recognizer)
 
     @property
-    def search(self) -> PostgresSearch:
-        return self.engine.for_tenant(self.tenant_id)
+    def search(self) -> TenantSearch:
+        return TenantSearch(self.engine, self.tenant_id)
+
+    async def ranked(
+        self, gallery: Gallery, probes: Sequence[Embedding], limit: int, *, using: Strategy | None = None
+    ) -> list[list[Candidate]]:
+        """What the database finds."""
+        return (await self.search.identify_in_database(gallery, probes, limit, using=using)).ranked
 
     @property
     def oracle(self) -> ExactSearch:
@@ -106,9 +116,7 @@ class Shelf:
 
     async def load_cache(self, probe: Embedding) -> None:
         """A search that wants the cache makes it load."""
-        from app.matcher.strategy import Strategy
-
-        await self.search.search(self.gallery(), [probe], 1, using=Strategy.CACHED_CODES)
+        await self.ranked(self.gallery(), [probe], 1, using=Strategy.CACHED_CODES)
         await self.engine.cache.loaded()
 
 
@@ -152,9 +160,10 @@ async def engine(search_database: SearchDatabase) -> AsyncIterator[SearchEngine]
 
 def make_engine(url: str, *, cache_bytes: int = 2**20, whole_to: int = 0, **options: bool) -> SearchEngine:
     cache = GalleryCache(
-        SearchPool(url, size=1, **options), max_bytes=cache_bytes, whole_to=whole_to, rest=0 if whole_to else 20
+        SnapshotPool(url, size=1, **options), max_bytes=cache_bytes, whole_to=whole_to, rest=0 if whole_to else 20
     )
-    return SearchEngine(SearchPool(url, size=4, **options), cache, LIMITS, PROTECTOR)
+    statements = StatementPool(driver_address(url), size=4, **options)
+    return SearchEngine(SnapshotPool(url, size=4, **options), statements, cache, LIMITS, PROTECTOR)
 
 
 @pytest.fixture

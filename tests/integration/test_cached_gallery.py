@@ -8,8 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.domain import Candidate, Embedding
-from app.matcher.gallery_search import SearchEngine
+from app.domain.decisions import Candidate
+from app.domain.faces import Embedding
+from app.matcher.engine import SearchEngine
+from app.matcher.search import Gallery
+from app.matcher.tenant_search import TenantSearch
 from app.persistence.connections.database import Database
 from app.persistence.repositories.subjects import SubjectRepository
 from tests.integration.conftest import SearchDatabase, Shelf, make_engine, near, random_embeddings, subjects
@@ -25,13 +28,13 @@ async def engine(search_database: SearchDatabase) -> AsyncIterator[SearchEngine]
 
 
 async def search_whole(shelf: Shelf, probes: Sequence[Embedding], limit: int) -> list[list[Candidate]] | None:
-    found = await shelf.search.identify_cached("default", "rec:1", probes, limit)
+    found = await shelf.search.identify_in_memory(shelf.gallery(), probes, limit)
     return found.ranked if found is not None else None
 
 
 async def load(shelf: Shelf) -> None:
     """A search in the database makes the cache load."""
-    await shelf.search.search(shelf.gallery(), [shelf.stored[0].embedding], 1)
+    await shelf.ranked(shelf.gallery(), [shelf.stored[0].embedding], 1)
     await shelf.engine.cache.loaded()
 
 
@@ -74,7 +77,7 @@ async def test_it_agrees_with_exact_search(
                 twin = twins[candidate.subject]
                 assert candidate.subject_similarity == pytest.approx(twin.subject_similarity, abs=5e-3)
                 assert candidate.name == twin.name
-    whom = await shelf.search.search(shelf.gallery(), probes, limit)
+    whom = await shelf.ranked(shelf.gallery(), probes, limit)
     assert [subjects(own) for own in found] == [subjects(own) for own in whom]
 
 
@@ -88,7 +91,7 @@ async def test_an_erased_subject_is_gone_at_once(shelf: Shelf) -> None:
     best = found[0][0].subject
     await shelf.erase(best)
     assert await search_whole(shelf, [face], 1) is None
-    (candidates,) = await shelf.search.search(shelf.gallery(), [face], 5)
+    (candidates,) = await shelf.ranked(shelf.gallery(), [face], 5)
     assert best not in subjects(candidates)
     assert len(candidates) == 4
 
@@ -109,9 +112,9 @@ async def test_nobody_is_asked_in_another_tenants_name(shelf: Shelf, engine: Sea
     await shelf.put(("p", face))
     await load(shelf)
     assert await search_whole(shelf, [face], 1) is not None
-    assert await engine.for_tenant(uuid4()).identify_cached("default", "rec:1", [face], 1) is None
-    assert await shelf.search.identify_cached("default", "rec:2", [face], 1) is None
-    assert await shelf.search.identify_cached("other", "rec:1", [face], 1) is None
+    assert await TenantSearch(engine, uuid4()).identify_in_memory(shelf.gallery(), [face], 1) is None
+    assert await shelf.search.identify_in_memory(shelf.gallery("rec:2"), [face], 1) is None
+    assert await shelf.search.identify_in_memory(Gallery(uuid4(), "rec:1"), [face], 1) is None
 
 
 async def test_what_grows_beyond_the_limit_is_held_by_its_codes(shelf: Shelf) -> None:
@@ -123,7 +126,7 @@ async def test_what_grows_beyond_the_limit_is_held_by_its_codes(shelf: Shelf) ->
     await shelf.put(("last", faces[WHOLE_TO]))
     assert await search_whole(shelf, [faces[0]], 1) is None
     for _ in range(2):
-        (candidates,) = await shelf.search.search(shelf.gallery(), [faces[WHOLE_TO]], 1)
+        (candidates,) = await shelf.ranked(shelf.gallery(), [faces[WHOLE_TO]], 1)
         assert subjects(candidates) == ["last"]
         await shelf.engine.cache.loaded()
     assert await search_whole(shelf, [faces[0]], 1) is None
@@ -141,7 +144,7 @@ async def test_a_gallery_in_use_does_not_go_for_another(
         await load(shelf)
     held = [await search_whole(shelf, [shelf.stored[0].embedding], 1) is not None for shelf in shelves]
     assert held == [True, True, False]
-    (candidates,) = await shelves[2].search.search(shelves[2].gallery(), [shelves[2].stored[7].embedding], 1)
+    (candidates,) = await shelves[2].ranked(shelves[2].gallery(), [shelves[2].stored[7].embedding], 1)
     assert subjects(candidates) == ["p7"]
     await engine.close()
 

@@ -6,23 +6,23 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 
-from app.domain import Embedding
-from app.matcher.face_search import FaceSearch
-from app.matcher.gallery_search import SearchEngine
-from app.matcher.search import StoredTemplate
+from app.domain.faces import Embedding
+from app.matcher.engine import SearchEngine
 from app.matcher.strategy import code_depth
 from app.matcher.subject_similarity import common_embedding
+from app.matcher.tenant_search import TenantSearch
 from app.persistence.connections.database import Database
 from app.persistence.erasure_journal import ErasedKind, ErasureJournal
 from app.persistence.repositories.collection_faces import CollectionFaceRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.services.people.anonymous_registration import anonymous_name
+from tests.exact_search import StoredTemplate
 from tests.integration.conftest import FACE, PROTECTOR, SearchDatabase, Shelf, make_engine, near, random_embeddings
 
 
-def face_search(shelf: Shelf, engine: SearchEngine | None = None) -> FaceSearch:
-    return FaceSearch(engine or shelf.engine, shelf.tenant_id)
+def face_search(shelf: Shelf, engine: SearchEngine | None = None) -> TenantSearch:
+    return TenantSearch(engine or shelf.engine, shelf.tenant_id)
 
 
 async def filled(shelf: Shelf, people: int, each: int, seed: int = 1) -> list[Embedding]:
@@ -108,17 +108,17 @@ async def test_a_stored_face_finds_others_also_its_equals_but_not_itself(shelf: 
     (face,) = random_embeddings(np.random.default_rng(6), 1)
     await shelf.put(("a", face), ("b", face), ("c", face))
     own = shelf.stored[1]
-    found = await face_search(shelf).faces_like_stored(shelf.gallery(), own.id, 10, 0.9)
+    found = await face_search(shelf).faces_like_face(shelf.gallery(), own.id, 10, 0.9)
     assert found is not None
     assert [one.face.id for one in found] == [shelf.stored[0].id, shelf.stored[2].id]
-    assert await face_search(shelf).faces_like_stored(shelf.gallery(), uuid4(), 10, 0.9) is None
+    assert await face_search(shelf).faces_like_face(shelf.gallery(), uuid4(), 10, 0.9) is None
 
 
 async def test_known_subjects_are_ranked_by_what_their_faces_have_in_common(shelf: Shelf) -> None:
     firsts = await filled(shelf, 30, 4)
     await make_anonymous(shelf, "p3")
     probe = near(firsts[2], np.random.default_rng(7), 0.8)
-    found = await face_search(shelf).known_like(shelf.gallery(), probe, 500, -1.0)
+    found = await face_search(shelf).named_subjects_like(shelf.gallery(), probe, 500, -1.0)
     expected = sorted(
         (
             (float(probe @ common_embedding([one.embedding for one in shelf.stored if one.subject == name])), name)
@@ -129,7 +129,7 @@ async def test_known_subjects_are_ranked_by_what_their_faces_have_in_common(shel
     assert [one.subject for one in found] == [name for _, name in expected]
     assert [one.similarity for one in found] == pytest.approx([similarity for similarity, _ in expected], abs=1e-3)
     anonymous = near(firsts[3], np.random.default_rng(8), 0.9)
-    assert await face_search(shelf).known_like(shelf.gallery(), anonymous, 10, 0.4) == []
+    assert await face_search(shelf).named_subjects_like(shelf.gallery(), anonymous, 10, 0.4) == []
     faces = await face_search(shelf).faces_like(shelf.gallery(), anonymous, 10, 0.4)
     assert {one.face.subject for one in faces} == {None}
 
@@ -137,8 +137,8 @@ async def test_known_subjects_are_ranked_by_what_their_faces_have_in_common(shel
 async def test_known_subjects_are_found_among_however_many_faces_of_nobody_known(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.matcher.face_search._MOST_SUBJECTS", 150)
-    monkeypatch.setattr("app.matcher.face_search._FIRST_LOOK", 20)
+    monkeypatch.setattr("app.matcher.open_gallery._MAX_SUBJECTS_BY_FACES", 150)
+    monkeypatch.setattr("app.matcher.open_gallery._FIRST_LOOK", 20)
     rng = np.random.default_rng(9)
     (ada,) = random_embeddings(rng, 1)
     await shelf.put(("ada", near(ada, rng, 0.6)))
@@ -150,7 +150,7 @@ async def test_known_subjects_are_found_among_however_many_faces_of_nobody_known
         store = TemplateStore(session, shelf.tenant_id, PROTECTOR)
         await store.add_all(new, collection_id=shelf.collection_id, source="test")
     for least in (-1.0, 0.3):
-        found = await face_search(shelf).known_like(shelf.gallery(), ada, 5, least)
+        found = await face_search(shelf).named_subjects_like(shelf.gallery(), ada, 5, least)
         assert [one.subject for one in found] == ["ada"]
 
 
@@ -167,9 +167,9 @@ async def test_a_face_that_is_given_away_is_found_with_its_new_owner_at_once(
         for round_ in range(3):
             receiver = f"p{70 + round_}"
             await give(shelf, shelf.stored[round_], shelf.ids[receiver])
-            (native,) = await shelf.search.search(shelf.gallery(), [firsts[round_]], 1)
+            (native,) = await shelf.ranked(shelf.gallery(), [firsts[round_]], 1)
             assert native[0].subject == receiver
-            cached = await shelf.search.identify_cached("default", "rec:1", [firsts[round_]], 1)
+            cached = await shelf.search.identify_in_memory(shelf.gallery(), [firsts[round_]], 1)
             assert cached is None or cached.ranked[0][0].subject == receiver
             (face,) = await face_search(shelf).faces_like(shelf.gallery(), firsts[round_], 1, 0.9)
             assert (face.face.id, face.face.subject) == (shelf.stored[round_].id, receiver)
@@ -184,7 +184,7 @@ async def test_giving_faces_does_not_end_the_epoch_of_a_gallery(shelf: Shelf) ->
     async def facts() -> tuple[int, int, int, int]:
         from app.matcher.pgvector_search import GalleryStatements
 
-        async with shelf.engine.pool.snapshot(shelf.tenant_id) as connection:
+        async with shelf.engine.snapshots.snapshot(shelf.tenant_id) as connection:
             found = await GalleryStatements(connection, shelf.tenant_id).read_facts(shelf.gallery())
         assert found is not None
         return found.epoch, found.deletions, found.last_seq, found.templates

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.domain import Candidate, Embedding
-from app.matcher.gallery_search import SearchEngine
-from app.matcher.recall import MATE_FROM
+from app.domain.decisions import Candidate
+from app.domain.faces import Embedding
+from app.matcher.engine import SearchEngine
+from app.matcher.hnsw.recall import MATE_FROM
 from app.matcher.search import Gallery
 from app.matcher.strategy import Strategy
+from app.matcher.tenant_search import TenantSearch
 from app.persistence.connections.database import Database
 from app.persistence.repositories.graphs import GraphDirectory
 from app.services.maintenance.search_indexes import SearchIndexService
@@ -91,7 +93,7 @@ async def test_every_strategy_agrees_with_exact_search(
     probes = [near(face, rng, rng.uniform(0.3, 0.9)) for face in faces[:3]] + random_embeddings(rng, 2)
     expected = await shelf.oracle.search(shelf.gallery(), probes, limit)
     for strategy in STRATEGIES:
-        found = await shelf.search.search(shelf.gallery(), probes, limit, using=strategy)
+        found = await shelf.ranked(shelf.gallery(), probes, limit, using=strategy)
         for ours, exact in zip(found, expected, strict=True):
             if strategy is Strategy.GRAPH:  # which may lose strangers, but neither a match nor a row
                 assert len(ours) == len(exact)
@@ -107,11 +109,11 @@ async def test_a_search_never_mixes_recognisers(shelf: Shelf, graphs: GraphDirec
     await shelf.put(*((f"old{index}", embedding) for index, embedding in enumerate(embeddings)), recognizer="rec:1")
     await prepare(strategy, graphs, shelf)
     await shelf.put(("new", embeddings[0]), recognizer="rec:new")
-    (found,) = await shelf.search.search(shelf.gallery("rec:new"), [embeddings[0]], 5, using=strategy)
+    (found,) = await shelf.ranked(shelf.gallery("rec:new"), [embeddings[0]], 5, using=strategy)
     assert subjects(found) == ["new"]
-    (found,) = await shelf.search.search(shelf.gallery("rec:1"), [embeddings[0]], 1, using=strategy)
+    (found,) = await shelf.ranked(shelf.gallery("rec:1"), [embeddings[0]], 1, using=strategy)
     assert subjects(found) == ["old0"]
-    assert await shelf.search.search(shelf.gallery("rec:none"), [embeddings[0]], 5, using=strategy) == [[]]
+    assert await shelf.ranked(shelf.gallery("rec:none"), [embeddings[0]], 5, using=strategy) == [[]]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -123,10 +125,10 @@ async def test_another_tenants_templates_are_never_found(
     await shelf.put(*((f"s{index}", embedding) for index, embedding in enumerate(embeddings)))
     await prepare(strategy, graphs, shelf)
     # The other tenant asks with the right collection id: it must not help.
-    assert await other.search.search(shelf.gallery(), embeddings[:2], 5, using=strategy) == [[], []]
+    assert await other.ranked(shelf.gallery(), embeddings[:2], 5, using=strategy) == [[], []]
     assert await other.search.compare(shelf.gallery(), shelf.ids["s0"], embeddings[0]) is None
-    assert await other.search.resembling_face(shelf.gallery(), shelf.ids["s0"], shelf.stored[0].id, 5) is None
-    assert await other.search.resembling_subject(shelf.gallery(), shelf.ids["s0"], 5) is None
+    assert await other.search.subjects_like_face(shelf.gallery(), shelf.ids["s0"], shelf.stored[0].id, 5) is None
+    assert await other.search.subjects_like_subject(shelf.gallery(), shelf.ids["s0"], 5) is None
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -137,14 +139,14 @@ async def test_an_erased_subject_is_gone_at_once_and_a_new_one_there(
     await shelf.put(*((f"s{index}", embedding) for index, embedding in enumerate(embeddings)))
     await prepare(strategy, graphs, shelf)
     for index in (0, 41):
-        (found,) = await shelf.search.search(shelf.gallery(), [embeddings[index]], 1, using=strategy)
+        (found,) = await shelf.ranked(shelf.gallery(), [embeddings[index]], 1, using=strategy)
         assert subjects(found) == [f"s{index}"]
         await shelf.erase(f"s{index}")
-        (found,) = await shelf.search.search(shelf.gallery(), [embeddings[index]], 100, using=strategy)
+        (found,) = await shelf.ranked(shelf.gallery(), [embeddings[index]], 100, using=strategy)
         assert f"s{index}" not in subjects(found)
         assert len(found) == len(shelf.stored)
         await shelf.put((f"again{index}", embeddings[index]))
-        (found,) = await shelf.search.search(shelf.gallery(), [embeddings[index]], 1, using=strategy)
+        (found,) = await shelf.ranked(shelf.gallery(), [embeddings[index]], 1, using=strategy)
         assert subjects(found) == [f"again{index}"]
 
 
@@ -157,7 +159,7 @@ async def test_ties_are_ranked_by_the_subjects_id_however_many_there_are(
     await shelf.put(*((name, embedding) for name in names))
     await prepare(strategy, graphs, shelf)
     for limit in (1, 3, 100):
-        (found,) = await shelf.search.search(shelf.gallery(), [embedding], limit, using=strategy)
+        (found,) = await shelf.ranked(shelf.gallery(), [embedding], limit, using=strategy)
         assert subjects(found) == sorted(names)[:limit]
 
 
@@ -171,7 +173,7 @@ async def test_a_subject_with_very_many_templates_does_not_push_others_out(
     await build_graph(graphs, shelf)
     await shelf.load_cache(face)
     for strategy in STRATEGIES:
-        (found,) = await shelf.search.search(shelf.gallery(), [face], 5, using=strategy)
+        (found,) = await shelf.ranked(shelf.gallery(), [face], 5, using=strategy)
         assert len(found) == 5
         assert_same(found, (await shelf.oracle.search(shelf.gallery(), [face], 5))[0])
 
@@ -200,10 +202,10 @@ async def test_searching_by_what_is_stored_leaves_out_the_one_asked_about(shelf:
     for limit in (1, 4, 100):
         face_id, subject_id = shelf.stored[0].id, shelf.ids["s0"]
         for ours, exact in (
-            (await shelf.search.resembling_face(shelf.gallery(), subject_id, face_id, limit),
-             await oracle.resembling_face(shelf.gallery(), subject_id, face_id, limit)),
-            (await shelf.search.resembling_subject(shelf.gallery(), subject_id, limit),
-             await oracle.resembling_subject(shelf.gallery(), subject_id, limit)),
+            (await shelf.search.subjects_like_face(shelf.gallery(), subject_id, face_id, limit),
+             await oracle.subjects_like_face(shelf.gallery(), subject_id, face_id, limit)),
+            (await shelf.search.subjects_like_subject(shelf.gallery(), subject_id, limit),
+             await oracle.subjects_like_subject(shelf.gallery(), subject_id, limit)),
         ):  # fmt: skip
             assert ours is not None
             assert exact is not None
@@ -212,9 +214,9 @@ async def test_searching_by_what_is_stored_leaves_out_the_one_asked_about(shelf:
             assert "s0" not in subjects(found)
             assert_same(found, expected)
             assert ours.scale.templates == exact.scale.templates == 62
-    assert await shelf.search.resembling_face(shelf.gallery(), shelf.ids["s0"], uuid4(), 5) is None
-    assert await shelf.search.resembling_face(shelf.gallery(), shelf.ids["s1"], shelf.stored[0].id, 5) is None
-    assert await shelf.search.resembling_subject(shelf.gallery(), uuid4(), 5) is None
+    assert await shelf.search.subjects_like_face(shelf.gallery(), shelf.ids["s0"], uuid4(), 5) is None
+    assert await shelf.search.subjects_like_face(shelf.gallery(), shelf.ids["s1"], shelf.stored[0].id, 5) is None
+    assert await shelf.search.subjects_like_subject(shelf.gallery(), uuid4(), 5) is None
 
 
 async def test_one_bad_photo_attracts_no_stranger(shelf: Shelf) -> None:
@@ -222,15 +224,15 @@ async def test_one_bad_photo_attracts_no_stranger(shelf: Shelf) -> None:
     person, stranger = random_embeddings(rng, 2)
     await shelf.put(*(("person", near(person, rng, 0.8)) for _ in range(4)))
     await shelf.put(("person", near(stranger, rng, 0.8)))  # a photo that shows somebody else
-    (found,) = await shelf.search.search(shelf.gallery(), [near(stranger, rng, 0.9)], 1)
+    (found,) = await shelf.ranked(shelf.gallery(), [near(stranger, rng, 0.9)], 1)
     assert found[0].similarity > 0.6
     assert found[0].subject_similarity < 0.25
-    (found,) = await shelf.search.search(shelf.gallery(), [near(person, rng, 0.8)], 1)
+    (found,) = await shelf.ranked(shelf.gallery(), [near(person, rng, 0.8)], 1)
     assert found[0].subject_similarity > 0.6
 
 
 async def test_no_probes_no_query(shelf: Shelf) -> None:
-    assert await shelf.search.search(shelf.gallery(), [], 5) == []
+    assert await shelf.ranked(shelf.gallery(), [], 5) == []
 
 
 async def test_strategies_change_under_load_and_nothing_is_lost(shelf: Shelf, graphs: GraphDirectory) -> None:
@@ -262,7 +264,7 @@ async def test_strategies_change_under_load_and_nothing_is_lost(shelf: Shelf, gr
                 await asyncio.sleep(0)
                 continue
             index = int(order.choice(before))
-            (found,) = await shelf.search.search(shelf.gallery(), [faces[index]], 1)
+            (found,) = await shelf.ranked(shelf.gallery(), [faces[index]], 1)
             if (not found or found[0].subject != f"s{index:03d}") and index in stored:
                 lost.append(f"{index} of {len(before)}")
             taken.add(await strategy_now(shelf))
@@ -273,7 +275,7 @@ async def test_strategies_change_under_load_and_nothing_is_lost(shelf: Shelf, gr
     assert lost == []
     assert {Strategy.EXACT, Strategy.CACHED_CODES} <= taken
     for index in sorted(stored):
-        (found,) = await shelf.search.search(shelf.gallery(), [faces[index]], 1)
+        (found,) = await shelf.ranked(shelf.gallery(), [faces[index]], 1)
         assert subjects(found) == [f"s{index:03d}"]
 
 
@@ -281,7 +283,7 @@ async def strategy_now(shelf: Shelf) -> Strategy:
     from app.matcher.pgvector_search import GalleryStatements
     from app.matcher.strategy import choose_strategy
 
-    async with shelf.engine.pool.snapshot(shelf.tenant_id) as connection:
+    async with shelf.engine.snapshots.snapshot(shelf.tenant_id) as connection:
         facts = await GalleryStatements(connection, shelf.tenant_id).read_facts(shelf.gallery())
     assert facts is not None
     cached = shelf.engine.cache.look_up(shelf.tenant_id, facts)
@@ -298,7 +300,7 @@ async def test_a_gallery_too_large_for_the_cache_is_searched_without_it(
     assert await strategy_now(shelf) is Strategy.CODES
     await build_graph(graphs, shelf)
     assert await strategy_now(shelf) is Strategy.GRAPH
-    (found,) = await shelf.search.search(shelf.gallery(), [faces[3]], 1)
+    (found,) = await shelf.ranked(shelf.gallery(), [faces[3]], 1)
     assert subjects(found) == ["s3"]
     await engine.close()
 
@@ -330,9 +332,9 @@ async def test_a_changed_embedding_makes_the_cache_load_anew(shelf: Shelf, graph
             text("UPDATE templates SET embedding = CAST(:new AS halfvec(512)) WHERE subject_id = :id"),
             {"new": literal, "id": shelf.ids["s7"]},
         )
-    search = shelf.engine.for_tenant(shelf.tenant_id, has_stored_probes=True)
+    search = TenantSearch(shelf.engine, shelf.tenant_id, has_stored_probes=True)
     for _ in range(2):  # at once without the cache, then with the new one
-        (found,) = await search.search(shelf.gallery(), [two], 1)
+        ((found,), _) = await search.identify_in_database(shelf.gallery(), [two], 1)
         assert subjects(found) == ["s7"]
         await shelf.engine.cache.loaded()
     assert await strategy_now(shelf) is Strategy.CACHED_CODES
@@ -341,14 +343,14 @@ async def test_a_changed_embedding_makes_the_cache_load_anew(shelf: Shelf, graph
 async def test_searches_share_a_bounded_number_of_connections(shelf: Shelf) -> None:
     faces = random_embeddings(np.random.default_rng(9), 60)
     await shelf.put(*((f"s{index}", face) for index, face in enumerate(faces)))
-    found = await asyncio.gather(*(shelf.search.search(shelf.gallery(), [face], 1) for face in faces))
+    found = await asyncio.gather(*(shelf.ranked(shelf.gallery(), [face], 1) for face in faces))
     assert [subjects(one) for (one,) in found] == [[f"s{index}"] for index in range(60)]
-    assert shelf.engine.pool._pool._pool.get_size() <= 4
+    assert shelf.engine.snapshots._pool._pool.get_size() <= 4
 
 
 async def test_a_gallery_that_never_was_has_nobody(shelf: Shelf) -> None:
     (embedding,) = random_embeddings(np.random.default_rng(0), 1)
-    assert await shelf.search.search(Gallery(uuid4(), "rec:1"), [embedding], 5) == [[]]
+    assert await shelf.ranked(Gallery(uuid4(), "rec:1"), [embedding], 5) == [[]]
 
 
 @pytest.mark.skipif(not has_pgbouncer(), reason="pgbouncer is not installed")
@@ -368,7 +370,7 @@ async def test_searches_behind_pgbouncer_meet_their_own_tenant_only(
 
         async def ask(number: int, index: int) -> bool:
             strategy = STRATEGIES[(number + index) % len(STRATEGIES)]
-            (found,) = await shelves[number].search.search(shelves[number].gallery(), [faces[index]], 2, using=strategy)
+            (found,) = await shelves[number].ranked(shelves[number].gallery(), [faces[index]], 2, using=strategy)
             return subjects(found)[:1] == [f"t{number}-{index}"] and len(found) == 2
 
         asked = await asyncio.gather(*(ask(number, index) for index in range(60) for number in range(4)))

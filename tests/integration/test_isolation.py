@@ -16,7 +16,8 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain import BoundingBox, Face, ObjectStore, Policy, Quality
+from app.domain.faces import BoundingBox, Face, Quality
+from app.domain.tenancy import ObjectStore, Policy
 from app.permissions import Quota
 from app.persistence.connections.database import Database
 from app.persistence.models import TENANT_TABLES, Base, UsageDayModel

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from app.domain import Policy
+from app.domain.tenancy import Policy
 from app.persistence.connections.database import Database
 from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.tenants import find_tenants_with_expired
@@ -115,9 +115,9 @@ async def test_a_retention_that_was_lifted_erases_nobody(people: Shelf, clock: F
 async def test_faces_go_with_the_person_and_searches_know_at_once(people: Shelf, clock: FrozenClock) -> None:
     await set_times(people, "p2", expires_at=START, updated_at=START)
     probe = people.stored[2].embedding
-    assert (await people.search.search(people.gallery(), [probe], 1))[0][0].subject == "p2"
+    assert (await people.ranked(people.gallery(), [probe], 1))[0][0].subject == "p2"
     assert await sweep(people, clock) == 1
-    assert (await people.search.search(people.gallery(), [probe], 1))[0][0].subject != "p2"
+    assert (await people.ranked(people.gallery(), [probe], 1))[0][0].subject != "p2"
 
 
 async def test_each_erasure_is_in_the_trail_with_its_reason(people: Shelf, clock: FrozenClock) -> None:

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from app.errors import GraphsBusy
-from app.matcher.pgvector_search import graph_condition
-from app.matcher.recall import Recall, mates_of
+from app.matcher.hnsw.graph import graph_condition
+from app.matcher.hnsw.recall import Recall, mates_of
 from app.matcher.strategy import Strategy
 from app.persistence.connections.database import Database
 from app.persistence.repositories.graphs import GraphDirectory
@@ -55,7 +55,7 @@ async def test_the_keeper_builds_watches_rebuilds_and_removes(
     await service(graphs, shelf, graph_from=0).maintain()
     assert (await record_of(graphs, shelf)).graph is None
     assert rebuilt.graph not in await indexes(graphs)
-    (found,) = await shelf.search.search(shelf.gallery(), [faces[3]], 1)
+    (found,) = await shelf.ranked(shelf.gallery(), [faces[3]], 1)
     assert subjects(found) == ["n3"]
     await engine.close()
 
@@ -88,7 +88,7 @@ async def test_a_graph_that_loses_matches_serves_no_search(
     (status,) = [one for one in await service(graphs, shelf).status() if one.record.id == record.id]
     assert (status.strategy, status.graph.split(",")[0]) == ("codes", "not used")
     for stored in shelf.stored[::100]:
-        (found,) = await shelf.search.search(shelf.gallery(), [stored.embedding], 1)
+        (found,) = await shelf.ranked(shelf.gallery(), [stored.embedding], 1)
         assert subjects(found) == [stored.subject]
     await service(graphs, shelf, graph_from=0).maintain()
     await engine.close()
@@ -119,10 +119,10 @@ async def test_registering_and_searching_go_on_while_a_graph_is_built(graphs: Gr
     faces = random_embeddings(np.random.default_rng(9), 30)
     for index, face in enumerate(faces):
         await shelf.put((f"meanwhile{index}", face))
-        (found,) = await shelf.search.search(shelf.gallery(), [face], 1)
+        (found,) = await shelf.ranked(shelf.gallery(), [face], 1)
         assert subjects(found) == [f"meanwhile{index}"]
     assert (await building).value == 1
-    (found,) = await shelf.search.search(shelf.gallery(), [faces[-1]], 1, using=Strategy.GRAPH)
+    (found,) = await shelf.ranked(shelf.gallery(), [faces[-1]], 1, using=Strategy.GRAPH)
     assert subjects(found) == ["meanwhile29"]
     await service(graphs, shelf, graph_from=0).maintain()
 
@@ -165,12 +165,12 @@ async def test_registering_and_erasing_in_one_collection_lock_in_one_order(shelf
             await shelf.put((f"n{index}", faces[index]))
 
     await asyncio.wait_for(asyncio.gather(erase(), *(register(part) for part in range(3))), 60)
-    (found,) = await shelf.search.search(shelf.gallery(), [faces[0]], 100)
+    (found,) = await shelf.ranked(shelf.gallery(), [faces[0]], 100)
     assert len(found) == 60
 
 
 async def test_the_planner_walks_the_graph_and_reads_the_covering_index(graphs: GraphDirectory, shelf: Shelf) -> None:
-    from app.matcher.pgvector_search import _GRAPH_SETTINGS, BY_SUBJECT
+    from app.matcher.pgvector_search import BY_SUBJECT, GRAPH_SETTINGS
     from app.persistence.connections.snapshots import encode_embedding
 
     await filled(shelf, 400)
@@ -186,10 +186,10 @@ async def test_the_planner_walks_the_graph_and_reads_the_covering_index(graphs: 
         "codes": (BY_SUBJECT.codes, (11, 400)),
     }  # fmt: skip
     plans = {}
-    async with shelf.engine.pool.snapshot(shelf.tenant_id) as connection:
+    async with shelf.engine.snapshots.snapshot(shelf.tenant_id) as connection:
         for name, (statement, more) in statements.items():
             if name == "graph":
-                await connection.execute(_GRAPH_SETTINGS.format(breadth=400))
+                await connection.execute(GRAPH_SETTINGS.format(breadth=400))
             rows = await connection.fetch("EXPLAIN " + statement, shelf.tenant_id, record.id, probe, *more)
             plans[name] = "\n".join(row[0] for row in rows)
             await connection.execute("SELECT set_config('enable_sort', 'on', true)")

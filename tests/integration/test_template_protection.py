@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from app.domain import Embedding
-from app.matcher.gallery_search import SearchEngine
+from app.domain.faces import Embedding
+from app.matcher.engine import SearchEngine
 from app.matcher.strategy import Strategy
 from app.persistence.connections.database import Database
 from app.persistence.repositories.subjects import SubjectRepository
@@ -47,10 +47,10 @@ async def found_by(shelf: Shelf, probe: Embedding) -> list[tuple[list[str], floa
     """What each way of searching finds: the best three, and how similar the best is."""
     ways = []
     for strategy in (None, Strategy.EXACT, Strategy.CODES, Strategy.CACHED_CODES):
-        (candidates,) = await shelf.search.search(shelf.gallery(), [probe], 3, using=strategy)
+        (candidates,) = await shelf.ranked(shelf.gallery(), [probe], 3, using=strategy)
         ways.append(candidates)
     await shelf.engine.cache.loaded()
-    whole = await shelf.search.identify_cached("default", "rec:1", [probe], 3)
+    whole = await shelf.search.identify_in_memory(shelf.gallery(), [probe], 3)
     ways.append(whole.ranked[0] if whole is not None else [])
     return [(subjects(own), own[0].similarity if own else 0.0) for own in ways]
 
@@ -86,7 +86,7 @@ async def test_a_rotation_makes_other_templates_of_the_same_faces(shelf: Shelf) 
     assert [names for names, _ in after] == [names for names, _ in before]
     assert [value for _, value in after] == pytest.approx([value for _, value in before], abs=5e-4)
     await shelf.put(("new", near(faces[7], rng, 0.95)))
-    (candidates,) = await shelf.search.search(shelf.gallery(), [faces[7]], 2)
+    (candidates,) = await shelf.ranked(shelf.gallery(), [faces[7]], 2)
     assert subjects(candidates) == ["p7", "new"]
 
 
@@ -107,7 +107,7 @@ async def test_templates_from_before_there_was_a_protection_are_found_and_can_be
         await session.execute(text("UPDATE galleries SET generation = 0 WHERE tenant_id = :t"), {"t": shelf.tenant_id})
     await owner.close()
     for _ in range(2):
-        (candidates,) = await shelf.search.search(shelf.gallery(), [faces[3]], 1)
+        (candidates,) = await shelf.ranked(shelf.gallery(), [faces[3]], 1)
         assert subjects(candidates) == ["p3"]
         await TemplateRotation(shelf.database, KEYRING, AuditTrails(KEYRING)).run(shelf.tenant_id)
     assert max(abs(float(one @ face)) for one, face in zip(await stored(shelf), faces, strict=True)) < 0.3
@@ -126,9 +126,9 @@ async def test_registrations_and_searches_go_on_during_a_rotation(shelf: Shelf) 
     async def search() -> None:
         while not done.is_set():
             index = int(rng.integers(0, 30))
-            (candidates,) = await shelf.search.search(shelf.gallery(), [faces[index]], 1)
+            (candidates,) = await shelf.ranked(shelf.gallery(), [faces[index]], 1)
             assert subjects(candidates) == [f"p{index}"]
-            cached = await shelf.search.identify_cached("default", "rec:1", [faces[index]], 1)
+            cached = await shelf.search.identify_in_memory(shelf.gallery(), [faces[index]], 1)
             assert cached is None or subjects(cached.ranked[0]) == [f"p{index}"]
 
     async def turn() -> None:
@@ -140,7 +140,7 @@ async def test_registrations_and_searches_go_on_during_a_rotation(shelf: Shelf) 
     done.set()
     await searching
     for index, face in enumerate(faces):
-        (candidates,) = await shelf.search.search(shelf.gallery(), [face], 1)
+        (candidates,) = await shelf.ranked(shelf.gallery(), [face], 1)
         assert subjects(candidates) == [f"p{index}"]
         assert candidates[0].similarity > 0.999
 
@@ -177,6 +177,6 @@ async def test_a_registration_under_way_keeps_its_salt_and_is_turned(shelf: Shel
         await asyncio.sleep(0.2)
         assert not rotation.done()
     assert await rotation == 2
-    (candidates,) = await shelf.search.search(shelf.gallery(), [face], 1)
+    (candidates,) = await shelf.ranked(shelf.gallery(), [face], 1)
     assert subjects(candidates) == ["p"]
     assert candidates[0].similarity > 0.999

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from app.domain import FaceOrigin, RelativeBox
+from app.domain.faces import RelativeBox
+from app.domain.people import FaceOrigin
 from app.errors import AppError
 from app.persistence.repositories.collection_faces import CollectionFaceRepository
 from app.persistence.repositories.policies import PolicyRepository

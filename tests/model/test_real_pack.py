@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.domain import Detail
+from app.domain.faces import Detail
 from app.ml.analysis import Embed
 from app.ml.detail import plan_passes
 from app.ml.image import ImageLimits, open_photo

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.domain import Detail
+from app.domain.faces import Detail
 from app.ml.analysis import Embed, FaceAnalyzer
 from app.ml.detail import INPUT_SIZES, SMALL_INPUT, plan_passes
 from app.ml.engine import Detection

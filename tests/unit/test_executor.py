@@ -9,6 +9,7 @@ import pytest
 
 from app.errors import CallerLeft, Overloaded
 from app.ml.executor import InferenceExecutor
+from tests.inference import under_way
 
 
 async def test_one_more_than_the_queue_holds_is_refused_at_once() -> None:
@@ -59,11 +60,11 @@ async def test_a_waiting_caller_who_leaves_gives_the_place_back() -> None:
     first = asyncio.create_task(executor.run("a", gate.wait))
     waiting = asyncio.create_task(executor.run("a", gate.wait))
     await asyncio.sleep(0.01)
-    assert executor.admitted == 2
+    assert under_way(executor) == 2
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert executor.admitted == 1
+    assert under_way(executor) == 1
     gate.set()
     assert await first
     executor.close()
@@ -76,7 +77,7 @@ async def test_a_caller_who_leaves_while_it_runs_frees_the_thread_when_it_is_don
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert executor.admitted == 1
+    assert under_way(executor) == 1
     gate.set()
     assert await executor.run("a", lambda: "next") == "next"
     executor.close()
@@ -87,7 +88,7 @@ async def test_an_error_of_the_work_reaches_the_caller_and_frees_the_place() -> 
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
             await executor.run("a", lambda: 1 / 0)
-    assert executor.admitted == 0
+    assert under_way(executor) == 0
     executor.close()
 
 
@@ -107,7 +108,7 @@ async def test_who_would_wait_beyond_the_deadline_is_refused_at_once() -> None:
     # The second was let in, since its tenant had nothing waiting; its turn came too late to be of use.
     with pytest.raises(Overloaded):
         await second
-    assert executor.admitted == 0
+    assert under_way(executor) == 0
     executor.close()
 
 
@@ -117,11 +118,11 @@ async def test_a_caller_whose_connection_closed_gives_the_place_back() -> None:
     departed = asyncio.get_running_loop().create_future()
     waiting = asyncio.create_task(executor.run_for("a", departed, gate.wait))
     await asyncio.sleep(0.01)
-    assert executor.admitted == 2
+    assert under_way(executor) == 2
     departed.set_result(None)
     with pytest.raises(CallerLeft):
         await waiting
-    assert executor.admitted == 1
+    assert under_way(executor) == 1
     gate.set()
     assert await first
     assert await executor.run_for("a", asyncio.get_running_loop().create_future(), lambda: "next") == "next"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from app.domain import Embedding
+from app.domain.faces import Embedding
 from app.matcher.subject_similarity import take_consistent
 from tests.integration.conftest import near, random_embeddings
 

@@ -191,9 +191,9 @@ def test_every_level_shows_the_same_picture_at_the_same_place(
 def test_a_large_jpeg_is_decoded_no_finer_than_it_is_looked_at() -> None:
     photo = open_photo(pictures.encode(pictures.portrait(3, side=1900), "JPEG"), LIMITS)
     photo.render((0, 0, photo.width, photo.height), 320, 320)
-    assert photo.decoded_levels == {4}
+    assert photo._source.levels == {4}
     photo.warp(np.array([[1.0, 0, -900], [0, 1.0, -900]]), 112)
-    assert photo.decoded_levels == {4, 1}
+    assert photo._source.levels == {4, 1}
 
 
 def test_a_huge_jpeg_shows_the_same_at_every_level(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +204,7 @@ def test_a_huge_jpeg_shows_the_same_at_every_level(monkeypatch: pytest.MonkeyPat
     photo = open_photo(data, LIMITS)
     photo.render((0, 0, photo.width, photo.height), 320, 320)
     assert np.abs(photo.warp(transform, 112).astype(int) - usual).max() <= 4
-    assert photo.decoded_levels == {4, 1}
+    assert photo._source.levels == {4, 1}
 
 
 def test_what_lies_outside_the_picture_is_black() -> None:

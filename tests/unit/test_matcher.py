@@ -5,13 +5,15 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from app.domain import Calibration, Candidate, Decision, DecisionPolicy
+from app.domain.decisions import Calibration, Candidate, Decision, DecisionPolicy
 from app.matcher.cached_codes import CachedCodes
-from app.matcher.search import ExactSearch, Gallery, StoredTemplate
+from app.matcher.hnsw.graph import Graph
+from app.matcher.search import Gallery
 from app.matcher.similarity import clip_similarity, cosine_similarity
-from app.matcher.strategy import CodeDepth, GalleryFacts, Graph, SearchLimits, Strategy, choose_strategy, code_depth
+from app.matcher.strategy import CodeDepth, GalleryFacts, SearchLimits, Strategy, choose_strategy, code_depth
 from app.matcher.subject_similarity import common_embedding
 from app.matcher.thresholds import Thresholds, decide_candidate
+from tests.exact_search import ExactSearch, StoredTemplate
 
 
 def unit(*values: float) -> np.ndarray:

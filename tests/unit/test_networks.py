@@ -12,7 +12,7 @@ from insightface.model_zoo import get_model
 from insightface.utils.face_align import norm_crop
 from PIL import Image
 
-from app.domain import Detail
+from app.domain.faces import Detail
 from app.errors import ModelPackRefused
 from app.ml.alignment import compose, estimate_alignment, invert, region_of, scale_of
 from app.ml.arcface import ArcFace

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from app.domain import Calibration
+from app.domain.decisions import Calibration
 from app.errors import ModelPackRefused, ModelPackUnavailable
 from app.ml.packs import CAUTIOUS_THRESHOLD, PackLibrary, write_calibration
 from app.ml.published import PUBLISHED

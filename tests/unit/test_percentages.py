@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.domain import Calibration
+from app.domain.decisions import Calibration
 from app.ml.calibration import DRAWN, find_calibration
 from app.ml.packs import ManifestCalibration
 from app.ml.published import PUBLISHED

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from app.domain import QualityReason
+from app.domain.faces import QualityReason
 from app.ml.analysis import Embed, FaceAnalyzer
 from app.ml.engine import Detection
 from app.ml.pixels import Crop

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from app.domain import Calibration, DecisionPolicy, Embedding
+from app.domain.decisions import Calibration, DecisionPolicy
+from app.domain.faces import Embedding
 from app.matcher.strangers import MeasuredStrangers, count_strangers, measure_points, measure_strangers
 from app.matcher.thresholds import Thresholds
 from tests.integration.conftest import near, random_embeddings

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from app.domain import ONE_TO_ONE, Calibration, DecisionPolicy, Detail, Embedding, Face, RelativeBox
+from app.domain.decisions import ONE_TO_ONE, Calibration, DecisionPolicy
+from app.domain.faces import Detail, Embedding, Face, RelativeBox
 from app.errors import AppError
 from app.evaluation.answers import Answers
 from app.evaluation.systems.photos import identity_of, read_photo, size_of

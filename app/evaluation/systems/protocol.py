@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from app.domain import Embedding, RelativeBox
+from app.domain.faces import Embedding, RelativeBox
 
 MISSING = float("-inf")
 """The similarity of two photos where a face is missing in one: it matches nobody."""

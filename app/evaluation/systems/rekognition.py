@@ -10,7 +10,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from app.domain import RelativeBox
+from app.domain.faces import RelativeBox
 from app.errors import OperatorError
 from app.evaluation.answers import Answers
 from app.evaluation.systems.photos import identity_of, read_photo

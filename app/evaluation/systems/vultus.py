@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from app.domain import RelativeBox
+from app.domain.faces import RelativeBox
 from app.errors import OperatorError
 from app.evaluation.answers import Answers
 from app.evaluation.systems.photos import identity_of, read_photo, size_of

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from app.errors import DatabaseNotReady
 from app.persistence.connections.errors import unavailability
-from app.persistence.connections.statements import BriefPool
+from app.persistence.connections.statements import StatementPool
 from app.persistence.erasure_journal import Erased, ErasureJournal
 from app.telemetry import get_logger
 
@@ -78,7 +78,9 @@ class Database:
             hide_parameters=True,  # an exception's message must not carry names or embeddings into a log
             connect_args=_connect_args(behind_pgbouncer),
         )
-        self._brief = BriefPool(driver_address(url), size=max(2, pool_size // 2), behind_pgbouncer=behind_pgbouncer)
+        self._statements = StatementPool(
+            driver_address(url), size=max(2, pool_size // 2), behind_pgbouncer=behind_pgbouncer
+        )
         event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
@@ -121,7 +123,7 @@ class Database:
 
         So for tables without tenants, and for functions that enter a tenant themselves.
         """
-        return await self._brief.fetch_row(statement, *values)
+        return await self._statements.fetch_row(statement, *values)
 
     async def revision(self) -> str | None:
         """The migration that the database stands at; None before the first one."""
@@ -149,7 +151,7 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
-        await self._brief.close()
+        await self._statements.close()
 
 
 @contextmanager

@@ -8,16 +8,14 @@ them as text, and one connection can do only one of the two.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 from uuid import UUID
 
 import numpy as np
 
-from app.domain import EMBEDDING_SIZE, Embedding
+from app.domain.faces import EMBEDDING_SIZE, Embedding
 from app.errors import Overloaded
 from app.persistence.connections.database import APP_ROLE, driver_address
 from app.persistence.connections.driver import Connection, DriverPool
-from app.persistence.connections.statements import BriefPool
 
 _WAIT_S = 5
 # The last lines make the planner read the covering indexes, on one core, uncompiled: it is a scan of memory.
@@ -31,13 +29,12 @@ SELECT set_config('role', '{role}', true), set_config('app.tenant_id', '{tenant_
 _HEADER = EMBEDDING_SIZE.to_bytes(2, "big") + b"\0\0"
 
 
-class SearchPool:
+class SnapshotPool:
     """One process's connections for searching; they are opened as they are needed."""
 
     def __init__(self, url: str, *, size: int, behind_pgbouncer: bool = False) -> None:
         address = driver_address(url)
         self._pool = DriverPool(address, size=size, behind_pgbouncer=behind_pgbouncer, init=use_binary_embeddings)
-        self._brief = BriefPool(address, size=size, behind_pgbouncer=behind_pgbouncer)
         self._size = size
         self._turns = asyncio.Semaphore(size)
 
@@ -59,13 +56,8 @@ class SearchPool:
                 connection.terminate()  # cancelled or broken: its state is unknown
                 raise
 
-    async def fetch_row(self, statement: str, *values: object) -> Any:
-        """As `BriefPool.fetch_row`, for what a search asks in one statement; it waits for no turn."""
-        return await self._brief.fetch_row(statement, *values)
-
     async def close(self) -> None:
         """Close every connection."""
-        await self._brief.close()
         await self._pool.close()
 
     @asynccontextmanager

@@ -11,8 +11,8 @@ from app.persistence.connections.driver import DriverPool
 _WAIT_S = 10
 
 
-class BriefPool:
-    """One process's connections for brief questions."""
+class StatementPool:
+    """One process's connections for single statements."""
 
     def __init__(self, address: str, *, size: int, behind_pgbouncer: bool = False) -> None:
         self._pool = DriverPool(address, size=size, behind_pgbouncer=behind_pgbouncer)

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Computed, Double, ForeignKeyConstraint, Index
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.domain import EMBEDDING_SIZE
+from app.domain.faces import EMBEDDING_SIZE
 from app.persistence.models.base import TenantOwned, TenantRow
 
 COVERED_PLACES = 10_000

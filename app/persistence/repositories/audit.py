@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, LargeBinary, Uuid, bindparam, insert, text
 
 from app.persistence.models import AuditEntryModel, AuditHeadModel
 from app.persistence.repositories.base import TenantRepository
-from app.security.audit_chain import FIRST_SEAL, AuditEntry, Detail
+from app.security.audit_chain import FIRST_SEAL, AuditEntry, Detail, SealedEntry
 
 # Takes the next number and holds the chain until the transaction ends: entries follow each other as commits do.
 _NEXT = text("""
@@ -17,16 +17,6 @@ INSERT INTO audit_heads AS head (tenant_id, seq, seal) VALUES (:tenant_id, 1, :f
 ON CONFLICT (tenant_id) DO UPDATE SET seq = head.seq + 1
 RETURNING seq, seal, clock_timestamp() AS at
 """).bindparams(bindparam("tenant_id", type_=Uuid), bindparam("first", type_=LargeBinary))
-
-
-@dataclass(frozen=True, slots=True)
-class SealedEntry:
-    """An entry with its seal, the seal it was chained to, and the name of the key."""
-
-    entry: AuditEntry
-    key_id: str
-    previous: bytes
-    seal: bytes
 
 
 @dataclass(frozen=True, slots=True)

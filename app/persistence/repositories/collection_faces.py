@@ -11,7 +11,8 @@ from sqlalchemy import ColumnElement, Select, Text, Uuid, any_, cast, func, sele
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, distinct_on
 from sqlalchemy.orm import aliased
 
-from app.domain import CollectionFace, Embedding, RelativeBox
+from app.domain.faces import Embedding, RelativeBox
+from app.domain.people import CollectionFace
 from app.persistence.erasure_journal import ErasedKind
 from app.persistence.models import CollectionModel, GalleryModel, SubjectModel, TemplateModel
 from app.persistence.repositories.base import TenantRepository

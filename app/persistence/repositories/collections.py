@@ -1,14 +1,15 @@
 """Collections."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, overload
 from uuid import UUID
 
 from sqlalchemy import BigInteger, ColumnElement, Select, func, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain import Calibration, Collection, DecisionPolicy, Recognizers
+from app.domain.collections import Collection, CollectionRecord, Recognizers
+from app.domain.decisions import Calibration, DecisionPolicy
 from app.persistence.erasure_journal import ErasedKind
 from app.persistence.models import CollectionModel, GalleryModel, SubjectModel
 from app.persistence.repositories.base import TenantRepository
@@ -43,16 +44,15 @@ class CollectionRepository(TenantRepository):
         row = (await self._session.execute(self._counted().where(CollectionModel.name == name))).one_or_none()
         return _describe(row) if row is not None else None
 
-    async def find_row(self, name: str, *, hold: bool = False, change: bool = False) -> CollectionModel | None:
-        """The bare row, without counting; `hold` keeps it from being deleted until the transaction ends.
+    async def find_row(self, name: str, *, hold: bool = False, change: bool = False) -> CollectionRecord | None:
+        """The collection without counts; `hold` keeps it from being deleted until the transaction ends.
 
         With `change` nobody else changes it either, while faces may be stored and taken away.
         """
         statement = self._select(CollectionModel, CollectionModel.name == name, self._visible())
         if hold or change:
             statement = statement.with_for_update(read=not change, key_share=True)
-        row: CollectionModel | None = await self._session.scalar(statement)
-        return row
+        return _record(await self._session.scalar(statement))
 
     async def list_page(self, after: str | None, limit: int) -> list[Collection]:
         """Up to `limit` collections behind the name `after`, by name."""
@@ -61,12 +61,12 @@ class CollectionRepository(TenantRepository):
             statement = statement.where(CollectionModel.name > after)
         return [_describe(row) for row in await self._session.execute(statement)]
 
-    async def list_by_id(self, after: UUID | None, limit: int) -> list[CollectionModel]:
+    async def list_by_id(self, after: UUID | None, limit: int) -> list[CollectionRecord]:
         """Up to `limit` bare rows behind an id, by id: an order that needs no name to be carried on from."""
         statement = self._select(CollectionModel, self._visible()).order_by(CollectionModel.id).limit(limit)
         if after is not None:
             statement = statement.where(CollectionModel.id > after)
-        return list(await self._session.scalars(statement))
+        return [_record(row) for row in await self._session.scalars(statement)]
 
     async def count_templates(self, collection_id: UUID) -> int:
         """How many templates of the recogniser in use a collection has, as its gallery says."""
@@ -78,11 +78,10 @@ class CollectionRepository(TenantRepository):
         )
         return int(await self._session.scalar(counted) or 0)
 
-    async def lock_row(self, name: str) -> CollectionModel | None:
-        """The bare row; nobody stores faces, or goes on storing them, until the transaction ends."""
+    async def lock_row(self, name: str) -> CollectionRecord | None:
+        """The collection without counts; nobody stores faces, or goes on storing them, until the transaction ends."""
         statement = self._select(CollectionModel, CollectionModel.name == name, self._visible()).with_for_update()
-        row: CollectionModel | None = await self._session.scalar(statement)
-        return row
+        return _record(await self._session.scalar(statement))
 
     async def bind_recognizer(self, collection_id: UUID, recognizer: str) -> str:
         """Search the collection with a recogniser, unless it has one by now; which it is."""
@@ -134,6 +133,18 @@ class CollectionRepository(TenantRepository):
 
     def _visible(self) -> ColumnElement[bool]:
         return true() if self._only is None else CollectionModel.name.in_(self._only)
+
+
+@overload
+def _record(row: CollectionModel) -> CollectionRecord: ...
+@overload
+def _record(row: CollectionModel | None) -> CollectionRecord | None: ...
+def _record(row: CollectionModel | None) -> CollectionRecord | None:
+    if row is None:
+        return None
+    return CollectionRecord(
+        row.id, row.name, row.created_at, row.tags, row.recognizer, row.recognizer_beside, row.calibration
+    )
 
 
 def _describe(row: Any) -> Collection:

@@ -8,7 +8,7 @@ import numpy as np
 from sqlalchemy import BigInteger, Text, Uuid, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from app.domain import Embedding
+from app.domain.faces import Embedding
 from app.persistence.models import GalleryModel, TemplateModel
 from app.persistence.repositories.base import TenantRepository
 from app.persistence.repositories.protections import ProtectionRepository

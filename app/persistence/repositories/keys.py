@@ -1,27 +1,13 @@
 """API keys and access-key pairs of a tenant."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, or_, select
 
+from app.domain.tenancy import KeyRecord
 from app.persistence.models import AccessKeyModel, ApiKeyModel
 from app.persistence.repositories.base import TenantRepository
-
-
-@dataclass(frozen=True, slots=True)
-class KeyRecord:
-    """A key as its tenant's admins see it: never its secret. Access-key pairs have no name, limits or expiry."""
-
-    id: UUID
-    public_id: str
-    scopes: tuple[str, ...]
-    created_at: datetime
-    last_used_at: datetime | None
-    name: str | None = None
-    collections: tuple[str, ...] | None = None
-    expires_at: datetime | None = None
 
 
 class ApiKeyRepository(TenantRepository):

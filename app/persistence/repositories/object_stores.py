@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.dialects.postgresql import insert
 
-from app.domain import ObjectStore
+from app.domain.tenancy import ObjectStore
 from app.persistence.models import ObjectStoreModel
 from app.persistence.repositories.base import TenantRepository
 

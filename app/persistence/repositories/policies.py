@@ -2,7 +2,7 @@
 
 from sqlalchemy.dialects.postgresql import insert
 
-from app.domain import Policy
+from app.domain.tenancy import Policy
 from app.persistence.models import PolicyModel
 from app.persistence.repositories.base import TenantRepository
 

@@ -1,22 +1,14 @@
 """How far each recogniser's templates cover a collection, and erasing one's."""
 
-from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import aliased
 
+from app.domain.collections import Coverage
 from app.persistence.erasure_journal import ErasedKind
 from app.persistence.models import GalleryModel, SubjectModel, TemplateModel
 from app.persistence.repositories.base import TenantRepository
-
-
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """How many faces of how many subjects a recogniser embedded."""
-
-    faces: int
-    subjects: int
 
 
 class RecognizerRepository(TenantRepository):

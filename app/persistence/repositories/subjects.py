@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
-from app.domain import Consent, Subject
+from app.domain.people import Consent, Subject, SubjectRecord
 from app.persistence.erasure_journal import ErasedKind
 from app.persistence.models import CollectionModel, GalleryModel, SubjectModel, TemplateModel
 from app.persistence.repositories.base import TenantRepository
@@ -83,13 +83,13 @@ class SubjectRepository(TenantRepository):
         assert subject_id is not None  # an upsert always returns its row
         return subject_id
 
-    async def find_row(self, collection_id: UUID, subject: str, *, hold: bool = False) -> SubjectModel | None:
-        """The bare row of a subject; `hold` locks it until the transaction ends."""
+    async def find_row(self, collection_id: UUID, subject: str, *, hold: bool = False) -> SubjectRecord | None:
+        """A subject without counts; `hold` locks it until the transaction ends."""
         statement = self._select(
             SubjectModel, SubjectModel.collection_id == collection_id, SubjectModel.subject == subject
         )
         row: SubjectModel | None = await self._session.scalar(statement.with_for_update() if hold else statement)
-        return row
+        return _record(row) if row is not None else None
 
     async def find(self, collection_id: UUID, subject: str) -> Subject | None:
         """A subject with the number of their templates."""
@@ -159,7 +159,7 @@ class SubjectRepository(TenantRepository):
         return found
 
     async def add_anonymous(
-        self, collection_id: UUID, subjects: Mapping[UUID, str], like: SubjectModel | None = None
+        self, collection_id: UUID, subjects: Mapping[UUID, str], like: SubjectRecord | None = None
     ) -> None:
         """Create subjects for faces of nobody known; `like`: with the consent and the end of that subject's stay."""
         terms = {}
@@ -171,10 +171,10 @@ class SubjectRepository(TenantRepository):
         ]
         await self._session.execute(insert(SubjectModel), rows)
 
-    async def hold(self, subject_ids: Sequence[UUID]) -> list[SubjectModel]:
+    async def hold(self, subject_ids: Sequence[UUID]) -> list[SubjectRecord]:
         """Lock subjects, always in the same order, until the transaction ends; those that are there."""
         rows = self._select(SubjectModel, SubjectModel.id.in_(subject_ids)).order_by(SubjectModel.id)
-        return list(await self._session.scalars(rows.with_for_update()))
+        return [_record(row) for row in await self._session.scalars(rows.with_for_update())]
 
     async def drop_empty_anonymous(self, subject_ids: Sequence[UUID]) -> None:
         """Take away those of these that stand for a face which is theirs no longer. Erases no face."""
@@ -264,6 +264,13 @@ class SubjectRepository(TenantRepository):
             )
             for row, count in await self._session.execute(statement)
         ]  # fmt: skip
+
+
+def _record(row: SubjectModel) -> SubjectRecord:
+    return SubjectRecord(
+        row.id, row.subject, row.is_anonymous, row.updated_at, row.expires_at, row.consent, row.consented_at,
+        row.consent_recorded_by, row.consent_withdrawn_at,
+    )  # fmt: skip
 
 
 def describe_consent(row: SubjectModel) -> Consent | None:

@@ -26,7 +26,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
-from app.domain import Embedding, ExportedFace, Face, FaceOrigin, RelativeBox, Template
+from app.domain.faces import Embedding, Face, RelativeBox
+from app.domain.people import ExportedFace, FaceOrigin, Template
 from app.persistence.erasure_journal import ErasedKind
 from app.persistence.models import CollectionModel, GalleryModel, TemplateModel
 from app.persistence.repositories.base import TenantRepository

@@ -1,6 +1,5 @@
 """Tenants and plans themselves: the only rows that belong to none."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,6 +8,7 @@ from sqlalchemy import delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.domain.tenancy import TenantRecord
 from app.permissions import Plan
 from app.persistence.connections.database import Database
 from app.persistence.erasure_journal import Erased, ErasedKind
@@ -16,17 +16,6 @@ from app.persistence.models import PlanModel, TenantModel, UsageModel
 from app.persistence.repositories.base import note_erased
 from app.persistence.repositories.principals import describe_plan
 from app.persistence.repositories.usage import UsageRepository
-
-
-@dataclass(frozen=True, slots=True)
-class TenantRecord:
-    """A tenant as the operator sees it."""
-
-    id: UUID
-    name: str
-    plan: str
-    created_at: datetime
-    templates: int
 
 
 class TenantDirectory:

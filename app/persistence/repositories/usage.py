@@ -1,24 +1,14 @@
 """What a tenant has and did, and the plan it is on."""
 
-from dataclasses import dataclass
-
 from sqlalchemy import case, func, select
 
-from app.permissions import Plan, Quota
+from app.domain.tenancy import TenantOverview
+from app.permissions import Quota
 from app.persistence.models import PlanModel, TenantModel, UsageModel
 from app.persistence.repositories.base import TenantRepository
 from app.persistence.repositories.principals import describe_plan
 
 _THIS_MONTH = func.date_trunc("month", func.now()).cast(UsageModel.month.type)
-
-
-@dataclass(frozen=True, slots=True)
-class TenantOverview:
-    """A tenant with its plan and what it uses of it."""
-
-    name: str
-    plan: Plan
-    used: dict[Quota, int]
 
 
 class UsageRepository(TenantRepository):

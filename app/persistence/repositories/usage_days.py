@@ -1,30 +1,13 @@
 """What each caller did on each day."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
-from typing import NamedTuple
 from uuid import UUID
 
+from app.domain.tenancy import UsageCount, UsageKey
 from app.persistence.connections.database import Database
 from app.persistence.models import UsageDayModel
 from app.persistence.repositories.base import TenantRepository
-
-
-class UsageKey(NamedTuple):
-    """A day (UTC), an operation, and who called: `key:` or `user:` and an id."""
-
-    day: date
-    operation: str
-    caller: str
-
-
-@dataclass(frozen=True, slots=True)
-class UsageCount:
-    """How many calls were answered, with how many photos."""
-
-    calls: int
-    images: int
 
 
 class UsageDayRepository(TenantRepository):

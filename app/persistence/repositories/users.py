@@ -1,13 +1,13 @@
 """Logins."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.domain.tenancy import UserRecord
 from app.persistence.models import UserModel
 from app.persistence.repositories.base import TenantRepository
 
@@ -19,16 +19,6 @@ class Login:
     user_id: UUID
     tenant_id: UUID
     password_hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class UserRecord:
-    """A user as their tenant's admins see them."""
-
-    id: UUID
-    email: str
-    role: str
-    created_at: datetime
 
 
 class LoginDirectory:

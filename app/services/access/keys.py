@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from app.domain.tenancy import KeyRecord
 from app.errors import InvalidParameter, KeyNotFound, PermissionDenied, TooManyKeys
 from app.permissions import Principal, Scope, permissions_of
-from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository, KeyRecord
+from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
 from app.security.access_keys import AccessKey, encrypt_secret, generate_access_key
 from app.security.api_keys import generate_api_key, hash_secret
 from app.security.keyring import Keyring

@@ -2,9 +2,10 @@
 
 from uuid import UUID
 
+from app.domain.tenancy import UserRecord
 from app.errors import EmailTaken, LastAdmin, PermissionDenied, UserNotFound
 from app.permissions import ROLE_PERMISSIONS, Principal, Quota, Role
-from app.persistence.repositories.users import UserRecord, UserRepository
+from app.persistence.repositories.users import UserRepository
 from app.services.audit.trail import AuditAction, AuditTrail
 from app.services.tenancy.quotas import QuotaService
 

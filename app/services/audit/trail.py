@@ -6,8 +6,8 @@ from enum import StrEnum
 from uuid import UUID
 
 from app.persistence.connections.database import Transaction
-from app.persistence.repositories.audit import AuditFilter, AuditRepository, SealedEntry
-from app.security.audit_chain import REFERENCE_PURPOSE, SEAL_PURPOSE, Detail, refer_to_subject, seal
+from app.persistence.repositories.audit import AuditFilter, AuditRepository
+from app.security.audit_chain import REFERENCE_PURPOSE, SEAL_PURPOSE, Detail, SealedEntry, refer_to_subject, seal
 from app.security.cursors import CursorSigner
 from app.security.keyring import Keyring
 from app.services.paging import Page, PageRequest, cut_page

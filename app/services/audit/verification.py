@@ -4,8 +4,8 @@ import hmac
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from app.persistence.repositories.audit import AuditRepository, SealedEntry
-from app.security.audit_chain import FIRST_SEAL, SEAL_PURPOSE, seal
+from app.persistence.repositories.audit import AuditRepository
+from app.security.audit_chain import FIRST_SEAL, SEAL_PURPOSE, SealedEntry, seal
 from app.security.keyring import Keyring
 
 _AT_A_TIME = 1_000

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from app.domain import Collection
+from app.domain.collections import Collection
 from app.errors import InvalidParameter
 from app.matcher.strangers import LEAST_PEOPLE, MeasuredStrangers, measure_strangers
 from app.persistence.repositories.collection_faces import CollectionFaceRepository

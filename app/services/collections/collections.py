@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
-from app.domain import Collection, DecisionPolicy
+from app.domain.collections import Collection, CollectionRecord
+from app.domain.decisions import DecisionPolicy
 from app.errors import CollectionExists, CollectionNotFound, PermissionDenied, QuotaExceeded
 from app.permissions import Quota
-from app.persistence.models import CollectionModel
 from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.security.cursors import CursorSigner
@@ -121,10 +121,10 @@ class CollectionService:
             AuditAction.COLLECTION_ERASED, f"collection:{name}", subjects=held.subjects, faces=held.templates
         )
 
-    async def _held(self, name: str) -> CollectionModel:
+    async def _held(self, name: str) -> CollectionRecord:
         return require_found(await self._collections.find_row(name, change=True), name)
 
-    async def _set_tags(self, row: CollectionModel, tags: Mapping[str, str]) -> None:
+    async def _set_tags(self, row: CollectionRecord, tags: Mapping[str, str]) -> None:
         if tags != row.tags:
             await self._collections.set_tags(row.id, tags)
             await self._trail.record(AuditAction.COLLECTION_TAGGED, f"collection:{row.name}", tags=len(tags))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from app.domain import ONE_TO_ONE, Calibration, GalleryScale
+from app.domain.decisions import ONE_TO_ONE, Calibration, GalleryScale
 from app.matcher.thresholds import Thresholds
 
 

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from app.domain import Recognizers
+from app.domain.collections import Recognizers
 from app.errors import SubjectNotFound
 from app.matcher.search import Gallery
 from app.permissions import Principal

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from app.domain import Recognizers
+from app.domain.collections import Recognizers
 from app.errors import CollectionNotFound, RecognizerChanged
 from app.persistence.repositories.collections import CollectionRepository
 from app.services.collections.recognizer_directory import RecognizerDirectory
@@ -36,9 +36,9 @@ class CollectionLookup:
         if row is None:
             raise CollectionNotFound(f"There is no collection {name!r}.")
         in_use = row.recognizer or await self._rows.bind_recognizer(row.id, self._directory.first)
-        wanted = self._directory.of(name, in_use, row.recognizer_beside)
-        if row.recognizer_beside not in (None, wanted.beside):
-            _log.warning("recognizer_beside_not_loaded", recognizer=row.recognizer_beside)
+        wanted = self._directory.of(name, in_use, row.secondary_recognizer)
+        if row.secondary_recognizer not in (None, wanted.beside):
+            _log.warning("recognizer_beside_not_loaded", recognizer=row.secondary_recognizer)
         if made_by is not None and not set(wanted.all) <= set(made_by.all):
             raise RecognizerChanged(f"Collection {name!r} went over to another recogniser meanwhile; send it again.")
         return row.id, wanted

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from app.domain import Recognizers
+from app.domain.collections import Recognizers
 from app.errors import InvalidParameter, RecognizerUnavailable
 
 

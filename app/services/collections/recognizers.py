@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-from app.domain import Recognizers
+from app.domain.collections import CollectionRecord, Coverage, Recognizers
 from app.errors import RecognizerIncomplete, RecognizerNotFound, RecognizerWanted
-from app.persistence.models import CollectionModel
 from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.collections import CollectionRepository
-from app.persistence.repositories.recognizers import Coverage, RecognizerRepository
+from app.persistence.repositories.recognizers import RecognizerRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.security.cursors import CursorSigner
 from app.services.audit.trail import AuditAction, AuditTrail
@@ -75,7 +74,7 @@ class CollectionRecognizerService:
         is not loaded, and `RecognizerIncomplete` where subjects would not be found any more and that is not accepted.
         """
         row = require_found(await self._collections.lock_row(collection), collection)
-        before = Recognizers(self._directory.in_use(row.recognizer), row.recognizer_beside)
+        before = Recognizers(self._directory.in_use(row.recognizer), row.secondary_recognizer)
         if wanted.in_use != before.in_use:
             self._directory.require(wanted.in_use, "in_use")
             missing = await self._recognizers.count_missing(row.id, before.in_use, wanted.in_use)
@@ -102,7 +101,7 @@ class CollectionRecognizerService:
         """
         row = require_found(await self._collections.lock_row(collection), collection)
         in_use = self._directory.in_use(row.recognizer)
-        if recognizer in (in_use, row.recognizer_beside):
+        if recognizer in (in_use, row.secondary_recognizer):
             raise RecognizerWanted(f"Collection {collection!r} is searched or stored with {recognizer!r}.")
         missing = await self._recognizers.count_missing(row.id, recognizer, in_use)
         if missing and not accept_missing:
@@ -124,14 +123,14 @@ class CollectionRecognizerService:
             AuditAction.RECOGNIZER_ERASED, f"collection:{collection}", recognizer=recognizer, faces=erased
         )
 
-    async def _describe(self, row: CollectionModel) -> RecognizerOverview:
+    async def _describe(self, row: CollectionRecord) -> RecognizerOverview:
         in_use = self._directory.in_use(row.recognizer)
         covered = await self._recognizers.count(row.id)
-        chosen = Recognizers(in_use, row.recognizer_beside).all
+        chosen = Recognizers(in_use, row.secondary_recognizer).all
         names = dict.fromkeys((*chosen, *self._directory.loaded, *sorted(covered)))
         return RecognizerOverview(
             in_use,
-            row.recognizer_beside,
+            row.secondary_recognizer,
             [
                 KnownRecognizer(name, self._directory.find_pack(name), covered.get(name, Coverage(0, 0)))
                 for name in names

@@ -1,6 +1,6 @@
 """Receipts of erasures."""
 
-from app.persistence.repositories.audit import SealedEntry
+from app.security.audit_chain import SealedEntry
 from app.security.keyring import Keyring
 from app.security.receipts import PURPOSE, SignedReceipt, public_key_of, sign_receipt
 

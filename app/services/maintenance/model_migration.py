@@ -12,11 +12,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from app.domain import ONE_TO_ONE, Analysis, Embedding, FaceOrigin, Recognizers
+from app.domain.collections import Recognizers
+from app.domain.decisions import ONE_TO_ONE
+from app.domain.faces import Analysis, Embedding
+from app.domain.people import FaceOrigin
 from app.errors import AppError, FaceNotFound, InvalidParameter, NoFace, SubjectNotFound, Unavailable
-from app.matcher.face_search import FaceSearch
-from app.matcher.gallery_search import SearchEngine
+from app.matcher.engine import SearchEngine
 from app.matcher.search import Gallery
+from app.matcher.tenant_search import TenantSearch
 from app.matcher.thresholds import Thresholds
 from app.ml.analysis import Embed, FaceAnalyzer
 from app.persistence.connections.database import Database
@@ -111,7 +114,7 @@ class ModelMigration:
         self._keyring = keyring
         self._trails = trails
         self._analyzer = analyzer
-        self._faces = FaceSearch(search, target.tenant_id)
+        self._search = TenantSearch(search, target.tenant_id)
         self._protector = search.protector
         self._tenant_id = target.tenant_id
         self._collection = target.collection
@@ -171,13 +174,13 @@ class ModelMigration:
                     f"Collection {self._collection!r} is searched with {in_use!r}, which must be loaded as well: name "
                     f"its pack in VULTUS_MODEL_PACK or VULTUS_MORE_MODEL_PACKS."
                 )
-            if row.recognizer_beside not in (None, self._target):
+            if row.secondary_recognizer not in (None, self._target):
                 raise InvalidParameter(
-                    f"Collection {self._collection!r} is stored with {row.recognizer_beside!r} as well, to go back to: "
+                    f"Collection {self._collection!r} is stored with {row.secondary_recognizer!r} as well: "
                     f"end that before (vultus models switch --alone)."
                 )
             audit, target = AuditRepository(session, self._tenant_id), f"collection:{self._collection}"
-            if row.recognizer_beside is None:
+            if row.secondary_recognizer is None:
                 await collections.set_recognizers(row.id, Recognizers(in_use, self._target))
                 await self._trails.open(session, self._tenant_id, OPERATOR).record(
                     AuditAction.RECOGNIZERS_CHANGED, target, in_use=in_use, beside=self._target
@@ -223,7 +226,7 @@ class ModelMigration:
         found: dict[UUID, tuple[float, Embedding]] = {}
         shown = 0
         for made in faces:
-            alike = await self._faces.faces_like(gallery, made[gallery.recognizer], _MOST_ALIKE, SAME_PICTURE)
+            alike = await self._search.faces_like(gallery, made[gallery.recognizer], _MOST_ALIKE, SAME_PICTURE)
             theirs = [one for one in alike if subject is None or one.face.subject == subject]
             for candidate in theirs:
                 best, _ = found.get(candidate.face.id, (-1.0, None))
@@ -238,7 +241,7 @@ class ModelMigration:
         least = Thresholds.of(calibration, ONE_TO_ONE, 1).match
         theirs = []
         for index, made in enumerate(faces):
-            for known in await self._faces.known_like(gallery, made[gallery.recognizer], 1, least):
+            for known in await self._search.named_subjects_like(gallery, made[gallery.recognizer], 1, least):
                 if known.subject == subject:
                     theirs.append((known.similarity, index))
         if not theirs:

@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from app.errors import AppError, OperatorError
-from app.matcher.gallery_search import SearchEngine
-from app.matcher.pgvector_search import GalleryStatements, graph_condition
-from app.matcher.recall import Recall, mates_of, measure_recall
+from app.matcher.engine import SearchEngine
+from app.matcher.hnsw.graph import Graph, graph_condition
+from app.matcher.hnsw.recall import Recall, mates_of, measure_recall
+from app.matcher.pgvector_search import GalleryStatements
 from app.matcher.search import Gallery
-from app.matcher.strategy import GalleryFacts, Graph, Strategy, choose_strategy
+from app.matcher.strategy import GalleryFacts, Strategy, choose_strategy
+from app.matcher.tenant_search import TenantSearch
 from app.persistence.repositories.graphs import GalleryRecord, GraphDirectory
 from app.telemetry import get_logger
 
@@ -139,13 +141,13 @@ class SearchIndexService:
 
     async def _measure(self, record: GalleryRecord, strategy: Strategy, probes: int, seed: int) -> Recall:
         rng = np.random.default_rng(seed)
-        search = self._engine.for_tenant(record.tenant_id, has_stored_probes=True)
+        search = TenantSearch(self._engine, record.tenant_id, has_stored_probes=True)
         gallery = Gallery(record.collection_id, record.recognizer)
         places = np.unique(rng.integers(1, record.last_seq + 1, size=probes)).tolist()
-        async with self._engine.pool.snapshot(record.tenant_id) as connection:
+        async with self._engine.snapshots.snapshot(record.tenant_id) as connection:
             stored = await GalleryStatements(connection, record.tenant_id).read_embeddings(record.id, places)
         if strategy is Strategy.CACHED_CODES and stored:  # the first search only makes it load
-            await search.search(gallery, stored[:1], 1, using=strategy)
+            await search.identify_in_database(gallery, stored[:1], 1, using=strategy)
             await self._engine.cache.loaded()
         return await measure_recall(search, gallery, strategy, mates_of(stored, rng))
 

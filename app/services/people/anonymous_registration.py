@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from app.domain import CollectionFace, Embedding, Face, FaceOrigin, QualityBar, QualityReason, RelativeBox
+from app.domain.faces import Embedding, Face, QualityBar, QualityReason, RelativeBox
+from app.domain.people import CollectionFace, FaceOrigin
 from app.permissions import Quota
 from app.persistence.repositories.collection_faces import CollectionFaceRepository, HeldFace
 from app.persistence.repositories.subjects import SubjectRepository

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from enum import Enum
 from uuid import UUID, uuid4
 
-from app.domain import Embedding, Subject
+from app.domain.faces import Embedding
+from app.domain.people import Subject, SubjectRecord
 from app.errors import InvalidParameter, SubjectFull, SubjectNotFound
 from app.matcher.subject_similarity import MOST_TEMPLATES, take_consistent
-from app.persistence.models import SubjectModel
 from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.collection_faces import CollectionFaceRepository, HeldFace
 from app.persistence.repositories.subjects import SubjectRepository
@@ -184,14 +184,14 @@ class AssignmentService:
             ],
         )
 
-    async def _make_anonymous(self, collection_id: UUID, row: SubjectModel, own: Sequence[HeldFace]) -> None:
+    async def _make_anonymous(self, collection_id: UUID, row: SubjectRecord, own: Sequence[HeldFace]) -> None:
         """What the person agreed to goes with their faces."""
         owners = {one.face.id: uuid4() for one in own}
         names = {owner: anonymous_name(face_id) for face_id, owner in owners.items()}
         await self._subjects.add_anonymous(collection_id, names, like=row)
         await self._faces.give(own, owners)
 
-    async def _held(self, collection: str, subject: str) -> tuple[UUID, SubjectModel]:
+    async def _held(self, collection: str, subject: str) -> tuple[UUID, SubjectRecord]:
         collection_id = await self._collections.find_id(collection, lock=True)
         row = await self._subjects.find_row(collection_id, subject, hold=True)
         if row is None or row.is_anonymous:

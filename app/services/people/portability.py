@@ -6,11 +6,13 @@ from uuid import UUID
 
 import numpy as np
 
-from app.domain import ExportedFace, Recognizers, Subject
+from app.domain.collections import Recognizers
+from app.domain.people import ExportedFace, Subject
 from app.errors import InvalidParameter, RecognizerMismatch, SubjectExists, SubjectNotFound
 from app.permissions import Quota
-from app.persistence.repositories.audit import AuditFilter, AuditRepository, SealedEntry
+from app.persistence.repositories.audit import AuditFilter, AuditRepository
 from app.persistence.repositories.subjects import SubjectRepository
+from app.security.audit_chain import SealedEntry
 from app.services.audit.trail import AuditAction
 from app.services.collections.lookup import CollectionLookup
 from app.services.people.face_storage import FaceStorage

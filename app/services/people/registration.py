@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from app.domain import Face, FaceOrigin, Recognizers, Template
+from app.domain.collections import Recognizers
+from app.domain.faces import Face
+from app.domain.people import FaceOrigin, Template
 from app.errors import AppError, FaceRefused, ImageRefused, InvalidParameter, NoImageAccepted, PermissionDenied
 from app.permissions import Quota
 from app.persistence.repositories.subjects import SubjectRepository

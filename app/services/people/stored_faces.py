@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.domain import CollectionFace
+from app.domain.people import CollectionFace
 from app.errors import InvalidCursor, SubjectNotFound
 from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.collection_faces import CollectionFaceRepository, HeldFace, Place

@@ -6,14 +6,12 @@ from enum import Enum
 from typing import Any, Literal
 from uuid import UUID
 
-from app.domain import Subject, Template
+from app.domain.people import Subject, SubjectRecord, Template
 from app.errors import FaceNotFound, InvalidCursor, SubjectExists, SubjectNotFound
-from app.persistence.models import SubjectModel
 from app.persistence.repositories.answers import AnswerRepository
-from app.persistence.repositories.audit import SealedEntry
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateRepository
-from app.security.audit_chain import Detail
+from app.security.audit_chain import Detail, SealedEntry
 from app.security.cursors import CursorSigner
 from app.security.receipts import SignedReceipt
 from app.services.audit.trail import AuditAction, AuditTrail
@@ -180,7 +178,7 @@ class SubjectService:
         collection_id, row = await self._held_row(collection, subject)
         return collection_id, row.id
 
-    async def _held_row(self, collection: str, subject: str) -> tuple[UUID, SubjectModel]:
+    async def _held_row(self, collection: str, subject: str) -> tuple[UUID, SubjectRecord]:
         collection_id = await self._collections.find_id(collection)
         row = await self._subjects.find_row(collection_id, subject, hold=True)
         if row is None:

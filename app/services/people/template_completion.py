@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.domain import Embedding
+from app.domain.faces import Embedding
 from app.errors import AppError, ConsentRequired, ConsentWithdrawn
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateStore

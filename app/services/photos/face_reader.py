@@ -5,17 +5,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from app.domain import (
-    Analysis,
-    Detail,
-    Embedding,
-    Face,
-    QualityBar,
-    QualityFinding,
-    QualityReason,
-    Recognizers,
-    RelativeBox,
-)
+from app.domain.collections import Recognizers
+from app.domain.faces import Analysis, Detail, Embedding, Face, QualityBar, QualityFinding, QualityReason, RelativeBox
 from app.errors import (
     FaceBlurred,
     FaceRefused,

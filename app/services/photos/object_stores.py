@@ -16,7 +16,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.parsers import ResponseParserError, create_parser
 
-from app.domain import ObjectStore
+from app.domain.tenancy import ObjectStore
 from app.errors import ImageTooLarge, InvalidParameter, NotReady, ObjectStoreNotFound, ObjectUnavailable
 from app.persistence.connections.database import Database
 from app.persistence.repositories.object_stores import ObjectStoreRepository, StoredObjectStore

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.domain import Analysis, Embedding, Face, FaceCandidate, KnownCandidate, QualityBar
+from app.domain.faces import Analysis, Embedding, Face, QualityBar
+from app.domain.people import FaceCandidate, KnownCandidate
 from app.errors import FaceNotFound, NoFace
-from app.matcher.face_search import FaceSearch
 from app.matcher.similarity import cosine_similarity
+from app.matcher.tenant_search import TenantSearch
 from app.services.collections.gallery_lookup import GalleryLookup
 from app.services.photos.face_reader import FaceReader, refusal
 
@@ -43,7 +44,7 @@ class PhotoComparison:
 class FaceSearchService:
     """Needs no transaction: searches have snapshots of their own."""
 
-    def __init__(self, faces: FaceReader, galleries: GalleryLookup, search: FaceSearch) -> None:
+    def __init__(self, faces: FaceReader, galleries: GalleryLookup, search: TenantSearch) -> None:
         self._faces = faces
         self._galleries = galleries
         self._search = search
@@ -61,7 +62,7 @@ class FaceSearchService:
     async def faces_by_face(self, face_id: UUID, collection: str, *, limit: int, least: float) -> list[FaceCandidate]:
         """Stored faces similar to a stored one, without itself; raises `FaceNotFound`."""
         gallery = await self._galleries.find(collection)
-        matches = await self._search.faces_like_stored(gallery, face_id, limit, least)
+        matches = await self._search.faces_like_face(gallery, face_id, limit, least)
         if matches is None:
             raise _no_face(collection, face_id)
         return matches
@@ -74,13 +75,13 @@ class FaceSearchService:
         analysis = await self._faces.read_largest(image, by=gallery.recognizer)
         if not analysis.faces or self._faces.judge(analysis.faces[0], bar):
             return KnownMatches(analysis, None, [])
-        matches = await self._search.known_like(gallery, analysis.embeddings[0], limit, least)
+        matches = await self._search.named_subjects_like(gallery, analysis.embeddings[0], limit, least)
         return KnownMatches(analysis, analysis.faces[0], matches)
 
     async def known_by_face(self, face_id: UUID, collection: str, *, limit: int, least: float) -> list[KnownCandidate]:
         """Known subjects similar to a stored face; raises `FaceNotFound`."""
         gallery = await self._galleries.find(collection)
-        matches = await self._search.known_like_stored(gallery, face_id, limit, least)
+        matches = await self._search.named_subjects_like_face(gallery, face_id, limit, least)
         if matches is None:
             raise _no_face(collection, face_id)
         return matches
@@ -90,7 +91,7 @@ class FaceSearchService:
     ) -> list[KnownCandidate]:
         """Other known subjects similar to what a subject's faces have in common; raises `SubjectNotFound`."""
         gallery, subject_id = await self._galleries.find_subject(collection, subject, known_only=True)
-        return await self._search.known_like_subject(gallery, subject_id, limit, least)
+        return await self._search.named_subjects_like_subject(gallery, subject_id, limit, least)
 
     async def compare(self, source: bytes, target: bytes, *, bar: QualityBar) -> PhotoComparison:
         """The largest face of one photo against those of another that reach the bar; raises `NoFace` for either."""

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.domain import Analysis, Candidate, Decision, Detail, Face, GalleryScale
+from app.domain.decisions import Candidate, Decision, GalleryScale
+from app.domain.faces import Analysis, Detail, Face
 from app.errors import AppError, FaceNotFound, NoFace
-from app.matcher.search import GallerySearch
 from app.matcher.similarity import cosine_similarity
+from app.matcher.tenant_search import TenantSearch
 from app.matcher.thresholds import DecidedCandidate, Thresholds, decide_all, decide_candidate
 from app.services.collections.decisions import DecisionMaker
 from app.services.collections.gallery_lookup import GalleryLookup
 from app.services.photos.face_reader import FaceChoice, FaceReader
-from app.services.recognition.identification import Identification
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +79,13 @@ class RecognitionService:
         self,
         faces: FaceReader,
         galleries: GalleryLookup,
-        search: GallerySearch,
+        search: TenantSearch,
         *,
         decisions: DecisionMaker,
     ) -> None:
         self._faces = faces
         self._galleries = galleries
         self._search = search
-        self._identification = Identification(search)
         self._decisions = decisions
 
     async def recognize(
@@ -95,7 +94,7 @@ class RecognitionService:
         """Every face of the image with its `limit` best candidates; raises `NoFace` or `CollectionNotFound`."""
         gallery = await self._galleries.find(collection)
         analysis = await self._faces.read_all(image, detail, by=gallery.recognizer)
-        identified = await self._identification.identify(collection, gallery, analysis.embeddings, limit)
+        identified = await self._search.identify(gallery, analysis.embeddings, limit)
         thresholds = self._decisions.thresholds(gallery.recognizer, identified.scale, threshold)
         return _describe(analysis, identified.ranked, thresholds, gallery.recognizer)
 
@@ -106,7 +105,7 @@ class RecognitionService:
         gallery = await self._galleries.find(collection)
         analyses = await self._faces.extract_each(images, detail, by=gallery.recognizer)
         probes = [embedding for one in analyses if isinstance(one, Analysis) for embedding in one.embeddings]
-        identified = await self._identification.identify(collection, gallery, probes, limit)
+        identified = await self._search.identify(gallery, probes, limit)
         ranked = iter(identified.ranked)
         used = self._decisions.thresholds(gallery.recognizer, identified.scale, threshold)
         results = list[Recognition | AppError]()

@@ -5,13 +5,13 @@ from uuid import UUID
 
 import numpy as np
 
-from app.domain import Embedding
+from app.domain.faces import Embedding
 from app.errors import FaceNotFound, InvalidParameter, RecognizerMismatch
-from app.matcher.search import Gallery, GallerySearch, Identified
+from app.matcher.search import Gallery, Identified
+from app.matcher.tenant_search import TenantSearch
 from app.matcher.thresholds import DecidedCandidate, Thresholds, decide_all
 from app.services.collections.decisions import DecisionMaker
 from app.services.collections.gallery_lookup import GalleryLookup
-from app.services.recognition.identification import Identification
 
 _LEAST_LENGTH = 1e-6
 
@@ -31,13 +31,12 @@ class SearchService:
     def __init__(
         self,
         galleries: GalleryLookup,
-        search: GallerySearch,
+        search: TenantSearch,
         *,
         decisions: DecisionMaker,
     ) -> None:
         self._galleries = galleries
         self._search = search
-        self._identification = Identification(search)
         self._decisions = decisions
 
     async def by_embedding(
@@ -54,15 +53,14 @@ class SearchService:
         length = float(np.linalg.norm(embedding))
         if length < _LEAST_LENGTH:
             raise InvalidParameter(f"embedding has the length {length:g}; it needs a direction.", field="embedding")
-        identified = await self._identification.identify(
-            collection, gallery, [embedding / np.float32(length)], limit
+        identified = await self._search.identify(gallery, [embedding / np.float32(length)], limit
         )  # fmt: skip
         return self._decide(gallery, identified, threshold)
 
     async def by_subject(self, collection: str, subject: str, *, limit: int, threshold: float | None) -> SearchResult:
         """Other subjects similar to what this one's templates have in common; raises what is not found."""
         gallery, subject_id = await self._galleries.find_subject(collection, subject)
-        identified = await self._search.resembling_subject(gallery, subject_id, limit)
+        identified = await self._search.subjects_like_subject(gallery, subject_id, limit)
         if identified is None:
             raise FaceNotFound(f"Subject {subject!r} has no face registered with the recogniser in use.")
         return self._decide(gallery, identified, threshold)
@@ -72,7 +70,7 @@ class SearchService:
     ) -> SearchResult:
         """Other subjects similar to one stored face; raises what is not found."""
         gallery, subject_id = await self._galleries.find_subject(collection, subject)
-        identified = await self._search.resembling_face(gallery, subject_id, face_id, limit)
+        identified = await self._search.subjects_like_face(gallery, subject_id, face_id, limit)
         if identified is None:
             raise FaceNotFound(f"Subject {subject!r} has no face {face_id} registered with the recogniser in use.")
         return self._decide(gallery, identified, threshold)

@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, date, datetime
 from uuid import UUID
 
+from app.domain.tenancy import UsageCount, UsageKey
 from app.permissions import Principal
 from app.persistence.connections.database import Database
-from app.persistence.repositories.usage_days import UsageCount, UsageDayRepository, UsageKey, add_usage
+from app.persistence.repositories.usage_days import UsageDayRepository, add_usage
 from app.services.background import going_on
 
 _FLUSH_S = 1.0

@@ -1,6 +1,6 @@
 """What a tenant demands of its own faces: consent, and how long they are kept."""
 
-from app.domain import Policy
+from app.domain.tenancy import Policy
 from app.errors import PermissionDenied
 from app.permissions import Permission, Principal
 from app.persistence.repositories.policies import PolicyRepository

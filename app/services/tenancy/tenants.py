@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
+from app.domain.tenancy import TenantOverview, TenantRecord
 from app.errors import EmailTaken, PlanNotFound, TenantNotFound
 from app.permissions import Plan, Role
 from app.persistence.connections.database import Database
 from app.persistence.repositories.collections import CollectionRepository
-from app.persistence.repositories.tenants import PlanDirectory, TenantDirectory, TenantRecord
-from app.persistence.repositories.usage import TenantOverview, UsageRepository
+from app.persistence.repositories.tenants import PlanDirectory, TenantDirectory
+from app.persistence.repositories.usage import UsageRepository
 from app.persistence.repositories.users import UserRepository
 from app.security.passwords import PasswordHasher
 from app.services.audit.trail import OPERATOR, AuditAction, AuditTrails

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.domain import EMBEDDING_SIZE, Embedding
-from app.matcher.gallery_search import PostgresSearch
+from app.domain.faces import EMBEDDING_SIZE, Embedding
 from app.matcher.search import Gallery
 from app.matcher.strategy import Strategy
+from app.matcher.tenant_search import TenantSearch
 
 MATE_FROM = 0.4
 """From this similarity on a candidate of the exact search counts as a match that must not be lost."""
@@ -40,14 +40,12 @@ class Recall:
         return self.rows == self.rows_returned
 
 
-async def measure_recall(
-    search: PostgresSearch, gallery: Gallery, strategy: Strategy, probes: list[Embedding]
-) -> Recall:
+async def measure_recall(search: TenantSearch, gallery: Gallery, strategy: Strategy, probes: list[Embedding]) -> Recall:
     """Both searches on each probe; the exact one takes the time that comparing the whole gallery takes."""
     matches = matches_returned = rows = rows_returned = 0
     for probe in probes:
-        (exact,) = await search.search(gallery, [probe], _LIMIT, using=Strategy.EXACT)
-        (found,) = await search.search(gallery, [probe], _LIMIT, using=strategy)
+        (exact,), _ = await search.identify_in_database(gallery, [probe], _LIMIT, using=Strategy.EXACT)
+        (found,), _ = await search.identify_in_database(gallery, [probe], _LIMIT, using=strategy)
         wanted = {candidate.subject for candidate in exact if candidate.similarity >= MATE_FROM}
         matches += len(wanted)
         matches_returned += len(wanted & {candidate.subject for candidate in found})
