@@ -32,7 +32,7 @@ help: ## List these targets
 run: $(VENV)/.runtime ## Set everything up, run the demo, then serve on 127.0.0.1:8000 until Ctrl-C
 	@$(BIN)/vultus demo $(DEMO_FLAGS) --serve --host $(HOST) --port $(PORT)
 
-demo: $(VENV)/.runtime ## The demo alone; exits 1 if anyone was not recognised
+demo: $(VENV)/.runtime ## The demo alone; exits 1 if anyone was not recognized
 	@$(BIN)/vultus demo $(DEMO_FLAGS)
 
 serve: $(VENV)/.runtime ## Serve without the demo

@@ -3,7 +3,7 @@
     AppError
       RequestRefused          invalid_request, invalid_parameter, invalid_cursor, invalid_metadata,
                               request_too_large, request_timeout, unsupported_media_type, too_many_images,
-                              route_not_found, method_not_allowed, idempotency_key_reused, answer_erased,
+                              route_not_found, method_not_allowed, idempotency_key_reused, idempotent_answer_erased,
                               recognizer_mismatch, consent_required, consent_withdrawn, object_unavailable,
                               malformed_request, unknown_operation
       ImageRefused            image_empty, image_too_large, image_unreadable, image_truncated,
@@ -20,9 +20,9 @@
                               key_not_found, tenant_not_found, plan_not_found, object_store_not_found,
                               recognizer_not_found
       Conflict                email_taken, collection_exists, subject_exists, last_admin, too_many_keys, subject_full,
-                              recognizer_incomplete, recognizer_wanted
-      TooOften                rate_limited, too_many_login_tries
-      Unavailable             overloaded, caller_left, not_ready, database_unavailable, recognizer_unavailable,
+                              recognizer_incomplete, recognizer_in_use
+      TooManyRequests                rate_limited, too_many_login_attempts
+      Unavailable             overloaded, client_disconnected, not_ready, database_unavailable, recognizer_unavailable,
                               recognizer_changed
       InternalError           internal_error
     OperatorError             never reaches a client: configuration, model packs, migration
@@ -91,7 +91,7 @@ class InvalidMetadata(RequestRefused):
 
 
 class RecognizerMismatch(RequestRefused):
-    """Embeddings of different recognisers cannot be compared."""
+    """Embeddings of different recognizers cannot be compared."""
 
     code = "recognizer_mismatch"
 
@@ -249,31 +249,31 @@ class SeveralFaces(FaceRefused):
 
 
 class FaceTooSmall(FaceRefused):
-    """The face is too small to be recognised reliably."""
+    """The face is too small to be recognized reliably."""
 
     code = "face_too_small"
 
 
 class FaceBlurred(FaceRefused):
-    """The face is too blurred to be recognised reliably."""
+    """The face is too blurred to be recognized reliably."""
 
     code = "face_blurred"
 
 
 class FaceTooDark(FaceRefused):
-    """The face is too dark to be recognised reliably."""
+    """The face is too dark to be recognized reliably."""
 
     code = "face_too_dark"
 
 
 class FaceTooBright(FaceRefused):
-    """The face is too bright to be recognised reliably."""
+    """The face is too bright to be recognized reliably."""
 
     code = "face_too_bright"
 
 
 class FaceTurnedAway(FaceRefused):
-    """The face is turned away too far to be recognised reliably."""
+    """The face is turned away too far to be recognized reliably."""
 
     code = "face_turned_away"
 
@@ -396,7 +396,7 @@ class ObjectStoreNotFound(NotFound):
 
 
 class RecognizerNotFound(NotFound):
-    """The collection has no faces of that recogniser."""
+    """The collection has no faces of that recognizer."""
 
     code = "recognizer_not_found"
 
@@ -463,22 +463,22 @@ class SubjectFull(Conflict):
 
 
 class RecognizerIncomplete(Conflict):
-    """Subjects of the collection have no face stored with that recogniser."""
+    """Subjects of the collection have no face stored with that recognizer."""
 
     code = "recognizer_incomplete"
 
 
-class RecognizerWanted(Conflict):
-    """The collection's faces are searched or stored with that recogniser."""
+class RecognizerInUse(Conflict):
+    """The collection's faces are searched or stored with that recognizer."""
 
-    code = "recognizer_wanted"
+    code = "recognizer_in_use"
 
 
-class AnswerErased(RequestRefused):
+class IdempotentAnswerErased(RequestRefused):
     """This was done before, and what it was about was erased since."""
 
     status = 410
-    code = "answer_erased"
+    code = "idempotent_answer_erased"
 
 
 class IdempotencyKeyReused(RequestRefused):
@@ -490,23 +490,23 @@ class IdempotencyKeyReused(RequestRefused):
 # --- too often ----------------------------------------------------------------------------------------------------
 
 
-class TooOften(AppError):
+class TooManyRequests(AppError):
     """Too many requests."""
 
     status = 429
-    code = "too_often"
+    code = "too_many_requests"
 
 
-class RateLimited(TooOften):
+class RateLimited(TooManyRequests):
     """Your plan's rate for this is used up for the moment."""
 
     code = "rate_limited"
 
 
-class TooManyLoginTries(TooOften):
+class TooManyLoginAttempts(TooManyRequests):
     """Too many tries to sign in to this account from this address."""
 
-    code = "too_many_login_tries"
+    code = "too_many_login_attempts"
 
 
 # --- not now ------------------------------------------------------------------------------------------------------
@@ -528,10 +528,10 @@ class Overloaded(Unavailable):
     code = "overloaded"
 
 
-class CallerLeft(Unavailable):
+class ClientDisconnected(Unavailable):
     """The caller closed the connection before its turn came."""
 
-    code = "caller_left"
+    code = "client_disconnected"
 
 
 class NotReady(Unavailable):
@@ -547,13 +547,13 @@ class DatabaseUnavailable(Unavailable):
 
 
 class RecognizerUnavailable(Unavailable):
-    """The recogniser that the collection is searched with is not loaded."""
+    """The recognizer that the collection is searched with is not loaded."""
 
     code = "recognizer_unavailable"
 
 
 class RecognizerChanged(Unavailable):
-    """The collection went over to another recogniser meanwhile; send it again."""
+    """The collection went over to another recognizer meanwhile; send it again."""
 
     code = "recognizer_changed"
 

@@ -35,7 +35,7 @@ _MIN_UNDER_WAY = 8
 
 _DESCRIPTION = """Self-hosted, multi-tenant face recognition.
 
-Sign up (`POST /api/v1/auth/signup`), press **Authorize** with that email and password, register people, recognise them.
+Sign up (`POST /api/v1/auth/signup`), press **Authorize** with that email and password, register people, recognize them.
 Every error is `application/problem+json` with a stable `code`.
 """
 

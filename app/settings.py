@@ -45,8 +45,8 @@ class Settings(BaseSettings):
 
     model_pack: str = "buffalo_l"
     """A directory in InsightFace's layout, a published pack's name, or `synthetic` (drawn faces only)."""
-    more_model_packs: Annotated[list[str], NoDecode] = []
-    """Other packs, comma-separated, whose recognisers collections may be searched and stored with; their detectors are
+    extra_model_packs: Annotated[list[str], NoDecode] = []
+    """Other packs, comma-separated, whose recognizers collections may be searched and stored with; their detectors are
     not loaded."""
     model_cache: Path = Path("~/.insightface")
     providers: str = "auto"
@@ -69,9 +69,9 @@ class Settings(BaseSettings):
     search_cache_mb: Annotated[int, Field(ge=0)] = 256
     """Memory of one worker for collections searched lately: codes, 72 bytes a template, or all of a small one; 0: none,
     and everything is compared in the database."""
-    search_whole_limit: Annotated[int, Field(ge=0)] = 20_000
+    search_cache_whole_limit: Annotated[int, Field(ge=0)] = 20_000
     """Collections to this many templates are held as a whole, 2 KB a template, in at most half of that memory."""
-    search_graph_from: Annotated[int, Field(ge=0)] = 0
+    search_hnsw_from: Annotated[int, Field(ge=0)] = 0
     """Collections of so many templates or more, too large for the cache, get an HNSW graph; 0: none (decision 0013)."""
 
     max_image_bytes: Positive = 10 * 1024 * 1024
@@ -126,7 +126,7 @@ class Settings(BaseSettings):
         return check_rate(value)
 
     @field_validator(
-        "previous_secret_keys", "cors_origins", "object_store_endpoints", "more_model_packs", mode="before"
+        "previous_secret_keys", "cors_origins", "object_store_endpoints", "extra_model_packs", mode="before"
     )
     @classmethod
     def _split(cls, value: object) -> object:

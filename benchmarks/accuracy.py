@@ -50,7 +50,7 @@ class Reference:
 
     def __init__(self, pack: Path, answers: Answers, directory: str) -> None:
         self._look = _reference(str(pack), directory)
-        self._answers = answers
+        self._idempotency_records = answers
 
     def embed(self, photo: Path) -> Embedding | None:
         """As `Embeds`."""
@@ -59,7 +59,7 @@ class Reference:
             found = self._look(photo).embedding
             return None if found is None else pack_embedding(found)
 
-        found = self._answers.ask(f"one {identity_of(photo)}", look)
+        found = self._idempotency_records.ask(f"one {identity_of(photo)}", look)
         return None if found is None else unpack_embedding(found)
 
 
@@ -84,9 +84,7 @@ class Seen:
     similarities: "np.ndarray[Any, np.dtype[np.float64]]"
 
 
-def verify(
-    system: Any, pairs: Sequence[Pair], calibration: Calibration, name: str
-) -> tuple[dict[str, Any], Seen]:  # fmt: skip
+def verify(system: Any, pairs: Sequence[Pair], calibration: Calibration, name: str) -> tuple[dict[str, Any], Seen]:
     """One way's table."""
     photos = photos_of(pairs)
     counted = iter(range(1, len(photos) + 1))
@@ -160,9 +158,11 @@ def quality_gate(system: InProcess, analyzer: FaceAnalyzer, photos: Mapping[Path
     def rates(which: "np.ndarray[Any, np.dtype[np.bool_]]") -> dict[str, Any]:
         own, others = cosines[mates & which], cosines[strangers & which]
         return {
-            "pairs_of_one_person": len(own), "fnmr": float((own < threshold).mean()),
-            "pairs_of_strangers": len(others), "fmr": float((others >= threshold).mean()),
-        }  # fmt: skip
+            "pairs_of_one_person": len(own),
+            "fnmr": float((own < threshold).mean()),
+            "pairs_of_strangers": len(others),
+            "fmr": float((others >= threshold).mean()),
+        }
 
     return {
         "photos": len(photos),
@@ -188,10 +188,13 @@ def out_of_sample(system: InProcess, people: Sequence[Person], advance: Callable
     calibration = Calibration(measured.points, "the other half of the people", measured.intervals)
     counts = count_strangers(*_embedded(system, halves[1]))
     stated = [
-        {"stated": rate, "threshold": calibration.similarity_at(rate),
-         "observed": _share_above(counts, calibration.similarity_at(rate))}
+        {
+            "stated": rate,
+            "threshold": calibration.similarity_at(rate),
+            "observed": _share_above(counts, calibration.similarity_at(rate)),
+        }
         for rate in RATES
-    ]  # fmt: skip
+    ]
     plans = plan_galleries(halves[1], (100, 500, 900), seed=SEED, searches=2000, repeats=5, is_cheap=True)
     searches, _ = evaluate_galleries(system, plans, calibration, advance, seed=SEED)
     return {

@@ -184,9 +184,14 @@ def main() -> None:
             proof.end()
     flaws = sum(len(kill["flaws"]) for kill in kills)
     result = {
-        "what": "SIGKILL at random moments of registering and erasing", **describe_run(), "clients": CLIENTS,
-        "calls_answered_or_cut_off": proof.calls, "kills": len(kills), "flaws": flaws, "each": kills,
-    }  # fmt: skip
+        "what": "SIGKILL at random moments of registering and erasing",
+        **describe_run(),
+        "clients": CLIENTS,
+        "calls_answered_or_cut_off": proof.calls,
+        "kills": len(kills),
+        "flaws": flaws,
+        "each": kills,
+    }
     if arguments.out:
         arguments.out.write_text(json.dumps(result, indent=1) + "\n")
     print(f"{len(kills)} kills, {proof.calls} calls, {flaws} flaws")

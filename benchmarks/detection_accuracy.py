@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.detection_accuracy --pack DIR --photos DIR --pairs FILE [--out FILE]
 
 Reference: InsightFace's detector (inputs of 640x640 and 128x128 merged, threshold 0.5), its `norm_crop` and its
-recogniser, in float32 on the CPU provider. Vultus: `build_analyzer(...).analyze(...)` as it ships, by provider and
+recognizer, in float32 on the CPU provider. Vultus: `build_analyzer(...).analyze(...)` as it ships, by provider and
 detail. `photos`: LFW's, one folder a person; `pairs`: its list, with folds. The face that counts is the one nearest the
 middle of its photo.
 
@@ -140,8 +140,8 @@ def nearest_to_middle(boxes: Array, width: int, height: int) -> int | None:
     """Which of the boxes (corners) is LFW's person."""
     if not len(boxes):
         return None
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    return int(np.argmin(((centres - np.array([width, height]) / 2) ** 2).sum(axis=1)))
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return int(np.argmin(((centers - np.array([width, height]) / 2) ** 2).sum(axis=1)))
 
 
 def verification_percent(similarities: Array, pairs: Pairs) -> float:

@@ -1,8 +1,8 @@
 """Embeddings to search: face-like synthetic ones, and real ones extracted from photos on the spot.
 
 Synthetic: a random direction whose 512 principal components have variances i^-0.7, in a random basis. The cosine of two
-strangers then deviates by 0.088, between the 0.04 of independent numbers (and of large recognisers nearly so) and the
-0.10 of the small recogniser that the tests run: strangers are nearer to each other than in most such benchmarks. A mate
+strangers then deviates by 0.088, between the 0.04 of independent numbers (and of large recognizers nearly so) and the
+0.10 of the small recognizer that the tests run: strangers are nearer to each other than in most such benchmarks. A mate
 is made at a chosen cosine with the stored embedding, in a face-like direction.
 
 Real: every face of a directory of photos, one folder a person, by a model pack. They are kept in the benchmark's data
@@ -81,8 +81,8 @@ def extract_faces(photos: Path, pack: Path, kept: Path, progress: Callable[[str]
             return None
         middle = np.array([analysis.width, analysis.height]) / 2
         boxes = [face.box for face in analysis.faces]
-        centres = np.array([(box.x + box.width / 2, box.y + box.height / 2) for box in boxes])
-        return file.parent.name, analysis.embeddings[int(np.argmin(((centres - middle) ** 2).sum(axis=1)))]
+        centers = np.array([(box.x + box.width / 2, box.y + box.height / 2) for box in boxes])
+        return file.parent.name, analysis.embeddings[int(np.argmin(((centers - middle) ** 2).sum(axis=1)))]
 
     found = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -89,8 +89,11 @@ async def fill(
     subjects = [f"s{index:07d}" for index in range(size)]
     known = await connection.fetchval(
         "SELECT c.id FROM collections c JOIN galleries g ON g.tenant_id = c.tenant_id AND g.collection_id = c.id "
-        "WHERE c.tenant_id = $1 AND c.name = $2 AND g.templates = $3", tenant_id, name, size,
-    )  # fmt: skip
+        "WHERE c.tenant_id = $1 AND c.name = $2 AND g.templates = $3",
+        tenant_id,
+        name,
+        size,
+    )
     if known is not None:
         return Stored(tenant_id, Gallery(known, RECOGNIZER), embeddings, subjects)
     await connection.execute(
@@ -98,25 +101,53 @@ async def fill(
     )
     await connection.execute(
         "INSERT INTO galleries (tenant_id, id, collection_id, recognizer, templates, last_seq) "
-        "VALUES ($1, $2, $3, $4, $5, $5)", tenant_id, gallery_id, collection_id, RECOGNIZER, size,
-    )  # fmt: skip
+        "VALUES ($1, $2, $3, $4, $5, $5)",
+        tenant_id,
+        gallery_id,
+        collection_id,
+        RECOGNIZER,
+        size,
+    )
     for start in range(0, size, BATCH):
         rows = range(start, min(start + BATCH, size))
         ids = [uuid4() for _ in rows]
         await connection.copy_records_to_table(
-            "subjects", columns=["tenant_id", "id", "collection_id", "subject"],
+            "subjects",
+            columns=["tenant_id", "id", "collection_id", "subject"],
             records=[(tenant_id, own, collection_id, subjects[row]) for own, row in zip(ids, rows, strict=True)],
-        )  # fmt: skip
+        )
         await connection.copy_records_to_table(
             "templates",
-            columns=["tenant_id", "id", "collection_id", "subject_id", "gallery_id", "seq", "recognizer", "embedding",
-                     "detection_score", "quality", "source"],
+            columns=[
+                "tenant_id",
+                "id",
+                "collection_id",
+                "subject_id",
+                "gallery_id",
+                "seq",
+                "recognizer",
+                "embedding",
+                "detection_score",
+                "quality",
+                "source",
+            ],
             records=[
-                (tenant_id, uuid4(), collection_id, own, gallery_id, row + 1, RECOGNIZER,
-                 encode_embedding(embeddings[row]), 0.9, "{}", "bench")
+                (
+                    tenant_id,
+                    uuid4(),
+                    collection_id,
+                    own,
+                    gallery_id,
+                    row + 1,
+                    RECOGNIZER,
+                    encode_embedding(embeddings[row]),
+                    0.9,
+                    "{}",
+                    "bench",
+                )
                 for own, row in zip(ids, rows, strict=True)
             ],
-        )  # fmt: skip
+        )
         if size > BATCH:
             progress(f"{name}: {rows[-1] + 1:,} of {size:,}")
     return Stored(tenant_id, Gallery(collection_id, RECOGNIZER), embeddings, subjects)

@@ -2,7 +2,7 @@
 
     .venv/bin/python -m benchmarks.inference_providers --pack DIR [--out FILE]
 
-One thread: medians of repeated runs of the detector, by input size, and of the recogniser on one face, the ways taking
+One thread: medians of repeated runs of the detector, by input size, and of the recognizer on one face, the ways taking
 turns so that a busy moment of the machine hits all of them alike. Two: runs a second of threads that share a session,
 and of processes with one thread each, with the options that Vultus chooses and with those that OpenVINO takes by
 itself: one stream, bound to a core. Compare within one run only. Similarities are between the embeddings of the same
@@ -37,8 +37,12 @@ from app.ml.sessions import Runtime
 from benchmarks.machine import describe_run
 
 SHAPES = {
-    "160x160": (160, 160), "256x256": (256, 256), "320x320": (320, 320), "640x480": (640, 480), "640x640": (640, 640),
-}  # fmt: skip
+    "160x160": (160, 160),
+    "256x256": (256, 256),
+    "320x320": (320, 320),
+    "640x480": (640, 480),
+    "640x640": (640, 640),
+}
 ROUNDS = 15
 WINDOW_S = 2.0
 TURNS = 3
@@ -81,7 +85,7 @@ def main() -> None:
     ways = {name: open_networks(pack, runtime) for name, runtime in _runtimes().items()}
     result = {
         "what": "medians of one call on one thread; runs a second of two threads and of two processes",
-        "pack": {"name": pack.name, "recogniser": pack.recognizer},
+        "pack": {"name": pack.name, "recognizer": pack.recognizer},
         **describe_run(),
         "onnxruntime": onnxruntime.__version__,
         "rounds": ROUNDS,
@@ -103,7 +107,7 @@ def find_pack(wanted: str) -> ModelPack:
 
 
 def open_networks(pack: ModelPack, runtime: Runtime) -> Networks:
-    """Detector and recogniser as the engine runs them."""
+    """Detector and recognizer as the engine runs them."""
     return Scrfd(runtime.open(pack.detection)), ArcFace(runtime.open(pack.recognition), pack.recognition.path)
 
 
@@ -134,7 +138,7 @@ def _works(networks: Networks, shapes: dict[str, tuple[int, int]]) -> dict[str, 
     works: dict[str, Callable[[], Any]] = {
         f"detect {label}": partial(detector.find, _picture(size), THRESHOLD) for label, size in shapes.items()
     }
-    return works | {"recognise one face": partial(recognizer.embed, [crop])}
+    return works | {"recognize one face": partial(recognizer.embed, [crop])}
 
 
 def time_calls(ways: dict[str, Networks], shapes: dict[str, tuple[int, int]] = SHAPES) -> dict[str, dict[str, str]]:
@@ -170,16 +174,14 @@ def _compare_embeddings(ways: dict[str, Networks]) -> dict[str, float]:
         name: np.stack([recognizer.embed([crop])[0] for crop in crops]) for name, (_, recognizer) in ways.items()
     }
     reference = next(iter(embeddings.values()))
-    return {
-        name: round(float((vectors * reference).sum(axis=1).min()), 5) for name, vectors in embeddings.items()
-    }  # fmt: skip
+    return {name: round(float((vectors * reference).sum(axis=1).min()), 5) for name, vectors in embeddings.items()}
 
 
 def _together(networks: Networks) -> dict[str, Callable[[], Any]]:
     (detector, recognizer), picture, crop = networks, _picture(TOGETHER_SHAPE), _crops()[0]
     return {
         f"detect {TOGETHER_SHAPE[0]}x{TOGETHER_SHAPE[1]}": partial(detector.find, picture, THRESHOLD),
-        "recognise one face": partial(recognizer.embed, [crop]),
+        "recognize one face": partial(recognizer.embed, [crop]),
     }
 
 

@@ -45,7 +45,7 @@ from benchmarks.machine import describe_run
 EVERY = 200
 WARM_AFTER = 1000
 SMALLEST_PIXELS, LARGEST_PIXELS = 100 * 100, 12_000_000
-MOST_FACES = 20
+MAX_FACES = 20
 FORMATS = {".jpg": 0.85, ".png": 0.08, ".webp": 0.07}
 LARGEST_PNG_PIXELS = 2_000_000  # larger ones would exceed the limit of bytes
 DETAILS = {Detail.STANDARD: 0.85, Detail.FAST: 0.1, Detail.THOROUGH: 0.05}
@@ -177,8 +177,8 @@ def _draw(readings: NDArray[np.float64], result: dict[str, Any], warm_after: int
     axes.plot(done, resident, label="resident")
     axes.plot(done, anonymous, label="anonymous")
     limit = result["resident when warm, MB"] * (1 + MAX_GROWTH)
-    axes.axhline(limit, color="grey", linestyle="dashed", label=f"warm + {MAX_GROWTH:.0%}")
-    axes.axvline(warm_after, color="grey", linewidth=0.8)
+    axes.axhline(limit, color="gray", linestyle="dashed", label=f"warm + {MAX_GROWTH:.0%}")
+    axes.axvline(warm_after, color="gray", linewidth=0.8)
     axes.set(xlabel="inferences", ylabel="MB", ylim=(0, None))
     slope = result["slope, MB per 1,000 inferences"]
     axes.set_title(f"Memory of one process, {slope:+.2f} MB per 1,000 inferences ({result['commit']})")
@@ -192,9 +192,7 @@ def _draw(readings: NDArray[np.float64], result: dict[str, Any], warm_after: int
 def _photos(lfw: Path | None, makers: int) -> Iterator[Callable[[], Task]]:
     context = multiprocessing.get_context("spawn")
     queue: multiprocessing.Queue[Task] = context.Queue(maxsize=8 * makers)
-    processes = [
-        context.Process(target=_make_photos, args=(queue, lfw, seed), daemon=True) for seed in range(makers)
-    ]  # fmt: skip
+    processes = [context.Process(target=_make_photos, args=(queue, lfw, seed), daemon=True) for seed in range(makers)]
     for process in processes:
         process.start()
     try:
@@ -224,7 +222,7 @@ def _make_photo(heads: list[Pixels], rng: np.random.Generator) -> bytes:
     height = max(100, round(pixels / width))
     coarse = rng.integers(0, 255, (4, 4, 3), np.uint8)
     canvas = np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
-    _paste(canvas, heads, int(rng.integers(0, MOST_FACES + 1)), rng)
+    _paste(canvas, heads, int(rng.integers(0, MAX_FACES + 1)), rng)
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 96))] if suffix == ".jpg" else []
     quality += [cv2.IMWRITE_WEBP_QUALITY, 80] if suffix == ".webp" else []
     data = cv2.imencode(suffix, canvas, quality)[1].tobytes()

@@ -2,12 +2,12 @@
 
     .venv/bin/python -m benchmarks.int8 --pack DIR --photos DIR --pairs FILE [--out FILE]
 
-Both networks are quantised statically (onnxruntime, QDQ, weights per channel, unsigned activations, ranges by minimum
+Both networks are quantized statically (onnxruntime, QDQ, weights per channel, unsigned activations, ranges by minimum
 and maximum over 200 photos that no pair uses), in three ways: `every tensor` that can be; `careful`, the same without
 depthwise layers, the first layer and the last before each output; `layer inputs`, careful as well, with a layer's
 inputs rounded and its output not, so that OpenVINO can join layer and activation. They run as Vultus runs its own, by
-the CPU provider and by OpenVINO, there with float32 (and the last with bfloat16) for what is not quantised. The
-quantised networks are not kept.
+the CPU provider and by OpenVINO, there with float32 (and the last with bfloat16) for what is not quantized. The
+quantized networks are not kept.
 
 Embeddings: of the same crops, made with the float32 detector; verification as in `detection_accuracy`. Detection: faces
 in photos, next to those of the float32 network. What fails to run is named with its error.
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    logging.getLogger().setLevel(logging.ERROR)  # the quantiser's advice on preprocessing
+    logging.getLogger().setLevel(logging.ERROR)  # the quantizer's advice on preprocessing
     pack = find_pack(arguments.pack)
     pairs = read_pairs(arguments.pairs, arguments.photos)
     paired = sorted({file for pair in pairs.files for file in pair})
@@ -90,7 +90,7 @@ def main() -> None:
     looked_at = [paired[place] for place in rng.permutation(len(paired))[:DETECTION_PHOTOS]]
     with tempfile.TemporaryDirectory() as directory:
         reference = InsightFaceEngine(pack, Runtime(providers="cpu"))
-        packs, failures = _quantise(pack, reference, calibration, Path(directory))
+        packs, failures = _quantize(pack, reference, calibration, Path(directory))
         engines, networks, unopened = _open_all(packs)
         _tell("timing")
         timed = time_calls(networks, TIMED_SHAPES)
@@ -100,9 +100,9 @@ def main() -> None:
             "what": "the pack's networks in eight bits, next to float32 and bfloat16",
             **describe_run(),
             "onnxruntime": onnxruntime.__version__,
-            "pack": {"name": pack.name, "recogniser": pack.recognizer},
+            "pack": {"name": pack.name, "recognizer": pack.recognizer},
             "calibration photos": len(calibration),
-            "megabytes of the networks": {name: _sizes(quantised) for name, quantised in packs.items()},
+            "megabytes of the networks": {name: _sizes(quantized) for name, quantized in packs.items()},
             "failed": failures | unopened,
             "wall ms / processor ms": timed,
             "embeddings": _compare_embeddings(engines, crops, pairs),
@@ -115,7 +115,7 @@ def main() -> None:
 
 
 class _Samples(CalibrationDataReader):  # type: ignore[misc]
-    """Inputs of one network, for the quantiser."""
+    """Inputs of one network, for the quantizer."""
 
     def __init__(self, name: str, blobs: list[Blob]) -> None:
         self._left: Iterator[dict[str, Blob]] = iter([{name: blob} for blob in blobs])
@@ -125,10 +125,10 @@ class _Samples(CalibrationDataReader):  # type: ignore[misc]
         return next(self._left, None)
 
 
-def _quantise(
+def _quantize(
     pack: ModelPack, reference: InsightFaceEngine, files: list[Path], directory: Path
 ) -> tuple[dict[str, ModelPack], dict[str, str]]:
-    """Packs by how they are quantised, and what failed."""
+    """Packs by how they are quantized, and what failed."""
     photos = [_open(file) for file in files]
     crops = [crop for photo in photos if (crop := _central_crop(reference, photo)) is not None]
     inputs = {
@@ -138,20 +138,20 @@ def _quantise(
     }
     packs, failures = {FLOAT: pack}, {}
     for place, name in enumerate(MANNERS):
-        _tell(f"quantising: {name}")
+        _tell(f"quantizing: {name}")
         made = {}
         try:
             for kind, blobs in inputs.items():
                 source: ModelFile = getattr(pack, kind)
-                made[kind] = _quantise_one(source.path, directory / f"{kind}-{place}.onnx", blobs, name)
-        except Exception as exc:  # noqa: BLE001 - whatever the quantiser raises is a result
+                made[kind] = _quantize_one(source.path, directory / f"{kind}-{place}.onnx", blobs, name)
+        except Exception as exc:  # noqa: BLE001 - whatever the quantizer raises is a result
             failures[name] = _one_line(exc)
         else:
             packs[name] = replace(pack, detection=made["detection"], recognition=made["recognition"])
     return packs, failures
 
 
-def _quantise_one(source: Path, target: Path, blobs: list[Blob], manner: str) -> ModelFile:
+def _quantize_one(source: Path, target: Path, blobs: list[Blob], manner: str) -> ModelFile:
     prepared = target.with_suffix(".prepared.onnx")
     model = onnx.load(str(source))
     if max(imported.version for imported in model.opset_import if not imported.domain) < 13:
@@ -163,12 +163,17 @@ def _quantise_one(source: Path, target: Path, blobs: list[Blob], manner: str) ->
     graph = onnx.load(str(prepared)).graph
     has_inputs_only = manner == LAYER_INPUTS
     quantize_static(
-        str(prepared), str(target), _Samples(graph.input[0].name, blobs), quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=[*LAYERS] if has_inputs_only else [*LAYERS, *OTHERS], per_channel=True,
-        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+        str(prepared),
+        str(target),
+        _Samples(graph.input[0].name, blobs),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=[*LAYERS] if has_inputs_only else [*LAYERS, *OTHERS],
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
         nodes_to_exclude=[] if manner == MANNERS[0] else [*_ends(graph), *_depthwise(graph)],
         extra_options={"OpTypesToExcludeOutputQuantization": [*LAYERS]} if has_inputs_only else {},
-    )  # fmt: skip
+    )
     return ModelFile(target, sha256_of(target))
 
 

@@ -50,9 +50,11 @@ SCALES: dict[str, dict[str, Any]] = {
     "small": {"sizes": [1_000, 5_000, 10_000], "collections": 100, "templates": 10_000, "graphs_from": 5_000},
     "full": {
         "sizes": [1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 1_000_000],
-        "collections": 1_000, "templates": 1_000_000, "graphs_from": 100_000,
+        "collections": 1_000,
+        "templates": 1_000_000,
+        "graphs_from": 100_000,
     },
-}  # fmt: skip
+}
 
 Search = Callable[[Embedding], Awaitable[Sequence[str]]]
 
@@ -80,8 +82,11 @@ class Tally:
             "p95_ms": round(percentile(self.times, 0.95) * 1000, 2),
         }
         for name, low in (("mates_0.4", 0.4), ("mates_0.3", 0.3)):
-            counted = [got for got, true, cosine in zip(self.returned, self.true, self.cosines, strict=True)
-                       if true and cosine >= low]  # fmt: skip
+            counted = [
+                got
+                for got, true, cosine in zip(self.returned, self.true, self.cosines, strict=True)
+                if true and cosine >= low
+            ]
             result[name] = round(sum(counted) / len(counted), 5) if counted else None
             result[f"{name}_of"] = len(counted)
         result["all_rows"] = round(sum(self.rows) / len(self.rows), 5)
@@ -104,9 +109,11 @@ class Probes:
         embeddings, cosines = source.mates(stored.embeddings[places])
         ranks = reference.true_ranks(stored.embeddings, embeddings, LIMIT)
         return cls(
-            embeddings, cosines.tolist(), [stored.subjects[place] for place in places],
+            embeddings,
+            cosines.tolist(),
+            [stored.subjects[place] for place in places],
             [int(place) in own for place, own in zip(places, ranks, strict=True)],
-        )  # fmt: skip
+        )
 
 
 async def ask(search: Search, probes: Probes, size: int, *, in_flight: int = IN_FLIGHT) -> Tally:
@@ -334,8 +341,9 @@ class Layer1:
             embeddings_asked = faces.embeddings[others]
             ranks = reference.true_ranks(stored.embeddings, embeddings_asked, LIMIT)
             owners = [names[faces.people[other]] for other in others]
-            cosines = [float(gallery[int(owner[1:])] @ probe)
-                       for owner, probe in zip(owners, embeddings_asked, strict=True)]  # fmt: skip
+            cosines = [
+                float(gallery[int(owner[1:])] @ probe) for owner, probe in zip(owners, embeddings_asked, strict=True)
+            ]
             true = [int(owner[1:]) in own for owner, own in zip(owners, ranks, strict=True)]
             probes = Probes(embeddings_asked, cosines, owners, true)
             own_result: dict[str, Any] = {"templates": stored.size}

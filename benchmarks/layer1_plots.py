@@ -46,7 +46,7 @@ def draw_times(result: dict[str, Any], path: Path) -> None:
             sizes, times = zip(*points, strict=True)
             axes.plot(sizes, times, label=label, **style)
     for low, high, goal in GOALS:
-        axes.hlines(goal, low, high, colors="grey", linestyles="dashed")
+        axes.hlines(goal, low, high, colors="gray", linestyles="dashed")
     axes.set(xscale="log", yscale="log", xlabel="templates in the collection", ylabel="p95 of a search, ms")
     axes.set_title(f"One collection, {result['in_flight']} searches in flight ({result['commit']})")
     axes.grid(visible=True, which="major", alpha=0.3)

@@ -102,7 +102,7 @@ class Tally:
 
 def main() -> None:
     """Measure, print a table, write JSON."""
-    parser = argparse.ArgumentParser(description="Time recognising over HTTP, one request at a time.")
+    parser = argparse.ArgumentParser(description="Time recognizing over HTTP, one request at a time.")
     add_data_arguments(parser)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--out", type=Path, nargs="?", const=RESULT)
@@ -175,9 +175,14 @@ def both_servers(
         asyncio.run(_fill_collection(admin, _ask_recognizer(api, headers), people))
         vultus_base, _, path = api.partition("/api")
         vultus = Target(
-            name="vultus", base=vultus_base, path=f"/api{path}/recognize", pid=_find_server(vultus_base),
-            headers=headers, fields={"collection": COLLECTION}, database=admin,
-        )  # fmt: skip
+            name="vultus",
+            base=vultus_base,
+            path=f"/api{path}/recognize",
+            pid=_find_server(vultus_base),
+            headers=headers,
+            fields={"collection": COLLECTION},
+            database=admin,
+        )
         yield vultus, Target(name="reference", base=base, path="/recognize", pid=pid)
 
 
@@ -247,7 +252,7 @@ def parse_server_timing(value: str) -> dict[str, float]:
 
 
 def _ask_recognizer(api: str, headers: dict[str, str]) -> str:
-    """The name of the recogniser that runs, which each template carries."""
+    """The name of the recognizer that runs, which each template carries."""
     files = {"image": ("photo.jpg", drawn_photo(), "image/jpeg")}
     answer = httpx.post(f"{api}/extract", headers=headers, files=files, timeout=60).raise_for_status()
     name: str = answer.json()["recognizer"]

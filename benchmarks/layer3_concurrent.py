@@ -142,18 +142,43 @@ class Layer3:
         out, order = self.directory / "samples.json", self.directory / "cell.json"
         out.unlink(missing_ok=True)
         described = {
-            "path": cell.target.path, "headers": cell.target.headers, "fields": cell.target.fields,
-            "photos": str(self.directory / cell.kind), "heeds_retry_after": cell.heeds_retry_after, "out": str(out),
-        }  # fmt: skip
+            "path": cell.target.path,
+            "headers": cell.target.headers,
+            "fields": cell.target.fields,
+            "photos": str(self.directory / cell.kind),
+            "heeds_retry_after": cell.heeds_retry_after,
+            "out": str(out),
+        }
         order.write_text(json.dumps(described))
         lasts_s = WARM_S + self.plan.seconds + SLACK_S
-        command = [sys.executable, "-m", "locust", "-f", str(USERS), "--headless", "--only-summary",
-                   "--host", cell.target.base, "-u", str(cell.clients), "-r", str(cell.clients), "-t", f"{lasts_s}s",
-                   "--exit-code-on-error", "0", "--logfile", str(self.directory / "locust.log")]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "locust",
+            "-f",
+            str(USERS),
+            "--headless",
+            "--only-summary",
+            "--host",
+            cell.target.base,
+            "-u",
+            str(cell.clients),
+            "-r",
+            str(cell.clients),
+            "-t",
+            f"{lasts_s}s",
+            "--exit-code-on-error",
+            "0",
+            "--logfile",
+            str(self.directory / "locust.log"),
+        ]
         environment = {**os.environ, "BENCH_CELL": str(order), "PYTHONPATH": str(USERS.parents[1])}
         row: dict[str, Any] = {
-            "server": cell.target.name, "kind": cell.kind, "workers": cell.workers, "clients": cell.clients,
-        }  # fmt: skip
+            "server": cell.target.name,
+            "kind": cell.kind,
+            "workers": cell.workers,
+            "clients": cell.clients,
+        }
         poll: Future[list[float]] | None = None
         with _apart() as apart:
             locust = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -170,7 +195,7 @@ class Layer3:
             if not out.exists():
                 log = self.directory / "locust.log"
                 raise SystemExit(f"locust measured nothing: {log.read_text()[-2000:] if log.exists() else ''}")
-            row |= summarise(json.loads(out.read_text()), self.plan.seconds)
+            row |= summarize(json.loads(out.read_text()), self.plan.seconds)
             if poll is not None:
                 polled = poll.result()
                 row |= {"healthz_p50_ms": _share_ms(polled, 0.5), "healthz_p99_ms": _share_ms(polled, 0.99)}
@@ -258,7 +283,7 @@ def poll_health(base: str, wait_s: int, seconds: int) -> list[float]:
     return taken
 
 
-def summarise(measured: dict[str, Any], seconds: int) -> dict[str, Any]:
+def summarize(measured: dict[str, Any], seconds: int) -> dict[str, Any]:
     """Throughput, times and counts of what was answered within the window."""
     begin = measured["started"] + WARM_S
     end = min(begin + seconds, measured["stopped"])

@@ -18,9 +18,15 @@ import matplotlib.pyplot as plt
 RESULTS = Path(__file__).parent / "results"
 SERVERS = {"vultus": ("Vultus", "black"), "reference": ("reference server", "tab:orange")}
 STAGES = {
-    "receive": "#9ecae1", "wait": "#c7e9c0", "decode": "#fdd0a2", "detect": "#fd8d3c", "align": "#fdae6b",
-    "embed": "#d94801", "search": "#756bb1", "serialise": "#bcbddc",
-}  # fmt: skip
+    "receive": "#9ecae1",
+    "wait": "#c7e9c0",
+    "decode": "#fdd0a2",
+    "detect": "#fd8d3c",
+    "align": "#fdae6b",
+    "embed": "#d94801",
+    "search": "#756bb1",
+    "serialize": "#bcbddc",
+}
 
 
 def main() -> None:
@@ -49,11 +55,18 @@ def draw_stages(result: dict[str, Any], path: Path) -> None:
                 continue
             label = None if stage in labelled else stage
             labelled.add(stage)
-            axes.bar(place - 0.2, value, 0.38, bottom=bottom, color=STAGES.get(stage, _grey(stage)), label=label)
+            axes.bar(place - 0.2, value, 0.38, bottom=bottom, color=STAGES.get(stage, _gray(stage)), label=label)
             bottom += value
         whole = result["kinds"][kind]["reference"]["p50_ms"]
-        axes.bar(place + 0.2, whole, 0.38, color="white", edgecolor="tab:orange", hatch="//",
-                 label=None if place else "reference server, whole")  # fmt: skip
+        axes.bar(
+            place + 0.2,
+            whole,
+            0.38,
+            color="white",
+            edgecolor="tab:orange",
+            hatch="//",
+            label=None if place else "reference server, whole",
+        )
     axes.set_xticks(range(len(kinds)), kinds)
     axes.set(ylabel="p50, ms")
     axes.set_title(f"POST /recognize, one request at a time ({result['pack']}, {result['commit']})")
@@ -66,14 +79,14 @@ def draw_by_clients(result: dict[str, Any], key: str, label: str, path: Path) ->
     """One figure by the number of clients, with the number of workers that reached most."""
     figure, axes = plt.subplots(figsize=(7, 4.5), dpi=110)
     cells = [cell for cell in result["cells"] if cell["kind"] == "lfw"]
-    for name, (title, colour) in SERVERS.items():
+    for name, (title, color) in SERVERS.items():
         own = [cell for cell in cells if cell["server"] == name]
         best = max(own, key=lambda cell: float(cell["per_s"]))["workers"]
         points = [(cell["clients"], cell[key]) for cell in own if cell["workers"] == best and cell[key] is not None]
         clients, values = zip(*sorted(points), strict=True)
-        axes.plot(clients, values, marker="o", color=colour, label=f"{title}, workers: {best}")
+        axes.plot(clients, values, marker="o", color=color, label=f"{title}, workers: {best}")
     if key == "per_s":
-        axes.axhline(result["bare_networks_per_s"]["lfw"], color="grey", linestyle="dashed", label="bare networks")
+        axes.axhline(result["bare_networks_per_s"]["lfw"], color="gray", linestyle="dashed", label="bare networks")
         axes.set_ylim(bottom=0)
     axes.set(xscale="log", xlabel="clients", ylabel=label)
     ticks = sorted({cell["clients"] for cell in cells})
@@ -86,7 +99,7 @@ def draw_by_clients(result: dict[str, Any], key: str, label: str, path: Path) ->
     figure.savefig(path)
 
 
-def _grey(stage: str) -> str:
+def _gray(stage: str) -> str:
     return "#d9d9d9" if stage == "outside" else "#969696"
 
 

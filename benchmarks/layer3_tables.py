@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-STAGES = ("receive", "wait", "decode", "detect", "align", "embed", "search", "serialise")
+STAGES = ("receive", "wait", "decode", "detect", "align", "embed", "search", "serialize")
 
 
 def main() -> None:
@@ -49,32 +49,75 @@ def _matrix(cells: list[dict[str, Any]]) -> None:
 
 def _kinds(result: dict[str, Any]) -> None:
     print("\nBy photo, the best of cells with 8 clients or any\n")
-    _head(["photo", "Vultus", "reference", "ratio of the best", "ratio at 8 clients", "p95 of the reference's",
-           "bare networks", "of bare"])  # fmt: skip
+    _head(
+        [
+            "photo",
+            "Vultus",
+            "reference",
+            "ratio of the best",
+            "ratio at 8 clients",
+            "p95 of the reference's",
+            "bare networks",
+            "of bare",
+        ]
+    )
     for kind, bare in result["bare_networks_per_s"].items():
         best = {server: result["best_per_s"][server][kind] for server in ("vultus", "reference")}
         at_8 = {
             server: max(
-                (cell for cell in result["cells"]
-                 if (cell["kind"], cell["clients"], cell["server"]) == (kind, 8, server)),
+                (
+                    cell
+                    for cell in result["cells"]
+                    if (cell["kind"], cell["clients"], cell["server"]) == (kind, 8, server)
+                ),
                 key=lambda cell: cell["per_s"],
             )
             for server in ("vultus", "reference")
-        }  # fmt: skip
+        }
         ours, theirs = at_8["vultus"], at_8["reference"]
-        _row([kind, best["vultus"], best["reference"], round(best["vultus"] / best["reference"], 2),
-              round(ours["per_s"] / theirs["per_s"], 2), round(ours["p95_ms"] / theirs["p95_ms"], 2), bare,
-              round(best["vultus"] / bare, 2)])  # fmt: skip
+        _row(
+            [
+                kind,
+                best["vultus"],
+                best["reference"],
+                round(best["vultus"] / best["reference"], 2),
+                round(ours["per_s"] / theirs["per_s"], 2),
+                round(ours["p95_ms"] / theirs["p95_ms"], 2),
+                bare,
+                round(best["vultus"] / bare, 2),
+            ]
+        )
 
 
 def _overload(cells: list[dict[str, Any]]) -> None:
     print("\nOverload\n")
-    _head(["clients", "workers", "retry", "answered a second", "of the best with as many workers", "p95, ms", "refused",
-           "p99 of a refusal, ms", "/healthz p99, ms"])  # fmt: skip
+    _head(
+        [
+            "clients",
+            "workers",
+            "retry",
+            "answered a second",
+            "of the best with as many workers",
+            "p95, ms",
+            "refused",
+            "p99 of a refusal, ms",
+            "/healthz p99, ms",
+        ]
+    )
     for cell in cells:
-        _row([cell["clients"], cell["workers"], "when told" if cell["heeds_retry_after"] else "at once", cell["per_s"],
-              cell["goodput_of_best_with_as_many_workers"], round(cell["p95_ms"]), cell["answered_503"],
-              cell["p99_of_503_ms"] or "", cell["healthz_p99_ms"]])  # fmt: skip
+        _row(
+            [
+                cell["clients"],
+                cell["workers"],
+                "when told" if cell["heeds_retry_after"] else "at once",
+                cell["per_s"],
+                cell["goodput_of_best_with_as_many_workers"],
+                round(cell["p95_ms"]),
+                cell["answered_503"],
+                cell["p99_of_503_ms"] or "",
+                cell["healthz_p99_ms"],
+            ]
+        )
 
 
 def _times(cell: dict[str, Any]) -> str:

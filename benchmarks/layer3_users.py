@@ -25,7 +25,7 @@ SAMPLES: list[tuple[float, float, int]] = []
 
 
 class Recognizing(FastHttpUser):  # type: ignore[misc,unused-ignore]  # of no type where Locust is not installed
-    """Recognises one photo after the other."""
+    """Recognizes one photo after the other."""
 
     network_timeout = connection_timeout = 120.0
     pause_s = 0.0

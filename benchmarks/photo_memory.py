@@ -146,9 +146,12 @@ def _measure(file: Path, size: tuple[int, int], pack: Path, detail: Detail) -> d
 def _analyze_one(file: Path, pack: Path, detail: Detail) -> tuple[float, float, int]:
     """Megabytes above what was resident: at the peak, and when the photo is gone; and the faces found."""
     wanted = {
-        "model_pack": str(pack), "data_dir": str(file.parent / "data"), "inference_threads": 1,
-        "max_image_bytes": 1 << 30, "max_image_pixels": 1 << 30,
-    }  # fmt: skip
+        "model_pack": str(pack),
+        "data_dir": str(file.parent / "data"),
+        "inference_threads": 1,
+        "max_image_bytes": 1 << 30,
+        "max_image_pixels": 1 << 30,
+    }
     analyzer = build_analyzer(Settings.model_validate(wanted))
     _warm(analyzer)
     data = file.read_bytes()

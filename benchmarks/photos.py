@@ -47,8 +47,10 @@ def make_photos(kind: str, lfw: Path | None, count: int | None = None, seed: int
 def as_form(image: bytes, fields: dict[str, str]) -> tuple[dict[str, str], bytes]:
     """Headers and body of a multipart form with a field `image`, made beforehand so that no client is timed at it."""
     boundary = "vultus-benchmark-7f3c1a"
-    parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
-             for name, value in fields.items()]  # fmt: skip
+    parts = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        for name, value in fields.items()
+    ]
     head = (
         f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="photo.jpg"\r\n'
         "Content-Type: image/jpeg\r\n\r\n"

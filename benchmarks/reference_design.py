@@ -59,7 +59,7 @@ async def fill_shared_table(
                     encode_embedding(stored.embeddings[row]),
                 )
                 for row in range(start, min(start + BATCH, stored.size))
-            ]  # fmt: skip
+            ]
             await connection.copy_records_to_table(f"ref_{name}", records=records)
     progress(f"reference table {name}: loaded; building its index")
     # The design's own type; loaded as halfvec only because that is quick.
@@ -83,8 +83,10 @@ async def search_shared_table(
         rows = await connection.fetch(
             f"SELECT subject FROM ref_{name} WHERE tenant_id = $1 AND collection_id = $2 "
             f"ORDER BY embedding <=> $3::real[]::vector(512) LIMIT {LIMIT}",
-            stored.tenant_id, stored.gallery.collection_id, probe.tolist(),
-        )  # fmt: skip
+            stored.tenant_id,
+            stored.gallery.collection_id,
+            probe.tolist(),
+        )
     return [row["subject"] for row in rows]
 
 

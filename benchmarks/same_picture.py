@@ -70,10 +70,11 @@ def table(pairs: list[tuple[Embedding | None, Embedding | None]]) -> dict[str, A
     cosines = np.array([-1.0 if one is None or other is None else float(one @ other) for one, other in pairs])
     seen = cosines[cosines > -1]
     return {
-        "pairs": len(cosines), "found_again": int((cosines >= SAME_PICTURE).sum()),
+        "pairs": len(cosines),
+        "found_again": int((cosines >= SAME_PICTURE).sum()),
         "without_a_face": int((cosines == -1).sum()),
         "cosine": {name: round(float(np.quantile(seen, at)), 4) for name, at in _QUANTILES.items()},
-    }  # fmt: skip
+    }
 
 
 def main() -> None:
@@ -100,18 +101,24 @@ def main() -> None:
         faces = dict(zip(listed, made, strict=True))
     same = [
         (faces[files[one]], faces[files[other]])
-        for files in several for one in range(len(files)) for other in range(one + 1, len(files))
-    ]  # fmt: skip
+        for files in several
+        for one in range(len(files))
+        for other in range(one + 1, len(files))
+    ]
     stacked = np.stack([face for face in [faces[files[0]] for files in several] if face is not None])
     strangers = (stacked @ stacked.T)[np.triu_indices(len(stacked), 1)]
     result = {
-        **describe_run(), "pack": given.pack.name, "bound": SAME_PICTURE, "the_same_photo": changes,
+        **describe_run(),
+        "pack": given.pack.name,
+        "bound": SAME_PICTURE,
+        "the_same_photo": changes,
         "another_photo_of_the_person": table(same),
         "a_photo_of_somebody_else": {
-            "pairs": len(strangers), "found_again": int((strangers >= SAME_PICTURE).sum()),
+            "pairs": len(strangers),
+            "found_again": int((strangers >= SAME_PICTURE).sum()),
             "most_similar": round(float(strangers.max()), 4),
         },
-    }  # fmt: skip
+    }
     text = json.dumps(result, indent=1)
     print(text)
     if given.out:

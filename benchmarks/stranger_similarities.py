@@ -1,4 +1,4 @@
-"""How similar strangers are to one another: the cosines that one pair in 1e1 to 1e6 of them reaches, by recogniser.
+"""How similar strangers are to one another: the cosines that one pair in 1e1 to 1e6 of them reaches, by recognizer.
 
 As `vultus calibrate` measures it: two people are one pair, whatever photos there are of them. From these come the
 calibrations that Vultus brings along (`app/ml/calibration.py`).
@@ -23,13 +23,15 @@ def tail(embeddings: Embeddings, people: "np.ndarray[Any, Any]") -> dict[str, An
     """The cosine that each share of the pairs of different people reaches."""
     measured = measure_strangers(list(embeddings), np.unique(people, return_inverse=True)[1])
     return {
-        "photos": len(embeddings), "people": measured.people, "pairs_of_people": measured.pairs,
+        "photos": len(embeddings),
+        "people": measured.people,
+        "pairs_of_people": measured.pairs,
         "cosines": {f"{rate:.0e}": cosine for rate, cosine in measured.points},
         "intervals": {
             f"{rate:.0e}": [float(f"{bound:.3g}") for bound in interval]
             for (rate, _), interval in zip(measured.points, measured.intervals, strict=True)
         },
-    }  # fmt: skip
+    }
 
 
 def drawn(people: int, takes: int) -> tuple[Embeddings, "np.ndarray[Any, Any]"]:

@@ -75,9 +75,10 @@ def measure_angles(embeddings: Embeddings) -> dict[str, float]:
 
     halved = [array.astype(np.float16).astype(np.float32) for array in (some, turned)]
     return {
-        "by_the_rotation": change(turned), "by_half_precision_alone": change(halved[0]),
+        "by_the_rotation": change(turned),
+        "by_half_precision_alone": change(halved[0]),
         "by_both": change(halved[1]),
-    }  # fmt: skip
+    }
 
 
 def measure_linkability(first: Embeddings, second: Embeddings) -> dict[str, float]:
@@ -116,8 +117,9 @@ async def measure_rotation(database: BenchDatabase, count: int) -> dict[str, Any
             subject_id = await subjects.ensure(row.id, f"s{start:07}", None, None)
             await store.add_all(
                 [NewFace.of(subject_id, FACE, {"bench": face}) for face in faces[start : start + BATCH]],
-                collection_id=row.id, source="bench",
-            )  # fmt: skip
+                collection_id=row.id,
+                source="bench",
+            )
     owner = await database.connect()
     await owner.execute("ANALYZE")  # as autovacuum does within a minute
     await owner.close()
@@ -130,10 +132,13 @@ async def measure_rotation(database: BenchDatabase, count: int) -> dict[str, Any
     await engine.close()
     await service.close()
     return {
-        "templates": turned, "seconds": round(took, 2), "templates_a_second": round(turned / took),
+        "templates": turned,
+        "seconds": round(took, 2),
+        "templates_a_second": round(turned / took),
         "largest_change_of_a_similarity": round(float(np.abs(before - after).max()), 6),
-        "found_before": int((before > 0.99).sum()), "found_after": int((after > 0.99).sum()),
-    }  # fmt: skip
+        "found_before": int((before > 0.99).sum()),
+        "found_after": int((after > 0.99).sum()),
+    }
 
 
 async def _similarities(
@@ -171,9 +176,13 @@ def main() -> None:
     arguments = parser.parse_args()
     what, first, second = make_pairs(arguments.photos, arguments.pack)
     result: dict[str, Any] = {
-        **describe_run(), "embeddings": what, "people": len(first), "change_of_cosines": measure_angles(first),
-        "auc": measure_linkability(first, second), "cost": measure_derivation(),
-    }  # fmt: skip
+        **describe_run(),
+        "embeddings": what,
+        "people": len(first),
+        "change_of_cosines": measure_angles(first),
+        "auc": measure_linkability(first, second),
+        "cost": measure_derivation(),
+    }
     kept = tempfile.TemporaryDirectory(prefix="vultus-bench-", ignore_cleanup_errors=True)
     with kept as directory, BenchDatabase(Path(directory)) as database:
         result["rotation"] = asyncio.run(measure_rotation(database, arguments.templates))

@@ -53,14 +53,21 @@ class Commands:
         if self._imported is None:
             self._imported = subprocess.Popen(
                 [sys.executable, "-m", "tests.commands"],
-                cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            )  # fmt: skip
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
         orders, answers = self._imported.stdin, self._imported.stdout
         assert orders is not None
         assert answers is not None
         order = {
-            "command": command, "env": dict(env), "directory": str(directory), "out": str(out), "err": str(err),
-        }  # fmt: skip
+            "command": command,
+            "env": dict(env),
+            "directory": str(directory),
+            "out": str(out),
+            "err": str(err),
+        }
         orders.write(json.dumps(order) + "\n")
         orders.flush()
         pid, is_late = int(answers.readline()), threading.Event()

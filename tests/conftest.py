@@ -52,7 +52,7 @@ def synthetic_pack(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def other_pack(synthetic_pack: Path, data_dir: Path) -> Path:
-    """Another recogniser: as good as the first, and its embeddings say nothing to the first's."""
+    """Another recognizer: as good as the first, and its embeddings say nothing to the first's."""
     pack = data_dir / "models" / "other"
     shutil.copytree(synthetic_pack, pack)
     network = onnx.load(str(pack / "rec_drawn.onnx"))

@@ -10,7 +10,7 @@ from app.domain.decisions import Candidate, GalleryScale
 from app.domain.faces import Embedding
 from app.matcher.search import Compared, Gallery, Identified, rank
 from app.matcher.similarity import clip_similarity, cosine_similarity
-from app.matcher.subject_similarity import MOST_TEMPLATES, common_embedding
+from app.matcher.subject_similarity import MAX_COMMON_TEMPLATES, common_embedding
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class ExactSearch:
         own = [stored.embedding for stored in self._in(gallery) if stored.subject_id == subject_id]
         if not own:
             return None
-        probe = common_embedding(own[-MOST_TEMPLATES:])
+        probe = common_embedding(own[-MAX_COMMON_TEMPLATES:])
         return self._identified(gallery, [self._rank(gallery, probe, limit, but=subject_id)])
 
     def _identified(self, gallery: Gallery, ranked: list[list[Candidate]]) -> Identified:
@@ -75,5 +75,5 @@ class ExactSearch:
 def _candidate(probe: Embedding, templates: Sequence[StoredTemplate]) -> Candidate:
     embeddings = [stored.embedding for stored in templates]
     best = clip_similarity(float(np.max(np.stack(embeddings) @ probe)))
-    whole = cosine_similarity(probe, common_embedding(embeddings[-MOST_TEMPLATES:]))
+    whole = cosine_similarity(probe, common_embedding(embeddings[-MAX_COMMON_TEMPLATES:]))
     return Candidate(templates[0].subject, templates[0].name, best, whole)

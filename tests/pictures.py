@@ -42,10 +42,10 @@ def landscape() -> bytes:
 
 @cache
 def blurred(seed: int) -> bytes:
-    """A face whose light is soft while its colours are sharp: the colour-led detector still sees it."""
-    light, *colours = portrait(seed, side=440).convert("YCbCr").split()
+    """A face whose light is soft while its colors are sharp: the color-led detector still sees it."""
+    light, *colors = portrait(seed, side=440).convert("YCbCr").split()
     soft = light.filter(ImageFilter.GaussianBlur(12))
-    return encode(Image.merge("YCbCr", [soft, *colours]).convert("RGB"), quality=95, subsampling=0)
+    return encode(Image.merge("YCbCr", [soft, *colors]).convert("RGB"), quality=95, subsampling=0)
 
 
 @cache

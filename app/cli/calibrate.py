@@ -1,4 +1,4 @@
-"""`vultus calibrate`: measure how similar strangers are for a pack's recogniser, on one's own photos."""
+"""`vultus calibrate`: measure how similar strangers are for a pack's recognizer, on one's own photos."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,7 @@ from app.cli.settings import command_settings
 from app.domain.decisions import Calibration
 from app.errors import OperatorError
 from app.evaluation.datasets import read_people
-from app.matcher.strangers import LEAST_PEOPLE, measure_strangers
+from app.matcher.strangers import MIN_PEOPLE, measure_strangers
 from app.ml.packs import PackLibrary, write_calibration
 
 
@@ -23,7 +23,7 @@ def calibrate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print, and write nothing into the pack.")] = False,
     keep: Keep = False,
 ) -> None:
-    """Measure how similar strangers are for a pack's recogniser, and write it into the pack's pack.json.
+    """Measure how similar strangers are for a pack's recognizer, and write it into the pack's pack.json.
 
     The photos: one folder a person, nobody in two folders. What is rarer than was measured will be extrapolated.
     """
@@ -50,8 +50,8 @@ def calibrate(
             about = {"source": found.account, "rates": rows}
             run.finish(out, {"kind": "Calibration", "calibration": about}, [], data, 0)
     if not is_enough:
-        if measured.people < LEAST_PEOPLE:
-            raise OperatorError(f"{measured.people} people are too few to calibrate on: {LEAST_PEOPLE} are needed.")
+        if measured.people < MIN_PEOPLE:
+            raise OperatorError(f"{measured.people} people are too few to calibrate on: {MIN_PEOPLE} are needed.")
         raise OperatorError("More than 1 in 100 pairs of people have the same face: some stand in several folders.")
     for row in rows:
         typer.echo(f"FMR {row['fmr']:g} ({row['low']:.2g} to {row['high']:.2g}) at {row['cosine']:.4f}")

@@ -1,4 +1,4 @@
-"""`vultus demo`: the main job, end to end and through the API: register people, recognise them in a group picture."""
+"""`vultus demo`: the main job, end to end and through the API: register people, recognize them in a group picture."""
 
 import asyncio
 import io
@@ -50,7 +50,7 @@ def demo(
     host: Annotated[str, typer.Option(help="Address for --serve.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port for --serve.")] = 8000,
 ) -> None:
-    """Register sample people, recognise them in a group picture, show the result; exit 1 if anyone is missed."""
+    """Register sample people, recognize them in a group picture, show the result; exit 1 if anyone is missed."""
     settings = _with_a_pack(command_settings())
     is_complete = asyncio.run(_run(settings, photos))
     if then_serve:
@@ -121,7 +121,7 @@ async def _run(settings: Settings, photos: Path | None) -> bool:
         tokens = await state["process"].auth.sign_in_for_operator(tenant_id)
         client.headers["authorization"] = f"Bearer {tokens.access_token}"
         engine = state["process"].faces.engine
-        _out.print(f"Model pack {engine.pack} on {engine.providers[0]}; weights: {engine.licence}.")
+        _out.print(f"Model pack {engine.pack} on {engine.providers[0]}; weights: {engine.license}.")
         pictures = await _choose_pictures(client, photos, knows_only_drawings=engine.knows_only_drawings)
         return await _show(client, pictures, settings.resolved_data_dir / "demo")
 
@@ -178,10 +178,10 @@ async def _show(client: httpx.AsyncClient, pictures: DemoPictures, directory: Pa
     answer = _checked(await client.post("/recognize", data={"collection": COLLECTION, "limit": "1"}, files=group))
     elapsed_ms = (time.perf_counter() - started) * 1000
 
-    outcomes = [_Outcome(wanted.subject, _nearest(answer["faces"], wanted.centre)) for wanted in pictures.expected]
+    outcomes = [_Outcome(wanted.subject, _nearest(answer["faces"], wanted.center)) for wanted in pictures.expected]
     names = {person.subject: person.name for person in pictures.people}
     _print_table(outcomes, names, registered_ms, len(answer["faces"]), elapsed_ms, answer["threshold"])
-    annotated = directory / "recognised.png"
+    annotated = directory / "recognized.png"
     _annotate(pictures.group, outcomes, names, annotated)
     (directory / "group.jpg").write_bytes(pictures.group)
     (directory / "person.jpg").write_bytes(pictures.people[0].pictures[0])
@@ -199,10 +199,15 @@ def _print_table(
     threshold: float,
 ) -> None:
     table = Table(
-        "in the picture", "registered, ms", "best candidate", "similarity", "decision", "right",
-        title=f"{faces} faces recognised in one call: {ms:.0f} ms (threshold {threshold:.2f}: "
+        "in the picture",
+        "registered, ms",
+        "best candidate",
+        "similarity",
+        "decision",
+        "right",
+        title=f"{faces} faces recognized in one call: {ms:.0f} ms (threshold {threshold:.2f}: "
         f"1 stranger in {1 / FALSE_MATCH_RATE:.0f} would match)",
-    )  # fmt: skip
+    )
     for outcome in outcomes:
         best = outcome.best
         table.add_row(
@@ -217,12 +222,12 @@ def _print_table(
     _out.print(table)
 
 
-def _nearest(faces: list[dict[str, Any]], centre: tuple[float, float]) -> dict[str, Any] | None:
+def _nearest(faces: list[dict[str, Any]], center: tuple[float, float]) -> dict[str, Any] | None:
     """The face around a point, if there is one."""
 
     def distance(face: dict[str, Any]) -> float:
         box = face["box"]
-        return math.hypot(box["x"] + box["width"] / 2 - centre[0], box["y"] + box["height"] / 2 - centre[1])
+        return math.hypot(box["x"] + box["width"] / 2 - center[0], box["y"] + box["height"] / 2 - center[1])
 
     nearest = min(faces, key=distance, default=None)
     if nearest is None or distance(nearest) > max(nearest["box"]["width"], nearest["box"]["height"]):
@@ -240,15 +245,15 @@ def _annotate(group: bytes, outcomes: list[_Outcome], names: dict[str, str], tar
             continue
         box = outcome.face["box"]
         corners = (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
-        colour = (24, 128, 56) if outcome.recognized else (176, 80, 0)
+        color = (24, 128, 56) if outcome.recognized else (176, 80, 0)
         label = (
             f"{names[outcome.recognized]} {outcome.best['similarity']:.2f}"
             if outcome.recognized and outcome.best
             else "unknown"
         )
-        draw.rectangle(corners, outline=colour, width=3)
+        draw.rectangle(corners, outline=color, width=3)
         left, top, right, bottom = draw.textbbox((corners[0], corners[3] + 4), label, font=font)
-        draw.rectangle((left - 3, top - 2, right + 3, bottom + 2), fill=colour)
+        draw.rectangle((left - 3, top - 2, right + 3, bottom + 2), fill=color)
         draw.text((corners[0], corners[3] + 4), label, font=font, fill=(255, 255, 255))
     target.parent.mkdir(parents=True, exist_ok=True)
     picture.save(target)

@@ -30,7 +30,7 @@ class DemoPerson:
 class Expected:
     """Who stands where in the group picture; `subject` is None for a stranger."""
 
-    centre: Point
+    center: Point
     subject: str | None
 
 
@@ -49,15 +49,14 @@ def drawn_pictures() -> DemoPictures:
     rng = np.random.default_rng(28)
     people = [
         DemoPerson(
-            f"drawn-{seed}", Person(seed).name,
+            f"drawn-{seed}",
+            Person(seed).name,
             [_jpeg(draw_portrait(Person(seed), Variation.random(rng), side=300)) for _ in range(2)],
         )
         for seed in range(PEOPLE)
-    ]  # fmt: skip
+    ]
     places = [(150 + column * 235, 190 + row * 285) for row in range(2) for column in range(4)][: PEOPLE + 1]
-    scene = [
-        (Person(seed), Placement(x, y, 120), Variation.random(rng)) for seed, (x, y) in enumerate(places)
-    ]  # fmt: skip
+    scene = [(Person(seed), Placement(x, y, 120), Variation.random(rng)) for seed, (x, y) in enumerate(places)]
     group, truth = draw_group(scene, (1005, 640))
     expected = [
         Expected(((face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2), _subject(face.person.seed))

@@ -113,9 +113,13 @@ def identify(
     if max(sizes) >= len(people):
         raise OperatorError(f"{data} holds {len(people)} people: too few for a gallery of {max(sizes)} and strangers.")
     plans = plan_galleries(
-        people, sizes, seed=seed, searches=searches, is_cheap=asked.is_in_process and repeats is None,
+        people,
+        sizes,
+        seed=seed,
+        searches=searches,
+        is_cheap=asked.is_in_process and repeats is None,
         repeats=repeats or (_REPEATS_IN_PROCESS if asked.is_in_process else 1),
-    )  # fmt: skip
+    )
     with running(out, asked) as run:
         steps = run.progress.steps("Enrolling and searching", sum(plan.steps for plan in plans))
         calibration = run.here.calibration if asked.is_in_process else None
@@ -191,24 +195,35 @@ def compare(
         first = similarities if first is None else first
         gain = accuracy_gain(listed, first, similarities, seed=seed).as_json() if rows else None
         rows.append(
-            {"pack": name, "accuracy": found["accuracy"], "gain": gain, "ms_a_photo": ms_a_photo,
-             "tar_at_far": {f"{row['far']:g}": row["tar"] for row in found["tar_at_far"]},
-             "pairs_without_a_face": found["pairs_without_a_face"]}
-        )  # fmt: skip
+            {
+                "pack": name,
+                "accuracy": found["accuracy"],
+                "gain": gain,
+                "ms_a_photo": ms_a_photo,
+                "tar_at_far": {f"{row['far']:g}": row["tar"] for row in found["tar_at_far"]},
+                "pairs_without_a_face": found["pairs_without_a_face"],
+            }
+        )
     text, page = write_report(
-        out, {"kind": "Comparison", "about": {**about, "data": data.name, "seed": seed}, "packs": rows},
+        out,
+        {"kind": "Comparison", "about": {**about, "data": data.name, "seed": seed}, "packs": rows},
         with_pictures=False,
-    )  # fmt: skip
+    )
     typer.echo(f"written: {text}, {page}")
     show_rows(
         [
-            {"pack": Path(row["pack"]).name, "accuracy": show_rate(row["accuracy"]),
-             "gain over the first": show_rate(row["gain"]) if row["gain"] else "",
-             **{f"TAR at FAR {far}": show_rate(tar) for far, tar in row["tar_at_far"].items()},
-             "ms a photo": f"{row['ms_a_photo']:.1f}", "pairs without a face": str(row["pairs_without_a_face"])}
+            {
+                "pack": Path(row["pack"]).name,
+                "accuracy": show_rate(row["accuracy"]),
+                "gain over the first": show_rate(row["gain"]) if row["gain"] else "",
+                **{f"TAR at FAR {far}": show_rate(tar) for far, tar in row["tar_at_far"].items()},
+                "ms a photo": f"{row['ms_a_photo']:.1f}",
+                "pairs without a face": str(row["pairs_without_a_face"]),
+            }
             for row in rows
-        ], as_json=False,
-    )  # fmt: skip
+        ],
+        as_json=False,
+    )
 
 
 def _read_sizes(text: str) -> list[int]:

@@ -74,9 +74,15 @@ class Run:
         return self.system
 
     def finish(
-        self, out: Path, result: dict[str, Any], failures: Sequence[Failure], data: Path, seed: int, *,
+        self,
+        out: Path,
+        result: dict[str, Any],
+        failures: Sequence[Failure],
+        data: Path,
+        seed: int,
+        *,
         with_pictures: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Write the report."""
         result["about"] = {**self.system.describe(), "data": data.name, "seed": seed, "vultus": version("vultus")}
         shown = located(failures, self.system.locate) if with_pictures else failures
@@ -105,13 +111,15 @@ def running(out: Path, asked: Asked) -> Iterator[Run]:
             if asked.is_in_process:
                 typer.echo(
                     f"Interrupted. {out / 'answers.jsonl'} holds embeddings of what was looked at: the same command "
-                    "goes on from it and removes it in the end; remove it yourself if you do not want to.", err=True
-                )  # fmt: skip
+                    "goes on from it and removes it in the end; remove it yourself if you do not want to.",
+                    err=True,
+                )
             elif answers.unfinished:
                 typer.echo(
                     f"Interrupted. Collection {', '.join(answers.unfinished)} stays, with faces in it: the same "
-                    "command goes on with it and erases it in the end; --start-over erases it first.", err=True
-                )  # fmt: skip
+                    "command goes on with it and erases it in the end; --start-over erases it first.",
+                    err=True,
+                )
             raise
         if answers.unfinished:  # of a run with other arguments
             system.abandon()
@@ -136,10 +144,17 @@ def _open(stack: ExitStack, out: Path, asked: Asked) -> tuple[System, Answers]:
     analyzer = build_analyzer(settings)
     info = analyzer.engine.info
     answers = answers_of(
-        {"recognizer": info.recognizer, "pack": info.pack, "digest": info.digest, "face": asked.face,
-         "providers": list(info.providers), "precision": info.precision,
-         "detection_threshold": info.detection_threshold, "pipeline": _PIPELINE}
-    )  # fmt: skip
+        {
+            "recognizer": info.recognizer,
+            "pack": info.pack,
+            "digest": info.digest,
+            "face": asked.face,
+            "providers": list(info.providers),
+            "precision": info.precision,
+            "detection_threshold": info.detection_threshold,
+            "pipeline": _PIPELINE,
+        }
+    )
     return InProcess(analyzer, answers, central=asked.face == "central"), answers
 
 

@@ -20,7 +20,7 @@ _STOP_S = 5.0
 
 
 @contextmanager
-def graphs_kept(
+def graph_keeper(
     settings: Settings, addresses: DatabaseAddresses, *, pause_s: float = KEEPER_PAUSE_S, in_own_process: bool = False
 ) -> Iterator[None]:
     """A thread that keeps graphs for the time of the block, if there is a login for it.

@@ -25,7 +25,7 @@ from app.errors import OperatorError
 
 cli = typer.Typer(help="Bring photos in.", no_args_is_help=True)
 
-_MOST_FACES_A_CALL = 100
+_MAX_FACES_A_CALL = 100
 _RETRIES = 10
 
 
@@ -160,7 +160,7 @@ def _ensure_user(client: Any, collection: str, user: str) -> None:
 
 
 def _in_parts(faces: list[str]) -> Iterable[list[str]]:
-    return (faces[start : start + _MOST_FACES_A_CALL] for start in range(0, len(faces), _MOST_FACES_A_CALL))
+    return (faces[start : start + _MAX_FACES_A_CALL] for start in range(0, len(faces), _MAX_FACES_A_CALL))
 
 
 def _report(done: Import, photos: int, report: Path | None) -> None:

@@ -14,7 +14,7 @@ from app.cli.tables import show_rows
 from app.errors import CollectionNotFound
 from app.persistence.provisioning.addresses import provisioned_database
 from app.persistence.repositories.graphs import GalleryRecord
-from app.services.maintenance.search_indexes import DEFAULT_MEMORY_MB, LEAST_RECALL, SearchIndexService
+from app.services.maintenance.search_indexes import DEFAULT_MEMORY_MB, MIN_RECALL, SearchIndexService
 from app.wiring.operator import search_index_service
 
 cli = typer.Typer(help="See, measure and rebuild the ways that collections are searched.", no_args_is_help=True)
@@ -34,15 +34,19 @@ async def search_indexes() -> AsyncIterator[SearchIndexService]:
 
 @cli.command()
 def status(as_json: AsJson = False) -> None:
-    """Every collection and recogniser, the largest first: its templates, its strategy, its graph."""
+    """Every collection and recognizer, the largest first: its templates, its strategy, its graph."""
 
     async def run() -> list[dict[str, str]]:
         async with search_indexes() as indexes:
             return [
-                {**_name(one.record), "templates": str(one.record.templates), "strategy": one.strategy,
-                 "graph": one.graph}
+                {
+                    **_name(one.record),
+                    "templates": str(one.record.templates),
+                    "strategy": one.strategy,
+                    "graph": one.graph,
+                }
                 for one in await indexes.status()
-            ]  # fmt: skip
+            ]
 
     show_rows(asyncio.run(run()), as_json)
 
@@ -65,12 +69,17 @@ def verify(
             records = _chosen([one.record for one in await indexes.status()], tenant, collection)
             measured = await indexes.verify(records, probes=probes, seed=seed)
         rows = [
-            {**_name(record), "templates": str(record.templates), "strategy": recall.strategy.value,
-             "recall": f"{recall.value:.4f}", "matches": f"{recall.matches_returned} of {recall.matches}",
-             "rows": f"{recall.rows_returned} of {recall.rows}"}
+            {
+                **_name(record),
+                "templates": str(record.templates),
+                "strategy": recall.strategy.value,
+                "recall": f"{recall.value:.4f}",
+                "matches": f"{recall.matches_returned} of {recall.matches}",
+                "rows": f"{recall.rows_returned} of {recall.rows}",
+            }
             for record, recall in measured
-        ]  # fmt: skip
-        return rows, all(recall.is_good(LEAST_RECALL) for _, recall in measured)
+        ]
+        return rows, all(recall.is_good(MIN_RECALL) for _, recall in measured)
 
     rows, is_good = asyncio.run(run())
     show_rows(rows, as_json)
@@ -89,7 +98,7 @@ def rebuild(
 ) -> None:
     """Build HNSW graphs beside running searches, measure them, and put those to use that lose nothing.
 
-    Without --collection: what `VULTUS_SEARCH_GRAPH_FROM` asks for and is missing or stale; with it: those collections,
+    Without --collection: what `VULTUS_SEARCH_HNSW_FROM` asks for and is missing or stale; with it: those collections,
     whatever their size. Leftovers of interrupted buildings are removed.
     """
 
@@ -115,10 +124,8 @@ def rebuild(
 
 def _chosen(records: list[GalleryRecord], tenant: UUID | None, collection: str | None) -> list[GalleryRecord]:
     chosen = [
-        record
-        for record in records
-        if tenant in (None, record.tenant_id) and collection in (None, record.collection)
-    ]  # fmt: skip
+        record for record in records if tenant in (None, record.tenant_id) and collection in (None, record.collection)
+    ]
     if not chosen and (tenant is not None or collection is not None):
         raise CollectionNotFound("There is no such collection with faces in it.")
     return chosen

@@ -13,7 +13,7 @@ _TITLE = "vultus models migrate"
 
 
 class Ledger:
-    """Notes what is done; of nothing without a file. It belongs to one tenant's collection and one recogniser."""
+    """Notes what is done; of nothing without a file. It belongs to one tenant's collection and one recognizer."""
 
     def __init__(self, path: Path | None, about: str) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""`vultus models migrate | coverage | switch | erase`: from one recogniser to another, collection by collection."""
+"""`vultus models migrate | coverage | switch | erase`: from one recognizer to another, collection by collection."""
 
 import asyncio
 import re
@@ -32,7 +32,7 @@ from app.wiring.operator import services_at
 from app.wiring.search import build_search
 
 _IDENTITY = re.compile(r"[^/]+:[0-9a-f]{16}")
-"""A recogniser as the database names it: its file and the beginning of its digest."""
+"""A recognizer as the database names it: its file and the beginning of its digest."""
 
 TenantOption = Annotated[UUID, typer.Option("--tenant", help="The tenant's id.")]
 CollectionOption = Annotated[str, typer.Option("--collection")]
@@ -42,7 +42,7 @@ AcceptMissingOption = Annotated[
 
 
 def migrate(
-    to: Annotated[str, typer.Option("--to", help="The pack whose recogniser the faces are stored with.")],
+    to: Annotated[str, typer.Option("--to", help="The pack whose recognizer the faces are stored with.")],
     tenant: TenantOption,
     photos: Annotated[
         str,
@@ -57,9 +57,9 @@ def migrate(
         Path | None, typer.Option(help="A file that notes which photos are done; those in it are left out.")
     ] = None,
 ) -> None:
-    """Store what another recogniser makes of a collection's faces, beside what the one in use made of them.
+    """Store what another recognizer makes of a collection's faces, beside what the one in use made of them.
 
-    Stored faces are found in the photos with the recogniser in use, and keep their ids; nobody is registered who was
+    Stored faces are found in the photos with the recognizer in use, and keep their ids; nobody is registered who was
     not before. Where a photo's subject is named, another picture of theirs than those stored is taken as well. Nothing
     changes for searches meanwhile. Can be run again, all over or with `--progress` from where it was. Exits with 1 if a
     photo gave no face.
@@ -69,14 +69,21 @@ def migrate(
     settings = command_settings()
     recognizer = _recognizer_of(to, settings)
     if recognizer not in _packs(settings):
-        settings = settings.model_copy(update={"more_model_packs": [*settings.more_model_packs, to]})
+        settings = settings.model_copy(update={"extra_model_packs": [*settings.extra_model_packs, to]})
     asyncio.run(_migrate(settings, tenant, collection, recognizer, photos, subjects, threads, progress, to))
 
 
 async def _migrate(
-    settings: Settings, tenant: UUID, collection: str, recognizer: str, place: str, subjects: bool, threads: int,
-    noted: Path | None, to: str,
-) -> None:  # fmt: skip
+    settings: Settings,
+    tenant: UUID,
+    collection: str,
+    recognizer: str,
+    place: str,
+    subjects: bool,
+    threads: int,
+    noted: Path | None,
+    to: str,
+) -> None:
     from app.wiring.analyzer import build_analyzer  # noqa: PLC0415 - it imports the inference libraries
 
     async with provisioned_database(settings) as addresses, services_at(settings, addresses) as services:
@@ -171,11 +178,11 @@ def coverage(
     tenant: TenantOption,
     collection: CollectionOption = "default",
     missing: Annotated[
-        str | None, typer.Option(help="A recogniser, or its pack: list the subjects that a switch to it would lose.")
+        str | None, typer.Option(help="A recognizer, or its pack: list the subjects that a switch to it would lose.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """How many faces, of how many subjects, each recogniser embedded, and which a collection is searched with."""
+    """How many faces, of how many subjects, each recognizer embedded, and which a collection is searched with."""
     if missing is not None:
         recognizer = _recognizer_of(missing, command_settings())
         subjects = asyncio.run(_list_missing(tenant, collection, recognizer))
@@ -201,7 +208,7 @@ async def _list_missing(tenant: UUID, collection: str, recognizer: str) -> list[
 
 
 def switch(
-    to: Annotated[str, typer.Option("--to", help="The pack, or its recogniser, that the collection is searched with.")],
+    to: Annotated[str, typer.Option("--to", help="The pack, or its recognizer, that the collection is searched with.")],
     tenant: TenantOption,
     collection: CollectionOption = "default",
     alone: Annotated[
@@ -209,9 +216,9 @@ def switch(
     ] = False,
     accept_missing: AcceptMissingOption = False,
 ) -> None:
-    """Search a collection with another recogniser from now on, or go back.
+    """Search a collection with another recognizer from now on, or go back.
 
-    The server must have its pack (VULTUS_MODEL_PACK or VULTUS_MORE_MODEL_PACKS). Faces are registered with the one
+    The server must have its pack (VULTUS_MODEL_PACK or VULTUS_EXTRA_MODEL_PACKS). Faces are registered with the one
     before as well, so that going back loses nobody, until `--alone` is given.
     """
     settings = command_settings()
@@ -220,15 +227,15 @@ def switch(
     async def run() -> RecognizerOverview:
         async with _recognizers(tenant) as service:
             now = await service.get(collection)
-            before = now.beside if now.in_use == recognizer else now.in_use
+            before = now.secondary if now.in_use == recognizer else now.in_use
             has_faces = any(one.coverage.faces for one in now.known)
-            beside = None if alone or not has_faces else before
-            if beside is not None and beside not in _packs(settings):
+            secondary = None if alone or not has_faces else before
+            if secondary is not None and secondary not in _packs(settings):
                 raise OperatorError(
-                    f"{beside} is not among the packs of these settings: add its pack to VULTUS_MORE_MODEL_PACKS, or "
+                    f"{secondary} is not loaded by these settings: add its pack to VULTUS_EXTRA_MODEL_PACKS, or "
                     f"store with {to} alone (--alone)."
                 )
-            return await service.choose(collection, Recognizers(recognizer, beside), accept_missing=accept_missing)
+            return await service.choose(collection, Recognizers(recognizer, secondary), accept_missing=accept_missing)
 
     _show(asyncio.run(run()))
     typer.echo(f"Every server of this database must have {to} by now; else the collection answers 503 there.")
@@ -240,7 +247,7 @@ def erase(
     collection: CollectionOption = "default",
     accept_missing: AcceptMissingOption = False,
 ) -> None:
-    """Erase what a recogniser made of a collection's faces; not of one that it is searched or stored with."""
+    """Erase what a recognizer made of a collection's faces; not of one that it is searched or stored with."""
     named = _recognizer_of(recognizer, command_settings())
 
     async def run() -> RecognizerOverview:
@@ -252,14 +259,14 @@ def erase(
 
 
 def _packs(settings: Settings) -> dict[str, ModelPack]:
-    """The packs of the settings that are at hand, by recogniser; nothing is downloaded."""
+    """The packs of the settings that are at hand, by recognizer; nothing is downloaded."""
     library = PackLibrary.of(settings)
-    packs = [library.find(name, may_download=False) for name in (settings.model_pack, *settings.more_model_packs)]
+    packs = [library.find(name, may_download=False) for name in (settings.model_pack, *settings.extra_model_packs)]
     return {pack.recognizer: pack for pack in packs}
 
 
 def _recognizer_of(name: str, settings: Settings) -> str:
-    """The recogniser that is meant: itself, as `coverage` names it, or a pack, by its name or its directory.
+    """The recognizer that is meant: itself, as `coverage` names it, or a pack, by its name or its directory.
 
     Raises `OperatorError` where two packs of the settings bear the name, and what `PackLibrary.find` raises.
     """
@@ -267,7 +274,7 @@ def _recognizer_of(name: str, settings: Settings) -> str:
         return name
     named = [recognizer for recognizer, pack in _packs(settings).items() if pack.name == name]
     if len(named) > 1:
-        raise OperatorError(f"{name} is the name of two packs: say which recogniser is meant, {' or '.join(named)}.")
+        raise OperatorError(f"{name} is the name of two packs: say which recognizer is meant, {' or '.join(named)}.")
     return named[0] if named else PackLibrary.of(settings).find(name, may_download=False).recognizer
 
 
@@ -279,15 +286,17 @@ async def _recognizers(tenant: UUID) -> AsyncIterator[CollectionRecognizerServic
 
 
 def _show(overview: RecognizerOverview, as_json: bool = False) -> None:
-    roles = {overview.beside: "stored with", overview.in_use: "searched"}
+    roles = {overview.secondary: "stored with", overview.in_use: "searched"}
     show_rows(
         [
             {
-                "recognizer": one.recognizer, "pack": one.pack or "(not in these settings)",
+                "recognizer": one.recognizer,
+                "pack": one.pack or "(not in these settings)",
                 "use": roles.get(one.recognizer, ""),
-                "faces": str(one.coverage.faces), "subjects": str(one.coverage.subjects),
+                "faces": str(one.coverage.faces),
+                "subjects": str(one.coverage.subjects),
             }
             for one in overview.known
         ],
         as_json,
-    )  # fmt: skip
+    )

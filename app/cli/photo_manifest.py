@@ -13,7 +13,7 @@ from app.evaluation.manifests import read_rows
 
 _NOT_IN_AN_EXTERNAL_ID = re.compile(r"[^a-zA-Z0-9_.\-:]+")
 _NOT_IN_A_USER_ID = re.compile(r"[^\w.:@+\-]+")
-_MOST_EXTERNAL, _MOST_USER = 255, 128
+_MAX_EXTERNAL, _MAX_USER = 255, 128
 _STORE = "s3://"
 
 
@@ -97,17 +97,15 @@ def _absolute(file: Path) -> str:
 
 
 def _photos_below(directory: Path) -> Iterator[Path]:
-    return (
-        file for file in sorted(directory.rglob("*")) if file.suffix.lower() in PHOTO_ENDINGS and file.is_file()
-    )  # fmt: skip
+    return (file for file in sorted(directory.rglob("*")) if file.suffix.lower() in PHOTO_ENDINGS and file.is_file())
 
 
 def _walk(directory: Path, with_users: bool) -> Iterator[PhotoToImport]:
     for file in _photos_below(directory):
         inside = file.relative_to(directory)
-        external = _as_id(":".join(inside.with_suffix("").parts), _NOT_IN_AN_EXTERNAL_ID, _MOST_EXTERNAL)
+        external = _as_id(":".join(inside.with_suffix("").parts), _NOT_IN_AN_EXTERNAL_ID, _MAX_EXTERNAL)
         folder = ":".join(inside.parts[:-1])
-        user = _as_id(folder, _NOT_IN_A_USER_ID, _MOST_USER) if with_users and folder else None
+        user = _as_id(folder, _NOT_IN_A_USER_ID, _MAX_USER) if with_users and folder else None
         yield PhotoToImport(str(file), external, user)
 
 

@@ -51,10 +51,15 @@ def verify_trails(
 
     verdicts = asyncio.run(run())
     rows = [
-        {"tenant_id": str(one), "entries": str(verdict.entries), "last": str(verdict.last_seq),
-         "seal": verdict.last_seal.hex(), "flaws": str(len(verdict.flaws))}
+        {
+            "tenant_id": str(one),
+            "entries": str(verdict.entries),
+            "last": str(verdict.last_seq),
+            "seal": verdict.last_seal.hex(),
+            "flaws": str(len(verdict.flaws)),
+        }
         for one, verdict in verdicts.items()
-    ]  # fmt: skip
+    ]
     flaws = [
         {"tenant_id": str(one), "entry": str(flaw.seq), "flaw": flaw.kind.value, "detail": flaw.detail}
         for one, verdict in verdicts.items()

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from app.cli.graph_keeper import graphs_kept
+from app.cli.graph_keeper import graph_keeper
 from app.cli.settings import command_settings
 from app.ml.packs import PackLibrary
 from app.persistence.provisioning.addresses import provisioned_database
@@ -44,7 +44,7 @@ def migrate_database() -> None:
 def run_server(settings: Settings, *, host: str, port: int, workers: int) -> None:
     """Run uvicorn; the database is provisioned and the pack fetched here, once, before any worker starts."""
     library = PackLibrary.of(settings)
-    for pack in (settings.model_pack, *settings.more_model_packs):
+    for pack in (settings.model_pack, *settings.extra_model_packs):
         library.find(pack)
     settings.signing_keys()
     # uvicorn raises the signal that ended it once more: unhandled, it would end us before the database is left.
@@ -65,7 +65,7 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
             load_settings.cache_clear()
             settings = load_settings()
             is_forking = workers > 1 and settings.share_models and _share_models(settings)
-            with graphs_kept(settings, addresses, in_own_process=is_forking):
+            with graph_keeper(settings, addresses, in_own_process=is_forking):
                 _run_uvicorn(host, port, workers)
         except KeyboardInterrupt:
             pass  # Ctrl-C, after a graceful shutdown: how it is meant to end

@@ -46,9 +46,12 @@ def create_tenant(
                 _, pair = await own.keys().issue_access_key(None, list(Scope))
         hasher.close()
         return {
-            "tenant_id": str(created.tenant_id), "email": created.email, "password": password,
-            "access_key_id": pair.public_id, "secret_access_key": pair.secret,
-        }  # fmt: skip
+            "tenant_id": str(created.tenant_id),
+            "email": created.email,
+            "password": password,
+            "access_key_id": pair.public_id,
+            "secret_access_key": pair.secret,
+        }
 
     _show(asyncio.run(run()), as_json)
 
@@ -61,10 +64,15 @@ def list_tenants(as_json: AsJson = False) -> None:
         async with open_services() as services:
             found = await services.operator().list_tenants()
         return [
-            {"tenant_id": str(one.id), "name": one.name, "plan": one.plan, "templates": str(one.templates),
-             "created_at": one.created_at.isoformat(timespec="seconds")}
+            {
+                "tenant_id": str(one.id),
+                "name": one.name,
+                "plan": one.plan,
+                "templates": str(one.templates),
+                "created_at": one.created_at.isoformat(timespec="seconds"),
+            }
             for one in found
-        ]  # fmt: skip
+        ]
 
     show_rows(asyncio.run(run()), as_json)
 

@@ -35,10 +35,16 @@ def usage(
                 async with services.in_tenant(one) as own:
                     counts = await own.usage().list_days(first, end)
                 rows += [
-                    {"tenant_id": str(one), "day": str(key.day), "operation": key.operation, "caller": key.caller,
-                     "calls": str(count.calls), "images": str(count.images)}
+                    {
+                        "tenant_id": str(one),
+                        "day": str(key.day),
+                        "operation": key.operation,
+                        "caller": key.caller,
+                        "calls": str(count.calls),
+                        "images": str(count.images),
+                    }
                     for key, count in counts.items()
-                ]  # fmt: skip
+                ]
         return rows
 
     show_rows(asyncio.run(run()), as_json)

@@ -14,12 +14,12 @@ class Recognizers:
     """Who embeds a collection's faces: `in_use` is searched, with `beside` they are stored as well."""
 
     in_use: str
-    beside: str | None = None
+    secondary: str | None = None
 
     @property
     def all(self) -> tuple[str, ...]:
         """The one in use first."""
-        return (self.in_use,) if self.beside is None else (self.in_use, self.beside)
+        return (self.in_use,) if self.secondary is None else (self.in_use, self.secondary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class Collection:
     templates: int
     policy: DecisionPolicy = DEFAULT_POLICY
     calibration: dict[str, Any] | None = None
-    """Its own: recogniser, points, source."""
+    """Its own: recognizer, points, source."""
     recognizer: str | None = None
     """Whose templates are searched; None until a face is stored: the server's first."""
-    beside: str | None = None
+    secondary: str | None = None
     """With whose templates faces are stored as well."""
 
 
@@ -55,7 +55,7 @@ class CollectionRecord:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How many faces of how many subjects a recogniser embedded."""
+    """How many faces of how many subjects a recognizer embedded."""
 
     faces: int
     subjects: int

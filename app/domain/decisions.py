@@ -42,7 +42,7 @@ ONE_TO_ONE = DecisionPolicy(max_false_match_rate=1e-4, review_false_match_rate=1
 """For claims and comparisons, stricter than for a search: whoever tries may choose whom to claim to be, and try again.
 1 in 10,000 is also what the FIDO Alliance's biometric requirements ask of verification."""
 
-_LEAST_OF_MEASURED = 1e-3
+_MIN_OF_MEASURED = 1e-3
 """Of the rarest rate that was measured: three orders of magnitude are a long way to extrapolate."""
 
 
@@ -61,9 +61,9 @@ class Calibration:
         return f"{self.source}; rates below {self.points[-1][0]:g} are extrapolated"
 
     @property
-    def least_rate(self) -> float:
+    def min_reported_rate(self) -> float:
         """The rarest rate that is told of a single comparison: beyond it, extrapolation is arithmetic and no more."""
-        return self.points[-1][0] * _LEAST_OF_MEASURED
+        return self.points[-1][0] * _MIN_OF_MEASURED
 
     def similarity_at(self, rate: float) -> float:
         """The cosine at or above which a comparison of strangers lies with this rate.
@@ -91,7 +91,7 @@ class Calibration:
 class GalleryScale:
     """How many templates were compared, and how their collection wants decisions made.
 
-    `calibration` is the collection's own, if it has one for the recogniser in use.
+    `calibration` is the collection's own, if it has one for the recognizer in use.
     """
 
     templates: int

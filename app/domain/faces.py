@@ -115,11 +115,11 @@ class Face:
 class Analysis:
     """The faces of one image, largest first; `embeddings` is empty or has one entry a face.
 
-    `beside` has the same by a second recogniser, where one was named.
+    `beside` has the same by a second recognizer, where one was named.
     """
 
     width: int
     height: int
     faces: tuple[Face, ...]
     embeddings: tuple[Embedding, ...] = field(default=(), repr=False)
-    beside: tuple[Embedding, ...] = field(default=(), repr=False)
+    secondary: tuple[Embedding, ...] = field(default=(), repr=False)

@@ -96,7 +96,7 @@ class FaceCandidate:
 
 
 @dataclass(frozen=True, slots=True)
-class KnownCandidate:
+class NamedCandidate:
     """A subject that somebody named, and the similarity (cosine) of the probe with what its faces have in common."""
 
     subject: str
@@ -105,7 +105,7 @@ class KnownCandidate:
 
 @dataclass(frozen=True, slots=True)
 class ExportedFace:
-    """A template to take along, with its face's id; the embedding is as the recogniser made it."""
+    """A template to take along, with its face's id; the embedding is as the recognizer made it."""
 
     id: UUID
     recognizer: str

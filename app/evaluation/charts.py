@@ -9,7 +9,7 @@ _BESIDE = 4
 """Pixels between intervals of different lines at one place."""
 _DECADES = 2
 """A logarithmic axis that is longer has a mark a decade, a shorter one also at 2 and 5."""
-_COLOURS = ("#2563eb", "#dc2626", "#059669", "#7c3aed", "#d97706")
+_COLORS = ("#2563eb", "#dc2626", "#059669", "#7c3aed", "#d97706")
 
 Points = Sequence[tuple[float, float]]
 Bars = Sequence[tuple[float, float | None, float | None]]
@@ -17,9 +17,15 @@ Bars = Sequence[tuple[float, float | None, float | None]]
 
 
 def line_chart(
-    title: str, lines: Mapping[str, Points], *, x: str, y: str, log_x: bool = False, log_y: bool = False,
+    title: str,
+    lines: Mapping[str, Points],
+    *,
+    x: str,
+    y: str,
+    log_x: bool = False,
+    log_y: bool = False,
     intervals: Mapping[str, Bars] | None = None,
-) -> str:  # fmt: skip
+) -> str:
     """Lines through points, and intervals at some; on a logarithmic axis what is not above zero is left out."""
     kept = {
         name: [(a, b) for a, b in points if (a > 0 or not log_x) and (b > 0 or not log_y) and math.isfinite(a + b)]
@@ -36,14 +42,14 @@ def line_chart(
     )
     drawn = []
     for index, (name, points) in enumerate(kept.items()):
-        colour = _COLOURS[index % len(_COLOURS)]
+        color = _COLORS[index % len(_COLORS)]
         path = " ".join(f"{_x(across.share(a)):.1f},{_y(up.share(b)):.1f}" for a, b in points)
-        drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>')
+        drawn.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.6"/>')
         for a, low, high in bars.get(name, ()):
             place = f"{_x(across.share(a)) + _BESIDE * (index - (len(kept) - 1) / 2):.1f}"
             bottom, top = (f"{_y(up.share(end) if end > 0 or not log_y else 0):.1f}" for end in (low, high))
             drawn.append(
-                f'<line x1="{place}" x2="{place}" y1="{bottom}" y2="{top}" stroke="{colour}" stroke-width="3" '
+                f'<line x1="{place}" x2="{place}" y1="{bottom}" y2="{top}" stroke="{color}" stroke-width="3" '
                 f'stroke-opacity="0.5"/>'
             )
     return _frame(title, x, y, across, up, [*drawn, *_legend(list(kept))])
@@ -56,20 +62,20 @@ def histogram_chart(title: str, edges: Sequence[float], counts: Mapping[str, Seq
     up = _Axis([0.0, *(share for own in shares.values() for share in own)], is_log=False)
     drawn = []
     for index, own in enumerate(shares.values()):
-        colour = _COLOURS[index % len(_COLOURS)]
+        color = _COLORS[index % len(_COLORS)]
         for left, right, share in zip(edges[:-1], edges[1:], own, strict=True):
             low, high = _x(across.share(left)), _x(across.share(right))
             top = _y(up.share(share))
             drawn.append(
                 f'<rect x="{low:.1f}" y="{top:.1f}" width="{max(0.5, high - low):.1f}" '
-                f'height="{_HEIGHT - _MARGIN - top:.1f}" fill="{colour}" fill-opacity="0.45"/>'
+                f'height="{_HEIGHT - _MARGIN - top:.1f}" fill="{color}" fill-opacity="0.45"/>'
             )
     return _frame(title, x, "share", across, up, [*drawn, *_legend(list(shares))])
 
 
 def _legend(names: Sequence[str]) -> list[str]:
     return [
-        f'<text x="{_WIDTH - _MARGIN - 6}" y="{_MARGIN + 14 * (index + 1)}" fill="{_COLOURS[index % len(_COLOURS)]}" '
+        f'<text x="{_WIDTH - _MARGIN - 6}" y="{_MARGIN + 14 * (index + 1)}" fill="{_COLORS[index % len(_COLORS)]}" '
         f'font-size="11" text-anchor="end" stroke="#fff" stroke-width="3" paint-order="stroke">{escape(name)}</text>'
         for index, name in enumerate(names)
     ]

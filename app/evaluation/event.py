@@ -42,16 +42,23 @@ def evaluate_event(
             relevant = {photo for photo, people in event.photos.items() if person in people}
             found.append(Retrieval([keys[hit.key] in relevant for hit in returned], len(relevant)))
             wrongly += [
-                Failure(f"returned without them, {hit.similarity:.3f}",
-                        (Picture("selfie", selfie), Picture("returned", keys[hit.key], hit.box)), hit.similarity)
-                for hit in returned if keys[hit.key] not in relevant
-            ]  # fmt: skip
+                Failure(
+                    f"returned without them, {hit.similarity:.3f}",
+                    (Picture("selfie", selfie), Picture("returned", keys[hit.key], hit.box)),
+                    hit.similarity,
+                )
+                for hit in returned
+                if keys[hit.key] not in relevant
+            ]
             similarity = {keys[hit.key]: hit.similarity for hit in hits}
             missed += [
-                Failure(f"not returned, {similarity[photo]:.3f}" if photo in similarity else "not returned",
-                        (Picture("selfie", selfie), Picture("shows them", photo)), -similarity.get(photo, -1.0))
+                Failure(
+                    f"not returned, {similarity[photo]:.3f}" if photo in similarity else "not returned",
+                    (Picture("selfie", selfie), Picture("shows them", photo)),
+                    -similarity.get(photo, -1.0),
+                )
                 for photo in sorted(relevant - {keys[hit.key] for hit in returned})
-            ]  # fmt: skip
+            ]
             advance()
     names, person_of = np.unique([person for person, _ in event.selfies], return_inverse=True)
     table = retrieval_table(found, person_of.astype(np.int64), len(names), seed=seed)

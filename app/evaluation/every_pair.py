@@ -12,7 +12,7 @@ from app.matcher.similarity import compare_all
 _BINS = np.linspace(-1.0, 1.0, 2_001)
 _TAIL = 0.02
 """The share of the impostors that is kept one by one: more than any rate asks for, also of people drawn anew."""
-_MOST_KEPT = 0.2
+_MAX_KEPT = 0.2
 """The same where a threshold is asked about that lies lower."""
 _REPLICATES = 200
 _MISSING = -np.inf
@@ -22,9 +22,13 @@ class EveryPair:
     """The pairs of n photos; `embeddings` is None where no face was found, `people` (n,) are numbers from 0."""
 
     def __init__(
-        self, embeddings: Sequence[Embedding | None], people: NDArray[np.int64], number_of_people: int, *,
+        self,
+        embeddings: Sequence[Embedding | None],
+        people: NDArray[np.int64],
+        number_of_people: int,
+        *,
         down_to: float = 1.0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`down_to`: the lowest threshold that `matched` will be asked for."""
         self._is_found = np.array([one is not None for one in embeddings])
         self._stacked = np.stack([np.zeros(512, np.float32) if one is None else one for one in embeddings])
@@ -83,7 +87,7 @@ class EveryPair:
 
     def _collect_tail(self, down_to: float) -> None:
         above = np.cumsum(self._counts[1][::-1])[::-1]
-        usual, most = (float(_BINS[int(np.argmax(above <= share * self.impostors))]) for share in (_TAIL, _MOST_KEPT))
+        usual, most = (float(_BINS[int(np.argmax(above <= share * self.impostors))]) for share in (_TAIL, _MAX_KEPT))
         least = self._least = max(most, min(usual, down_to))
         parts = [
             (similarities[high], self._people[row[high]], self._people[column[high]])

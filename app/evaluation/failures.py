@@ -33,11 +33,14 @@ class Failure:
         return {
             "said": self.said,
             "pictures": [
-                {"caption": one.caption, "photo": str(one.photo),
-                 "box": [one.box.left, one.box.top, one.box.width, one.box.height] if one.box is not None else None}
+                {
+                    "caption": one.caption,
+                    "photo": str(one.photo),
+                    "box": [one.box.left, one.box.top, one.box.width, one.box.height] if one.box is not None else None,
+                }
                 for one in self.pictures
             ],
-        }  # fmt: skip
+        }
 
 
 def worst(failures: Sequence[Failure], most: int = MOST) -> list[Failure]:

@@ -15,7 +15,7 @@ from app.evaluation.failures import Failure, Picture, worst
 from app.evaluation.metrics import OpenSet, missed_at, rate_of_people
 from app.evaluation.systems.photos import digest_of
 from app.evaluation.systems.protocol import Gallery, Hit, System
-from app.evaluation.verification import LEAST_BEYOND
+from app.evaluation.verification import MIN_RATE_SHARE
 from app.matcher.thresholds import Thresholds
 
 _LIMIT = 20
@@ -24,7 +24,7 @@ _STATED = (1e-1, 5e-2, 1e-2)
 _FIXED = (1e-3, 1e-4, 1e-5)
 """False-match rates of one comparison whose thresholds are kept while galleries grow."""
 _RANKS = (1, 2, 5, 10, 20)
-_MOST_DRAWS = 30
+_MAX_DRAWS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def plan_galleries(
     """
     plans = []
     for size in sizes:
-        draws = max(repeats, min(_MOST_DRAWS, draws_of_everybody(len(people), size))) if is_cheap else repeats
+        draws = max(repeats, min(_MAX_DRAWS, draws_of_everybody(len(people), size))) if is_cheap else repeats
         each = -(-searches * repeats // draws)
         splits = [split_open_set(list(people), size, seed=seed, searches=each, draw=draw) for draw in range(draws)]
         if not any(split.mated for split in splits) or not any(split.strangers for split in splits):
@@ -60,9 +60,13 @@ def plan_galleries(
 
 
 def evaluate_galleries(
-    system: System, plans: Sequence[GalleryPlan], calibration: Calibration | None, advance: Callable[[], None], *,
+    system: System,
+    plans: Sequence[GalleryPlan],
+    calibration: Calibration | None,
+    advance: Callable[[], None],
+    *,
     seed: int,
-) -> tuple[list[dict[str, Any]], list[Failure]]:  # fmt: skip
+) -> tuple[list[dict[str, Any]], list[Failure]]:
     """One row a gallery size, and what went most wrong.
 
     Rank-1, CMC, FNIR at fixed FPIR, what the system itself decided; with a calibration also its stated against observed
@@ -128,16 +132,20 @@ def run_split(gallery: Gallery, split: Split, advance: Callable[[], None]) -> Ga
             stated.append(searched.stated_rate)
         if best is not None:
             found = Picture("found", photo_of[best.key], best.box)
-            attracted.append(Failure(
-                f"stranger, {best.similarity:.3f}", (Picture("searched", photo), found), best.similarity
-            ))  # fmt: skip
+            attracted.append(
+                Failure(f"stranger, {best.similarity:.3f}", (Picture("searched", photo), found), best.similarity)
+            )
         advance()
     return GalleryRun(
         OpenSet(np.array(ranks, dtype=np.int64), np.array(mates), np.array(highest)),
-        [name for name, _ in split.mated], [name for name, _ in split.strangers],
-        np.array(matched, dtype=bool), np.array(wrongly, dtype=bool), stated, missed,
+        [name for name, _ in split.mated],
+        [name for name, _ in split.strangers],
+        np.array(matched, dtype=bool),
+        np.array(wrongly, dtype=bool),
+        stated,
+        missed,
         worst(attracted),
-    )  # fmt: skip
+    )
 
 
 def _missed(photo: Path, own: Path, hits: list[Hit], rank: int, photo_of: dict[str, Path]) -> Failure:
@@ -147,14 +155,14 @@ def _missed(photo: Path, own: Path, hits: list[Hit], rank: int, photo_of: dict[s
         return Failure("nothing found", (Picture("searched", photo), Picture("theirs", own)), float("inf"))
     said = f"somebody else first, {hits[0].similarity:.3f}; they {place}"
     pictures = (
-        Picture("searched", photo), Picture("found first", photo_of[hits[0].key], hits[0].box), Picture("theirs", own)
-    )  # fmt: skip
+        Picture("searched", photo),
+        Picture("found first", photo_of[hits[0].key], hits[0].box),
+        Picture("theirs", own),
+    )
     return Failure(said, pictures, hits[0].similarity - (hits[rank - 1].similarity if rank else 0))
 
 
-def describe(
-    runs: Sequence[GalleryRun], calibration: Calibration | None, size: int, *, seed: int
-) -> dict[str, Any]:  # fmt: skip
+def describe(runs: Sequence[GalleryRun], calibration: Calibration | None, size: int, *, seed: int) -> dict[str, Any]:
     """The row of one gallery size."""
     together = OpenSet(
         np.concatenate([run.found.ranks for run in runs]),
@@ -174,7 +182,7 @@ def describe(
 
     table = []
     for fpir in _FPIRS:
-        if fpir * len(together.stranger_similarities) < LEAST_BEYOND:
+        if fpir * len(together.stranger_similarities) < MIN_RATE_SHARE:
             continue
         # A mate counts with its similarity where it came first, else with none: FNIR is then FNMR at the threshold.
         first = np.where(together.ranks == 1, together.mate_similarities, -np.inf)
@@ -201,19 +209,19 @@ def describe(
                 ~np.concatenate([run.is_mate_matched for run in runs]), mated, number, seed=seed
             ).as_json(),
         },
-    }  # fmt: skip
+    }
     if calibration is not None:
         row["stated_false_match_rate"], row["fpir_at_threshold"] = [], []
         for rate in _STATED:
             used = Thresholds.of(calibration, DecisionPolicy(rate, rate), size)
             row["stated_false_match_rate"].append(
                 {"stated": rate, "threshold": used.match, "observed": found(used.match), "fnir": missed(used.match)}
-            )  # fmt: skip
+            )
         for fmr in _FIXED:
             kept = Thresholds.of(calibration, DecisionPolicy(), size, calibration.similarity_at(fmr))
             row["fpir_at_threshold"].append(
                 {"threshold": kept.match, "stated": kept.false_match_rate, "fpir": found(kept.match)}
-            )  # fmt: skip
+            )
     return row
 
 

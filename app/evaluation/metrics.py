@@ -69,14 +69,12 @@ def curve(genuine: Similarities, impostors: Similarities, points: int = 200) -> 
     """(threshold, FMR, FNMR) over the range of thresholds that decide anything, for a DET or ROC plot."""
     finite = np.concatenate([genuine[np.isfinite(genuine)], impostors[np.isfinite(impostors)]])
     thresholds = np.unique(np.quantile(finite, np.linspace(0, 1, points)))
-    return [
-        (float(one), false_match_rate(impostors, one), false_non_match_rate(genuine, one)) for one in thresholds
-    ]  # fmt: skip
+    return [(float(one), false_match_rate(impostors, one), false_non_match_rate(genuine, one)) for one in thresholds]
 
 
 def pair_weights(
     drawn: NDArray[np.float64], first: NDArray[np.int64], second: NDArray[np.int64]
-) -> NDArray[np.float64]:  # fmt: skip
+) -> NDArray[np.float64]:
     """How often each pair of two people (or of one, by number) counts where people were drawn so often."""
     return np.where(first == second, drawn[first], drawn[first] * drawn[second])
 
@@ -140,9 +138,15 @@ def rate_of_people(wrong: NDArray[np.bool_], person: NDArray[np.int64], people: 
 
 
 def missed_at(
-    genuine: Similarities, impostors: Similarities, genuine_people: tuple[NDArray[np.int64], NDArray[np.int64]],
-    impostor_people: tuple[NDArray[np.int64], NDArray[np.int64]], people: int, rate: float, *, seed: int,
-) -> tuple[float, Rate]:  # fmt: skip
+    genuine: Similarities,
+    impostors: Similarities,
+    genuine_people: tuple[NDArray[np.int64], NDArray[np.int64]],
+    impostor_people: tuple[NDArray[np.int64], NDArray[np.int64]],
+    people: int,
+    rate: float,
+    *,
+    seed: int,
+) -> tuple[float, Rate]:
     """The threshold that lets this share of impostors through, and the share of genuine ones below it.
 
     Both are found anew for the people of each replicate: a threshold is as uncertain as what it was found on.
@@ -173,9 +177,15 @@ class FoldedAccuracy:
 
 
 def folded_accuracy(
-    similarities: Similarities, is_same: NDArray[np.bool_], fold: NDArray[np.int64],
-    first: NDArray[np.int64], second: NDArray[np.int64], people: int, *, seed: int,
-) -> FoldedAccuracy:  # fmt: skip
+    similarities: Similarities,
+    is_same: NDArray[np.bool_],
+    fold: NDArray[np.int64],
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    people: int,
+    *,
+    seed: int,
+) -> FoldedAccuracy:
     """LFW's protocol; a pair with a missing face counts as wrong, whatever it is of. Raises `OperatorError`."""
     right, thresholds = decide_by_folds(similarities, is_same, fold)
     wrong = rate_of_pairs(~right, first, second, people, seed=seed)
@@ -260,7 +270,7 @@ returned anything, ranks and recall over those with anything to find."""
 
 def retrieval_table(
     found: Sequence[Retrieval], person: NDArray[np.int64], people: int, *, seed: int
-) -> dict[str, Rate]:  # fmt: skip
+) -> dict[str, Rate]:
     """The event's figures by name, with intervals; `person` (n,) says by number whose selfie each search is."""
     table = {}
     for name, figure in RETRIEVAL_FIGURES.items():

@@ -15,7 +15,7 @@ from app.errors import OperatorError
 from app.evaluation.charts import histogram_chart, line_chart
 
 _THUMBNAIL = 112
-_MOST_PIXELS = 50_000_000
+_MAX_PIXELS = 50_000_000
 _MARGIN = 0.3
 """Of the longer side of a face, left around it."""
 _STYLE = (
@@ -141,8 +141,15 @@ def _galleries(found: Sequence[dict[str, Any]]) -> list[str]:
         by_itself = row["decided"]
         decided.append((size, _number(by_itself["stated"]), _rate(by_itself["fpir"]), _rate(by_itself["fnir"])))
         for entry in row.get("stated_false_match_rate", ()):
-            stated.append((size, f"{entry['stated']:g}", f"{entry['threshold']:.4f}", _rate(entry["observed"]),
-                           _rate(entry["fnir"])))  # fmt: skip
+            stated.append(
+                (
+                    size,
+                    f"{entry['stated']:g}",
+                    f"{entry['threshold']:.4f}",
+                    _rate(entry["observed"]),
+                    _rate(entry["fnir"]),
+                )
+            )
     heads = ("gallery", "rank-1", *(f"FNIR at FPIR {fpir:g}" for fpir in fpirs))
     parts = [_rows("Identification", heads, rows)]
     heads = ("gallery", "stated false-match rate", "strangers matched", "people inside not matched first")
@@ -155,7 +162,7 @@ def _galleries(found: Sequence[dict[str, Any]]) -> list[str]:
 
 def _gallery_charts(
     found: Sequence[dict[str, Any]], fnir_of: Sequence[dict[float, Any]], fpirs: Sequence[float]
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     cmc = {str(row["gallery"]): list(enumerate(row["cmc"], 1)) for row in found}
     at_ranks = {
         str(row["gallery"]): [_bar(one["rank"], _complement(one["missed"])) for one in row["cmc_missed"]]
@@ -202,10 +209,16 @@ def _calibration(found: dict[str, Any]) -> list[str]:
 def _packs(found: Sequence[dict[str, Any]]) -> list[str]:
     fars = list(dict.fromkeys(far for row in found for far in row["tar_at_far"]))
     rows = [
-        (row["pack"], _rate(row["accuracy"]), _rate(row["gain"]), *(_rate(row["tar_at_far"].get(far)) for far in fars),
-         f"{row['ms_a_photo']:.1f}", str(row["pairs_without_a_face"]))
+        (
+            row["pack"],
+            _rate(row["accuracy"]),
+            _rate(row["gain"]),
+            *(_rate(row["tar_at_far"].get(far)) for far in fars),
+            f"{row['ms_a_photo']:.1f}",
+            str(row["pairs_without_a_face"]),
+        )
         for row in found
-    ]  # fmt: skip
+    ]
     heads = (
         "pack",
         "accuracy",
@@ -218,9 +231,13 @@ def _packs(found: Sequence[dict[str, Any]]) -> list[str]:
 
 
 _PARTS: dict[str, Callable[[Any], list[str]]] = {
-    "verification": _pairs, "all_pairs": _every_pair, "galleries": _galleries, "event": _event,
-    "calibration": _calibration, "packs": _packs,
-}  # fmt: skip
+    "verification": _pairs,
+    "all_pairs": _every_pair,
+    "galleries": _galleries,
+    "event": _event,
+    "calibration": _calibration,
+    "packs": _packs,
+}
 """How each part of a result is shown."""
 
 
@@ -272,7 +289,7 @@ def _picture(photo: Path, box: Sequence[float] | None) -> str:
     """The face, with something of what is around it; the whole photo where nobody knows its place."""
     try:
         with Image.open(photo) as image:
-            if image.width * image.height > _MOST_PIXELS:
+            if image.width * image.height > _MAX_PIXELS:
                 return ""
             upright = ImageOps.exif_transpose(image)
             if box is not None:

@@ -19,7 +19,7 @@ from app.evaluation.systems.photos import identity_of
 from app.evaluation.systems.protocol import Embeds, System
 
 _RATES = (1e-2, 1e-3, 1e-4)
-LEAST_BEYOND = 10
+MIN_RATE_SHARE = 10
 """A rate is shown where so many comparisons lie beyond it."""
 
 Advance = Callable[[], None]
@@ -58,12 +58,17 @@ def evaluate_pairs(
     threshold = float(np.mean(folded.thresholds))
     table = []
     for rate in _RATES:
-        if rate * len(impostors) < LEAST_BEYOND:
+        if rate * len(impostors) < MIN_RATE_SHARE:
             continue
         at, missed = missed_at(
-            genuine, impostors, (first[is_same], second[is_same]), (first[~is_same], second[~is_same]), people,
-            rate, seed=seed,
-        )  # fmt: skip
+            genuine,
+            impostors,
+            (first[is_same], second[is_same]),
+            (first[~is_same], second[~is_same]),
+            people,
+            rate,
+            seed=seed,
+        )
         table.append({"far": rate, "threshold": at, "tar": missed.complement.as_json()})
     return {
         "pairs": len(pairs),
@@ -114,13 +119,13 @@ def evaluate_all_pairs(
     every = EveryPair(embeddings, np.array(people), len(names), down_to=min(at.values()))
     table = []
     for rate in _RATES:
-        if rate * every.impostors >= LEAST_BEYOND and len(every.genuine):
+        if rate * every.impostors >= MIN_RATE_SHARE and len(every.genuine):
             threshold, accepted = every.accepted_at(rate, seed)
             table.append({"far": rate, "threshold": threshold, "tar": accepted.as_json()})
     stated = [
         {"stated": rate, "threshold": threshold, "observed": every.matched(threshold, seed).as_json()}
         for rate, threshold in at.items()
-    ]  # fmt: skip
+    ]
     return {
         "photos": len(photos),
         "photos_without_a_face": sum(one is None for one in embeddings),

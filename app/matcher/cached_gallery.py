@@ -18,21 +18,28 @@ from app.matcher.found import Found
 from app.matcher.gallery_version import GalleryVersion
 from app.matcher.pgvector_search import COPY_HEADER_BYTES
 from app.matcher.strategy import CodeDepth
-from app.matcher.subject_similarity import MOST_TEMPLATES
+from app.matcher.subject_similarity import MAX_COMMON_TEMPLATES
 
 BYTES_A_TEMPLATE = 4 * EMBEDDING_SIZE + 8 + 16 + 16
 """Memory for one template."""
 
 _ROUNDING = 1e-5  # of a product's terms added in another order
-_MOST_TIED = 1_000
+_MAX_TIED = 1_000
 
 # A row of `COPY ... (FORMAT binary)`, as in cached_codes.py; the embedding as pgvector's `halfvec_send` writes it.
 _ROW = np.dtype(
     [
-        ("columns", ">i2"), ("seq_length", ">i4"), ("seq", ">i8"), ("subject_length", ">i4"), ("subject", "V16"),
-        ("length", ">i4"), ("dimensions", ">i2"), ("unused", ">i2"), ("embedding", ">f2", EMBEDDING_SIZE),
+        ("columns", ">i2"),
+        ("seq_length", ">i4"),
+        ("seq", ">i8"),
+        ("subject_length", ">i4"),
+        ("subject", "V16"),
+        ("length", ">i4"),
+        ("dimensions", ">i2"),
+        ("unused", ">i2"),
+        ("embedding", ">f2", EMBEDDING_SIZE),
     ]
-)  # fmt: skip
+)
 
 
 class Resembling(NamedTuple):
@@ -107,7 +114,7 @@ class CachedGallery:
         for index, probe in enumerate(asked):
             by_subject = np.maximum.reduceat(products[index][self.rows], self.starts)
             chosen = np.flatnonzero(by_subject >= _nth_best(by_subject, limit) - _ROUNDING)
-            if len(chosen) > limit + _MOST_TIED:
+            if len(chosen) > limit + _MAX_TIED:
                 return None
             best.found.append(self._rank(chosen, probe, limit, best.newest))
         return best
@@ -132,7 +139,7 @@ class CachedGallery:
         for one in np.flatnonzero(similarities >= _nth_best(similarities, limit)).tolist():
             own = rows[begins[one] : begins[one] + counts[one]]
             subject_id = UUID(bytes=self.owners[own[0]].tobytes())
-            newest[subject_id] = self.embeddings[own[-MOST_TEMPLATES:]]
+            newest[subject_id] = self.embeddings[own[-MAX_COMMON_TEMPLATES:]]
             found.append(Found(subject_id, float(similarities[one])))
         return found
 

@@ -22,7 +22,7 @@ from app.telemetry import get_logger
 
 _log = get_logger(__name__)
 
-_MOST_NEWER = 2_000  # templates that a search compares beside the codes before they are loaded as well
+_MAX_NEWER = 2_000  # templates that a search compares beside the codes before they are loaded as well
 _IDLE_S = 900.0
 _SWEEP_S = 60.0
 _IN_USE_S = 60.0  # a whole gallery takes no memory from what was used so lately
@@ -51,7 +51,7 @@ class GalleryCache:
         self._rest = rest
         self._entries: OrderedDict[UUID, _Entry] = OrderedDict()
         self._whole: dict[tuple[UUID, UUID, str], UUID] = {}
-        """The galleries held as a whole, by tenant, collection and recogniser."""
+        """The galleries held as a whole, by tenant, collection and recognizer."""
         self._loading: dict[UUID, asyncio.Task[None]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -116,7 +116,7 @@ class GalleryCache:
         )
 
     def _is_stale(self, held: Cached, facts: GalleryFacts) -> bool:
-        if held.epoch != facts.epoch or facts.last_seq - held.upto > max(256, min(len(held.seqs) // 200, _MOST_NEWER)):
+        if held.epoch != facts.epoch or facts.last_seq - held.upto > max(256, min(len(held.seqs) // 200, _MAX_NEWER)):
             return True
         if time.monotonic() - held.loaded_at <= self._rest * held.loading_s:
             return False

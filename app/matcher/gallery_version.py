@@ -43,8 +43,14 @@ async def name_subjects(
     row = await pool.fetch_row(
         "SELECT subjects, names, max_rate, review_rate, calibration "
         "FROM vultus_name_subjects($1, $2, $3, $4, $5, $6, $7)",
-        tenant_id, version.id, version.collection, version.last_seq, version.deletions, version.epoch, subject_ids,
-    )  # fmt: skip
+        tenant_id,
+        version.id,
+        version.collection,
+        version.last_seq,
+        version.deletions,
+        version.epoch,
+        subject_ids,
+    )
     if row is None or len(row["subjects"]) != len(subject_ids):
         return None
     names = list(zip(row["subjects"], row["names"], strict=True))

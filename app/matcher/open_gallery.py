@@ -9,7 +9,7 @@ from uuid import UUID
 
 from app.domain.decisions import Candidate, GalleryScale
 from app.domain.faces import Embedding
-from app.domain.people import FaceCandidate, KnownCandidate
+from app.domain.people import FaceCandidate, NamedCandidate
 from app.matcher.engine import SearchEngine
 from app.matcher.found import BestOfSubject, Found, K, OneFace, Person
 from app.matcher.pgvector_search import BY_FACE, BY_SUBJECT, GalleryStatements, Ranking
@@ -113,12 +113,12 @@ class OpenGallery:
 
     async def find_named_subjects(
         self, probe: Embedding, limit: int, min_similarity: float, *, exclude: UUID | None = None
-    ) -> list[KnownCandidate]:
+    ) -> list[NamedCandidate]:
         """The named subjects whose common embedding is at or above `min_similarity`, best first, without `exclude`."""
         (probe,) = as_stored([probe])
         people = await self._find_people(probe, min_similarity)
         candidates = [
-            KnownCandidate(person.subject, cosine_similarity(probe, common_embedding(person.embeddings)))
+            NamedCandidate(person.subject, cosine_similarity(probe, common_embedding(person.embeddings)))
             for subject_id, person in people.items()
             if subject_id != exclude and not person.is_anonymous
         ]

@@ -18,7 +18,7 @@ from app.matcher.gallery_version import GalleryVersion, read_protection, read_sc
 from app.matcher.hnsw.graph import GRAPH_SETTINGS, Graph, graph_condition
 from app.matcher.search import Gallery
 from app.matcher.strategy import GalleryFacts
-from app.matcher.subject_similarity import MOST_TEMPLATES
+from app.matcher.subject_similarity import MAX_COMMON_TEMPLATES
 from app.persistence.connections.driver import Connection
 from app.persistence.connections.snapshots import encode_embedding
 from app.persistence.models import COVERED_PLACES
@@ -39,7 +39,7 @@ SELECT max_false_match_rate AS max_rate, review_false_match_rate AS review_rate,
 FROM collections WHERE tenant_id = $1 AND id = $2
 """
 
-# Materialised: else each probe would be read and quantised again for every template.
+# Materialised: else each probe would be read and quantized again for every template.
 _PROBES = """
 WITH probes AS MATERIALIZED (
     SELECT ordinal, embedding, binary_quantize(embedding)::bit(512) AS code{columns}
@@ -139,7 +139,7 @@ _PEOPLE = f"""
 SELECT subjects.id, subjects.subject, subjects.name, subjects.is_anonymous, newest.embedding
 FROM subjects CROSS JOIN LATERAL (
     SELECT embedding FROM templates
-    WHERE {_GALLERY} AND templates.subject_id = subjects.id ORDER BY seq DESC LIMIT {MOST_TEMPLATES}
+    WHERE {_GALLERY} AND templates.subject_id = subjects.id ORDER BY seq DESC LIMIT {MAX_COMMON_TEMPLATES}
 ) AS newest
 WHERE subjects.tenant_id = $1 AND subjects.id = ANY ($3::uuid[])
 """
@@ -208,7 +208,7 @@ class GalleryStatements:
     async def read_facts(self, gallery: Gallery) -> GalleryFacts | None:
         """What the database says of the gallery; None while it is empty.
 
-        Raises `RecognizerChanged` where it was emptied because its collection went over to another recogniser, since
+        Raises `RecognizerChanged` where it was emptied because its collection went over to another recognizer, since
         it was looked up: it is not that nobody is there.
         """
         row = await self._connection.fetchrow(_FACTS, self._tenant_id, gallery.collection_id, gallery.recognizer)
@@ -220,9 +220,15 @@ class GalleryStatements:
             _require_in_use(row, gallery)
         graph = Graph(row["graph"], row["graph_upto"], row["graph_trusted"]) if row["graph"] else None
         return GalleryFacts(
-            row["id"], row["templates"], row["last_seq"], row["deletions"], row["epoch"], graph, read_protection(row),
+            row["id"],
+            row["templates"],
+            row["last_seq"],
+            row["deletions"],
+            row["epoch"],
+            graph,
+            read_protection(row),
             read_scale(row, row["templates"], gallery.recognizer),
-        )  # fmt: skip
+        )
 
     async def read_empty(self, gallery: Gallery) -> GalleryScale:
         """How decisions are made on a collection that has no gallery yet."""
@@ -265,12 +271,16 @@ class GalleryStatements:
         rows = await self._connection.fetch(_FACES, self._tenant_id, gallery_id, places)
         return {
             row["seq"]: CollectionFace(
-                row["id"], row["recognizer"], row["detection_score"], row["image_id"], row["external_image_id"],
+                row["id"],
+                row["recognizer"],
+                row["detection_score"],
+                row["image_id"],
+                row["external_image_id"],
                 RelativeBox(*row["box"]) if row["box"] is not None else None,
                 None if row["is_anonymous"] else row["subject"],
             )
             for row in rows
-        }  # fmt: skip
+        }
 
     async def read_embeddings(self, gallery_id: UUID, places: Sequence[int]) -> list[Embedding]:
         """The stored embeddings at these places or next after them, for measuring."""
@@ -308,9 +318,7 @@ class GalleryStatements:
         async def keep(piece: bytes) -> None:
             pieces.append(piece)
 
-        await self._connection.copy_from_query(
-            query, self._tenant_id, gallery_id, after, output=keep, format="binary"
-        )  # fmt: skip
+        await self._connection.copy_from_query(query, self._tenant_id, gallery_id, after, output=keep, format="binary")
         return b"".join(pieces)
 
 

@@ -15,16 +15,22 @@ from app.matcher.pgvector_search import GalleryStatements, Ranking
 from app.matcher.strategy import CodeDepth, GalleryFacts, SearchLimits, Strategy, choose_strategy, code_depth, is_exact
 
 _ON_THE_LOOP = 100_000  # codes to compare, about half a millisecond; more go to a thread
-_LEAST_DEPTH = 64
+_MIN_DEPTH = 64
 
 
 class Ranker(Generic[K]):
     """Ranks a gallery, as one snapshot of the database shows it, by subjects or by single faces."""
 
     def __init__(
-        self, statements: GalleryStatements, facts: GalleryFacts, ranking: Ranking[K], *, tenant_id: UUID,
-        cache: GalleryCache, limits: SearchLimits,
-    ) -> None:  # fmt: skip
+        self,
+        statements: GalleryStatements,
+        facts: GalleryFacts,
+        ranking: Ranking[K],
+        *,
+        tenant_id: UUID,
+        cache: GalleryCache,
+        limits: SearchLimits,
+    ) -> None:
         self._statements = statements.ranked_by(ranking)
         self._facts = facts
         self._depth_each = ranking.depth_each
@@ -53,7 +59,7 @@ class Ranker(Generic[K]):
         """The best, and among how many templates at least they are."""
         facts = self._facts
         cached, strategy = self._choose(using)
-        depth = _LEAST_DEPTH + self._depth_each * wanted
+        depth = _MIN_DEPTH + self._depth_each * wanted
         if strategy is Strategy.EXACT:
             return await self._statements.exact(facts, probes, wanted, depth), depth
         codes = code_depth(facts.templates, depth)

@@ -14,8 +14,8 @@ from app.domain.faces import Embedding
 from app.matcher.similarity import compare_all
 
 RATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-LEAST_PEOPLE = 50
-LEAST_PAIRS = 10
+MIN_PEOPLE = 50
+MIN_PAIRS = 10
 """A rate counts as measured where so many pairs of people lie above its cosine: then it is known to about a third."""
 
 COSINE_BINS = np.linspace(-1.0, 1.0, 20_001)
@@ -109,12 +109,12 @@ def _compare_strangers(
 def measure_points(counts: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
     """(rate, cosine) for every rate that so many pairs can tell, the most frequent first; empty for too few."""
     pairs = float(counts.sum())
-    if pairs < LEAST_PEOPLE * (LEAST_PEOPLE - 1) / 2 - 1e-6:
+    if pairs < MIN_PEOPLE * (MIN_PEOPLE - 1) / 2 - 1e-6:
         return ()
     at_or_above = np.cumsum(counts[::-1])[::-1]
     points: list[tuple[float, float]] = []
     for rate in RATES:
-        if pairs * rate < LEAST_PAIRS:
+        if pairs * rate < MIN_PAIRS:
             break
         few = at_or_above <= pairs * rate
         if not few.any():  # more pairs than that are of one and the same face

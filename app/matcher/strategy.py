@@ -90,7 +90,7 @@ class CodeDepth:
 def code_depth(templates: int, least: int) -> CodeDepth:
     """2% by signs, then 0.4% by product, within bounds; never fewer than `least`.
 
-    On the embeddings of a small recogniser, whose strangers reach far (deviation of their cosine 0.1), so many hold
+    On the embeddings of a small recognizer, whose strangers reach far (deviation of their cosine 0.1), so many hold
     0.999 of the mates at a cosine of 0.4 or more (PERFORMANCE.md).
     """
     by_signs = max(least, min(max(templates // 50, 400), 10_000))

@@ -6,10 +6,10 @@ import numpy as np
 
 from app.domain.faces import Embedding
 
-MOST_TEMPLATES = 20
+MAX_COMMON_TEMPLATES = 20
 """So many of a subject's newest templates say what they have in common."""
 
-_LEAST_WEIGHT = 0.05
+_MIN_WEIGHT = 0.05
 _ROUNDING = 1e-4
 
 
@@ -26,22 +26,22 @@ def common_embedding(templates: Sequence[Embedding]) -> Embedding:
     if count == 1:
         return np.asarray(stacked[0])
     support = (stacked @ stacked.sum(axis=0) - 1) / (count - 1)
-    mean = np.maximum(support, _LEAST_WEIGHT) @ stacked
+    mean = np.maximum(support, _MIN_WEIGHT) @ stacked
     length = float(np.linalg.norm(mean))
     if length < 1e-6:  # templates that cancel out have nothing in common
         return np.asarray(stacked[-1])
     return np.asarray(mean / length, dtype=np.float32)
 
 
-def take_consistent(existing: Sequence[Embedding], given: Sequence[Embedding], least: float) -> list[float]:
-    """How similar each of `given` is with the subject it is to join; those at `least` or more belong to it.
+def take_consistent(existing: Sequence[Embedding], given: Sequence[Embedding], min_similarity: float) -> list[float]:
+    """How similar each of `given` is with the subject it is to join; those at `min_similarity` or more belong to it.
 
     Compared is with what the existing templates have in common. Where there are none yet, the one of `given` that the
     others support most stands for the subject, and those most similar join one after the other: of five photos a
     stranger's is found out wherever it stands, of two that disagree the first is believed.
     """
     if existing:
-        whole = common_embedding(existing[-MOST_TEMPLATES:])
+        whole = common_embedding(existing[-MAX_COMMON_TEMPLATES:])
         return [float(whole @ one) for one in given]
     stacked = np.stack(given).astype(np.float32)
     similarities = np.zeros(len(given))
@@ -53,7 +53,7 @@ def take_consistent(existing: Sequence[Embedding], given: Sequence[Embedding], l
         whole = common_embedding([stacked[index] for index in joined])
         found = {index: float(whole @ stacked[index]) for index in waiting}
         nearest = max(sorted(waiting), key=lambda index: found[index])
-        if found[nearest] < least:
+        if found[nearest] < min_similarity:
             for index in waiting:
                 similarities[index] = found[index]
             break

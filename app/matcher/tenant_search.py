@@ -13,7 +13,7 @@ from uuid import UUID
 
 from app.domain.decisions import EMPTY, Candidate
 from app.domain.faces import Embedding
-from app.domain.people import FaceCandidate, KnownCandidate
+from app.domain.people import FaceCandidate, NamedCandidate
 from app.matcher.cached_gallery import CachedGallery, Resembling
 from app.matcher.engine import SearchEngine
 from app.matcher.found import Found, Person
@@ -153,7 +153,7 @@ class TenantSearch:
 
     async def named_subjects_like(
         self, gallery: Gallery, probe: Embedding, limit: int, min_similarity: float
-    ) -> list[KnownCandidate]:
+    ) -> list[NamedCandidate]:
         """The named subjects whose common embedding is at or above a similarity with the probe, best first."""
         async with self._open(gallery) as opened:
             if opened.is_empty:
@@ -163,7 +163,7 @@ class TenantSearch:
 
     async def named_subjects_like_face(
         self, gallery: Gallery, face_id: UUID, limit: int, min_similarity: float
-    ) -> list[KnownCandidate] | None:
+    ) -> list[NamedCandidate] | None:
         """The same for a stored face; None if the gallery has no such face."""
         async with self._open(gallery) as opened:
             stored = None if opened.is_empty else await opened.read_face(face_id)
@@ -173,7 +173,7 @@ class TenantSearch:
 
     async def named_subjects_like_subject(
         self, gallery: Gallery, subject_id: UUID, limit: int, min_similarity: float
-    ) -> list[KnownCandidate]:
+    ) -> list[NamedCandidate]:
         """The same for a subject's common embedding, without the subject; empty if it has no faces."""
         async with self._open(gallery) as opened:
             probe = None if opened.is_empty else await opened.read_common_embedding(subject_id)

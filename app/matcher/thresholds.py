@@ -39,16 +39,18 @@ class Thresholds:
     @property
     def false_match_rate(self) -> float:
         """How often a search of a stranger ends in a match."""
-        return self.rate_of(self.match)
+        return self.false_match_rate_at(self.match)
 
-    def rate_of(self, similarity: float) -> float:
+    def false_match_rate_at(self, similarity: float) -> float:
         """How often a search of a stranger finds somebody at least so similar."""
         return self._of_all(self.calibration.rate_at(similarity))
 
-    def told_rate_of(self, similarity: float) -> float:
-        """The same as it is told of a candidate: not rarer than `Calibration.least_rate` would have it, nor, for a
-        match, more frequent than what a match is allowed."""
-        each, least = self.calibration.rate_at(similarity), self.calibration.least_rate
+    def reported_false_match_rate(self, similarity: float) -> float:
+        """The rate shown to callers, clamped to what the calibration supports.
+
+        It is never below `Calibration.min_reported_rate`, except as far as a match's own allowed rate is.
+        """
+        each, least = self.calibration.rate_at(similarity), self.calibration.min_reported_rate
         if each >= least:
             return self._of_all(each)
         return max(self._of_all(each), min(self._of_all(least), self.false_match_rate))
@@ -75,7 +77,7 @@ class DecidedCandidate:
 def decide_candidate(candidate: Candidate, thresholds: Thresholds) -> DecidedCandidate:
     """Best template and subject as a whole must both reach a threshold: one bad photo attracts no stranger."""
     decision = thresholds.decide(min(candidate.similarity, candidate.subject_similarity))
-    return DecidedCandidate(candidate, decision, thresholds.told_rate_of(candidate.similarity))
+    return DecidedCandidate(candidate, decision, thresholds.reported_false_match_rate(candidate.similarity))
 
 
 def decide_all(candidates: Sequence[Candidate], thresholds: Thresholds) -> list[DecidedCandidate]:

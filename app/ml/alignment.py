@@ -21,8 +21,8 @@ def estimate_alignment(landmarks: NDArray[np.floating]) -> Affine:
     give a crop of that point.
     """
     points = np.asarray(landmarks, dtype=np.float64)
-    centre = points.mean(axis=0)
-    x, y = (points - centre).T
+    center = points.mean(axis=0)
+    x, y = (points - center).T
     u, v = _FRAME_CENTRED.T
     spread = float((x * x + y * y).sum())
     if spread < 1e-9:
@@ -32,7 +32,7 @@ def estimate_alignment(landmarks: NDArray[np.floating]) -> Affine:
     if a * a + b * b < 1e-12:
         a = 1e-6
     linear = np.array([[a, -b], [b, a]])
-    return np.column_stack([linear, _CENTRE - linear @ centre])
+    return np.column_stack([linear, _CENTRE - linear @ center])
 
 
 def scale_of(transform: Affine) -> float:

@@ -53,8 +53,8 @@ class FaceAnalyzer:
 
     def warm_up(self) -> None:
         """Run every network once, in its usual shape: the first photo then finds everything in place."""
-        grey = Image.linear_gradient("L")
-        photo = Photo(PillowSource(grey, lambda part: np.repeat(np.asarray(part)[..., None], 3, axis=2)))
+        gray = Image.linear_gradient("L")
+        photo = Photo(PillowSource(gray, lambda part: np.repeat(np.asarray(part)[..., None], 3, axis=2)))
         self._engine.detect(photo, plan_passes(photo.width, photo.height, Detail.STANDARD, 40))
         crop = photo.render((0, 0, 256, 256), CROP_SIDE, CROP_SIDE)
         for recognizer in self._engine.infos:
@@ -71,7 +71,7 @@ class FaceAnalyzer:
 
         `embeddings` follows the order of `faces` and may be shorter: with `LARGEST` it has at most one entry, with
         `ONLY` and `LARGEST_ACCEPTABLE` it is empty unless that face may be registered. A `Chooser` names faces itself,
-        and has their embeddings in its own order. They are by the engine's first recogniser, or by the one in use
+        and has their embeddings in its own order. They are by the engine's first recognizer, or by the one in use
         of those named; then `beside` has the same faces by the other. Raises an `ImageRefused`.
         """
         with timed("decode"):
@@ -83,12 +83,12 @@ class FaceAnalyzer:
         chosen = range(_count(embed, faces)) if isinstance(embed, Embed) else embed(faces)
         wanted = [crops[index] for index in chosen]
         width, height = photo.width, photo.height
-        del photo  # the pixels are not needed while the faces are recognised
+        del photo  # the pixels are not needed while the faces are recognized
         if not wanted:
             return Analysis(width, height, faces)
-        in_use, beside = (recognizers.in_use, recognizers.beside) if recognizers is not None else (None, None)
+        in_use, secondary = (recognizers.in_use, recognizers.secondary) if recognizers is not None else (None, None)
         embeddings = self._engine.embed(wanted, in_use)
-        others = self._engine.embed(wanted, beside) if beside is not None else []
+        others = self._engine.embed(wanted, secondary) if secondary is not None else []
         return Analysis(width, height, faces, tuple(embeddings), tuple(others))
 
     def _describe(self, detection: Detection, crop: Crop) -> Face:

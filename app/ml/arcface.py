@@ -1,4 +1,4 @@
-"""ArcFace recognisers on one onnxruntime session: aligned crops in, embeddings out."""
+"""ArcFace recognizers on one onnxruntime session: aligned crops in, embeddings out."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from app.ml.pixels import CROP_SIDE, Crop
 
 
 class ArcFace:
-    """The recogniser; thread-safe, since onnxruntime's sessions are.
+    """The recognizer; thread-safe, since onnxruntime's sessions are.
 
     `is_mirrored`: each embedding is the sum of the face's and of its mirror image's, as ArcFace's authors verify
     (insightface, recognition/_evaluation_/ijb): a second run, fewer errors.
@@ -39,7 +39,7 @@ class ArcFace:
             vectors += self._run(np.ascontiguousarray(blob[..., ::-1]))
         lengths = np.linalg.norm(vectors, axis=1)
         if not np.isfinite(lengths).all() or (lengths < 1e-6).any():
-            raise ModelPackRefused("The recogniser answered a vector without length or direction.")
+            raise ModelPackRefused("The recognizer answered a vector without length or direction.")
         # Copies: a row alone must not keep its whole batch in memory.
         return [np.array(vector / length) for vector, length in zip(vectors, lengths, strict=True)]
 

@@ -1,4 +1,4 @@
-"""How similar strangers are to one another, by recogniser: as measured, as a published figure says, or assumed."""
+"""How similar strangers are to one another, by recognizer: as measured, as a published figure says, or assumed."""
 
 from app.domain.decisions import Calibration
 
@@ -33,7 +33,7 @@ _PUBLISHED: dict[str, tuple[float, float, str]] = {
     # w600k_mbf, of buffalo_s and buffalo_sc.
     "9cc6e4a75f0e2bf0b1aed94578f144d15175f357bdc05e815e5c4a02b319eb4f": (6.4e-3, 0.2314, "F1 99.68% on LFW at 0.2314"),
 }
-"""By recogniser: at which rate at most strangers reach a cosine, and the figure that says so.
+"""By recognizer: at which rate at most strangers reach a cosine, and the figure that says so.
 
 Source: the model card of InsightFace's packs for dghs-realutils; LFW's 3,000 pairs of one person and 3,000 of two. The
 errors that such an F1 leaves, 2 * 3,000 * (1 / F1 - 1), are all taken for false matches, of which they are a part.
@@ -44,7 +44,7 @@ _NORMAL_TAIL = ((1e-2, 2.326), (1e-3, 3.090), (1e-4, 3.719), (1e-5, 4.265))
 
 
 def find_calibration(recognition_sha256: str, threshold: float, *, knows_only_drawings: bool) -> Calibration:
-    """The calibration of a recogniser that brings none of its own.
+    """The calibration of a recognizer that brings none of its own.
 
     One that was not measured has the tail of the small MobileFaceNet, drawn in or out to a published figure. Where
     there is none either, strangers' cosines are taken to be normal around 0, and the pack's threshold to lie at 1e-5.

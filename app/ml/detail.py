@@ -21,7 +21,7 @@ _TILE = 640
 _TILE_OVERLAP = 160
 _SMALLEST_IN_TILE = 20
 """Pixels of a face in the input that SCRFD finds dependably; it begins to at about 10."""
-_MOST_TILES = 64
+_MAX_TILES = 64
 
 INPUT_SIZES = frozenset(
     {SMALL_INPUT, _TINY_INPUT, _LITTLE_INPUT, *(size for _, size in _WIDE_INPUTS), (384, 640), (480, 640)}
@@ -70,7 +70,7 @@ def _tiles(width: int, height: int, smallest_face: float) -> list[Box]:
         if max(width, height) <= side:  # the first pass saw as much already
             return []
         columns, rows = _starts(width, side, overlap), _starts(height, side, overlap)
-        if len(columns) * len(rows) <= _MOST_TILES:
+        if len(columns) * len(rows) <= _MAX_TILES:
             return [(x, y, min(x + side, width), min(y + side, height)) for y in rows for x in columns]
         scale *= 0.9
 

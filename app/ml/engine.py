@@ -31,18 +31,18 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """Which recogniser runs, and on what."""
+    """Which recognizer runs, and on what."""
 
     pack: str
     digest: str
     """Identity of the pack's files."""
     recognizer: str
-    """Identity of the recogniser: its file's name and digest. Embeddings of two recognisers are never compared."""
+    """Identity of the recognizer: its file's name and digest. Embeddings of two recognizers are never compared."""
     embedding_size: int
     threshold: float
     threshold_source: str
     calibration: Calibration
-    licence: str
+    license: str
     providers: tuple[str, ...]
     precision: str
     """What the first provider computes in: `f32`, or `bf16` where the processor has it."""
@@ -56,21 +56,21 @@ class EngineInfo:
 class FaceEngine(Protocol):
     """Detects, aligns and embeds; every method is thread-safe and blocks the calling thread.
 
-    One detector finds the faces for all of its recognisers.
+    One detector finds the faces for all of its recognizers.
     """
 
     info: EngineInfo
-    """The first recogniser's: the one that embeds where none is named."""
+    """The first recognizer's: the one that embeds where none is named."""
 
     @property
     def infos(self) -> Mapping[str, EngineInfo]:
-        """Every recogniser's, by its identity, the first one first."""
+        """Every recognizer's, by its identity, the first one first."""
 
     def detect(self, photo: Photo, passes: Sequence[Pass]) -> list[Detection]:
         """All faces that these passes show, largest first; raises `ImageTruncated`."""
 
     def align(self, photo: Photo, detection: Detection) -> Crop:
-        """The face brought to the recogniser's frame."""
+        """The face brought to the recognizer's frame."""
 
     def embed(self, crops: Sequence[Crop], recognizer: str | None = None) -> list[Embedding]:
         """One unit-length embedding a crop, in order; a crop's does not depend on the others."""

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
-from app.errors import CallerLeft, Overloaded
+from app.errors import ClientDisconnected, Overloaded
 from app.telemetry import StageTimes, stage_times
 
 P = ParamSpec("P")
@@ -73,8 +73,8 @@ class InferenceExecutor:
         Raises `Overloaded` when the queue is full, when the work ahead takes longer than the deadline, or when the
         deadline passed before a turn came; a full queue makes room for a tenant with less in it than the one with
         most, whose newest call is refused then. A caller that is cancelled or `departed` while it waits gives its
-        place back (`CallerLeft`); one whose inference has begun keeps it until the thread is done, since a thread
-        cannot be stopped.
+        place back (`ClientDisconnected`); one whose inference has begun keeps it until the thread is done, since a
+        thread cannot be stopped.
         """
         context = contextvars.copy_context()
         result_later = asyncio.get_running_loop().create_future()
@@ -88,7 +88,7 @@ class InferenceExecutor:
             departed.add_done_callback(leave)
         try:
             result: T = await job.result
-        except (asyncio.CancelledError, CallerLeft):
+        except (asyncio.CancelledError, ClientDisconnected):
             self._withdraw(job)
             raise
         finally:
@@ -200,6 +200,6 @@ class InferenceExecutor:
 def _leaving(job: _Job) -> "Callable[[asyncio.Future[None]], None]":
     def leave(_: "asyncio.Future[None]") -> None:
         if not job.result.done():
-            job.result.set_exception(CallerLeft())
+            job.result.set_exception(ClientDisconnected())
 
     return leave

@@ -55,8 +55,8 @@ class ImageLimits:
 def open_photo(data: bytes, limits: ImageLimits) -> Photo:
     """Open a JPEG, PNG or WebP image.
 
-    The size is read from the header before anything is decoded; EXIF orientation is applied; grey, palette, CMYK,
-    16-bit and transparent images become 8-bit BGR (transparency over mid grey). A JPEG is decoded as far as it is
+    The size is read from the header before anything is decoded; EXIF orientation is applied; gray, palette, CMYK,
+    16-bit and transparent images become 8-bit BGR (transparency over mid gray). A JPEG is decoded as far as it is
     looked at, so that its damage may show only then, as `ImageTruncated`. Raises an `ImageRefused`.
     """
     if not data:
@@ -110,13 +110,13 @@ def _load(image: Image.Image) -> Image.Image:
 
 def _simplify(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
-        # Pillow clips 16-bit grey to white when asked for 8 bits; keep the high byte instead.
+        # Pillow clips 16-bit gray to white when asked for 8 bits; keep the high byte instead.
         return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         return image if image.mode == "RGBA" else image.convert("RGBA")
     if image.mode not in ("RGB", "L", "P", "1", "CMYK", "YCbCr", "RGBX"):
         raise ImageModeUnsupported(
-            f"Pixels of type {image.mode!r} are not supported; send 8-bit or 16-bit colour or grey."
+            f"Pixels of type {image.mode!r} are not supported; send 8-bit or 16-bit color or gray."
         )
     return image if image.mode in ("RGB", "L") else image.convert("RGB")
 
@@ -141,7 +141,7 @@ def _to_bgr(part: Image.Image) -> Pixels:
 def check_jpeg_structure(data: bytes) -> bool:
     """Refuse a JPEG whose structure alone takes long to decode; raises `ImageTooComplex`.
 
-    Answers whether it has the end that a whole file has. OpenCV, which decodes JPEGs in a third of the time, shows grey
+    Answers whether it has the end that a whole file has. OpenCV, which decodes JPEGs in a third of the time, shows gray
     where the data ends early; so a file without an end is left to Pillow, which says so.
 
     Each scan of a progressive file goes over every pixel again, and 60 bytes make one; Pillow joins segments in

@@ -51,7 +51,7 @@ class InsightFaceEngine:
 
     @property
     def infos(self) -> dict[str, EngineInfo]:
-        """Every recogniser's, by its identity, the first one first."""
+        """Every recognizer's, by its identity, the first one first."""
         return {name: recognizer.info for name, recognizer in self._recognizers.items()}
 
     def detect(self, photo: Photo, passes: Sequence[Pass]) -> list[Detection]:
@@ -85,7 +85,7 @@ class InsightFaceEngine:
             return photo.warp(estimate_alignment(detection.landmarks), CROP_SIDE)
 
     def embed(self, crops: Sequence[Crop], recognizer: str | None = None) -> list[Embedding]:
-        """One unit-length embedding a crop, by the recogniser named or the first."""
+        """One unit-length embedding a crop, by the recognizer named or the first."""
         with timed("embed"):
             return self._recognizers[recognizer or self.info.recognizer].embed(crops)
 
@@ -108,7 +108,7 @@ class _Recognizer:
             threshold=pack.threshold,
             threshold_source=pack.threshold_source,
             calibration=pack.calibration,
-            licence=pack.licence,
+            license=pack.license,
             providers=tuple(session.get_providers()),
             precision=runtime.precision,
             detection_threshold=detection_threshold,

@@ -2,7 +2,7 @@
 
 A pack is a directory in InsightFace's layout: one detection and one recognition network as ONNX files, others ignored.
 It may carry a `pack.json` (see `PackManifest`); published packs are known without one (`published.py`). `+mirror` after
-a pack's name asks for its recogniser with every face looked at twice, as it is and mirrored: another recogniser.
+a pack's name asks for its recognizer with every face looked at twice, as it is and mirrored: another recognizer.
 """
 
 import hashlib
@@ -22,13 +22,13 @@ from app.domain.faces import EMBEDDING_SIZE
 from app.errors import ModelPackRefused, ModelPackUnavailable
 from app.ml.calibration import find_calibration
 from app.ml.digests import DigestBook, sha256_of
-from app.ml.published import PUBLISHED, RESEARCH_LICENCE, PublishedPack
+from app.ml.published import PUBLISHED, RESEARCH_LICENSE, PublishedPack
 from app.settings import Settings
 
 SYNTHETIC = "synthetic"
 MIRROR = "+mirror"
 CAUTIOUS_THRESHOLD = 0.45
-"""For a recogniser nobody told us about: on the safe side for every ArcFace model we know."""
+"""For a recognizer nobody told us about: on the safe side for every ArcFace model we know."""
 
 _MANIFEST = "pack.json"
 _REACH_TIMEOUT_S = 10
@@ -80,7 +80,7 @@ class PackManifest(BaseModel):
 
     name: str = Field(min_length=1, max_length=64)
     version: str = "1"
-    licence: str
+    license: str
     embedding_size: int = EMBEDDING_SIZE
     threshold: float = Field(ge=-1, le=1)
     threshold_source: str = "pack.json"
@@ -89,7 +89,7 @@ class PackManifest(BaseModel):
     knows_only_drawings: bool = False
     calibration: ManifestCalibration | None = None
     calibration_mirrored: ManifestCalibration | None = None
-    """Of the recogniser that looks twice."""
+    """Of the recognizer that looks twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class ModelPack:
 
     name: str
     version: str
-    licence: str
+    license: str
     embedding_size: int
     threshold: float
     threshold_source: str
@@ -119,7 +119,7 @@ class ModelPack:
 
     @property
     def recognizer(self) -> str:
-        """Identity of the recogniser, stored with every template."""
+        """Identity of the recognizer, stored with every template."""
         stem, digest = self.recognition.path.stem, self.recognition.sha256
         if self.is_mirrored:
             stem, digest = f"{stem}_mirrored", hashlib.sha256(f"{digest}{MIRROR}".encode()).hexdigest()
@@ -239,10 +239,15 @@ def write_calibration(pack: ModelPack, calibration: Calibration) -> Path:
     """Write a measured calibration into the pack's `pack.json`, which is made if there is none; where it is."""
     directory = pack.recognition.path.parent
     manifest = _read_manifest(directory) or PackManifest(
-        name=pack.name.removesuffix(MIRROR), version=pack.version, licence=pack.licence, threshold=pack.threshold,
-        threshold_source=pack.threshold_source, detection=pack.detection.path.name,
-        recognition=pack.recognition.path.name, knows_only_drawings=pack.knows_only_drawings,
-    )  # fmt: skip
+        name=pack.name.removesuffix(MIRROR),
+        version=pack.version,
+        license=pack.license,
+        threshold=pack.threshold,
+        threshold_source=pack.threshold_source,
+        detection=pack.detection.path.name,
+        recognition=pack.recognition.path.name,
+        knows_only_drawings=pack.knows_only_drawings,
+    )
     name = "calibration_mirrored" if pack.is_mirrored else "calibration"
     renewed = manifest.model_copy(update={name: ManifestCalibration.of(calibration)})
     path, partial = directory / _MANIFEST, directory / f".{_MANIFEST}.new"
@@ -263,30 +268,53 @@ def _describe(
 ) -> ModelPack:
     if manifest is not None:
         return ModelPack(
-            manifest.name, manifest.version, manifest.licence, manifest.embedding_size, manifest.threshold,
-            manifest.threshold_source, detection, recognition, _calibration_of(manifest, recognition),
+            manifest.name,
+            manifest.version,
+            manifest.license,
+            manifest.embedding_size,
+            manifest.threshold,
+            manifest.threshold_source,
+            detection,
+            recognition,
+            _calibration_of(manifest, recognition),
             manifest.knows_only_drawings,
-        )  # fmt: skip
+        )
     if published is not None:
         return ModelPack(
-            published.name, "model-zoo", RESEARCH_LICENCE, EMBEDDING_SIZE, published.threshold,
-            "built in, cautious, not calibrated", detection, recognition,
+            published.name,
+            "model-zoo",
+            RESEARCH_LICENSE,
+            EMBEDDING_SIZE,
+            published.threshold,
+            "built in, cautious, not calibrated",
+            detection,
+            recognition,
             find_calibration(recognition.sha256, published.threshold, knows_only_drawings=False),
-        )  # fmt: skip
+        )
     return ModelPack(
-        directory.name, "unknown", "unknown; ask whoever gave you these weights", EMBEDDING_SIZE, CAUTIOUS_THRESHOLD,
-        "cautious default: the pack has no pack.json", detection, recognition,
+        directory.name,
+        "unknown",
+        "unknown; ask whoever gave you these weights",
+        EMBEDDING_SIZE,
+        CAUTIOUS_THRESHOLD,
+        "cautious default: the pack has no pack.json",
+        detection,
+        recognition,
         find_calibration(recognition.sha256, CAUTIOUS_THRESHOLD, knows_only_drawings=False),
-    )  # fmt: skip
+    )
 
 
 def _mirrored(pack: ModelPack) -> ModelPack:
-    """The same pack, its recogniser looking twice."""
+    """The same pack, its recognizer looking twice."""
     manifest = _read_manifest(pack.recognition.path.parent)
     own = manifest.calibration_mirrored if manifest is not None else None
-    calibration = own.as_calibration() if own is not None else find_calibration(
-        pack.recognition.sha256 + MIRROR, pack.threshold, knows_only_drawings=pack.knows_only_drawings
-    )  # fmt: skip
+    calibration = (
+        own.as_calibration()
+        if own is not None
+        else find_calibration(
+            pack.recognition.sha256 + MIRROR, pack.threshold, knows_only_drawings=pack.knows_only_drawings
+        )
+    )
     return replace(pack, name=pack.name + MIRROR, calibration=calibration, is_mirrored=True)
 
 
@@ -294,9 +322,7 @@ def _calibration_of(manifest: PackManifest, recognition: ModelFile) -> Calibrati
     own = manifest.calibration
     if own is not None:
         return own.as_calibration()
-    return find_calibration(
-        recognition.sha256, manifest.threshold, knows_only_drawings=manifest.knows_only_drawings
-    )  # fmt: skip
+    return find_calibration(recognition.sha256, manifest.threshold, knows_only_drawings=manifest.knows_only_drawings)
 
 
 def _read_manifest(directory: Path) -> PackManifest | None:

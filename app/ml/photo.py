@@ -191,13 +191,13 @@ class Photo:
         return self._source.cut(level, left, top, right, bottom)
 
     def _to_stored(self, *, edges: bool, level: int) -> Affine:
-        """From the upright picture to a level of the stored one; of edges between pixels, or of pixels' centres."""
+        """From the upright picture to a level of the stored one; of edges between pixels, or of pixels' centers."""
         last = 0 if edges else 1
         turn = _TO_STORED[self._orientation].copy()
         # The constant counts how often the side's last pixel (or edge) is what the coordinate is taken from.
         turn[0, 2] *= self._source.width - last
         turn[1, 2] *= self._source.height - last
-        shift = 0.0 if edges else (1 - level) / (2 * level)  # centre of the first pixel of a level
+        shift = 0.0 if edges else (1 - level) / (2 * level)  # center of the first pixel of a level
         to_stored: Affine = turn / level + np.array([0, 0, shift])
         return to_stored
 

@@ -66,9 +66,11 @@ def _options(name: str, threads: int) -> dict[str, str]:
         # A stream of one thread for each run at a time: with a single stream runs wait for each other.
         streams = str(threads)
         return {
-            "device_type": "CPU", "num_of_threads": streams, "num_streams": streams,
+            "device_type": "CPU",
+            "num_of_threads": streams,
+            "num_streams": streams,
             "load_config": json.dumps({"CPU": config}),
-        }  # fmt: skip
+        }
     return {}
 
 

@@ -1,4 +1,4 @@
-"""The packs that InsightFace publishes: files, pinned SHA-256s, licence, threshold; a table and nothing else.
+"""The packs that InsightFace publishes: files, pinned SHA-256s, license, threshold; a table and nothing else.
 
 The digests are those of the files in the archives of InsightFace's release `model-zoo` (formerly v0.7); they were
 compared across several independent projects that pin them. The thresholds are cautious defaults, not calibrations.
@@ -6,7 +6,7 @@ compared across several independent projects that pin them. The thresholds are c
 
 from dataclasses import dataclass
 
-RESEARCH_LICENCE = "InsightFace weights: non-commercial research use only (the code is MIT)"
+RESEARCH_LICENSE = "InsightFace weights: non-commercial research use only (the code is MIT)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +33,44 @@ PUBLISHED: dict[str, PublishedPack] = {
     pack.name: pack
     for pack in (
         PublishedPack(
-            "buffalo_l", "det_10g.onnx", _SCRFD_10G, "w600k_r50.onnx", _W600K_R50,
-            threshold=0.40, download_mb=276, note="SCRFD-10G, ResNet-50 on WebFace600K; the default",
+            "buffalo_l",
+            "det_10g.onnx",
+            _SCRFD_10G,
+            "w600k_r50.onnx",
+            _W600K_R50,
+            threshold=0.40,
+            download_mb=276,
+            note="SCRFD-10G, ResNet-50 on WebFace600K; the default",
         ),
         PublishedPack(
-            "buffalo_s", "det_500m.onnx", _SCRFD_500M, "w600k_mbf.onnx", _W600K_MBF,
-            threshold=0.45, download_mb=122, note="SCRFD-500M, MobileFaceNet on WebFace600K; small and quick",
+            "buffalo_s",
+            "det_500m.onnx",
+            _SCRFD_500M,
+            "w600k_mbf.onnx",
+            _W600K_MBF,
+            threshold=0.45,
+            download_mb=122,
+            note="SCRFD-500M, MobileFaceNet on WebFace600K; small and quick",
         ),
         PublishedPack(
-            "buffalo_sc", "det_500m.onnx", _SCRFD_500M, "w600k_mbf.onnx", _W600K_MBF,
-            threshold=0.45, download_mb=15, note="buffalo_s without the networks that Vultus does not use",
+            "buffalo_sc",
+            "det_500m.onnx",
+            _SCRFD_500M,
+            "w600k_mbf.onnx",
+            _W600K_MBF,
+            threshold=0.45,
+            download_mb=15,
+            note="buffalo_s without the networks that Vultus does not use",
         ),
         PublishedPack(
-            "antelopev2", "scrfd_10g_bnkps.onnx", _SCRFD_10G, "glintr100.onnx", _GLINTR100,
-            threshold=0.40, download_mb=344, note="SCRFD-10G, ResNet-100 on Glint360K; slower, stronger",
+            "antelopev2",
+            "scrfd_10g_bnkps.onnx",
+            _SCRFD_10G,
+            "glintr100.onnx",
+            _GLINTR100,
+            threshold=0.40,
+            download_mb=344,
+            note="SCRFD-10G, ResNet-100 on Glint360K; slower, stronger",
         ),
     )
-}  # fmt: skip
+}

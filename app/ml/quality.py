@@ -25,7 +25,7 @@ class QualityLimits:
 
 # How many times as strict as `AUTO`.
 _BARS = {QualityBar.LOW: 0.5, QualityBar.MEDIUM: 1.5, QualityBar.HIGH: 2.0}
-_LEAST_SCORE = {QualityBar.HIGH: 0.7}
+_MIN_SCORE = {QualityBar.HIGH: 0.7}
 
 # Where the middle of the face lies in the aligned 112x112 crop: eyes to chin, without hair and background.
 _CENTRE = (slice(32, 104), slice(28, 84))
@@ -39,14 +39,14 @@ def assess_quality(detection: Detection, crop: Crop, limits: QualityLimits) -> Q
     """Measure one face.
 
     `face_pixels`: the shorter side of its box. `sharpness`: variance of the Laplacian over the crop's middle, after
-    its contrast is brought to a standard deviation of 50 grey levels. `brightness`: mean grey, 0..255, of the same.
+    its contrast is brought to a standard deviation of 50 gray levels. `brightness`: mean gray, 0..255, of the same.
     Yaw, pitch and roll (positive: tilted clockwise in the picture) in degrees, from the five landmarks.
     """
     x1, y1, x2, y2 = detection.corners
     face_pixels = max(0.0, min(x2 - x1, y2 - y1))
-    grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)[_CENTRE]
-    brightness = float(grey.mean())
-    sharpness = measure_sharpness(grey)
+    gray = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)[_CENTRE]
+    brightness = float(gray.mean())
+    sharpness = measure_sharpness(gray)
     yaw, pitch, roll = estimate_pose(detection.landmarks)
     measured = Quality(face_pixels, sharpness, brightness, yaw, pitch, roll)
     return replace(measured, findings=tuple(_judge(measured, limits)))
@@ -59,7 +59,7 @@ def judge_by(face: Face, bar: QualityBar, limits: QualityLimits) -> tuple[Qualit
     if bar is QualityBar.AUTO:
         return face.quality.findings
     findings = _judge(face.quality, _scaled(limits, _BARS[bar]))
-    least = _LEAST_SCORE.get(bar, 0.0)
+    least = _MIN_SCORE.get(bar, 0.0)
     if face.detection_score < least:
         findings.append(QualityFinding(QualityReason.UNCERTAIN, face.detection_score, least))
     return tuple(findings)
@@ -68,15 +68,23 @@ def judge_by(face: Face, bar: QualityBar, limits: QualityLimits) -> tuple[Qualit
 def _judge(quality: Quality, limits: QualityLimits) -> list[QualityFinding]:
     yaw, pitch = abs(quality.yaw_deg), abs(quality.pitch_deg)
     checks = (
-        (QualityReason.TOO_SMALL, quality.face_pixels, limits.min_face_pixels,
-         quality.face_pixels < limits.min_face_pixels),
+        (
+            QualityReason.TOO_SMALL,
+            quality.face_pixels,
+            limits.min_face_pixels,
+            quality.face_pixels < limits.min_face_pixels,
+        ),
         (QualityReason.TOO_DARK, quality.brightness, limits.min_brightness, quality.brightness < limits.min_brightness),
-        (QualityReason.TOO_BRIGHT, quality.brightness, limits.max_brightness,
-         quality.brightness > limits.max_brightness),
+        (
+            QualityReason.TOO_BRIGHT,
+            quality.brightness,
+            limits.max_brightness,
+            quality.brightness > limits.max_brightness,
+        ),
         (QualityReason.TURNED_AWAY, yaw, limits.max_yaw_deg, yaw > limits.max_yaw_deg),
         (QualityReason.TURNED_AWAY, pitch, limits.max_pitch_deg, pitch > limits.max_pitch_deg),
         (QualityReason.BLURRED, quality.sharpness, limits.min_sharpness, quality.sharpness < limits.min_sharpness),
-    )  # fmt: skip
+    )
     return [QualityFinding(reason, value, limit) for reason, value, limit, is_broken in checks if is_broken]
 
 
@@ -91,9 +99,9 @@ def _scaled(limits: QualityLimits, strictness: float) -> QualityLimits:
     )
 
 
-def measure_sharpness(grey: np.ndarray) -> float:
-    """Variance of the Laplacian of a grey (h, w) uint8 picture at a standard contrast: light does not change it."""
-    values = grey.astype(np.float32)
+def measure_sharpness(gray: np.ndarray) -> float:
+    """Variance of the Laplacian of a gray (h, w) uint8 picture at a standard contrast: light does not change it."""
+    values = gray.astype(np.float32)
     contrast = max(float(values.std()), 15.0)  # below that, rounding to 8 bits alone would look sharp
     return float(cv2.Laplacian(values * (50.0 / contrast), cv2.CV_32F).var())
 

@@ -21,7 +21,7 @@ _MEAN, _SPREAD = 127.5, 128.0
 NMS_OVERLAP = 0.4
 _SAME_FACE = 0.5
 """Boxes that overlap so much are of one face, and say something of its landmarks."""
-_LEAST_GRAIN = 1e-3
+_MIN_GRAIN = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +84,11 @@ class Scrfd:
             places = np.flatnonzero(level_scores >= threshold)
             if not len(places):
                 continue
-            centres = _anchor_centres(height // stride, width // stride, stride)[places]
+            centers = _anchor_centers(height // stride, width // stride, stride)[places]
             distances = raw[level + 3].reshape(-1, 4)[places] * stride
             offsets = raw[level + 6].reshape(-1, 5, 2)[places] * stride
-            boxes.append(np.concatenate([centres - distances[:, :2], centres + distances[:, 2:]], axis=1))
-            landmarks.append(centres[:, None, :] + offsets)
+            boxes.append(np.concatenate([centers - distances[:, :2], centers + distances[:, 2:]], axis=1))
+            landmarks.append(centers[:, None, :] + offsets)
             scores.append(level_scores[places])
         if not scores:
             return NOTHING
@@ -110,7 +110,7 @@ def merge(passes: list[Found]) -> Found:
     order = np.lexsort((-found.scores, found.grain, found.is_filling))
     left, top, right, bottom = found.boxes.T
     areas = (right - left + 1) * (bottom - top + 1)
-    weights = np.maximum(found.scores, _LEAST_GRAIN) / np.maximum(found.grain, _LEAST_GRAIN) ** 2
+    weights = np.maximum(found.scores, _MIN_GRAIN) / np.maximum(found.grain, _MIN_GRAIN) ** 2
     kept, landmarks = [], []
     while order.size:
         best, rest = order[0], order[1:]
@@ -134,8 +134,8 @@ NOTHING = Found(np.empty((0, 4), np.float32), np.empty((0, 5, 2), np.float32), _
 
 
 @lru_cache(maxsize=64)
-def _anchor_centres(rows: int, columns: int, stride: int) -> NDArray[np.float32]:
+def _anchor_centers(rows: int, columns: int, stride: int) -> NDArray[np.float32]:
     """(rows * columns * anchors, 2) x, y, in the order of the network's outputs."""
     x, y = np.meshgrid(np.arange(columns), np.arange(rows))
-    centres = np.stack([x, y], axis=-1).astype(np.float32).reshape(-1, 2) * stride
-    return np.repeat(centres, _ANCHORS, axis=0)
+    centers = np.stack([x, y], axis=-1).astype(np.float32).reshape(-1, 2) * stride
+    return np.repeat(centers, _ANCHORS, axis=0)

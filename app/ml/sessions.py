@@ -1,6 +1,6 @@
 """Opens a network on the providers chosen: one runtime per process, the only place that makes onnxruntime sessions.
 
-On the plain CPU provider the optimised graph is kept below the data directory, per processor and version, with its
+On the plain CPU provider the optimized graph is kept below the data directory, per processor and version, with its
 weights beside it as they lie in memory: the next start maps them instead of computing them, and all workers of a host
 share them. OpenVINO's own cache gained nothing here (docs/decisions/0014); there workers inherit the loaded networks.
 """
@@ -57,7 +57,7 @@ class Runtime:
         return onnxruntime.InferenceSession(str(path), how, providers=names, provider_options=options)
 
     def _optimized(self, file: ModelFile, cache: Path) -> Path:
-        """The optimised graph's file, made if it is not there; a half-made one is never seen."""
+        """The optimized graph's file, made if it is not there; a half-made one is never seen."""
         made_for = f"{onnxruntime.__version__} {platform.machine()} {describe_processor()}"
         key = f"{file.path.stem}-{file.sha256[:16]}-{hashlib.sha256(made_for.encode()).hexdigest()[:16]}"
         directory = cache / key

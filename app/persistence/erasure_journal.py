@@ -59,11 +59,9 @@ class ErasureJournal:
         """Note erasures; they are on the disk when it returns."""
         self._begin()
         lines = [
-            json.dumps(
-                {"at": one.at.isoformat(), "kind": one.kind, "tenant": str(one.tenant_id), "id": str(one.id)}
-            )
+            json.dumps({"at": one.at.isoformat(), "kind": one.kind, "tenant": str(one.tenant_id), "id": str(one.id)})
             for one in erased
-        ]  # fmt: skip
+        ]
         # A line of its own, whatever a crash left of the one before.
         self._write(self._path, ("\n" + "\n".join(lines) + "\n").encode(), os.O_APPEND)
 

@@ -13,7 +13,7 @@ from app.errors import NotReady
 from app.security.keyring import Keyring
 from app.security.template_protection import PURPOSE, Protection, Rotation, derive_rotation
 
-_MOST_KEPT = 32
+_MAX_KEPT = 32
 """Rotations in memory, 1 MB each; deriving one takes some tens of milliseconds."""
 
 
@@ -39,7 +39,7 @@ class TemplateProtector:
         return list(np.stack(embeddings) @ rotation.T)
 
     async def reveal(self, tenant_id: UUID, protection: Protection, stored: Sequence[Embedding]) -> list[Embedding]:
-        """Each stored embedding as the recogniser made it."""
+        """Each stored embedding as the recognizer made it."""
         if protection.is_none or not stored:
             return list(stored)
         rotation = await self._rotation(tenant_id, protection)
@@ -57,7 +57,7 @@ class TemplateProtector:
         if kept is None:
             kept = (await asyncio.to_thread(self._derive, tenant_id, protection)).astype(np.float32)
             self._kept[key] = kept
-            while len(self._kept) > _MOST_KEPT:
+            while len(self._kept) > _MAX_KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
         return kept

@@ -13,10 +13,10 @@ collections.py  tags.py  faces.py  searches.py  users.py     the operations
 PATH = "/rekognition"
 """Where it is served; with and without a slash at the end, as clients append one or do not."""
 
-MOST_IMAGE_BYTES = 5_242_880
-MOST_BODY_BYTES = 2 * 4 * -(-MOST_IMAGE_BYTES // 3) + 64 * 1024
+MAX_IMAGE_BYTES = 5_242_880
+MAX_BODY_BYTES = 2 * 4 * -(-MAX_IMAGE_BYTES // 3) + 64 * 1024
 """Two images in base64, and what stands around them."""
-MOST_PLAIN_BYTES = 256 * 1024
+MAX_PLAIN_BYTES = 256 * 1024
 """For operations without photos: 4096 ids are 160 KB."""
 
 

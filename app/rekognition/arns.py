@@ -29,7 +29,7 @@ def read_collection_arn(arn: str, tenant_id: UUID) -> str:
 
 
 def model_version(recognizer: str) -> str:
-    """Digits and dots that change with the recogniser: 7, as AWS's newest, and 32 bits of its file's digest."""
+    """Digits and dots that change with the recognizer: 7, as AWS's newest, and 32 bits of its file's digest."""
     digest = recognizer.rpartition(":")[2]
     try:
         number = int(digest[:8], 16)

@@ -9,7 +9,7 @@ from pydantic import RootModel
 
 from app.domain.faces import QualityBar
 from app.errors import ImageTooLarge, InvalidParameter
-from app.rekognition import MOST_IMAGE_BYTES
+from app.rekognition import MAX_IMAGE_BYTES
 from app.rekognition.arns import collection_arn, model_version
 from app.rekognition.similarity import SimilarityScale
 from app.rekognition.state import ProtocolState
@@ -57,20 +57,20 @@ class Call:
         return self.caller.faces()
 
     async def face_model_version(self) -> str:
-        """The version of the recogniser that the collection is searched with."""
+        """The version of the recognizer that the collection is searched with."""
         return model_version(await self.caller.galleries.recognizer_name(self.collection))
 
     def version_of(self, recognizer: str | None) -> str:
-        """The version of a recogniser; None: of the server's first."""
+        """The version of a recognizer; None: of the server's first."""
         return model_version(recognizer or self.caller.state.recognizers.first)
 
     async def scale(self) -> SimilarityScale:
-        """Percentages for the recogniser that the collection is searched with; raises what the search would."""
+        """Percentages for the recognizer that the collection is searched with; raises what the search would."""
         gallery = await self.caller.galleries.find(self.collection)
         return self._scales[gallery.recognizer]
 
     def first_scale(self) -> SimilarityScale:
-        """Percentages for the server's first recogniser, which compares photos."""
+        """Percentages for the server's first recognizer, which compares photos."""
         return self._scales[self.caller.state.recognizers.first]
 
     def arn_of(self, collection: str) -> str:
@@ -102,7 +102,7 @@ class Call:
         fetched = await state.objects.fetch(
             self.caller.principal.tenant_id, place["Bucket"], place["Name"], place.get("Version")
         )
-        most = max(MOST_IMAGE_BYTES, state.settings.max_image_bytes)
+        most = max(MAX_IMAGE_BYTES, state.settings.max_image_bytes)
         if len(fetched) > most:
             raise ImageTooLarge(f"{member}: the image has {len(fetched)} bytes; at most {most} are accepted.")
         return fetched

@@ -6,7 +6,6 @@ from typing import Any
 from fastapi.responses import Response
 
 from app.errors import (
-    AnswerErased,
     AppError,
     CollectionExists,
     ConsentRequired,
@@ -14,6 +13,7 @@ from app.errors import (
     FaceNotFound,
     FaceRefused,
     IdempotencyKeyReused,
+    IdempotentAnswerErased,
     ImageEmpty,
     ImageRefused,
     ImageTooLarge,
@@ -36,7 +36,7 @@ from app.errors import (
     SignatureInvalid,
     SubjectExists,
     SubjectFull,
-    TooOften,
+    TooManyRequests,
     Unavailable,
     UnknownOperation,
 )
@@ -61,7 +61,7 @@ _CODES: tuple[tuple[type[AppError], str], ...] = (
     (NotFound, "ResourceNotFoundException"),
     (InvalidCursor, "InvalidPaginationTokenException"),
     (IdempotencyKeyReused, "IdempotentParameterMismatchException"),
-    (AnswerErased, "ResourceNotFoundException"),
+    (IdempotentAnswerErased, "ResourceNotFoundException"),
     (ObjectUnavailable, "InvalidS3ObjectException"),
     (ImageTooLarge, "ImageTooLargeException"),
     (ImageTooManyPixels, "ImageTooLargeException"),
@@ -74,7 +74,7 @@ _CODES: tuple[tuple[type[AppError], str], ...] = (
     (RouteNotFound, "UnknownOperationException"),
     (MethodNotAllowed, "UnknownOperationException"),
     (RequestRefused, "SerializationException"),
-    (TooOften, "ProvisionedThroughputExceededException"),
+    (TooManyRequests, "ProvisionedThroughputExceededException"),
     (Overloaded, "ThrottlingException"),
     (RecognizerChanged, "ThrottlingException"),
     (Unavailable, "InternalServerError"),

@@ -7,12 +7,12 @@ from app.rekognition.call import Answer, Call
 from app.rekognition.faces_out import REASONS, show_detail, show_stored
 
 _PAGE = 1000
-_MOST_FACES = 100
+_MAX_FACES = 100
 
 
 async def detect_faces(call: Call) -> Answer:
     found = await call.faces.detect(await call.image())
-    return {"FaceDetails": [show_detail(face, found.width, found.height) for face in found.faces[:_MOST_FACES]]}
+    return {"FaceDetails": [show_detail(face, found.width, found.height) for face in found.faces[:_MAX_FACES]]}
 
 
 async def index_faces(call: Call) -> Answer:
@@ -20,9 +20,12 @@ async def index_faces(call: Call) -> Answer:
     image, given = await call.image(), call.given
     async with call.transaction() as services:
         done = await services.anonymous_registration().register(
-            image, collection=call.collection, external_image_id=given.get("ExternalImageId"),
-            most=min(given.get("MaxFaces", _MOST_FACES), _MOST_FACES), bar=call.bar(QualityBar.AUTO),
-        )  # fmt: skip
+            image,
+            collection=call.collection,
+            external_image_id=given.get("ExternalImageId"),
+            most=min(given.get("MaxFaces", _MAX_FACES), _MAX_FACES),
+            bar=call.bar(QualityBar.AUTO),
+        )
     return {
         "FaceRecords": [
             {"Face": show_stored(one.stored), "FaceDetail": show_detail(one.face, done.width, done.height)}
@@ -33,7 +36,7 @@ async def index_faces(call: Call) -> Answer:
                 "Reasons": list(dict.fromkeys(REASONS[reason] for reason in one.reasons)) or ["EXCEEDS_MAX_FACES"],
                 "FaceDetail": show_detail(one.face, done.width, done.height),
             }
-            for one in done.passed_over
+            for one in done.skipped
         ],
         "FaceModelVersion": await call.face_model_version(),
     }

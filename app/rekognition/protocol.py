@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from app.errors import UnknownOperation
-from app.rekognition import MOST_BODY_BYTES, MOST_PLAIN_BYTES, PATH
+from app.rekognition import MAX_BODY_BYTES, MAX_PLAIN_BYTES, PATH
 from app.rekognition.call import Answer, Call
 from app.rekognition.errors import amz_response
 from app.rekognition.operations import OPERATIONS
@@ -66,7 +66,7 @@ def _size_of(result: Answer) -> int:
 
 def most_body_bytes(headers: Mapping[str, str]) -> int:
     """How large a body may be, by the operation that a request's headers ask for; nothing of it is checked yet."""
-    return MOST_BODY_BYTES if runs_networks(headers) else MOST_PLAIN_BYTES
+    return MAX_BODY_BYTES if runs_networks(headers) else MAX_PLAIN_BYTES
 
 
 def runs_networks(headers: Mapping[str, str]) -> bool:

@@ -5,23 +5,25 @@ from typing import Any
 from uuid import UUID
 
 from app.domain.faces import QualityBar
-from app.domain.people import FaceCandidate, KnownCandidate
+from app.domain.people import FaceCandidate, NamedCandidate
 from app.errors import InvalidParameter
 from app.rekognition.call import Answer, Call
 from app.rekognition.faces_out import REASONS, show_certainty, show_detail, show_place, show_stored
 from app.rekognition.similarity import SimilarityScale
 
 _THRESHOLD = 80.0
-_MOST_FACES, _MOST_USERS = 4096, 500
-_MOST_COMPARED = 100
+_MAX_FACES, _MAX_USERS = 4096, 500
+_MAX_COMPARED = 100
 
 
 async def search_faces(call: Call) -> Answer:
     face_id, scale = UUID(call.given["FaceId"]), await call.scale()
     matches = await call.caller.face_search().faces_by_face(
-        face_id, call.collection, limit=call.given.get("MaxFaces", _MOST_FACES),
-        least=scale.cosine(call.given.get("FaceMatchThreshold", _THRESHOLD)),
-    )  # fmt: skip
+        face_id,
+        call.collection,
+        limit=call.given.get("MaxFaces", _MAX_FACES),
+        min_similarity=scale.cosine(call.given.get("FaceMatchThreshold", _THRESHOLD)),
+    )
     return {
         "SearchedFaceId": str(face_id),
         "FaceMatches": _face_matches(scale, matches),
@@ -32,10 +34,12 @@ async def search_faces(call: Call) -> Answer:
 async def search_faces_by_image(call: Call) -> Answer:
     scale = await call.scale()
     found = await call.caller.face_search().faces_by_photo(
-        await call.image(), call.collection, bar=call.bar(QualityBar.NONE),
-        limit=call.given.get("MaxFaces", _MOST_FACES),
-        least=scale.cosine(call.given.get("FaceMatchThreshold", _THRESHOLD)),
-    )  # fmt: skip
+        await call.image(),
+        call.collection,
+        bar=call.bar(QualityBar.NONE),
+        limit=call.given.get("MaxFaces", _MAX_FACES),
+        min_similarity=scale.cosine(call.given.get("FaceMatchThreshold", _THRESHOLD)),
+    )
     return {
         "SearchedFaceBoundingBox": show_place(found.face.box, found.width, found.height),
         "SearchedFaceConfidence": show_certainty(found.face.detection_score),
@@ -51,7 +55,7 @@ async def compare_faces(call: Call) -> Answer:
     least = scale.cosine(call.given.get("SimilarityThreshold", _THRESHOLD))
     shown = [
         (show_detail(face, done.target.width, done.target.height), similarity)
-        for face, similarity in done.compared[:_MOST_COMPARED]
+        for face, similarity in done.compared[:_MAX_COMPARED]
     ]
     largest = done.source.faces[0]
     return {
@@ -71,14 +75,14 @@ async def search_users(call: Call) -> Answer:
     if ("UserId" in given) == ("FaceId" in given):
         raise InvalidParameter("UserId, FaceId: exactly one of them must be given.", field="UserId")
     scale = await call.scale()
-    limit, least = given.get("MaxUsers", _MOST_USERS), scale.cosine(given.get("UserMatchThreshold", _THRESHOLD))
+    limit, least = given.get("MaxUsers", _MAX_USERS), scale.cosine(given.get("UserMatchThreshold", _THRESHOLD))
     searched: dict[str, Any]
     if "FaceId" in given:
         face_id = UUID(given["FaceId"])
-        matches = await search.known_by_face(face_id, call.collection, limit=limit, least=least)
+        matches = await search.named_by_face(face_id, call.collection, limit=limit, min_similarity=least)
         searched = {"SearchedFace": {"FaceId": str(face_id)}}
     else:
-        matches = await search.known_by_subject(given["UserId"], call.collection, limit=limit, least=least)
+        matches = await search.named_by_subject(given["UserId"], call.collection, limit=limit, min_similarity=least)
         searched = {"SearchedUser": {"UserId": given["UserId"]}}
     return {
         "UserMatches": _user_matches(scale, matches),
@@ -89,10 +93,13 @@ async def search_users(call: Call) -> Answer:
 
 async def search_users_by_image(call: Call) -> Answer:
     bar, faces, scale = call.bar(QualityBar.NONE), call.faces, await call.scale()
-    found = await call.caller.face_search().known_by_photo(
-        await call.image(), call.collection, bar=bar, limit=call.given.get("MaxUsers", _MOST_USERS),
-        least=scale.cosine(call.given.get("UserMatchThreshold", _THRESHOLD)),
-    )  # fmt: skip
+    found = await call.caller.face_search().named_by_photo(
+        await call.image(),
+        call.collection,
+        bar=bar,
+        limit=call.given.get("MaxUsers", _MAX_USERS),
+        min_similarity=scale.cosine(call.given.get("UserMatchThreshold", _THRESHOLD)),
+    )
     width, height = found.analysis.width, found.analysis.height
     unsearched = []
     for face in found.analysis.faces:
@@ -114,7 +121,7 @@ def _face_matches(scale: SimilarityScale, matches: Sequence[FaceCandidate]) -> l
     return [{"Similarity": scale.percent(one.similarity), "Face": show_stored(one.face)} for one in matches]
 
 
-def _user_matches(scale: SimilarityScale, matches: Sequence[KnownCandidate]) -> list[dict[str, Any]]:
+def _user_matches(scale: SimilarityScale, matches: Sequence[NamedCandidate]) -> list[dict[str, Any]]:
     return [
         {
             "Similarity": scale.percent(one.similarity),

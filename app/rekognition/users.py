@@ -10,14 +10,14 @@ from uuid import UUID
 from app.permissions import Permission
 from app.rekognition.call import Answer, Call
 from app.rekognition.similarity import SimilarityScale
-from app.services.people.assignment import NotGiven, Refused
+from app.services.people.assignment import AssignmentRefusal, Refused
 
 _PAGE = 500
 _THRESHOLD = 75.0
 _REASONS = {
-    NotGiven.MISSING: "FACE_NOT_FOUND",
-    NotGiven.ANOTHERS: "ASSOCIATED_TO_A_DIFFERENT_USER",
-    NotGiven.UNLIKE: "LOW_MATCH_CONFIDENCE",
+    AssignmentRefusal.MISSING: "FACE_NOT_FOUND",
+    AssignmentRefusal.ANOTHERS: "ASSOCIATED_TO_A_DIFFERENT_USER",
+    AssignmentRefusal.UNLIKE: "LOW_MATCH_CONFIDENCE",
 }
 
 
@@ -36,7 +36,7 @@ async def delete_user(call: Call) -> Answer:
     async with call.transaction() as services:
 
         async def work() -> Answer:
-            await services.assignment().dissolve(call.collection, call.given["UserId"])
+            await services.assignment().unname(call.collection, call.given["UserId"])
             return {}
 
         return await call.once(services, work)
@@ -57,7 +57,7 @@ async def associate_faces(call: Call) -> Answer:
     async with call.transaction() as services:
 
         async def work() -> Answer:
-            done = await services.assignment().give(call.collection, user, _ids(call), least=least)
+            done = await services.assignment().give(call.collection, user, _ids(call), min_similarity=least)
             return {
                 "AssociatedFaces": [{"FaceId": str(one)} for one in done.moved],
                 "UnsuccessfulFaceAssociations": _refused(call, done.refused, scale),

@@ -14,9 +14,12 @@ router = APIRouter(prefix=f"{API}/auth", tags=["auth"])
 
 
 @router.post(
-    "/signup", status_code=201, summary="Create a tenant and its first admin",
-    responses=problems(403, 409, 422, 429), dependencies=[LIMITED_BY_ADDRESS],
-)  # fmt: skip
+    "/signup",
+    status_code=201,
+    summary="Create a tenant and its first admin",
+    responses=problems(403, 409, 422, 429),
+    dependencies=[LIMITED_BY_ADDRESS],
+)
 async def signup(body: SignupIn, state: StateDep) -> SignupOut:
     if not state.settings.signup_enabled:
         raise SignupDisabled
@@ -24,17 +27,21 @@ async def signup(body: SignupIn, state: StateDep) -> SignupOut:
 
 
 @router.post(
-    "/token", summary="Sign in (OAuth2 password form)",
-    responses=problems(401, 422, 429, 503), dependencies=[LIMITED_BY_ADDRESS],
-)  # fmt: skip
+    "/token",
+    summary="Sign in (OAuth2 password form)",
+    responses=problems(401, 422, 429, 503),
+    dependencies=[LIMITED_BY_ADDRESS],
+)
 async def token(form: Annotated[TokenForm, Form()], state: StateDep, address: AddressDep) -> TokenOut:
     return TokenOut.of(await state.auth.sign_in(form.username, form.password, address))
 
 
 @router.post(
-    "/refresh", summary="Trade a refresh token for new tokens",
-    responses=problems(401, 422, 429), dependencies=[LIMITED_BY_ADDRESS],
-)  # fmt: skip
+    "/refresh",
+    summary="Trade a refresh token for new tokens",
+    responses=problems(401, 422, 429),
+    dependencies=[LIMITED_BY_ADDRESS],
+)
 async def refresh(body: RefreshIn, state: StateDep) -> TokenOut:
     return TokenOut.of(await state.auth.refresh(body.refresh_token))
 
@@ -45,9 +52,12 @@ async def logout(principal: PrincipalDep, state: StateDep) -> None:
 
 
 @router.post(
-    "/password", status_code=204, summary="Change your password and end your other sessions",
-    responses=problems(401, 422, 429), dependencies=[LIMITED_BY_ADDRESS],
-)  # fmt: skip
+    "/password",
+    status_code=204,
+    summary="Change your password and end your other sessions",
+    responses=problems(401, 422, 429),
+    dependencies=[LIMITED_BY_ADDRESS],
+)
 async def change_password(body: PasswordIn, principal: PrincipalDep, state: StateDep, address: AddressDep) -> None:
     await state.auth.change_password(principal, body.current, body.new, address)
 

@@ -1,4 +1,4 @@
-"""The recognisers of a collection: how it stands, going over to another and back, erasing what one left."""
+"""The recognizers of a collection: how it stands, going over to another and back, erasing what one left."""
 
 from typing import Annotated
 
@@ -12,29 +12,30 @@ from app.schemas.fields import CollectionName, Label
 from app.schemas.recognizers import AcceptMissing, MissingPage, RecognizersIn, RecognizersOut
 
 router = APIRouter(
-    prefix=f"{API}/collections/{{collection}}/recognizers", tags=["collections"],
+    prefix=f"{API}/collections/{{collection}}/recognizers",
+    tags=["collections"],
     responses={**AUTHENTICATED, **problems(404)},
-)  # fmt: skip
+)
 
 Name = Annotated[CollectionName, Path(alias="collection")]
 Recognizer = Annotated[Label, Path()]
 
 
-@router.get("", summary="Which recognisers a collection is searched and stored with")
+@router.get("", summary="Which recognizers a collection is searched and stored with")
 async def get_recognizers(_: CanRead, name: Name, services: ServicesDep) -> RecognizersOut:
     return RecognizersOut.of(await services.recognizers().get(name))
 
 
-@router.get("/{recognizer}/missing", summary="Who would not be found with a recogniser", responses=problems(422))
+@router.get("/{recognizer}/missing", summary="Who would not be found with a recognizer", responses=problems(422))
 async def list_missing(
     _: CanRead, name: Name, recognizer: Recognizer, page: PageDep, services: ServicesDep
 ) -> MissingPage:
-    """The subjects that have faces of the recogniser in use and none of this one."""
+    """The subjects that have faces of the recognizer in use and none of this one."""
     found = await services.recognizers().list_missing(name, recognizer, page)
     return MissingPage(items=found.items, next_cursor=found.next_cursor)
 
 
-@router.put("", summary="Go over to another recogniser, or store with two", responses=problems(409, 422))
+@router.put("", summary="Go over to another recognizer, or store with two", responses=problems(409, 422))
 async def choose_recognizers(_: CanAdmin, name: Name, body: RecognizersIn, services: ServicesDep) -> RecognizersOut:
     """Faces are searched with `in_use` from the next request on, and registered with `beside` as well.
 
@@ -42,11 +43,11 @@ async def choose_recognizers(_: CanAdmin, name: Name, body: RecognizersIn, servi
     """
     return RecognizersOut.of(
         await services.recognizers().choose(name, body.recognizers(), accept_missing=body.accept_missing)
-    )  # fmt: skip
+    )
 
 
 @router.delete(
-    "/{recognizer}", status_code=204, summary="Erase what a recogniser made of the faces", responses=problems(409, 422)
+    "/{recognizer}", status_code=204, summary="Erase what a recognizer made of the faces", responses=problems(409, 422)
 )
 async def erase_recognizer(
     _: CanDelete,

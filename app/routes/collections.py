@@ -44,15 +44,16 @@ async def set_decision_policy(_: CanAdmin, name: Name, body: DecisionPolicyIn, s
 
 
 @router.post(
-    "/{collection}/calibration", summary="Measure how similar this collection's strangers are",
+    "/{collection}/calibration",
+    summary="Measure how similar this collection's strangers are",
     responses=problems(404, 422),
-)  # fmt: skip
+)
 async def calibrate_collection(_: CanAdmin, name: Name, services: ServicesDep) -> CollectionOut:
     """Compares its stored faces of different subjects; from then on its decisions go by what was found."""
     return CollectionOut.of(await services.calibration().calibrate(name))
 
 
-@router.delete("/{collection}/calibration", summary="Go by the recogniser's calibration again", responses=problems(404))
+@router.delete("/{collection}/calibration", summary="Go by the recognizer's calibration again", responses=problems(404))
 async def forget_calibration(_: CanAdmin, name: Name, services: ServicesDep) -> CollectionOut:
     return CollectionOut.of(await services.calibration().forget(name))
 

@@ -28,8 +28,11 @@ async def readyz(state: StateDep) -> Health:
 
 
 @router.get(
-    "/metrics", summary="For Prometheus, with the metrics token", dependencies=[Depends(require_metrics_token)],
-    responses=problems(401, 404), response_class=Response,
-)  # fmt: skip
+    "/metrics",
+    summary="For Prometheus, with the metrics token",
+    dependencies=[Depends(require_metrics_token)],
+    responses=problems(401, 404),
+    response_class=Response,
+)
 async def metrics() -> Response:
     return Response(expose(), media_type=CONTENT_TYPE)

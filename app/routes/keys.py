@@ -34,9 +34,11 @@ async def get_key(_: CanAdmin, key_id: UUID, services: ServicesDep) -> KeyOut:
 
 
 @router.post(
-    "/keys/{key_id}/rotate", status_code=201, summary="Issue a successor; the old key lives until it is revoked",
+    "/keys/{key_id}/rotate",
+    status_code=201,
+    summary="Issue a successor; the old key lives until it is revoked",
     responses=problems(404, 409),
-)  # fmt: skip
+)
 async def rotate_key(principal: CanAdmin, key_id: UUID, services: ServicesDep) -> IssuedKeyOut:
     return IssuedKeyOut.issued(await services.keys().rotate(principal, key_id))
 

@@ -34,7 +34,7 @@ async def export_subject(
     return SubjectDocument.of(await services.portability().export(collection, subject))
 
 
-_MOST_ERRORS = 20
+_MAX_ERRORS = 20
 
 
 async def read_document(
@@ -45,7 +45,7 @@ async def read_document(
         return SubjectDocument.model_validate_json(await request.body())
     except ValidationError as exc:
         # Of embeddings that are wrong throughout, the first numbers say enough.
-        raise validation_failed([dict(error) for error in exc.errors()[:_MOST_ERRORS]]) from exc
+        raise validation_failed([dict(error) for error in exc.errors()[:_MAX_ERRORS]]) from exc
     except ClientDisconnect as exc:
         raise RequestRefused("The connection closed before the body was complete.") from exc
 
@@ -57,9 +57,12 @@ _BODY = {
 
 
 @router.post(
-    IMPORT_PATH, status_code=201, summary="Take in a person that was exported", responses=problems(409, 413, 422),
+    IMPORT_PATH,
+    status_code=201,
+    summary="Take in a person that was exported",
+    responses=problems(409, 413, 422),
     openapi_extra={"requestBody": _BODY},
-)  # fmt: skip
+)
 async def import_subject(
     _: CanRegister,
     body: Annotated[SubjectDocument, Depends(read_document)],
@@ -69,7 +72,7 @@ async def import_subject(
     async def work() -> SubjectOut:
         faces = [face.face() for face in body.faces]
         return SubjectOut.of(
-            await services.portability().take_in(body.collection, body.taken_in(datetime.now(UTC)), faces)
+            await services.portability().import_subject(body.collection, body.to_subject(datetime.now(UTC)), faces)
         )
 
     request = ("import", body.model_dump_json())

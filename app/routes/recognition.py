@@ -1,4 +1,4 @@
-"""Registering, recognising, verifying, comparing, detecting, extracting: every route that takes photos."""
+"""Registering, recognizing, verifying, comparing, detecting, extracting: every route that takes photos."""
 
 from typing import Annotated
 
@@ -55,9 +55,12 @@ ExtractUpload = Annotated[
 
 
 @router.post(
-    "/register", status_code=201, summary="Store a person's faces",
-    responses={**WITH_IMAGE, **problems(404)}, openapi_extra=form_body(RegisterForm, _MANY),
-)  # fmt: skip
+    "/register",
+    status_code=201,
+    summary="Store a person's faces",
+    responses={**WITH_IMAGE, **problems(404)},
+    openapi_extra=form_body(RegisterForm, _MANY),
+)
 async def register(
     _: CanRegister,
     upload: RegisterUpload,
@@ -68,9 +71,15 @@ async def register(
 
     async def work() -> RegisterOut:
         done = await services.registration().register(
-            images, collection=form.collection, subject=form.subject, name=form.name, metadata=form.metadata,
-            choice=form.face, consent=form.consent, expires_at=form.expires_at,
-        )  # fmt: skip
+            images,
+            collection=form.collection,
+            subject=form.subject,
+            name=form.name,
+            metadata=form.metadata,
+            choice=form.face,
+            consent=form.consent,
+            expires_at=form.expires_at,
+        )
         return RegisterOut.of(form, done)
 
     request: tuple[str | bytes, ...] = ("register", form.model_dump_json(), *images)
@@ -78,9 +87,12 @@ async def register(
 
 
 @router.post(
-    "/register/all", status_code=201, summary="Store everybody in a photo, without saying who they are",
-    responses={**WITH_IMAGE, **problems(404)}, openapi_extra=form_body(RegisterAllForm, _ONE),
-)  # fmt: skip
+    "/register/all",
+    status_code=201,
+    summary="Store everybody in a photo, without saying who they are",
+    responses={**WITH_IMAGE, **problems(404)},
+    openapi_extra=form_body(RegisterAllForm, _ONE),
+)
 async def register_all(
     _: CanRegister, upload: RegisterAllUpload, services: ServicesDep, idempotency: IdempotencyDep
 ) -> RegisterAllOut:
@@ -89,9 +101,12 @@ async def register_all(
 
     async def work() -> RegisterAllOut:
         done = await services.anonymous_registration().register(
-            image, collection=form.collection, external_image_id=form.external_image_id, most=form.limit,
+            image,
+            collection=form.collection,
+            external_image_id=form.external_image_id,
+            most=form.limit,
             bar=form.quality,
-        )  # fmt: skip
+        )
         return RegisterAllOut.of(form, done)
 
     request = ("register all", form.model_dump_json(), image)
@@ -99,9 +114,11 @@ async def register_all(
 
 
 @router.post(
-    "/recognize", summary="Who is in this image, or in each of these?",
-    responses={**WITH_IMAGE, **problems(404)}, openapi_extra=form_body(RecognizeForm, _ONE_OR_MANY, either=True),
-)  # fmt: skip
+    "/recognize",
+    summary="Who is in this image, or in each of these?",
+    responses={**WITH_IMAGE, **problems(404)},
+    openapi_extra=form_body(RecognizeForm, _ONE_OR_MANY, either=True),
+)
 async def recognize(
     _: CanRecognize, upload: RecognizeUpload, counted: CountedImages, caller: CallerDep
 ) -> RecognizeOut | RecognizeBatchOut:
@@ -109,36 +126,46 @@ async def recognize(
     form, several = upload.fields, upload.images.get("images")
     if several is None:
         found = await caller.recognition().recognize(
-            upload.image("image"), collection=form.collection, limit=form.limit, threshold=form.threshold,
+            upload.image("image"),
+            collection=form.collection,
+            limit=form.limit,
+            threshold=form.threshold,
             detail=form.detail,
-        )  # fmt: skip
-        begin_last_stage("serialise")
+        )
+        begin_last_stage("serialize")
         return RecognizeOut.of(form.collection, found)
     await counted(len(several))
     batch = await caller.recognition().recognize_each(
         several, collection=form.collection, limit=form.limit, threshold=form.threshold, detail=form.detail
     )
-    begin_last_stage("serialise")
+    begin_last_stage("serialize")
     return RecognizeBatchOut.of(form.collection, batch)
 
 
 @router.post(
-    "/verify", summary="Is this the person it is said to be?",
-    responses={**WITH_IMAGE, **problems(404)}, openapi_extra=form_body(VerifyForm, _ONE),
-)  # fmt: skip
+    "/verify",
+    summary="Is this the person it is said to be?",
+    responses={**WITH_IMAGE, **problems(404)},
+    openapi_extra=form_body(VerifyForm, _ONE),
+)
 async def verify(_: CanRecognize, upload: VerifyUpload, caller: CallerDep) -> VerifyOut:
     form = upload.fields
     verified = await caller.recognition().verify(
-        upload.image("image"), collection=form.collection, subject=form.subject, threshold=form.threshold,
+        upload.image("image"),
+        collection=form.collection,
+        subject=form.subject,
+        threshold=form.threshold,
         choice=form.face,
-    )  # fmt: skip
+    )
     return VerifyOut.of(form.subject, verified)
 
 
 @router.post(
-    "/compare", summary="Is the largest face of one image in the other?",
-    responses=WITH_IMAGE, openapi_extra=form_body(CompareForm, _TWO),
-)  # fmt: skip
+    "/compare",
+    summary="Is the largest face of one image in the other?",
+    responses=WITH_IMAGE,
+    openapi_extra=form_body(CompareForm, _TWO),
+)
 async def compare(_: CanRecognize, upload: CompareUpload, caller: CallerDep) -> CompareOut:
     compared = await caller.recognition().compare(
         upload.image("source"), upload.image("target"), threshold=upload.fields.threshold
@@ -147,17 +174,21 @@ async def compare(_: CanRecognize, upload: CompareUpload, caller: CallerDep) -> 
 
 
 @router.post(
-    "/detect", summary="Where are faces, and are they good enough to register?",
-    responses=WITH_IMAGE, openapi_extra=form_body(LookForm, _ONE),
-)  # fmt: skip
+    "/detect",
+    summary="Where are faces, and are they good enough to register?",
+    responses=WITH_IMAGE,
+    openapi_extra=form_body(LookForm, _ONE),
+)
 async def detect(_: CanRecognize, upload: DetectUpload, caller: CallerDep) -> DetectOut:
     return DetectOut.of(await caller.faces().detect(upload.image("image"), upload.fields.detail))
 
 
 @router.post(
-    "/extract", summary="The embeddings of all faces of an image, or of each of several",
-    responses=WITH_IMAGE, openapi_extra=form_body(ExtractForm, _ONE_OR_MANY, either=True),
-)  # fmt: skip
+    "/extract",
+    summary="The embeddings of all faces of an image, or of each of several",
+    responses=WITH_IMAGE,
+    openapi_extra=form_body(ExtractForm, _ONE_OR_MANY, either=True),
+)
 async def extract(
     _: CanReadEmbeddings, upload: ExtractUpload, caller: CallerDep, state: StateDep
 ) -> ExtractOut | ExtractBatchOut:

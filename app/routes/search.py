@@ -31,9 +31,12 @@ async def search_by_embedding(
     _: CanReadEmbeddings, collection: Collection, body: EmbeddingSearchIn, caller: CallerDep
 ) -> SearchOut:
     found = await caller.search().by_embedding(
-        collection, np.array(body.embedding, dtype=np.float32), body.recognizer,
-        limit=body.limit, threshold=body.threshold,
-    )  # fmt: skip
+        collection,
+        np.array(body.embedding, dtype=np.float32),
+        body.recognizer,
+        limit=body.limit,
+        threshold=body.threshold,
+    )
     return SearchOut.of(collection, found)
 
 

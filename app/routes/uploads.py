@@ -76,9 +76,12 @@ def image_form(
         limit = min(settings.max_request_bytes, sum(counts.values()) * settings.max_image_bytes + _FIELDS_BYTES)
         # One more than allowed, so that the count can be named.
         parser = _InMemoryParser(
-            request.headers, _within(request, limit),
-            max_files=sum(counts.values()) + 1, max_fields=_MAX_FIELDS, max_part_size=_FIELDS_BYTES,
-        )  # fmt: skip
+            request.headers,
+            _within(request, limit),
+            max_files=sum(counts.values()) + 1,
+            max_fields=_MAX_FIELDS,
+            max_part_size=_FIELDS_BYTES,
+        )
         try:
             form = await parser.parse()
         except MultiPartException as exc:
@@ -111,9 +114,7 @@ def image_form(
 def form_body(model: type[BaseModel], counts: Mapping[str, int], *, either: bool = False) -> dict[str, Any]:
     """`openapi_extra` for a route that takes `image_form(model, counts, either=either)`."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    properties = {
-        name: _inline(part, schema.get("$defs", {})) for name, part in schema.get("properties", {}).items()
-    }  # fmt: skip
+    properties = {name: _inline(part, schema.get("$defs", {})) for name, part in schema.get("properties", {}).items()}
     binary = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP."}
     images = {
         name: binary if most == 1 else {"type": "array", "items": binary, "minItems": 1, "maxItems": most}

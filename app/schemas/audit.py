@@ -24,9 +24,15 @@ class AuditEntryOut(BaseModel):
         """From the trail."""
         entry = sealed.entry
         return cls(
-            seq=entry.seq, at=entry.at, actor=entry.actor, action=entry.action, target=entry.target,
-            details=dict(entry.details), request_id=entry.request_id, seal=sealed.seal.hex(),
-        )  # fmt: skip
+            seq=entry.seq,
+            at=entry.at,
+            actor=entry.actor,
+            action=entry.action,
+            target=entry.target,
+            details=dict(entry.details),
+            request_id=entry.request_id,
+            seal=sealed.seal.hex(),
+        )
 
 
 class AuditPage(BaseModel):

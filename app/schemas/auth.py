@@ -98,6 +98,11 @@ class MeOut(BaseModel):
     def of(cls, principal: Principal) -> "MeOut":
         """From the caller."""
         return cls(
-            tenant_id=principal.tenant_id, user_id=principal.user_id, email=principal.email, role=principal.role,
-            key_id=principal.key_id, plan=principal.plan.name, permissions=sorted(principal.permissions),
-        )  # fmt: skip
+            tenant_id=principal.tenant_id,
+            user_id=principal.user_id,
+            email=principal.email,
+            role=principal.role,
+            key_id=principal.key_id,
+            plan=principal.plan.name,
+            permissions=sorted(principal.permissions),
+        )

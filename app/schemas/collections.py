@@ -67,11 +67,11 @@ class CollectionOut(BaseModel):
     templates: int
     created_at: datetime
     recognizer: str | None = Field(description="Whose embeddings are searched; null until a face is stored.")
-    beside: str | None = Field(description="Whose embeddings are stored as well, to go over to it or back.")
+    secondary: str | None = Field(description="Whose embeddings are stored as well, to go over to it or back.")
     max_false_match_rate: float = Field(description="How often a search of a stranger may end in a match.")
     review_false_match_rate: float
     calibration: CalibrationOut | None = Field(
-        description="Its own, if it was calibrated; else the recogniser's is used."
+        description="Its own, if it was calibrated; else the recognizer's is used."
     )
 
     @classmethod
@@ -79,19 +79,26 @@ class CollectionOut(BaseModel):
         """From the domain's value."""
         own, policy = collection.calibration, collection.policy
         return cls(
-            name=collection.name, subjects=collection.subjects, templates=collection.templates,
-            created_at=collection.created_at, recognizer=collection.recognizer, beside=collection.beside,
+            name=collection.name,
+            subjects=collection.subjects,
+            templates=collection.templates,
+            created_at=collection.created_at,
+            recognizer=collection.recognizer,
+            secondary=collection.secondary,
             max_false_match_rate=policy.max_false_match_rate,
             review_false_match_rate=policy.review_false_match_rate,
             calibration=CalibrationOut(
-                recognizer=own["recognizer"], source=own["source"],
+                recognizer=own["recognizer"],
+                source=own["source"],
                 cosines={f"{rate:g}": cosine for rate, cosine in own["points"]},
                 intervals={
                     f"{rate:g}": (short_rate(low), short_rate(high))
                     for (rate, _), (low, high) in zip(own["points"], own.get("intervals", ()), strict=False)
                 },
-            ) if own is not None else None,
-        )  # fmt: skip
+            )
+            if own is not None
+            else None,
+        )
 
 
 class CollectionPage(BaseModel):

@@ -42,7 +42,7 @@ class QualityOut(BaseModel):
     reasons: list[QualityReasonOut]
     face_pixels: float = Field(description="Shorter side of the box, pixels.")
     sharpness: float = Field(description="Variance of the Laplacian at a standard contrast.")
-    brightness: float = Field(description="Mean grey of the face, 0 to 255.")
+    brightness: float = Field(description="Mean gray of the face, 0 to 255.")
     yaw_deg: float
     pitch_deg: float
     roll_deg: float
@@ -55,11 +55,15 @@ class QualityOut(BaseModel):
             for found in quality.findings
         ]
         return cls(
-            acceptable=quality.is_acceptable, reasons=reasons,
-            face_pixels=round(quality.face_pixels, 1), sharpness=round(quality.sharpness, 1),
-            brightness=round(quality.brightness, 1), yaw_deg=round(quality.yaw_deg, 1),
-            pitch_deg=round(quality.pitch_deg, 1), roll_deg=round(quality.roll_deg, 1),
-        )  # fmt: skip
+            acceptable=quality.is_acceptable,
+            reasons=reasons,
+            face_pixels=round(quality.face_pixels, 1),
+            sharpness=round(quality.sharpness, 1),
+            brightness=round(quality.brightness, 1),
+            yaw_deg=round(quality.yaw_deg, 1),
+            pitch_deg=round(quality.pitch_deg, 1),
+            roll_deg=round(quality.roll_deg, 1),
+        )
 
 
 class FaceOut(BaseModel):
@@ -163,12 +167,10 @@ def describe_face(face: Face) -> dict[str, object]:
     """The fields of `FaceOut`, for it and the models that extend it."""
     box, points = face.box, [(round(x, 1), round(y, 1)) for x, y in face.landmarks]
     return {
-        "box": BoxOut(
-            x=round(box.x, 1), y=round(box.y, 1), width=round(box.width, 1), height=round(box.height, 1)
-        ),
+        "box": BoxOut(x=round(box.x, 1), y=round(box.y, 1), width=round(box.width, 1), height=round(box.height, 1)),
         "landmarks": LandmarksOut(
             left_eye=points[0], right_eye=points[1], nose=points[2], mouth_left=points[3], mouth_right=points[4]
         ),
         "detection_score": round(face.detection_score, 4),
         "quality": QualityOut.of(face.quality),
-    }  # fmt: skip
+    }

@@ -22,11 +22,13 @@ class ObjectStoreIn(BaseModel):
         extra="forbid",
         json_schema_extra={
             "example": {
-                "endpoint": "https://minio.example:9000", "region": "us-east-1", "access_key_id": "photos-reader",
+                "endpoint": "https://minio.example:9000",
+                "region": "us-east-1",
+                "access_key_id": "photos-reader",
                 "secret_access_key": "...",
             }
         },
-    )  # fmt: skip
+    )
 
     endpoint: Annotated[str, _Printable, Field(description="One of those that whoever runs this server allows.")]
     region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9\-]{1,64}$")] = "us-east-1"

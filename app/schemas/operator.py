@@ -46,9 +46,12 @@ class TenantRecordOut(BaseModel):
     def of(cls, tenant: TenantRecord) -> "TenantRecordOut":
         """From the service's result."""
         return cls(
-            tenant_id=tenant.id, name=tenant.name, plan=tenant.plan, templates=tenant.templates,
+            tenant_id=tenant.id,
+            name=tenant.name,
+            plan=tenant.plan,
+            templates=tenant.templates,
             created_at=tenant.created_at,
-        )  # fmt: skip
+        )
 
 
 class TenantList(BaseModel):

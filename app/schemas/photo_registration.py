@@ -10,7 +10,7 @@ from app.schemas.faces import FaceOut, ImageOut
 from app.schemas.fields import CollectionName, Label
 from app.services.people.anonymous_registration import PhotoRegistration
 
-MOST_FACES = 100
+MAX_FACES = 100
 
 
 class RegisterAllForm(BaseModel):
@@ -20,8 +20,8 @@ class RegisterAllForm(BaseModel):
     external_image_id: Label | None = Field(
         default=None, description="Your id of the photo; the same photo under the same id is not stored twice."
     )
-    limit: Annotated[int, Field(ge=1, le=MOST_FACES, description="Faces, at most: the best, then the largest.")] = (
-        MOST_FACES
+    limit: Annotated[int, Field(ge=1, le=MAX_FACES, description="Faces, at most: the best, then the largest.")] = (
+        MAX_FACES
     )
     quality: QualityBar = Field(
         default=QualityBar.AUTO, description="How good a face must be; `auto` is what `POST /register` demands."
@@ -36,7 +36,7 @@ class StoredAllOut(BaseModel):
     face: FaceOut
 
 
-class PassedOverOut(BaseModel):
+class SkippedFaceOut(BaseModel):
     """A face that was not stored."""
 
     reasons: list[str] = Field(description="What its quality lacks; none: there were enough better ones.")
@@ -49,7 +49,7 @@ class RegisterAllOut(BaseModel):
     collection: str
     image: ImageOut
     stored: list[StoredAllOut]
-    passed_over: list[PassedOverOut]
+    skipped: list[SkippedFaceOut]
 
     @classmethod
     def of(cls, form: RegisterAllForm, done: PhotoRegistration) -> "RegisterAllOut":
@@ -61,8 +61,8 @@ class RegisterAllOut(BaseModel):
                 StoredAllOut(face_id=one.stored.id, subject=one.subject, face=FaceOut.of(one.face))
                 for one in done.stored
             ],
-            passed_over=[
-                PassedOverOut(reasons=[reason.value for reason in one.reasons], face=FaceOut.of(one.face))
-                for one in done.passed_over
+            skipped=[
+                SkippedFaceOut(reasons=[reason.value for reason in one.reasons], face=FaceOut.of(one.face))
+                for one in done.skipped
             ],
-        )  # fmt: skip
+        )

@@ -13,8 +13,8 @@ from app.schemas.audit import AuditEntryOut
 from app.schemas.fields import CollectionName, ConsentReference, DisplayName, Expiry, Label, Metadata, Moment, SubjectId
 from app.services.people.portability import SubjectExport
 
-MOST_TEMPLATES = 2_000
-"""A thousand faces by two recognisers."""
+MAX_COMMON_TEMPLATES = 2_000
+"""A thousand faces by two recognizers."""
 
 
 class ExportedConsent(BaseModel):
@@ -27,9 +27,9 @@ class ExportedConsent(BaseModel):
 
 
 class ExportedFaceBody(BaseModel):
-    """A stored face, as one recogniser embedded it; there is no photo."""
+    """A stored face, as one recognizer embedded it; there is no photo."""
 
-    face_id: UUID | None = Field(default=None, description="The same of a face that two recognisers embedded.")
+    face_id: UUID | None = Field(default=None, description="The same of a face that two recognizers embedded.")
     recognizer: Label
     embedding: Annotated[
         list[Annotated[float, Field(ge=-1.01, le=1.01, allow_inf_nan=False)]],
@@ -45,17 +45,27 @@ class ExportedFaceBody(BaseModel):
     def of(cls, face: ExportedFace) -> "ExportedFaceBody":
         """From the domain's value."""
         return cls(
-            face_id=face.id, recognizer=face.recognizer, embedding=[round(float(value), 7) for value in face.embedding],
-            detection_score=face.detection_score, quality=face.quality, source=face.source, created_at=face.created_at,
-        )  # fmt: skip
+            face_id=face.id,
+            recognizer=face.recognizer,
+            embedding=[round(float(value), 7) for value in face.embedding],
+            detection_score=face.detection_score,
+            quality=face.quality,
+            source=face.source,
+            created_at=face.created_at,
+        )
 
     def face(self) -> ExportedFace:
         """As the domain's value."""
         embedding = np.asarray(self.embedding, dtype=np.float32)
         return ExportedFace(
-            self.face_id or uuid4(), self.recognizer, embedding, self.detection_score, self.quality, self.source,
+            self.face_id or uuid4(),
+            self.recognizer,
+            embedding,
+            self.detection_score,
+            self.quality,
+            self.source,
             self.created_at,
-        )  # fmt: skip
+        )
 
 
 class SubjectDocument(BaseModel):
@@ -72,36 +82,52 @@ class SubjectDocument(BaseModel):
     expires_at: Expiry | None = None
     created_at: Moment | None = None
     updated_at: Moment | None = None
-    faces: Annotated[list[ExportedFaceBody], FailFast(), Field(max_length=MOST_TEMPLATES)] = Field(default_factory=list)
-    audit: list[AuditEntryOut] = Field(default_factory=list, max_length=MOST_TEMPLATES)
+    faces: Annotated[list[ExportedFaceBody], FailFast(), Field(max_length=MAX_COMMON_TEMPLATES)] = Field(
+        default_factory=list
+    )
+    audit: list[AuditEntryOut] = Field(default_factory=list, max_length=MAX_COMMON_TEMPLATES)
 
     @classmethod
     def of(cls, export: SubjectExport) -> "SubjectDocument":
         """From the service's result."""
         subject = export.subject
         return cls.model_construct(
-            format="vultus.subject/1", collection=export.collection, subject=subject.subject, name=subject.name,
-            metadata=subject.metadata, consent=_describe(subject.consent), expires_at=subject.expires_at,
-            created_at=subject.created_at, updated_at=subject.updated_at,
+            format="vultus.subject/1",
+            collection=export.collection,
+            subject=subject.subject,
+            name=subject.name,
+            metadata=subject.metadata,
+            consent=_describe(subject.consent),
+            expires_at=subject.expires_at,
+            created_at=subject.created_at,
+            updated_at=subject.updated_at,
             faces=[ExportedFaceBody.of(face) for face in export.faces],
             audit=[AuditEntryOut.of(entry) for entry in export.audit],
-        )  # fmt: skip
+        )
 
-    def taken_in(self, now: datetime) -> Subject:
+    def to_subject(self, now: datetime) -> Subject:
         """As the service takes it in."""
         consent = self.consent
         return Subject(
-            self.subject, self.name, self.metadata, now, now, 0,
+            self.subject,
+            self.name,
+            self.metadata,
+            now,
+            now,
+            0,
             Consent(consent.reference, consent.recorded_at, consent.recorded_by, consent.withdrawn_at)
-            if consent is not None else None,
+            if consent is not None
+            else None,
             self.expires_at,
-        )  # fmt: skip
+        )
 
 
 def _describe(consent: Consent | None) -> ExportedConsent | None:
     if consent is None:
         return None
     return ExportedConsent(
-        reference=consent.reference, recorded_at=consent.recorded_at, recorded_by=consent.recorded_by,
+        reference=consent.reference,
+        recorded_at=consent.recorded_at,
+        recorded_by=consent.recorded_by,
         withdrawn_at=consent.withdrawn_at,
-    )  # fmt: skip
+    )

@@ -1,4 +1,4 @@
-"""Registering, recognising, verifying and comparing."""
+"""Registering, recognizing, verifying and comparing."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -155,10 +155,12 @@ class DecidedOut(BaseModel):
 def describe_thresholds(used: Thresholds) -> dict[str, Any]:
     """The members of `DecidedOut`."""
     return {
-        "threshold": round(used.match, 4), "review_threshold": round(used.review, 4),
-        "false_match_rate": short_rate(used.false_match_rate), "comparisons": used.comparisons,
+        "threshold": round(used.match, 4),
+        "review_threshold": round(used.review, 4),
+        "false_match_rate": short_rate(used.false_match_rate),
+        "comparisons": used.comparisons,
         "calibration": used.calibration.account,
-    }  # fmt: skip
+    }
 
 
 def short_rate(rate: float) -> float:
@@ -183,10 +185,13 @@ class CandidateOut(BaseModel):
         """From the service's result."""
         candidate = decided.candidate
         return cls(
-            subject=candidate.subject, name=candidate.name, similarity=round(candidate.similarity, 4),
-            subject_similarity=round(candidate.subject_similarity, 4), decision=decided.decision,
+            subject=candidate.subject,
+            name=candidate.name,
+            similarity=round(candidate.similarity, 4),
+            subject_similarity=round(candidate.subject_similarity, 4),
+            decision=decided.decision,
             false_match_rate=short_rate(decided.false_match_rate),
-        )  # fmt: skip
+        )
 
 
 class RecognizedFaceOut(FaceOut):
@@ -214,9 +219,12 @@ class RecognizeOut(DecidedOut):
             for found in recognition.faces
         ]
         return cls(
-            image=ImageOut(width=recognition.width, height=recognition.height), collection=collection,
-            recognizer=recognition.recognizer, faces=faces, **describe_thresholds(recognition.thresholds),
-        )  # fmt: skip
+            image=ImageOut(width=recognition.width, height=recognition.height),
+            collection=collection,
+            recognizer=recognition.recognizer,
+            faces=faces,
+            **describe_thresholds(recognition.thresholds),
+        )
 
 
 class RecognizedImageOut(BaseModel):
@@ -268,11 +276,15 @@ class VerifyOut(DecidedOut):
         """From the service's result."""
         decided = verification.decided
         return cls(
-            subject=subject, recognizer=verification.recognizer, similarity=round(decided.candidate.similarity, 4),
+            subject=subject,
+            recognizer=verification.recognizer,
+            similarity=round(decided.candidate.similarity, 4),
             similarity_false_match_rate=short_rate(decided.false_match_rate),
-            subject_similarity=round(decided.candidate.subject_similarity, 4), decision=decided.decision,
-            face=FaceOut.of(verification.face), **describe_thresholds(verification.thresholds),
-        )  # fmt: skip
+            subject_similarity=round(decided.candidate.subject_similarity, 4),
+            decision=decided.decision,
+            face=FaceOut.of(verification.face),
+            **describe_thresholds(verification.thresholds),
+        )
 
 
 class ComparedFaceOut(FaceOut):
@@ -303,6 +315,8 @@ class CompareOut(DecidedOut):
             for target in comparison.targets
         ]
         return cls(
-            recognizer=comparison.recognizer, source=FaceOut.of(comparison.source), targets=targets,
+            recognizer=comparison.recognizer,
+            source=FaceOut.of(comparison.source),
+            targets=targets,
             **describe_thresholds(comparison.thresholds),
-        )  # fmt: skip
+        )

@@ -1,4 +1,4 @@
-"""Recognisers of collections."""
+"""Recognizers of collections."""
 
 from typing import Annotated
 
@@ -16,20 +16,22 @@ class RecognizersIn(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"example": {"in_use": "w600k_r50:4c06341c33c2ca1f", "beside": "w600k_mbf:9cc6e4a75f0e2bf0"}},
+        json_schema_extra={
+            "example": {"in_use": "w600k_r50:4c06341c33c2ca1f", "secondary": "w600k_mbf:9cc6e4a75f0e2bf0"}
+        },
     )
 
     in_use: Label
-    beside: Label | None = None
+    secondary: Label | None = None
     accept_missing: AcceptMissing = False
 
     def recognizers(self) -> Recognizers:
         """The domain's value."""
-        return Recognizers(self.in_use, self.beside if self.beside != self.in_use else None)
+        return Recognizers(self.in_use, self.secondary if self.secondary != self.in_use else None)
 
 
 class RecognizerOut(BaseModel):
-    """One recogniser and how far its templates cover the collection."""
+    """One recognizer and how far its templates cover the collection."""
 
     recognizer: str
     pack: str | None = Field(description="The model pack that this server has it from; null: it has not.")
@@ -38,7 +40,7 @@ class RecognizerOut(BaseModel):
 
 
 class MissingPage(BaseModel):
-    """One page of subjects without a face stored with a recogniser."""
+    """One page of subjects without a face stored with a recognizer."""
 
     items: list[str]
     next_cursor: str | None
@@ -48,7 +50,7 @@ class RecognizersOut(BaseModel):
     """What a collection is searched with, what it is stored with as well, and all that could be."""
 
     in_use: str
-    beside: str | None
+    secondary: str | None
     known: list[RecognizerOut]
 
     @classmethod
@@ -56,11 +58,11 @@ class RecognizersOut(BaseModel):
         """From the service's result."""
         return cls(
             in_use=overview.in_use,
-            beside=overview.beside,
+            secondary=overview.secondary,
             known=[
                 RecognizerOut(
                     recognizer=one.recognizer, pack=one.pack, faces=one.coverage.faces, subjects=one.coverage.subjects
                 )
                 for one in overview.known
             ],
-        )  # fmt: skip
+        )

@@ -17,8 +17,9 @@ class EmbeddingSearchIn(BaseModel):
     embedding: list[Number] = Field(description="512 numbers; of any length but zero.", min_length=512, max_length=512)
     recognizer: str = Field(
         description="The `recognizer` that the embedding came with: others are not comparable.",
-        max_length=256, examples=["w600k_r50:4c06341c33c2ca1f"],
-    )  # fmt: skip
+        max_length=256,
+        examples=["w600k_r50:4c06341c33c2ca1f"],
+    )
     limit: CandidateLimit = DEFAULT_CANDIDATES
     threshold: Threshold | None = None
 
@@ -34,7 +35,8 @@ class SearchOut(DecidedOut):
     def of(cls, collection: str, result: SearchResult) -> "SearchOut":
         """From the service's result."""
         return cls(
-            collection=collection, recognizer=result.recognizer,
+            collection=collection,
+            recognizer=result.recognizer,
             candidates=[CandidateOut.of(decided) for decided in result.candidates],
             **describe_thresholds(result.thresholds),
-        )  # fmt: skip
+        )

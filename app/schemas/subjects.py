@@ -64,9 +64,11 @@ class ConsentOut(BaseModel):
     def of(cls, consent: Consent) -> "ConsentOut":
         """From the domain's value."""
         return cls(
-            reference=consent.reference, recorded_at=consent.recorded_at, recorded_by=consent.recorded_by,
+            reference=consent.reference,
+            recorded_at=consent.recorded_at,
+            recorded_by=consent.recorded_by,
             withdrawn_at=consent.withdrawn_at,
-        )  # fmt: skip
+        )
 
 
 class ReceiptOut(BaseModel):
@@ -110,11 +112,15 @@ class SubjectOut(BaseModel):
     def of(cls, subject: Subject) -> "SubjectOut":
         """From the domain's value."""
         return cls(
-            subject=subject.subject, name=subject.name, metadata=subject.metadata, templates=subject.templates,
-            created_at=subject.created_at, updated_at=subject.updated_at,
+            subject=subject.subject,
+            name=subject.name,
+            metadata=subject.metadata,
+            templates=subject.templates,
+            created_at=subject.created_at,
+            updated_at=subject.updated_at,
             consent=ConsentOut.of(subject.consent) if subject.consent is not None else None,
             expires_at=subject.expires_at,
-        )  # fmt: skip
+        )
 
 
 class SubjectPage(BaseModel):
@@ -138,9 +144,13 @@ class StoredFaceOut(BaseModel):
     def of(cls, template: Template) -> "StoredFaceOut":
         """From the domain's value."""
         return cls(
-            face_id=template.id, recognizer=template.recognizer, detection_score=round(template.detection_score, 4),
-            quality=template.quality, source=template.source, created_at=template.created_at,
-        )  # fmt: skip
+            face_id=template.id,
+            recognizer=template.recognizer,
+            detection_score=round(template.detection_score, 4),
+            quality=template.quality,
+            source=template.source,
+            created_at=template.created_at,
+        )
 
 
 class StoredFacePage(BaseModel):

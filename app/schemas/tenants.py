@@ -31,11 +31,12 @@ class TenantOut(BaseModel):
         """From the service's result."""
         plan = overview.plan
         return cls(
-            tenant_id=tenant_id, name=overview.name, plan=plan.name, rates=dict(plan.rates),
-            quotas={
-                quota.value: QuotaOut(used=used, most=plan.quota(quota)) for quota, used in overview.used.items()
-            },
-        )  # fmt: skip
+            tenant_id=tenant_id,
+            name=overview.name,
+            plan=plan.name,
+            rates=dict(plan.rates),
+            quotas={quota.value: QuotaOut(used=used, most=plan.quota(quota)) for quota, used in overview.used.items()},
+        )
 
 
 class UserIn(BaseModel):

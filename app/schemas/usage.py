@@ -41,6 +41,10 @@ def _describe(key: UsageKey, count: UsageCount) -> UsageDayOut:
     kind, _, caller_id = key.caller.partition(":")
     ids = {"key": None, "user": None, kind: UUID(caller_id)}
     return UsageDayOut(
-        day=key.day, operation=key.operation, key_id=ids["key"], user_id=ids["user"], calls=count.calls,
+        day=key.day,
+        operation=key.operation,
+        key_id=ids["key"],
+        user_id=ids["user"],
+        calls=count.calls,
         images=count.images,
-    )  # fmt: skip
+    )

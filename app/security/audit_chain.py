@@ -52,9 +52,16 @@ class SealedEntry:
 def seal(key: bytes, entry: AuditEntry, previous: bytes) -> bytes:
     """The entry's seal (32 bytes), which covers every field and the seal of the entry before it."""
     content = [
-        str(entry.tenant_id), entry.seq, entry.at.astimezone(UTC).isoformat(timespec="microseconds"), entry.actor,
-        entry.action, entry.target, dict(entry.details), entry.request_id, previous.hex(),
-    ]  # fmt: skip
+        str(entry.tenant_id),
+        entry.seq,
+        entry.at.astimezone(UTC).isoformat(timespec="microseconds"),
+        entry.actor,
+        entry.action,
+        entry.target,
+        dict(entry.details),
+        entry.request_id,
+        previous.hex(),
+    ]
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hmac.new(key, canonical.encode(), hashlib.sha256).digest()
 

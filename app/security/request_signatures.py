@@ -14,7 +14,7 @@ from enum import StrEnum
 from urllib.parse import parse_qsl, quote
 
 ALGORITHM = "AWS4-HMAC-SHA256"
-MOST_SKEW = timedelta(minutes=5)
+MAX_SKEW = timedelta(minutes=5)
 _NEEDED = frozenset({"host", "x-amz-date", "x-amz-target"})
 _UNRESERVED = "-_.~"
 
@@ -101,15 +101,13 @@ def read_claim(request: SignedRequest, *, service: str, now: datetime) -> Claim:
     signed_at = _read_time(request.headers["x-amz-date"])
     if signed_at.strftime("%Y%m%d") != found["date"]:
         raise SignatureRefused(SignatureFault.WRONG_SCOPE, "The credential's date is not that of X-Amz-Date.")
-    if abs(now - signed_at) > MOST_SKEW:
+    if abs(now - signed_at) > MAX_SKEW:
         raise SignatureRefused(
             SignatureFault.SKEWED,
             f"Signed at {signed_at:%Y%m%dT%H%M%SZ}, now it is {now.astimezone(UTC):%Y%m%dT%H%M%SZ}; "
-            f"{MOST_SKEW.seconds // 60} minutes apart are the most.",
+            f"{MAX_SKEW.seconds // 60} minutes apart are the most.",
         )
-    return Claim(
-        found["key"], found["date"], found["region"], found["service"], signed, found["signature"], signed_at
-    )  # fmt: skip
+    return Claim(found["key"], found["date"], found["region"], found["service"], signed, found["signature"], signed_at)
 
 
 def check_signature(request: SignedRequest, claim: Claim, secret: str) -> None:

@@ -78,9 +78,13 @@ class TimedH11Protocol(H11Protocol):
             self.transport.close()  # an answer is under way already
             return
         problem = {
-            "type": "urn:vultus:problem:malformed_http", "title": "This is not a valid HTTP request.", "status": 400,
-            "detail": msg, "code": "malformed_http", "request_id": None,
-        }  # fmt: skip
+            "type": "urn:vultus:problem:malformed_http",
+            "title": "This is not a valid HTTP request.",
+            "status": 400,
+            "detail": msg,
+            "code": "malformed_http",
+            "request_id": None,
+        }
         body = json.dumps(problem).encode()
         headers = [
             (b"content-type", b"application/problem+json"),

@@ -10,7 +10,7 @@ _log = get_logger(__name__)
 
 
 @contextmanager
-def going_on(event: str) -> Iterator[None]:
+def log_and_continue(event: str) -> Iterator[None]:
     """Whatever goes wrong in the block is logged under the event's name, without its message, and no more."""
     try:
         yield

@@ -7,10 +7,10 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from app.errors import AnswerErased, AppError, IdempotencyKeyReused
+from app.errors import AppError, IdempotencyKeyReused, IdempotentAnswerErased
 from app.permissions import Principal
 from app.persistence.connections.database import Database
-from app.persistence.repositories.answers import ERASED, AnswerRepository, RememberedAnswer, about_photos
+from app.persistence.repositories.idempotency_records import ERASED, IdempotencyRecord, IdempotencyRecords, about_photos
 from app.security.keyring import Keyring
 
 T = TypeVar("T", bound=BaseModel | None)
@@ -19,7 +19,7 @@ T = TypeVar("T", bound=BaseModel | None)
 class AnswerReplayed(Exception):
     """The request was answered before; whatever this one wrote is to be rolled back."""
 
-    def __init__(self, answer: RememberedAnswer) -> None:
+    def __init__(self, answer: IdempotencyRecord) -> None:
         self.answer = answer
         super().__init__("answered before")
 
@@ -28,10 +28,10 @@ class IdempotencyService:
     """One per request; without a key it does nothing."""
 
     def __init__(
-        self, database: Database, answers: AnswerRepository, principal: Principal, keyring: Keyring, key: str | None
+        self, database: Database, answers: IdempotencyRecords, principal: Principal, keyring: Keyring, key: str | None
     ) -> None:
         self._database = database
-        self._answers = answers
+        self._idempotency_records = answers
         self._principal = principal
         self._keyring = keyring
         self._key = key
@@ -58,21 +58,21 @@ class IdempotencyService:
         fingerprints = self._fingerprints(request)
         async with self._database.transaction(self._principal.tenant_id) as session:
             # In a transaction of its own: the work may run a model first, and must hold no connection meanwhile.
-            await self._replay_from(AnswerRepository(session, self._principal.tenant_id), fingerprints)
+            await self._replay_from(IdempotencyRecords(session, self._principal.tenant_id), fingerprints)
         try:
             result = await work()
         except AppError:
             # Perhaps the first of two parallel requests finished meanwhile, and this is its echo (say, "exists").
-            await self._replay_from(self._answers, fingerprints)
+            await self._replay_from(self._idempotency_records, fingerprints)
             raise
         body = result.model_dump_json() if result is not None else ""
         about = about_photos(of_photo_in) if of_photo_in is not None else about
-        answer = RememberedAnswer(fingerprints[0], status, body)
-        if not await self._answers.remember(self._principal.name, self._key, answer, about):
-            await self._replay_from(self._answers, fingerprints)
+        answer = IdempotencyRecord(fingerprints[0], status, body)
+        if not await self._idempotency_records.remember(self._principal.name, self._key, answer, about):
+            await self._replay_from(self._idempotency_records, fingerprints)
         return result
 
-    async def _replay_from(self, answers: AnswerRepository, fingerprints: list[bytes]) -> None:
+    async def _replay_from(self, answers: IdempotencyRecords, fingerprints: list[bytes]) -> None:
         assert self._key is not None
         found = await answers.find(self._principal.name, self._key)
         if found is None:
@@ -80,7 +80,7 @@ class IdempotencyService:
         if not any(hmac.compare_digest(found.fingerprint, known) for known in fingerprints):
             raise IdempotencyKeyReused
         if found.status == ERASED:
-            raise AnswerErased
+            raise IdempotentAnswerErased
         raise AnswerReplayed(found)
 
     def _fingerprints(self, request: Iterable[str | bytes]) -> list[bytes]:

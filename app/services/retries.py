@@ -9,7 +9,7 @@ from app.errors import DatabaseUnavailable
 T = TypeVar("T")
 
 
-async def attempt(work: Callable[[], Awaitable[T]], times: int, *, pause_s: float = 0.0) -> T:
+async def retry_transient(work: Callable[[], Awaitable[T]], times: int, *, pause_s: float = 0.0) -> T:
     """The result of `work`, which is called up to so many times, with a pause that doubles after each.
 
     Raises `DatabaseUnavailable` where the last of them does, and at once what else `work` raises.

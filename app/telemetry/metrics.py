@@ -19,13 +19,19 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _registry = CollectorRegistry()
 _requests = Counter("vultus_requests", "Requests answered.", ["route", "method", "status"], registry=_registry)
 _seconds = Histogram(
-    "vultus_request_seconds", "From a request's headers to its answer's end.", ["route"], buckets=_SECONDS,
+    "vultus_request_seconds",
+    "From a request's headers to its answer's end.",
+    ["route"],
+    buckets=_SECONDS,
     registry=_registry,
-)  # fmt: skip
+)
 _stages = Histogram(
-    "vultus_stage_seconds", "Where the time of requests with photos goes.", ["stage"], buckets=_SECONDS,
+    "vultus_stage_seconds",
+    "Where the time of requests with photos goes.",
+    ["stage"],
+    buckets=_SECONDS,
     registry=_registry,
-)  # fmt: skip
+)
 _images = Counter("vultus_images", "Photos in requests that were answered with success.", registry=_registry)
 
 

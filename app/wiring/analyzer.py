@@ -16,7 +16,7 @@ def build_analyzer(settings: Settings) -> FaceAnalyzer:
     """Load the model packs behind the limits of the settings; takes one or two seconds, longer with a download."""
     steady_memory()
     library = PackLibrary.of(settings)
-    pack, *others = (library.find(name) for name in (settings.model_pack, *settings.more_model_packs))
+    pack, *others = (library.find(name) for name in (settings.model_pack, *settings.extra_model_packs))
     runtime = Runtime(
         providers=settings.providers,
         threads=count_inference_threads(settings),

@@ -8,10 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.matcher.tenant_search import TenantSearch
 from app.permissions import Permission, Principal
-from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.collection_faces import CollectionFaceRepository
 from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
 from app.persistence.repositories.object_stores import ObjectStoreRepository
 from app.persistence.repositories.policies import PolicyRepository
@@ -96,7 +96,7 @@ class TransactionServices:
 
     def collections(self) -> CollectionService:
         return CollectionService(
-            self._collection_rows(), self._answers(), self._quotas(), self._state.cursors, self._trail()
+            self._collection_rows(), self._idempotency_records(), self._quotas(), self._state.cursors, self._trail()
         )
 
     def recognizers(self) -> CollectionRecognizerService:
@@ -104,7 +104,7 @@ class TransactionServices:
             self._collection_rows(),
             RecognizerRepository(self._session, self._tenant_id),
             self._subject_rows(),
-            self._answers(),
+            self._idempotency_records(),
             self._state.cursors,
             self._trail(),
             self._state.recognizers,
@@ -120,7 +120,7 @@ class TransactionServices:
             self._collection_lookup(),
             self._subject_rows(),
             TemplateRepository(self._session, self._tenant_id),
-            self._answers(),
+            self._idempotency_records(),
             self._state.cursors,
             self._trail(),
             self._state.receipts,
@@ -153,7 +153,7 @@ class TransactionServices:
             self._collection_lookup(),
             self._subject_rows(),
             self._face_rows(),
-            self._answers(),
+            self._idempotency_records(),
             self._state.cursors,
             self._trail(),
         )
@@ -165,7 +165,7 @@ class TransactionServices:
             self._face_rows(),
             TemplateRepository(self._session, self._tenant_id),
             self._face_storage(),
-            self._answers(),
+            self._idempotency_records(),
             self._state.cursors,
             may_delete=self._principal.may(Permission.DELETE),
         )
@@ -200,7 +200,7 @@ class TransactionServices:
 
     def idempotency(self, key: str | None) -> IdempotencyService:
         state = self._state
-        return IdempotencyService(state.database, self._answers(), self._principal, state.keyring, key)
+        return IdempotencyService(state.database, self._idempotency_records(), self._principal, state.keyring, key)
 
     def _collection_rows(self) -> CollectionRepository:
         return CollectionRepository(self._session, self._tenant_id, self._principal.collections)
@@ -225,8 +225,8 @@ class TransactionServices:
     def _audit_rows(self) -> AuditRepository:
         return AuditRepository(self._session, self._tenant_id)
 
-    def _answers(self) -> AnswerRepository:
-        return AnswerRepository(self._session, self._tenant_id)
+    def _idempotency_records(self) -> IdempotencyRecords:
+        return IdempotencyRecords(self._session, self._tenant_id)
 
     def _quotas(self) -> QuotaService:
         return QuotaService(UsageRepository(self._session, self._tenant_id), self._principal.plan)

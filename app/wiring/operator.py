@@ -9,10 +9,10 @@ from app.permissions import Plan
 from app.persistence.connections.database import Database, Transaction
 from app.persistence.erasure_journal import ErasureJournal
 from app.persistence.provisioning.addresses import DatabaseAddresses, provisioned_database
-from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.graphs import GraphDirectory
+from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
 from app.persistence.repositories.recognizers import RecognizerRepository
 from app.persistence.repositories.subjects import SubjectRepository
@@ -106,7 +106,7 @@ class TenantServices:
             CollectionRepository(self._session, self._tenant_id),
             RecognizerRepository(self._session, self._tenant_id),
             SubjectRepository(self._session, self._tenant_id),
-            AnswerRepository(self._session, self._tenant_id),
+            IdempotencyRecords(self._session, self._tenant_id),
             CursorSigner(self._keyring),
             self._trail(),
             directory,
@@ -144,7 +144,7 @@ async def search_index_service(settings: Settings, addresses: DatabaseAddresses)
     operator = Database(addresses.operator, pool_size=2, behind_pgbouncer=settings.database_pgbouncer)
     engine = build_search(settings, addresses.service, Keyring(settings.signing_keys()))
     try:
-        yield SearchIndexService(GraphDirectory(operator), engine, graph_from=settings.search_graph_from)
+        yield SearchIndexService(GraphDirectory(operator), engine, graph_from=settings.search_hnsw_from)
     finally:
         await engine.close()
         await operator.close()

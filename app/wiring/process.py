@@ -181,7 +181,7 @@ def _log_models(analyzer: FaceAnalyzer, *, is_inherited: bool) -> None:
             precision=info.precision,
             inherited=is_inherited,
             calibration=info.calibration.account,
-            licence=info.licence,
+            license=info.license,
         )
         if info.knows_only_drawings:
             _log.warning("model_knows_only_drawn_faces", pack=info.pack)

@@ -20,8 +20,8 @@ def build_search(settings: Settings, url: str, keyring: Keyring) -> SearchEngine
     # The cache has a connection of its own: filling it must not wait for searches, nor searches for it.
     filling = SnapshotPool(url, size=1, behind_pgbouncer=behind_pgbouncer)
     cache = GalleryCache(
-        filling, max_bytes=settings.search_cache_mb * 2**20, whole_to=settings.search_whole_limit
-    )  # fmt: skip
+        filling, max_bytes=settings.search_cache_mb * 2**20, whole_to=settings.search_cache_whole_limit
+    )
     return SearchEngine(
         SnapshotPool(url, size=size, behind_pgbouncer=behind_pgbouncer),
         StatementPool(driver_address(url), size=size, behind_pgbouncer=behind_pgbouncer),

@@ -21,12 +21,27 @@ def serving_reference(pack: Path, gallery: Path | None = None, *, workers: int =
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "REFERENCE_PACK": str(pack.resolve()), "ORT_DISABLE_TELEMETRY": "1",
-                   "PYTHONWARNINGS": "ignore::FutureWarning"}  # fmt: skip
+    environment = {
+        **os.environ,
+        "REFERENCE_PACK": str(pack.resolve()),
+        "ORT_DISABLE_TELEMETRY": "1",
+        "PYTHONWARNINGS": "ignore::FutureWarning",
+    }
     if gallery is not None:
         environment["REFERENCE_GALLERY"] = str(gallery.resolve())
-    command = [sys.executable, "-m", "uvicorn", "benchmarks.baselines.reference_server:app", "--port", str(port),
-               "--workers", str(workers), "--log-level", "warning", "--no-access-log"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "benchmarks.baselines.reference_server:app",
+        "--port",
+        str(port),
+        "--workers",
+        str(workers),
+        "--log-level",
+        "warning",
+        "--no-access-log",
+    ]
     process = subprocess.Popen(command, env=environment, cwd=_REPOSITORY, start_new_session=True)
     try:
         base = f"http://127.0.0.1:{port}"

@@ -78,7 +78,7 @@ def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     _as_owner(
         "DO $$ BEGIN IF EXISTS (SELECT 1 FROM templates GROUP BY tenant_id, id HAVING count(*) > 1) THEN "
-        "RAISE EXCEPTION 'there are faces stored with two recognisers; erase one of them first'; END IF; END $$"
+        "RAISE EXCEPTION 'there are faces stored with two recognizers; erase one of them first'; END IF; END $$"
     )
     op.execute("DROP FUNCTION vultus_find_gallery(uuid, text)")
     op.execute(NOTE_DELETED_BEFORE)

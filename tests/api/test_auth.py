@@ -41,11 +41,15 @@ async def test_a_taken_email_is_a_conflict_and_leaves_no_tenant(admin: Account, 
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"email": "no address"}, "email"), ({"password": "hunter2"}, "password"), ({"password": 7}, "password"),
-        ({"password": "x" * 300}, "password"), ({"tenant": ""}, "tenant"), ({"tenant": "\0"}, "tenant"),
+        ({"email": "no address"}, "email"),
+        ({"password": "hunter2"}, "password"),
+        ({"password": 7}, "password"),
+        ({"password": "x" * 300}, "password"),
+        ({"tenant": ""}, "tenant"),
+        ({"tenant": "\0"}, "tenant"),
         ({"extra": 1}, "extra"),
     ],
-)  # fmt: skip
+)
 async def test_a_bad_signup_names_the_field_and_never_the_password(
     anonymous: httpx.AsyncClient, change: dict[str, object], field: str
 ) -> None:

@@ -24,9 +24,14 @@ async def recognized(account: Account, take: int = 1, **fields: str) -> dict[str
 
 
 async def fill(
-    running: Running, database: Database, account: Account, count: int, *, prefix: str = "x",
+    running: Running,
+    database: Database,
+    account: Account,
+    count: int,
+    *,
+    prefix: str = "x",
     embedding: Embedding | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """So many strangers more in the default collection, without photos; or so many with one face."""
     recognizer = running.state.faces.engine.recognizer
     async with database.transaction(account.tenant_id) as session:
@@ -104,11 +109,15 @@ async def test_a_collection_says_how_often_it_may_be_wrong(ada: Account, strange
 @pytest.mark.parametrize(
     "body",
     [
-        {"max_false_match_rate": 0}, {"max_false_match_rate": 0.6}, {"max_false_match_rate": "often"},
-        {"max_false_match_rate": "0.01"}, {"max_false_match_rate": True},
-        {"max_false_match_rate": 1e-2, "review_false_match_rate": 1e-3}, {"threshold": 0.5},
+        {"max_false_match_rate": 0},
+        {"max_false_match_rate": 0.6},
+        {"max_false_match_rate": "often"},
+        {"max_false_match_rate": "0.01"},
+        {"max_false_match_rate": True},
+        {"max_false_match_rate": 1e-2, "review_false_match_rate": 1e-3},
+        {"threshold": 0.5},
     ],
-)  # fmt: skip
+)
 async def test_a_policy_that_is_none(admin: Account, body: dict[str, object]) -> None:
     assert problem(await admin.client.put("/collections/default/policy", json=body)) == "422 invalid_parameter"
 

@@ -51,9 +51,13 @@ async def test_a_palette_with_too_much_transparency_is_damage_not_a_crash(admin:
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 3, 0, 0, 0))
     data = (
-        b"\x89PNG\r\n\x1a\n" + header + chunk(b"PLTE", bytes(48)) + chunk(b"tRNS", bytes(300))
-        + chunk(b"IDAT", zlib.compress(b"\0\0")) + chunk(b"IEND", b"")
-    )  # fmt: skip
+        b"\x89PNG\r\n\x1a\n"
+        + header
+        + chunk(b"PLTE", bytes(48))
+        + chunk(b"tRNS", bytes(300))
+        + chunk(b"IDAT", zlib.compress(b"\0\0"))
+        + chunk(b"IEND", b"")
+    )
     assert problem(await admin.send("/detect", data)) == "422 image_truncated"
 
 

@@ -75,9 +75,13 @@ async def test_a_limited_key_sees_its_collections_only(ada: Account, running: Ru
     scopes = ("register", "recognize", "delete")
     _, program = await issue(ada, running, *scopes, collections=["lobby"])
     assert [item["name"] for item in (await program.client.get("/collections")).json()["items"]] == ["lobby"]
-    for method, path in [("GET", "/collections/default"), ("DELETE", "/collections/default"),
-                         ("GET", "/collections/default/subjects"), ("GET", "/collections/default/subjects/ada"),
-                         ("DELETE", "/collections/default/subjects/ada")]:  # fmt: skip
+    for method, path in [
+        ("GET", "/collections/default"),
+        ("DELETE", "/collections/default"),
+        ("GET", "/collections/default/subjects"),
+        ("GET", "/collections/default/subjects/ada"),
+        ("DELETE", "/collections/default/subjects/ada"),
+    ]:
         assert problem(await program.client.request(method, path)) == "404 collection_not_found"
     assert problem(await program.send("/recognize", pictures.photo(1))) == "404 collection_not_found"
     assert problem(await program.register("eve", pictures.photo(2))) == "404 collection_not_found"
@@ -172,12 +176,16 @@ async def test_a_key_that_is_used_says_when(admin: Account, running: Running) ->
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"scopes": []}, "scopes"), ({"scopes": ["everything"]}, "scopes.0"), ({"collections": []}, "collections"),
-        ({"expires_at": "9999-12-31T23:59:59-12:00"}, "expires_at"), ({"expires_at": "2027-01-01"}, "expires_at"),
+        ({"scopes": []}, "scopes"),
+        ({"scopes": ["everything"]}, "scopes.0"),
+        ({"collections": []}, "collections"),
+        ({"expires_at": "9999-12-31T23:59:59-12:00"}, "expires_at"),
+        ({"expires_at": "2027-01-01"}, "expires_at"),
         ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
-        ({"name": ""}, "name"), ({"surprise": 1}, "surprise"),
+        ({"name": ""}, "name"),
+        ({"surprise": 1}, "surprise"),
     ],
-)  # fmt: skip
+)
 async def test_a_bad_key_request_names_the_field(admin: Account, change: dict[str, object], field: str) -> None:
     body = {"name": "key", "scopes": ["recognize"], **change}
     answer = await admin.client.post("/keys", json=body)

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from app.permissions import Plan
 from app.persistence.connections.database import Database
-from app.persistence.repositories.login_tries import TRIES
+from app.persistence.repositories.login_attempts import MAX_ATTEMPTS
 from app.persistence.repositories.tenants import PlanDirectory, TenantDirectory
 from app.settings import Settings
 from tests import pictures
@@ -171,10 +171,10 @@ async def test_ten_tries_then_growing_delays_that_lock_out_nobody_else(
             return await client.post("/auth/token", data={"username": admin.email, "password": password})
 
     # In parallel, since counting comes before looking.
-    answers = await asyncio.gather(*(attempt(f"guess {index}") for index in range(TRIES + 8)))
-    assert sorted(answer.status_code for answer in answers) == [401] * TRIES + [429] * 8
+    answers = await asyncio.gather(*(attempt(f"guess {index}") for index in range(MAX_ATTEMPTS + 8)))
+    assert sorted(answer.status_code for answer in answers) == [401] * MAX_ATTEMPTS + [429] * 8
     locked = await attempt(PASSWORD)
-    assert problem(locked) == "429 too_many_login_tries"
+    assert problem(locked) == "429 too_many_login_attempts"
     first_delay = int(locked.headers["retry-after"])
     assert 25 <= first_delay <= 30
 
@@ -184,12 +184,12 @@ async def test_ten_tries_then_growing_delays_that_lock_out_nobody_else(
     assert (await attempt(PASSWORD, "203.0.113.9")).status_code == 200  # and another address
 
     async with database.transaction(as_operator=True) as session:
-        await session.execute(text("UPDATE login_tries SET blocked_until = now() WHERE blocked_until IS NOT NULL"))
+        await session.execute(text("UPDATE login_attempts SET blocked_until = now() WHERE blocked_until IS NOT NULL"))
     assert (await attempt("another guess")).status_code == 401
     assert int((await attempt(PASSWORD)).headers["retry-after"]) > first_delay
     async with database.transaction(as_operator=True) as session:
-        await session.execute(text("UPDATE login_tries SET blocked_until = now() WHERE blocked_until IS NOT NULL"))
-        keys = (await session.scalars(text("SELECT key FROM login_tries"))).all()
+        await session.execute(text("UPDATE login_attempts SET blocked_until = now() WHERE blocked_until IS NOT NULL"))
+        keys = (await session.scalars(text("SELECT key FROM login_attempts"))).all()
     assert not any("@" in key or "198.51" in key for key in keys)
     assert (await attempt(PASSWORD)).status_code == 200
     assert (await attempt("mistyped")).status_code == 401  # a success begins anew
@@ -217,8 +217,8 @@ async def test_no_session_of_the_old_password_survives_its_change(admin: Account
 
 async def test_guessing_the_current_password_is_throttled_too(admin: Account) -> None:
     body = {"current": "a guess", "new": "a better password"}
-    codes = [(await admin.client.post("/auth/password", json=body)).status_code for _ in range(TRIES + 2)]
-    assert codes == [401] * TRIES + [429] * 2
+    codes = [(await admin.client.post("/auth/password", json=body)).status_code for _ in range(MAX_ATTEMPTS + 2)]
+    assert codes == [401] * MAX_ATTEMPTS + [429] * 2
 
 
 # --- idempotency --------------------------------------------------------------------------------------------------
@@ -302,12 +302,12 @@ async def test_erasing_somebody_erases_the_answers_about_them(
         assert set(await session.scalars(text("SELECT body FROM remembered_answers"))) == {None}
     # A retry that comes late brings nobody back.
     retrying.client.headers["idempotency-key"] = "retry-1"
-    assert problem(await retrying.register("bob", pictures.photo(2))) == "410 answer_erased"
+    assert problem(await retrying.register("bob", pictures.photo(2))) == "410 idempotent_answer_erased"
 
 
 async def test_a_retry_after_one_face_was_deleted_does_not_store_another_twice(ada: Account, retrying: Account) -> None:
     first = (await ada.register("bob", pictures.photo(2))).json()["templates"][0]["face_id"]
     await retrying.register("bob", pictures.photo(2, take=1))
     await ada.client.delete(f"/collections/default/subjects/bob/faces/{first}")
-    assert problem(await retrying.register("bob", pictures.photo(2, take=1))) == "410 answer_erased"
+    assert problem(await retrying.register("bob", pictures.photo(2, take=1))) == "410 idempotent_answer_erased"
     assert (await ada.client.get("/collections/default/subjects/bob")).json()["templates"] == 1

@@ -103,7 +103,8 @@ CALLS: dict[str, Call] = {
     "PUT /api/v1/policy": Call(200, 200, options=sends(json={"retention_days": 30})),
     "GET /api/v1/object-store": Call(404, 404),  # none is set: see tests/rekognition/test_object_stores.py
     "PUT /api/v1/object-store": Call(
-        422, 422,
+        422,
+        422,
         options=sends(json={"endpoint": "http://169.254.169.254", "access_key_id": "a", "secret_access_key": "b"}),
     ),
     "DELETE /api/v1/object-store": Call(404, 404),
@@ -112,7 +113,7 @@ CALLS: dict[str, Call] = {
     f"GET {SUBJECT}/faces": Call(200, 404, 404),
     f"GET {SUBJECT}/faces/{{face_id}}": Call(200, 404, 404),
     f"DELETE {SUBJECT}/faces/{{face_id}}": Call(204, 404, 404),
-}  # fmt: skip
+}
 
 
 def test_every_route_has_an_entry(running: Running) -> None:
@@ -135,10 +136,14 @@ async def ids(admin: Account) -> dict[str, str]:
     key = (await admin.client.post("/keys", json={"name": "key", "scopes": ["recognize"]})).json()
     pair = (await admin.client.post("/access-keys", json={"scopes": ["recognize"]})).json()
     return {
-        "collection": "lobby", "subject": "ada", "face_id": registered["templates"][0]["face_id"],
+        "collection": "lobby",
+        "subject": "ada",
+        "face_id": registered["templates"][0]["face_id"],
         "recognizer": "nobody:1",
-        "user_id": user["user_id"], "key_id": key["key_id"], "access_key_id": pair["key_id"],
-    }  # fmt: skip
+        "user_id": user["user_id"],
+        "key_id": key["key_id"],
+        "access_key_id": pair["key_id"],
+    }
 
 
 def fill(path: str, ids: dict[str, str], *, guess: bool = False) -> str:

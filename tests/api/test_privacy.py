@@ -123,7 +123,7 @@ async def test_an_expiry_must_be_yet_to_come_and_can_be_taken_away(admin: Accoun
 # --- export, erasure ----------------------------------------------------------------------------------------------
 
 
-async def test_an_exported_erased_and_imported_person_is_recognised_as_before(admin: Account) -> None:
+async def test_an_exported_erased_and_imported_person_is_recognized_as_before(admin: Account) -> None:
     await admin.register("ada", pictures.photo(1), name="Ada", metadata='{"team": 7}', consent="form 7")
     before = (await admin.send("/recognize", pictures.photo(1))).json()["faces"][0]["candidates"][0]
     document = (await admin.client.get(f"{ADA}/export")).json()
@@ -140,7 +140,7 @@ async def test_an_exported_erased_and_imported_person_is_recognised_as_before(ad
     assert problem(await admin.client.post("/subjects/import", json=document)) == "409 subject_exists"
 
 
-async def test_the_exported_embedding_is_what_the_recogniser_made(admin: Account) -> None:
+async def test_the_exported_embedding_is_what_the_recognizer_made(admin: Account) -> None:
     await admin.register("ada", pictures.photo(1))
     extracted = (await admin.send("/extract", pictures.photo(1))).json()["faces"][0]["embedding"]
     exported = (await admin.client.get(f"{ADA}/export")).json()["faces"][0]["embedding"]
@@ -249,9 +249,13 @@ async def test_the_trail_tells_who_did_what_to_whom(admin: Account, stranger: Ac
     await admin.client.delete("/collections/lobby")
     await admin.client.put("/policy", json={"retention_days": 30})
     assert await actions(admin) == [
-        "policy.changed", "collection.erased", "subject.erased", "faces.registered", "collection.created",
+        "policy.changed",
+        "collection.erased",
+        "subject.erased",
+        "faces.registered",
+        "collection.created",
         "tenant.created",
-    ]  # fmt: skip
+    ]
     assert await actions(admin, collection="lobby", subject="ada") == ["subject.erased", "faces.registered"]
     assert await actions(admin, action="policy.changed") == ["policy.changed"]
     assert await actions(admin, since="2999-01-01T00:00:00Z") == []

@@ -1,4 +1,4 @@
-"""Recognising, verifying, comparing, detecting, extracting."""
+"""Recognizing, verifying, comparing, detecting, extracting."""
 
 import httpx
 import numpy as np
@@ -38,9 +38,7 @@ async def test_the_threshold_changes_decisions_and_never_the_ranking(ada: Accoun
     assert strict["threshold"] == 1
     assert strict["faces"][0]["candidates"][0]["decision"] == "no_match"
     assert lenient["faces"][0]["candidates"][0]["decision"] == "match"
-    assert (
-        strict["faces"][0]["candidates"][0]["similarity"] == lenient["faces"][0]["candidates"][0]["similarity"]
-    )  # fmt: skip
+    assert strict["faces"][0]["candidates"][0]["similarity"] == lenient["faces"][0]["candidates"][0]["similarity"]
 
 
 async def test_an_empty_collection_has_no_candidates(admin: Account) -> None:
@@ -58,11 +56,16 @@ async def test_a_blurred_face_is_searched_all_the_same_and_says_so(ada: Account)
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"limit": "-1"}, "limit"), ({"limit": "0"}, "limit"), ({"limit": "101"}, "limit"), ({"limit": "x"}, "limit"),
-        ({"threshold": "7"}, "threshold"), ({"threshold": "nan"}, "threshold"), ({"threshold": "inf"}, "threshold"),
+        ({"limit": "-1"}, "limit"),
+        ({"limit": "0"}, "limit"),
+        ({"limit": "101"}, "limit"),
+        ({"limit": "x"}, "limit"),
+        ({"threshold": "7"}, "threshold"),
+        ({"threshold": "nan"}, "threshold"),
+        ({"threshold": "inf"}, "threshold"),
         ({"collection": "a b"}, "collection"),
     ],
-)  # fmt: skip
+)
 async def test_a_bad_parameter_names_field_limit_and_value(admin: Account, fields: dict[str, str], field: str) -> None:
     answer = await admin.send("/recognize", pictures.photo(1), **fields)
     assert problem(answer) == "422 invalid_parameter"
@@ -78,7 +81,7 @@ async def test_nobody_in_the_picture_and_no_such_collection(admin: Account) -> N
     assert problem(answer) == "404 collection_not_found"
 
 
-async def test_another_tenants_people_are_never_recognised(ada: Account, stranger: Account) -> None:
+async def test_another_tenants_people_are_never_recognized(ada: Account, stranger: Account) -> None:
     (face,) = (await stranger.send("/recognize", pictures.photo(1))).json()["faces"]
     assert face["candidates"] == []
     await ada.client.post("/collections", json={"name": "secret"})
@@ -140,7 +143,7 @@ async def test_detecting_and_extracting_are_stateless_and_may_find_nobody(admin:
     assert (await admin.client.get("/collections/default")).json()["templates"] == 0
 
 
-async def test_viewers_recognise_operators_register_admins_delete(ada: Account, with_role: WithRole) -> None:
+async def test_viewers_recognize_operators_register_admins_delete(ada: Account, with_role: WithRole) -> None:
     viewer, operator = await with_role(Role.VIEWER), await with_role(Role.OPERATOR)
     photo = pictures.photo(1)
     assert (await viewer.send("/recognize", photo)).status_code == 200
@@ -234,8 +237,16 @@ async def test_where_the_time_went_is_told(ada: Account) -> None:
     answer = await ada.send("/recognize", pictures.photo(1))
     stages = dict(part.split(";dur=") for part in answer.headers["server-timing"].split(", "))
     assert stages.keys() == {
-        "receive", "wait", "decode", "detect", "align", "embed", "search", "serialise", "total",
-    }  # fmt: skip
+        "receive",
+        "wait",
+        "decode",
+        "detect",
+        "align",
+        "embed",
+        "search",
+        "serialize",
+        "total",
+    }
     spent = {stage: float(value) for stage, value in stages.items()}
     assert all(value >= 0 for value in spent.values())
     assert sum(value for stage, value in spent.items() if stage != "total") <= spent["total"]

@@ -1,4 +1,4 @@
-"""Two recognisers in one server: stored beside one another, gone over to and back, collection by collection."""
+"""Two recognizers in one server: stored beside one another, gone over to and back, collection by collection."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,15 +28,15 @@ RECOGNIZERS = "/collections/default/recognizers"
 
 @pytest.fixture(scope="module")
 async def two(settings: Settings, other_pack: Path) -> AsyncIterator[Running]:
-    """A server with both recognisers."""
-    both = settings.model_copy(update={"more_model_packs": [str(other_pack)]})
+    """A server with both recognizers."""
+    both = settings.model_copy(update={"extra_model_packs": [str(other_pack)]})
     async with AsyncExitStack() as stack:
         yield await start(both, stack)
 
 
 @pytest.fixture
 def names(two: Running) -> tuple[str, str]:
-    """The two recognisers; the first is the server's first."""
+    """The two recognizers; the first is the server's first."""
     first, second = two.state.recognizers.loaded
     return first, second
 
@@ -55,19 +55,19 @@ def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     return said
 
 
-async def choose(account: Account, in_use: str, beside: str | None, **more: bool) -> httpx.Response:
-    return await account.client.put(RECOGNIZERS, json={"in_use": in_use, "beside": beside, **more})
+async def choose(account: Account, in_use: str, secondary: str | None, **more: bool) -> httpx.Response:
+    return await account.client.put(RECOGNIZERS, json={"in_use": in_use, "secondary": secondary, **more})
 
 
-async def chosen(account: Account, in_use: str, beside: str | None, **more: bool) -> dict[str, Any]:
-    answer = await choose(account, in_use, beside, **more)
+async def chosen(account: Account, in_use: str, secondary: str | None, **more: bool) -> dict[str, Any]:
+    answer = await choose(account, in_use, secondary, **more)
     assert answer.status_code == 200, answer.text
     shown: dict[str, Any] = answer.json()
     return shown
 
 
 async def who(account: Account, seed: int) -> tuple[str, str | None]:
-    """By which recogniser a photo's person is said to be whom, as a match."""
+    """By which recognizer a photo's person is said to be whom, as a match."""
     answer = await account.send("/recognize", pictures.photo(seed, 1))
     assert answer.status_code == 200, answer.text
     found = answer.json()
@@ -79,10 +79,10 @@ def covered(shown: dict[str, Any]) -> dict[str, tuple[int, int]]:
     return {one["recognizer"]: (one["faces"], one["subjects"]) for one in shown["known"]}
 
 
-async def test_a_collection_keeps_the_recogniser_of_its_first_face(here: Account, names: tuple[str, str]) -> None:
+async def test_a_collection_keeps_the_recognizer_of_its_first_face(here: Account, names: tuple[str, str]) -> None:
     assert (await here.client.get("/collections/default")).json()["recognizer"] is None
     shown = (await here.client.get(RECOGNIZERS)).json()
-    assert (shown["in_use"], shown["beside"]) == (names[0], None)
+    assert (shown["in_use"], shown["secondary"]) == (names[0], None)
     assert covered(shown) == dict.fromkeys(names, (0, 0))
     await here.register("ada", pictures.photo(1))
     assert (await here.client.get("/collections/default")).json()["recognizer"] == names[0]
@@ -102,7 +102,7 @@ async def test_there_and_back_loses_nobody(here: Account, names: tuple[str, str]
     assert await who(here, 1) == (first, "ada")  # nothing changed
     await here.register("ada", pictures.photo(1, 2))
     shown = await chosen(here, second, first)
-    assert (shown["in_use"], shown["beside"]) == (second, first)
+    assert (shown["in_use"], shown["secondary"]) == (second, first)
     assert [await who(here, seed) for seed in (1, 2)] == [(second, "ada"), (second, "bob")]
     assert (await here.register("cy", pictures.photo(3))).json()["recognizer"] == second
     await chosen(here, first, None)
@@ -110,7 +110,7 @@ async def test_there_and_back_loses_nobody(here: Account, names: tuple[str, str]
     assert await who(here, 4) == (first, None)
 
 
-async def test_two_recognisers_make_one_face(here: Account, names: tuple[str, str]) -> None:
+async def test_two_recognizers_make_one_face(here: Account, names: tuple[str, str]) -> None:
     await chosen(here, *names)
     face_id = (await here.register("ada", pictures.photo(1))).json()["templates"][0]["face_id"]
     assert covered((await here.client.get(RECOGNIZERS)).json()) == dict.fromkeys(names, (1, 1))
@@ -122,7 +122,7 @@ async def test_two_recognisers_make_one_face(here: Account, names: tuple[str, st
     assert covered((await here.client.get(RECOGNIZERS)).json()) == dict.fromkeys(names, (0, 0))
 
 
-async def test_every_question_goes_to_the_recogniser_in_use(here: Account, names: tuple[str, str]) -> None:
+async def test_every_question_goes_to_the_recognizer_in_use(here: Account, names: tuple[str, str]) -> None:
     first, second = names
     await chosen(here, *names)
     face_id = (await here.register("ada", pictures.photo(1))).json()["templates"][0]["face_id"]
@@ -148,7 +148,7 @@ async def test_every_question_goes_to_the_recogniser_in_use(here: Account, names
     assert refused(unknown, 422, "invalid_parameter")["errors"][0]["field"] == "recognizer"
 
 
-async def test_without_its_recogniser_a_collection_is_neither_searched_nor_stored_in(
+async def test_without_its_recognizer_a_collection_is_neither_searched_nor_stored_in(
     here: Account, admin: Account, names: tuple[str, str]
 ) -> None:
     await here.register("ada", pictures.photo(1))
@@ -179,13 +179,13 @@ async def test_with_only_one_of_two_loaded_faces_are_stored_with_that_one(
     assert await who(here, 1) == (names[0], "ada")
 
 
-async def test_what_a_recogniser_left_can_be_erased(here: Account, names: tuple[str, str]) -> None:
+async def test_what_a_recognizer_left_can_be_erased(here: Account, names: tuple[str, str]) -> None:
     first, second = names
     await here.register("only-first", pictures.photo(1))
     await chosen(here, *names)
     await here.register("both", pictures.photo(2))
     for recognizer in names:
-        refused(await here.client.delete(f"{RECOGNIZERS}/{recognizer}"), 409, "recognizer_wanted")
+        refused(await here.client.delete(f"{RECOGNIZERS}/{recognizer}"), 409, "recognizer_in_use")
     await chosen(here, second, None, accept_missing=True)
     refused(await here.client.delete(f"{RECOGNIZERS}/{first}"), 409, "recognizer_incomplete")
     accepted = await here.client.delete(f"{RECOGNIZERS}/{first}", params={"accept_missing": True})
@@ -198,7 +198,7 @@ async def test_what_a_recogniser_left_can_be_erased(here: Account, names: tuple[
     assert actions.count("recognizer.erased") == 1
 
 
-async def test_a_calibration_is_shown_while_its_recogniser_decides(
+async def test_a_calibration_is_shown_while_its_recognizer_decides(
     here: Account, two: Running, names: tuple[str, str]
 ) -> None:
     first, second = names
@@ -245,10 +245,12 @@ async def test_a_search_under_way_while_its_gallery_is_erased_is_told_so(
     assert (await here.client.delete(f"{RECOGNIZERS}/{first}")).status_code == 204
     assert ada is not None
     for question in (
-        search.identify(gallery, [probe], 5), search.compare(gallery, ada.id, probe),
-        search.subjects_like_subject(gallery, ada.id, 5), search.faces_like(gallery, probe, 5, -1.0),
+        search.identify(gallery, [probe], 5),
+        search.compare(gallery, ada.id, probe),
+        search.subjects_like_subject(gallery, ada.id, 5),
+        search.faces_like(gallery, probe, 5, -1.0),
         search.named_subjects_like(gallery, probe, 5, -1.0),
-    ):  # fmt: skip
+    ):
         with pytest.raises(RecognizerChanged):
             await question
     assert [len(found) for found in (await search.identify(Gallery(collection_id, second), [probe], 5)).ranked] == [1]
@@ -273,7 +275,7 @@ async def test_a_person_is_taken_along_with_both(here: Account, names: tuple[str
     (await here.client.delete("/collections/default/subjects/ada")).raise_for_status()
     (await here.client.post("/subjects/import", json=document)).raise_for_status()
     assert covered((await here.client.get(RECOGNIZERS)).json()) == {names[0]: (2, 1), names[1]: (0, 0)}
-    # One face that the recogniser in use did not embed does not keep the others out.
+    # One face that the recognizer in use did not embed does not keep the others out.
     (await here.client.delete("/collections/default/subjects/ada")).raise_for_status()
     of_first = next(one for one in document["faces"] if one["recognizer"] == names[0])
     fewer = {**document, "faces": [one for one in document["faces"] if one is not of_first]}
@@ -304,8 +306,8 @@ async def test_who_registers_while_a_collection_goes_over_is_stored_or_told(
     async def go_over() -> None:
         for in_use in (names[1], names[0], names[1]):
             await asyncio.sleep(0.05)
-            beside = names[0] if in_use == names[1] else names[1]
-            await chosen(here, in_use, beside)
+            secondary = names[0] if in_use == names[1] else names[1]
+            await chosen(here, in_use, secondary)
 
     *stored, _ = await asyncio.gather(*(register(number) for number in range(1, 9)), go_over())
     there = 1 + sum(bool(one) for one in stored)

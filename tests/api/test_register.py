@@ -170,7 +170,7 @@ async def test_everybody_in_a_photo_is_stored_without_a_name(admin: Account) -> 
         (await admin.send("/register/all", pictures.landscape()), 0, []),
     ):
         assert len(body.json()["stored"]) == stored_faces
-        assert [one["reasons"] for one in body.json()["passed_over"]] == reasons
+        assert [one["reasons"] for one in body.json()["skipped"]] == reasons
     assert problem(await admin.send("/register/all", pictures.photo(1), limit="101")) == "422 invalid_parameter"
 
 
@@ -185,4 +185,4 @@ async def test_who_was_erased_is_in_no_answer_given_again(admin: Account) -> Non
     assert again.headers["idempotent-replayed"] == "true"
     somebody = first.json()["stored"][0]["subject"]
     assert (await admin.client.delete(f"/collections/default/subjects/{somebody}")).status_code == 200
-    assert problem(await store("one")) == "410 answer_erased"
+    assert problem(await store("one")) == "410 idempotent_answer_erased"

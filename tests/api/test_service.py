@@ -249,9 +249,7 @@ async def test_the_openapi_document_describes_uploads_errors_and_sign_in(anonymo
     assert "application/problem+json" in register["responses"]["422"]["content"]
     flows = document["components"]["securitySchemes"]["OAuth2PasswordBearer"]["flows"]
     assert flows["password"]["tokenUrl"] == "/api/v1/auth/token"
-    references = {
-        part.split('"')[0] for part in json.dumps(document).split('"#/components/schemas/')[1:]
-    }  # fmt: skip
+    references = {part.split('"')[0] for part in json.dumps(document).split('"#/components/schemas/')[1:]}
     assert references <= document["components"]["schemas"].keys()
     for path, operations in document["paths"].items():
         for operation in operations.values():
@@ -271,10 +269,19 @@ async def test_no_canary_reaches_a_log_or_an_answer(
     key = (await admin.client.post("/keys", json={"name": "k", "scopes": ["recognize"]})).json()["key"]
     pair = (await admin.client.post("/access-keys", json={"scopes": ["recognize"]})).json()
     canaries = {
-        "canary-subject", "canary-name", "canary-password", "canary-token", "canary-metadata",
-        admin.tokens["access_token"], admin.tokens["refresh_token"], key, pair["secret_access_key"],
-        f"{embedding[0]:.6f}", photo[:40].hex(), repr(photo[:12])[2:-1],
-    }  # fmt: skip
+        "canary-subject",
+        "canary-name",
+        "canary-password",
+        "canary-token",
+        "canary-metadata",
+        admin.tokens["access_token"],
+        admin.tokens["refresh_token"],
+        key,
+        pair["secret_access_key"],
+        f"{embedding[0]:.6f}",
+        photo[:40].hex(),
+        repr(photo[:12])[2:-1],
+    }
     answers = [
         await admin.register("canary-subject", photo, name="canary-name", metadata='{"a": "canary-metadata"}'),
         await admin.register("canary-subject", photo, metadata='{"canary-metadata'),

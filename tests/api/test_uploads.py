@@ -76,10 +76,13 @@ async def test_nobody_reads_the_body_of_an_anonymous_caller(anonymous: httpx.Asy
         (b"garbage", "multipart/form-data; boundary=x", "422 invalid_request"),
         (b"--x\r\n\r\nno header\r\n--x--", "multipart/form-data; boundary=x", "422 invalid_request"),
         (b"--x--\r\n", "multipart/form-data; boundary=x", "422 invalid_parameter"),
-        (b"--x\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\ntext\r\n--x--\r\n",
-         "multipart/form-data; boundary=x", "422 invalid_parameter"),
+        (
+            b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\ntext\r\n--x--\r\n',
+            "multipart/form-data; boundary=x",
+            "422 invalid_parameter",
+        ),
     ],
-)  # fmt: skip
+)
 async def test_a_body_of_the_wrong_kind(admin: Account, content: bytes, content_type: str, expected: str) -> None:
     headers = {"content-type": content_type} if content_type else {}
     assert problem(await admin.client.post("/recognize", content=content, headers=headers)) == expected
@@ -134,10 +137,18 @@ async def test_a_client_that_went_away_frees_its_place_in_the_queue(admin: Accou
         sent.append(message)
 
     scope: Scope = {
-        "type": "http", "method": "POST", "path": "/api/v1/detect", "raw_path": b"/api/v1/detect", "query_string": b"",
-        "headers": [(name.lower(), value) for name, value in request.headers.raw], "scheme": "http",
-        "http_version": "1.1", "client": ("127.0.0.1", 1), "server": ("vultus", 80), "state": dict(running.lifespan),
-    }  # fmt: skip
+        "type": "http",
+        "method": "POST",
+        "path": "/api/v1/detect",
+        "raw_path": b"/api/v1/detect",
+        "query_string": b"",
+        "headers": [(name.lower(), value) for name, value in request.headers.raw],
+        "scheme": "http",
+        "http_version": "1.1",
+        "client": ("127.0.0.1", 1),
+        "server": ("vultus", 80),
+        "state": dict(running.lifespan),
+    }
     answering = asyncio.create_task(running.app(scope, receive, send))
     while under_way(executor) <= executor.threads:
         await asyncio.sleep(0.01)

@@ -122,7 +122,7 @@ def test_wrong_settings_are_named_and_not_quoted(vultus: Run) -> None:
 
 def test_models_say_what_they_are(vultus: Run) -> None:
     shown = vultus("models", "show").stdout
-    for part in ("synthetic", "licence", "threshold", "rec_drawn:", "sha256", "knows only drawings"):
+    for part in ("synthetic", "license", "threshold", "rec_drawn:", "sha256", "knows only drawings"):
         assert part in shown
     listed = vultus("models", "list").stdout
     for name in ("buffalo_l", "buffalo_s", "buffalo_sc", "antelopev2", "synthetic"):
@@ -130,21 +130,21 @@ def test_models_say_what_they_are(vultus: Run) -> None:
     assert "verified" in vultus("models", "verify").stdout
 
 
-def test_the_demo_recognises_everybody_and_shows_the_password_once(alone: Run, tmp_path: Path) -> None:
+def test_the_demo_recognizes_everybody_and_shows_the_password_once(alone: Run, tmp_path: Path) -> None:
     first = alone("demo", VULTUS_MODEL_PACK="synthetic")
     assert first.returncode == 0, first.stdout + first.stderr
     assert "7 of 7 people right" in first.stdout
     assert re.search(r"password\s+\S{20,}", first.stdout)
-    assert (tmp_path / "data" / "demo" / "recognised.png").stat().st_size > 10_000
+    assert (tmp_path / "data" / "demo" / "recognized.png").stat().st_size > 10_000
     second = alone("demo", VULTUS_MODEL_PACK="synthetic")
     assert second.returncode == 0, second.stdout + second.stderr
     assert not re.search(r"password\s+\S{20,}", second.stdout)
 
 
-def test_the_demo_fails_when_somebody_is_not_recognised(alone: Run) -> None:
+def test_the_demo_fails_when_somebody_is_not_recognized(alone: Run) -> None:
     done = alone("demo", VULTUS_MODEL_PACK="synthetic", VULTUS_MATCH_THRESHOLD="1")
     assert done.returncode == 1
-    assert "1 of 7 people right" in done.stdout  # the stranger, who should not be recognised
+    assert "1 of 7 people right" in done.stdout  # the stranger, who should not be recognized
 
 
 def test_the_demo_falls_back_to_drawn_faces_and_says_so_but_serve_never_does(alone: Run) -> None:

@@ -45,7 +45,7 @@ def vultus(service_env: dict[str, str], *arguments: str | Path, **env: str) -> s
     command: list[str | Path] = [Path(sys.executable).parent / "vultus", *arguments]
     done = subprocess.run(
         command, env={**os.environ, **service_env, **env}, capture_output=True, text=True, check=False
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -189,9 +189,7 @@ def test_packs_are_compared_in_one_table(
 ) -> None:
     out = tmp_path / "compare"
     packs = [str(synthetic_pack), f"{synthetic_pack}+mirror"]
-    said = vultus(
-        service_env, "eval", "compare", *packs, "--data", album, "--pairs", album / "pairs.txt", "--out", out
-    )  # fmt: skip
+    said = vultus(service_env, "eval", "compare", *packs, "--data", album, "--pairs", album / "pairs.txt", "--out", out)
     found = json.loads((out / "report.json").read_text())
     assert [row["pack"] for row in found["packs"]] == packs
     assert all(row["ms_a_photo"] > 0 for row in found["packs"])
@@ -255,7 +253,7 @@ def test_a_killed_run_at_a_server_goes_on_with_its_collection_or_erases_it(
     def enrolled_when_killed(least: int) -> list[str]:
         with subprocess.Popen(
             command, env={**os.environ, **service_env, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as process:  # fmt: skip
+        ) as process:
             while True:
                 lines = (out / "answers.jsonl").read_text().splitlines() if (out / "answers.jsonl").exists() else []
                 if sum('"enroll ' in line for line in lines) >= least:

@@ -12,7 +12,7 @@ import asyncpg
 import numpy as np
 import pytest
 
-from app.cli.graph_keeper import graphs_kept
+from app.cli.graph_keeper import graph_keeper
 from app.persistence.connections.database import Database
 from app.persistence.provisioning.addresses import DatabaseAddresses
 from app.persistence.provisioning.embedded import EmbeddedPostgres
@@ -92,10 +92,8 @@ def test_the_keeper_builds_graphs_while_the_server_runs(filled: dict[str, str], 
         return [row["graph"] for row in rows]
 
     def keep(graph_from: int) -> AbstractContextManager[None]:
-        settings = Settings.model_validate(
-            {"data_dir": data_dir, "search_graph_from": graph_from, "search_cache_mb": 0}
-        )
-        return graphs_kept(settings, addresses, pause_s=0.05)
+        settings = Settings.model_validate({"data_dir": data_dir, "search_hnsw_from": graph_from, "search_cache_mb": 0})
+        return graph_keeper(settings, addresses, pause_s=0.05)
 
     with keep(151):
         time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""From one recogniser to another and back, in one server, from photos on disk and in an object store."""
+"""From one recognizer to another and back, in one server, from photos on disk and in an object store."""
 
 import subprocess
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def env(service_env: dict[str, str], database_url: str, other_pack: Path, bucket
     """Of a server, and of the operator's commands: both packs, and an object store."""
     return {
         **service_env,
-        "VULTUS_MORE_MODEL_PACKS": str(other_pack),
+        "VULTUS_EXTRA_MODEL_PACKS": str(other_pack),
         "VULTUS_DATABASE_ADMIN_URL": database_url,
         "VULTUS_OBJECT_STORE_ENDPOINTS": bucket,
     }
@@ -81,7 +81,7 @@ def who(tenant: Tenant, seed: int) -> str | None:
 
 
 def faces_by_recognizer(tenant: Tenant, collection: str = "default") -> list[int]:
-    """How many faces the first recogniser embedded, and how many the other."""
+    """How many faces the first recognizer embedded, and how many the other."""
     shown = tenant.native.get(f"/collections/{collection}/recognizers").raise_for_status().json()["known"]
     return [one["faces"] for one in sorted(shown, key=lambda one: one["pack"] == "other")]
 
@@ -233,7 +233,7 @@ def test_going_back_alone_needs_nothing_of_the_one_before(
     operator.done("switch", to="other")  # by its name, as `coverage` prints it
     first, missing = env["VULTUS_MODEL_PACK"], ("coverage", "--missing", "other", "--json")
     assert operator.done(*missing).split() == ["[]"]
-    without = Operator(commands, {**env, "VULTUS_MORE_MODEL_PACKS": ""}, tenant, tmp_path)
+    without = Operator(commands, {**env, "VULTUS_EXTRA_MODEL_PACKS": ""}, tenant, tmp_path)
     refused = without.run("switch", to=first)
     assert refused.returncode == 1
     assert "--alone" in refused.stderr

@@ -38,8 +38,9 @@ async def tenant(database: Database) -> tuple[UUID, SealedEntry]:
             subject_id = await subjects.ensure(collection_id, name, None, None, expires_at)
             await TemplateStore(session, tenant_id, PROTECTOR).add_all(
                 [NewFace.of(subject_id, FACE, {"r": np.eye(1, 512, dtype=np.float32)[0]})],
-                collection_id=collection_id, source="test",
-            )  # fmt: skip
+                collection_id=collection_id,
+                source="test",
+            )
         trail = AuditTrail(AuditRepository(session, tenant_id), KEYRING, "user:1")
         for _ in range(4):
             last = await trail.record(AuditAction.FACES_REGISTERED, trail.name_subject("default", "ada"), faces=1)

@@ -84,9 +84,10 @@ class Shelf:
                 )
                 self.ids[subject] = subject_id
                 (template,) = await TemplateStore(session, self.tenant_id, PROTECTOR).add_all(
-                    [NewFace.of(subject_id, FACE, {recognizer: embedding})], collection_id=self.collection_id,
+                    [NewFace.of(subject_id, FACE, {recognizer: embedding})],
+                    collection_id=self.collection_id,
                     source="test",
-                )  # fmt: skip
+                )
                 half = np.asarray(embedding.astype(np.float16), dtype=np.float32)
                 self.stored.append(
                     StoredTemplate(self.gallery(recognizer), subject_id, subject, subject.upper(), half, template.id)

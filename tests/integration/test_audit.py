@@ -56,9 +56,16 @@ async def test_an_untouched_trail_has_no_flaw(database: Database, tenant_id: UUI
 
 @pytest.mark.parametrize(
     "change",
-    ["action = 'user.removed'", "actor = 'user:2'", "target = NULL", "at = at + interval '1 microsecond'",
-     "details = details || '{\"count\": 99}'", "request_id = 'another'", "seal = decode(repeat('00', 32), 'hex')"],
-)  # fmt: skip
+    [
+        "action = 'user.removed'",
+        "actor = 'user:2'",
+        "target = NULL",
+        "at = at + interval '1 microsecond'",
+        "details = details || '{\"count\": 99}'",
+        "request_id = 'another'",
+        "seal = decode(repeat('00', 32), 'hex')",
+    ],
+)
 async def test_an_altered_entry_is_named(database: Database, tenant_id: UUID, change: str) -> None:
     await tamper(database, f"UPDATE audit_entries SET {change} WHERE tenant_id = :t AND seq = 5", t=tenant_id)
     assert flaws(await verify(database, tenant_id)) == [(5, FlawKind.ALTERED)]
@@ -121,9 +128,7 @@ async def test_entries_are_neither_changed_nor_deleted_and_leave_with_their_tena
     async with database.transaction(as_operator=True) as session:
         assert await TenantDirectory(session).delete(tenant_id)
     async with database.transaction(as_operator=True) as session:
-        left = await session.scalar(
-            text("SELECT count(*) FROM audit_entries WHERE tenant_id = :t"), {"t": tenant_id}
-        )  # fmt: skip
+        left = await session.scalar(text("SELECT count(*) FROM audit_entries WHERE tenant_id = :t"), {"t": tenant_id})
     assert left == 0
 
 

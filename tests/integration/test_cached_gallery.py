@@ -48,9 +48,15 @@ async def load(shelf: Shelf) -> None:
     limit=st.sampled_from((1, 3, 20, 100)),
 )
 async def test_it_agrees_with_exact_search(
-    search_service: Database, engine: SearchEngine,
-    seed: int, people: int, templates: int, copies: int, newer: int, limit: int,
-) -> None:  # fmt: skip
+    search_service: Database,
+    engine: SearchEngine,
+    seed: int,
+    people: int,
+    templates: int,
+    copies: int,
+    newer: int,
+    limit: int,
+) -> None:
     """Whatever the gallery: many templates a person or one, faces stored twice, some stored after the first load."""
     rng = np.random.default_rng(seed)
     shelf = await Shelf.make(search_service, engine)

@@ -30,9 +30,12 @@ async def filled(shelf: Shelf, people: int, each: int, seed: int = 1) -> list[Em
     rng = np.random.default_rng(seed)
     firsts = random_embeddings(rng, people)
     await shelf.put(
-        *[(f"p{number}", face) for number, first in enumerate(firsts) for face in
-          (first, *(near(first, rng, 0.7) for _ in range(each - 1)))]
-    )  # fmt: skip
+        *[
+            (f"p{number}", face)
+            for number, first in enumerate(firsts)
+            for face in (first, *(near(first, rng, 0.7) for _ in range(each - 1)))
+        ]
+    )
     return firsts
 
 
@@ -58,9 +61,9 @@ async def make_anonymous(shelf: Shelf, subject: str) -> None:
 ROUNDING = 1e-3  # of half precision, after the rotation that protects what is stored
 
 
-def expected_similarities(shelf: Shelf, probe: Embedding, least: float, limit: int) -> list[float]:
+def expected_similarities(shelf: Shelf, probe: Embedding, min_similarity: float, limit: int) -> list[float]:
     rated = sorted((float(stored.embedding @ probe) for stored in shelf.stored), reverse=True)
-    return [similarity for similarity in rated if similarity >= least][:limit]
+    return [similarity for similarity in rated if similarity >= min_similarity][:limit]
 
 
 @pytest.mark.parametrize(("people", "each"), [(10, 2), (60, 3), (200, 2)])
@@ -74,11 +77,11 @@ async def test_every_face_above_the_least_similarity_is_found(
     search, rng = face_search(shelf), np.random.default_rng(3)
     for first in firsts[:5]:
         probe = near(first, rng, 0.8)
-        for least, limit in ((0.3, 10), (0.3, 1), (-1.0, 7), (0.9, 5), (-1.0, 4096)):
-            found = await search.faces_like(shelf.gallery(), probe, limit, least)
+        for min_similarity, limit in ((0.3, 10), (0.3, 1), (-1.0, 7), (0.9, 5), (-1.0, 4096)):
+            found = await search.faces_like(shelf.gallery(), probe, limit, min_similarity)
             similarities, expected = (
                 [one.similarity for one in found],
-                expected_similarities(shelf, probe, least, limit),
+                expected_similarities(shelf, probe, min_similarity, limit),
             )
             assert len(similarities) == len(expected)
             # Codes keep who is similar. Which strangers come after them, of hundreds that are equally unlike, they may
@@ -149,8 +152,8 @@ async def test_known_subjects_are_found_among_however_many_faces_of_nobody_known
         new = [NewFace.of(owner, FACE, {"rec:1": embedding}) for owner, embedding in owners.items()]
         store = TemplateStore(session, shelf.tenant_id, PROTECTOR)
         await store.add_all(new, collection_id=shelf.collection_id, source="test")
-    for least in (-1.0, 0.3):
-        found = await face_search(shelf).named_subjects_like(shelf.gallery(), ada, 5, least)
+    for min_similarity in (-1.0, 0.3):
+        found = await face_search(shelf).named_subjects_like(shelf.gallery(), ada, 5, min_similarity)
         assert [one.subject for one in found] == ["ada"]
 
 

@@ -72,9 +72,16 @@ def assert_same(ours: list[Candidate], exact: list[Candidate]) -> None:
     limit=st.sampled_from((1, 3, 20, 100)),
 )
 async def test_every_strategy_agrees_with_exact_search(
-    search_service: Database, graphs: GraphDirectory, engine: SearchEngine,
-    seed: int, people: int, templates: int, newer: int, erased: int, limit: int,
-) -> None:  # fmt: skip
+    search_service: Database,
+    graphs: GraphDirectory,
+    engine: SearchEngine,
+    seed: int,
+    people: int,
+    templates: int,
+    newer: int,
+    erased: int,
+    limit: int,
+) -> None:
     """Whatever the gallery: many templates a person or one, some stored and some erased since cache and graph."""
     rng = np.random.default_rng(seed)
     shelf = await Shelf.make(search_service, engine)
@@ -104,7 +111,7 @@ async def test_every_strategy_agrees_with_exact_search(
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-async def test_a_search_never_mixes_recognisers(shelf: Shelf, graphs: GraphDirectory, strategy: Strategy) -> None:
+async def test_a_search_never_mixes_recognizers(shelf: Shelf, graphs: GraphDirectory, strategy: Strategy) -> None:
     embeddings = random_embeddings(np.random.default_rng(0), 60)
     await shelf.put(*((f"old{index}", embedding) for index, embedding in enumerate(embeddings)), recognizer="rec:1")
     await prepare(strategy, graphs, shelf)
@@ -202,11 +209,15 @@ async def test_searching_by_what_is_stored_leaves_out_the_one_asked_about(shelf:
     for limit in (1, 4, 100):
         face_id, subject_id = shelf.stored[0].id, shelf.ids["s0"]
         for ours, exact in (
-            (await shelf.search.subjects_like_face(shelf.gallery(), subject_id, face_id, limit),
-             await oracle.subjects_like_face(shelf.gallery(), subject_id, face_id, limit)),
-            (await shelf.search.subjects_like_subject(shelf.gallery(), subject_id, limit),
-             await oracle.subjects_like_subject(shelf.gallery(), subject_id, limit)),
-        ):  # fmt: skip
+            (
+                await shelf.search.subjects_like_face(shelf.gallery(), subject_id, face_id, limit),
+                await oracle.subjects_like_face(shelf.gallery(), subject_id, face_id, limit),
+            ),
+            (
+                await shelf.search.subjects_like_subject(shelf.gallery(), subject_id, limit),
+                await oracle.subjects_like_subject(shelf.gallery(), subject_id, limit),
+            ),
+        ):
             assert ours is not None
             assert exact is not None
             ((found,), (expected,)) = ours.ranked, exact.ranked

@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 import numpy as np
 
 from app.permissions import Plan
-from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.collection_faces import CollectionFaceRepository
 from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateRepository, TemplateStore
@@ -18,7 +18,7 @@ from app.services.audit.trail import AuditTrails
 from app.services.collections.lookup import CollectionLookup
 from app.services.collections.recognizer_directory import RecognizerDirectory
 from app.services.people.anonymous_registration import anonymous_name
-from app.services.people.assignment import AssignmentService, NotGiven
+from app.services.people.assignment import AssignmentRefusal, AssignmentService
 from app.services.people.consent import ConsentGate
 from app.services.people.face_storage import FaceStorage
 from app.services.tenancy.quotas import QuotaService
@@ -42,7 +42,7 @@ async def test_a_face_that_is_nobodys_only_since_it_was_looked_for_is_not_given(
         store = TemplateStore(session, shelf.tenant_id, PROTECTOR)
         await store.add_all([face], collection_id=shelf.collection_id, source="test")
     for faces_of, moved, refused in (
-        (TakenAwayMeanwhile, [], [NotGiven.MISSING]),
+        (TakenAwayMeanwhile, [], [AssignmentRefusal.MISSING]),
         (CollectionFaceRepository, [face.id], []),
     ):
         async with shelf.database.transaction(shelf.tenant_id) as session:
@@ -61,9 +61,9 @@ async def test_a_face_that_is_nobodys_only_since_it_was_looked_for_is_not_given(
                 faces_of(session, shelf.tenant_id),
                 TemplateRepository(session, shelf.tenant_id),
                 storage,
-                AnswerRepository(session, shelf.tenant_id),
+                IdempotencyRecords(session, shelf.tenant_id),
                 CursorSigner(KEYRING),
                 may_delete=True,
             )
-            done = await service.give("default", "ada", [face.id], least=0.5)
+            done = await service.give("default", "ada", [face.id], min_similarity=0.5)
         assert (done.moved, [one.why for one in done.refused]) == (moved, refused)

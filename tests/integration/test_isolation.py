@@ -23,10 +23,10 @@ from app.persistence.connections.database import Database
 from app.persistence.models import TENANT_TABLES, Base, UsageDayModel
 from app.persistence.provisioning.embedded import EmbeddedPostgres
 from app.persistence.provisioning.migrations import migrate
-from app.persistence.repositories.answers import AnswerRepository, RememberedAnswer
 from app.persistence.repositories.audit import AuditRepository
-from app.persistence.repositories.brief import BriefRepository
 from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.hot_queries import HotQueries
+from app.persistence.repositories.idempotency_records import IdempotencyRecord, IdempotencyRecords
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
 from app.persistence.repositories.object_stores import ObjectStoreRepository, StoredObjectStore
 from app.persistence.repositories.policies import PolicyRepository
@@ -73,9 +73,14 @@ async def furnish(service: Database) -> UUID:
         subject_id = await SubjectRepository(session, tenant_id).ensure(row.id, "ada", None, None)
         embedding = np.eye(1, 512, dtype=np.float32)[0]
         await ApiKeyRepository(session, tenant_id).add(
-            name="key", public_id=tenant_id.hex, key_id="k", secret_hmac=b"", scopes=[], collections=None,
+            name="key",
+            public_id=tenant_id.hex,
+            key_id="k",
+            secret_hmac=b"",
+            scopes=[],
+            collections=None,
             expires_at=None,
-        )  # fmt: skip
+        )
         await AccessKeyRepository(session, tenant_id).add(
             public_id=tenant_id.hex, key_id="k", secret_encrypted=b"", scopes=[]
         )
@@ -87,7 +92,7 @@ async def furnish(service: Database) -> UUID:
         )
         trail = AuditTrail(AuditRepository(session, tenant_id), KEYRING, "test")
         await trail.record(AuditAction.POLICY_CHANGED)
-        await AnswerRepository(session, tenant_id).remember("user", "key", RememberedAnswer(b"", 200, ""), None)
+        await IdempotencyRecords(session, tenant_id).remember("user", "key", IdempotencyRecord(b"", 200, ""), None)
         await TemplateStore(session, tenant_id, PROTECTOR).add_all(
             [NewFace.of(subject_id, FACE, {"r": embedding})], collection_id=row.id, source="test"
         )
@@ -316,13 +321,13 @@ async def test_brief_questions_see_their_tenant_only_and_leave_nothing_behind(
     service: Database, tenants: tuple[UUID, UUID]
 ) -> None:
     mine, theirs = tenants
-    own = await BriefRepository(service, mine).find_collection("default")
-    other = await BriefRepository(service, theirs).find_collection("default")
+    own = await HotQueries(service, mine).find_collection("default")
+    other = await HotQueries(service, theirs).find_collection("default")
     assert own is not None
     assert other is not None
     assert own != other
-    assert await BriefRepository(service, mine).find_collection("nowhere") is None
-    assert await BriefRepository(service, mine).count_recognitions(None, 1)
+    assert await HotQueries(service, mine).find_collection("nowhere") is None
+    assert await HotQueries(service, mine).count_recognitions(None, 1)
     # Entered for the one statement: what the pool hands out next is nobody's.
     async with service.engine.connect() as connection:
         row = (await connection.execute(text("SELECT current_user, current_setting('app.tenant_id', true)"))).one()

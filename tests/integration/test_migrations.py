@@ -48,7 +48,7 @@ FOUND_WITHOUT_TENANT = {("users", "email"), ("api_keys", "public_id"), ("access_
 
 def test_every_tenant_table_has_tenant_id_first_in_every_key() -> None:
     """So that PostgreSQL can be distributed by tenant (Citus) without a rewrite."""
-    without_id = {"tenants", "plans", "rate_counters", "login_tries", "erasure_marks"}
+    without_id = {"tenants", "plans", "rate_counters", "login_attempts", "erasure_marks"}
     assert {table.__tablename__ for table in TENANT_TABLES} == set(Base.metadata.tables) - without_id
     for model in TENANT_TABLES:
         table = Base.metadata.tables[model.__tablename__]
@@ -82,15 +82,22 @@ async def test_templates_stored_before_galleries_take_their_places(postgres: Emb
     await admin.execute("INSERT INTO collections (tenant_id, id, name) VALUES ($1, $2, 'default')", tenant, collection)
     await admin.execute(
         "INSERT INTO subjects (tenant_id, id, collection_id, subject) VALUES ($1, $2, $3, 'ada')",
-        tenant, subject, collection,
-    )  # fmt: skip
+        tenant,
+        subject,
+        collection,
+    )
     for day, recognizer in ((3, "rec:1"), (1, "rec:1"), (2, "rec:2")):
         await admin.execute(
             "INSERT INTO templates (tenant_id, id, collection_id, subject_id, recognizer, embedding, detection_score, "
             "quality, source, created_at) VALUES ($1, $2, $3, $4, $5, "
             "array_fill(0.1::real, ARRAY[512])::halfvec(512), 0.9, '{}', 'test', $6)",
-            tenant, uuid4(), collection, subject, recognizer, datetime(2026, 1, day, tzinfo=UTC),
-        )  # fmt: skip
+            tenant,
+            uuid4(),
+            collection,
+            subject,
+            recognizer,
+            datetime(2026, 1, day, tzinfo=UTC),
+        )
     url = make_url(await postgres.ensure_database("old_templates")).set(username=name)
     await asyncio.to_thread(migrate, url.render_as_string(hide_password=False))
     placed = await admin.fetch(
@@ -104,7 +111,7 @@ async def test_templates_stored_before_galleries_take_their_places(postgres: Emb
     one_face = "SELECT id FROM templates WHERE recognizer = 'rec:1' LIMIT 1"
     await admin.execute(f"UPDATE templates SET id = ({one_face}) WHERE recognizer = 'rec:2'")
     back = _config(url.render_as_string(hide_password=False))
-    with pytest.raises(DBAPIError, match="faces stored with two recognisers"):
+    with pytest.raises(DBAPIError, match="faces stored with two recognizers"):
         await asyncio.to_thread(command.downgrade, back, "0014")
     await admin.execute("DELETE FROM templates WHERE recognizer = 'rec:2'")
     await asyncio.to_thread(command.downgrade, back, "0014")

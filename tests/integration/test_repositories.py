@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.permissions import Role
 from app.persistence.connections.database import Database
-from app.persistence.repositories.brief import BriefRepository
 from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.hot_queries import HotQueries
 from app.persistence.repositories.sessions import SessionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.tenants import TenantDirectory
@@ -105,11 +105,11 @@ async def test_a_session_ends_by_revoking_by_time_and_with_its_user(database: Da
     later, earlier = datetime.now(UTC) + timedelta(hours=1), datetime.now(UTC) - timedelta(hours=1)
     async with sessions(tenant) as mine:
         live, expired = await mine.open(user_id, later), await mine.open(user_id, earlier)
-    callers = BriefRepository(database, tenant)
+    callers = HotQueries(database, tenant)
     principal = await callers.find_user(live, user_id)
     assert principal is not None
     assert (principal.role, principal.email, principal.plan.name) == (Role.VIEWER, email, "free")
-    assert await BriefRepository(database, stranger).find_user(live, user_id) is None
+    assert await HotQueries(database, stranger).find_user(live, user_id) is None
     assert await callers.find_user(expired, user_id) is None
     async with sessions(stranger) as theirs:
         await theirs.revoke(live)

@@ -105,7 +105,7 @@ async def test_the_erased_stay_erased(own_database: tuple[str, str], settings: S
         again = await admin.client.post(
             "/collections/default/subjects", json={"subject": "frank", "name": "Frank"}, headers=once
         )
-        assert again.json()["code"] == "answer_erased"
+        assert again.json()["code"] == "idempotent_answer_erased"
         assert (await admin.register("gus", pictures.photo(6))).json()["code"] == "consent_withdrawn"
         assert (await admin.client.get("/collections/lobby")).status_code == 404
         assert (await admin.client.get("/collections/default/subjects/carol")).json()["templates"] == 1
@@ -114,9 +114,15 @@ async def test_the_erased_stay_erased(own_database: tuple[str, str], settings: S
         assert [found[0]["subject"], found[0]["decision"]] == ["bob", "match"]
         trail = (await admin.client.get("/audit", params={"actor": "restore"})).json()["items"]
         assert sorted(entry["action"] for entry in trail) == [
-            "collection.erased", "consent.withdrawn", "consent.withdrawn", "face.erased", "face.erased", "face.erased",
-            "subject.erased", "subject.erased",
-        ]  # fmt: skip
+            "collection.erased",
+            "consent.withdrawn",
+            "consent.withdrawn",
+            "face.erased",
+            "face.erased",
+            "face.erased",
+            "subject.erased",
+            "subject.erased",
+        ]
         refused = await admin.register("dave", pictures.photo(4))
         assert refused.json()["code"] == "consent_withdrawn"
         assert (await admin.register("dave", pictures.photo(4), consent="form 2")).status_code == 201

@@ -170,7 +170,8 @@ async def test_registering_and_erasing_in_one_collection_lock_in_one_order(shelf
 
 
 async def test_the_planner_walks_the_graph_and_reads_the_covering_index(graphs: GraphDirectory, shelf: Shelf) -> None:
-    from app.matcher.pgvector_search import BY_SUBJECT, GRAPH_SETTINGS
+    from app.matcher.hnsw.graph import GRAPH_SETTINGS
+    from app.matcher.pgvector_search import BY_SUBJECT
     from app.persistence.connections.snapshots import encode_embedding
 
     await filled(shelf, 400)
@@ -180,11 +181,13 @@ async def test_the_planner_walks_the_graph_and_reads_the_covering_index(graphs: 
         await connection.execute(text("VACUUM ANALYZE templates"))
     probe = [encode_embedding(shelf.stored[0].embedding)]
     statements = {
-        "graph": (BY_SUBJECT.graph.format(
-            condition=graph_condition(record.id, record.last_seq), upto=record.last_seq), (11, 400)),
+        "graph": (
+            BY_SUBJECT.graph.format(condition=graph_condition(record.id, record.last_seq), upto=record.last_seq),
+            (11, 400),
+        ),
         "exact": (BY_SUBJECT.exact, (11, 152)),
         "codes": (BY_SUBJECT.codes, (11, 400)),
-    }  # fmt: skip
+    }
     plans = {}
     async with shelf.engine.snapshots.snapshot(shelf.tenant_id) as connection:
         for name, (statement, more) in statements.items():

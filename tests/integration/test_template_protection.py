@@ -55,7 +55,7 @@ async def found_by(shelf: Shelf, probe: Embedding) -> list[tuple[list[str], floa
     return [(subjects(own), own[0].similarity if own else 0.0) for own in ways]
 
 
-async def test_what_is_stored_is_not_what_the_recogniser_made_and_is_found_all_the_same(shelf: Shelf) -> None:
+async def test_what_is_stored_is_not_what_the_recognizer_made_and_is_found_all_the_same(shelf: Shelf) -> None:
     rng = np.random.default_rng(0)
     faces = random_embeddings(rng, 80)
     await shelf.put(*((f"p{index}", face) for index, face in enumerate(faces)))

@@ -1,4 +1,4 @@
-"""Faces with templates of two recognisers, under concurrency, paging and restored backups."""
+"""Faces with templates of two recognizers, under concurrency, paging and restored backups."""
 
 import asyncio
 from uuid import UUID, uuid4
@@ -16,11 +16,11 @@ from app.persistence.repositories.recognizers import RecognizerRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateRepository, TemplateStore
 from app.services.people.consent import ConsentGate
-from app.services.people.template_completion import FaceCompletion
+from app.services.people.template_completion import TemplateCompletion
 from tests.integration.conftest import FACE, PROTECTOR, Shelf, random_embeddings
 
 A, B = "a:1", "b:2"
-"""Two recognisers, in the order in which their galleries are locked."""
+"""Two recognizers, in the order in which their galleries are locked."""
 
 
 async def register(shelf: Shelf, subject: str, *recognizers: str) -> UUID:
@@ -41,7 +41,7 @@ async def complete(shelf: Shelf, subject: str, face_id: UUID, recognizer: str) -
     async with shelf.database.transaction(shelf.tenant_id) as session:
         subjects = SubjectRepository(session, shelf.tenant_id)
         consent = ConsentGate(subjects, PolicyRepository(session, shelf.tenant_id))
-        completion = FaceCompletion(subjects, TemplateStore(session, shelf.tenant_id, PROTECTOR), consent)
+        completion = TemplateCompletion(subjects, TemplateStore(session, shelf.tenant_id, PROTECTOR), consent)
         done = await completion.add(
             shelf.collection_id, [shelf.ids[subject]], {face_id: {recognizer: made}}, source="test"
         )
@@ -93,7 +93,7 @@ async def test_who_stores_with_two_waits_for_nobody_who_touches_one(shelf: Shelf
 async def test_no_face_is_missed_in_a_list_while_faces_are_completed(shelf: Shelf, goes_back: bool) -> None:
     for _ in range(4):  # galleries' ids are random
         tag = uuid4().hex[:6]
-        if goes_back:  # to a recogniser whose gallery is the older one
+        if goes_back:  # to a recognizer whose gallery is the older one
             await register(shelf, f"{tag}-before", f"y{tag}:1")
         faces = {f"{tag}-{number}": await register(shelf, f"{tag}-{number}", f"x{tag}:1") for number in range(6)}
         seen: list[UUID] = []
@@ -111,7 +111,7 @@ async def test_no_face_is_missed_in_a_list_while_faces_are_completed(shelf: Shel
         assert sorted(seen) == sorted(faces.values())
 
 
-async def test_erasing_a_recogniser_waits_for_nobody_who_erases_people(shelf: Shelf) -> None:
+async def test_erasing_a_recognizer_waits_for_nobody_who_erases_people(shelf: Shelf) -> None:
     people = [f"p{number}" for number in range(30)]
     for subject in people:
         await register(shelf, subject, A, B)
@@ -122,7 +122,7 @@ async def test_erasing_a_recogniser_waits_for_nobody_who_erases_people(shelf: Sh
 
     async def withdraw(subject: str) -> None:
         async with shelf.database.transaction(shelf.tenant_id) as session:
-            await SubjectRepository(session, shelf.tenant_id).hold([shelf.ids[subject]])
+            await SubjectRepository(session, shelf.tenant_id).lock([shelf.ids[subject]])
             await TemplateRepository(session, shelf.tenant_id).delete_all(shelf.ids[subject])
 
     await asyncio.gather(

@@ -72,7 +72,7 @@ def central_face(answer: dict[str, Any]) -> dict[str, Any]:
     return face
 
 
-async def test_real_people_are_recognised_on_other_photos(account: Account) -> None:
+async def test_real_people_are_recognized_on_other_photos(account: Account) -> None:
     """A gallery of 500 people with one photo each, 200 probes of other photos of them: top-1 at least 97%."""
     gate = asyncio.Semaphore(4)
     refused: list[str] = []
@@ -111,7 +111,7 @@ async def test_real_people_are_recognised_on_other_photos(account: Account) -> N
 @pytest.mark.parametrize(
     ("form", "mode"), [("PNG", "L"), ("JPEG", "CMYK"), ("PNG", "RGBA"), ("WEBP", "RGB"), ("PNG", "P"), ("PNG", "I;16")]
 )
-async def test_a_person_is_recognised_in_every_kind_of_picture(account: Account, form: str, mode: str) -> None:
+async def test_a_person_is_recognized_in_every_kind_of_picture(account: Account, form: str, mode: str) -> None:
     name, photos = people()[0]
     await account.client.post("/collections", json={"name": "kinds"})
     registered = await account.register(name, photos[0].read_bytes(), collection="kinds", face="largest")
@@ -139,8 +139,8 @@ async def test_a_face_that_fills_the_picture_is_found(account: Account) -> None:
     assert found >= 19
 
 
-def test_providers_of_the_recogniser_agree_on_real_faces(tmp_path: Path) -> None:
-    """To a cosine of 0.999; below that they would have to count as two recognisers."""
+def test_providers_of_the_recognizer_agree_on_real_faces(tmp_path: Path) -> None:
+    """To a cosine of 0.999; below that they would have to count as two recognizers."""
     pack = PackLibrary(cache=Path("~/.insightface"), data_dir=tmp_path).find(str(PACK))
     plain, chosen = (InsightFaceEngine(pack, Runtime(providers=name, threads=2)) for name in ("cpu", "auto"))
     limits, crops = ImageLimits(max_bytes=10**7, max_pixels=10**7), list[np.ndarray]()

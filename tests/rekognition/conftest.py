@@ -56,10 +56,17 @@ class Tenant:
     def client(self, *, path: str = "/rekognition", **options: Any) -> Any:
         """A boto3 client of the tenant, as any program makes one; by default it does not try again."""
         config = Config(**{"retries": {"mode": "standard", "max_attempts": 1}, **options.pop("config", {})})
-        made = boto3.client("rekognition", **{
-            "endpoint_url": self.base + path, "region_name": REGION, "aws_access_key_id": self.access_key_id,
-            "aws_secret_access_key": self.secret, "config": config, **options,
-        })  # fmt: skip
+        made = boto3.client(
+            "rekognition",
+            **{
+                "endpoint_url": self.base + path,
+                "region_name": REGION,
+                "aws_access_key_id": self.access_key_id,
+                "aws_secret_access_key": self.secret,
+                "config": config,
+                **options,
+            },
+        )
         self.closing.callback(made.close)
         return made
 
@@ -170,9 +177,13 @@ def bucket() -> Iterator[str]:
     host, port = server.get_host_and_port()
     endpoint = f"http://{host if host != '0.0.0.0' else '127.0.0.1'}:{port}"
     s3 = boto3.client(
-        "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="reader",
-        aws_secret_access_key="s3 secret", config=Config(s3={"addressing_style": "path"}),
-    )  # fmt: skip
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="reader",
+        aws_secret_access_key="s3 secret",
+        config=Config(s3={"addressing_style": "path"}),
+    )
     s3.create_bucket(Bucket="photos")
     s3.put_bucket_versioning(Bucket="photos", VersioningConfiguration={"Status": "Enabled"})
     s3.put_object(Bucket="photos", Key="people/ada löwe+1.jpg", Body=pictures.photo(1))

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from PIL import Image
 
-from app.rekognition import MOST_BODY_BYTES, MOST_IMAGE_BYTES, MOST_PLAIN_BYTES
+from app.rekognition import MAX_BODY_BYTES, MAX_IMAGE_BYTES, MAX_PLAIN_BYTES
 from app.rekognition.operations import OPERATIONS
 from tests import pictures
 
@@ -123,7 +123,7 @@ def _pictures() -> dict[str, bytes]:
         "small-png": pictures.encode(pictures.portrait(1, side=160), "PNG"),
         "webp": pictures.encode(pictures.portrait(2, side=160), "WEBP"),
         "transparent": pictures.encode(pictures.portrait(1, side=160).convert("RGBA"), "PNG"),
-        "grey": pictures.encode(pictures.portrait(1, side=160).convert("L"), "PNG"),
+        "gray": pictures.encode(pictures.portrait(1, side=160).convert("L"), "PNG"),
         "turned": pictures.encode(pictures.portrait(1, side=160).rotate(90), "PNG"),
         "small-face": pictures.small(1),
         "blurred": pictures.blurred(1),
@@ -134,7 +134,7 @@ def _pictures() -> dict[str, bytes]:
         "line": pictures.encode(Image.new("RGB", (2_000, 1)), "PNG"),
         "one-bit": pictures.encode(dot.convert("1"), "PNG"),
         "palette": pictures.encode(dot.convert("P"), "PNG"),
-        "deep-grey": pictures.encode(Image.new("I;16", (8, 8)), "PNG"),
+        "deep-gray": pictures.encode(Image.new("I;16", (8, 8)), "PNG"),
         "print": pictures.encode(dot.convert("CMYK")),
         "gif": pictures.encode(dot, "GIF"),
         "bmp": pictures.encode(dot, "BMP"),
@@ -149,23 +149,65 @@ def _pictures() -> dict[str, bytes]:
         "zero": b"\0",
         "zeros": bytes(1_000),
         "vector": b'<svg xmlns="http://www.w3.org/2000/svg"/>',
-        "most": one + bytes(MOST_IMAGE_BYTES - len(one)),
-        "too-long": one + bytes(MOST_IMAGE_BYTES - len(one) + 1),
-        "beyond-body": bytes(MOST_BODY_BYTES * 3 // 4 + 3),
+        "most": one + bytes(MAX_IMAGE_BYTES - len(one)),
+        "too-long": one + bytes(MAX_IMAGE_BYTES - len(one) + 1),
+        "beyond-body": bytes(MAX_BODY_BYTES * 3 // 4 + 3),
     }
 
 
 _GOOD_PICTURES = ("one", "one", "two", "two", "another", "three", "small-png", "webp")
 _ODD_PICTURES = (
-    "transparent", "grey", "turned", "small-face", "blurred", "dark", "landscape", "dot-png", "dot-jpeg", "line",
-    "one-bit", "palette", "deep-grey", "print", "gif", "bmp", "tiff", "animation", "bomb", "cut", "head", "damaged",
-    "followed", "text", "zero", "zeros", "vector",
-)  # fmt: skip
+    "transparent",
+    "gray",
+    "turned",
+    "small-face",
+    "blurred",
+    "dark",
+    "landscape",
+    "dot-png",
+    "dot-jpeg",
+    "line",
+    "one-bit",
+    "palette",
+    "deep-gray",
+    "print",
+    "gif",
+    "bmp",
+    "tiff",
+    "animation",
+    "bomb",
+    "cut",
+    "head",
+    "damaged",
+    "followed",
+    "text",
+    "zero",
+    "zeros",
+    "vector",
+)
 _LARGE_PICTURES = ("most", "too-long", "beyond-body")
 _BAD_BASE64 = (
-    "", "=", "====", "A", "AA", "AAA", "AA==", "AA=", "AAAA=", "AA==AA==", "AAAA\n", " AAAA", "A AAA", "_-8=", "####",
-    "\u00e9\u00e9\u00e9\u00e9", "AA\ud800=", "<picture:one>\n", "<picture:one>=", "=<picture:one>",
-)  # fmt: skip
+    "",
+    "=",
+    "====",
+    "A",
+    "AA",
+    "AAA",
+    "AA==",
+    "AA=",
+    "AAAA=",
+    "AA==AA==",
+    "AAAA\n",
+    " AAAA",
+    "A AAA",
+    "_-8=",
+    "####",
+    "\u00e9\u00e9\u00e9\u00e9",
+    "AA\ud800=",
+    "<picture:one>\n",
+    "<picture:one>=",
+    "=<picture:one>",
+)
 
 # --- values that a shape allows ---------------------------------------------------------------------------------------
 
@@ -287,12 +329,62 @@ def _input_of(operation: str) -> Shape:
 # --- damage -----------------------------------------------------------------------------------------------------------
 
 _HOSTILE: tuple[Json, ...] = (
-    None, True, False, 0, 1, -1, 101, 4_097, 2**31, 2**63, -(2**63) - 1, 10**40, 0.5, -0.0, 1e308, 5e-324,
-    math.nan, math.inf, -math.inf, "", " ", "x", "0", "true", "null", "\0", "a\0b", "a\n", "\ud800", "\udfff\ud800",
-    "\u00e9", "\U0001f600", "\u202e", "../../etc/passwd", "%00", "' OR 1=1 --", "${jndi:x}", ".", "..", "x" * 300,
-    "x" * 3_000, [], [[]], [None], {}, {"": {}}, {"Bytes": "AA=="}, [{}], *(f"<raw:{name}>" for name in _RAW),
-    "<face:kept-0>", "<user:kept-0>", "<arn:kept>", "<token:faces>", "<picture:one>", "<collection:kept>",
-)  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    101,
+    4_097,
+    2**31,
+    2**63,
+    -(2**63) - 1,
+    10**40,
+    0.5,
+    -0.0,
+    1e308,
+    5e-324,
+    math.nan,
+    math.inf,
+    -math.inf,
+    "",
+    " ",
+    "x",
+    "0",
+    "true",
+    "null",
+    "\0",
+    "a\0b",
+    "a\n",
+    "\ud800",
+    "\udfff\ud800",
+    "\u00e9",
+    "\U0001f600",
+    "\u202e",
+    "../../etc/passwd",
+    "%00",
+    "' OR 1=1 --",
+    "${jndi:x}",
+    ".",
+    "..",
+    "x" * 300,
+    "x" * 3_000,
+    [],
+    [[]],
+    [None],
+    {},
+    {"": {}},
+    {"Bytes": "AA=="},
+    [{}],
+    *(f"<raw:{name}>" for name in _RAW),
+    "<face:kept-0>",
+    "<user:kept-0>",
+    "<arn:kept>",
+    "<token:faces>",
+    "<picture:one>",
+    "<collection:kept>",
+)
 _TAILS = ("\n", "\0", " ", "/", "\ud800", "\u00e9", "@", "+", "\u0661", "%", "\U0001f600", "\r\nX: y")
 
 _any_json = st.recursive(
@@ -384,19 +476,63 @@ def _put_at_limit(draw: DrawFn, place: _Place) -> None:
 # --- whole requests ---------------------------------------------------------------------------------------------------
 
 _NO_PARAMETERS = (
-    "", " ", "\n", "null", "true", "1", "-", "NaN", "[]", "[{}]", '"x"', '""', "{", "}", "{}", "{}{}", "{} x",
-    '{"a":', "{'a': 1}", '{"a": 1,}', '{"a" 1}', "\ufeff{}", "\0", "{}\0",
-    '"<raw:too-deep>"', '"<raw:deep-objects>"', '"<raw:endless>"', '{"a": "<raw:deep>"}', '{"a": "<raw:too-deep>"}',
-    '"<raw:too-many-digits>"', '{"a": "<raw:too-many-digits>"}',
-    "<?xml version='1.0'?><a/>", "Action=ListCollections", '{"CollectionId": "<raw:half-escape>"}',
-)  # fmt: skip
+    "",
+    " ",
+    "\n",
+    "null",
+    "true",
+    "1",
+    "-",
+    "NaN",
+    "[]",
+    "[{}]",
+    '"x"',
+    '""',
+    "{",
+    "}",
+    "{}",
+    "{}{}",
+    "{} x",
+    '{"a":',
+    "{'a': 1}",
+    '{"a": 1,}',
+    '{"a" 1}',
+    "\ufeff{}",
+    "\0",
+    "{}\0",
+    '"<raw:too-deep>"',
+    '"<raw:deep-objects>"',
+    '"<raw:endless>"',
+    '{"a": "<raw:deep>"}',
+    '{"a": "<raw:too-deep>"}',
+    '"<raw:too-many-digits>"',
+    '{"a": "<raw:too-many-digits>"}',
+    "<?xml version='1.0'?><a/>",
+    "Action=ListCollections",
+    '{"CollectionId": "<raw:half-escape>"}',
+)
 _ENCODINGS = ("utf-16", "utf-16-le", "utf-32", "utf-8-sig", "utf-7")
 _NO_TARGETS = (
-    None, "", ".", "..", _PREFIX, f"{_PREFIX}.", f".{SUPPORTED[0]}", f"{_PREFIX}.Nonsense",
-    f"{_PREFIX}.listcollections", f"{_PREFIX.lower()}.ListCollections", f"{_PREFIX}.ListCollections.ListCollections",
-    f"{_PREFIX}. ListCollections", "DynamoDB_20120810.ListTables", "ListCollections", f"{_PREFIX}/ListCollections",
-    f"{_PREFIX}.__init__", f"{_PREFIX}.{'x' * 5_000}", f"{_PREFIX}.Compar\u00e9Faces", "\u00ff",
-)  # fmt: skip
+    None,
+    "",
+    ".",
+    "..",
+    _PREFIX,
+    f"{_PREFIX}.",
+    f".{SUPPORTED[0]}",
+    f"{_PREFIX}.Nonsense",
+    f"{_PREFIX}.listcollections",
+    f"{_PREFIX.lower()}.ListCollections",
+    f"{_PREFIX}.ListCollections.ListCollections",
+    f"{_PREFIX}. ListCollections",
+    "DynamoDB_20120810.ListTables",
+    "ListCollections",
+    f"{_PREFIX}/ListCollections",
+    f"{_PREFIX}.__init__",
+    f"{_PREFIX}.{'x' * 5_000}",
+    f"{_PREFIX}.Compar\u00e9Faces",
+    "\u00ff",
+)
 
 
 @st.composite
@@ -497,7 +633,7 @@ def _faults_of_error(request: Request, size: int, answer: httpx.Response, body: 
         found.append(f"x-amzn-errortype {answer.headers.get('x-amzn-errortype')!r}")
     if not isinstance(message, str) or not message.strip():
         found.append(f"message {message!r}")
-    is_looked_at = size <= MOST_PLAIN_BYTES  # before that, nobody asks for the operation
+    is_looked_at = size <= MAX_PLAIN_BYTES  # before that, nobody asks for the operation
     if request.operation is None and is_looked_at and code not in {"UnknownOperationException", *_OF_SIGNATURES}:
         found.append(f"{code} for {request.target!r}")
     return found
@@ -577,9 +713,18 @@ def _out_of_range(shape: Shape, value: float, path: str) -> Iterator[str]:
 
 
 _TYPES: dict[str, Any] = {
-    "structure": dict, "list": list, "map": dict, "string": str, "integer": int, "long": int, "float": int | float,
-    "double": int | float, "timestamp": int | float, "boolean": bool, "blob": str,
-}  # fmt: skip
+    "structure": dict,
+    "list": list,
+    "map": dict,
+    "string": str,
+    "integer": int,
+    "long": int,
+    "float": int | float,
+    "double": int | float,
+    "timestamp": int | float,
+    "boolean": bool,
+    "blob": str,
+}
 _CHECKS: dict[str, Any] = {
     "structure": _faults_of_structure,
     "list": _faults_of_list,

@@ -40,13 +40,21 @@ def huge() -> bytes:
 
 
 MISSING: dict[str, dict[str, Any]] = {
-    "describe_collection": {}, "delete_collection": {}, "list_faces": {}, "list_users": {},
-    "index_faces": {"Image": PHOTO}, "delete_faces": {"FaceIds": [NOBODY]}, "search_faces": {"FaceId": NOBODY},
-    "search_faces_by_image": {"Image": PHOTO}, "search_users": {"UserId": "ada"},
-    "search_users_by_image": {"Image": PHOTO}, "create_user": {"UserId": "ada"}, "delete_user": {"UserId": "ada"},
+    "describe_collection": {},
+    "delete_collection": {},
+    "list_faces": {},
+    "list_users": {},
+    "index_faces": {"Image": PHOTO},
+    "delete_faces": {"FaceIds": [NOBODY]},
+    "search_faces": {"FaceId": NOBODY},
+    "search_faces_by_image": {"Image": PHOTO},
+    "search_users": {"UserId": "ada"},
+    "search_users_by_image": {"Image": PHOTO},
+    "create_user": {"UserId": "ada"},
+    "delete_user": {"UserId": "ada"},
     "associate_faces": {"UserId": "ada", "FaceIds": [NOBODY]},
     "disassociate_faces": {"UserId": "ada", "FaceIds": [NOBODY]},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("operation", MISSING)
@@ -106,59 +114,89 @@ BROKEN: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "a long token": ("list_collections", {"NextToken": "a" * 256}, "InvalidParameterException", "255"),
     "users a page": ("list_users", {"CollectionId": "people", "MaxResults": 501}, "InvalidParameterException", "500"),
     "a threshold": (
-        "search_faces", {"CollectionId": "people", "FaceId": NOBODY, "FaceMatchThreshold": 400},
-        "InvalidParameterException", "400",
+        "search_faces",
+        {"CollectionId": "people", "FaceId": NOBODY, "FaceMatchThreshold": 400},
+        "InvalidParameterException",
+        "400",
     ),
     "faces wanted": (
-        "search_faces", {"CollectionId": "people", "FaceId": NOBODY, "MaxFaces": 99999},
-        "InvalidParameterException", "99999",
+        "search_faces",
+        {"CollectionId": "people", "FaceId": NOBODY, "MaxFaces": 99999},
+        "InvalidParameterException",
+        "99999",
     ),
     "no uuid": ("search_faces", {"CollectionId": "people", "FaceId": "ada"}, "InvalidParameterException", "FaceId"),
     "many faces": (
-        "associate_faces", {"CollectionId": "people", "UserId": "ada", "FaceIds": [NOBODY] * 101},
-        "InvalidParameterException", "101",
+        "associate_faces",
+        {"CollectionId": "people", "UserId": "ada", "FaceIds": [NOBODY] * 101},
+        "InvalidParameterException",
+        "101",
     ),
     "an enumeration": (
-        "detect_faces", {"Image": PHOTO, "Attributes": ["HAIR"]}, "InvalidParameterException", "Attributes[0]",
+        "detect_faces",
+        {"Image": PHOTO, "Attributes": ["HAIR"]},
+        "InvalidParameterException",
+        "Attributes[0]",
     ),
     "a bar": (
-        "index_faces", {"CollectionId": "people", "Image": PHOTO, "QualityFilter": "ULTRA"},
-        "InvalidParameterException", "QualityFilter",
+        "index_faces",
+        {"CollectionId": "people", "Image": PHOTO, "QualityFilter": "ULTRA"},
+        "InvalidParameterException",
+        "QualityFilter",
     ),
     "an external id": (
-        "index_faces", {"CollectionId": "people", "Image": PHOTO, "ExternalImageId": "a b"},
-        "InvalidParameterException", "ExternalImageId",
+        "index_faces",
+        {"CollectionId": "people", "Image": PHOTO, "ExternalImageId": "a b"},
+        "InvalidParameterException",
+        "ExternalImageId",
     ),
     "no image": ("detect_faces", {"Image": {}}, "InvalidParameterException", "Image"),
     "an empty image": ("detect_faces", {"Image": {"Bytes": b""}}, "InvalidParameterException", "Image.Bytes"),
     "two images": (
-        "detect_faces", {"Image": {**PHOTO, "S3Object": {"Bucket": "abc", "Name": "x"}}},
-        "InvalidParameterException", "exactly one",
+        "detect_faces",
+        {"Image": {**PHOTO, "S3Object": {"Bucket": "abc", "Name": "x"}}},
+        "InvalidParameterException",
+        "exactly one",
     ),
     "no object store": (
-        "detect_faces", {"Image": {"S3Object": {"Bucket": "abc", "Name": "x.jpg"}}},
-        "InvalidS3ObjectException", "object store",
+        "detect_faces",
+        {"Image": {"S3Object": {"Bucket": "abc", "Name": "x.jpg"}}},
+        "InvalidS3ObjectException",
+        "object store",
     ),
     "no picture": ("detect_faces", {"Image": {"Bytes": b"%PDF-1.7 ..."}}, "InvalidImageFormatException", ""),
     "a cut picture": (
-        "detect_faces", {"Image": {"Bytes": pictures.photo(1)[:2000]}}, "InvalidImageFormatException", "",
+        "detect_faces",
+        {"Image": {"Bytes": pictures.photo(1)[:2000]}},
+        "InvalidImageFormatException",
+        "",
     ),
     "a GIF that moves": (
-        "detect_faces", {"Image": {"Bytes": pictures.animation("GIF")}}, "InvalidImageFormatException", "",
+        "detect_faces",
+        {"Image": {"Bytes": pictures.animation("GIF")}},
+        "InvalidImageFormatException",
+        "",
     ),
     "bytes": (
-        "detect_faces", {"Image": {"Bytes": b"\0" * 5_242_881}}, "ImageTooLargeException", "5242881",
+        "detect_faces",
+        {"Image": {"Bytes": b"\0" * 5_242_881}},
+        "ImageTooLargeException",
+        "5242881",
     ),
     "pixels": ("detect_faces", {"Image": {"Bytes": huge()}}, "ImageTooLargeException", ""),
     "both images": (
-        "compare_faces", {name: {"Bytes": b"\0" * 5_242_881} for name in ("SourceImage", "TargetImage")},
-        "ImageTooLargeException", "",
+        "compare_faces",
+        {name: {"Bytes": b"\0" * 5_242_881} for name in ("SourceImage", "TargetImage")},
+        "ImageTooLargeException",
+        "",
     ),
     "a body": (
-        "compare_faces", {name: {"Bytes": b"\0" * 8_000_000} for name in ("SourceImage", "TargetImage")},
-        "ImageTooLargeException", "",
+        "compare_faces",
+        {name: {"Bytes": b"\0" * 8_000_000} for name in ("SourceImage", "TargetImage")},
+        "ImageTooLargeException",
+        "",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", BROKEN)

@@ -80,8 +80,9 @@ def test_a_manifest_says_which_ids(bring_in: BringIn, tenant: Tenant, album: Pat
     assert done.returncode == 0, done.stderr
     faces = tenant.client().list_faces(CollectionId="people")["Faces"]
     assert {(face.get("ExternalImageId"), face.get("UserId")) for face in faces} == {
-        ("their-id-7", "user:7"), (None, None)
-    }  # fmt: skip
+        ("their-id-7", "user:7"),
+        (None, None),
+    }
 
 
 def test_what_is_wrong_is_said(bring_in: BringIn, tenant: Tenant, album: Path, tmp_path: Path) -> None:

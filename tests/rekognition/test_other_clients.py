@@ -17,9 +17,16 @@ from tests.rekognition.conftest import REGION, Tenant
 
 _JAVASCRIPT = Path(__file__).parent / "javascript"
 _NO_NETWORK = (
-    "ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ENETUNREACH", "EHOSTUNREACH", "ETIMEDOUT",
-    "ERR_SOCKET_TIMEOUT", "ENOTCACHED",
-)  # fmt: skip
+    "ENOTFOUND",
+    "EAI_AGAIN",
+    "ECONNREFUSED",
+    "ECONNRESET",
+    "ENETUNREACH",
+    "EHOSTUNREACH",
+    "ETIMEDOUT",
+    "ERR_SOCKET_TIMEOUT",
+    "ENOTCACHED",
+)
 """What npm says where the registry cannot be reached."""
 
 _KNOWN, _OTHER, _STRANGER = 1, 2, 3
@@ -67,8 +74,12 @@ class Cli:
         options = ["--endpoint-url", self._endpoint, "--region", REGION, "--output", "json"]
         return subprocess.run(
             [program, "rekognition", *words, *options],
-            env={**self._env, **env}, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+            env={**self._env, **env},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
     def answer(self, *words: str) -> Any:
         done = self.run(*words)

@@ -21,11 +21,11 @@ from tests.rekognition.conftest import REGION, Tenant, make_tenant
 from tests.rekognition.random_requests import COLLECTIONS, DESTROYING, FACES, SUPPORTED, Request, find_faults, requests
 
 _REQUESTS = int(os.environ.get("RANDOM_REQUESTS", "600"))
-_FEW, _MOST_IDLE = 600, 3
+_FEW, _MAX_IDLE = 600, 3
 """Of so many requests, every operation but a few answers at least one."""
 _ROUND = 10
 """So many are drawn afresh; of more, most would be variations of those before."""
-_MOST_LOST = 3
+_MAX_LOST = 3
 """After so many deletions of faces and users there is little left to delete."""
 _LONGEST_S = 30
 _PREFIX = "RekognitionService"
@@ -48,7 +48,7 @@ class Prepared:
 
     def send(self, request: Request) -> tuple[bytes, httpx.Response]:
         """The body that was sent, and the answer."""
-        if self._lost >= _MOST_LOST:
+        if self._lost >= _MAX_LOST:
             gone = Request(f"{_PREFIX}.DeleteCollection", '{"CollectionId": "<collection:doomed>"}')
             self._post(gone.target, gone.body(self.known))
             self._fill("doomed")
@@ -56,7 +56,7 @@ class Prepared:
         body = request.body(self.known)
         answer = self._post(request.target, body, path=request.path)
         if request.operation in DESTROYING and answer.status_code == 200:
-            self._lost += _MOST_LOST if request.operation == "DeleteCollection" else 1
+            self._lost += _MAX_LOST if request.operation == "DeleteCollection" else 1
         return body, answer
 
     def _post(self, target: str | None, body: bytes, *, path: str = "/rekognition") -> httpx.Response:
@@ -120,9 +120,13 @@ def test_random_requests(prepared: Prepared) -> None:
     passed: set[Request] = set()
 
     @settings(
-        max_examples=_ROUND, derandomize=True, database=None, deadline=None, phases=[Phase.generate, Phase.shrink],
+        max_examples=_ROUND,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate, Phase.shrink],
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-    )  # fmt: skip
+    )
     @given(request=requests())
     def check(request: Request) -> None:
         assume(request not in passed or "ClientRequestToken" in request.text)
@@ -137,4 +141,4 @@ def test_random_requests(prepared: Prepared) -> None:
         seed(number)(check)()
     # They mean something only if operations also do what they are there for.
     idle = set(SUPPORTED) - {operation for operation, outcome in prepared.answers if outcome.startswith("200")}
-    assert len(idle) <= _MOST_IDLE or _REQUESTS < _FEW, idle
+    assert len(idle) <= _MAX_IDLE or _REQUESTS < _FEW, idle

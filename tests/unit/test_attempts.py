@@ -3,7 +3,7 @@
 import pytest
 
 from app.errors import DatabaseUnavailable, NoFace
-from app.services.retries import attempt
+from app.services.retries import retry_transient
 
 
 async def test_until_it_succeeds_or_was_tried_often_enough() -> None:
@@ -19,13 +19,13 @@ async def test_until_it_succeeds_or_was_tried_often_enough() -> None:
 
         return work
 
-    assert await attempt(failing(2), 3) == "done"
+    assert await retry_transient(failing(2), 3) == "done"
     assert calls == 3
     calls = 0
     with pytest.raises(DatabaseUnavailable):
-        await attempt(failing(3), 3)
+        await retry_transient(failing(3), 3)
     assert calls == 3
     calls = 0
     with pytest.raises(NoFace):
-        await attempt(failing(1, NoFace), 3)
+        await retry_transient(failing(1, NoFace), 3)
     assert calls == 1

@@ -134,9 +134,9 @@ def test_small_faces_of_a_large_photo_are_found_when_asked_for(analyzer: FaceAna
     assert len(detect(analyzer, image)) < len(truth)
     found = detect(analyzer, image, Detail.THOROUGH)
     assert len(found) == len(truth)
-    centres = np.array([np.mean(face.keypoints, axis=0) for face in truth])
+    centers = np.array([np.mean(face.keypoints, axis=0) for face in truth])
     for detection in found:
-        assert np.abs(centres - detection.landmarks.mean(axis=0)).max(axis=1).min() < 6
+        assert np.abs(centers - detection.landmarks.mean(axis=0)).max(axis=1).min() < 6
 
 
 def test_a_face_on_the_border_of_tiles_is_found_once(analyzer: FaceAnalyzer) -> None:

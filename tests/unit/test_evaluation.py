@@ -123,8 +123,9 @@ def test_a_small_gain_shows_on_the_same_pairs_where_two_accuracies_hide_it() -> 
     rng = np.random.default_rng(8)
     pairs = [
         Pair(Path("a"), Path("b"), f"p{number % 500}", f"p{(number if same else number + 1) % 500}", number // 500)
-        for number in range(2000) for same in (True, False)
-    ]  # fmt: skip
+        for number in range(2000)
+        for same in (True, False)
+    ]
     is_same = np.array([pair.is_same for pair in pairs])
     before = np.where(is_same, 0.8, 0.2)
     hard = rng.random(len(pairs)) < 0.1
@@ -142,9 +143,9 @@ def test_a_small_gain_shows_on_the_same_pairs_where_two_accuracies_hide_it() -> 
 
 def test_every_pair_is_counted_as_one_by_one() -> None:
     rng = np.random.default_rng(3)
-    centres = random_embeddings(rng, 300)
+    centers = random_embeddings(rng, 300)
     people = np.repeat(np.arange(300), 3)
-    faces: list[Embedding | None] = [near(centres[person], rng, 0.8) for person in people]
+    faces: list[Embedding | None] = [near(centers[person], rng, 0.8) for person in people]
     faces[7] = None
     every = EveryPair(faces, people, 300)
     pairs = [(one, other) for one in range(900) for other in range(one + 1, 900)]
@@ -229,11 +230,16 @@ def test_an_events_table() -> None:
     assert nothing["rank_1"].count == 0  # whoever is in no photo cannot be found
     assert {name: rate.value for name, rate in table.items()} == pytest.approx(
         {
-            "precision_at_10": (2 / 3 + 1 / 2 + 1) / 3, "precision_at_20": (2 / 3 + 1 / 2 + 12 / 20) / 3,
-            "rank_1": 2 / 4, "rank_5": 3 / 4, "recall_at_20": (2 / 4 + 1 + 0 + 1) / 4,
-            "false_positives_at_10": (1 + 1 + 0 + 0) / 4, "false_positive_free_at_10": 2 / 4, "empty_rate": 1 / 4,
+            "precision_at_10": (2 / 3 + 1 / 2 + 1) / 3,
+            "precision_at_20": (2 / 3 + 1 / 2 + 12 / 20) / 3,
+            "rank_1": 2 / 4,
+            "rank_5": 3 / 4,
+            "recall_at_20": (2 / 4 + 1 + 0 + 1) / 4,
+            "false_positives_at_10": (1 + 1 + 0 + 0) / 4,
+            "false_positive_free_at_10": 2 / 4,
+            "empty_rate": 1 / 4,
         }
-    )  # fmt: skip
+    )
 
 
 def test_rates_by_group_and_the_largest_ratio() -> None:
@@ -311,8 +317,9 @@ def test_lfws_pairs_are_read_with_their_folds(tmp_path: Path) -> None:
     assert pairs[1].second == tmp_path / "bob" / "bob_0003.jpg"
     listed.write_text("1\nZoë de la Crüz\t1\t2\n\nZoë de la Crüz\t1\tAn Na\t2\n")
     assert [(pair.first_person, pair.is_same) for pair in read_pairs(tmp_path, listed)] == [
-        ("Zoë de la Crüz", True), ("Zoë de la Crüz", False),
-    ]  # fmt: skip
+        ("Zoë de la Crüz", True),
+        ("Zoë de la Crüz", False),
+    ]
     for wrong in ("many\n", "1 1\nada 1\n", "1 1\nada one two\n", "1\nada\0 1 2\n"):
         listed.write_text(wrong)
         with pytest.raises(OperatorError, match="line"):
@@ -416,9 +423,12 @@ def test_a_runs_collection_is_there_until_the_run_is_done(tmp_path: Path) -> Non
     path, about, done = tmp_path / "answers.jsonl", {"url": "a"}, list[str]()
 
     def open_one(name: str, error: type[BaseException] | None = None) -> str:
-        with Answers(path, about, keep=True) as answers, answers.collection(
-            name, lambda made: done.append(f"+{made}"), lambda gone: done.append(f"-{gone}")
-        ) as collection:  # fmt: skip
+        with (
+            Answers(path, about, keep=True) as answers,
+            answers.collection(
+                name, lambda made: done.append(f"+{made}"), lambda gone: done.append(f"-{gone}")
+            ) as collection,
+        ):
             if error is not None:
                 raise error
         return collection

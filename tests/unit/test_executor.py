@@ -7,7 +7,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from app.errors import CallerLeft, Overloaded
+from app.errors import ClientDisconnected, Overloaded
 from app.ml.executor import InferenceExecutor
 from tests.inference import under_way
 
@@ -120,7 +120,7 @@ async def test_a_caller_whose_connection_closed_gives_the_place_back() -> None:
     await asyncio.sleep(0.01)
     assert under_way(executor) == 2
     departed.set_result(None)
-    with pytest.raises(CallerLeft):
+    with pytest.raises(ClientDisconnected):
         await waiting
     assert under_way(executor) == 1
     gate.set()

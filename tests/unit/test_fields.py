@@ -51,14 +51,24 @@ def test_bad_emails(value: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "not JSON"), ("{", "not JSON"), ("[1]", "not a JSON object"), ("7", "not a JSON object"),
-        ("null", "not a JSON object"), ('{"a": NaN}', "NaN"), ('{"a": -Infinity}', "-Infinity"),
-        ('{"a": 1e999}', "beyond the range"), ('{"a": "\\u0000"}', "no text"), ('{"\\u0000": 1}', "no text"),
-        ('{"a": "\\ud800"}', "no text"), ('{"a": ' + "[" * 20 + "]" * 20 + "}", "nested deeper"),
-        ("[" * 15_000, "JSON|nested"), ('{"a": ' + "9" * 101 + "}", "more than 100 digits"),
-        ('{"a": ' + "9" * 10_000 + "}", "digits"), ('{"a": "' + "x" * 17_000 + '"}', "longer than 16384 bytes"),
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ("[1]", "not a JSON object"),
+        ("7", "not a JSON object"),
+        ("null", "not a JSON object"),
+        ('{"a": NaN}', "NaN"),
+        ('{"a": -Infinity}', "-Infinity"),
+        ('{"a": 1e999}', "beyond the range"),
+        ('{"a": "\\u0000"}', "no text"),
+        ('{"\\u0000": 1}', "no text"),
+        ('{"a": "\\ud800"}', "no text"),
+        ('{"a": ' + "[" * 20 + "]" * 20 + "}", "nested deeper"),
+        ("[" * 15_000, "JSON|nested"),
+        ('{"a": ' + "9" * 101 + "}", "more than 100 digits"),
+        ('{"a": ' + "9" * 10_000 + "}", "digits"),
+        ('{"a": "' + "x" * 17_000 + '"}', "longer than 16384 bytes"),
     ],
-)  # fmt: skip
+)
 def test_bad_metadata_is_refused_with_the_reason(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_metadata(text)

@@ -14,8 +14,8 @@ def joined(existing: list[Embedding], given: list[Embedding]) -> list[bool]:
 
 
 def person(rng: np.random.Generator, photos: int) -> list[Embedding]:
-    (centre,) = random_embeddings(rng, 1)
-    return [near(centre, rng, 0.75) for _ in range(photos)]
+    (center,) = random_embeddings(rng, 1)
+    return [near(center, rng, 0.75) for _ in range(photos)]
 
 
 def test_one_face_of_a_new_subject_is_theirs() -> None:

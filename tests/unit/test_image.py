@@ -21,7 +21,7 @@ def decode(data: bytes) -> np.ndarray:
 
 
 def quarters(mode: str = "RGB") -> Image.Image:
-    """Red, green, blue and white quarters, so that orientation and colour order show."""
+    """Red, green, blue and white quarters, so that orientation and color order show."""
     image = Image.new("RGB", (64, 48), (255, 255, 255))
     image.paste((255, 0, 0), (0, 0, 32, 24))
     image.paste((0, 255, 0), (32, 0, 64, 24))
@@ -53,17 +53,17 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "1", "RGBA", "LA", "CMYK"])
-def test_other_modes_become_colour(mode: str) -> None:
+def test_other_modes_become_color(mode: str) -> None:
     form = "JPEG" if mode == "CMYK" else "PNG"
     assert decode(pictures.encode(quarters(mode), form)).shape == (48, 64, 3)
 
 
-def test_cmyk_keeps_its_colours() -> None:
+def test_cmyk_keeps_its_colors() -> None:
     pixels = decode(pictures.encode(quarters("CMYK"), "JPEG", quality=95))
     assert pixels[8, 8].tolist() == pytest.approx([0, 0, 255], abs=16)
 
 
-def test_16_bit_grey_keeps_its_range() -> None:
+def test_16_bit_gray_keeps_its_range() -> None:
     ramp = np.linspace(0, 65535, 64, dtype=np.uint16)
     pixels = decode(pictures.encode(Image.fromarray(np.tile(ramp, (48, 1))), "PNG"))
     assert pixels[0, 0, 0] == 0
@@ -71,7 +71,7 @@ def test_16_bit_grey_keeps_its_range() -> None:
     assert pixels[0, 63, 0] == 255
 
 
-def test_transparency_lies_over_mid_grey() -> None:
+def test_transparency_lies_over_mid_gray() -> None:
     clear = Image.new("RGBA", (32, 32), (255, 0, 0, 0))
     assert (decode(pictures.encode(clear, "PNG")) == 128).all()
 
@@ -174,8 +174,8 @@ def test_every_level_shows_the_same_picture_at_the_same_place(
     for scale in (1.0, 0.5, 0.25, 0.1):
         photo = open_photo(data, limits)
         assert (photo.height, photo.width) == truth.shape[:2]
-        centre = np.array([photo.width * 0.4, photo.height * 0.6])
-        transform = np.column_stack([np.eye(2) * scale, np.array([16, 16]) - scale * centre])
+        center = np.array([photo.width * 0.4, photo.height * 0.6])
+        transform = np.column_stack([np.eye(2) * scale, np.array([16, 16]) - scale * center])
         crop = photo.warp(transform, 32)
         inside = [(x, y) for y in range(4, 28, 6) for x in range(4, 28, 6)]
         for x, y in inside:

@@ -64,8 +64,10 @@ def thresholds(comparisons: int, explicit: float | None = None, **policy: float)
 
 def test_a_candidate_matches_where_its_best_template_and_the_whole_subject_do() -> None:
     for similarities, decision in (
-        ((0.5, 0.45), Decision.MATCH), ((0.5, 0.44), Decision.NO_MATCH), ((0.44, 0.5), Decision.NO_MATCH)
-    ):  # fmt: skip
+        ((0.5, 0.45), Decision.MATCH),
+        ((0.5, 0.44), Decision.NO_MATCH),
+        ((0.44, 0.5), Decision.NO_MATCH),
+    ):
         decided = decide_candidate(Candidate("a", None, *similarities), thresholds(10, 0.45))
         assert decided.decision is decision
 
@@ -87,7 +89,7 @@ def test_between_match_and_no_match_somebody_should_look() -> None:
     assert used.review < used.match
     assert [used.decide(used.match), used.decide(used.match - 1e-6)] == [Decision.MATCH, Decision.REVIEW]
     assert [used.decide(used.review), used.decide(used.review - 1e-6)] == [Decision.REVIEW, Decision.NO_MATCH]
-    assert used.rate_of(used.review) == pytest.approx(5e-2)
+    assert used.false_match_rate_at(used.review) == pytest.approx(5e-2)
 
 
 def test_an_explicit_threshold_wins_and_says_how_often_it_is_wrong() -> None:
@@ -103,15 +105,19 @@ def test_no_rate_is_told_that_is_far_beyond_what_was_measured() -> None:
     for comparisons in (1, 100):
         used = thresholds(comparisons, max_false_match_rate=1e-2)
         near = CALIBRATION.similarity_at(rarest / 10)
-        assert used.told_rate_of(near) == pytest.approx(used.rate_of(near))
+        assert used.reported_false_match_rate(near) == pytest.approx(used.false_match_rate_at(near))
         far = CALIBRATION.similarity_at(rarest * 1e-9)
-        assert used.rate_of(far) < used.told_rate_of(far) == pytest.approx(comparisons * rarest * 1e-3, rel=1e-3)
+        assert (
+            used.false_match_rate_at(far)
+            < used.reported_false_match_rate(far)
+            == pytest.approx(comparisons * rarest * 1e-3, rel=1e-3)
+        )
         decided = decide_candidate(Candidate("a", None, far, far), used)
-        assert (decided.decision, decided.false_match_rate) == (Decision.MATCH, used.told_rate_of(far))
+        assert (decided.decision, decided.false_match_rate) == (Decision.MATCH, used.reported_false_match_rate(far))
     many = thresholds(
         10**6, max_false_match_rate=1e-2
     )  # of which a thousandth of the rarest would be more than allowed
-    assert many.told_rate_of(0.9999) == pytest.approx(many.false_match_rate) or many.match == 0.999
+    assert many.reported_false_match_rate(0.9999) == pytest.approx(many.false_match_rate) or many.match == 0.999
 
 
 def test_rates_and_similarities_are_each_others_inverse() -> None:

@@ -35,7 +35,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> ModelPack:
     return PackLibrary(cache=directory, data_dir=directory).find("synthetic")
 
 
-def test_a_picture_is_analysed_as_insightface_does(pack: ModelPack) -> None:
+def test_a_picture_is_analyzed_as_insightface_does(pack: ModelPack) -> None:
     """The same networks on the same provider: boxes and embeddings agree to rounding, landmarks nearly."""
     engine = InsightFaceEngine(pack, Runtime(providers="cpu"))
     detector = get_model(str(pack.detection.path), providers=[CPU])
@@ -60,8 +60,8 @@ def test_a_picture_is_analysed_as_insightface_does(pack: ModelPack) -> None:
             assert float(theirs @ embedding / np.linalg.norm(theirs)) > 0.9999
 
 
-def test_providers_of_one_recogniser_agree(pack: ModelPack) -> None:
-    """The issue's bound: to a cosine of 0.999, else they would be two recognisers."""
+def test_providers_of_one_recognizer_agree(pack: ModelPack) -> None:
+    """The issue's bound: to a cosine of 0.999, else they would be two recognizers."""
     plain, chosen = (InsightFaceEngine(pack, Runtime(providers=name, threads=2)) for name in ("cpu", "auto"))
     for seed in range(12):
         photo = open_photo(pictures.photo(seed), ImageLimits(max_bytes=10**7, max_pixels=10**7))
@@ -114,7 +114,7 @@ def test_landmarks_in_one_point_give_a_crop_all_the_same() -> None:
     assert scale_of(transform) > 0
 
 
-def test_the_optimised_graph_is_kept_and_gives_the_same_embeddings(pack: ModelPack, tmp_path: Path) -> None:
+def test_the_optimized_graph_is_kept_and_gives_the_same_embeddings(pack: ModelPack, tmp_path: Path) -> None:
     crops = [np.full((112, 112, 3), 40 * level, np.uint8) for level in (1, 2, 3)]
     plain = ArcFace(Runtime(providers="cpu").open(pack.recognition), pack.recognition.path)
     runtime = Runtime(providers="cpu", cache=tmp_path / "graphs")

@@ -31,7 +31,7 @@ def bare_pack(tmp_path: Path, synthetic_pack: Path) -> Path:
 def test_a_directory_comes_first(library: PackLibrary, synthetic_pack: Path) -> None:
     pack = library.find(str(synthetic_pack))
     assert (pack.name, pack.version, pack.embedding_size, pack.threshold) == ("synthetic", "1", 512, 0.73)
-    assert pack.licence == "MIT, made by Vultus"
+    assert pack.license == "MIT, made by Vultus"
     assert pack.recognizer == f"rec_drawn:{pack.recognition.sha256[:16]}"
 
 
@@ -45,7 +45,7 @@ def test_a_pack_without_manifest_gets_cautious_defaults_and_says_so(library: Pac
     pack = library.find(str(bare_pack))
     assert pack.threshold == CAUTIOUS_THRESHOLD
     assert "cautious" in pack.threshold_source
-    assert "unknown" in pack.licence
+    assert "unknown" in pack.license
     assert (pack.detection.path.name, pack.recognition.path.name) == ("det_drawn.onnx", "rec_drawn.onnx")
 
 
@@ -129,7 +129,7 @@ def test_every_pinned_digest_is_a_sha256() -> None:
             assert len(bytes.fromhex(digest)) == 32
 
 
-def test_a_pack_that_looks_twice_is_another_recogniser(library: PackLibrary, bare_pack: Path) -> None:
+def test_a_pack_that_looks_twice_is_another_recognizer(library: PackLibrary, bare_pack: Path) -> None:
     once, twice = (library.find(f"{bare_pack}{ending}") for ending in ("", "+mirror"))
     assert (twice.name, twice.recognition) == ("mine+mirror", once.recognition)
     assert twice.recognizer.startswith("rec_drawn_mirrored:")

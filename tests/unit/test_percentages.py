@@ -65,7 +65,7 @@ def test_a_pack_says_how_similar_its_strangers_are() -> None:
     assert ManifestCalibration.of(whole.as_calibration()) == whole
 
 
-def test_an_unmeasured_recogniser_is_assumed_from_its_threshold_and_says_so() -> None:
+def test_an_unmeasured_recognizer_is_assumed_from_its_threshold_and_says_so() -> None:
     assert ASSUMED.similarity_at(1e-5) == pytest.approx(0.45)
     assert "not measured" in ASSUMED.source
 
@@ -84,7 +84,7 @@ def test_a_published_figure_is_what_an_unmeasured_packs_rates_are_drawn_from(
     assert found.similarity_at(1e-5) == pytest.approx(pack.threshold, rel=0.1)
 
 
-def test_a_model_version_is_digits_and_dots_and_changes_with_the_recogniser() -> None:
+def test_a_model_version_is_digits_and_dots_and_changes_with_the_recognizer() -> None:
     one, other = model_version("w600k_r50:4c06341c33c2ca1f"), model_version("w600k_mbf:9cc6e4a75f0e2bf0")
     assert one == "7.19462.13340"
     assert one != other

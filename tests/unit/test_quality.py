@@ -54,11 +54,11 @@ def test_pitch_and_roll_do_not_disturb_each_other(angle: float) -> None:
 
 
 def test_sharpness_falls_with_blur_and_does_not_see_light() -> None:
-    grey = cv2.cvtColor(face_like_crop(), cv2.COLOR_BGR2GRAY)
-    blurred = [measure_sharpness(cv2.GaussianBlur(grey, (0, 0), sigma)) for sigma in (1, 2, 4)]
-    assert measure_sharpness(grey) > blurred[0] > blurred[1] > blurred[2]
-    half_as_bright = (grey // 2).astype(np.uint8)
-    assert measure_sharpness(half_as_bright) == pytest.approx(measure_sharpness(grey), rel=0.1)
+    gray = cv2.cvtColor(face_like_crop(), cv2.COLOR_BGR2GRAY)
+    blurred = [measure_sharpness(cv2.GaussianBlur(gray, (0, 0), sigma)) for sigma in (1, 2, 4)]
+    assert measure_sharpness(gray) > blurred[0] > blurred[1] > blurred[2]
+    half_as_bright = (gray // 2).astype(np.uint8)
+    assert measure_sharpness(half_as_bright) == pytest.approx(measure_sharpness(gray), rel=0.1)
 
 
 @pytest.mark.parametrize(

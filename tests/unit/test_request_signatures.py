@@ -15,12 +15,18 @@ BODY = b'{"CollectionId": "people"}'
 
 
 def signed_by_botocore(
-    *, url: str = "https://vultus.example/rekognition", region: str = "eu-central-1", secret: str = SECRET,
-    token: str | None = None, headers: dict[str, str] | None = None,
-) -> SignedRequest:  # fmt: skip
+    *,
+    url: str = "https://vultus.example/rekognition",
+    region: str = "eu-central-1",
+    secret: str = SECRET,
+    token: str | None = None,
+    headers: dict[str, str] | None = None,
+) -> SignedRequest:
     sent = {
-        "Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "RekognitionService.ListFaces", **(headers or {})
-    }  # fmt: skip
+        "Content-Type": "application/x-amz-json-1.1",
+        "X-Amz-Target": "RekognitionService.ListFaces",
+        **(headers or {}),
+    }
     request = AWSRequest("POST", url, data=BODY, headers=sent)
     SigV4Auth(Credentials(KEY, secret, token), "rekognition", region).add_auth(request)
     prepared = request.prepare()
@@ -62,7 +68,7 @@ def test_what_botocore_signed_is_believed(url: str, region: str) -> None:
     assert verify(signed_by_botocore(url=url, region=region)) == KEY
 
 
-def test_headers_with_much_space_are_signed_as_they_are_normalised() -> None:
+def test_headers_with_much_space_are_signed_as_they_are_normalized() -> None:
     assert verify(signed_by_botocore(headers={"X-Amz-Meta": "  a   b  "})) == KEY
 
 
@@ -101,12 +107,16 @@ def test_what_is_missing_is_named() -> None:
 
     assert fault(replace(good, headers={}), now=now_of(good)) is SignatureFault.MISSING
     for wrong in (
-        "Bearer token", "AWS4-HMAC-SHA256", authorization.replace("Signature=", "Signatur="),
-        authorization.replace(";x-amz-target", ""), authorization.replace("host;", ""),
+        "Bearer token",
+        "AWS4-HMAC-SHA256",
+        authorization.replace("Signature=", "Signatur="),
+        authorization.replace(";x-amz-target", ""),
+        authorization.replace("host;", ""),
         authorization.replace("content-type;host", "host;content-type"),
         authorization.replace("content-type;host", "content-type;host;host"),
-        authorization.replace("content-type", "content-typo"), authorization.replace("/aws4_request", ""),
-    ):  # fmt: skip
+        authorization.replace("content-type", "content-typo"),
+        authorization.replace("/aws4_request", ""),
+    ):
         assert fault(with_authorization(wrong)) is SignatureFault.INCOMPLETE, wrong
     assert fault(replace(good, headers={**headers, "x-amz-date": "yesterday"}), now=now_of(good)) is (
         SignatureFault.INCOMPLETE

@@ -52,7 +52,7 @@ class InProcess:
 
     def __init__(self, analyzer: FaceAnalyzer, answers: Answers, *, central: bool) -> None:
         self._analyzer = analyzer
-        self._answers = answers
+        self._idempotency_records = answers
         self._nearest = Nearest(central=central)
         self._seconds: dict[Path, float] = {}
 
@@ -60,16 +60,22 @@ class InProcess:
         """See `System`."""
         info = self._analyzer.engine.info
         return {
-            "system": "in process", "pack": info.pack, "digest": info.digest, "recognizer": info.recognizer,
-            "providers": list(info.providers), "precision": info.precision,
-            "detection_threshold": info.detection_threshold, "detail": Detail.STANDARD.value,
-            "face": "central" if self._nearest.central else "largest", "calibration": info.calibration.account,
+            "system": "in process",
+            "pack": info.pack,
+            "digest": info.digest,
+            "recognizer": info.recognizer,
+            "providers": list(info.providers),
+            "precision": info.precision,
+            "detection_threshold": info.detection_threshold,
+            "detail": Detail.STANDARD.value,
+            "face": "central" if self._nearest.central else "largest",
+            "calibration": info.calibration.account,
             "threshold_of_claims": Thresholds.of(info.calibration, ONE_TO_ONE, 1).match,
-        }  # fmt: skip
+        }
 
     @property
     def calibration(self) -> Calibration:
-        """The recogniser's."""
+        """The recognizer's."""
         return self._analyzer.engine.info.calibration
 
     @property
@@ -101,7 +107,7 @@ class InProcess:
         """See `System`: none is left."""
 
     def _look(self, photo: Path, *, everybody: bool) -> _Looked:
-        found = self._answers.ask(
+        found = self._idempotency_records.ask(
             f"{'all' if everybody else 'one'} {identity_of(photo)}", lambda: self._analyze(photo, everybody)
         )
         self._seconds[photo] = found["seconds"]
@@ -139,7 +145,7 @@ class InProcess:
 
 
 class InProcessGallery:
-    """See `Gallery`; decides by the default policy and the recogniser's calibration."""
+    """See `Gallery`; decides by the default policy and the recognizer's calibration."""
 
     def __init__(self, look: Callable[..., _Looked], calibration: Calibration) -> None:
         self._look = look
@@ -170,9 +176,7 @@ class InProcessGallery:
                 break
             key = self._keys[place]
             best.setdefault(key, Hit(key, similarity, similarity >= used.match, self._boxes[place]))
-        return Searched(
-            list(best.values()), looked.seconds + time.perf_counter() - began, used.false_match_rate
-        )  # fmt: skip
+        return Searched(list(best.values()), looked.seconds + time.perf_counter() - began, used.false_match_rate)
 
     def _ranked(self, probe: Embedding) -> Iterator[tuple[int, float]]:
         if not self._embeddings:

@@ -19,7 +19,7 @@ from app.evaluation.systems.protocol import MISSING, Enrolled, Hit, Searched
 _RETRIES = 10
 _MATCH = 80.0
 """The similarity, in percent, from which on Rekognition calls two faces a match unless it is told otherwise."""
-_MOST_FACES = 4096  # that a search answers
+_MAX_FACES = 4096  # that a search answers
 
 
 class RekognitionServer:
@@ -35,15 +35,17 @@ class RekognitionServer:
         except (ValueError, BotoCoreError) as exc:
             raise OperatorError(f"--rekognition {endpoint}: {exc}") from exc
         self._endpoint = endpoint
-        self._answers = answers
+        self._idempotency_records = answers
         self._version = ""
 
     def describe(self) -> dict[str, Any]:
         """See `System`."""
         return {
-            "system": "Rekognition", "endpoint": self._endpoint or "AWS", "face_model_version": self._version,
+            "system": "Rekognition",
+            "endpoint": self._endpoint or "AWS",
+            "face_model_version": self._version,
             "threshold": _MATCH,
-        }  # fmt: skip
+        }
 
     def compare(self, first: Path, second: Path) -> float:
         """See `System`; the first photo's largest face with the most similar of the second's, in percent."""
@@ -54,7 +56,7 @@ class RekognitionServer:
             matches = answer.get("FaceMatches") if answer else None
             return float(matches[0]["Similarity"]) if matches else None
 
-        found = self._answers.ask(f"compare {identity_of(first)} {identity_of(second)}", ask)
+        found = self._idempotency_records.ask(f"compare {identity_of(first)} {identity_of(second)}", ask)
         return MISSING if found is None else float(found)
 
     def locate(self, photo: Path) -> RelativeBox | None:
@@ -66,12 +68,12 @@ class RekognitionServer:
     @contextmanager
     def gallery(self, name: str) -> Iterator["RekognitionGallery"]:
         """See `System`."""
-        with self._answers.collection(name, self._create, self._erase) as collection:
-            yield RekognitionGallery(self, self._answers, collection)
+        with self._idempotency_records.collection(name, self._create, self._erase) as collection:
+            yield RekognitionGallery(self, self._idempotency_records, collection)
 
     def abandon(self) -> None:
         """See `System`."""
-        self._answers.abandon(self._erase)
+        self._idempotency_records.abandon(self._erase)
 
     def note_version(self, version: str) -> None:
         """Keep which face model answers."""
@@ -111,7 +113,7 @@ class RekognitionGallery:
 
     def __init__(self, server: RekognitionServer, answers: Answers, collection: str) -> None:
         self._server = server
-        self._answers = answers
+        self._idempotency_records = answers
         self._collection = collection
 
     def enroll(self, key: str, photo: Path, *, everybody: bool = False) -> Enrolled:
@@ -124,18 +126,21 @@ class RekognitionGallery:
             answer = self._server.ask("index_faces", asked)
             return {"faces": len(answer["FaceRecords"]) if answer else 0, "seconds": time.perf_counter() - began}
 
-        found = self._answers.ask(f"enroll {self._collection} {key} {identity_of(photo)}", ask)
+        found = self._idempotency_records.ask(f"enroll {self._collection} {key} {identity_of(photo)}", ask)
         return Enrolled(found["faces"], found["seconds"])
 
     def search(self, photo: Path, limit: int) -> Searched:
         """See `Gallery`."""
-        most = min(_MOST_FACES, max(limit * 10, 100))
+        most = min(_MAX_FACES, max(limit * 10, 100))
 
         def ask() -> dict[str, Any]:
             image, began = _image(photo), time.perf_counter()
             asked = {
-                "CollectionId": self._collection, "Image": image, "FaceMatchThreshold": 0, "MaxFaces": most,
-            }  # fmt: skip
+                "CollectionId": self._collection,
+                "Image": image,
+                "FaceMatchThreshold": 0,
+                "MaxFaces": most,
+            }
             answer = self._server.ask("search_faces_by_image", asked)
             seconds = time.perf_counter() - began
             if answer is None:
@@ -146,7 +151,7 @@ class RekognitionGallery:
             ]
             return {"matches": matches, "seconds": seconds, "version": answer.get("FaceModelVersion", "")}
 
-        found = self._answers.ask(f"search {self._collection} {identity_of(photo)} {most}", ask)
+        found = self._idempotency_records.ask(f"search {self._collection} {identity_of(photo)} {most}", ask)
         if found["matches"] is None:
             return Searched(None, found["seconds"])
         self._server.note_version(found["version"])

@@ -17,14 +17,14 @@ from app.evaluation.systems.protocol import MISSING, Enrolled, Hit, Searched
 
 _RETRIES = 10
 _TIMEOUT_S = 60
-_MOST_CANDIDATES = 100  # that the API answers
+_MAX_CANDIDATES = 100  # that the API answers
 _PHOTO_CODES = ("image_", "no_face", "face_", "several_faces", "no_image_accepted")
 """What is wrong with a photo or the face in it, not with the call."""
 _SAID = ("recognizer", "calibration", "threshold", "comparisons")
 
 
 class VultusServer:
-    """See `System`; with an API key (VULTUS_API_KEY) that may register, recognise and delete."""
+    """See `System`; with an API key (VULTUS_API_KEY) that may register, recognize and delete."""
 
     def __init__(self, url: str, answers: Answers) -> None:
         key = os.environ.get("VULTUS_API_KEY")
@@ -38,12 +38,12 @@ class VultusServer:
             raise OperatorError("VULTUS_API_KEY is no API key: it has letters that none has.") from None
         except (ValueError, httpx.InvalidURL) as exc:
             raise OperatorError(f"--url {url!r}: {exc}") from exc
-        self._answers = answers
+        self._idempotency_records = answers
         self._said: dict[str, Any] = {}
 
     def describe(self) -> dict[str, Any]:
         """See `System`."""
-        return {"system": "Vultus API", "most_faces_a_search": _MOST_CANDIDATES, **self._said}
+        return {"system": "Vultus API", "most_faces_a_search": _MAX_CANDIDATES, **self._said}
 
     def compare(self, first: Path, second: Path) -> float:
         """See `System`; the first photo's largest face with the most similar of the second's."""
@@ -54,7 +54,7 @@ class VultusServer:
             targets = answer.get("targets")
             return {"said": said_in(answer), "similarity": targets[0]["similarity"] if targets else None}
 
-        found = self._answers.ask(f"compare {identity_of(first)} {identity_of(second)}", ask)
+        found = self._idempotency_records.ask(f"compare {identity_of(first)} {identity_of(second)}", ask)
         self.note(found["said"])
         return MISSING if found["similarity"] is None else float(found["similarity"])
 
@@ -67,12 +67,12 @@ class VultusServer:
     @contextmanager
     def gallery(self, name: str) -> Iterator["VultusGallery"]:
         """See `System`."""
-        with self._answers.collection(name, self._create, self._erase) as collection:
-            yield VultusGallery(self, self._answers, collection)
+        with self._idempotency_records.collection(name, self._create, self._erase) as collection:
+            yield VultusGallery(self, self._idempotency_records, collection)
 
     def abandon(self) -> None:
         """See `System`."""
-        self._answers.abandon(self._erase)
+        self._idempotency_records.abandon(self._erase)
 
     def note(self, said: dict[str, Any]) -> None:
         """Keep what an answer says of the system; one about a photo without a face says nothing."""
@@ -112,14 +112,14 @@ class VultusGallery:
 
     def __init__(self, server: VultusServer, answers: Answers, collection: str) -> None:
         self._server = server
-        self._answers = answers
+        self._idempotency_records = answers
         self._collection = collection
         self._faces: dict[str, tuple[str, RelativeBox]] = {}
         """Of the subjects that stand for a face of a photo: its key, and the face's place."""
 
     def enroll(self, key: str, photo: Path, *, everybody: bool = False) -> Enrolled:
         """See `Gallery`."""
-        found = self._answers.ask(
+        found = self._idempotency_records.ask(
             f"enroll {self._collection} {key} {identity_of(photo)}",
             lambda: self._enroll_everybody(key, photo) if everybody else self._enroll_one(key, photo),
         )
@@ -132,9 +132,7 @@ class VultusGallery:
         files, began = [("image", ("a.jpg", read_photo(photo)))], time.perf_counter()
         answer = self._server.send("POST", "/register/all", data=data, files=files)
         seconds = time.perf_counter() - began
-        stored = [
-            [one["subject"], _place(one["face"]["box"], **answer["image"])] for one in answer.get("stored", ())
-        ]  # fmt: skip
+        stored = [[one["subject"], _place(one["face"]["box"], **answer["image"])] for one in answer.get("stored", ())]
         return {"stored": stored, "seconds": seconds}
 
     def _enroll_one(self, key: str, photo: Path) -> dict[str, Any]:
@@ -148,7 +146,7 @@ class VultusGallery:
 
     def search(self, photo: Path, limit: int) -> Searched:
         """See `Gallery`."""
-        most = min(limit, _MOST_CANDIDATES)
+        most = min(limit, _MAX_CANDIDATES)
 
         def ask() -> dict[str, Any]:
             data = {"collection": self._collection, "limit": str(most)}
@@ -157,14 +155,17 @@ class VultusGallery:
             seconds = time.perf_counter() - began
             faces = answer.get("faces")
             return {
-                "said": said_in(answer), "seconds": seconds,
+                "said": said_in(answer),
+                "seconds": seconds,
                 "stated": answer.get("false_match_rate"),
                 "candidates": [
                     [one["subject"], one["similarity"], one["decision"] == "match"] for one in faces[0]["candidates"]
-                ] if faces else None,
-            }  # fmt: skip
+                ]
+                if faces
+                else None,
+            }
 
-        found = self._answers.ask(f"search {self._collection} {identity_of(photo)} {most}", ask)
+        found = self._idempotency_records.ask(f"search {self._collection} {identity_of(photo)} {most}", ask)
         self._server.note(found["said"])
         if found["candidates"] is None:
             return Searched(None, found["seconds"])

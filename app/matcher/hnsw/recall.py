@@ -30,9 +30,9 @@ class Recall:
         """The part of the matches that was returned, 0..1; 1 if there was none to return."""
         return self.matches_returned / self.matches if self.matches else 1.0
 
-    def is_good(self, least: float) -> bool:
+    def is_good(self, min_recall: float) -> bool:
         """Whether it returned at least this part of the matches, and every row."""
-        return self.value >= least and self.is_complete
+        return self.value >= min_recall and self.is_complete
 
     @property
     def is_complete(self) -> bool:

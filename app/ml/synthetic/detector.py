@@ -1,7 +1,7 @@
 """An SCRFD-shaped detector for drawn faces, computed in closed form: no weights are learned.
 
-Two colour maps (iris blue, lip red) are averaged into cells; at every anchor one convolution takes the mass and the
-first moments of both maps in a square window, left and right half apart for the eyes. Centres of mass are the eyes and
+Two color maps (iris blue, lip red) are averaged into cells; at every anchor one convolution takes the mass and the
+first moments of both maps in a square window, left and right half apart for the eyes. Centers of mass are the eyes and
 the mouth; the box and the five key points follow from them, the score from how face-like they stand to one another.
 Input, outputs, strides and anchors are those of InsightFace's SCRFD (insightface/model_zoo/scrfd.py):
 RGB `(x - 127.5) / 128`, NCHW; scores, distances and key points for strides 8, 16 and 32, in units of the stride.
@@ -25,7 +25,7 @@ _DROP = float(_MOUTH[1] - _EYES[1])
 def build_detector() -> onnx.ModelProto:
     """The detector as a model with free height and width, each a multiple of 32."""
     graph = GraphBuilder()
-    maps = _colour_maps(graph, "input")
+    maps = _color_maps(graph, "input")
     outputs: dict[str, list[int | str]] = {}
     levels = [_level(graph, maps, stride) for stride in _STRIDES]
     for index, (kind, width) in enumerate((("score", 1), ("box", 4), ("kps", 10))):
@@ -36,7 +36,7 @@ def build_detector() -> onnx.ModelProto:
     return graph.build({"input": [1, 3, "height", "width"]}, outputs)
 
 
-def _colour_maps(graph: GraphBuilder, image: str) -> str:
+def _color_maps(graph: GraphBuilder, image: str) -> str:
     """Iris and lip maps, (1, 2, H, W), each about 0..1; ratios of channels, so that light hardly matters."""
     pixels = graph.node("Add", graph.node("Mul", image, 128.0), 127.5)
     total = graph.node("Add", graph.node("ReduceSum", pixels, graph.constant([1], np.int64), keepdims=1), 3.0)
@@ -65,9 +65,13 @@ def _level(graph: GraphBuilder, maps: str, stride: int) -> tuple[list[str], list
     scores, boxes, keypoints = [], [], []
     for half in _HALF_WINDOWS:
         moments = graph.node(
-            "Conv", cells, graph.constant(_moment_kernels(half)),
-            kernel_shape=[2 * half] * 2, strides=[2, 2], pads=[half, half, half - 2, half - 2],
-        )  # fmt: skip
+            "Conv",
+            cells,
+            graph.constant(_moment_kernels(half)),
+            kernel_shape=[2 * half] * 2,
+            strides=[2, 2],
+            pads=[half, half, half - 2, half - 2],
+        )
         score, box, points = _face(graph, moments, window=float(half))
         scores.append(score)
         boxes.append(box)
@@ -92,23 +96,35 @@ def _face(graph: GraphBuilder, moments: str, window: float) -> tuple[str, str, s
     score = _score(graph, mass, (eye_x, eye_y, distance), (drop_x, drop_y, drop), (mid_x, mid_y), window)
 
     down = (FACE_CENTRE[1] - _EYES[1]) / _EYE_DISTANCE
-    centre_x, centre_y = node("Sub", mid_x, node("Mul", eye_y, down)), node("Add", mid_y, node("Mul", eye_x, down))
+    center_x, center_y = node("Sub", mid_x, node("Mul", eye_y, down)), node("Add", mid_y, node("Mul", eye_x, down))
     half_width = node("Mul", distance, FACE_WIDTH / 2 / _EYE_DISTANCE)
     half_height = node("Mul", half_width, 1.24)
     box = node(
-        "Concat", node("Sub", half_width, centre_x), node("Sub", half_height, centre_y),
-        node("Add", half_width, centre_x), node("Add", half_height, centre_y), axis=1,
-    )  # fmt: skip
+        "Concat",
+        node("Sub", half_width, center_x),
+        node("Sub", half_height, center_y),
+        node("Add", half_width, center_x),
+        node("Add", half_height, center_y),
+        axis=1,
+    )
 
     nose = float(_NOSE[1] - _EYES[1]) / _DROP
     corner = float(TEMPLATE[4][0] - TEMPLATE[3][0]) / 2 / _EYE_DISTANCE
     across_x, across_y = node("Mul", eye_x, corner), node("Mul", eye_y, corner)
     points = node(
-        "Concat", x[0], y[0], x[1], y[1],
-        node("Add", mid_x, node("Mul", drop_x, nose)), node("Add", mid_y, node("Mul", drop_y, nose)),
-        node("Sub", x[2], across_x), node("Sub", y[2], across_y),
-        node("Add", x[2], across_x), node("Add", y[2], across_y), axis=1,
-    )  # fmt: skip
+        "Concat",
+        x[0],
+        y[0],
+        x[1],
+        y[1],
+        node("Add", mid_x, node("Mul", drop_x, nose)),
+        node("Add", mid_y, node("Mul", drop_y, nose)),
+        node("Sub", x[2], across_x),
+        node("Sub", y[2], across_y),
+        node("Add", x[2], across_x),
+        node("Add", y[2], across_y),
+        axis=1,
+    )
     return score, box, points
 
 
@@ -120,7 +136,7 @@ def _score(
     middle: tuple[str, str],
     window: float,
 ) -> str:
-    """A product of ramps, each 1 for a face that stands upright and centred in a window of its size."""
+    """A product of ramps, each 1 for a face that stands upright and centerd in a window of its size."""
     node, ramp = graph.node, graph.ramp
     area = (2 * window) ** 2  # cells of the window
     fewer, more = node("Min", mass[0], mass[1]), node("Max", mass[0], mass[1])
@@ -137,15 +153,17 @@ def _score(
         ramp(node("Div", fewer, node("Add", more, 1e-4)), 0.2, 0.5),
         ramp(node("Div", mass[2], area), 0.0015, 0.005),
         ramp(mouth[1], 0.0, 0.3),
-        ramp(across, 0.26, 0.33), ramp(across, 0.58, 0.50),
-        ramp(ratio, 0.75, 0.95), ramp(ratio, 1.75, 1.45),
+        ramp(across, 0.26, 0.33),
+        ramp(across, 0.58, 0.50),
+        ramp(ratio, 0.75, 0.95),
+        ramp(ratio, 1.75, 1.45),
         ramp(node("Abs", slant), 0.5, 0.25),
         ramp(node("Div", away, window), 0.26, 0.0),
-    ]  # fmt: skip
+    ]
     score = factors[0]
     for factor in factors[1:-1]:
         score = node("Mul", score, factor)
-    # Off-centre anchors keep a little more than half, so that suppression prefers the best-centred one.
+    # Off-center anchors keep a little more than half, so that suppression prefers the best-centerd one.
     return node("Mul", score, node("Add", node("Mul", factors[-1], 0.55), 0.44))
 
 

@@ -27,7 +27,7 @@ class GraphBuilder:
     def node(self, operator: str, *inputs: str | float, name: str | None = None, **attributes: Any) -> str:
         """Append one node; plain numbers among the inputs become constants."""
         names = [value if isinstance(value, str) else self.constant(value) for value in inputs]
-        # insightface reads the names of a recogniser's first nodes: none may begin with Sub or Mul.
+        # insightface reads the names of a recognizer's first nodes: none may begin with Sub or Mul.
         output = name or f"v{len(self._nodes)}"
         self._nodes.append(helper.make_node(operator, names, [output], name=f"n{len(self._nodes)}", **attributes))
         return output
@@ -49,9 +49,12 @@ class GraphBuilder:
         """The checked model; shapes are dimensions, a string naming a free one."""
         info = lambda item: helper.make_tensor_value_info(item[0], TensorProto.FLOAT, list(item[1]))  # noqa: E731
         graph = helper.make_graph(
-            self._nodes, "vultus-synthetic", list(map(info, inputs.items())), list(map(info, outputs.items())),
+            self._nodes,
+            "vultus-synthetic",
+            list(map(info, inputs.items())),
+            list(map(info, outputs.items())),
             initializer=self._constants,
-        )  # fmt: skip
+        )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=_IR_VERSION)
         model.producer_name = "vultus"
         onnx.checker.check_model(model)

@@ -12,7 +12,7 @@ from app.ml.synthetic.detector import build_detector
 from app.ml.synthetic.recognizer import build_recognizer
 
 VERSION = "1"
-"""Raise it whenever the portraits, the detector or the recogniser change: the pack is made once and kept."""
+"""Raise it whenever the portraits, the detector or the recognizer change: the pack is made once and kept."""
 
 # Of 44,000 pairs of drawn strangers one in a thousand reached 0.69 and the highest 0.79; of the pairs of one person
 # 99% lie above 0.76 (detected, aligned and embedded pictures of 100 people).
@@ -30,10 +30,15 @@ def write_synthetic_pack(parent: Path) -> Path:
         onnx.save(build_detector(), partial / "det_drawn.onnx")
         onnx.save(build_recognizer(), partial / "rec_drawn.onnx")
         manifest = PackManifest(
-            name="synthetic", version=VERSION, licence="MIT, made by Vultus", threshold=_THRESHOLD,
-            threshold_source="measured on drawn faces", detection="det_drawn.onnx", recognition="rec_drawn.onnx",
+            name="synthetic",
+            version=VERSION,
+            license="MIT, made by Vultus",
+            threshold=_THRESHOLD,
+            threshold_source="measured on drawn faces",
+            detection="det_drawn.onnx",
+            recognition="rec_drawn.onnx",
             knows_only_drawings=True,
-        )  # fmt: skip
+        )
         (partial / "pack.json").write_text(manifest.model_dump_json(indent=1) + "\n")
         try:
             os.replace(partial, target)

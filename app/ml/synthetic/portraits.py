@@ -22,19 +22,36 @@ FACE_CENTRE = (56.0, 68.0)
 FACE_WIDTH = 80.0  # of the drawn head, in units of the template frame
 _SUPERSAMPLING = 2
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Points = list[tuple[float, float]]
 
-_SKINS: tuple[Colour, ...] = (
-    (247, 214, 188), (235, 190, 158), (222, 172, 138), (201, 149, 113), (178, 124, 88), (146, 99, 70), (112, 76, 55),
-)  # fmt: skip
-_HAIRS: tuple[Colour, ...] = (
-    (38, 32, 30), (74, 54, 42), (116, 84, 58), (214, 182, 118), (168, 168, 166), (236, 232, 222), (150, 106, 66),
-)  # fmt: skip
-_BACKGROUNDS: tuple[Colour, ...] = (
-    (196, 205, 190), (214, 206, 188), (186, 188, 194), (176, 190, 176), (226, 222, 212), (150, 152, 150),
-)  # fmt: skip
-_LIPS: tuple[Colour, ...] = ((206, 44, 56), (186, 30, 44), (222, 58, 62), (164, 24, 36))
+_SKINS: tuple[Color, ...] = (
+    (247, 214, 188),
+    (235, 190, 158),
+    (222, 172, 138),
+    (201, 149, 113),
+    (178, 124, 88),
+    (146, 99, 70),
+    (112, 76, 55),
+)
+_HAIRS: tuple[Color, ...] = (
+    (38, 32, 30),
+    (74, 54, 42),
+    (116, 84, 58),
+    (214, 182, 118),
+    (168, 168, 166),
+    (236, 232, 222),
+    (150, 106, 66),
+)
+_BACKGROUNDS: tuple[Color, ...] = (
+    (196, 205, 190),
+    (214, 206, 188),
+    (186, 188, 194),
+    (176, 190, 176),
+    (226, 222, 212),
+    (150, 152, 150),
+)
+_LIPS: tuple[Color, ...] = ((206, 44, 56), (186, 30, 44), (222, 58, 62), (164, 24, 36))
 
 
 @dataclass(frozen=True)
@@ -67,7 +84,7 @@ class Person:
 
     @cached_property
     def traits(self) -> dict[str, float]:
-        """What makes the person recognisable: proportions in template units, palette indices, marks."""
+        """What makes the person recognizable: proportions in template units, palette indices, marks."""
         rng = np.random.default_rng(7_919 * (self.seed + 1))
 
         def pick(count: int) -> int:
@@ -77,18 +94,38 @@ class Person:
             return float(rng.uniform(low, high))
 
         return {
-            "skin": pick(len(_SKINS)), "hair": pick(len(_HAIRS)), "lips": pick(len(_LIPS)),
-            "iris_hue": span(0.50, 0.66), "eye_size": span(0.9, 1.2),
-            "head_width": span(0.92, 1.06), "head_height": span(0.94, 1.08),
-            "hair_style": pick(5), "hairline": span(22, 36), "hair_volume": span(1.0, 1.18), "parting": span(-18, 18),
-            "brow_thickness": span(1.6, 4.6), "brow_tilt": span(-4, 4), "brow_height": span(-13, -9),
-            "nose_width": span(4, 10), "nose_shade": span(0.72, 0.88),
-            "lip_thickness": span(3.2, 6.0), "beard": pick(5), "beard_shade": span(0.75, 1.1),
-            "glasses": pick(4), "glasses_size": span(10.5, 13.5),
-            "cheeks": span(0.0, 0.5), "freckles": pick(3), "freckle_seed": pick(1_000_000),
-            "mole_x": span(-30, 30), "mole_y": span(-2, 40), "mole_size": span(0, 3.4),
-            "wrinkles": pick(3), "scar": pick(5), "band": pick(4), "band_hue": span(0.16, 0.46),
-        }  # fmt: skip
+            "skin": pick(len(_SKINS)),
+            "hair": pick(len(_HAIRS)),
+            "lips": pick(len(_LIPS)),
+            "iris_hue": span(0.50, 0.66),
+            "eye_size": span(0.9, 1.2),
+            "head_width": span(0.92, 1.06),
+            "head_height": span(0.94, 1.08),
+            "hair_style": pick(5),
+            "hairline": span(22, 36),
+            "hair_volume": span(1.0, 1.18),
+            "parting": span(-18, 18),
+            "brow_thickness": span(1.6, 4.6),
+            "brow_tilt": span(-4, 4),
+            "brow_height": span(-13, -9),
+            "nose_width": span(4, 10),
+            "nose_shade": span(0.72, 0.88),
+            "lip_thickness": span(3.2, 6.0),
+            "beard": pick(5),
+            "beard_shade": span(0.75, 1.1),
+            "glasses": pick(4),
+            "glasses_size": span(10.5, 13.5),
+            "cheeks": span(0.0, 0.5),
+            "freckles": pick(3),
+            "freckle_seed": pick(1_000_000),
+            "mole_x": span(-30, 30),
+            "mole_y": span(-2, 40),
+            "mole_size": span(0, 3.4),
+            "wrinkles": pick(3),
+            "scar": pick(5),
+            "band": pick(4),
+            "band_hue": span(0.16, 0.46),
+        }
 
 
 @dataclass(frozen=True)
@@ -108,16 +145,20 @@ class Variation:
     def random(cls, rng: np.random.Generator) -> "Variation":
         """An everyday picture: head tilted a little, lit a little differently."""
         return cls(
-            roll_deg=float(rng.uniform(-14, 14)), smile=float(rng.uniform(-0.6, 1.0)),
-            mouth_open=float(rng.uniform(0, 1)), gaze=float(rng.uniform(-1, 1)), gain=float(rng.uniform(0.78, 1.1)),
-            warmth=float(rng.uniform(-0.04, 0.04)), noise=float(rng.uniform(0, 4)),
+            roll_deg=float(rng.uniform(-14, 14)),
+            smile=float(rng.uniform(-0.6, 1.0)),
+            mouth_open=float(rng.uniform(0, 1)),
+            gaze=float(rng.uniform(-1, 1)),
+            gain=float(rng.uniform(0.78, 1.1)),
+            warmth=float(rng.uniform(-0.04, 0.04)),
+            noise=float(rng.uniform(0, 4)),
             background=int(rng.integers(len(_BACKGROUNDS))),
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a face stands on the canvas: centre in pixels, width of the head in pixels."""
+    """Where a face stands on the canvas: center in pixels, width of the head in pixels."""
 
     x: float
     y: float
@@ -148,15 +189,15 @@ class _Pen:
         carried: np.ndarray = (points - np.array(FACE_CENTRE)) @ self._matrix.T + self._origin
         return carried
 
-    def polygon(self, points: Points, fill: Colour) -> None:
+    def polygon(self, points: Points, fill: Color) -> None:
         carried = self.carry(np.asarray(points, dtype=np.float64)) * _SUPERSAMPLING
         self._draw.polygon([tuple(p) for p in carried.tolist()], fill=fill)
 
-    def ellipse(self, x: float, y: float, rx: float, ry: float, fill: Colour, start: int = 0, stop: int = 360) -> None:
+    def ellipse(self, x: float, y: float, rx: float, ry: float, fill: Color, start: int = 0, stop: int = 360) -> None:
         angles = np.radians(np.linspace(start, stop, 40))
         self.polygon(list(zip(x + rx * np.cos(angles), y + ry * np.sin(angles), strict=True)), fill)
 
-    def line(self, points: Points, width: float, fill: Colour) -> None:
+    def line(self, points: Points, width: float, fill: Color) -> None:
         carried = self.carry(np.asarray(points, dtype=np.float64)) * _SUPERSAMPLING
         pixels = max(1, round(width * self.scale * _SUPERSAMPLING))
         self._draw.line([tuple(p) for p in carried.tolist()], fill=fill, width=pixels, joint="curve")
@@ -199,12 +240,12 @@ def _light(canvas: Image.Image, variation: Variation, seed: int) -> Image.Image:
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
-def _shade(colour: Colour, factor: float) -> Colour:
-    red, green, blue = (min(255, max(0, round(channel * factor))) for channel in colour)
+def _shade(color: Color, factor: float) -> Color:
+    red, green, blue = (min(255, max(0, round(channel * factor))) for channel in color)
     return red, green, blue
 
 
-def _hue(hue: float, saturation: float, value: float) -> Colour:
+def _hue(hue: float, saturation: float, value: float) -> Color:
     red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
     return round(red * 255), round(green * 255), round(blue * 255)
 
@@ -222,7 +263,7 @@ def _draw_person(pen: _Pen, person: Person, variation: Variation) -> None:
     _draw_mouth(pen, traits, variation)
 
 
-def _draw_head(pen: _Pen, traits: dict[str, float], skin: Colour, hair: Colour, rx: float, ry: float) -> None:
+def _draw_head(pen: _Pen, traits: dict[str, float], skin: Color, hair: Color, rx: float, ry: float) -> None:
     style = int(traits["hair_style"])
     shoulders = _shade(_BACKGROUNDS[(style + 2) % len(_BACKGROUNDS)], 0.55)
     pen.ellipse(56, 160, 62, 44, shoulders)
@@ -239,26 +280,48 @@ def _draw_head(pen: _Pen, traits: dict[str, float], skin: Colour, hair: Colour, 
     pen.ellipse(56, 68, rx, ry, skin)
     if style != 4:
         top, parting = traits["hairline"], 56 + traits["parting"]
-        pen.polygon([(56 - rx * 0.93, 46), (56 - rx * 0.7, 20), (56, 12), (56 + rx * 0.7, 20), (56 + rx * 0.93, 46),
-                     (56 + rx * 0.6, top + 4), (parting, top - 8 if style in (0, 3) else top + 6),
-                     (56 - rx * 0.6, top + 4)], hair)  # fmt: skip
+        pen.polygon(
+            [
+                (56 - rx * 0.93, 46),
+                (56 - rx * 0.7, 20),
+                (56, 12),
+                (56 + rx * 0.7, 20),
+                (56 + rx * 0.93, 46),
+                (56 + rx * 0.6, top + 4),
+                (parting, top - 8 if style in (0, 3) else top + 6),
+                (56 - rx * 0.6, top + 4),
+            ],
+            hair,
+        )
     if int(traits["band"]) == 1:
-        pen.polygon([(56 - rx * 0.86, 38), (56 + rx * 0.86, 38), (56 + rx * 0.8, 30), (56 - rx * 0.8, 30)],
-                    _hue(traits["band_hue"], 0.45, 0.75))  # fmt: skip
+        pen.polygon(
+            [(56 - rx * 0.86, 38), (56 + rx * 0.86, 38), (56 + rx * 0.8, 30), (56 - rx * 0.8, 30)],
+            _hue(traits["band_hue"], 0.45, 0.75),
+        )
 
 
-def _draw_beard(pen: _Pen, traits: dict[str, float], hair: Colour, rx: float) -> None:
-    beard, colour = int(traits["beard"]), _shade(hair, traits["beard_shade"])
+def _draw_beard(pen: _Pen, traits: dict[str, float], hair: Color, rx: float) -> None:
+    beard, color = int(traits["beard"]), _shade(hair, traits["beard_shade"])
     if beard == 1:
-        pen.polygon([(56 - rx * 0.94, 78), (56 - rx * 0.5, 90), (56 + rx * 0.5, 90), (56 + rx * 0.94, 78),
-                     (56 + rx * 0.62, 112), (56, 122), (56 - rx * 0.62, 112)], colour)  # fmt: skip
+        pen.polygon(
+            [
+                (56 - rx * 0.94, 78),
+                (56 - rx * 0.5, 90),
+                (56 + rx * 0.5, 90),
+                (56 + rx * 0.94, 78),
+                (56 + rx * 0.62, 112),
+                (56, 122),
+                (56 - rx * 0.62, 112),
+            ],
+            color,
+        )
     if beard in (1, 2):
-        pen.polygon([(40, 87), (56, 80), (72, 87), (68, 89), (56, 85), (44, 89)], colour)
+        pen.polygon([(40, 87), (56, 80), (72, 87), (68, 89), (56, 85), (44, 89)], color)
     if beard == 3:
-        pen.ellipse(56, 107, 11, 9, colour)
+        pen.ellipse(56, 107, 11, 9, color)
 
 
-def _draw_marks(pen: _Pen, person: Person, traits: dict[str, float], skin: Colour) -> None:
+def _draw_marks(pen: _Pen, person: Person, traits: dict[str, float], skin: Color) -> None:
     blush = (min(255, round(skin[0] * 1.04)), round(skin[1] * (1 - 0.18 * traits["cheeks"])), round(skin[2] * 0.93))
     pen.ellipse(29, 80, 8, 6, blush)
     pen.ellipse(83, 80, 8, 6, blush)
@@ -277,21 +340,27 @@ def _draw_marks(pen: _Pen, person: Person, traits: dict[str, float], skin: Colou
         )
 
 
-def _draw_eyes(pen: _Pen, traits: dict[str, float], hair: Colour, variation: Variation) -> None:
+def _draw_eyes(pen: _Pen, traits: dict[str, float], hair: Color, variation: Variation) -> None:
     size, iris = traits["eye_size"], _hue(traits["iris_hue"], 0.78, 0.86)
     for side, (x, y) in ((-1, TEMPLATE[0]), (1, TEMPLATE[1])):
         pen.ellipse(x, y, 9.2 * size, 6.6 * size, (250, 250, 250))
         pen.ellipse(x + variation.gaze * 0.8, y, 5.6 * size, 5.6 * size, iris)
         pen.ellipse(x + variation.gaze * 0.8, y, 1.9, 1.9, (24, 24, 30))
         brow, tilt = y + traits["brow_height"] * size, traits["brow_tilt"]
-        pen.line([(x - 10, brow + tilt * 0.5 * side), (x, brow - 2), (x + 10, brow - tilt * 0.5 * side)],
-                 traits["brow_thickness"], _shade(hair, 0.8))  # fmt: skip
+        pen.line(
+            [(x - 10, brow + tilt * 0.5 * side), (x, brow - 2), (x + 10, brow - tilt * 0.5 * side)],
+            traits["brow_thickness"],
+            _shade(hair, 0.8),
+        )
         kind, radius = int(traits["glasses"]), traits["glasses_size"]
         if kind:
             angles = np.radians(np.linspace(0, 360, 33)) if kind != 2 else np.radians(np.arange(45, 406, 90))
             reach = radius * (1.25 if kind == 2 else 1.0)
-            pen.line([(x + reach * math.cos(a), y + reach * math.sin(a)) for a in angles], 2.2 if kind != 3 else 3.6,
-                     (40, 40, 42) if kind != 3 else (128, 118, 100))  # fmt: skip
+            pen.line(
+                [(x + reach * math.cos(a), y + reach * math.sin(a)) for a in angles],
+                2.2 if kind != 3 else 3.6,
+                (40, 40, 42) if kind != 3 else (128, 118, 100),
+            )
     if int(traits["glasses"]):
         pen.line([(50, 51), (62, 51)], 2.0, (60, 60, 62))
 
@@ -300,10 +369,18 @@ def _draw_mouth(pen: _Pen, traits: dict[str, float], variation: Variation) -> No
     (left, y), (right, _) = TEMPLATE[3], TEMPLATE[4]
     lips, thick, bend = _LIPS[int(traits["lips"])], traits["lip_thickness"], 3.0 * variation.smile
     middle = (left + right) / 2
-    upper = [(left, y - bend * 0.4), (middle - 6, y - thick * 0.8 + bend * 0.4), (middle, y - thick * 0.5 + bend * 0.5),
-             (middle + 6, y - thick * 0.8 + bend * 0.4), (right, y - bend * 0.4)]  # fmt: skip
-    lower = [(middle + 8, y + thick * 0.9 + bend * 0.6), (middle, y + thick * 1.1 + bend * 0.8),
-             (middle - 8, y + thick * 0.9 + bend * 0.6)]  # fmt: skip
+    upper = [
+        (left, y - bend * 0.4),
+        (middle - 6, y - thick * 0.8 + bend * 0.4),
+        (middle, y - thick * 0.5 + bend * 0.5),
+        (middle + 6, y - thick * 0.8 + bend * 0.4),
+        (right, y - bend * 0.4),
+    ]
+    lower = [
+        (middle + 8, y + thick * 0.9 + bend * 0.6),
+        (middle, y + thick * 1.1 + bend * 0.8),
+        (middle - 8, y + thick * 0.9 + bend * 0.6),
+    ]
     pen.polygon(upper + lower, lips)
     if variation.mouth_open > 0.6:
         pen.ellipse(middle, y + bend * 0.6, 7, 1.4, (246, 240, 236))

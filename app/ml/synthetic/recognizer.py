@@ -1,7 +1,7 @@
-"""A recogniser of drawn faces, fitted in closed form: linear discriminants on a coarse, gain-normalised crop.
+"""A recognizer of drawn faces, fitted in closed form: linear discriminants on a coarse, gain-normalized crop.
 
 Input and output are those of InsightFace's ArcFace models: an aligned 112x112 RGB crop, `(x - 127.5) / 127.5`,
-NCHW -> (N, 512). The crop is averaged into 14x14 cells and each colour divided by its mean; the directions that
+NCHW -> (N, 512). The crop is averaged into 14x14 cells and each color divided by its mean; the directions that
 separate people, after whitening what varies within a person (Fisher's discriminants), carry the identity; an
 orthonormal matrix spreads them over 512 numbers without changing any cosine.
 """
@@ -31,8 +31,8 @@ def build_recognizer(*, people: int = 300, pictures: int = 5, seed: int = 11) ->
     cells = graph.node("AveragePool", pixels, kernel_shape=[_CELL, _CELL], strides=[_CELL, _CELL])
     gain = graph.node("Add", graph.node("ReduceMean", cells, axes=[2, 3], keepdims=1), 1e-3)
     flat = graph.node("Flatten", graph.node("Div", cells, gain), axis=1)
-    centred = graph.node("Sub", flat, graph.constant(mean[None]))
-    graph.node("MatMul", centred, graph.constant(matrix @ spread), name="embedding")
+    centerd = graph.node("Sub", flat, graph.constant(mean[None]))
+    graph.node("MatMul", centerd, graph.constant(matrix @ spread), name="embedding")
     return graph.build({"input": ["batch", 3, _CROP, _CROP]}, {"embedding": ["batch", EMBEDDING_SIZE]})
 
 
@@ -60,13 +60,13 @@ def _draw_crop(person: Person, rng: np.random.Generator) -> np.ndarray:
 
 def _discriminants(features: np.ndarray, identities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean (588,) and projection (588, 48): Fisher's linear discriminants with a ridge."""
-    centres = np.stack([features[identities == person].mean(axis=0) for person in np.unique(identities)])
-    mean = centres.mean(axis=0)
-    within = np.cov((features - centres[identities]).T)
+    centers = np.stack([features[identities == person].mean(axis=0) for person in np.unique(identities)])
+    mean = centers.mean(axis=0)
+    within = np.cov((features - centers[identities]).T)
     within += np.eye(len(within)) * _RIDGE * np.trace(within) / len(within)
     values, vectors = np.linalg.eigh(within)
     whiten = vectors / np.sqrt(values)
-    _, strengths, directions = np.linalg.svd((centres - mean) @ whiten, full_matrices=False)
+    _, strengths, directions = np.linalg.svd((centers - mean) @ whiten, full_matrices=False)
     # Strong directions are damped: a trait that splits everybody in two should not outvote the rest.
     weights = 1 / np.sqrt(strengths[:_DISCRIMINANTS])
     return mean, whiten @ directions[:_DISCRIMINANTS].T * weights

@@ -30,10 +30,10 @@ class CollectionModel(TenantRow):
     max_false_match_rate: Mapped[float | None]
     review_false_match_rate: Mapped[float | None]
     calibration: Mapped[dict[str, Any] | None]
-    """How similar strangers of its own are: recogniser, points, source."""
+    """How similar strangers of its own are: recognizer, points, source."""
     recognizer: Mapped[str | None]
     """Whose templates are searched; None until a face is stored: the server's first."""
-    recognizer_beside: Mapped[str | None]
+    secondary_recognizer: Mapped[str | None]
     """With whose templates faces are stored as well, to go over to it or back."""
 
 
@@ -72,7 +72,7 @@ class SubjectModel(TenantRow):
 
 
 class GalleryModel(TenantRow):
-    """One collection's templates of one recogniser: what a search looks through.
+    """One collection's templates of one recognizer: what a search looks through.
 
     `last_seq` is the place of the newest template; whoever stores some takes the next places under the row's lock, so
     every template up to `last_seq` can be seen by whoever sees `last_seq`. `deletions` counts erased templates, `epoch`
@@ -103,34 +103,35 @@ class GalleryModel(TenantRow):
 
 
 class TemplateModel(TenantRow):
-    """The stored record of one face by one recogniser. Half precision loses no match (docs/decisions).
+    """The stored record of one face by one recognizer. Half precision loses no match (docs/decisions).
 
-    A face stored with two recognisers has two, in two galleries, of one id.
+    A face stored with two recognizers has two, in two galleries, of one id.
     """
 
     __tablename__ = "templates"
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["tenant_id", "subject_id"], ["subjects.tenant_id", "subjects.id"], ondelete="CASCADE"
-        ),
-        ForeignKeyConstraint(
-            ["tenant_id", "gallery_id"], ["galleries.tenant_id", "galleries.id"], ondelete="CASCADE"
-        ),
-        Index(
-            "ix_templates_tenant_id_subject_id_gallery_id_seq", "tenant_id", "subject_id", "gallery_id", "seq"
-        ),
+        ForeignKeyConstraint(["tenant_id", "subject_id"], ["subjects.tenant_id", "subjects.id"], ondelete="CASCADE"),
+        ForeignKeyConstraint(["tenant_id", "gallery_id"], ["galleries.tenant_id", "galleries.id"], ondelete="CASCADE"),
+        Index("ix_templates_tenant_id_subject_id_gallery_id_seq", "tenant_id", "subject_id", "gallery_id", "seq"),
         # Searches read these two alone: tenant first for row-level security, the vectors inside the leaves. The first
         # holds embeddings only where they are compared whole: it would cost every registration in a large gallery.
         Index(
-            "ix_templates_search", "tenant_id", "gallery_id", "seq",
-            postgresql_include=["subject_id", "embedding"], postgresql_where=text(f"seq <= {COVERED_PLACES}"),
+            "ix_templates_search",
+            "tenant_id",
+            "gallery_id",
+            "seq",
+            postgresql_include=["subject_id", "embedding"],
+            postgresql_where=text(f"seq <= {COVERED_PLACES}"),
         ),
         Index("ix_templates_codes", "tenant_id", "gallery_id", "seq", unique=True, postgresql_include=["code"]),
         Index(
-            "ix_templates_tenant_id_collection_id_image_digest", "tenant_id", "collection_id", "image_digest",
+            "ix_templates_tenant_id_collection_id_image_digest",
+            "tenant_id",
+            "collection_id",
+            "image_digest",
             postgresql_where=text("image_digest IS NOT NULL"),
         ),
-    )  # fmt: skip
+    )
 
     collection_id: Mapped[UUID]
     subject_id: Mapped[UUID]
@@ -139,9 +140,11 @@ class TemplateModel(TenantRow):
     recognizer: Mapped[str]
     embedding: Mapped[Any] = mapped_column(HALFVEC(EMBEDDING_SIZE), deferred=True)
     code: Mapped[Any] = mapped_column(
-        BIT(EMBEDDING_SIZE), Computed("binary_quantize(embedding)::bit(512)", persisted=True), deferred=True,
+        BIT(EMBEDDING_SIZE),
+        Computed("binary_quantize(embedding)::bit(512)", persisted=True),
+        deferred=True,
         nullable=True,
-    )  # fmt: skip
+    )
     """The sign of each number of the embedding; PostgreSQL makes it."""
     detection_score: Mapped[float]
     quality: Mapped[dict[str, Any]]

@@ -10,14 +10,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.persistence.models.base import Base, TenantRow
 
 
-class LoginTriesModel(Base):
+class LoginAttemptsModel(Base):
     """Tries to sign in to one account from one address; the key is a keyed hash of both."""
 
-    __tablename__ = "login_tries"
+    __tablename__ = "login_attempts"
     __table_args__ = {"prefixes": ["UNLOGGED"]}
 
     key: Mapped[str] = mapped_column(primary_key=True)
-    tries: Mapped[int]
+    attempts: Mapped[int]
     since: Mapped[datetime]
     blocked_until: Mapped[datetime | None]
 
@@ -89,7 +89,7 @@ class AccessKeyModel(TenantRow):
     revoked_at: Mapped[datetime | None]
 
 
-class RememberedAnswerModel(TenantRow):
+class IdempotencyRecordModel(TenantRow):
     """The answer to a request with an Idempotency-Key, for one principal and 24 hours."""
 
     __tablename__ = "remembered_answers"

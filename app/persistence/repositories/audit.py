@@ -49,9 +49,17 @@ class AuditRepository(TenantRepository):
         entry = AuditEntry(self._tenant_id, seq, at, actor, action, target, details, request_id)
         added = SealedEntry(entry, key_id, bytes(previous), sealer(entry, bytes(previous)))
         values = self._row(
-            seq=seq, at=at, actor=actor, action=action, target=target, details=dict(details), request_id=request_id,
-            key_id=key_id, previous=added.previous, seal=added.seal,
-        )  # fmt: skip
+            seq=seq,
+            at=at,
+            actor=actor,
+            action=action,
+            target=target,
+            details=dict(details),
+            request_id=request_id,
+            key_id=key_id,
+            previous=added.previous,
+            seal=added.seal,
+        )
         entry_row = insert(AuditEntryModel).values(values).cte("entry")
         head = self._update(AuditHeadModel).values(seal=added.seal).add_cte(entry_row)
         await self._session.execute(head.execution_options(synchronize_session=False))
@@ -70,7 +78,7 @@ class AuditRepository(TenantRepository):
         statement = self._select(AuditEntryModel, AuditEntryModel.seq > after_seq).order_by(AuditEntryModel.seq)
         return [_describe(row) for row in await self._session.scalars(statement.limit(limit))]
 
-    async def hold_still(self) -> None:
+    async def lock_chain(self) -> None:
         """Read one snapshot from here on; before anything else in the transaction."""
         await self._session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
 
@@ -96,7 +104,5 @@ def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
 
 
 def _describe(row: AuditEntryModel) -> SealedEntry:
-    entry = AuditEntry(
-        row.tenant_id, row.seq, row.at, row.actor, row.action, row.target, row.details, row.request_id
-    )  # fmt: skip
+    entry = AuditEntry(row.tenant_id, row.seq, row.at, row.actor, row.action, row.target, row.details, row.request_id)
     return SealedEntry(entry, row.key_id, bytes(row.previous), bytes(row.seal))

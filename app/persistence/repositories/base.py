@@ -44,7 +44,7 @@ class TenantRepository:
         """Values of a new row, with its tenant."""
         return {"tenant_id": self._tenant_id, **values}
 
-    async def _hold_galleries(self, *conditions: ColumnElement[bool]) -> None:
+    async def _lock_galleries(self, *conditions: ColumnElement[bool]) -> None:
         """Lock galleries, always in the same order, until the transaction ends; never after a tenant's usage."""
         order = (GalleryModel.collection_id, collate(GalleryModel.recognizer, "C"))
         held = select(GalleryModel.id).where(self._own(GalleryModel), *conditions).order_by(*order)

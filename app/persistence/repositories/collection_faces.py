@@ -22,7 +22,7 @@ Place = tuple[UUID, int]
 
 
 @dataclass(frozen=True, slots=True)
-class HeldFace:
+class GalleryFace:
     """A face to be given to somebody; `embedding` is as it is stored, so comparable within its gallery only."""
 
     face: CollectionFace
@@ -36,12 +36,17 @@ class CollectionFaceRepository(TenantRepository):
     """The stored faces of one tenant's collections."""
 
     async def list_page(
-        self, collection_id: UUID, after: Place | None, limit: int, *, subject_id: UUID | None = None,
+        self,
+        collection_id: UUID,
+        after: Place | None,
+        limit: int,
+        *,
+        subject_id: UUID | None = None,
         ids: Sequence[UUID] | None = None,
-    ) -> list[HeldFace]:  # fmt: skip
+    ) -> list[GalleryFace]:
         """Up to `limit` faces behind a place; of one subject, or of these ids, if given.
 
-        A face that two recognisers embedded comes once. One that is given to somebody meanwhile goes to the end: it
+        A face that two recognizers embedded comes once. One that is given to somebody meanwhile goes to the end: it
         may come twice, but is never missed.
         """
         conditions: list[ColumnElement[bool]] = []
@@ -49,18 +54,18 @@ class CollectionFaceRepository(TenantRepository):
             conditions.append(TemplateModel.subject_id == subject_id)
         if ids is not None:
             conditions.append(TemplateModel.id == any_(cast(list(ids), ARRAY(Uuid))))
-        # A face stands where its oldest template is: what another recogniser makes of it meanwhile moves it nowhere.
+        # A face stands where its oldest template is: what another recognizer makes of it meanwhile moves it nowhere.
         by_age = select(GalleryModel.id).where(self._own(GalleryModel), GalleryModel.collection_id == collection_id)
         galleries = list(await self._session.scalars(by_age.order_by(GalleryModel.created_at, GalleryModel.id)))
         begin = galleries.index(after[0]) if after is not None and after[0] in galleries else 0
-        found: list[HeldFace] = []
+        found: list[GalleryFace] = []
         another = aliased(TemplateModel)
         for place, gallery_id in enumerate(galleries[begin:], begin):  # each is read by its index
             is_older = another.created_at < TemplateModel.created_at
             is_as_old = (another.created_at == TemplateModel.created_at) & another.gallery_id.in_(galleries[:place])
             was_before = select(another.id).where(
                 self._own(another), another.id == TemplateModel.id, is_older | is_as_old
-            )  # fmt: skip
+            )
             wanted = self._faces(TemplateModel.gallery_id == gallery_id, *conditions).order_by(TemplateModel.seq)
             if len(galleries) > 1:
                 wanted = wanted.where(~was_before.exists())
@@ -79,14 +84,14 @@ class CollectionFaceRepository(TenantRepository):
 
     async def find_all(
         self, collection_id: UUID, ids: Sequence[UUID], owners: Collection[UUID], *, with_embeddings: bool = False
-    ) -> dict[UUID, HeldFace]:
+    ) -> dict[UUID, GalleryFace]:
         """Those of these faces that the collection has; those of `owners` are held until the transaction ends.
 
         The owners' own rows must be held before: in all that locks, subjects come first, then galleries, then faces. Of
-        a face that several recognisers embedded, what the one in use made is given.
+        a face that several recognizers embedded, what the one in use made is given.
         """
         if owners:
-            await self._hold_galleries(GalleryModel.collection_id == collection_id)
+            await self._lock_galleries(GalleryModel.collection_id == collection_id)
         theirs = TemplateModel.id == any_(cast(list(ids), ARRAY(Uuid)))
         faces = self._faces(TemplateModel.collection_id == collection_id, theirs)
         held = self._faces(theirs, TemplateModel.subject_id.in_(owners))
@@ -101,14 +106,14 @@ class CollectionFaceRepository(TenantRepository):
         )
         return found | kept
 
-    async def find_of_subject(self, subject_id: UUID, gallery_id: UUID, limit: int) -> list[HeldFace]:
+    async def find_of_subject(self, subject_id: UUID, gallery_id: UUID, limit: int) -> list[GalleryFace]:
         """A subject's newest faces in one gallery, with their embeddings."""
         statement = self._faces(TemplateModel.subject_id == subject_id, TemplateModel.gallery_id == gallery_id)
         statement = statement.order_by(TemplateModel.seq.desc()).limit(limit)
         return await self._read(statement, with_embeddings=True)
 
-    async def find_of_image(self, collection_id: UUID, digests: Sequence[bytes]) -> list[HeldFace]:
-        """What was stored from this very image: of each face what each recogniser made. None of it is held."""
+    async def find_of_image(self, collection_id: UUID, digests: Sequence[bytes]) -> list[GalleryFace]:
+        """What was stored from this very image: of each face what each recognizer made. None of it is held."""
         conditions = (TemplateModel.collection_id == collection_id, TemplateModel.image_digest.in_(digests))
         return await self._read(self._faces(*conditions).order_by(TemplateModel.seq))
 
@@ -132,7 +137,7 @@ class CollectionFaceRepository(TenantRepository):
         key = func.hashtextextended(f"{self._tenant_id}/{collection_id}/{digest.hex()}", 0)
         await self._session.execute(select(func.pg_advisory_xact_lock(key)))
 
-    async def give(self, held: Sequence[HeldFace], to: Mapping[UUID, UUID]) -> None:
+    async def give(self, held: Sequence[GalleryFace], to: Mapping[UUID, UUID]) -> None:
         """Give each face, by its id, to a subject, by its id, with all of its templates.
 
         In its gallery each takes a new place at the end (migration 0013).
@@ -175,7 +180,7 @@ class CollectionFaceRepository(TenantRepository):
         columns: tuple[Any, ...] = _COLUMNS
         return statement.with_only_columns(*columns)
 
-    async def _read(self, statement: Select[Any], *, with_embeddings: bool = False) -> list[HeldFace]:
+    async def _read(self, statement: Select[Any], *, with_embeddings: bool = False) -> list[GalleryFace]:
         """Bare rows: of thousands of faces objects of the ORM would take most of the time."""
         if with_embeddings:
             statement = statement.add_columns(TemplateModel.embedding)
@@ -197,10 +202,15 @@ _COLUMNS = (
 )
 
 
-def _describe(row: Any, has_embedding: bool) -> HeldFace:
+def _describe(row: Any, has_embedding: bool) -> GalleryFace:
     face = CollectionFace(
-        row.id, row.recognizer, row.detection_score, row.image_id, row.external_image_id,
-        RelativeBox(*row.box) if row.box is not None else None, None if row.is_anonymous else row.subject,
-    )  # fmt: skip
+        row.id,
+        row.recognizer,
+        row.detection_score,
+        row.image_id,
+        row.external_image_id,
+        RelativeBox(*row.box) if row.box is not None else None,
+        None if row.is_anonymous else row.subject,
+    )
     embedding = np.asarray(row.embedding, dtype=np.float32) if has_embedding else None
-    return HeldFace(face, row.subject_id, row.gallery_id, row.seq, embedding)
+    return GalleryFace(face, row.subject_id, row.gallery_id, row.seq, embedding)

@@ -44,13 +44,13 @@ class CollectionRepository(TenantRepository):
         row = (await self._session.execute(self._counted().where(CollectionModel.name == name))).one_or_none()
         return _describe(row) if row is not None else None
 
-    async def find_row(self, name: str, *, hold: bool = False, change: bool = False) -> CollectionRecord | None:
-        """The collection without counts; `hold` keeps it from being deleted until the transaction ends.
+    async def find_row(self, name: str, *, lock: bool = False, change: bool = False) -> CollectionRecord | None:
+        """The collection without counts; `lock` keeps it from being deleted until the transaction ends.
 
         With `change` nobody else changes it either, while faces may be stored and taken away.
         """
         statement = self._select(CollectionModel, CollectionModel.name == name, self._visible())
-        if hold or change:
+        if lock or change:
             statement = statement.with_for_update(read=not change, key_share=True)
         return _record(await self._session.scalar(statement))
 
@@ -69,7 +69,7 @@ class CollectionRepository(TenantRepository):
         return [_record(row) for row in await self._session.scalars(statement)]
 
     async def count_templates(self, collection_id: UUID) -> int:
-        """How many templates of the recogniser in use a collection has, as its gallery says."""
+        """How many templates of the recognizer in use a collection has, as its gallery says."""
         counted = (
             select(_SEARCHED_TEMPLATES)
             .select_from(GalleryModel)
@@ -84,7 +84,7 @@ class CollectionRepository(TenantRepository):
         return _record(await self._session.scalar(statement))
 
     async def bind_recognizer(self, collection_id: UUID, recognizer: str) -> str:
-        """Search the collection with a recogniser, unless it has one by now; which it is."""
+        """Search the collection with a recognizer, unless it has one by now; which it is."""
         bound = self._update(CollectionModel, CollectionModel.id == collection_id).values(
             recognizer=func.coalesce(CollectionModel.recognizer, recognizer)
         )
@@ -92,7 +92,7 @@ class CollectionRepository(TenantRepository):
 
     async def set_recognizers(self, collection_id: UUID, recognizers: Recognizers) -> None:
         """Search with one, store with both."""
-        values = {"recognizer": recognizers.in_use, "recognizer_beside": recognizers.beside}
+        values = {"recognizer": recognizers.in_use, "secondary_recognizer": recognizers.secondary}
         await self._session.execute(self._update(CollectionModel, CollectionModel.id == collection_id).values(values))
 
     async def set_decisions(self, collection_id: UUID, values: Mapping[str, Any]) -> None:
@@ -126,10 +126,17 @@ class CollectionRepository(TenantRepository):
             )
         )
         return select(
-            CollectionModel.id, CollectionModel.name, CollectionModel.created_at, subjects, templates,
-            CollectionModel.max_false_match_rate, CollectionModel.review_false_match_rate, CollectionModel.calibration,
-            CollectionModel.recognizer, CollectionModel.recognizer_beside,
-        ).where(self._own(CollectionModel), self._visible())  # fmt: skip
+            CollectionModel.id,
+            CollectionModel.name,
+            CollectionModel.created_at,
+            subjects,
+            templates,
+            CollectionModel.max_false_match_rate,
+            CollectionModel.review_false_match_rate,
+            CollectionModel.calibration,
+            CollectionModel.recognizer,
+            CollectionModel.secondary_recognizer,
+        ).where(self._own(CollectionModel), self._visible())
 
     def _visible(self) -> ColumnElement[bool]:
         return true() if self._only is None else CollectionModel.name.in_(self._only)
@@ -143,16 +150,16 @@ def _record(row: CollectionModel | None) -> CollectionRecord | None:
     if row is None:
         return None
     return CollectionRecord(
-        row.id, row.name, row.created_at, row.tags, row.recognizer, row.recognizer_beside, row.calibration
+        row.id, row.name, row.created_at, row.tags, row.recognizer, row.secondary_recognizer, row.calibration
     )
 
 
 def _describe(row: Any) -> Collection:
-    one, name, created_at, subjects, templates, max_rate, review_rate, calibration, in_use, beside = row
+    one, name, created_at, subjects, templates, max_rate, review_rate, calibration, in_use, secondary = row
     if calibration is not None and calibration["recognizer"] != in_use:
-        calibration = None  # of a recogniser that decides nothing now
+        calibration = None  # of a recognizer that decides nothing now
     return Collection(
-        one, name, created_at, subjects, templates, read_policy(max_rate, review_rate), calibration, in_use, beside
+        one, name, created_at, subjects, templates, read_policy(max_rate, review_rate), calibration, in_use, secondary
     )
 
 
@@ -165,10 +172,8 @@ def read_policy(max_rate: float | None, review_rate: float | None) -> DecisionPo
 
 
 def read_calibration(stored: dict[str, Any] | None, recognizer: str) -> Calibration | None:
-    """A collection's own calibration, if it is of this recogniser."""
+    """A collection's own calibration, if it is of this recognizer."""
     if stored is None or stored["recognizer"] != recognizer:
         return None
-    points, intervals = (
-        tuple((one, other) for one, other in stored.get(name, ())) for name in ("points", "intervals")
-    )  # fmt: skip
+    points, intervals = (tuple((one, other) for one, other in stored.get(name, ())) for name in ("points", "intervals"))
     return Calibration(points, stored["source"], intervals)

@@ -44,7 +44,7 @@ class ErasureRepository(TenantRepository):
         if kind is ErasedKind.COLLECTION:
             statement = select(CollectionModel.name, null()).where(
                 self._own(CollectionModel), CollectionModel.id == row_id
-            )  # fmt: skip
+            )
         else:
             own = (self._own(SubjectModel), self._own(CollectionModel))
             statement = (

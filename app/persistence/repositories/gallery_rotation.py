@@ -20,9 +20,10 @@ UPDATE templates SET embedding = CAST(given.embedding AS halfvec)
 FROM unnest(:seqs, :embeddings) AS given(seq, embedding)
 WHERE templates.gallery_id = :gallery_id AND templates.seq = given.seq
 """).bindparams(
-    bindparam("seqs", type_=ARRAY(BigInteger)), bindparam("embeddings", type_=ARRAY(Text)),
+    bindparam("seqs", type_=ARRAY(BigInteger)),
+    bindparam("embeddings", type_=ARRAY(Text)),
     bindparam("gallery_id", type_=Uuid),
-)  # fmt: skip
+)
 
 
 class StoredEmbedding(NamedTuple):
@@ -41,7 +42,7 @@ class GalleryRotationRepository(TenantRepository):
         statement = select(GalleryModel.id).where(self._own(GalleryModel), is_older).order_by(GalleryModel.created_at)
         return list(await self._session.scalars(statement))
 
-    async def hold(self, gallery_id: UUID) -> Protection | None:
+    async def lock(self, gallery_id: UUID) -> Protection | None:
         """The gallery's protection; nothing is stored in it until this transaction ends. None if it is gone."""
         statement = self._select(GalleryModel, GalleryModel.id == gallery_id).with_for_update()
         row = await self._session.scalar(statement)
@@ -63,8 +64,10 @@ class GalleryRotationRepository(TenantRepository):
     async def write(self, seqs: Sequence[int], embeddings: Sequence[Embedding], gallery_id: UUID) -> None:
         """Store these embeddings at these places."""
         values = {
-            "seqs": list(seqs), "embeddings": [embedding_literal(one) for one in embeddings], "gallery_id": gallery_id,
-        }  # fmt: skip
+            "seqs": list(seqs),
+            "embeddings": [embedding_literal(one) for one in embeddings],
+            "gallery_id": gallery_id,
+        }
         await self._session.execute(_WRITE, values)
 
     async def set_protection(self, gallery_id: UUID, protection: Protection) -> None:

@@ -23,7 +23,7 @@ CONNECTIONS, CONSTRUCTION_BREADTH = 24, 200
 """pgvector's m and ef_construction; its defaults of 16 and 64 lose matches (PERFORMANCE.md)."""
 
 _BYTES_A_TEMPLATE = 2_048
-_LEAST_MEMORY_MB = 64
+_MIN_MEMORY_MB = 64
 _LOCK = 0x6772617068  # "graph"; migrations have another
 _NAME = re.compile(r"graph_[0-9a-f]{32}_\d+_[0-9a-f]{4}")
 
@@ -68,15 +68,24 @@ class GraphDirectory:
         """Every gallery of every tenant, the largest first."""
         statement = (
             select(
-                GalleryModel.tenant_id, TenantModel.name.label("tenant"), GalleryModel.collection_id,
-                CollectionModel.name.label("collection"), GalleryModel.recognizer, GalleryModel.id,
-                GalleryModel.templates, GalleryModel.last_seq, GalleryModel.graph, GalleryModel.graph_upto,
-                GalleryModel.graph_recall, GalleryModel.graph_checked_at, GalleryModel.graph_trusted,
+                GalleryModel.tenant_id,
+                TenantModel.name.label("tenant"),
+                GalleryModel.collection_id,
+                CollectionModel.name.label("collection"),
+                GalleryModel.recognizer,
+                GalleryModel.id,
+                GalleryModel.templates,
+                GalleryModel.last_seq,
+                GalleryModel.graph,
+                GalleryModel.graph_upto,
+                GalleryModel.graph_recall,
+                GalleryModel.graph_checked_at,
+                GalleryModel.graph_trusted,
             )
             .join(TenantModel, TenantModel.id == GalleryModel.tenant_id)
             .join(CollectionModel, CollectionModel.id == GalleryModel.collection_id)
             .order_by(GalleryModel.templates.desc(), GalleryModel.id)
-        )  # fmt: skip
+        )
         async with self._database.transaction(as_operator=True) as session:
             return [GalleryRecord(**row) for row in (await session.execute(statement)).mappings()]
 
@@ -86,7 +95,7 @@ class GraphDirectory:
         Searches, registrations and erasures go on, as does the gallery's graph of before.
         """
         name = f"graph_{gallery.id.hex}_{upto:d}_{token_hex(2)}"
-        memory_mb = max(_LEAST_MEMORY_MB, min(memory_mb, gallery.templates * _BYTES_A_TEMPLATE // 2**20))
+        memory_mb = max(_MIN_MEMORY_MB, min(memory_mb, gallery.templates * _BYTES_A_TEMPLATE // 2**20))
         async with self._database.autocommit() as connection:
             await connection.execute(text("SELECT set_config('statement_timeout', '0', false)"))
             await connection.execute(

@@ -14,16 +14,28 @@ class ApiKeyRepository(TenantRepository):
     """The live API keys of one tenant."""
 
     async def add(
-        self, *, name: str, public_id: str, key_id: str, secret_hmac: bytes, scopes: list[str],
-        collections: list[str] | None, expires_at: datetime | None,
-    ) -> KeyRecord:  # fmt: skip
+        self,
+        *,
+        name: str,
+        public_id: str,
+        key_id: str,
+        secret_hmac: bytes,
+        scopes: list[str],
+        collections: list[str] | None,
+        expires_at: datetime | None,
+    ) -> KeyRecord:
         """Store a key."""
         row = ApiKeyModel(
             **self._row(
-                name=name, public_id=public_id, key_id=key_id, secret_hmac=secret_hmac, scopes=scopes,
-                collections=collections, expires_at=expires_at,
+                name=name,
+                public_id=public_id,
+                key_id=key_id,
+                secret_hmac=secret_hmac,
+                scopes=scopes,
+                collections=collections,
+                expires_at=expires_at,
             )
-        )  # fmt: skip
+        )
         self._session.add(row)
         await self._session.flush()
         return _api_key(row)

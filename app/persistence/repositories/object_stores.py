@@ -28,15 +28,17 @@ class ObjectStoreRepository(TenantRepository):
             return None
         return StoredObjectStore(
             ObjectStore(row.endpoint, row.region, row.access_key_id), row.key_id, row.secret_encrypted
-        )  # fmt: skip
+        )
 
     async def put(self, stored: StoredObjectStore) -> None:
         """Set the object store."""
         values = {
-            "endpoint": stored.store.endpoint, "region": stored.store.region,
-            "access_key_id": stored.store.access_key_id, "key_id": stored.key_id,
+            "endpoint": stored.store.endpoint,
+            "region": stored.store.region,
+            "access_key_id": stored.store.access_key_id,
+            "key_id": stored.key_id,
             "secret_encrypted": stored.secret_encrypted,
-        }  # fmt: skip
+        }
         statement = insert(ObjectStoreModel).values(self._row(**values))
         await self._session.execute(statement.on_conflict_do_update(index_elements=["tenant_id"], set_=values))
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.permissions import Plan, Principal, permissions_of
 from app.persistence.models import AccessKeyModel, ApiKeyModel, PlanModel, TenantModel
 from app.persistence.repositories.base import TenantRepository
-from app.persistence.repositories.brief import read_plan
+from app.persistence.repositories.hot_queries import read_plan
 
 _TOUCH_EVERY = timedelta(minutes=1)
 
@@ -83,9 +83,12 @@ class PrincipalRepository(TenantRepository):
         key, plan = row
         await self._note_use(ApiKeyModel, key_id)
         return Principal(
-            key.tenant_id, permissions_of(key.scopes), describe_plan(plan), key_id=key.id,
+            key.tenant_id,
+            permissions_of(key.scopes),
+            describe_plan(plan),
+            key_id=key.id,
             collections=frozenset(key.collections) if key.collections is not None else None,
-        )  # fmt: skip
+        )
 
     async def find_signer(self, key_id: UUID) -> Signer | None:
         """The program behind an access key; nothing is noted, since it has not proved to be it yet."""

@@ -33,26 +33,24 @@ class ProtectionRepository(TenantRepository):
         if row is not None:
             return _describe(row)
         # Held until the transaction ends: a rotation must not begin, nor forget this salt, before the gallery is seen.
-        newest = await self._find_newest(hold="read")
+        newest = await self._find_newest(lock="read")
         return newest or await self._begin_first(key_id)
 
     async def get(self, generation: int) -> Protection:
         """The protection of a generation."""
-        row = await self._session.scalar(
-            self._select(TemplateSaltModel, TemplateSaltModel.generation == generation)
-        )  # fmt: skip
+        row = await self._session.scalar(self._select(TemplateSaltModel, TemplateSaltModel.generation == generation))
         if row is None and generation:
             raise NotReady(f"The salt of generation {generation}, which protects these templates, is missing.")
         return _describe(row) if row is not None else UNPROTECTED
 
     async def begin(self, key_id: str) -> Protection:
         """A new salt, for new galleries from here on, and for those that are rotated to it."""
-        newest = await self._find_newest(hold="write")
+        newest = await self._find_newest(lock="write")
         return await self._add((newest.generation if newest else 0) + 1, key_id)
 
     async def drop_unused(self) -> None:
         """Forget the salts that protect nothing any more; the newest stays."""
-        newest = await self._find_newest(hold="write")
+        newest = await self._find_newest(lock="write")
         if newest is not None:
             used = select(GalleryModel.generation).where(self._own(GalleryModel))
             await self._session.execute(
@@ -69,14 +67,14 @@ class ProtectionRepository(TenantRepository):
     async def _add(self, generation: int, key_id: str) -> Protection:
         values = self._row(generation=generation, salt=secrets.token_bytes(SALT_BYTES), key_id=key_id)
         await self._session.execute(insert(TemplateSaltModel).values(values).on_conflict_do_nothing())
-        newest = await self._find_newest(hold="read")
+        newest = await self._find_newest(lock="read")
         assert newest is not None  # ours, or of whoever was quicker
         return newest
 
-    async def _find_newest(self, *, hold: Literal["read", "write"]) -> Protection | None:
+    async def _find_newest(self, *, lock: Literal["read", "write"]) -> Protection | None:
         """The newest salt, with all of the tenant's salts held against whoever would add or forget one."""
         statement = self._select(TemplateSaltModel).order_by(TemplateSaltModel.generation.desc())
-        rows = list(await self._session.scalars(statement.with_for_update(read=hold == "read")))
+        rows = list(await self._session.scalars(statement.with_for_update(read=lock == "read")))
         return _describe(rows[0]) if rows else None
 
 

@@ -1,4 +1,4 @@
-"""How far each recogniser's templates cover a collection, and erasing one's."""
+"""How far each recognizer's templates cover a collection, and erasing one's."""
 
 from uuid import UUID
 
@@ -12,10 +12,10 @@ from app.persistence.repositories.base import TenantRepository
 
 
 class RecognizerRepository(TenantRepository):
-    """The templates of one tenant's collections, by recogniser."""
+    """The templates of one tenant's collections, by recognizer."""
 
     async def count(self, collection_id: UUID) -> dict[str, Coverage]:
-        """How far each recogniser is that has templates in the collection."""
+        """How far each recognizer is that has templates in the collection."""
         counted = (
             select(TemplateModel.recognizer, func.count(), func.count(TemplateModel.subject_id.distinct()))
             .where(self._own(TemplateModel), TemplateModel.collection_id == collection_id)
@@ -24,7 +24,7 @@ class RecognizerRepository(TenantRepository):
         return {name: Coverage(faces, people) for name, faces, people in await self._session.execute(counted)}
 
     async def count_missing(self, collection_id: UUID, recognizer: str, other: str) -> int:
-        """How many subjects have templates of one recogniser and none of the other."""
+        """How many subjects have templates of one recognizer and none of the other."""
         counted = select(func.count(TemplateModel.subject_id.distinct())).where(
             *self._is_missing(collection_id, recognizer, other)
         )
@@ -41,10 +41,8 @@ class RecognizerRepository(TenantRepository):
         return list(await self._session.scalars(names.order_by(SubjectModel.subject).limit(limit)))
 
     async def erase(self, collection_id: UUID, recognizer: str) -> int:
-        """Erase a recogniser's templates, how many there were; of faces that no other embedded nothing is left."""
-        await self._hold_galleries(
-            GalleryModel.collection_id == collection_id, GalleryModel.recognizer == recognizer
-        )  # fmt: skip
+        """Erase a recognizer's templates, how many there were; of faces that no other embedded nothing is left."""
+        await self._lock_galleries(GalleryModel.collection_id == collection_id, GalleryModel.recognizer == recognizer)
         others = aliased(TemplateModel)
         has_other = select(others.id).where(
             self._own(others), others.id == TemplateModel.id, others.recognizer != recognizer
@@ -54,7 +52,7 @@ class RecognizerRepository(TenantRepository):
         lost = list(await self._session.scalars(last))
         erased = self._delete(TemplateModel, *conditions).returning(TemplateModel.seq)
         templates = len((await self._session.scalars(erased)).all())
-        # A face that another recogniser embedded as well is still there: only what is gone is remembered as erased.
+        # A face that another recognizer embedded as well is still there: only what is gone is remembered as erased.
         self._note_erased(ErasedKind.FACE, lost)
         return templates
 
@@ -64,6 +62,8 @@ class RecognizerRepository(TenantRepository):
             self._own(theirs), theirs.subject_id == TemplateModel.subject_id, theirs.recognizer == other
         )
         return [
-            self._own(TemplateModel), TemplateModel.collection_id == collection_id,
-            TemplateModel.recognizer == recognizer, ~has_other.exists(),
-        ]  # fmt: skip
+            self._own(TemplateModel),
+            TemplateModel.collection_id == collection_id,
+            TemplateModel.recognizer == recognizer,
+            ~has_other.exists(),
+        ]

@@ -83,12 +83,12 @@ class SubjectRepository(TenantRepository):
         assert subject_id is not None  # an upsert always returns its row
         return subject_id
 
-    async def find_row(self, collection_id: UUID, subject: str, *, hold: bool = False) -> SubjectRecord | None:
-        """A subject without counts; `hold` locks it until the transaction ends."""
+    async def find_row(self, collection_id: UUID, subject: str, *, lock: bool = False) -> SubjectRecord | None:
+        """A subject without counts; `lock` locks it until the transaction ends."""
         statement = self._select(
             SubjectModel, SubjectModel.collection_id == collection_id, SubjectModel.subject == subject
         )
-        row: SubjectModel | None = await self._session.scalar(statement.with_for_update() if hold else statement)
+        row: SubjectModel | None = await self._session.scalar(statement.with_for_update() if lock else statement)
         return _record(row) if row is not None else None
 
     async def find(self, collection_id: UUID, subject: str) -> Subject | None:
@@ -110,17 +110,21 @@ class SubjectRepository(TenantRepository):
     async def record_consent(self, subject_id: UUID, reference: str, recorded_by: str) -> None:
         """Note that the person agreed, now; it takes the place of an earlier consent."""
         values = {
-            "consent": reference, "consented_at": func.clock_timestamp(), "consent_recorded_by": recorded_by,
+            "consent": reference,
+            "consented_at": func.clock_timestamp(),
+            "consent_recorded_by": recorded_by,
             "consent_withdrawn_at": None,
-        }  # fmt: skip
+        }
         await self._session.execute(self._update(SubjectModel, SubjectModel.id == subject_id).values(values))
 
     async def restore_consent(self, subject_id: UUID, consent: Consent) -> None:
         """Set the consent of an imported subject as it was recorded."""
         values = {
-            "consent": consent.reference, "consented_at": consent.recorded_at,
-            "consent_recorded_by": consent.recorded_by, "consent_withdrawn_at": consent.withdrawn_at,
-        }  # fmt: skip
+            "consent": consent.reference,
+            "consented_at": consent.recorded_at,
+            "consent_recorded_by": consent.recorded_by,
+            "consent_withdrawn_at": consent.withdrawn_at,
+        }
         await self._session.execute(self._update(SubjectModel, SubjectModel.id == subject_id).values(values))
 
     async def withdraw_consent(self, subject_id: UUID) -> None:
@@ -131,7 +135,7 @@ class SubjectRepository(TenantRepository):
 
     async def delete(self, collection_id: UUID, subject: str) -> UUID | None:
         """Erase a subject with their templates; their id, None if there is none."""
-        row = await self.find_row(collection_id, subject, hold=True)
+        row = await self.find_row(collection_id, subject, lock=True)
         if row is None:
             return None
         await self._erase([row.id])
@@ -171,7 +175,7 @@ class SubjectRepository(TenantRepository):
         ]
         await self._session.execute(insert(SubjectModel), rows)
 
-    async def hold(self, subject_ids: Sequence[UUID]) -> list[SubjectRecord]:
+    async def lock(self, subject_ids: Sequence[UUID]) -> list[SubjectRecord]:
         """Lock subjects, always in the same order, until the transaction ends; those that are there."""
         rows = self._select(SubjectModel, SubjectModel.id.in_(subject_ids)).order_by(SubjectModel.id)
         return [_record(row) for row in await self._session.scalars(rows.with_for_update())]
@@ -180,16 +184,19 @@ class SubjectRepository(TenantRepository):
         """Take away those of these that stand for a face which is theirs no longer. Erases no face."""
         await self._drop_empty_anonymous(SubjectModel.id.in_(subject_ids))
 
-    async def hold_anonymous_of(self, collection_id: UUID, recognizer: str) -> None:
-        """Lock the anonymous subjects that have faces of a recogniser, in the order in which `hold` does."""
+    async def lock_anonymous_with(self, collection_id: UUID, recognizer: str) -> None:
+        """Lock the anonymous subjects that have faces of a recognizer, in the order in which `lock` does."""
         faces = select(TemplateModel.id).where(
-            self._own(TemplateModel), TemplateModel.subject_id == SubjectModel.id,
+            self._own(TemplateModel),
+            TemplateModel.subject_id == SubjectModel.id,
             TemplateModel.recognizer == recognizer,
-        )  # fmt: skip
+        )
         held = self._select(
-            SubjectModel, SubjectModel.collection_id == collection_id, SubjectModel.is_anonymous.is_(True),
+            SubjectModel,
+            SubjectModel.collection_id == collection_id,
+            SubjectModel.is_anonymous.is_(True),
             faces.exists(),
-        )  # fmt: skip
+        )
         await self._session.execute(held.with_only_columns(SubjectModel.id).order_by(SubjectModel.id).with_for_update())
 
     async def drop_empty_anonymous_of(self, collection_id: UUID) -> None:
@@ -200,10 +207,13 @@ class SubjectRepository(TenantRepository):
         faces = select(TemplateModel.id).where(self._own(TemplateModel), TemplateModel.subject_id == SubjectModel.id)
         await self._session.execute(
             self._delete(
-                SubjectModel, which, SubjectModel.is_anonymous.is_(True),
-                SubjectModel.consent_withdrawn_at.is_(None), ~faces.exists(),
+                SubjectModel,
+                which,
+                SubjectModel.is_anonymous.is_(True),
+                SubjectModel.consent_withdrawn_at.is_(None),
+                ~faces.exists(),
             )
-        )  # fmt: skip
+        )
 
     async def drop(self, subject_id: UUID) -> None:
         """Take away a subject whose faces were given away before; erases no face."""
@@ -215,14 +225,14 @@ class SubjectRepository(TenantRepository):
             self._update(SubjectModel, SubjectModel.id == subject_id).values(updated_at=func.now())
         )
 
-    async def list_known(self, collection_id: UUID, after: UUID | None, limit: int) -> list[tuple[UUID, Subject]]:
+    async def list_named(self, collection_id: UUID, after: UUID | None, limit: int) -> list[tuple[UUID, Subject]]:
         """Up to `limit` subjects that are not anonymous, behind a row's id, by that id."""
         conditions = [SubjectModel.collection_id == collection_id, ~SubjectModel.is_anonymous]
         if after is not None:
             conditions.append(SubjectModel.id > after)
         return await self._read(self._counted(*conditions).order_by(SubjectModel.id).limit(limit))
 
-    async def count_known(self, collection_id: UUID) -> int:
+    async def count_named(self, collection_id: UUID) -> int:
         """How many subjects of the collection are not anonymous."""
         own = (self._own(SubjectModel), SubjectModel.collection_id == collection_id, ~SubjectModel.is_anonymous)
         return await self._session.scalar(select(func.count()).select_from(SubjectModel).where(*own)) or 0
@@ -230,8 +240,8 @@ class SubjectRepository(TenantRepository):
     async def _erase(self, subject_ids: Sequence[UUID]) -> None:
         theirs = select(TemplateModel.gallery_id).where(
             self._own(TemplateModel), TemplateModel.subject_id.in_(subject_ids)
-        )  # fmt: skip
-        await self._hold_galleries(GalleryModel.id.in_(theirs))
+        )
+        await self._lock_galleries(GalleryModel.id.in_(theirs))
         # An older backup holds a face that was given to somebody since under another subject: it is named by itself.
         moved = select(TemplateModel.id).where(
             self._own(TemplateModel), TemplateModel.subject_id.in_(subject_ids), TemplateModel.moved_at.is_not(None)
@@ -258,19 +268,32 @@ class SubjectRepository(TenantRepository):
             (
                 row.id,
                 Subject(
-                    row.subject, row.name, row.details, row.created_at, row.updated_at, count, describe_consent(row),
+                    row.subject,
+                    row.name,
+                    row.details,
+                    row.created_at,
+                    row.updated_at,
+                    count,
+                    describe_consent(row),
                     row.expires_at,
                 ),
             )
             for row, count in await self._session.execute(statement)
-        ]  # fmt: skip
+        ]
 
 
 def _record(row: SubjectModel) -> SubjectRecord:
     return SubjectRecord(
-        row.id, row.subject, row.is_anonymous, row.updated_at, row.expires_at, row.consent, row.consented_at,
-        row.consent_recorded_by, row.consent_withdrawn_at,
-    )  # fmt: skip
+        row.id,
+        row.subject,
+        row.is_anonymous,
+        row.updated_at,
+        row.expires_at,
+        row.consent,
+        row.consented_at,
+        row.consent_recorded_by,
+        row.consent_withdrawn_at,
+    )
 
 
 def describe_consent(row: SubjectModel) -> Consent | None:

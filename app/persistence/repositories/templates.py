@@ -59,19 +59,29 @@ FROM place, unnest(:ids, :subject_ids, :embeddings, :scores, :qualities, :image_
     id, subject_id, embedding, score, quality, image_id, external_image_id, box, image_digest, moved_at, ordinal)
 RETURNING id, recognizer, detection_score, quality, source, created_at
 """).bindparams(
-    bindparam("tenant_id", type_=Uuid), bindparam("gallery_id", type_=Uuid), bindparam("collection_id", type_=Uuid),
-    bindparam("subject_ids", type_=ARRAY(Uuid)), bindparam("recognizer", type_=Text), bindparam("source", type_=Text),
-    bindparam("count", type_=BigInteger), bindparam("generation", type_=Integer), bindparam("ids", type_=ARRAY(Uuid)),
-    bindparam("embeddings", type_=ARRAY(Text)), bindparam("scores", type_=ARRAY(Double)),
-    bindparam("qualities", type_=ARRAY(Text)), bindparam("image_ids", type_=ARRAY(Uuid)),
-    bindparam("external_image_ids", type_=ARRAY(Text)), bindparam("boxes", type_=ARRAY(Text)),
-    bindparam("image_digests", type_=ARRAY(LargeBinary)), bindparam("moved", type_=ARRAY(DateTime(timezone=True))),
-)  # fmt: skip
+    bindparam("tenant_id", type_=Uuid),
+    bindparam("gallery_id", type_=Uuid),
+    bindparam("collection_id", type_=Uuid),
+    bindparam("subject_ids", type_=ARRAY(Uuid)),
+    bindparam("recognizer", type_=Text),
+    bindparam("source", type_=Text),
+    bindparam("count", type_=BigInteger),
+    bindparam("generation", type_=Integer),
+    bindparam("ids", type_=ARRAY(Uuid)),
+    bindparam("embeddings", type_=ARRAY(Text)),
+    bindparam("scores", type_=ARRAY(Double)),
+    bindparam("qualities", type_=ARRAY(Text)),
+    bindparam("image_ids", type_=ARRAY(Uuid)),
+    bindparam("external_image_ids", type_=ARRAY(Text)),
+    bindparam("boxes", type_=ARRAY(Text)),
+    bindparam("image_digests", type_=ARRAY(LargeBinary)),
+    bindparam("moved", type_=ARRAY(DateTime(timezone=True))),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class NewFace:
-    """A face to store, with its embeddings by recogniser, and whose it is."""
+    """A face to store, with its embeddings by recognizer, and whose it is."""
 
     subject_id: UUID
     embeddings: Mapping[str, Embedding] = field(repr=False)
@@ -101,20 +111,20 @@ class TemplateStore(TenantRepository):
     async def add_all(self, faces: Sequence[NewFace], *, collection_id: UUID, source: str) -> list[Template]:
         """Store faces in their order; the next search finds them once this transaction is committed.
 
-        Each with a template for each recogniser that embedded it; its first is given back.
+        Each with a template for each recognizer that embedded it; its first is given back.
         """
         templates: dict[tuple[str, UUID], Template] = {}
         recognizers = sorted({name for face in faces for name in face.embeddings})
         if len(recognizers) > 1:
-            await self.hold_galleries(collection_id, recognizers)
+            await self.lock_galleries(collection_id, recognizers)
         for recognizer in recognizers:
             own = [face for face in faces if recognizer in face.embeddings]
             for template in await self._add(own, collection_id, recognizer, source):
                 templates[recognizer, template.id] = template
         return [templates[next(iter(face.embeddings)), face.id] for face in faces]
 
-    async def hold_galleries(self, collection_id: UUID, recognizers: Iterable[str]) -> None:
-        """Lock the collection's galleries of these recognisers, made if need be, until the transaction ends.
+    async def lock_galleries(self, collection_id: UUID, recognizers: Iterable[str]) -> None:
+        """Lock the collection's galleries of these recognizers, made if need be, until the transaction ends.
 
         For whoever stores in several: always all of them, in the order in which migration 0015 locks them, before the
         first is stored in. A tenant's usage is locked by the first template; who waits for a gallery must not hold it.
@@ -124,11 +134,9 @@ class TemplateStore(TenantRepository):
             protection = await self._protections.of_gallery(collection_id, name, self._protector.current_key_id)
             row = self._row(id=uuid4(), collection_id=collection_id, recognizer=name, generation=protection.generation)
             await self._session.execute(insert(GalleryModel).values(row).on_conflict_do_nothing())
-        await self._hold_galleries(GalleryModel.collection_id == collection_id, GalleryModel.recognizer.in_(names))
+        await self._lock_galleries(GalleryModel.collection_id == collection_id, GalleryModel.recognizer.in_(names))
 
-    async def _add(
-        self, faces: Sequence[NewFace], collection_id: UUID, recognizer: str, source: str
-    ) -> list[Template]:  # fmt: skip
+    async def _add(self, faces: Sequence[NewFace], collection_id: UUID, recognizer: str, source: str) -> list[Template]:
         rows: Sequence[Any] = []
         while not rows:  # again where the gallery was given another protection meanwhile
             protection = await self._protections.of_gallery(collection_id, recognizer, self._protector.current_key_id)
@@ -136,8 +144,13 @@ class TemplateStore(TenantRepository):
             stored = await self._protector.protect(self._tenant_id, protection, embeddings)
             origins = [face.origin for face in faces]
             values = self._row(
-                gallery_id=uuid4(), collection_id=collection_id, recognizer=recognizer, source=source,
-                count=len(faces), generation=protection.generation, ids=[face.id for face in faces],
+                gallery_id=uuid4(),
+                collection_id=collection_id,
+                recognizer=recognizer,
+                source=source,
+                count=len(faces),
+                generation=protection.generation,
+                ids=[face.id for face in faces],
                 subject_ids=[face.subject_id for face in faces],
                 embeddings=[embedding_literal(embedding) for embedding in stored],
                 scores=[face.detection_score for face in faces],
@@ -147,7 +160,7 @@ class TemplateStore(TenantRepository):
                 boxes=[_box_literal(origin.box) if origin else None for origin in origins],
                 image_digests=[origin.digest if origin else None for origin in origins],
                 moved=[face.moved_at for face in faces],
-            )  # fmt: skip
+            )
             rows = (await self._session.execute(_STORE, values)).all()
         return [Template(*row) for row in rows]
 
@@ -159,9 +172,9 @@ class TemplateStore(TenantRepository):
         owners: Collection[UUID],
         source: str,
     ) -> int:
-        """Store more templates of these owners' faces, by face and recogniser; how many faces got some.
+        """Store more templates of these owners' faces, by face and recognizer; how many faces got some.
 
-        The owners' rows must be held. A recogniser's second template of a face is not stored.
+        The owners' rows must be held. A recognizer's second template of a face is not stored.
         """
         statement = self._select(
             TemplateModel,
@@ -182,9 +195,9 @@ class TemplateStore(TenantRepository):
             await self.add_all(new, collection_id=collection_id, source=source)
         return len(new)
 
-    async def take_in(
+    async def import_subject(
         self, faces: Sequence[ExportedFace], *, collection_id: UUID, subject_id: UUID
-    ) -> list[Template]:  # fmt: skip
+    ) -> list[Template]:
         """Store faces that were exported; templates of one id are one face's, which gets a new one."""
         one_face: dict[UUID, NewFace] = {}
         for exported in faces:
@@ -195,7 +208,7 @@ class TemplateStore(TenantRepository):
         return await self.add_all(list(one_face.values()), collection_id=collection_id, source="import")
 
     async def export(self, subject_id: UUID) -> list[ExportedFace]:
-        """A subject's faces with their embeddings as the recogniser made them, the oldest first."""
+        """A subject's faces with their embeddings as the recognizer made them, the oldest first."""
         statement = (
             self._select(TemplateModel, TemplateModel.subject_id == subject_id)
             .join(GalleryModel, (GalleryModel.id == TemplateModel.gallery_id) & self._own(GalleryModel))
@@ -245,14 +258,14 @@ class TemplateRepository(TenantRepository):
 
     async def _erase(self, *conditions: ColumnElement[bool]) -> int:
         theirs = select(TemplateModel.gallery_id).where(self._own(TemplateModel), *conditions)
-        await self._hold_galleries(GalleryModel.id.in_(theirs))
+        await self._lock_galleries(GalleryModel.id.in_(theirs))
         statement = self._delete(TemplateModel, *conditions).returning(TemplateModel.id)
         erased = set(await self._session.scalars(statement))
         self._note_erased(ErasedKind.FACE, erased)
         return len(erased)
 
     async def _read(self, *conditions: ColumnElement[bool], limit: int) -> list[Template]:
-        """With the template of the recogniser in use, where there is one."""
+        """With the template of the recognizer in use, where there is one."""
         is_searched = TemplateModel.recognizer == CollectionModel.recognizer
         statement = (
             self._select(TemplateModel, *conditions)
@@ -272,7 +285,7 @@ def embedding_literal(embedding: Embedding) -> str:
 
 
 def _another_of(row: TemplateModel, embeddings: Mapping[str, Embedding]) -> NewFace:
-    """The same face as other recognisers embedded it."""
+    """The same face as other recognizers embedded it."""
     origin = None
     if row.image_id is not None and row.box is not None:
         origin = FaceOrigin(row.image_id, RelativeBox(*row.box), row.external_image_id, row.image_digest)

@@ -15,9 +15,9 @@ class UsageDayRepository(TenantRepository):
 
     async def list_days(self, since: date, before: date) -> dict[UsageKey, UsageCount]:
         """Every count from one day on to before another, by day, operation and caller."""
-        statement = self._select(
-            UsageDayModel, UsageDayModel.day >= since, UsageDayModel.day < before
-        ).order_by(UsageDayModel.day, UsageDayModel.operation, UsageDayModel.caller)  # fmt: skip
+        statement = self._select(UsageDayModel, UsageDayModel.day >= since, UsageDayModel.day < before).order_by(
+            UsageDayModel.day, UsageDayModel.operation, UsageDayModel.caller
+        )
         return {
             UsageKey(row.day, row.operation, row.caller): UsageCount(row.calls, row.images)
             for row in await self._session.scalars(statement)
@@ -29,6 +29,10 @@ async def add_usage(database: Database, tenant_id: UUID, counts: Mapping[UsageKe
     keys = list(counts)
     await database.fetch_row(
         "SELECT vultus_add_usage($1, $2, $3, $4, $5, $6)",
-        tenant_id, [key.day for key in keys], [key.operation for key in keys], [key.caller for key in keys],
-        [counts[key].calls for key in keys], [counts[key].images for key in keys],
-    )  # fmt: skip
+        tenant_id,
+        [key.day for key in keys],
+        [key.operation for key in keys],
+        [key.caller for key in keys],
+        [counts[key].calls for key in keys],
+        [counts[key].images for key in keys],
+    )

@@ -54,10 +54,10 @@ class UserRepository(TenantRepository):
         row = await self._session.scalar(self._select(UserModel, UserModel.id == user_id))
         return _describe(row) if row is not None else None
 
-    async def find_password_hash(self, user_id: UUID, *, hold: bool = False) -> str | None:
-        """What a password is checked against; `hold` keeps it from being changed until the transaction ends."""
+    async def find_password_hash(self, user_id: UUID, *, lock: bool = False) -> str | None:
+        """What a password is checked against; `lock` keeps it from being changed until the transaction ends."""
         statement = self._select(UserModel, UserModel.id == user_id)
-        row = await self._session.scalar(statement.with_for_update(read=True) if hold else statement)
+        row = await self._session.scalar(statement.with_for_update(read=True) if lock else statement)
         return row.password_hash if row is not None else None
 
     async def lock_admins(self) -> set[UUID]:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from app.errors import InvalidCredentials, TokenExpired, TokenInvalid, TokenRevoked, TooManyLoginTries
+from app.errors import InvalidCredentials, TokenExpired, TokenInvalid, TokenRevoked, TooManyLoginAttempts
 from app.permissions import Principal, Role
 from app.persistence.connections.database import Database
-from app.persistence.repositories.brief import BriefRepository
-from app.persistence.repositories.login_tries import LoginTriesRepository
+from app.persistence.repositories.hot_queries import HotQueries
+from app.persistence.repositories.login_attempts import LoginAttempts
 from app.persistence.repositories.principals import KeyDirectory, PrincipalRepository
 from app.persistence.repositories.sessions import SessionRepository
 from app.persistence.repositories.users import LoginDirectory, UserRepository
@@ -50,13 +50,13 @@ class AuthService:
     async def sign_in(self, email: str, password: str, address: str) -> TokenPair:
         """Begin a session.
 
-        Raises `InvalidCredentials`, as slowly for an unknown email as for a wrong password, and `TooManyLoginTries`
+        Raises `InvalidCredentials`, as slowly for an unknown email as for a wrong password, and `TooManyLoginAttempts`
         when this account was tried too often from this address; other addresses, sessions and keys go on.
         """
         email = email.strip().lower()
-        tried = self._tries_keys(email, address)
+        tried = self._attempt_keys(email, address)
         async with self._database.transaction(lookup=email) as session:
-            wait = await _admit_try(LoginTriesRepository(session), tried)
+            wait = await _admit_attempt(LoginAttempts(session), tried)
             login = await LoginDirectory(session).find(email)
         _refuse_while_waiting(wait)
         if not await self._hasher.verify(password, login.password_hash if login else None) or login is None:
@@ -64,10 +64,10 @@ class AuthService:
         async with self._database.transaction(login.tenant_id) as session:
             # The password may have been changed while we hashed: then this sign-in came too late.
             users = UserRepository(session, login.tenant_id)
-            if await users.find_password_hash(login.user_id, hold=True) != login.password_hash:
+            if await users.find_password_hash(login.user_id, lock=True) != login.password_hash:
                 raise InvalidCredentials
             for key in tried:
-                await LoginTriesRepository(session).forget(key)
+                await LoginAttempts(session).forget(key)
             sessions = SessionRepository(session, login.tenant_id)
             session_id = await sessions.open(login.user_id, self._session_end())
         return self._pair(TokenClaims(login.user_id, login.tenant_id, session_id, 0))
@@ -105,9 +105,9 @@ class AuthService:
         """Set a user's own password and end their other sessions; raises `InvalidCredentials`."""
         if principal.user_id is None:
             raise InvalidCredentials("A key has no password.")
-        tried = self._tries_keys(str(principal.user_id), address)
+        tried = self._attempt_keys(str(principal.user_id), address)
         async with self._database.transaction(principal.tenant_id) as session:
-            wait = await _admit_try(LoginTriesRepository(session), tried)
+            wait = await _admit_attempt(LoginAttempts(session), tried)
             hashed = await UserRepository(session, principal.tenant_id).find_password_hash(principal.user_id)
         _refuse_while_waiting(wait)
         if not await self._hasher.verify(current, hashed):
@@ -118,7 +118,7 @@ class AuthService:
             sessions = SessionRepository(session, principal.tenant_id)
             await sessions.revoke_all(principal.user_id, but=principal.session_id)
             for key in tried:
-                await LoginTriesRepository(session).forget(key)
+                await LoginAttempts(session).forget(key)
             trail = self._trails.open(session, principal.tenant_id, principal.name)
             await trail.record(AuditAction.PASSWORD_CHANGED, f"user:{principal.user_id}")
 
@@ -127,7 +127,7 @@ class AuthService:
         if credential.startswith(PREFIX):
             return await self._authenticate_key(credential)
         claims = self._tokens.read(TokenKind.ACCESS, credential)
-        callers = BriefRepository(self._database, claims.tenant_id)
+        callers = HotQueries(self._database, claims.tenant_id)
         principal = await callers.find_user(claims.session_id, claims.user_id)
         if principal is None:
             raise TokenRevoked
@@ -165,14 +165,14 @@ class AuthService:
     def _session_end(self) -> datetime:
         return datetime.now(UTC) + self._tokens.lifetime(TokenKind.REFRESH)
 
-    def _tries_keys(self, account: str, address: str) -> list[str]:
+    def _attempt_keys(self, account: str, address: str) -> list[str]:
         """Keyed hashes, one a secret: the table tells nobody who tried from where, and a new
         secret gives no new tries."""
         subject = f"{account}\0{address}".encode()
         return [hmac.new(key, subject, hashlib.sha256).hexdigest() for key in self._keyring.all("login-tries")]
 
 
-async def _admit_try(tries: LoginTriesRepository, keys: list[str]) -> timedelta | None:
+async def _admit_attempt(tries: LoginAttempts, keys: list[str]) -> timedelta | None:
     waits = [await tries.admit(key) for key in keys]
     return max((wait for wait in waits if wait is not None), default=None)
 
@@ -180,4 +180,4 @@ async def _admit_try(tries: LoginTriesRepository, keys: list[str]) -> timedelta 
 def _refuse_while_waiting(wait: timedelta | None) -> None:
     if wait is not None:
         seconds = math.ceil(wait.total_seconds())
-        raise TooManyLoginTries(f"Try again in {seconds} seconds.", retry_after_s=seconds)
+        raise TooManyLoginAttempts(f"Try again in {seconds} seconds.", retry_after_s=seconds)

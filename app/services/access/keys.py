@@ -61,9 +61,14 @@ class KeyService:
         fresh = generate_api_key()
         key_id, key = self._keyring.current("api-keys")
         record = await self._api_keys.add(
-            name=name, public_id=fresh.public_id, key_id=key_id, secret_hmac=hash_secret(key, fresh.secret),
-            scopes=[scope.value for scope in scopes], collections=collections, expires_at=expires_at,
-        )  # fmt: skip
+            name=name,
+            public_id=fresh.public_id,
+            key_id=key_id,
+            secret_hmac=hash_secret(key, fresh.secret),
+            scopes=[scope.value for scope in scopes],
+            collections=collections,
+            expires_at=expires_at,
+        )
         names = [scope.value for scope in scopes]
         await self._trail.record(AuditAction.KEY_ISSUED, f"key:{record.id}", kind="api", scopes=names)
         return IssuedKey(record, fresh.text)
@@ -73,9 +78,12 @@ class KeyService:
         old = await self.get(key_id)
         scopes = [Scope(scope) for scope in old.scopes if scope in set(Scope)]
         return await self.issue(
-            principal, name=old.name or "", scopes=scopes,
-            collections=list(old.collections) if old.collections is not None else None, expires_at=old.expires_at,
-        )  # fmt: skip
+            principal,
+            name=old.name or "",
+            scopes=scopes,
+            collections=list(old.collections) if old.collections is not None else None,
+            expires_at=old.expires_at,
+        )
 
     async def list_keys(self) -> list[KeyRecord]:
         """The live API keys."""
@@ -100,10 +108,11 @@ class KeyService:
         fresh = generate_access_key()
         key_id, key = self._keyring.current("access-keys")
         record = await self._access_keys.add(
-            public_id=fresh.public_id, key_id=key_id,
+            public_id=fresh.public_id,
+            key_id=key_id,
             secret_encrypted=encrypt_secret(key, fresh.public_id, fresh.secret),
             scopes=[scope.value for scope in scopes],
-        )  # fmt: skip
+        )
         names = [scope.value for scope in scopes]
         await self._trail.record(AuditAction.KEY_ISSUED, f"key:{record.id}", kind="access", scopes=names)
         return record, fresh

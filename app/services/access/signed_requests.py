@@ -21,7 +21,7 @@ from app.security.request_signatures import (
 )
 
 _SERVICE = "rekognition"
-_MOST_RECEIVED = 32
+_MAX_RECEIVED = 32
 
 
 class SignedCaller:
@@ -79,8 +79,8 @@ class SignedRequestService:
         Only so many of one key at a time; raises `Overloaded`.
         """
         key = caller.claim.access_key_id
-        if self._receiving[key] >= _MOST_RECEIVED:
-            raise Overloaded(f"{_MOST_RECEIVED} requests of this access key are being received, which is the limit.")
+        if self._receiving[key] >= _MAX_RECEIVED:
+            raise Overloaded(f"{_MAX_RECEIVED} requests of this access key are being received, which is the limit.")
         self._receiving[key] += 1
         try:
             yield

@@ -43,9 +43,9 @@ class AuditAction(StrEnum):
     FACE_ERASED = "face.erased"
     CONSENT_RECORDED = "consent.recorded"
     CONSENT_WITHDRAWN = "consent.withdrawn"
-    FACES_GIVEN = "faces.given"
-    FACES_TAKEN = "faces.taken"
-    SUBJECT_DISSOLVED = "subject.dissolved"
+    FACES_ASSIGNED = "faces.given"
+    FACES_UNASSIGNED = "faces.taken"
+    SUBJECT_UNNAMED = "subject.dissolved"
     COLLECTION_CHANGED = "collection.changed"
     COLLECTION_CALIBRATED = "collection.calibrated"
     RECOGNIZERS_CHANGED = "recognizers.changed"
@@ -71,9 +71,14 @@ class AuditTrail:
         """Write down what was done; with the change, or not at all."""
         key_id, key = self._keyring.current(SEAL_PURPOSE)
         return await self._entries.add(
-            actor=self.actor, action=action.value, target=target, details=details, request_id=request_id.get(),
-            key_id=key_id, sealer=lambda entry, previous: seal(key, entry, previous),
-        )  # fmt: skip
+            actor=self.actor,
+            action=action.value,
+            target=target,
+            details=details,
+            request_id=request_id.get(),
+            key_id=key_id,
+            sealer=lambda entry, previous: seal(key, entry, previous),
+        )
 
     def name_subject(self, collection: str, subject: str) -> str:
         """The target for a subject: a keyed hash, which erasing need not touch."""

@@ -9,7 +9,7 @@ from app.security.audit_chain import FIRST_SEAL, SEAL_PURPOSE, SealedEntry, seal
 from app.security.keyring import Keyring
 
 _AT_A_TIME = 1_000
-_MOST_NAMED = 1_000
+_MAX_NAMED = 1_000
 
 
 class FlawKind(StrEnum):
@@ -53,7 +53,7 @@ class AuditVerifier:
 
     async def verify(self, *, expected: tuple[int, bytes] | None = None) -> Verdict:
         """Every flaw; `expected` is a number and seal noted earlier, which must still be there."""
-        await self._entries.hold_still()
+        await self._entries.lock_chain()
         flaws: list[Flaw] = []
         broken: list[SealedEntry] = []
         count, last, last_seal, is_last_broken = 0, 0, FIRST_SEAL, False
@@ -98,7 +98,7 @@ class AuditVerifier:
 
 def _missing(first: int, last: int) -> list[Flaw]:
     """Each missing entry by name; of very many the first ones, and how many more."""
-    named = [Flaw(seq, FlawKind.MISSING, "no entry") for seq in range(first, min(last, first + _MOST_NAMED - 1) + 1)]
-    if last - first >= _MOST_NAMED:
-        named.append(Flaw(first + _MOST_NAMED, FlawKind.MISSING, f"nor are there the entries up to {last}"))
+    named = [Flaw(seq, FlawKind.MISSING, "no entry") for seq in range(first, min(last, first + _MAX_NAMED - 1) + 1)]
+    if last - first >= _MAX_NAMED:
+        named.append(Flaw(first + _MAX_NAMED, FlawKind.MISSING, f"nor are there the entries up to {last}"))
     return named

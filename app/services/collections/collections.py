@@ -9,8 +9,8 @@ from app.domain.collections import Collection, CollectionRecord
 from app.domain.decisions import DecisionPolicy
 from app.errors import CollectionExists, CollectionNotFound, PermissionDenied, QuotaExceeded
 from app.permissions import Quota
-from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.security.cursors import CursorSigner
 from app.services.audit.trail import AuditAction, AuditTrail
 from app.services.paging import Page, PageRequest, cut_page
@@ -18,7 +18,7 @@ from app.services.tenancy.quotas import QuotaService
 
 T = TypeVar("T")
 
-MOST_TAGS = 200
+MAX_TAGS = 200
 
 
 def require_found(row: T | None, name: str) -> T:
@@ -34,13 +34,13 @@ class CollectionService:
     def __init__(
         self,
         collections: CollectionRepository,
-        answers: AnswerRepository,
+        answers: IdempotencyRecords,
         quotas: QuotaService,
         cursors: CursorSigner,
         trail: AuditTrail,
     ) -> None:
         self._collections = collections
-        self._answers = answers
+        self._idempotency_records = answers
         self._quotas = quotas
         self._cursors = cursors
         self._trail = trail
@@ -75,9 +75,9 @@ class CollectionService:
         return await self.get(name)
 
     async def list_names(self, request: PageRequest) -> Page[tuple[str, str | None]]:
-        """One page of collections' names and recognisers, by id: with cursors that stay short whatever the names are.
+        """One page of collections' names and recognizers, by id: with cursors that stay short whatever the names are.
 
-        Without a recogniser, the collection has no faces.
+        Without a recognizer, the collection has no faces.
         """
         scope = f"{self._collections.tenant_id}/collections-by-id"
         after = UUID(self._cursors.open(scope, request.cursor)) if request.cursor else None
@@ -98,8 +98,8 @@ class CollectionService:
         """Set tags, in the place of those of the same keys; raises `QuotaExceeded`."""
         row = await self._held(name)
         together = {**row.tags, **tags}
-        if len(together) > MOST_TAGS:
-            raise QuotaExceeded(f"Tags: {len(together)} on collection {name!r}; at most {MOST_TAGS} are kept.")
+        if len(together) > MAX_TAGS:
+            raise QuotaExceeded(f"Tags: {len(together)} on collection {name!r}; at most {MAX_TAGS} are kept.")
         await self._set_tags(row, together)
 
     async def untag(self, name: str, keys: Sequence[str]) -> None:
@@ -116,7 +116,7 @@ class CollectionService:
         held = await self._collections.find(name)
         if held is None or not await self._collections.delete(name):
             raise CollectionNotFound(f"There is no collection {name!r}.")
-        await self._answers.forget_about(name)
+        await self._idempotency_records.forget_about(name)
         await self._trail.record(
             AuditAction.COLLECTION_ERASED, f"collection:{name}", subjects=held.subjects, faces=held.templates
         )

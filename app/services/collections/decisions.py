@@ -9,7 +9,7 @@ from app.matcher.thresholds import Thresholds
 
 @dataclass(frozen=True, slots=True)
 class DecisionMaker:
-    """`calibrations` are the recognisers'; `fixed`, where the operator set one threshold for everything."""
+    """`calibrations` are the recognizers'; `fixed`, where the operator set one threshold for everything."""
 
     calibrations: Mapping[str, Calibration]
     fixed: float | None = None

@@ -7,14 +7,14 @@ from app.errors import SubjectNotFound
 from app.matcher.search import Gallery
 from app.permissions import Principal
 from app.persistence.connections.database import Database
-from app.persistence.repositories.brief import BriefRepository, FoundCollection
+from app.persistence.repositories.hot_queries import FoundCollection, HotQueries
 from app.persistence.repositories.subjects import SubjectRepository
 from app.services.collections.collections import require_found
 from app.services.collections.recognizer_directory import RecognizerDirectory
 
 
 class GalleryLookup:
-    """Finds what the caller may search, and with which recogniser; one per request, asked before its inference.
+    """Finds what the caller may search, and with which recognizer; one per request, asked before its inference.
 
     In transactions of its own, over before the search begins: searches wait for their turn, and must hold no other
     connection meanwhile. What was found holds for the whole request.
@@ -27,31 +27,31 @@ class GalleryLookup:
         self._found: dict[str, FoundCollection] = {}
 
     async def find(self, collection: str) -> Gallery:
-        """The collection's templates of the recogniser in use.
+        """The collection's templates of the recognizer in use.
 
         Raises `CollectionNotFound`, or `RecognizerUnavailable` where that is not loaded.
         """
         found = await self._find(collection)
-        return Gallery(found.id, self._directory.of(collection, found.recognizer, found.beside).in_use)
+        return Gallery(found.id, self._directory.of(collection, found.recognizer, found.secondary).in_use)
 
     async def recognizers(self, collection: str) -> Recognizers:
-        """With which recognisers faces are stored; raises as `find`."""
+        """With which recognizers faces are stored; raises as `find`."""
         found = await self._find(collection)
-        return self._directory.of(collection, found.recognizer, found.beside)
+        return self._directory.of(collection, found.recognizer, found.secondary)
 
     async def recognizer_name(self, collection: str) -> str:
-        """The recogniser in use, loaded or not; raises `CollectionNotFound`."""
+        """The recognizer in use, loaded or not; raises `CollectionNotFound`."""
         return self._directory.in_use((await self._find(collection)).recognizer)
 
-    async def find_subject(self, collection: str, subject: str, *, known_only: bool = False) -> tuple[Gallery, UUID]:
+    async def find_subject(self, collection: str, subject: str, *, named_only: bool = False) -> tuple[Gallery, UUID]:
         """The gallery, and the id of a subject in it; raises as `find`, or `SubjectNotFound`.
 
-        With `known_only` an anonymous one is none.
+        With `named_only` an anonymous one is none.
         """
         gallery, tenant_id = await self.find(collection), self._principal.tenant_id
         async with self._database.transaction(tenant_id) as session:
             row = await SubjectRepository(session, tenant_id).find_row(gallery.collection_id, subject)
-        if row is None or (known_only and row.is_anonymous):
+        if row is None or (named_only and row.is_anonymous):
             raise SubjectNotFound(f"Collection {collection!r} has no subject {subject!r}.")
         return gallery, row.id
 
@@ -60,6 +60,6 @@ class GalleryLookup:
         if found is None:
             principal = self._principal
             if principal.collections is None or collection in principal.collections:
-                found = await BriefRepository(self._database, principal.tenant_id).find_collection(collection)
+                found = await HotQueries(self._database, principal.tenant_id).find_collection(collection)
             found = self._found[collection] = require_found(found, collection)
         return found

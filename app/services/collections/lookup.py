@@ -20,7 +20,7 @@ class CollectionLookup:
 
     async def find_id(self, name: str, *, lock: bool = False) -> UUID:
         """The collection's id; `lock` prevents its deletion until the transaction ends. Raises `CollectionNotFound`."""
-        row = await self._rows.find_row(name, hold=lock)
+        row = await self._rows.find_row(name, lock=lock)
         if row is None:
             raise CollectionNotFound(f"There is no collection {name!r}.")
         return row.id
@@ -32,13 +32,13 @@ class CollectionLookup:
         embeddings. Raises `CollectionNotFound`, `RecognizerUnavailable`, or `RecognizerChanged` if the collection has
         switched to other recognizers since then.
         """
-        row = await self._rows.find_row(name, hold=True)
+        row = await self._rows.find_row(name, lock=True)
         if row is None:
             raise CollectionNotFound(f"There is no collection {name!r}.")
         in_use = row.recognizer or await self._rows.bind_recognizer(row.id, self._directory.first)
         wanted = self._directory.of(name, in_use, row.secondary_recognizer)
-        if row.secondary_recognizer not in (None, wanted.beside):
-            _log.warning("recognizer_beside_not_loaded", recognizer=row.secondary_recognizer)
+        if row.secondary_recognizer not in (None, wanted.secondary):
+            _log.warning("secondary_recognizer_not_loaded", recognizer=row.secondary_recognizer)
         if made_by is not None and not set(wanted.all) <= set(made_by.all):
-            raise RecognizerChanged(f"Collection {name!r} went over to another recogniser meanwhile; send it again.")
+            raise RecognizerChanged(f"Collection {name!r} went over to another recognizer meanwhile; send it again.")
         return row.id, wanted

@@ -1,11 +1,11 @@
-"""Going over to another recogniser, and back, collection by collection."""
+"""Going over to another recognizer, and back, collection by collection."""
 
 from dataclasses import dataclass
 
 from app.domain.collections import CollectionRecord, Coverage, Recognizers
-from app.errors import RecognizerIncomplete, RecognizerNotFound, RecognizerWanted
-from app.persistence.repositories.answers import AnswerRepository
+from app.errors import RecognizerIncomplete, RecognizerInUse, RecognizerNotFound
 from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.recognizers import RecognizerRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.security.cursors import CursorSigner
@@ -17,7 +17,7 @@ from app.services.paging import Page, PageRequest, cut_page
 
 @dataclass(frozen=True, slots=True)
 class KnownRecognizer:
-    """A recogniser that the server has or the collection has faces of; `pack` where it is loaded."""
+    """A recognizer that the server has or the collection has faces of; `pack` where it is loaded."""
 
     recognizer: str
     pack: str | None
@@ -26,22 +26,22 @@ class KnownRecognizer:
 
 @dataclass(frozen=True, slots=True)
 class RecognizerOverview:
-    """What a collection is searched with, stored with as well, and how far each recogniser is."""
+    """What a collection is searched with, stored with as well, and how far each recognizer is."""
 
     in_use: str
-    beside: str | None
+    secondary: str | None
     known: list[KnownRecognizer]
 
 
 class CollectionRecognizerService:
-    """Which recognisers the collections of the caller's tenant are searched and stored with."""
+    """Which recognizers the collections of the caller's tenant are searched and stored with."""
 
     def __init__(
         self,
         collections: CollectionRepository,
         recognizers: RecognizerRepository,
         subjects: SubjectRepository,
-        answers: AnswerRepository,
+        answers: IdempotencyRecords,
         cursors: CursorSigner,
         trail: AuditTrail,
         directory: RecognizerDirectory,
@@ -49,7 +49,7 @@ class CollectionRecognizerService:
         self._collections = collections
         self._recognizers = recognizers
         self._subjects = subjects
-        self._answers = answers
+        self._idempotency_records = answers
         self._cursors = cursors
         self._trail = trail
         self._directory = directory
@@ -59,7 +59,7 @@ class CollectionRecognizerService:
         return await self._describe(require_found(await self._collections.find_row(collection), collection))
 
     async def list_missing(self, collection: str, recognizer: str, request: PageRequest) -> Page[str]:
-        """One page of the subjects that are searched now, and would not be with another recogniser; by their ids."""
+        """One page of the subjects that are searched now, and would not be with another recognizer; by their ids."""
         row = require_found(await self._collections.find_row(collection), collection)
         in_use = self._directory.in_use(row.recognizer)
         scope = f"{self._collections.tenant_id}/collections/{row.id}/missing/{recognizer}"
@@ -70,7 +70,7 @@ class CollectionRecognizerService:
     async def choose(self, collection: str, wanted: Recognizers, *, accept_missing: bool) -> RecognizerOverview:
         """Search with one from now on, store with both.
 
-        Whoever registers meanwhile is waited for. Raises `CollectionNotFound`, `InvalidParameter` for a recogniser that
+        Whoever registers meanwhile is waited for. Raises `CollectionNotFound`, `InvalidParameter` for a recognizer that
         is not loaded, and `RecognizerIncomplete` where subjects would not be found any more and that is not accepted.
         """
         row = require_found(await self._collections.lock_row(collection), collection)
@@ -84,25 +84,28 @@ class CollectionRecognizerService:
                     f"of {wanted.in_use!r}: no search would find them. Store those first (vultus models migrate), or "
                     f"accept it (accept_missing, or --accept-missing of the command)."
                 )
-        if wanted.beside is not None and wanted.beside != before.beside:
-            self._directory.require(wanted.beside, "beside")
+        if wanted.secondary is not None and wanted.secondary != before.secondary:
+            self._directory.require(wanted.secondary, "secondary")
         if wanted != before or row.recognizer is None:
             await self._collections.set_recognizers(row.id, wanted)
             await self._trail.record(
-                AuditAction.RECOGNIZERS_CHANGED, f"collection:{collection}", in_use=wanted.in_use, beside=wanted.beside
+                AuditAction.RECOGNIZERS_CHANGED,
+                f"collection:{collection}",
+                in_use=wanted.in_use,
+                secondary=wanted.secondary,
             )
         return await self.get(collection)
 
     async def erase(self, collection: str, recognizer: str, *, accept_missing: bool) -> None:
-        """Erase what a recogniser made of the collection's faces.
+        """Erase what a recognizer made of the collection's faces.
 
-        Raises `CollectionNotFound`, `RecognizerNotFound`, `RecognizerWanted` for one that is searched or stored with,
+        Raises `CollectionNotFound`, `RecognizerNotFound`, `RecognizerInUse` for one that is searched or stored with,
         and `RecognizerIncomplete` where somebody would be left without a face and that is not accepted.
         """
         row = require_found(await self._collections.lock_row(collection), collection)
         in_use = self._directory.in_use(row.recognizer)
         if recognizer in (in_use, row.secondary_recognizer):
-            raise RecognizerWanted(f"Collection {collection!r} is searched or stored with {recognizer!r}.")
+            raise RecognizerInUse(f"Collection {collection!r} is searched or stored with {recognizer!r}.")
         missing = await self._recognizers.count_missing(row.id, recognizer, in_use)
         if missing and not accept_missing:
             raise RecognizerIncomplete(
@@ -110,7 +113,7 @@ class CollectionRecognizerService:
                 f"which is in use: nothing of them would be left to search. accept_missing (--accept-missing of the "
                 f"command) erases them all the same."
             )
-        await self._subjects.hold_anonymous_of(row.id, recognizer)  # subjects come before faces in all that locks
+        await self._subjects.lock_anonymous_with(row.id, recognizer)  # subjects come before faces in all that locks
         erased = await self._recognizers.erase(row.id, recognizer)
         if not erased:
             raise RecognizerNotFound(f"Collection {collection!r} has no faces of {recognizer!r}.")
@@ -118,7 +121,7 @@ class CollectionRecognizerService:
         if row.calibration is not None and row.calibration["recognizer"] == recognizer:
             await self._collections.set_decisions(row.id, {"calibration": None})
         if missing:
-            await self._answers.forget_about(collection)
+            await self._idempotency_records.forget_about(collection)
         await self._trail.record(
             AuditAction.RECOGNIZER_ERASED, f"collection:{collection}", recognizer=recognizer, faces=erased
         )

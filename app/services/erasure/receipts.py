@@ -19,11 +19,15 @@ class ReceiptOffice:
         return sign_receipt(
             seed,
             {
-                "what": entry.action, "tenant_id": str(entry.tenant_id), "subject": entry.target or "",
-                "faces": faces if isinstance(faces, int) else 0, "erased_at": entry.at.isoformat(),
-                "audit_seq": entry.seq, "audit_seal": done.seal.hex(),
+                "what": entry.action,
+                "tenant_id": str(entry.tenant_id),
+                "subject": entry.target or "",
+                "faces": faces if isinstance(faces, int) else 0,
+                "erased_at": entry.at.isoformat(),
+                "audit_seq": entry.seq,
+                "audit_seal": done.seal.hex(),
             },
-        )  # fmt: skip
+        )
 
     def public_keys(self) -> list[str]:
         """The keys that receipts are or were signed with, the current one first."""

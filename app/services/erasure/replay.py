@@ -7,8 +7,8 @@ from uuid import UUID
 
 from app.persistence.connections.database import Database, Transaction
 from app.persistence.erasure_journal import Erased, ErasedKind, ErasureJournal
-from app.persistence.repositories.answers import AnswerRepository
 from app.persistence.repositories.erasures import ErasureMarks, ErasureRepository
+from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.services.audit.trail import RESTORE, AuditAction, AuditTrails
 from app.telemetry import get_logger
 
@@ -67,7 +67,7 @@ class ErasureReplay:
             is_done = await rows.erase(one.kind, one.id)
         if not is_done:
             return 0
-        await AnswerRepository(session, one.tenant_id).forget_about(collection, subject)
+        await IdempotencyRecords(session, one.tenant_id).forget_about(collection, subject)
         trail = self._trails.open(session, one.tenant_id, RESTORE)
         target = f"collection:{collection}" if subject is None else trail.name_subject(collection, subject)
         await trail.record(_ACTIONS[one.kind], target, collection=collection, because=_BECAUSE)

@@ -7,12 +7,12 @@ from uuid import UUID
 
 from app.errors import AppError
 from app.persistence.connections.database import Database
-from app.persistence.repositories.answers import AnswerRepository
+from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.tenants import find_tenants_with_expired
 from app.services.audit.trail import RETENTION, AuditAction, AuditTrails
-from app.services.background import going_on
+from app.services.background import log_and_continue
 from app.telemetry import get_logger
 
 _log = get_logger(__name__)
@@ -47,7 +47,7 @@ class RetentionSweep:
     async def keep(self, *, pause_s: float = SWEEP_PAUSE_S) -> None:
         """Sweep again and again, until cancelled."""
         while True:
-            with going_on("retention_not_swept"):
+            with log_and_continue("retention_not_swept"):
                 erased = await self.run()
                 if erased:
                     _log.info("retention_swept", erased=erased)
@@ -55,7 +55,7 @@ class RetentionSweep:
 
     async def _sweep(self, tenant_id: UUID, now: datetime) -> int:
         async with self._database.transaction(tenant_id) as session:
-            await AnswerRepository(session, tenant_id).forget_old()
+            await IdempotencyRecords(session, tenant_id).forget_old()
         erased = 0
         while found := await self._erase_some(tenant_id, now):
             erased += found
@@ -68,9 +68,11 @@ class RetentionSweep:
             erased = await subjects.erase_expired(now, policy.retention_days, _AT_A_TIME)
             trail = self._trails.open(session, tenant_id, RETENTION)
             for one in erased:
-                await AnswerRepository(session, tenant_id).forget_about(one.collection, one.subject)
+                await IdempotencyRecords(session, tenant_id).forget_about(one.collection, one.subject)
                 await trail.record(
-                    AuditAction.SUBJECT_ERASED, trail.name_subject(one.collection, one.subject),
-                    collection=one.collection, because="expired" if one.has_expiry else "retention",
-                )  # fmt: skip
+                    AuditAction.SUBJECT_ERASED,
+                    trail.name_subject(one.collection, one.subject),
+                    collection=one.collection,
+                    because="expired" if one.has_expiry else "retention",
+                )
         return len(erased)

@@ -1,9 +1,9 @@
-"""Storing what another recogniser makes of a collection's faces, from photos that the tenant still has.
+"""Storing what another recognizer makes of a collection's faces, from photos that the tenant still has.
 
-Every face that a photo shows is looked up with the recogniser in use: where the very same picture of it is stored, what
-the other recogniser makes of it is stored beside it, under the same id. So nobody is registered who was not before, and
+Every face that a photo shows is looked up with the recognizer in use: where the very same picture of it is stored, what
+the other recognizer makes of it is stored beside it, under the same id. So nobody is registered who was not before, and
 no list of who is in which photo is needed. Where a photo's subject is named, another picture of theirs will do, which
-the recogniser in use must take for them. Searches go on with the recogniser in use.
+the recognizer in use must take for them. Searches go on with the recognizer in use.
 """
 
 import asyncio
@@ -34,22 +34,22 @@ from app.security.keyring import Keyring
 from app.services.audit.trail import OPERATOR, AuditAction, AuditTrail, AuditTrails
 from app.services.collections.collections import require_found
 from app.services.people.consent import ConsentGate
-from app.services.people.template_completion import Completion, FaceCompletion
+from app.services.people.template_completion import CompletionResult, TemplateCompletion
 from app.services.photos.face_reader import by_recognizer, refusal
-from app.services.retries import attempt
+from app.services.retries import retry_transient
 
 SAME_PICTURE = 0.9
 """The cosine from which on two embeddings are of one picture, or of two that no embedding tells apart: a photo sent in
 another size or quality reaches it, another photo of the same person hardly ever, a stranger's never
 (benchmarks/same_picture.py)."""
 
-_MOST_ALIKE = 1_000
+_MAX_ALIKE = 1_000
 _SOURCE = "migrate"
 _ATTEMPTS = 6
 _FIRST_PAUSE_S = 0.2
 """Six seconds in all: a database that starts anew is there again by then."""
-_MOST_ERASURES = 100
-"""Of recognisers in one collection, that are looked through for the last one of this recogniser."""
+_MAX_ERASURES = 100
+"""Of recognizers in one collection, that are looked through for the last one of this recognizer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +78,10 @@ class MigrationReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class MigrationStart:
     """A migration that may go on: the gallery that it goes over from, and since when it is the same migration.
 
-    `since` is the audit trail's number of the last time that the other recogniser's faces of this collection were
+    `since` is the audit trail's number of the last time that the other recognizer's faces of this collection were
     erased, 0 for never: what was noted as done before is not done any more.
     """
 
@@ -99,7 +99,7 @@ class MigrationTarget:
 
 
 class ModelMigration:
-    """One collection's way to another recogniser; it can be interrupted and run again."""
+    """One collection's way to another recognizer; it can be interrupted and run again."""
 
     def __init__(
         self,
@@ -123,9 +123,13 @@ class ModelMigration:
         """What was done until now."""
 
     async def run(
-        self, begun: Beginning, photos: Iterable[SourcePhoto], *, threads: int,
+        self,
+        begun: MigrationStart,
+        photos: Iterable[SourcePhoto],
+        *,
+        threads: int,
         advance: Callable[[SourcePhoto, bool], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Work through the photos; `advance` hears of each whether all that it shows is stored by now.
 
         A photo that is of no use is reported, and the others go on. Raises what concerns all of them: an `Unavailable`.
@@ -156,8 +160,8 @@ class ModelMigration:
         self.report.add(taken)
         return taken.is_all
 
-    async def begin(self) -> Beginning:
-        """Put the recogniser beside the one in use: from now on faces are registered with both.
+    async def begin(self) -> MigrationStart:
+        """Put the recognizer beside the one in use: from now on faces are registered with both.
 
         Raises `CollectionNotFound`, or `InvalidParameter` where there is nothing to go over from.
         """
@@ -172,7 +176,7 @@ class ModelMigration:
             if in_use not in self._analyzer.engine.infos:
                 raise InvalidParameter(
                     f"Collection {self._collection!r} is searched with {in_use!r}, which must be loaded as well: name "
-                    f"its pack in VULTUS_MODEL_PACK or VULTUS_MORE_MODEL_PACKS."
+                    f"its pack in VULTUS_MODEL_PACK or VULTUS_EXTRA_MODEL_PACKS."
                 )
             if row.secondary_recognizer not in (None, self._target):
                 raise InvalidParameter(
@@ -183,13 +187,13 @@ class ModelMigration:
             if row.secondary_recognizer is None:
                 await collections.set_recognizers(row.id, Recognizers(in_use, self._target))
                 await self._trails.open(session, self._tenant_id, OPERATOR).record(
-                    AuditAction.RECOGNIZERS_CHANGED, target, in_use=in_use, beside=self._target
+                    AuditAction.RECOGNIZERS_CHANGED, target, in_use=in_use, secondary=self._target
                 )
             erased = await audit.list_page(
-                AuditFilter(actions=[AuditAction.RECOGNIZER_ERASED], targets=[target]), None, _MOST_ERASURES
+                AuditFilter(actions=[AuditAction.RECOGNIZER_ERASED], targets=[target]), None, _MAX_ERASURES
             )
         own = (one.entry.seq for one in erased if one.entry.details.get("recognizer") == self._target)
-        return Beginning(Gallery(row.id, in_use), next(own, 0))
+        return MigrationStart(Gallery(row.id, in_use), next(own, 0))
 
     async def _take(self, gallery: Gallery, photo: SourcePhoto) -> "_Taken":
         image = await photo.read()
@@ -199,14 +203,18 @@ class ModelMigration:
             raise NoFace
         made = by_recognizer(analysis, recognizers)
         # Only what the database does is done again: what the networks made of the photo stays as it is.
-        return await attempt(
+        return await retry_transient(
             lambda: self._store(gallery, photo.subject, image, analysis, made), _ATTEMPTS, pause_s=_FIRST_PAUSE_S
         )
 
     async def _store(
-        self, gallery: Gallery, subject: str | None, image: bytes, analysis: Analysis,
+        self,
+        gallery: Gallery,
+        subject: str | None,
+        image: bytes,
+        analysis: Analysis,
         made: Sequence[Mapping[str, Embedding]],
-    ) -> "_Taken":  # fmt: skip
+    ) -> "_Taken":
         found, shown = await self._find_stored(gallery, made, subject)
         if found:
             done = await self._complete(found)
@@ -219,14 +227,14 @@ class ModelMigration:
     async def _find_stored(
         self, gallery: Gallery, faces: Sequence[Mapping[str, Embedding]], subject: str | None
     ) -> tuple[dict[UUID, Embedding], int]:
-        """By the ids of the stored faces that the photo shows: what the other recogniser makes of each.
+        """By the ids of the stored faces that the photo shows: what the other recognizer makes of each.
 
         And how many of the photo's faces they are.
         """
         found: dict[UUID, tuple[float, Embedding]] = {}
         shown = 0
         for made in faces:
-            alike = await self._search.faces_like(gallery, made[gallery.recognizer], _MOST_ALIKE, SAME_PICTURE)
+            alike = await self._search.faces_like(gallery, made[gallery.recognizer], _MAX_ALIKE, SAME_PICTURE)
             theirs = [one for one in alike if subject is None or one.face.subject == subject]
             for candidate in theirs:
                 best, _ = found.get(candidate.face.id, (-1.0, None))
@@ -236,7 +244,7 @@ class ModelMigration:
         return {face_id: embedding for face_id, (_, embedding) in found.items()}, shown
 
     async def _find_named(self, gallery: Gallery, faces: Sequence[Mapping[str, Embedding]], subject: str) -> int:
-        """Which face of the photo the recogniser in use takes for the subject before anybody else."""
+        """Which face of the photo the recognizer in use takes for the subject before anybody else."""
         calibration = self._analyzer.engine.infos[gallery.recognizer].calibration
         least = Thresholds.of(calibration, ONE_TO_ONE, 1).match
         theirs = []
@@ -248,35 +256,37 @@ class ModelMigration:
             raise FaceNotFound(f"The photo shows no face that resembles the faces of subject {subject!r}.")
         return max(theirs)[1]
 
-    async def _complete(self, found: Mapping[UUID, Embedding]) -> Completion:
+    async def _complete(self, found: Mapping[UUID, Embedding]) -> CompletionResult:
         async with self._writing() as at:
             held = await at.faces.find_all(at.collection_id, list(found), ())
-            done = await FaceCompletion(at.subjects, at.store, at.consent).add(
-                at.collection_id, [one.subject_id for one in held.values()],
-                {face_id: {self._target: embedding} for face_id, embedding in found.items()}, source=_SOURCE,
-            )  # fmt: skip
+            done = await TemplateCompletion(at.subjects, at.store, at.consent).add(
+                at.collection_id,
+                [one.subject_id for one in held.values()],
+                {face_id: {self._target: embedding} for face_id, embedding in found.items()},
+                source=_SOURCE,
+            )
             if done.faces:
                 await self._record(at, f"collection:{self._collection}", done.faces)
         return done
 
     async def _add(self, subject: str, image: bytes, analysis: Analysis, index: int) -> int:
-        """Store one face for a subject who has another picture of it for the recogniser in use; 0 if it is there."""
+        """Store one face for a subject who has another picture of it for the recognizer in use; 0 if it is there."""
         face = analysis.faces[index]
         if face.quality.findings:
             raise refusal(face.quality.findings[0])
         async with self._writing() as at:
             digests = image_digests(self._keyring, (_SOURCE, str(self._tenant_id), str(at.collection_id)), image)
             await at.faces.lock_image(at.collection_id, digests[0])
-            row = await at.subjects.find_row(at.collection_id, subject, hold=True)
+            row = await at.subjects.find_row(at.collection_id, subject, lock=True)
             if row is None or row.is_anonymous:
                 raise SubjectNotFound(f"Collection {self._collection!r} has no subject {subject!r}.")
             before = await at.faces.find_of_image(at.collection_id, digests)
             if any(one.subject_id == row.id and one.face.recognizer == self._target for one in before):
                 return 0
-            await at.consent.demand(at.collection_id, subject)
+            await at.consent.require(at.collection_id, subject)
             box = face.box.relative_to(analysis.width, analysis.height)
             origin = FaceOrigin(uuid4(), box, digest=digests[0])
-            new = NewFace.of(row.id, face, {self._target: analysis.beside[index]}, origin)
+            new = NewFace.of(row.id, face, {self._target: analysis.secondary[index]}, origin)
             await at.store.add_all([new], collection_id=at.collection_id, source=_SOURCE)
             await self._record(at, at.trail.name_subject(self._collection, subject), 1)
         return 1
@@ -292,7 +302,7 @@ class ModelMigration:
             collections = CollectionRepository(session, self._tenant_id)
             subjects = SubjectRepository(session, self._tenant_id)
             yield _Writing(
-                require_found(await collections.find_row(self._collection, hold=True), self._collection).id,
+                require_found(await collections.find_row(self._collection, lock=True), self._collection).id,
                 subjects,
                 CollectionFaceRepository(session, self._tenant_id),
                 TemplateStore(session, self._tenant_id, self._protector),

@@ -20,7 +20,7 @@ from app.telemetry import get_logger
 
 _log = get_logger(__name__)
 
-LEAST_RECALL = 0.999
+MIN_RECALL = 0.999
 """A graph that returns less of the matches is not used: searches take a complete way until it is rebuilt."""
 
 DEFAULT_MEMORY_MB = 2_048
@@ -90,7 +90,7 @@ class SearchIndexService:
     async def check(self, record: GalleryRecord) -> Recall:
         """The recall monitor: measure the gallery's graph and trust or distrust it accordingly."""
         recall = await self._measure(record, Strategy.GRAPH, self._monitor_probes, seed=record.last_seq)
-        is_trusted = recall.is_good(LEAST_RECALL)
+        is_trusted = recall.is_good(MIN_RECALL)
         await self._graphs.note_recall(record, recall.value, is_trusted=is_trusted)
         if not is_trusted:
             _log.warning("graph_distrusted", gallery=str(record.id), recall=recall.value)

@@ -11,7 +11,7 @@ from app.persistence.template_protector import TemplateProtector
 from app.security.keyring import Keyring
 from app.security.template_protection import Protection, rotate
 from app.services.audit.trail import OPERATOR, AuditAction, AuditTrails
-from app.services.retries import attempt
+from app.services.retries import retry_transient
 
 _AT_A_TIME = 500
 _ATTEMPTS = 10
@@ -52,10 +52,10 @@ class TemplateRotation:
             async with self._database.transaction(tenant_id) as session:
                 return await self._turn_in(GalleryRotationRepository(session, tenant_id), gallery_id, new)
 
-        return await attempt(turn, _ATTEMPTS)  # an erasure that locks the other way round may end it
+        return await retry_transient(turn, _ATTEMPTS)  # an erasure that locks the other way round may end it
 
     async def _turn_in(self, rows: GalleryRotationRepository, gallery_id: UUID, new: Protection) -> int:
-        old = await rows.hold(gallery_id)
+        old = await rows.lock(gallery_id)
         if old is None or old.generation >= new.generation:
             return 0
         change = await self._protector.change(rows.tenant_id, old, new)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from app.services.background import going_on
+from app.services.background import log_and_continue
 from app.services.erasure.replay import ErasureReplay
 from app.services.erasure.retention import RetentionSweep
 
@@ -39,6 +39,6 @@ class Upkeep:
             await self._sweep.keep()
 
     async def _try_replay(self) -> None:
-        with going_on("erasures_not_replayed"):  # the database is away: nobody can be found in it either
+        with log_and_continue("erasures_not_replayed"):  # the database is away: nobody can be found in it either
             await self._replay.run()
             self.is_replayed = True

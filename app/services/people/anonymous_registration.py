@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from app.domain.faces import Embedding, Face, QualityBar, QualityReason, RelativeBox
 from app.domain.people import CollectionFace, FaceOrigin
 from app.permissions import Quota
-from app.persistence.repositories.collection_faces import CollectionFaceRepository, HeldFace
+from app.persistence.repositories.collection_faces import CollectionFaceRepository, GalleryFace
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace
 from app.security.image_digests import image_digests
@@ -17,7 +17,7 @@ from app.services.collections.gallery_lookup import GalleryLookup
 from app.services.collections.lookup import CollectionLookup
 from app.services.people.face_storage import FaceStorage
 from app.services.people.registration import RESERVED
-from app.services.people.template_completion import FaceCompletion
+from app.services.people.template_completion import TemplateCompletion
 from app.services.photos.face_reader import FaceReader, by_recognizer
 
 _SAME_PLACE = 0.9
@@ -37,7 +37,7 @@ class StoredFace:
 
 
 @dataclass(frozen=True, slots=True)
-class PassedOver:
+class SkippedFace:
     """A face of the photo that was not stored: it is below the bar, or there were enough better ones (no reasons)."""
 
     face: Face
@@ -51,7 +51,7 @@ class PhotoRegistration:
     width: int
     height: int
     stored: list[StoredFace]
-    passed_over: list[PassedOver]
+    skipped: list[SkippedFace]
 
 
 class AnonymousRegistrationService:
@@ -81,7 +81,7 @@ class AnonymousRegistrationService:
         """Store the faces that reach the bar, at most `most`: those good enough to register first, then the largest.
 
         The very same photo under the same external id is not stored twice: its faces of before are answered, and get
-        what a recogniser that is wanted by now makes of them. Raises `CollectionNotFound`, `QuotaExceeded`,
+        what a recognizer that is wanted by now makes of them. Raises `CollectionNotFound`, `QuotaExceeded`,
         `ConsentRequired`, an `ImageRefused`, `RecognizerUnavailable`, `RecognizerChanged`.
         """
 
@@ -126,7 +126,7 @@ class AnonymousRegistrationService:
             analysis.height,
             [StoredFace(analysis.faces[index], known[index]) for index in chosen],
             [
-                PassedOver(face, tuple(finding.reason for finding in self._faces.judge(face, bar)))
+                SkippedFace(face, tuple(finding.reason for finding in self._faces.judge(face, bar)))
                 for index, face in enumerate(analysis.faces)
                 if index not in chosen
             ],
@@ -134,8 +134,8 @@ class AnonymousRegistrationService:
 
     async def _known_of(
         self, collection_id: UUID, digests: Sequence[bytes], boxes: dict[int, RelativeBox], chosen: Sequence[int]
-    ) -> dict[int, list[HeldFace]]:
-        """Which of the chosen faces are stored already, with what each recogniser made of them."""
+    ) -> dict[int, list[GalleryFace]]:
+        """Which of the chosen faces are stored already, with what each recognizer made of them."""
         if not chosen:
             return {}
         await self._stored.lock_image(collection_id, digests[0])
@@ -148,10 +148,13 @@ class AnonymousRegistrationService:
         return known
 
     async def _complete(
-        self, collection_id: UUID, before: dict[int, list[HeldFace]], embeddings: dict[int, dict[str, Embedding]],
+        self,
+        collection_id: UUID,
+        before: dict[int, list[GalleryFace]],
+        embeddings: dict[int, dict[str, Embedding]],
         also_into: Sequence[str],
-    ) -> int:  # fmt: skip
-        """Store what recognisers that are wanted by now make of faces that others embedded before; of how many."""
+    ) -> int:
+        """Store what recognizers that are wanted by now make of faces that others embedded before; of how many."""
         owners, missing = set[UUID](), dict[UUID, dict[str, Embedding]]()
         for index, own in before.items():
             names = set(embeddings[index]) - {one.face.recognizer for one in own}
@@ -160,12 +163,12 @@ class AnonymousRegistrationService:
                 missing[own[0].face.id] = {name: embeddings[index][name] for name in names}
         if not missing:
             return 0
-        completion = FaceCompletion(self._subjects, self._storage.templates, self._storage.consent)
+        completion = TemplateCompletion(self._subjects, self._storage.templates, self._storage.consent)
         done = await completion.add(collection_id, list(owners), missing, source="register", also_into=also_into)
         return done.faces
 
     async def _store(self, collection_id: UUID, new: list[NewFace]) -> None:
-        await self._storage.consent.demand_of_nobody_known()
+        await self._storage.consent.require_for_anonymous()
         await self._subjects.add_anonymous(collection_id, {face.subject_id: anonymous_name(face.id) for face in new})
         await self._storage.templates.add_all(new, collection_id=collection_id, source="register")
 

@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 from app.domain.faces import Embedding
 from app.domain.people import Subject, SubjectRecord
 from app.errors import InvalidParameter, SubjectFull, SubjectNotFound
-from app.matcher.subject_similarity import MOST_TEMPLATES, take_consistent
-from app.persistence.repositories.answers import AnswerRepository
-from app.persistence.repositories.collection_faces import CollectionFaceRepository, HeldFace
+from app.matcher.subject_similarity import MAX_COMMON_TEMPLATES, take_consistent
+from app.persistence.repositories.collection_faces import CollectionFaceRepository, GalleryFace
+from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateRepository
 from app.security.cursors import CursorSigner
@@ -21,13 +21,13 @@ from app.services.people.anonymous_registration import anonymous_name
 from app.services.people.face_storage import FaceStorage
 from app.services.people.registration import refuse_to_shorten
 
-MOST_FACES = 100
+MAX_FACES = 100
 """Faces that may be given to one subject."""
-MOST_DISSOLVED = 1_000
+MAX_UNASSIGNED_AT_ONCE = 1_000
 """Faces that are taken from a subject at once."""
 
 
-class NotGiven(Enum):
+class AssignmentRefusal(Enum):
     """Why a face did not change hands."""
 
     MISSING = "missing"
@@ -40,13 +40,13 @@ class Refused:
     """A face that did not change hands; `subject` where it is another's, `similarity` (cosine) where it is unlike."""
 
     id: UUID
-    why: NotGiven
+    why: AssignmentRefusal
     subject: str | None = None
     similarity: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class AssignmentResult:
     """Which faces changed hands, which did not, and how many the subject has now."""
 
     moved: list[UUID]
@@ -64,7 +64,7 @@ class AssignmentService:
         faces: CollectionFaceRepository,
         templates: TemplateRepository,
         storage: FaceStorage,
-        answers: AnswerRepository,
+        answers: IdempotencyRecords,
         cursors: CursorSigner,
         *,
         may_delete: bool,
@@ -74,7 +74,7 @@ class AssignmentService:
         self._subjects = subjects
         self._faces = faces
         self._templates = templates
-        self._answers = answers
+        self._idempotency_records = answers
         self._consent = storage.consent
         self._cursors = cursors
         self._trail = storage.trail
@@ -84,48 +84,46 @@ class AssignmentService:
         collection_id = await self._collections.find_id(collection)
         scope = f"{self._subjects.tenant_id}/collections/{collection_id}/known"
         after = UUID(self._cursors.open(scope, request.cursor)) if request.cursor else None
-        found = await self._subjects.list_known(collection_id, after, request.limit + 1)
+        found = await self._subjects.list_named(collection_id, after, request.limit + 1)
         page = cut_page(found, request.limit, lambda last: self._cursors.sign(scope, str(last[0])))
         return Page([subject for _, subject in page.items], page.next_cursor)
 
     async def count(self, collection: str) -> int:
         """How many known subjects a collection has."""
-        return await self._subjects.count_known(await self._collections.find_id(collection))
+        return await self._subjects.count_named(await self._collections.find_id(collection))
 
-    async def give(self, collection: str, subject: str, ids: Sequence[UUID], *, least: float) -> Exchange:
-        """Give faces of nobody known to a subject, those similar to its others by `least` (cosine) or more.
+    async def give(
+        self, collection: str, subject: str, ids: Sequence[UUID], *, min_similarity: float
+    ) -> AssignmentResult:
+        """Give faces of nobody known to a subject, those similar to its others by `min_similarity` (cosine) or more.
 
         Raises `SubjectNotFound`, `SubjectFull`, `ConsentRequired` or `ConsentWithdrawn` of the subject, and
         `PermissionDenied` where a face would be erased earlier than now and the caller may not erase.
         """
         collection_id, row = await self._held(collection, subject)
-        await self._consent.demand(collection_id, subject)
-        owners = await self._subjects.hold(list(await self._faces.find_anonymous_owners(collection_id, ids)))
-        held = await self._faces.find_all(
-            collection_id, ids, {owner.id for owner in owners}, with_embeddings=True
-        )  # fmt: skip
+        await self._consent.require(collection_id, subject)
+        owners = await self._subjects.lock(list(await self._faces.find_anonymous_owners(collection_id, ids)))
+        held = await self._faces.find_all(collection_id, ids, {owner.id for owner in owners}, with_embeddings=True)
         refused = list[Refused]()
-        waiting: dict[UUID, list[HeldFace]] = {}
+        waiting: dict[UUID, list[GalleryFace]] = {}
         for one in ids:
             face = held.get(one)
             if face is None or (face.face.subject is None and face.embedding is None):
                 # Also one that was somebody's when the faces of nobody known were locked, and is so no longer.
-                refused.append(Refused(one, NotGiven.MISSING))
+                refused.append(Refused(one, AssignmentRefusal.MISSING))
             elif face.face.subject is None:
                 waiting.setdefault(face.gallery_id, []).append(face)
             elif face.subject_id != row.id:
-                refused.append(Refused(one, NotGiven.ANOTHERS, subject=face.face.subject))
-        fitting: list[HeldFace] = []
+                refused.append(Refused(one, AssignmentRefusal.ANOTHERS, subject=face.face.subject))
+        fitting: list[GalleryFace] = []
         own = await self._templates.count(row.id)
         for gallery_id, some in waiting.items():
-            fit, unlike = await self._compare(row.id, gallery_id, some, least, has_faces=own > 0)
+            fit, unlike = await self._compare(row.id, gallery_id, some, min_similarity, has_faces=own > 0)
             fitting += fit
             refused += unlike
         faces = own + len(fitting)
-        if fitting and faces > MOST_FACES:
-            raise SubjectFull(
-                f"Subject {subject!r} would have {faces} faces; at most {MOST_FACES} can be given to one."
-            )
+        if fitting and faces > MAX_FACES:
+            raise SubjectFull(f"Subject {subject!r} would have {faces} faces; at most {MAX_FACES} can be given to one.")
         if fitting and not self._may_delete:
             until = {owner.id: owner.expires_at for owner in owners}
             for face in fitting:
@@ -134,10 +132,10 @@ class AssignmentService:
             await self._faces.give(fitting, {one.face.id: row.id for one in fitting})
             await self._subjects.drop_empty_anonymous([one.subject_id for one in fitting])
             await self._subjects.touch(row.id)
-            await self._record(AuditAction.FACES_GIVEN, collection, subject, len(fitting))
-        return Exchange([one.face.id for one in fitting], refused, faces)
+            await self._record(AuditAction.FACES_ASSIGNED, collection, subject, len(fitting))
+        return AssignmentResult([one.face.id for one in fitting], refused, faces)
 
-    async def take(self, collection: str, subject: str, ids: Sequence[UUID]) -> Exchange:
+    async def take(self, collection: str, subject: str, ids: Sequence[UUID]) -> AssignmentResult:
         """Take faces from a subject: they stay stored, as nobody's known. Raises `SubjectNotFound`."""
         collection_id, row = await self._held(collection, subject)
         held = await self._faces.find_all(collection_id, ids, {row.id})
@@ -146,16 +144,16 @@ class AssignmentService:
         if own:
             await self._make_anonymous(collection_id, row, own)
             await self._subjects.touch(row.id)
-            await self._record(AuditAction.FACES_TAKEN, collection, subject, len(own))
-        return Exchange([one.face.id for one in own], refused, await self._templates.count(row.id))
+            await self._record(AuditAction.FACES_UNASSIGNED, collection, subject, len(own))
+        return AssignmentResult([one.face.id for one in own], refused, await self._templates.count(row.id))
 
-    async def dissolve(self, collection: str, subject: str) -> None:
+    async def unname(self, collection: str, subject: str) -> None:
         """Take all faces from a subject, and the subject away; raises `SubjectNotFound`."""
         collection_id, row = await self._held(collection, subject)
-        listed = await self._faces.list_page(collection_id, None, MOST_DISSOLVED + 1, subject_id=row.id)
-        if len(listed) > MOST_DISSOLVED:
+        listed = await self._faces.list_page(collection_id, None, MAX_UNASSIGNED_AT_ONCE + 1, subject_id=row.id)
+        if len(listed) > MAX_UNASSIGNED_AT_ONCE:
             raise InvalidParameter(
-                f"UserId: {subject!r} has more than {MOST_DISSOLVED} faces, the most that are taken at once; "
+                f"UserId: {subject!r} has more than {MAX_UNASSIGNED_AT_ONCE} faces, the most that are taken at once; "
                 f"disassociate some before.",
                 field="UserId",
             )
@@ -164,27 +162,27 @@ class AssignmentService:
         if own:
             await self._make_anonymous(collection_id, row, own)
         await self._subjects.drop(row.id)
-        await self._answers.forget_about(collection, subject)
-        await self._record(AuditAction.SUBJECT_DISSOLVED, collection, subject, len(own))
+        await self._idempotency_records.forget_about(collection, subject)
+        await self._record(AuditAction.SUBJECT_UNNAMED, collection, subject, len(own))
 
     async def _compare(
-        self, subject_id: UUID, gallery_id: UUID, some: Sequence[HeldFace], least: float, *, has_faces: bool
-    ) -> tuple[Sequence[HeldFace], Sequence[Refused]]:
-        existing = await self._faces.find_of_subject(subject_id, gallery_id, MOST_TEMPLATES)
-        if has_faces and not existing:  # theirs are another recogniser's: nothing says that these are, too
-            return [], [Refused(one.face.id, NotGiven.UNLIKE) for one in some]
-        similarities = take_consistent(_embeddings(existing), _embeddings(some), least)
+        self, subject_id: UUID, gallery_id: UUID, some: Sequence[GalleryFace], min_similarity: float, *, has_faces: bool
+    ) -> tuple[Sequence[GalleryFace], Sequence[Refused]]:
+        existing = await self._faces.find_of_subject(subject_id, gallery_id, MAX_COMMON_TEMPLATES)
+        if has_faces and not existing:  # theirs are another recognizer's: nothing says that these are, too
+            return [], [Refused(one.face.id, AssignmentRefusal.UNLIKE) for one in some]
+        similarities = take_consistent(_embeddings(existing), _embeddings(some), min_similarity)
         rated = list(zip(some, similarities, strict=True))
         return (
-            [one for one, similarity in rated if similarity >= least],
+            [one for one, similarity in rated if similarity >= min_similarity],
             [
-                Refused(one.face.id, NotGiven.UNLIKE, similarity=similarity)
+                Refused(one.face.id, AssignmentRefusal.UNLIKE, similarity=similarity)
                 for one, similarity in rated
-                if similarity < least
+                if similarity < min_similarity
             ],
         )
 
-    async def _make_anonymous(self, collection_id: UUID, row: SubjectRecord, own: Sequence[HeldFace]) -> None:
+    async def _make_anonymous(self, collection_id: UUID, row: SubjectRecord, own: Sequence[GalleryFace]) -> None:
         """What the person agreed to goes with their faces."""
         owners = {one.face.id: uuid4() for one in own}
         names = {owner: anonymous_name(face_id) for face_id, owner in owners.items()}
@@ -193,7 +191,7 @@ class AssignmentService:
 
     async def _held(self, collection: str, subject: str) -> tuple[UUID, SubjectRecord]:
         collection_id = await self._collections.find_id(collection, lock=True)
-        row = await self._subjects.find_row(collection_id, subject, hold=True)
+        row = await self._subjects.find_row(collection_id, subject, lock=True)
         if row is None or row.is_anonymous:
             raise _not_found(collection, subject)
         return collection_id, row
@@ -203,14 +201,14 @@ class AssignmentService:
         await self._trail.record(action, target, collection=collection, faces=faces)
 
 
-def _embeddings(held: Sequence[HeldFace]) -> list[Embedding]:
+def _embeddings(held: Sequence[GalleryFace]) -> list[Embedding]:
     return [one.embedding for one in held if one.embedding is not None]
 
 
-def _not_taken(face_id: UUID, held: HeldFace | None) -> Refused:
+def _not_taken(face_id: UUID, held: GalleryFace | None) -> Refused:
     if held is None or held.face.subject is None:
-        return Refused(face_id, NotGiven.MISSING)
-    return Refused(face_id, NotGiven.ANOTHERS, subject=held.face.subject)
+        return Refused(face_id, AssignmentRefusal.MISSING)
+    return Refused(face_id, AssignmentRefusal.ANOTHERS, subject=held.face.subject)
 
 
 def _not_found(collection: str, subject: str) -> SubjectNotFound:

@@ -14,7 +14,7 @@ class ConsentGate:
         self._subjects = subjects
         self._policies = policies
 
-    async def demand(self, collection_id: UUID, subject: str) -> None:
+    async def require(self, collection_id: UUID, subject: str) -> None:
         """Raises `ConsentWithdrawn` or `ConsentRequired`; the subject's row is held by the caller."""
         found = await self._subjects.find_row(collection_id, subject)
         if found is not None and found.consent_withdrawn_at is not None:
@@ -27,7 +27,7 @@ class ConsentGate:
                 f"consent: your tenant's policy demands a consent, and subject {subject!r} has none.", field="consent"
             )
 
-    async def demand_of_nobody_known(self) -> None:
+    async def require_for_anonymous(self) -> None:
         """Raises `ConsentRequired` where the tenant stores nobody without consent: a face nobody named has none."""
         if (await self._policies.get()).consent_required:
             raise ConsentRequired(

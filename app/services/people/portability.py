@@ -18,8 +18,8 @@ from app.services.collections.lookup import CollectionLookup
 from app.services.people.face_storage import FaceStorage
 from app.services.people.registration import check_expiry, refuse_reserved
 
-_MOST_ENTRIES = 1_000
-_MOST_DEVIATION = 0.01  # of an embedding's length from 1: the rounding of what was exported
+_MAX_ENTRIES = 1_000
+_MAX_DEVIATION = 0.01  # of an embedding's length from 1: the rounding of what was exported
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +51,25 @@ class PortabilityService:
     async def export(self, collection: str, subject: str) -> SubjectExport:
         """Everything held about a subject; raises `CollectionNotFound` or `SubjectNotFound`. It is written down."""
         collection_id = await self._collections.find_id(collection)
-        held = await self._subjects.find_row(collection_id, subject, hold=True)
+        held = await self._subjects.find_row(collection_id, subject, lock=True)
         described = await self._subjects.find(collection_id, subject)
         if held is None or described is None:
             raise SubjectNotFound(f"Collection {collection!r} has no subject {subject!r}.")
         faces = await self._storage.templates.export(held.id)
         targets = self._trail.all_names_of_subject(collection, subject)
-        entries = await self._entries.list_page(AuditFilter(targets=targets), None, _MOST_ENTRIES)
+        entries = await self._entries.list_page(AuditFilter(targets=targets), None, _MAX_ENTRIES)
         await self._trail.record(
-            AuditAction.SUBJECT_EXPORTED, self._trail.name_subject(collection, subject), collection=collection,
+            AuditAction.SUBJECT_EXPORTED,
+            self._trail.name_subject(collection, subject),
+            collection=collection,
             faces=_count(faces),
-        )  # fmt: skip
+        )
         return SubjectExport(collection, described, faces, entries)
 
-    async def take_in(self, collection: str, subject: Subject, faces: Sequence[ExportedFace]) -> Subject:
+    async def import_subject(self, collection: str, subject: Subject, faces: Sequence[ExportedFace]) -> Subject:
         """Store an exported subject anew, with new ids, as who they were: name, metadata, consent, expiry, faces.
 
-        What the collection's own recognisers embedded is taken. Raises `SubjectExists`, `RecognizerMismatch` where the
+        What the collection's own recognizers embedded is taken. Raises `SubjectExists`, `RecognizerMismatch` where the
         one in use embedded none of the faces, and whatever registering them would.
         """
         check_expiry(subject.expires_at)
@@ -86,13 +88,16 @@ class PortabilityService:
         if subject.consent is not None:
             await self._subjects.restore_consent(subject_id, subject.consent)
         if own:
-            await self._storage.consent.demand(collection_id, subject.subject)
-            await self._storage.templates.take_in(own, collection_id=collection_id, subject_id=subject_id)
+            await self._storage.consent.require(collection_id, subject.subject)
+            await self._storage.templates.import_subject(own, collection_id=collection_id, subject_id=subject_id)
             await self._storage.quotas.check(Quota.TEMPLATES)
         await self._trail.record(
-            AuditAction.SUBJECT_IMPORTED, self._trail.name_subject(collection, subject.subject), collection=collection,
-            faces=_count(own), with_consent=subject.consent is not None,
-        )  # fmt: skip
+            AuditAction.SUBJECT_IMPORTED,
+            self._trail.name_subject(collection, subject.subject),
+            collection=collection,
+            faces=_count(own),
+            with_consent=subject.consent is not None,
+        )
         found = await self._subjects.find(collection_id, subject.subject)
         assert found is not None  # just written
         return found
@@ -103,10 +108,10 @@ def _count(templates: Sequence[ExportedFace]) -> int:
 
 
 def _take(faces: Sequence[ExportedFace], wanted: Recognizers) -> list[ExportedFace]:
-    """Those that the collection's recognisers made."""
+    """Those that the collection's recognizers made."""
     if wanted.in_use not in {face.recognizer for face in faces}:
         raise RecognizerMismatch(
-            f"faces[0] is of recogniser {faces[0].recognizer!r}; in use is {wanted.in_use!r}, which made none of them.",
+            f"faces[0] is of recognizer {faces[0].recognizer!r}; in use is {wanted.in_use!r}, which made none of them.",
             field="faces",
         )
     seen = set[tuple[UUID, str]]()
@@ -123,7 +128,7 @@ def _take(faces: Sequence[ExportedFace], wanted: Recognizers) -> list[ExportedFa
 
 def _check(index: int, face: ExportedFace) -> None:
     length = float(np.linalg.norm(face.embedding))
-    if not abs(length - 1) < _MOST_DEVIATION:
+    if not abs(length - 1) < _MAX_DEVIATION:
         raise InvalidParameter(f"faces[{index}].embedding has the length {length:g}; it needs to be 1.", field="faces")
 
 

@@ -94,26 +94,31 @@ class RegistrationService:
             raise refused[0].error if len(refused) == 1 else _none_accepted(refused)
         collection_id, wanted = await self._collections.lock_for_storing(collection, made_by)
         if expires_at is not None and not self._may_delete:
-            known = await self._subjects.find_row(collection_id, subject, hold=True)
+            known = await self._subjects.find_row(collection_id, subject, lock=True)
             if known is not None:
                 refuse_to_shorten(known.expires_at, expires_at)
         subject_id = await self._subjects.ensure(collection_id, subject, name, metadata, expires_at)
         if consent is not None:
             await self._subjects.record_consent(subject_id, consent, self._trail.actor)
-        await self._storage.consent.demand(collection_id, subject)
+        await self._storage.consent.require(collection_id, subject)
         new = [
             NewFace.of(
-                subject_id, found.face, {name: found.embeddings[name] for name in wanted.all},
+                subject_id,
+                found.face,
+                {name: found.embeddings[name] for name in wanted.all},
                 FaceOrigin(uuid4(), found.box),
             )
             for _, found in usable
-        ]  # fmt: skip
+        ]
         templates = await self._storage.templates.add_all(new, collection_id=collection_id, source="register")
         await self._storage.quotas.check(Quota.TEMPLATES)
         await self._trail.record(
-            AuditAction.FACES_REGISTERED, self._trail.name_subject(collection, subject), collection=collection,
-            faces=len(templates), with_consent=consent is not None,
-        )  # fmt: skip
+            AuditAction.FACES_REGISTERED,
+            self._trail.name_subject(collection, subject),
+            collection=collection,
+            faces=len(templates),
+            with_consent=consent is not None,
+        )
         accepted = [
             AcceptedImage(index, found.face, template)
             for (index, found), template in zip(usable, templates, strict=True)

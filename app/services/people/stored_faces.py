@@ -6,8 +6,8 @@ from uuid import UUID
 
 from app.domain.people import CollectionFace
 from app.errors import InvalidCursor, SubjectNotFound
-from app.persistence.repositories.answers import AnswerRepository
-from app.persistence.repositories.collection_faces import CollectionFaceRepository, HeldFace, Place
+from app.persistence.repositories.collection_faces import CollectionFaceRepository, GalleryFace, Place
+from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.subjects import SubjectRepository
 from app.security.cursors import CursorSigner
 from app.services.audit.trail import AuditAction, AuditTrail
@@ -32,11 +32,11 @@ class StoredFaceService:
         collections: CollectionLookup,
         subjects: SubjectRepository,
         faces: CollectionFaceRepository,
-        answers: AnswerRepository,
+        answers: IdempotencyRecords,
         cursors: CursorSigner,
         trail: AuditTrail,
     ) -> None:
-        self._answers = answers
+        self._idempotency_records = answers
         self._collections = collections
         self._subjects = subjects
         self._faces = faces
@@ -56,23 +56,21 @@ class StoredFaceService:
             subject_id = row.id
         scope = f"{self._faces.tenant_id}/collections/{collection_id}/faces"
         after = _read_place(self._cursors.open(scope, request.cursor)) if request.cursor else None
-        found = await self._faces.list_page(
-            collection_id, after, request.limit + 1, subject_id=subject_id, ids=ids
-        )  # fmt: skip
+        found = await self._faces.list_page(collection_id, after, request.limit + 1, subject_id=subject_id, ids=ids)
         page = cut_page(found, request.limit, lambda last: self._cursors.sign(scope, _write_place(last)))
         return Page([held.face for held in page.items], page.next_cursor)
 
     async def erase(self, collection: str, ids: Sequence[UUID]) -> FaceErasure:
         """Erase faces of nobody known; those of known subjects stay."""
         collection_id = await self._collections.find_id(collection)
-        owners = await self._subjects.hold(list(await self._faces.find_anonymous_owners(collection_id, ids)))
+        owners = await self._subjects.lock(list(await self._faces.find_anonymous_owners(collection_id, ids)))
         held = await self._faces.find_all(collection_id, ids, {owner.id for owner in owners})
         theirs = {one: held[one].face.subject for one in ids if one in held}
         erased = [one for one, subject in theirs.items() if subject is None]
         if erased:
             await self._faces.delete(erased)
             await self._subjects.drop_empty_anonymous([held[one].subject_id for one in erased])
-            await self._answers.forget_photos(collection)
+            await self._idempotency_records.forget_photos(collection)
             await self._trail.record(
                 AuditAction.FACE_ERASED, f"collection:{collection}", collection=collection, faces=len(erased)
             )
@@ -83,7 +81,7 @@ class StoredFaceService:
         )
 
 
-def _write_place(held: HeldFace) -> str:
+def _write_place(held: GalleryFace) -> str:
     return f"{held.gallery_id.hex}:{held.place}"
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from app.domain.people import Subject, SubjectRecord, Template
 from app.errors import FaceNotFound, InvalidCursor, SubjectExists, SubjectNotFound
-from app.persistence.repositories.answers import AnswerRepository
+from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateRepository
 from app.security.audit_chain import Detail, SealedEntry
@@ -47,7 +47,7 @@ class SubjectService:
         collections: CollectionLookup,
         subjects: SubjectRepository,
         templates: TemplateRepository,
-        answers: AnswerRepository,
+        answers: IdempotencyRecords,
         cursors: CursorSigner,
         trail: AuditTrail,
         receipts: ReceiptOffice,
@@ -57,7 +57,7 @@ class SubjectService:
         self._collections = collections
         self._subjects = subjects
         self._templates = templates
-        self._answers = answers
+        self._idempotency_records = answers
         self._cursors = cursors
         self._trail = trail
         self._receipts = receipts
@@ -89,16 +89,18 @@ class SubjectService:
         """Change what is given; raises `SubjectNotFound`."""
         if not isinstance(changes.expires_at, Unchanged):
             check_expiry(changes.expires_at)
-        collection_id, row = await self._held_row(collection, subject)
+        collection_id, row = await self._lock_subject(collection, subject)
         if not isinstance(changes.expires_at, Unchanged) and not self._may_delete:
             refuse_to_shorten(row.expires_at, changes.expires_at)
         given = {
             column: value
             for column, value in (
-                ("name", changes.name), ("details", changes.metadata), ("expires_at", changes.expires_at)
+                ("name", changes.name),
+                ("details", changes.metadata),
+                ("expires_at", changes.expires_at),
             )
             if value is not UNCHANGED
-        }  # fmt: skip
+        }
         if given:
             await self._subjects.change(row.id, given)
             fields = ["metadata" if column == "details" else column for column in given]
@@ -120,7 +122,7 @@ class SubjectService:
         collection_id, subject_id = await self._held(collection, subject)
         faces = await self._templates.delete_all(subject_id)
         await self._subjects.withdraw_consent(subject_id)
-        await self._answers.forget_about(collection, subject)
+        await self._idempotency_records.forget_about(collection, subject)
         await self._record(AuditAction.CONSENT_WITHDRAWN, collection, subject, faces=faces)
         return await self._found(collection_id, collection, subject)
 
@@ -141,7 +143,7 @@ class SubjectService:
         collection_id, subject_id = await self._held(collection, subject)
         faces = await self._templates.count(subject_id)
         await self._subjects.delete(collection_id, subject)
-        await self._answers.forget_about(collection, subject)
+        await self._idempotency_records.forget_about(collection, subject)
         done = await self._record(AuditAction.SUBJECT_ERASED, collection, subject, faces=faces)
         return self._receipts.confirm(done)
 
@@ -170,17 +172,17 @@ class SubjectService:
         if not await self._templates.delete(subject_id, face_id):
             raise FaceNotFound(f"Subject {subject!r} has no face {face_id}.")
         await self._subjects.drop_empty_anonymous([subject_id])
-        await self._answers.forget_about(collection, subject)
+        await self._idempotency_records.forget_about(collection, subject)
         await self._record(AuditAction.FACE_ERASED, collection, subject, faces=1)
 
     async def _held(self, collection: str, subject: str) -> tuple[UUID, UUID]:
         """The ids of the collection and of the subject, whose row is held until the transaction ends."""
-        collection_id, row = await self._held_row(collection, subject)
+        collection_id, row = await self._lock_subject(collection, subject)
         return collection_id, row.id
 
-    async def _held_row(self, collection: str, subject: str) -> tuple[UUID, SubjectRecord]:
+    async def _lock_subject(self, collection: str, subject: str) -> tuple[UUID, SubjectRecord]:
         collection_id = await self._collections.find_id(collection)
-        row = await self._subjects.find_row(collection_id, subject, hold=True)
+        row = await self._subjects.find_row(collection_id, subject, lock=True)
         if row is None:
             raise SubjectNotFound(_no_subject(collection, subject))
         return collection_id, row

@@ -1,4 +1,4 @@
-"""Adding what another recogniser makes of stored faces: the same faces, under the same ids, of the same subjects."""
+"""Adding what another recognizer makes of stored faces: the same faces, under the same ids, of the same subjects."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from app.services.people.consent import ConsentGate
 
 
 @dataclass(frozen=True, slots=True)
-class Completion:
+class CompletionResult:
     """How many faces got a template, and whether some were left out for want of a consent."""
 
     faces: int
     has_left_out: bool = False
 
 
-class FaceCompletion:
+class TemplateCompletion:
     """Stores templates of faces that are there; of nobody else."""
 
     def __init__(self, subjects: SubjectRepository, templates: TemplateStore, consent_gate: ConsentGate) -> None:
@@ -35,18 +35,18 @@ class FaceCompletion:
         *,
         source: str,
         also_into: Iterable[str] = (),
-    ) -> Completion:
-        """Store embeddings, by face and recogniser, of these subjects' faces.
+    ) -> CompletionResult:
+        """Store embeddings, by face and recognizer, of these subjects' faces.
 
-        What was erased, given to others or embedded by that recogniser meanwhile is left as it is, and so are the faces
-        of subjects without a consent that is needed. `also_into`: the recognisers whose galleries the same transaction
+        What was erased, given to others or embedded by that recognizer meanwhile is left as it is, and so are the faces
+        of subjects without a consent that is needed. `also_into`: the recognizers whose galleries the same transaction
         stores in afterwards. Raises `ConsentRequired` or `ConsentWithdrawn` where nobody is left.
         """
-        held = await self._subjects.hold(owners)
+        held = await self._subjects.lock(owners)
         agreed, refused = [], list[AppError]()
         for row in held:
             try:
-                await self._consent.demand(collection_id, row.subject)
+                await self._consent.require(collection_id, row.subject)
             except (ConsentRequired, ConsentWithdrawn) as exc:
                 refused.append(exc)
             else:
@@ -55,6 +55,6 @@ class FaceCompletion:
             raise refused[0]
         galleries = list(also_into)
         if galleries:
-            await self._templates.hold_galleries(collection_id, galleries)
+            await self._templates.lock_galleries(collection_id, galleries)
         done = await self._templates.add_to(embeddings, collection_id=collection_id, owners=agreed, source=source)
-        return Completion(done, bool(refused))
+        return CompletionResult(done, bool(refused))

@@ -33,7 +33,7 @@ class FaceChoice(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundFace:
-    """One face of an image with its embeddings by recogniser, and where in the image it is."""
+    """One face of an image with its embeddings by recognizer, and where in the image it is."""
 
     face: Face
     embeddings: Mapping[str, Embedding] = field(repr=False)
@@ -43,7 +43,7 @@ class FoundFace:
 class FaceReader:
     """Runs the analyzer on the inference pool, on behalf of one tenant; holds no database connection.
 
-    `by` names the recogniser whose embeddings are wanted; without it they are the first's.
+    `by` names the recognizer whose embeddings are wanted; without it they are the first's.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class FaceReader:
 
     @property
     def engine(self) -> EngineInfo:
-        """The first recogniser."""
+        """The first recognizer."""
         return self._analyzer.engine.info
 
     def judge(self, face: Face, bar: QualityBar) -> tuple[QualityFinding, ...]:
@@ -112,9 +112,7 @@ class FaceReader:
                 lane.cancel()
         return [results[index] for index in range(len(images))]
 
-    async def read_probe(
-        self, image: bytes, choice: FaceChoice, *, by: str | None = None
-    ) -> tuple[Face, Embedding]:  # fmt: skip
+    async def read_probe(self, image: bytes, choice: FaceChoice, *, by: str | None = None) -> tuple[Face, Embedding]:
         """The one face (or the largest) to compare, whatever its quality; raises `NoFace` or `SeveralFaces`."""
         analysis = await self.read_largest(image, by=by)
         return _choose(analysis, choice), analysis.embeddings[0]
@@ -133,9 +131,7 @@ class FaceReader:
         (embeddings,) = by_recognizer(analysis, recognizers)
         return FoundFace(face, embeddings, face.box.relative_to(analysis.width, analysis.height))
 
-    async def extract_chosen(
-        self, image: bytes, choose: Chooser, recognizers: Recognizers | None = None
-    ) -> Analysis:  # fmt: skip
+    async def extract_chosen(self, image: bytes, choose: Chooser, recognizers: Recognizers | None = None) -> Analysis:
         """All faces, with the embeddings of those that `choose` names by their place, in its order."""
         return await self._analyze(image, choose, Detail.STANDARD, recognizers)
 
@@ -147,8 +143,8 @@ class FaceReader:
 
 
 def by_recognizer(analysis: Analysis, recognizers: Recognizers) -> list[dict[str, Embedding]]:
-    """Each embedded face's embeddings, by the recogniser that made them."""
-    made = (analysis.embeddings, analysis.beside)[: len(recognizers.all)]
+    """Each embedded face's embeddings, by the recognizer that made them."""
+    made = (analysis.embeddings, analysis.secondary)[: len(recognizers.all)]
     return [dict(zip(recognizers.all, own, strict=True)) for own in zip(*made, strict=True)]
 
 

@@ -27,7 +27,7 @@ from app.services.audit.trail import AuditAction, AuditTrail
 _PURPOSE = "object-stores"
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 _IN_ALL_S = 20.0
-_MOST_LIST_BYTES = 16 * 2**20
+_MAX_LIST_BYTES = 16 * 2**20
 
 
 class ObjectStoreService:
@@ -90,7 +90,7 @@ class ObjectFetcher:
         names: list[str] = []
         token: str | None = None
         while True:
-            answer = await self._send(_list_request(store, secret, bucket, prefix, token), _MOST_LIST_BYTES)
+            answer = await self._send(_list_request(store, secret, bucket, prefix, token), _MAX_LIST_BYTES)
             page = _read_list(answer)
             names += (unquote_plus(one["Key"]) for one in page.get("Contents", []))
             token = page.get("NextContinuationToken")
@@ -157,9 +157,7 @@ def _binding(tenant: str, store: ObjectStore) -> str:
     return f"{tenant} {store.endpoint} {store.access_key_id}"
 
 
-def _object_request(
-    store: ObjectStore, secret: str, bucket: str, name: str, version: str | None
-) -> httpx.Request:  # fmt: skip
+def _object_request(store: ObjectStore, secret: str, bucket: str, name: str, version: str | None) -> httpx.Request:
     if {".", ".."} & {bucket, *name.split("/")}:
         raise ObjectUnavailable("S3Object: a bucket or a part of a name of dots alone names no object.")
     url = f"{store.endpoint}/{quote(bucket, safe='')}/{quote(name, safe='/~')}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.domain.faces import Analysis, Embedding, Face, QualityBar
-from app.domain.people import FaceCandidate, KnownCandidate
+from app.domain.people import FaceCandidate, NamedCandidate
 from app.errors import FaceNotFound, NoFace
 from app.matcher.similarity import cosine_similarity
 from app.matcher.tenant_search import TenantSearch
@@ -24,12 +24,12 @@ class FaceMatches:
 
 
 @dataclass(frozen=True, slots=True)
-class KnownMatches:
+class NamedMatches:
     """The same for known subjects; `face` is None where no face of the photo could be searched."""
 
     analysis: Analysis
     face: Face | None
-    matches: list[KnownCandidate]
+    matches: list[NamedCandidate]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,48 +50,52 @@ class FaceSearchService:
         self._search = search
 
     async def faces_by_photo(
-        self, image: bytes, collection: str, *, bar: QualityBar, limit: int, least: float
+        self, image: bytes, collection: str, *, bar: QualityBar, limit: int, min_similarity: float
     ) -> FaceMatches:
         """Stored faces similar to the photo's largest; raises `NoFace`, or the `FaceRefused` of one below the bar."""
         gallery = await self._galleries.find(collection)  # first: a collection that is not there costs no inference
         analysis = await self._faces.read_largest(image, by=gallery.recognizer)
         face, embedding = self._largest(analysis, bar)
-        matches = await self._search.faces_like(gallery, embedding, limit, least)
+        matches = await self._search.faces_like(gallery, embedding, limit, min_similarity)
         return FaceMatches(analysis.width, analysis.height, face, matches)
 
-    async def faces_by_face(self, face_id: UUID, collection: str, *, limit: int, least: float) -> list[FaceCandidate]:
+    async def faces_by_face(
+        self, face_id: UUID, collection: str, *, limit: int, min_similarity: float
+    ) -> list[FaceCandidate]:
         """Stored faces similar to a stored one, without itself; raises `FaceNotFound`."""
         gallery = await self._galleries.find(collection)
-        matches = await self._search.faces_like_face(gallery, face_id, limit, least)
+        matches = await self._search.faces_like_face(gallery, face_id, limit, min_similarity)
         if matches is None:
             raise _no_face(collection, face_id)
         return matches
 
-    async def known_by_photo(
-        self, image: bytes, collection: str, *, bar: QualityBar, limit: int, least: float
-    ) -> KnownMatches:
+    async def named_by_photo(
+        self, image: bytes, collection: str, *, bar: QualityBar, limit: int, min_similarity: float
+    ) -> NamedMatches:
         """Known subjects similar to the photo's largest face, if that is there and reaches the bar."""
         gallery = await self._galleries.find(collection)
         analysis = await self._faces.read_largest(image, by=gallery.recognizer)
         if not analysis.faces or self._faces.judge(analysis.faces[0], bar):
-            return KnownMatches(analysis, None, [])
-        matches = await self._search.named_subjects_like(gallery, analysis.embeddings[0], limit, least)
-        return KnownMatches(analysis, analysis.faces[0], matches)
+            return NamedMatches(analysis, None, [])
+        matches = await self._search.named_subjects_like(gallery, analysis.embeddings[0], limit, min_similarity)
+        return NamedMatches(analysis, analysis.faces[0], matches)
 
-    async def known_by_face(self, face_id: UUID, collection: str, *, limit: int, least: float) -> list[KnownCandidate]:
+    async def named_by_face(
+        self, face_id: UUID, collection: str, *, limit: int, min_similarity: float
+    ) -> list[NamedCandidate]:
         """Known subjects similar to a stored face; raises `FaceNotFound`."""
         gallery = await self._galleries.find(collection)
-        matches = await self._search.named_subjects_like_face(gallery, face_id, limit, least)
+        matches = await self._search.named_subjects_like_face(gallery, face_id, limit, min_similarity)
         if matches is None:
             raise _no_face(collection, face_id)
         return matches
 
-    async def known_by_subject(
-        self, subject: str, collection: str, *, limit: int, least: float
-    ) -> list[KnownCandidate]:
+    async def named_by_subject(
+        self, subject: str, collection: str, *, limit: int, min_similarity: float
+    ) -> list[NamedCandidate]:
         """Other known subjects similar to what a subject's faces have in common; raises `SubjectNotFound`."""
-        gallery, subject_id = await self._galleries.find_subject(collection, subject, known_only=True)
-        return await self._search.named_subjects_like_subject(gallery, subject_id, limit, least)
+        gallery, subject_id = await self._galleries.find_subject(collection, subject, named_only=True)
+        return await self._search.named_subjects_like_subject(gallery, subject_id, limit, min_similarity)
 
     async def compare(self, source: bytes, target: bytes, *, bar: QualityBar) -> PhotoComparison:
         """The largest face of one photo against those of another that reach the bar; raises `NoFace` for either."""
@@ -118,4 +122,4 @@ class FaceSearchService:
 
 
 def _no_face(collection: str, face_id: UUID) -> FaceNotFound:
-    return FaceNotFound(f"FaceId: collection {collection!r} has no face {face_id} of the recogniser in use.")
+    return FaceNotFound(f"FaceId: collection {collection!r} has no face {face_id} of the recognizer in use.")

@@ -1,4 +1,4 @@
-"""Recognising, verifying and comparing faces."""
+"""Recognizing, verifying and comparing faces."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -103,13 +103,13 @@ class RecognitionService:
     ) -> BatchRecognition:
         """`recognize` for each of several images; what is wrong with one of them spoils no other."""
         gallery = await self._galleries.find(collection)
-        analyses = await self._faces.extract_each(images, detail, by=gallery.recognizer)
-        probes = [embedding for one in analyses if isinstance(one, Analysis) for embedding in one.embeddings]
+        analyzes = await self._faces.extract_each(images, detail, by=gallery.recognizer)
+        probes = [embedding for one in analyzes if isinstance(one, Analysis) for embedding in one.embeddings]
         identified = await self._search.identify(gallery, probes, limit)
         ranked = iter(identified.ranked)
         used = self._decisions.thresholds(gallery.recognizer, identified.scale, threshold)
         results = list[Recognition | AppError]()
-        for analysis in analyses:
+        for analysis in analyzes:
             if isinstance(analysis, AppError):
                 results.append(analysis)
             elif not analysis.faces:
@@ -127,7 +127,7 @@ class RecognitionService:
         face, embedding = await self._faces.read_probe(image, choice, by=gallery.recognizer)
         compared = await self._search.compare(gallery, subject_id, embedding)
         if compared is None:
-            raise FaceNotFound(f"Subject {subject!r} has no face registered with the recogniser in use.")
+            raise FaceNotFound(f"Subject {subject!r} has no face registered with the recognizer in use.")
         used = self._decisions.one_to_one(gallery.recognizer, compared.scale, threshold)
         return Verification(face, decide_candidate(compared.candidate, used), used, gallery.recognizer)
 
@@ -139,7 +139,7 @@ class RecognitionService:
         used = self._decisions.one_to_one(recognizer, GalleryScale(len(analysis.faces)), threshold)
         similarities = [cosine_similarity(embedding, other) for other in analysis.embeddings]
         targets = [
-            ComparedFace(other, similarity, used.decide(similarity), used.told_rate_of(similarity))
+            ComparedFace(other, similarity, used.decide(similarity), used.reported_false_match_rate(similarity))
             for other, similarity in zip(analysis.faces, similarities, strict=True)
         ]
         return Comparison(face, used, recognizer, sorted(targets, key=lambda compared: -compared.similarity))

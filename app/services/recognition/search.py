@@ -13,7 +13,7 @@ from app.matcher.thresholds import DecidedCandidate, Thresholds, decide_all
 from app.services.collections.decisions import DecisionMaker
 from app.services.collections.gallery_lookup import GalleryLookup
 
-_LEAST_LENGTH = 1e-6
+_MIN_LENGTH = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +44,16 @@ class SearchService:
     ) -> SearchResult:
         """The subjects most similar to an embedding (512,) of any length but zero.
 
-        Raises `CollectionNotFound`, `RecognizerMismatch` for an embedding that another recogniser made.
+        Raises `CollectionNotFound`, `RecognizerMismatch` for an embedding that another recognizer made.
         """
         gallery = await self._galleries.find(collection)
         used = gallery.recognizer
         if recognizer != used:
             raise RecognizerMismatch(f"The embedding is said to be of {recognizer!r}; in use is {used!r}.")
         length = float(np.linalg.norm(embedding))
-        if length < _LEAST_LENGTH:
+        if length < _MIN_LENGTH:
             raise InvalidParameter(f"embedding has the length {length:g}; it needs a direction.", field="embedding")
-        identified = await self._search.identify(gallery, [embedding / np.float32(length)], limit
-        )  # fmt: skip
+        identified = await self._search.identify(gallery, [embedding / np.float32(length)], limit)
         return self._decide(gallery, identified, threshold)
 
     async def by_subject(self, collection: str, subject: str, *, limit: int, threshold: float | None) -> SearchResult:
@@ -62,7 +61,7 @@ class SearchService:
         gallery, subject_id = await self._galleries.find_subject(collection, subject)
         identified = await self._search.subjects_like_subject(gallery, subject_id, limit)
         if identified is None:
-            raise FaceNotFound(f"Subject {subject!r} has no face registered with the recogniser in use.")
+            raise FaceNotFound(f"Subject {subject!r} has no face registered with the recognizer in use.")
         return self._decide(gallery, identified, threshold)
 
     async def by_face(
@@ -72,7 +71,7 @@ class SearchService:
         gallery, subject_id = await self._galleries.find_subject(collection, subject)
         identified = await self._search.subjects_like_face(gallery, subject_id, face_id, limit)
         if identified is None:
-            raise FaceNotFound(f"Subject {subject!r} has no face {face_id} registered with the recogniser in use.")
+            raise FaceNotFound(f"Subject {subject!r} has no face {face_id} registered with the recognizer in use.")
         return self._decide(gallery, identified, threshold)
 
     def _decide(self, gallery: Gallery, identified: Identified, threshold: float | None) -> SearchResult:

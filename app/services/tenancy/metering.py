@@ -2,7 +2,7 @@
 
 Counted is what was answered with success, once: no refusal, no error, no answer that an Idempotency-Key repeated.
 Each worker adds its counts to the database every second and when it ends; one that is killed forgets its last second,
-in the customer's favour.
+in the customer's favor.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from app.domain.tenancy import UsageCount, UsageKey
 from app.permissions import Principal
 from app.persistence.connections.database import Database
 from app.persistence.repositories.usage_days import UsageDayRepository, add_usage
-from app.services.background import going_on
+from app.services.background import log_and_continue
 
 _FLUSH_S = 1.0
 
@@ -42,7 +42,7 @@ class Meter:
             counts, self._counts = self._counts, {}
             for tenant_id, own in counts.items():
                 is_added = False
-                with going_on("usage_not_added"):
+                with log_and_continue("usage_not_added"):
                     await add_usage(self._database, tenant_id, own)
                     is_added = True
                 if not is_added:

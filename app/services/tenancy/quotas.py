@@ -3,7 +3,7 @@
 from app.errors import QuotaExceeded
 from app.permissions import Plan, Principal, Quota
 from app.persistence.connections.database import Database
-from app.persistence.repositories.brief import BriefRepository
+from app.persistence.repositories.hot_queries import HotQueries
 from app.persistence.repositories.usage import UsageRepository
 
 
@@ -27,7 +27,7 @@ class QuotaService:
 async def count_recognition(database: Database, principal: Principal, images: int = 1) -> None:
     """Count so many recognitions of the month before they are done: all, or none and `QuotaExceeded`."""
     most = principal.plan.quota(Quota.RECOGNITIONS)
-    is_counted = await BriefRepository(database, principal.tenant_id).count_recognitions(most, images)
+    is_counted = await HotQueries(database, principal.tenant_id).count_recognitions(most, images)
     if not is_counted:
         raise _exceeded(principal.plan, Quota.RECOGNITIONS, most)
 

@@ -13,7 +13,7 @@ from app.persistence.repositories.usage import UsageRepository
 from app.persistence.repositories.users import UserRepository
 from app.security.passwords import PasswordHasher
 from app.services.audit.trail import OPERATOR, AuditAction, AuditTrails
-from app.services.retries import attempt
+from app.services.retries import retry_transient
 
 DEFAULT_COLLECTION = "default"
 _ATTEMPTS = 10
@@ -110,7 +110,7 @@ class OperatorService:
                 if not await TenantDirectory(session).delete(tenant_id):
                     raise TenantNotFound
 
-        await attempt(erase, _ATTEMPTS)  # a busy tenant's writes may lock the other way round, and end it
+        await retry_transient(erase, _ATTEMPTS)  # a busy tenant's writes may lock the other way round, and end it
 
     async def list_plans(self) -> list[Plan]:
         """Every plan."""

@@ -13,14 +13,14 @@ from app.persistence.connections.database import Database
 
 
 class FoundCollection(NamedTuple):
-    """A collection's id, and the recognisers it is searched and stored with, as far as it has its own."""
+    """A collection's id, and the recognizers it is searched and stored with, as far as it has its own."""
 
     id: UUID
     recognizer: str | None
-    beside: str | None
+    secondary: str | None
 
 
-class BriefRepository:
+class HotQueries:
     """One tenant's answers; each function enters the tenant itself, so that row-level security binds it."""
 
     def __init__(self, database: Database, tenant_id: UUID) -> None:
@@ -31,16 +31,22 @@ class BriefRepository:
         """The user behind a session that is neither revoked nor expired, with the role they have now."""
         row = await self._database.fetch_row(
             "SELECT email, role, plan, rates::text AS rates, quotas::text AS quotas FROM vultus_find_user($1, $2, $3)",
-            self._tenant_id, session_id, user_id,
-        )  # fmt: skip
+            self._tenant_id,
+            session_id,
+            user_id,
+        )
         if row is None:
             return None
         role = Role(row["role"])
         return Principal(
-            self._tenant_id, ROLE_PERMISSIONS[role],
+            self._tenant_id,
+            ROLE_PERMISSIONS[role],
             read_plan(row["plan"], json.loads(row["rates"]), json.loads(row["quotas"])),
-            user_id=user_id, session_id=session_id, email=row["email"], role=role,
-        )  # fmt: skip
+            user_id=user_id,
+            session_id=session_id,
+            email=row["email"],
+            role=role,
+        )
 
     async def count_recognitions(self, most: int | None, images: int) -> bool:
         """Count so many recognitions of this month; False, without counting, if they would be more than `most`."""
@@ -52,7 +58,7 @@ class BriefRepository:
     async def find_collection(self, name: str) -> FoundCollection | None:
         """The collection of this name."""
         row = await self._database.fetch_row(
-            "SELECT id, recognizer, recognizer_beside FROM vultus_find_gallery($1, $2)", self._tenant_id, name
+            "SELECT id, recognizer, secondary_recognizer FROM vultus_find_gallery($1, $2)", self._tenant_id, name
         )
         return FoundCollection(*row) if row is not None else None
 

@@ -6,15 +6,15 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.persistence.models import LoginTriesModel
+from app.persistence.models import LoginAttemptsModel
 
 WINDOW = timedelta(minutes=15)
-TRIES = 10
+MAX_ATTEMPTS = 10
 _FIRST_DELAY = timedelta(seconds=30)
 _LONGEST_DELAY = timedelta(hours=1)
 
 
-class LoginTriesRepository:
+class LoginAttempts:
     """Belongs to no tenant: nobody is known yet. Counting comes before the password is looked at."""
 
     def __init__(self, session: AsyncSession) -> None:
@@ -27,26 +27,26 @@ class LoginTriesRepository:
         without any.
         """
         # Makes the row or finds it, and locks it either way, in one statement: a success may delete it meanwhile.
-        upsert = insert(LoginTriesModel).values(key=key, tries=0, since=func.now())
+        upsert = insert(LoginAttemptsModel).values(key=key, attempts=0, since=func.now())
         upsert = upsert.on_conflict_do_update(index_elements=["key"], set_={"key": key})
-        found = select(LoginTriesModel).from_statement(upsert.returning(LoginTriesModel))
+        found = select(LoginAttemptsModel).from_statement(upsert.returning(LoginAttemptsModel))
         row = (await self._session.scalars(found.execution_options(populate_existing=True))).one()
         now: datetime = (await self._session.scalars(select(func.now()))).one()
         if row.blocked_until is not None and row.blocked_until > now:
             remaining: timedelta = row.blocked_until - now
             return remaining
         if now - _quiet_since(row) > WINDOW:
-            row.tries, row.blocked_until = 0, None
-        row.tries, row.since = row.tries + 1, now
-        if row.tries >= TRIES:
-            row.blocked_until = now + min(_FIRST_DELAY * 2 ** min(row.tries - TRIES, 10), _LONGEST_DELAY)
+            row.attempts, row.blocked_until = 0, None
+        row.attempts, row.since = row.attempts + 1, now
+        if row.attempts >= MAX_ATTEMPTS:
+            row.blocked_until = now + min(_FIRST_DELAY * 2 ** min(row.attempts - MAX_ATTEMPTS, 10), _LONGEST_DELAY)
         await self._session.flush()
         return None
 
     async def forget(self, key: str) -> None:
         """Begin anew after a success."""
-        await self._session.execute(delete(LoginTriesModel).where(LoginTriesModel.key == key))
+        await self._session.execute(delete(LoginAttemptsModel).where(LoginAttemptsModel.key == key))
 
 
-def _quiet_since(row: LoginTriesModel) -> datetime:
+def _quiet_since(row: LoginAttemptsModel) -> datetime:
     return max(row.since, row.blocked_until) if row.blocked_until is not None else row.since
