@@ -1,8 +1,9 @@
-"""Doing again what the database could not do this time: it ended one of two that waited for each other, say."""
+"""Retry transient database errors such as deadlocks."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from app.errors import DatabaseUnavailable
 
@@ -10,13 +11,18 @@ T = TypeVar("T")
 
 
 async def retry_transient(work: Callable[[], Awaitable[T]], times: int, *, pause_s: float = 0.0) -> T:
-    """The result of `work`, which is called up to so many times, with a pause that doubles after each.
+    """Return the result of `work`, calling it up to `times` times; `pause_s` doubles after each failure.
 
-    Raises `DatabaseUnavailable` where the last of them does, and at once what else `work` raises.
+    Only `DatabaseUnavailable` is retried, and raised if the last attempt raises it.
     """
-    for left in range(times - 1, 0, -1):
-        try:
-            return await work()
-        except DatabaseUnavailable:
-            await asyncio.sleep(pause_s * 2 ** (times - 1 - left))
-    return await work()
+
+    async def call() -> T:  # tenacity awaits only coroutine functions
+        return await work()
+
+    attempts = AsyncRetrying(
+        retry=retry_if_exception_type(DatabaseUnavailable),
+        stop=stop_after_attempt(times),
+        wait=wait_exponential(multiplier=pause_s),
+        reraise=True,
+    )
+    return await attempts(call)
