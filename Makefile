@@ -1,8 +1,8 @@
-# Everything a newcomer or CI runs. Needs Python 3.11 or newer and make; fetches the rest from the lock file.
+# The commands for development and CI. Needs make and Python 3.11 or newer; installs the rest from the lock file.
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
-# What runs the networks: cpu, or cuda on a machine with an NVIDIA GPU (after `make clean`).
+# The runtime of the networks: cpu, or cuda on a machine with an NVIDIA GPU (run `make clean` before a change).
 RUNTIME ?= cpu
 
 UV_VERSION := 0.13.8
@@ -10,7 +10,7 @@ UV := .uv/bin/uv
 VENV := .venv
 BIN := $(VENV)/bin
 
-# A real model pack and photos beside the project, where there are any; otherwise the setting's default.
+# Use the model pack and the photos next to the project if they exist; otherwise the default of the setting.
 SHARED_PACK := $(wildcard ../shared/models/mobilefacenet)
 SHARED_PHOTOS := $(wildcard ../shared/data/lfw-dev/images)
 ifneq ($(SHARED_PACK),)
@@ -22,86 +22,93 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo serve test test-model lint types contracts check bench-database bench-database-small \
-        bench-sequential bench-concurrent bench-concurrent-quick prove-crashes prove-rekognition bench-accuracy \
-        bench-protection lock clean
+.PHONY: help run demo serve test test-model lint types contracts check settings-reference \
+        bench-database bench-database-small bench-sequential bench-concurrent bench-concurrent-quick \
+        prove-crashes prove-rekognition bench-accuracy bench-protection lock clean
 
-help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(VENV)/.runtime ## Set everything up, run the demo, then serve on 127.0.0.1:8000 until Ctrl-C
+run: $(VENV)/.runtime ## Install, run the demo, then serve on 127.0.0.1:8000 until Ctrl-C
 	@$(BIN)/vultus demo $(DEMO_FLAGS) --serve --host $(HOST) --port $(PORT)
 
-demo: $(VENV)/.runtime ## The demo alone; exits 1 if anyone was not recognized
+demo: $(VENV)/.runtime ## Run only the demo; exits with 1 if a person is not recognized
 	@$(BIN)/vultus demo $(DEMO_FLAGS)
 
-serve: $(VENV)/.runtime ## Serve without the demo
+serve: $(VENV)/.runtime ## Install and serve, without the demo
 	@$(BIN)/vultus serve --host $(HOST) --port $(PORT)
 
-# Tests start many processes. Where an image forbids to keep bytecode, each takes three times as long to start.
+# Tests start many processes. Without cached bytecode, each takes three times as long to start.
 test test-model prove-rekognition: export PYTHONDONTWRITEBYTECODE :=
 
-test: $(VENV)/.development ## Pass all tests (those on a real model pack where one is found)
+test: $(VENV)/.development ## Run all tests (with a real model pack only if one is found)
 	$(BIN)/pytest -n 2 --dist worksteal
 
-test-model: $(VENV)/.development ## The tests on a real model pack alone
+test-model: $(VENV)/.development ## Run only the tests with a real model pack
 	$(BIN)/pytest tests/model -v
 
-lint: $(VENV)/.development ## Style and format
+lint: $(VENV)/.development ## Check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.development ## Static types
+types: $(VENV)/.development ## Check static types
 	$(BIN)/mypy
 
-contracts: $(VENV)/.development ## Import directions
+contracts: $(VENV)/.development ## Check the import contracts
 	$(BIN)/lint-imports
 
-check: lint types contracts test ## All of CI
+check: lint types contracts test ## Run all checks of CI
+
+settings-reference: $(VENV)/.runtime ## Write .env.example and docs/reference/settings.md from app/settings.py
+	$(BIN)/vultus settings --format env > .env.example
+	$(BIN)/vultus settings --format markdown > docs/reference/settings.md
 
 BENCH_DATA ?= data/bench
 BENCH_REAL := $(if $(SHARED_PACK),$(if $(SHARED_PHOTOS),--photos $(SHARED_PHOTOS) --pack $(SHARED_PACK)))
 
-bench-database: $(VENV)/.bench ## Layer 1, the search alone: 1,000 collections and a million in one (hours; 30 GB in data/bench)
-	$(BIN)/python -m benchmarks.layer1_database --scale full --data $(BENCH_DATA) $(BENCH_REAL) --out benchmarks/results/layer1_database.json
+bench-database: $(VENV)/.bench ## Benchmark the search with a million templates (hours, 30 GB in data/bench)
+	$(BIN)/python -m benchmarks.layer1_database --scale full --data $(BENCH_DATA) $(BENCH_REAL) \
+		--out benchmarks/results/layer1_database.json
 	$(BIN)/python -m benchmarks.layer1_plots
 
-bench-database-small: $(VENV)/.bench ## The same in minutes, a hundredth of the size; prints its result
+bench-database-small: $(VENV)/.bench ## The same at a hundredth of the size; prints the result (minutes)
 	$(BIN)/python -m benchmarks.layer1_database --scale small $(BENCH_REAL)
 
-bench-sequential: $(VENV)/.bench ## Layer 2, over HTTP one request at a time, beside the reference server (five minutes)
+bench-sequential: $(VENV)/.bench ## Benchmark single HTTP requests against the reference server (5 minutes)
 	$(BIN)/python -m benchmarks.layer2_sequential $(BENCH_REAL) --out benchmarks/results/layer2_sequential.json
 	$(BIN)/python -m benchmarks.layer3_plots
 
-bench-concurrent: $(VENV)/.bench ## Layer 3, many clients at a time, beside the reference server (twenty minutes)
+bench-concurrent: $(VENV)/.bench ## Benchmark many HTTP clients against the reference server (20 minutes)
 	$(BIN)/python -m benchmarks.layer3_concurrent $(BENCH_REAL) --out benchmarks/results/layer3_concurrent.json
 	$(BIN)/python -m benchmarks.layer3_plots
 
-bench-concurrent-quick: $(VENV)/.bench ## A small part of the same in under five minutes; prints its result
+bench-concurrent-quick: $(VENV)/.bench ## A small part of the same; prints the result (under 5 minutes)
 	$(BIN)/python -m benchmarks.layer3_concurrent --quick $(BENCH_REAL)
 
-prove-crashes: $(VENV)/.bench ## Kill the server at 50 random moments and look at what it left (five minutes)
+prove-crashes: $(VENV)/.bench ## Kill the server at 50 random moments and check the data (5 minutes)
 	$(BIN)/python -m benchmarks.crash_safety --out benchmarks/results/crash_safety.json
 
-prove-rekognition: $(VENV)/.development ## 10,000 random requests of the Rekognition protocol (six minutes)
+prove-rekognition: $(VENV)/.development ## Send 10,000 random requests of the Rekognition protocol (6 minutes)
 	RANDOM_REQUESTS=10000 $(BIN)/pytest -q -s tests/rekognition/test_random_requests.py
 
-bench-accuracy: $(VENV)/.bench ## Verification, identification, stated rates against observed, beside plain insightface
-	$(BIN)/python -m benchmarks.accuracy --photos $(SHARED_PHOTOS) --pairs $(SHARED_PHOTOS)/../pairs.txt --pack $(SHARED_PACK) --data $(BENCH_DATA)/accuracy --out benchmarks/results/accuracy.json
-	$(BIN)/python -m benchmarks.eval_reports --photos $(SHARED_PHOTOS) --pairs $(SHARED_PHOTOS)/../pairs.txt --pack $(SHARED_PACK) --out benchmarks/results
+bench-accuracy: $(VENV)/.bench ## Measure accuracy and calibration against plain insightface
+	$(BIN)/python -m benchmarks.accuracy --photos $(SHARED_PHOTOS) --pairs $(SHARED_PHOTOS)/../pairs.txt \
+		--pack $(SHARED_PACK) --data $(BENCH_DATA)/accuracy --out benchmarks/results/accuracy.json
+	$(BIN)/python -m benchmarks.eval_reports --photos $(SHARED_PHOTOS) --pairs $(SHARED_PHOTOS)/../pairs.txt \
+		--pack $(SHARED_PACK) --out benchmarks/results
 
-bench-protection: $(VENV)/.bench ## What protecting templates costs and hides, and a rotation of 10,000
+bench-protection: $(VENV)/.bench ## Measure template protection, and a rotation of 10,000 templates
 	$(BIN)/python -m benchmarks.template_protection $(BENCH_REAL) --out benchmarks/results/template_protection.json
 
-lock: $(UV) ## Resolve the dependencies anew
+lock: $(UV) ## Update the lock file
 	$(UV) lock
 
-clean: ## Remove environments and caches (not ./data)
+clean: ## Remove environments and caches, but not ./data
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Vultus needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 1; }
-	@echo "Making the tool environment .uv ..."
+	@echo "Creating the tool environment .uv ..."
 	@$(PYTHON) -m venv .uv || { echo "python3 -m venv failed; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@.uv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
 

@@ -2,5 +2,5 @@
 
 import os
 
-# Before numpy is imported. Its products here are small; threads of its own would take the inferences' cores.
+# Set before numpy is imported. Matrix products here are small; BLAS threads would take cores from inference.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -1,4 +1,4 @@
-"""The web application: `create_app()` joins routes and middleware; its lifespan runs the process-wide objects."""
+"""Create the web application from routes and middleware; its lifespan runs the process-wide objects."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -17,7 +17,7 @@ from app.rekognition.state import ProtocolState
 from app.routes import portability, recognition
 from app.routes.all_routes import ROUTERS
 from app.routes.coverage import check_coverage
-from app.routes.docs import install_docs
+from app.routes.docs import TAGS, install_docs
 from app.routes.error_handlers import install_error_handlers, problem
 from app.server.body_limits import MAX_PLAIN_BODY, BodyLimit
 from app.server.photo_gate import PhotoGate
@@ -30,30 +30,33 @@ from app.telemetry import configure_logging
 from app.wiring.analyzer import count_inference_threads
 from app.wiring.process import running_process
 
-_MIN_UNDER_WAY = 8
-"""Requests with photos that may be under way beyond those in inference or its queue: receiving, searching."""
+_EXTRA_IN_FLIGHT = 8
+"""Photo requests allowed in flight in addition to inference and its queue: being received or searched."""
 
 _DESCRIPTION = """Self-hosted, multi-tenant face recognition.
 
-Sign up (`POST /api/v1/auth/signup`), press **Authorize** with that email and password, register people, recognize them.
-Every error is `application/problem+json` with a stable `code`.
+To get started, create a tenant with `POST /api/v1/auth/signup`, press **Authorize** and enter the same email and
+password. Then register people's faces with `POST /api/v1/register` and identify them with `POST /api/v1/recognize`.
+
+Every error response is `application/problem+json` with a stable `code`. Photos are never stored.
 """
 
 
 class LifespanState(ServerState):
-    """What the lifespan yields for every request."""
+    """The state that the lifespan attaches to every request."""
 
     rekognition: ProtocolState
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Make the application; without arguments it is configured from the environment."""
+    """Create the application; without `settings` they are read from the environment."""
     settings = settings or load_settings()
     app = FastAPI(
         title="Vultus",
         version=version("vultus"),
         description=_DESCRIPTION,
         license_info={"name": "MIT"},
+        openapi_tags=TAGS,
         lifespan=_lifespan(settings),
         docs_url=None,
         redoc_url=None,
@@ -61,21 +64,28 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in (*ROUTERS, protocol.router):
         app.include_router(router)
     install_docs(app)
-    install_error_handlers(app, answer_error)
+    install_error_handlers(app, render_error)
+    _add_middleware(app, settings)
+    check_coverage(app, other_guards=[read_signed_call])
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    # The last one added is the outermost.
     app.add_middleware(
         BodyLimit,
-        answer_error=answer_error,
-        most_bytes=_body_limits(settings),
+        render_error=render_error,
+        max_bytes=_body_limits(settings),
         timeout_s=settings.body_timeout_s,
     )
     app.add_middleware(
         PhotoGate,
-        answer_error=answer_error,
+        render_error=render_error,
         has_photos=_has_photos,
-        most=count_inference_threads(settings) + settings.inference_queue + _MIN_UNDER_WAY,
+        max_in_flight=count_inference_threads(settings) + settings.inference_queue + _EXTRA_IN_FLIGHT,
     )
     if settings.cors_origins:
-        # Without credentials: callers send a token in a header, never a cookie.
+        # No `allow_credentials`: clients send a token in a header, never a cookie.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
@@ -83,18 +93,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_headers=["authorization", "x-api-key", "content-type", "idempotency-key", "x-request-id"],
             expose_headers=["x-request-id", "retry-after", "ratelimit", "ratelimit-policy", "idempotent-replayed"],
         )
-    app.add_middleware(RequestContext, answer_error=answer_error, is_https_only=settings.environment == "production")
-    check_coverage(app, other_locks=[read_signed_call])
-    return app
+    app.add_middleware(RequestContext, render_error=render_error, is_https_only=settings.environment == "production")
 
 
 def served_app() -> FastAPI:
-    """The application that a worker serves: the inherited one, else a new one (uvicorn's factory)."""
+    """Return the application inherited from the parent process, or a new one. uvicorn calls this in each worker."""
     return inherited_app() or create_app()
 
 
-def answer_error(path: str, error: AppError) -> Response:
-    """The response for an error, in the format of the protocol that is spoken at the path."""
+def render_error(path: str, error: AppError) -> Response:
+    """Build the response for an error, in the format of the protocol that the path serves."""
     return rekognition_error(error) if rekognition.is_rekognition(path) else problem(error)
 
 
@@ -104,16 +112,16 @@ def _body_limits(settings: Settings) -> Callable[[str, Mapping[str, str]], int]:
         portability.IMPORT_PATH: portability.MAX_IMPORT_BODY,
     }
 
-    def most_bytes(path: str, headers: Mapping[str, str]) -> int:
+    def max_bytes(path: str, headers: Mapping[str, str]) -> int:
         if rekognition.is_rekognition(path):
-            return protocol.most_body_bytes(headers)
+            return protocol.max_body_bytes(headers)
         return limits.get(path, MAX_PLAIN_BODY)
 
-    return most_bytes
+    return max_bytes
 
 
 def _has_photos(path: str, headers: Mapping[str, str]) -> bool:
-    return path in recognition.IMAGE_PATHS or (rekognition.is_rekognition(path) and protocol.runs_networks(headers))
+    return path in recognition.IMAGE_PATHS or (rekognition.is_rekognition(path) and protocol.runs_inference(headers))
 
 
 def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[LifespanState]]:

@@ -1,4 +1,4 @@
-"""Who may do what, how often and how much: roles, scopes, permissions, plans, and the maps between them."""
+"""Permissions and plans: roles and scopes, the permissions that they grant, rates and quotas."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ class Role(StrEnum):
 
 
 class Scope(StrEnum):
-    """What an API key may be used for."""
+    """A permitted use of an API key."""
 
     REGISTER = "register"
     RECOGNIZE = "recognize"
@@ -25,7 +25,7 @@ class Scope(StrEnum):
 
 
 class Permission(StrEnum):
-    """One thing a principal may be allowed to do; also the name of its rate in a plan."""
+    """A permission of a principal; also the name of its rate in a plan."""
 
     READ = "read"
     RECOGNIZE = "recognize"
@@ -46,16 +46,16 @@ SCOPE_PERMISSIONS: dict[Scope, frozenset[Permission]] = {
     Scope.RECOGNIZE: frozenset({Permission.RECOGNIZE}),
     Scope.READ_EMBEDDINGS: frozenset({Permission.READ_EMBEDDINGS}),
     Scope.DELETE: frozenset({Permission.DELETE, Permission.READ}),
-    # Managing users and keys; a key that shall also see embeddings or delete people says so.
+    # Users and keys only: reading embeddings and deleting people need their own scopes.
     Scope.ADMIN: frozenset({Permission.ADMIN, Permission.READ}),
 }
 
 DEFAULT_RATE = "60/minute"
-"""For what a plan does not name."""
+"""The rate of permissions that a plan does not name."""
 
 
 class Quota(StrEnum):
-    """What a plan limits in number."""
+    """A quantity that a plan limits."""
 
     TEMPLATES = "templates"
     COLLECTIONS = "collections"
@@ -65,30 +65,30 @@ class Quota(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How often (`rates`, as `60/minute`) and how much (`quotas`; None: no limit)."""
+    """A plan's rates by permission (such as `60/minute`) and its quotas (None: no limit)."""
 
     name: str
     rates: Mapping[str, str] = field(default_factory=dict)
     quotas: Mapping[str, int | None] = field(default_factory=dict)
 
     def rate(self, permission: Permission) -> str:
-        """The rate for what needs this permission."""
+        """Return the rate of requests that need this permission."""
         return self.rates.get(permission, DEFAULT_RATE)
 
     def quota(self, quota: Quota) -> int | None:
-        """The most a tenant may have; None: no limit."""
+        """Return the tenant's limit; None means no limit."""
         return self.quotas.get(quota)
 
 
 def permissions_of(scopes: "list[str] | tuple[str, ...]") -> frozenset[Permission]:
-    """What a key with these scopes may do; a scope that no longer exists grants nothing."""
-    known = [Scope(scope) for scope in scopes if scope in set(Scope)]
-    return frozenset[Permission]().union(*(SCOPE_PERMISSIONS[scope] for scope in known))
+    """Return the permissions that these scopes grant; unknown scopes grant nothing."""
+    valid = [Scope(scope) for scope in scopes if scope in set(Scope)]
+    return frozenset[Permission]().union(*(SCOPE_PERMISSIONS[scope] for scope in valid))
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The authenticated caller of one request: a user in a session, or a program with a key."""
+    """The authenticated caller of a request: a user with a session, or a program with a key."""
 
     tenant_id: UUID
     permissions: frozenset[Permission]
@@ -99,13 +99,12 @@ class Principal:
     role: Role | None = None
     key_id: UUID | None = None
     collections: frozenset[str] | None = None
-    """The collections a key is limited to; None: all."""
+    """The collections that the key is limited to; None: all."""
 
     @property
     def name(self) -> str:
-        """A stable name within the tenant, without personal data."""
+        """The principal's stable name within the tenant, without personal data."""
         return f"key:{self.key_id}" if self.key_id else f"user:{self.user_id}"
 
     def may(self, permission: Permission) -> bool:
-        """Whether the caller may do this."""
         return permission in self.permissions

@@ -1,6 +1,8 @@
-"""Every setting of the service, in one class, read from the environment and `.env`; it must decide nothing else.
+"""Declare, read and validate every setting, in one class; the values come from the environment and from `.env`.
 
-Each variable is the field's name in capitals behind `VULTUS_`; `.env.example` lists all of them (a test compares).
+A variable is the field's name in capitals with the prefix `VULTUS_`. The docstrings below the fields are documentation:
+`make settings-reference` writes `.env.example` and `docs/reference/settings.md` from them. The first sentence of each
+is its summary there, so keep it short.
 """
 
 import os
@@ -15,110 +17,195 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIN_SECRET_BYTES = 32
-LONGEST_WINDOW_S = 366 * 24 * 3600
+MIN_DISTINCT_CHARACTERS = 10
+MAX_RATE_WINDOW_S = 366 * 24 * 3600
 
 Positive = Annotated[int, Field(gt=0)]
+
+GROUPS = {
+    "environment": "General",
+    "secret_key": "Secrets",
+    "database_url": "Database",
+    "model_pack": "Models",
+    "providers": "Inference",
+    "search_concurrency": "Search",
+    "max_image_bytes": "Image limits",
+    "detection_threshold": "Face quality",
+    "erasure_journal": "Privacy",
+    "signup_enabled": "Access and limits",
+    "header_timeout_s": "Timeouts",
+    "log_level": "Logging",
+}
+"""The titles of the groups of settings, by the first field of each group."""
 
 
 class Settings(BaseSettings):
     """Configuration of one process; refuses unsafe values outside development."""
 
     model_config = SettingsConfigDict(
-        env_prefix="VULTUS_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+        env_prefix="VULTUS_",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
+    # General
+
     environment: Literal["development", "production"] = "development"
-    secret_key: SecretStr | None = None
-    """Signs tokens and cursors; at least 32 bytes. In development one is made and kept in the data directory."""
-
-    previous_secret_keys: Annotated[list[SecretStr], NoDecode] = []
-    """Secrets used before, comma-separated: what they signed is still believed while it is good."""
-
+    """`development` or `production`. Production refuses to start without a secret key, with debug logs or with the CORS
+    origin `*`."""
     data_dir: Path = Path("data")
+    """The directory of the embedded PostgreSQL and other files. These are the development secret, the synthetic model
+    pack, the erasure journal and the metrics of several workers."""
+
+    # Secrets
+
+    secret_key: SecretStr | None = None
+    """Signs tokens and protects templates; at least 32 random bytes. Required in production. In development, Vultus
+    creates one in the data directory."""
+    previous_secret_keys: Annotated[list[SecretStr], NoDecode] = []
+    """Earlier secret keys that stay valid, comma-separated. Remove a key when nothing depends on it anymore
+    (docs/how-to/replace-the-service-secret.md)."""
+    operator_token: SecretStr | None = None
+    """The bearer token of the operator API; unset: the API is off. Use at least 32 random bytes. The API manages
+    tenants and plans with the login of `VULTUS_DATABASE_ADMIN_URL`."""
+    metrics_token: SecretStr | None = None
+    """The bearer token for reading `/metrics`; unset: `/metrics` is off. Use at least 32 random bytes. Configure
+    Prometheus to send it."""
+
+    # Database
+
     database_url: SecretStr | None = None
-    """`postgresql://user:password@host/name`; unset: the embedded PostgreSQL under the data directory."""
+    """A PostgreSQL with pgvector; unset: the embedded PostgreSQL. The format is
+    `postgresql://user:password@host/name`."""
     database_admin_url: SecretStr | None = None
-    """The login that owns the schema, for `vultus migrate` and the operator's commands; unset: the same login."""
+    """The login that owns the schema; unset: `VULTUS_DATABASE_URL`. `vultus migrate`, the operator's commands and the
+    operator API use it."""
     database_pool_size: Positive = 10
+    """The maximum number of connections for transactions, per worker. Frequent single-statement queries use up to half
+    as many in addition. Searches have their own connections."""
     database_pgbouncer: bool = False
-    """Set it behind PgBouncer in transaction mode: no statement is prepared by name."""
+    """`true` behind PgBouncer in transaction mode. Vultus then uses no named prepared statements."""
+
+    # Models
 
     model_pack: str = "buffalo_l"
-    """A directory in InsightFace's layout, a published pack's name, or `synthetic` (drawn faces only)."""
+    """A published pack, a directory in InsightFace's layout, or `synthetic`. The published packs are `buffalo_l`,
+    `buffalo_s`, `buffalo_sc` and `antelopev2`. The synthetic pack recognizes only drawn faces. With `+mirror` after the
+    name, each face is embedded twice, once mirrored."""
     extra_model_packs: Annotated[list[str], NoDecode] = []
-    """Other packs, comma-separated, whose recognizers collections may be searched and stored with; their detectors are
-    not loaded."""
+    """Packs with further recognizers for collections, comma-separated. Their detectors are not loaded."""
     model_cache: Path = Path("~/.insightface")
-    providers: str = "auto"
-    """`auto`, or ONNX Runtime providers in order of preference, comma-separated: `cuda,openvino,cpu`."""
+    """The directory where published packs are stored, below `models/`."""
     match_threshold: Annotated[float, Field(ge=-1, le=1)] | None = None
-    """Overrides the model pack's threshold; a similarity at or above it is a match."""
+    """The lowest cosine similarity of a match, -1 to 1; unset: the pack's. It replaces the threshold of the model pack
+    for all collections."""
+
+    # Inference
+
+    providers: str = "auto"
+    """`auto`, or ONNX Runtime providers in order, comma-separated. The names are `cuda`, `migraphx`, `rocm`,
+    `openvino`, `coreml` and `cpu`; `auto` takes all that this installation has, in this order."""
     inference_threads: Annotated[int, Field(ge=0)] = 0
-    """Inferences at a time in one worker; 0: the machine's cores divided by the workers."""
-    share_models: bool = True
-    """Several workers on Linux inherit the loaded networks instead of loading their own; not on GPUs."""
+    """Concurrent inferences per worker; 0: the cores divided among the workers."""
     inference_queue: Annotated[int, Field(ge=0)] = 32
-    """Requests that may wait for an inference; one more is answered 503."""
+    """The maximum number of requests waiting for an inference, per worker. Further requests receive status 503."""
     inference_deadline_s: Annotated[float, Field(gt=0)] = 10.0
-    """Who would wait longer for an inference is answered 503 instead."""
+    """The longest wait for an inference, in seconds. A request that would wait longer receives status 503."""
+    share_models: bool = True
+    """Workers on Linux share the memory of the loaded networks. It has no effect on GPUs."""
+
+    # Search
 
     search_concurrency: Annotated[int, Field(ge=0)] = 0
-    """Searches at a time in one worker; 0: as many as inferences."""
+    """Concurrent searches per worker; 0: as many as inferences."""
     search_exact_limit: Annotated[int, Field(ge=0, le=10_000)] = 2_000
-    """Collections to this many templates are compared whole, larger ones by their codes first (PERFORMANCE.md)."""
+    """Collections of up to this many templates are compared exactly. Larger ones are first filtered by 512-bit codes
+    (PERFORMANCE.md)."""
     search_cache_mb: Annotated[int, Field(ge=0)] = 256
-    """Memory of one worker for collections searched lately: codes, 72 bytes a template, or all of a small one; 0: none,
-    and everything is compared in the database."""
+    """Memory per worker for recently searched collections, in MiB; 0: none. A template takes 72 bytes as a code and
+    2 KB with its embedding. Without the cache, all comparisons run in the database."""
     search_cache_whole_limit: Annotated[int, Field(ge=0)] = 20_000
-    """Collections to this many templates are held as a whole, 2 KB a template, in at most half of that memory."""
+    """Collections of up to this many templates are cached as embeddings. These take 2 KB per template, in at most half
+    of the cache. Larger collections are cached as codes."""
     search_hnsw_from: Annotated[int, Field(ge=0)] = 0
-    """Collections of so many templates or more, too large for the cache, get an HNSW graph; 0: none (decision 0013)."""
+    """Collections of at least this many templates get an HNSW graph; 0: none. Only collections too large for the cache
+    get one (docs/explanation/hnsw.md)."""
+
+    # Image limits
 
     max_image_bytes: Positive = 10 * 1024 * 1024
+    """The largest image file, in bytes. The default is 10 MiB."""
     max_image_pixels: Positive = 40_000_000
+    """The largest image, in pixels (width x height). Lower it where memory is scarce."""
     max_request_bytes: Positive = 64 * 1024 * 1024
+    """The largest body of a request with images, in bytes. The default is 64 MiB."""
     max_faces_per_image: Positive = 100
+    """The maximum number of faces per image; the largest ones count."""
+
+    # Face quality
 
     detection_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """The minimum detection score of a face, between 0 and 1."""
     min_face_pixels: Positive = 40
+    """The minimum size of a face to register, in pixels. Measured along the shorter side of its box."""
     min_sharpness: Annotated[float, Field(ge=0)] = 40.0
+    """The minimum sharpness of a face to register. Measured as the variance of the Laplacian at a standardized
+    contrast."""
     min_brightness: Annotated[float, Field(ge=0, le=255)] = 35.0
+    """The minimum mean gray level of a face to register, 0 to 255."""
     max_brightness: Annotated[float, Field(ge=0, le=255)] = 235.0
+    """The maximum mean gray level of a face to register, 0 to 255."""
     max_yaw_deg: Annotated[float, Field(gt=0, le=90)] = 45.0
+    """How far a face to register may be turned to a side, in degrees."""
     max_pitch_deg: Annotated[float, Field(gt=0, le=90)] = 40.0
+    """How far a face to register may be turned up or down, in degrees."""
+
+    # Privacy
 
     erasure_journal: Path | None = None
-    """A file that remembers who was erased, for when an older backup is restored; unset: in the data directory. Keep
-    it where restoring the database does not restore it."""
+    """The file that records erasures; unset: in the data directory. After an older backup is restored, Vultus repeats
+    the erasures in it. Keep it where restoring the database does not restore it."""
     retention_sweep: bool = True
-    """Erase every minute whose time is over; off where `vultus retention sweep` runs from a timer."""
+    """Delete expired subjects every minute. Use `false` if a timer runs `vultus retention sweep`."""
 
-    operator_token: SecretStr | None = None
-    """Turns the operator's API on, for whoever sends it; needs the operator's database login."""
-    metrics_token: SecretStr | None = None
-    """Turns `/metrics` on for Prometheus, which sends it as a bearer token."""
-    rekognition_region: str | None = None
-    """Answers the Rekognition protocol only to requests signed for this region; unset: for any."""
-    object_store_endpoints: Annotated[list[str], NoDecode] = []
-    """S3-compatible servers, comma-separated (`https://minio.example:9000`), that tenants may have photos fetched from;
-    none by default, and nothing is fetched."""
+    # Access and limits
+
     signup_enabled: bool = True
-    public_rate: str = "30/minute"
-    """For signing up, in and refreshing: so many requests from one address."""
-    redis_url: SecretStr | None = None
-    """Counts rates in Redis instead of PostgreSQL: `redis://...`."""
-    cors_origins: Annotated[list[str], NoDecode] = []
-    """Web origins whose pages may call the API, comma-separated; none by default."""
-    header_timeout_s: Positive = 10
-    """A connection that has not sent a request's headers by then is closed."""
-    body_timeout_s: Positive = 20
-    """A body that stalls for so long is refused."""
+    """Anybody may create a tenant through the API."""
     access_token_minutes: Positive = 15
+    """The lifetime of an access token, in minutes."""
     refresh_token_days: Positive = 30
+    """The lifetime of a refresh token, in days."""
+    public_rate: str = "30/minute"
+    """The rate limit per client address for requests without a token. It covers signing up, signing in and refreshing
+    tokens. Several limits are separated by semicolons: `60/minute; 1000/day`."""
+    redis_url: SecretStr | None = None
+    """A Redis that counts for rate limits, `redis://...`; unset: PostgreSQL."""
+    cors_origins: Annotated[list[str], NoDecode] = []
+    """Web origins whose pages may call the API, comma-separated."""
+    object_store_endpoints: Annotated[list[str], NoDecode] = []
+    """S3-compatible servers to fetch photos from, comma-separated. Tenants may name only these, for example
+    `https://minio.example:9000`. Empty: nothing is fetched."""
+    rekognition_region: str | None = None
+    """The region of requests to the Rekognition protocol; unset: any. Requests that are signed for another region are
+    refused."""
+
+    # Timeouts
+
+    header_timeout_s: Positive = 10
+    """The time to receive the headers of a request, in seconds. Slower connections are closed."""
+    body_timeout_s: Positive = 20
+    """How long the body of a request may stall, in seconds. A request that stalls longer is refused."""
+
+    # Logging
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """`debug`, `info`, `warning` or `error`. Production refuses `debug`."""
     log_format: Literal["auto", "json", "console"] = "auto"
-    """`auto`: text on a terminal, JSON otherwise."""
+    """`auto`, `json` or `console`. `auto` logs text on a terminal and JSON otherwise."""
 
     @field_validator("public_rate")
     @classmethod
@@ -135,9 +222,10 @@ class Settings(BaseSettings):
     @field_validator("object_store_endpoints")
     @classmethod
     def _check_endpoints(cls, value: list[str]) -> list[str]:
-        for endpoint in value:
+        for number, endpoint in enumerate(value, 1):
             if not re.fullmatch(r"https?://[A-Za-z0-9.\-]+(:\d{1,5})?", endpoint):
-                raise ValueError(f"{endpoint} is no origin: want https://host or https://host:port, without a path")
+                # The message does not quote the value, which may hold a password.
+                raise ValueError(f"entry {number} is not an origin; use https://host or https://host:port")
         return value
 
     @model_validator(mode="after")
@@ -167,19 +255,20 @@ class Settings(BaseSettings):
 
     @property
     def resolved_data_dir(self) -> Path:
-        """The data directory as an absolute path."""
+        """Return the data directory as an absolute path."""
         return self.data_dir.expanduser().resolve()
 
     @property
     def erasure_journal_path(self) -> Path:
-        """Where erasures are remembered."""
-        own = self.erasure_journal
-        return own.expanduser().resolve() if own is not None else self.resolved_data_dir / "erasures.jsonl"
+        """Return the path of the erasure journal, absolute; by default it is in the data directory."""
+        if self.erasure_journal is None:
+            return self.resolved_data_dir / "erasures.jsonl"
+        return self.erasure_journal.expanduser().resolve()
 
     def signing_keys(self) -> list[bytes]:
-        """The secret as bytes, then the previous ones.
+        """Return the current secret key, then the previous ones.
 
-        In development the first is made once and kept in `<data_dir>/secret.key` (mode 0600).
+        Without a secret key (in development), the first call creates one in `<data_dir>/secret.key` (mode 0600).
         """
         if self.secret_key is not None:
             current = self.secret_key.get_secret_value()
@@ -190,28 +279,28 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def load_settings() -> Settings:
-    """The settings of this process, read once."""
+    """Read the settings once and return them from then on."""
     return Settings()
 
 
 def check_rate(rate: str) -> str:
-    """The rate itself, if it can be read (`60/minute; 1000/day`); raises `ValueError`."""
+    """Return a rate such as `60/minute; 1000/day` unchanged; raise `ValueError` if it is malformed or out of range."""
     for item in parse_many(rate):
-        if item.amount < 1 or item.get_expiry() > LONGEST_WINDOW_S:
-            raise ValueError(f"a rate admits at least 1, in at most {LONGEST_WINDOW_S} seconds")
+        if item.amount < 1 or item.get_expiry() > MAX_RATE_WINDOW_S:
+            raise ValueError(f"{rate}: a rate allows at least 1 request within at most {MAX_RATE_WINDOW_S} seconds")
     return rate
 
 
 def _refuse_weak_secret(secret: str, name: str) -> None:
-    # The messages name the rule and never the value: they end up in logs.
+    # The messages name the rule but never the value, because they end up in logs.
     if len(secret.encode()) < MIN_SECRET_BYTES:
         raise ValueError(f"{name} is shorter than {MIN_SECRET_BYTES} bytes")
-    if len(set(secret)) < 10:
-        raise ValueError(f"{name} repeats too few characters to be random")
+    if len(set(secret)) < MIN_DISTINCT_CHARACTERS:
+        raise ValueError(f"{name} has fewer than {MIN_DISTINCT_CHARACTERS} distinct characters, so it is not random")
 
 
 def _refuse_malformed_database_url(name: str, url: str) -> None:
-    # The message does not quote the value: it holds a password.
+    # The message does not quote the value, which contains a password.
     if not url.startswith(("postgresql://", "postgres://")):
         raise ValueError(f"VULTUS_{name.upper()} is not a postgresql:// address")
 

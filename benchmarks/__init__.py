@@ -1,1 +1,1 @@
-"""Measurements that anyone can run; every figure in PERFORMANCE.md comes from a script here."""
+"""Benchmarks that anybody can run; every figure in PERFORMANCE.md comes from a script here."""

@@ -1,10 +1,10 @@
-"""What 1,000 photos cost by the concurrent benchmark's throughput and the prices that the reference design names.
+"""Compute the cost of 1,000 photos from the throughput of layer 3 and the prices of the reference design.
 
     python -m benchmarks.costs [RESULT]
 
-Prices are a serverless provider's, as the reference design has them: a core $0.0000131 a second, a GiB $0.00000222 a
-second; and $1 for 1,000 images at the cloud service that it replaces. For the host with eight cores the throughput is
-multiplied by four: an extrapolation, not a measurement.
+The prices are those of a serverless provider: $0.0000131 per core and second, $0.00000222 per GiB and second. The cloud
+service for comparison takes $1 per 1,000 images. The column for eight cores multiplies the throughput by four: it is an
+extrapolation, not a measurement.
 """
 
 import json
@@ -14,16 +14,16 @@ from pathlib import Path
 CORE_S, GIB_S = 0.0000131, 0.00000222
 CLOUD_PER_1000 = 1.0
 GIB = 1.0
-"""Of the host, with PostgreSQL's."""
+"""Memory of the host, including PostgreSQL."""
 
 
 def main() -> None:
-    """Print a table."""
-    given = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "results" / "layer3_concurrent.json"
-    result = json.loads(given.read_text())
+    """Print the table of PERFORMANCE.md."""
+    source = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "results" / "layer3_concurrent.json"
+    result = json.loads(source.read_text())
     cores = result["machine"]["cores"]
     print(
-        "| photos | server | a second | dollars for 1,000 | of the cloud's price | a second on 8 cores (extrapolated) |"
+        "| photos | server | photos/s | dollars per 1,000 | share of cloud price | photos/s, 8 cores (extrapolated) |"
     )
     print("|---|---|---|---|---|---|")
     for server, kinds in result["best_per_s"].items():

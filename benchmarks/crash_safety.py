@@ -1,12 +1,17 @@
-"""Kills the server at random moments of registering and erasing, and looks at what it left behind.
+"""Kill the server at random moments while clients register and erase people, and check the data afterwards.
 
     make prove-crashes
     python -m benchmarks.crash_safety [--kills N] [--seed N] [--out [FILE]]
 
-Four clients register people with two photos in one call and erase them again, against `vultus serve` on the synthetic
-pack; after some tenths of a second all its processes get SIGKILL, every fifth time PostgreSQL's too. Then everybody has
-both faces or is not there; everybody who is there was registered after they were last erased, says the audit trail;
-nobody who is not there was; the trail verifies. Exits with 1 if anything of this does not hold.
+Four clients register people with two photos per call and erase them again, against `vultus serve` with the synthetic
+pack. After 0.05 to 0.8 seconds all processes of the server receive SIGKILL, every fifth time those of PostgreSQL too.
+Then the script checks:
+
+- Every person has the faces of complete calls, or does not exist.
+- For every person that exists, the last entry of the audit trail is a registration; for the others, an erasure.
+- The audit trail verifies.
+
+Exits with 1 if a check fails.
 """
 
 import argparse
@@ -47,7 +52,7 @@ _RATES = dict.fromkeys(("register", "delete", "read"), "10000000/minute")
 
 
 class Proof:
-    """One database, many servers that are killed."""
+    """Runs one database and many servers that are killed."""
 
     def __init__(self, directory: Path, seed: int) -> None:
         self._directory = directory
@@ -58,7 +63,7 @@ class Proof:
         self.calls = 0
 
     def prepare(self) -> None:
-        """The database, a tenant, its admin's token."""
+        """Start the database, create a tenant and sign in as its admin."""
         self._postgres.start()
         self._admin = asyncio.run(self._postgres.ensure_database())
         migrate(self._admin)
@@ -66,7 +71,7 @@ class Proof:
             self._headers = sign_up(f"{base}/api/v1", self._admin, _RATES)
 
     def kill_once(self, *, with_postgres: bool) -> dict[str, Any]:
-        """Use a server for a moment, kill it, and check what it left."""
+        """Use a server for a random time, kill it and check the data; returns the time and the flaws found."""
         after_s = self._rng.uniform(0.05, 0.8)
         done = threading.Event()
         with self._serving() as (base, process):
@@ -84,7 +89,6 @@ class Proof:
         return {"after_s": round(after_s, 3), "postgres_too": with_postgres, "flaws": flaws}
 
     def end(self) -> None:
-        """Stop the database."""
         with suppress(OSError):
             self._postgres.stop()
 
@@ -105,7 +109,7 @@ class Proof:
 
     async def _check(self) -> list[str]:
         database = Database(self._admin, pool_size=1)
-        await _recovered(database)
+        await _wait_for_recovery(database)
         try:
             async with database.transaction(as_operator=True) as session:
                 tenant_id = UUID(str(await session.scalar(text("SELECT id FROM tenants"))))
@@ -124,13 +128,14 @@ class Proof:
             await database.close()
         _, key = self._keyring.current(REFERENCE_PURPOSE)
         flaws = [f"{flaw.kind} entry {flaw.seq}" for flaw in verdict.flaws]
-        # Two clients may register a person at once: then there are twice as many faces, never a part of a call.
+        # Two clients may register a person at the same time, which doubles the faces. A part of a call is a flaw.
         flaws += [f"{name} has {count} faces" for name, count in faces.items() if count == 0 or count % PHOTOS]
         for index in range(PEOPLE):
             name = f"p{index}"
-            said = last.get(refer_to_subject(key, tenant_id, "default", name), "subject.erased")
-            if (said == "faces.registered") != (name in faces):
-                flaws.append(f"{name} is {'there' if name in faces else 'gone'}; the trail says {said}")
+            last_action = last.get(refer_to_subject(key, tenant_id, "default", name), "subject.erased")
+            if (last_action == "faces.registered") != (name in faces):
+                state = "exists" if name in faces else "does not exist"
+                flaws.append(f"{name} {state}, but the last entry of the trail is {last_action}")
         return flaws
 
     @staticmethod
@@ -143,18 +148,18 @@ class Proof:
 
 
 def _kill(process: "subprocess.Popen[bytes]", directory: Path | None) -> None:
-    """The server's processes; and PostgreSQL's, of which the first then recovers as after a crash."""
+    """Kill the server and, with a data directory, PostgreSQL's child processes; its first process then recovers."""
     victims = [process.pid]
     if directory is not None:
-        (note,) = directory.rglob("postmaster.pid")
-        first = psutil.Process(int(note.read_text().splitlines()[0]))
-        victims += [child.pid for child in first.children()]
+        (pid_file,) = directory.rglob("postmaster.pid")
+        postmaster = psutil.Process(int(pid_file.read_text().splitlines()[0]))
+        victims += [child.pid for child in postmaster.children()]
     for victim in victims:
         with suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)
 
 
-async def _recovered(database: Database) -> None:
+async def _wait_for_recovery(database: Database) -> None:
     """Wait until PostgreSQL answers again."""
     for _ in range(300):
         try:
@@ -166,7 +171,6 @@ async def _recovered(database: Database) -> None:
 
 
 def main() -> None:
-    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
@@ -184,7 +188,7 @@ def main() -> None:
             proof.end()
     flaws = sum(len(kill["flaws"]) for kill in kills)
     result = {
-        "what": "SIGKILL at random moments of registering and erasing",
+        "what": "SIGKILL at random moments while clients register and erase people",
         **describe_run(),
         "clients": CLIENTS,
         "calls_answered_or_cut_off": proof.calls,

@@ -1,15 +1,15 @@
-"""What the faster pipeline finds and tells apart, next to InsightFace's own classes on the same photos.
+"""Compare the faces that Vultus finds and distinguishes with those of InsightFace's own classes, on the same photos.
 
     .venv/bin/python -m benchmarks.detection_accuracy --pack DIR --photos DIR --pairs FILE [--out FILE]
 
-Reference: InsightFace's detector (inputs of 640x640 and 128x128 merged, threshold 0.5), its `norm_crop` and its
-recognizer, in float32 on the CPU provider. Vultus: `build_analyzer(...).analyze(...)` as it ships, by provider and
-detail. `photos`: LFW's, one folder a person; `pairs`: its list, with folds. The face that counts is the one nearest the
-middle of its photo.
+Reference: InsightFace's detector (merged inputs of 640x640 and 128x128, threshold 0.5), its `norm_crop` and its
+recognizer, in float32 on the CPU provider. Vultus: `build_analyzer(...).analyze(...)` as shipped, by provider and
+detail. `--photos` holds LFW's photos, one folder per person; `--pairs` is its list of pairs with folds. The face that
+counts is the one nearest to the center of its photo.
 
-A face has a counterpart if one on the other side overlaps it by an IoU of 0.4 or more. Verification: the share of pairs
-decided rightly, the threshold of each fold from the other folds; a pair with a photo without a face is wrong. TAR: over
-all pairs of photos, where one without a face is never accepted. One process a core.
+A face has a counterpart if a face of the other side overlaps it with an IoU of at least 0.4. Verification is the share
+of pairs decided correctly; the threshold of each fold comes from the other folds. A pair with a photo without a face is
+wrong. TAR is over all pairs of photos, where a photo without a face is never accepted. One process runs per core.
 """
 
 import os
@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from app.domain.faces import Detail
 from app.ml.analysis import Embed
 from app.ml.detail import plan_passes
-from app.ml.packs import PackLibrary
+from app.ml.packs.library import PackLibrary
 from app.ml.providers import OPENVINO
 from app.ml.sessions import session_options
 from app.settings import Settings
@@ -46,17 +46,17 @@ warnings.simplefilter("ignore")
 
 SAME_FACE = 0.4
 UNSURE = 0.6
-"""Detection scores below this are counted apart: what such a score finds is often no face that anybody means."""
+"""Detection scores below this are counted separately: such detections are often not real faces."""
 FALSE_ACCEPTS = 1e-3
 REFERENCE = "insightface, cpu, f32"
 
 Array = NDArray[np.float32]
-Look = Callable[[Path], "Sight"]
+FaceFinder = Callable[[Path], "PhotoFaces"]
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What one way saw in one photo: corners (n, 4), scores (n,), which face is the central one, its embedding."""
+class PhotoFaces:
+    """The faces of one photo: corners (n, 4), scores (n,), the index of the central face and its embedding."""
 
     boxes: Array
     scores: Array
@@ -66,7 +66,7 @@ class Sight:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Photos to compare, whether they show one person, and the fold of each pair."""
+    """Pairs of photos, whether both show the same person, and the fold of each pair."""
 
     files: list[tuple[Path, Path]]
     is_same: NDArray[np.bool_]
@@ -75,35 +75,37 @@ class Pairs:
 
 def main() -> None:
     """Measure and print JSON."""
-    parser = argparse.ArgumentParser(description="Compare what Vultus finds with InsightFace's own classes.")
+    parser = argparse.ArgumentParser(description="Compare the faces of Vultus with those of InsightFace's own classes.")
     parser.add_argument("--pack", type=Path, required=True)
-    parser.add_argument("--photos", type=Path, required=True, help="LFW's photos, one folder a person")
+    parser.add_argument("--photos", type=Path, required=True, help="LFW's photos, one folder per person")
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     files = sorted(arguments.photos.glob("*/*.jpg"))
     pairs = read_pairs(arguments.pairs, arguments.photos)
-    ways: dict[str, tuple[str | None, Detail]] = {REFERENCE: (None, Detail.STANDARD)}
+    configurations: dict[str, tuple[str | None, Detail]] = {REFERENCE: (None, Detail.STANDARD)}
     for providers in ("cpu", "openvino"):
         if providers == "openvino" and OPENVINO not in onnxruntime.get_available_providers():
             continue
         for detail in (Detail.STANDARD, Detail.FAST):
-            ways[f"vultus, {providers}, {detail.value}"] = (providers, detail)
-    sights: dict[str, list[Sight]] = {}
+            configurations[f"vultus, {providers}, {detail.value}"] = (providers, detail)
+    faces_by_configuration: dict[str, list[PhotoFaces]] = {}
     precisions: dict[str, str] = {}
-    for name, (wanted, detail) in ways.items():
-        sights[name], precisions[name] = _look_at_all(name, str(arguments.pack), wanted, detail, files)
+    for name, (provider, detail) in configurations.items():
+        faces_by_configuration[name], precisions[name] = _analyze_all(
+            name, str(arguments.pack), provider, detail, files
+        )
     result = {
-        "what": "faces found and people told apart on the same photos, by InsightFace's classes and by Vultus",
+        "what": "faces found and people distinguished on the same photos, by InsightFace's classes and by Vultus",
         **describe_run(),
         "onnxruntime": onnxruntime.__version__,
         "pack": arguments.pack.name,
         "photos": len(files),
         "pairs": len(pairs.files),
         "thorough": _thorough(files[0]),
-        "ways": {
-            name: {"precision": precisions[name], **_report(seen, sights[REFERENCE], files, pairs)}
-            for name, seen in sights.items()
+        "configurations": {
+            name: {"precision": precisions[name], **_report(seen, faces_by_configuration[REFERENCE], files, pairs)}
+            for name, seen in faces_by_configuration.items()
         },
     }
     output = json.dumps(result, indent=1)
@@ -113,7 +115,11 @@ def main() -> None:
 
 
 def read_pairs(path: Path, photos: Path) -> Pairs:
-    """LFW's `pairs.txt`: folds and pairs a fold, then for each fold so many of one person and as many of two."""
+    """Read LFW's `pairs.txt`.
+
+    Its first line has the number of folds and of pairs per fold. Each fold has this many pairs of one person, then as
+    many pairs of two people.
+    """
     head, *lines = path.read_text().splitlines()
     each = 2 * int(head.split()[1])
 
@@ -129,15 +135,15 @@ def read_pairs(path: Path, photos: Path) -> Pairs:
 
 
 def read_photo(file: Path) -> NDArray[np.uint8]:
-    """BGR pixels."""
+    """Decode a photo into BGR pixels."""
     pixels = cv2.imread(str(file))
     if pixels is None:
         raise SystemExit(f"{file} is not a photo")
     return np.asarray(pixels, dtype=np.uint8)
 
 
-def nearest_to_middle(boxes: Array, width: int, height: int) -> int | None:
-    """Which of the boxes (corners) is LFW's person."""
+def nearest_to_center(boxes: Array, width: int, height: int) -> int | None:
+    """Return the index of the box (corners) nearest to the center: the person that LFW names. None without boxes."""
     if not len(boxes):
         return None
     centers = (boxes[:, :2] + boxes[:, 2:]) / 2
@@ -145,14 +151,14 @@ def nearest_to_middle(boxes: Array, width: int, height: int) -> int | None:
 
 
 def verification_percent(similarities: Array, pairs: Pairs) -> float:
-    """Of the pairs, how many are decided rightly; see `decide`."""
+    """Return the percentage of pairs that `decide` decides correctly."""
     return round(100 * float(decide(similarities, pairs).mean()), 2)
 
 
 def decide(similarities: Array, pairs: Pairs) -> NDArray[np.bool_]:
-    """Which pairs are decided rightly with the threshold that is best in the other folds.
+    """Return which pairs are decided correctly by the threshold that is best in the other folds.
 
-    A similarity of -inf stands for a missing face, which is wrong whatever the truth.
+    A similarity of -inf stands for a missing face, which is always wrong.
     """
     has_faces = np.isfinite(similarities)
     right = np.zeros(len(similarities), dtype=bool)
@@ -164,18 +170,18 @@ def decide(similarities: Array, pairs: Pairs) -> NDArray[np.bool_]:
 
 
 def pair_similarities(embeddings: dict[Path, Array], pairs: Pairs) -> Array:
-    """The cosine of each pair; -inf where a photo has no embedding."""
+    """Return the cosine of each pair; -inf where a photo has no embedding."""
     return np.array(
         [
-            float(embeddings[one] @ embeddings[other]) if one in embeddings and other in embeddings else -np.inf
-            for one, other in pairs.files
+            float(embeddings[first] @ embeddings[second]) if first in embeddings and second in embeddings else -np.inf
+            for first, second in pairs.files
         ],
         dtype=np.float32,
     )
 
 
 def without_counterpart(boxes: Array, others: Array) -> NDArray[np.bool_]:
-    """Which boxes (n, 4) overlap none of the others by `SAME_FACE`."""
+    """Return which boxes (n, 4) overlap none of the others with an IoU of at least `SAME_FACE`."""
     if not len(boxes) or not len(others):
         return np.ones(len(boxes), dtype=bool)
     corner = np.maximum(boxes[:, None, :2], others[None, :, :2])
@@ -185,13 +191,13 @@ def without_counterpart(boxes: Array, others: Array) -> NDArray[np.bool_]:
     return np.asarray(overlap.max(axis=1) < SAME_FACE)
 
 
-def count_strays(seen: Sequence[Sight], others: Sequence[Sight]) -> dict[str, int]:
-    """How many of the faces seen lack a counterpart among the others, by detection score and place."""
+def count_unmatched(seen: Sequence[PhotoFaces], others: Sequence[PhotoFaces]) -> dict[str, int]:
+    """Count the faces without a counterpart among the others, by detection score and for central faces."""
     counts = {"central": 0, f"score >= {UNSURE}": 0, f"score < {UNSURE}": 0}
-    for sight, other in zip(seen, others, strict=True):
-        for place in np.flatnonzero(without_counterpart(sight.boxes, other.boxes)):
-            counts["central"] += int(place == sight.central)
-            counts[f"score {'<' if sight.scores[place] < UNSURE else '>='} {UNSURE}"] += 1
+    for faces, other in zip(seen, others, strict=True):
+        for index in np.flatnonzero(without_counterpart(faces.boxes, other.boxes)):
+            counts["central"] += int(index == faces.central)
+            counts[f"score {'<' if faces.scores[index] < UNSURE else '>='} {UNSURE}"] += 1
     return {"all": counts[f"score >= {UNSURE}"] + counts[f"score < {UNSURE}"], **counts}
 
 
@@ -203,7 +209,7 @@ def _best_percent(similarities: Array, pairs: Pairs) -> float:
 
 def _best_threshold(similarities: Array, is_same: NDArray[np.bool_]) -> float:
     order = np.argsort(similarities)
-    # Threshold at the k-th smallest: those below are called different, the rest the same.
+    # With the k-th smallest as threshold, pairs below it count as different, the rest as the same.
     right = np.concatenate([[0], np.cumsum(~is_same[order])]) + np.concatenate(
         [np.cumsum(is_same[order][::-1])[::-1], [0]]
     )
@@ -211,27 +217,27 @@ def _best_threshold(similarities: Array, is_same: NDArray[np.bool_]) -> float:
     return float(similarities[order][best]) if best < len(order) else float("inf")
 
 
-def _embeddings(seen: list[Sight], files: list[Path]) -> dict[Path, Array]:
-    return {file: sight.embedding for file, sight in zip(files, seen, strict=True) if sight.embedding is not None}
+def _embeddings(seen: list[PhotoFaces], files: list[Path]) -> dict[Path, Array]:
+    return {file: faces.embedding for file, faces in zip(files, seen, strict=True) if faces.embedding is not None}
 
 
-def _report(seen: list[Sight], reference: list[Sight], files: list[Path], pairs: Pairs) -> dict[str, Any]:
+def _report(seen: list[PhotoFaces], reference: list[PhotoFaces], files: list[Path], pairs: Pairs) -> dict[str, Any]:
     embeddings = _embeddings(seen, files)
     cosines = [
-        float(sight.embedding @ other.embedding)
-        for sight, other in zip(seen, reference, strict=True)
-        if sight.embedding is not None
+        float(faces.embedding @ other.embedding)
+        for faces, other in zip(seen, reference, strict=True)
+        if faces.embedding is not None
         and other.embedding is not None
-        and not without_counterpart(_central_box(sight), _central_box(other)).any()
+        and not without_counterpart(_central_box(faces), _central_box(other)).any()
     ]
     similarities = pair_similarities(embeddings, pairs)
     right = decide(similarities, pairs)
-    right_there = decide(pair_similarities(_embeddings(reference, files), pairs), pairs)
+    right_in_reference = decide(pair_similarities(_embeddings(reference, files), pairs), pairs)
     return {
-        "photos without a face": sum(not len(sight.boxes) for sight in seen),
-        "faces": sum(len(sight.boxes) for sight in seen),
-        "reference faces without a counterpart here": count_strays(reference, seen),
-        "faces here without a counterpart in the reference": count_strays(seen, reference),
+        "photos without a face": sum(not len(faces.boxes) for faces in seen),
+        "faces": sum(len(faces.boxes) for faces in seen),
+        "reference faces without a counterpart here": count_unmatched(reference, seen),
+        "faces here without a counterpart in the reference": count_unmatched(seen, reference),
         "central faces compared": len(cosines),
         "cosine to the reference's embedding": {
             "mean": round(float(np.mean(cosines)), 5),
@@ -239,31 +245,31 @@ def _report(seen: list[Sight], reference: list[Sight], files: list[Path], pairs:
             "smallest": round(float(np.min(cosines)), 4),
         },
         "verification, percent": verification_percent(similarities, pairs),
-        "pairs that only the reference decides rightly": int((right_there & ~right).sum()),
-        "pairs that only this way decides rightly": int((right & ~right_there).sum()),
-        "verification at the one best threshold, percent": _best_percent(similarities, pairs),
+        "pairs that only the reference decides correctly": int((right_in_reference & ~right).sum()),
+        "pairs that only this configuration decides correctly": int((right & ~right_in_reference).sum()),
+        "verification at the single best threshold, percent": _best_percent(similarities, pairs),
         "pairs with a photo without a face": int((~np.isfinite(similarities)).sum()),
         f"TAR at FAR {FALSE_ACCEPTS:g}, percent": _true_accepts(embeddings, files),
     }
 
 
-def _central_box(sight: Sight) -> Array:
-    return sight.boxes[[] if sight.central is None else [sight.central]]
+def _central_box(faces: PhotoFaces) -> Array:
+    return faces.boxes[[] if faces.central is None else [faces.central]]
 
 
 def _true_accepts(embeddings: dict[Path, Array], files: list[Path]) -> float:
     people = np.unique([file.parent.name for file in files], return_inverse=True)[1]
     vectors = np.stack([embeddings.get(file, np.full(512, np.nan, np.float32)) for file in files])
-    own, strangers = [], []
-    for place in range(len(files) - 1):
-        cosines = np.nan_to_num(vectors[place + 1 :] @ vectors[place], nan=-2.0)
-        is_same = people[place + 1 :] == people[place]
-        own.append(cosines[is_same])
-        strangers.append(cosines[~is_same])
-    foreign = np.concatenate(strangers)
-    accepted = int(len(foreign) * FALSE_ACCEPTS)
-    threshold = np.partition(foreign, len(foreign) - accepted - 1)[len(foreign) - accepted - 1]
-    return round(100 * float((np.concatenate(own) > threshold).mean()), 2)
+    genuine, impostor = [], []
+    for index in range(len(files) - 1):
+        cosines = np.nan_to_num(vectors[index + 1 :] @ vectors[index], nan=-2.0)
+        is_same = people[index + 1 :] == people[index]
+        genuine.append(cosines[is_same])
+        impostor.append(cosines[~is_same])
+    impostors = np.concatenate(impostor)
+    accepted = int(len(impostors) * FALSE_ACCEPTS)
+    threshold = np.partition(impostors, len(impostors) - accepted - 1)[len(impostors) - accepted - 1]
+    return round(100 * float((np.concatenate(genuine) > threshold).mean()), 2)
 
 
 def _thorough(photo: Path) -> str:
@@ -275,15 +281,15 @@ def _thorough(photo: Path) -> str:
     return "not measured"
 
 
-_look: Look | None = None
+_finder: FaceFinder | None = None
 _precision = "f32"
 
 
-def _look_at_all(
+def _analyze_all(
     name: str, pack: str, providers: str | None, detail: Detail, files: list[Path]
-) -> tuple[list[Sight], str]:
-    began = time.monotonic()
-    seen: list[Sight] = []
+) -> tuple[list[PhotoFaces], str]:
+    started = time.monotonic()
+    seen: list[PhotoFaces] = []
     precision = "f32"
     with (
         tempfile.TemporaryDirectory() as directory,
@@ -291,62 +297,63 @@ def _look_at_all(
             os.cpu_count(), _prepare, (pack, providers, detail, directory)
         ) as pool,
     ):
-        for sight, precision in pool.imap(_see, files, chunksize=16):  # noqa: B007 - the last one's is everybody's
-            seen.append(sight)
+        for faces, precision in pool.imap(_find_faces, files, chunksize=16):  # noqa: B007 - all have the same precision
+            seen.append(faces)
             if len(seen) % 1000 == 0:
-                print(f"{name}: {len(seen)} of {len(files)} photos, {time.monotonic() - began:.0f} s", flush=True)
+                print(f"{name}: {len(seen)} of {len(files)} photos, {time.monotonic() - started:.0f} s", flush=True)
     return seen, precision
 
 
 def _prepare(pack: str, providers: str | None, detail: Detail, directory: str) -> None:
-    global _look, _precision  # noqa: PLW0603 - what a worker process holds
+    global _finder, _precision  # noqa: PLW0603 - state of a worker process
     if providers is None:
-        _look = _reference(pack, directory)
+        _finder = build_reference(pack, directory)
     else:
-        _look, _precision = _vultus(pack, providers, detail, directory)
+        _finder, _precision = _build_vultus(pack, providers, detail, directory)
 
 
-def _see(file: Path) -> tuple[Sight, str]:
-    assert _look is not None
-    return _look(file), _precision
+def _find_faces(file: Path) -> tuple[PhotoFaces, str]:
+    assert _finder is not None
+    return _finder(file), _precision
 
 
-def _vultus(pack: str, providers: str, detail: Detail, directory: str) -> tuple[Look, str]:
-    wanted = {"model_pack": pack, "providers": providers, "inference_threads": 1, "data_dir": directory}
-    analyzer = build_analyzer(Settings.model_validate(wanted))
+def _build_vultus(pack: str, providers: str, detail: Detail, directory: str) -> tuple[FaceFinder, str]:
+    settings = {"model_pack": pack, "providers": providers, "inference_threads": 1, "data_dir": directory}
+    analyzer = build_analyzer(Settings.model_validate(settings))
 
-    def look(file: Path) -> Sight:
+    def find_faces(file: Path) -> PhotoFaces:
         analysis = analyzer.analyze(file.read_bytes(), Embed.ALL, detail)
         boxes = [face.box for face in analysis.faces]
         corners = np.array([(box.x, box.y, box.x + box.width, box.y + box.height) for box in boxes], np.float32)
         corners = corners.reshape(-1, 4)
-        central = nearest_to_middle(corners, analysis.width, analysis.height)
+        central = nearest_to_center(corners, analysis.width, analysis.height)
         scores = np.array([face.detection_score for face in analysis.faces], np.float32)
-        return Sight(corners, scores, central, None if central is None else analysis.embeddings[central])
+        return PhotoFaces(corners, scores, central, None if central is None else analysis.embeddings[central])
 
-    return look, analyzer.engine.info.precision
+    return find_faces, analyzer.engine.info.precision
 
 
-def _reference(pack: str, directory: str) -> Look:
+def build_reference(pack: str, directory: str) -> FaceFinder:
+    """Load InsightFace's own detector and recognizer of a pack."""
     from insightface.model_zoo import get_model
     from insightface.utils.face_align import norm_crop
 
-    found = PackLibrary(cache=Path("~/.insightface"), data_dir=Path(directory)).find(pack)
-    how = {"providers": ["CPUExecutionProvider"], "sess_options": session_options()}
-    detector = get_model(str(found.detection.path), static_shape_sessions=False, **how)
-    recognizer = get_model(str(found.recognition.path), **how)
+    model_pack = PackLibrary(cache=Path("~/.insightface"), data_dir=Path(directory)).find(pack)
+    options = {"providers": ["CPUExecutionProvider"], "sess_options": session_options()}
+    detector = get_model(str(model_pack.detection.path), static_shape_sessions=False, **options)
+    recognizer = get_model(str(model_pack.recognition.path), **options)
 
-    def look(file: Path) -> Sight:
+    def find_faces(file: Path) -> PhotoFaces:
         picture = read_photo(file)
         faces, landmarks = detector.detect(picture, input_size=[(640, 640), (128, 128)], det_thresh=0.5)
-        central = nearest_to_middle(faces[:, :4], picture.shape[1], picture.shape[0])
+        central = nearest_to_center(faces[:, :4], picture.shape[1], picture.shape[0])
         embedding = None
         if central is not None:
             raw = recognizer.get_feat([norm_crop(picture, landmarks[central])])[0]
             embedding = np.asarray(raw / np.linalg.norm(raw), np.float32)
-        return Sight(faces[:, :4], faces[:, 4], central, embedding)
+        return PhotoFaces(faces[:, :4], faces[:, 4], central, embedding)
 
-    return look
+    return find_faces
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Embeddings to search: face-like synthetic ones, and real ones extracted from photos on the spot.
+"""Provide embeddings to search: synthetic ones that resemble faces, and real ones extracted from photos.
 
-Synthetic: a random direction whose 512 principal components have variances i^-0.7, in a random basis. The cosine of two
-strangers then deviates by 0.088, between the 0.04 of independent numbers (and of large recognizers nearly so) and the
-0.10 of the small recognizer that the tests run: strangers are nearer to each other than in most such benchmarks. A mate
-is made at a chosen cosine with the stored embedding, in a face-like direction.
+Synthetic: random directions whose 512 principal components have variances i^-0.7, in a random basis. The cosines of
+impostor pairs then have a standard deviation of 0.088. Independent numbers (and nearly so large recognizers) have 0.04,
+the small recognizer of the tests has 0.10. Impostors are therefore more similar than in most such benchmarks. A mate
+has a chosen cosine with the stored embedding and deviates in a face-like direction.
 
-Real: every face of a directory of photos, one folder a person, by a model pack. They are kept in the benchmark's data
-directory and nowhere else.
+Real: one face per photo of a directory with one folder per person, embedded by a model pack. They are stored only in
+the data directory of the benchmark.
 """
 
 import os
@@ -32,7 +32,7 @@ _EXPONENT = 0.7
 
 
 class FaceLike:
-    """A source of synthetic embeddings, the same for the same seed."""
+    """Draws synthetic embeddings; the same seed gives the same ones."""
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
@@ -41,12 +41,12 @@ class FaceLike:
         self._mix = (basis * deviations).astype(np.float32)
 
     def draw(self, count: int) -> Embeddings:
-        """(count, 512) strangers."""
+        """Draw embeddings of different people, shape (count, 512)."""
         normal = self.rng.standard_normal((count, EMBEDDING_SIZE), dtype=np.float32)
         return unit(normal @ self._mix.T)
 
     def mates(self, stored: Embeddings, low: float = 0.3, high: float = 0.76) -> tuple[Embeddings, NDArray[np.float32]]:
-        """For each stored embedding another of the same person, and their cosine, spread evenly over the range."""
+        """Draw one mate per stored embedding; returns the mates and their cosines, uniform between `low` and `high`."""
         direction = self.draw(len(stored))
         direction = unit(direction - (direction * stored).sum(axis=1, keepdims=True) * stored)
         cosine = self.rng.uniform(low, high, (len(stored), 1)).astype(np.float32)
@@ -54,24 +54,24 @@ class FaceLike:
 
 
 def unit(vectors: NDArray[np.floating[Any]]) -> Embeddings:
-    """Rows of unit length."""
+    """Scale each row to unit length."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / lengths, dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class RealFaces:
-    """Embeddings of photos, and whose they are."""
+    """Embeddings of photos, and the name of the person in each."""
 
     people: NDArray[np.str_]
     embeddings: Embeddings
 
 
-def extract_faces(photos: Path, pack: Path, kept: Path, progress: Callable[[str], None]) -> RealFaces:
-    """The face nearest the middle of each photo; read from `kept` if it is there."""
-    if kept.exists():
-        with np.load(kept) as held:
-            return RealFaces(held["people"], held["embeddings"])
+def extract_faces(photos: Path, pack: Path, stored: Path, progress: Callable[[str], None]) -> RealFaces:
+    """Embed the face nearest to the center of each photo; reads `stored` if it exists, otherwise writes it."""
+    if stored.exists():
+        with np.load(stored) as arrays:
+            return RealFaces(arrays["people"], arrays["embeddings"])
     analyzer = build_analyzer(Settings.model_validate({"model_pack": str(pack)}))
     files = sorted(photos.glob("*/*.jpg"))
 
@@ -79,10 +79,10 @@ def extract_faces(photos: Path, pack: Path, kept: Path, progress: Callable[[str]
         analysis = analyzer.analyze(file.read_bytes(), Embed.ALL)
         if not analysis.faces:
             return None
-        middle = np.array([analysis.width, analysis.height]) / 2
+        center = np.array([analysis.width, analysis.height]) / 2
         boxes = [face.box for face in analysis.faces]
         centers = np.array([(box.x + box.width / 2, box.y + box.height / 2) for box in boxes])
-        return file.parent.name, analysis.embeddings[int(np.argmin(((centers - middle) ** 2).sum(axis=1)))]
+        return file.parent.name, analysis.embeddings[int(np.argmin(((centers - center) ** 2).sum(axis=1)))]
 
     found = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -92,5 +92,5 @@ def extract_faces(photos: Path, pack: Path, kept: Path, progress: Callable[[str]
             if done % 1000 == 0:
                 progress(f"extracted {done} of {len(files)} photos")
     faces = RealFaces(np.array([name for name, _ in found]), np.stack([embedding for _, embedding in found]))
-    np.savez(kept, people=faces.people, embeddings=faces.embeddings)
+    np.savez(stored, people=faces.people, embeddings=faces.embeddings)
     return faces

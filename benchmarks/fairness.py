@@ -1,10 +1,11 @@
-"""A light tenant beside one that floods 50 to 1: how much slower do the light one's requests get?
+"""Measure how much a tenant that floods the service slows down the requests of a light tenant.
 
     .venv/bin/python -m benchmarks.fairness [--out FILE]
 
-One worker with one inference thread, drawn faces, `POST /detect`. The light tenant sends one request at a time, first
-alone, then while another tenant keeps 50 in flight; phases take turns, so that a busy moment of the machine hits both.
-For comparison the same with the light tenant in the flooder's own line, which is what one queue for all would do.
+One worker with one inference thread answers `POST /detect` with drawn faces. The light tenant sends one request at a
+time, first alone, then while another tenant keeps 50 requests in flight. The phases alternate, so that a busy moment of
+the machine affects both. For comparison, single requests of the flooding tenant itself are timed: this is what one
+shared queue would cost everybody.
 """
 
 import argparse
@@ -25,7 +26,7 @@ SAMPLES = 40
 
 def main() -> None:
     """Measure and print JSON."""
-    parser = argparse.ArgumentParser(description="Measure a light tenant beside a flooding one.")
+    parser = argparse.ArgumentParser(description="Measure a light tenant while another one floods the service.")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     rates = {"recognize": "10000000/minute"}
@@ -34,14 +35,14 @@ def main() -> None:
         timings = asyncio.run(_measure(api, light, heavy))
     alone = percentile(timings["alone"], 0.95)
     result = {
-        "what": f"POST /detect, one light client beside {FLOOD} requests in flight of another tenant; milliseconds",
+        "what": f"POST /detect, one light client against {FLOOD} requests in flight of another tenant; milliseconds",
         **describe_run(),
-        "requests a phase": ROUNDS * SAMPLES,
+        "requests per phase": ROUNDS * SAMPLES,
         "phases": {
             name: {
                 "p50": round(percentile(values, 0.5) * 1000, 1),
                 "p95": round(percentile(values, 0.95) * 1000, 1),
-                "p95 against alone": round(percentile(values, 0.95) / alone, 2),
+                "p95 relative to alone": round(percentile(values, 0.95) / alone, 2),
             }
             for name, values in timings.items()
         },
@@ -53,7 +54,7 @@ def main() -> None:
 
 
 async def _measure(api: str, light: dict[str, str], heavy: dict[str, str]) -> dict[str, list[float]]:
-    timings: dict[str, list[float]] = {"alone": [], "beside the flood": [], "in the flooder's own line": []}
+    timings: dict[str, list[float]] = {"alone": [], "during the flood": [], "in the queue of the flooding tenant": []}
     limits = httpx.Limits(max_connections=FLOOD + 5)
     async with httpx.AsyncClient(timeout=60, limits=limits) as client:
         await _sample(client, api, light, 10)
@@ -62,8 +63,8 @@ async def _measure(api: str, light: dict[str, str], heavy: dict[str, str]) -> di
             stop = asyncio.Event()
             flood = [asyncio.create_task(_flood(client, api, heavy, stop)) for _ in range(FLOOD)]
             await asyncio.sleep(1)
-            timings["beside the flood"] += await _sample(client, api, light, SAMPLES)
-            timings["in the flooder's own line"] += await _sample(client, api, heavy, SAMPLES // 4)
+            timings["during the flood"] += await _sample(client, api, light, SAMPLES)
+            timings["in the queue of the flooding tenant"] += await _sample(client, api, heavy, SAMPLES // 4)
             stop.set()
             await asyncio.gather(*flood)
     return timings
@@ -73,10 +74,10 @@ async def _sample(client: httpx.AsyncClient, api: str, headers: dict[str, str], 
     taken: list[float] = []
     while len(taken) < count:
         started = time.perf_counter()
-        answer = await client.post(f"{api}/detect", headers=headers, files={"image": ("a.jpg", PHOTO, "image/jpeg")})
-        if answer.status_code == 503:  # the flooder's own line may be full
+        response = await client.post(f"{api}/detect", headers=headers, files={"image": ("a.jpg", PHOTO, "image/jpeg")})
+        if response.status_code == 503:  # the queue of the flooding tenant may be full
             continue
-        answer.raise_for_status()
+        response.raise_for_status()
         taken.append(time.perf_counter() - started)
     return taken
 

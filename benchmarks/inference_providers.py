@@ -1,12 +1,14 @@
-"""How fast the two networks of a pack run, by provider and precision, and what a second thread or process gains.
+"""Measure how fast the networks of a pack run, by provider and precision, and what a second thread or process gains.
 
     .venv/bin/python -m benchmarks.inference_providers --pack DIR [--out FILE]
 
-One thread: medians of repeated runs of the detector, by input size, and of the recognizer on one face, the ways taking
-turns so that a busy moment of the machine hits all of them alike. Two: runs a second of threads that share a session,
-and of processes with one thread each, with the options that Vultus chooses and with those that OpenVINO takes by
-itself: one stream, bound to a core. Compare within one run only. Similarities are between the embeddings of the same
-crops.
+One thread: medians of repeated runs of the detector, by input size, and of the recognizer on one face. The
+configurations alternate, so that a busy moment of the machine affects all of them.
+
+Two threads: runs per second of threads that share a session, and of processes with one thread each. They run with the
+options of Vultus and with OpenVINO's defaults, which are one stream bound to a core.
+
+Compare figures of the same run only. Similarities are between embeddings of the same crops.
 """
 
 import os
@@ -30,7 +32,8 @@ import numpy as np
 import onnxruntime
 
 from app.ml.arcface import ArcFace
-from app.ml.packs import ModelPack, PackLibrary
+from app.ml.packs.library import PackLibrary
+from app.ml.packs.pack import ModelPack
 from app.ml.providers import OPENVINO
 from app.ml.scrfd import Scrfd
 from app.ml.sessions import Runtime
@@ -46,22 +49,22 @@ SHAPES = {
 ROUNDS = 15
 WINDOW_S = 2.0
 TURNS = 3
-"""The runs a second are the median of so many windows of this length."""
+"""Runs per second are the median of `TURNS` windows of `WINDOW_S`."""
 TIMEOUT_S = 120
 TOGETHER_SHAPE = (320, 320)
 THRESHOLD = 0.5
 
-MANNERS = {"one stream, pinned (OpenVINO's own choice)": True, "a stream a thread, not pinned (Vultus)": False}
+STREAM_MODES = {"one stream, pinned (OpenVINO's default)": True, "one stream per thread, not pinned (Vultus)": False}
 TOGETHER = {"one thread": (1, 1), "two threads of one process": (1, 2), "two processes of one thread": (2, 1)}
 
 Networks = tuple[Scrfd, ArcFace]
 Seconds = tuple[float, float]
 Rates = dict[str, float]
-"""Runs a second, by what was run."""
+"""Runs per second, by network and input."""
 
 
 class OpenVinoRuntime(Runtime):
-    """OpenVINO as Vultus chooses it, but in the precision asked for, and bound to cores if that is asked for."""
+    """OpenVINO with the options of Vultus, but in a chosen precision and optionally bound to cores."""
 
     def __init__(self, *, precision: str | None = None, threads: int = 1, is_pinned: bool = False) -> None:
         super().__init__(providers="openvino", threads=threads)
@@ -82,32 +85,32 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     pack = find_pack(arguments.pack)
-    ways = {name: open_networks(pack, runtime) for name, runtime in _runtimes().items()}
+    configurations = {name: open_networks(pack, runtime) for name, runtime in _runtimes().items()}
     result = {
-        "what": "medians of one call on one thread; runs a second of two threads and of two processes",
+        "what": "medians of one call on one thread; runs per second of two threads and of two processes",
         "pack": {"name": pack.name, "recognizer": pack.recognizer},
         **describe_run(),
         "onnxruntime": onnxruntime.__version__,
         "rounds": ROUNDS,
-        "wall ms / processor ms": time_calls(ways),
-        "smallest cosine to the first way's embeddings": _compare_embeddings(ways),
+        "wall ms / processor ms": time_calls(configurations),
+        "smallest cosine to the embeddings of the first configuration": _compare_embeddings(configurations),
     }
     if _has_openvino():
-        result["runs a second"] = _count_together(arguments.pack)
+        result["runs per second"] = _count_together(arguments.pack)
     text = json.dumps(result, indent=1)
     print(text)
     if arguments.out:
         arguments.out.write_text(text + "\n")
 
 
-def find_pack(wanted: str) -> ModelPack:
-    """The pack, verified; nothing is kept of it."""
+def find_pack(name: str) -> ModelPack:
+    """Find and verify a pack by its directory or name, with a temporary data directory."""
     with tempfile.TemporaryDirectory() as directory:
-        return PackLibrary(cache=Path("~/.insightface"), data_dir=Path(directory)).find(wanted)
+        return PackLibrary(cache=Path("~/.insightface"), data_dir=Path(directory)).find(name)
 
 
 def open_networks(pack: ModelPack, runtime: Runtime) -> Networks:
-    """Detector and recognizer as the engine runs them."""
+    """Open detector and recognizer as the engine does."""
     return Scrfd(runtime.open(pack.detection)), ArcFace(runtime.open(pack.recognition), pack.recognition.path)
 
 
@@ -136,29 +139,34 @@ def _crops() -> list[np.ndarray]:
 def _works(networks: Networks, shapes: dict[str, tuple[int, int]]) -> dict[str, Callable[[], Any]]:
     (detector, recognizer), crop = networks, _crops()[0]
     works: dict[str, Callable[[], Any]] = {
-        f"detect {label}": partial(detector.find, _picture(size), THRESHOLD) for label, size in shapes.items()
+        f"detect {label}": partial(detector.detect, _picture(size), THRESHOLD) for label, size in shapes.items()
     }
     return works | {"recognize one face": partial(recognizer.embed, [crop])}
 
 
-def time_calls(ways: dict[str, Networks], shapes: dict[str, tuple[int, int]] = SHAPES) -> dict[str, dict[str, str]]:
-    """Medians of milliseconds on the clock and of the processor, by way and call; one thread, the ways in turns."""
-    works = {name: _works(networks, shapes) for name, networks in ways.items()}
-    samples: dict[str, dict[str, list[Seconds]]] = {name: {label: [] for label in own} for name, own in works.items()}
+def time_calls(
+    configurations: dict[str, Networks], shapes: dict[str, tuple[int, int]] = SHAPES
+) -> dict[str, dict[str, str]]:
+    """Return medians as "wall ms / processor ms", by configuration and call; one thread, alternating configurations."""
+    works = {name: _works(networks, shapes) for name, networks in configurations.items()}
+    samples: dict[str, dict[str, list[Seconds]]] = {
+        name: {label: [] for label in calls} for name, calls in works.items()
+    }
     for turn in range(ROUNDS + 2):
-        for name, own in works.items():
-            for label, work in own.items():
-                work()  # a change of shape costs time of its own; the engine keeps a session for the small input
+        for name, calls in works.items():
+            for label, work in calls.items():
+                work()  # a change of shape takes extra time; the engine has a separate session for the small input
                 took = _timed(work)
-                if turn >= 2:  # kernels are compiled and arenas grown
+                if turn >= 2:  # the first turns compile kernels and grow arenas
                     samples[name][label].append(took)
     return {
-        name: {label: " / ".join(_medians(values)) for label, values in own.items()} for name, own in samples.items()
+        name: {label: " / ".join(_medians(values)) for label, values in calls.items()}
+        for name, calls in samples.items()
     }
 
 
 def _timed(work: Callable[[], Any]) -> Seconds:
-    """Seconds on the clock, and seconds of processor time of all threads."""
+    """Return wall-clock seconds, and seconds of processor time of all threads."""
     started, busy = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - started, time.process_time() - busy
@@ -168,10 +176,11 @@ def _medians(values: list[Seconds]) -> list[str]:
     return [f"{statistics.median(column) * 1000:.1f}" for column in zip(*values, strict=True)]
 
 
-def _compare_embeddings(ways: dict[str, Networks]) -> dict[str, float]:
+def _compare_embeddings(configurations: dict[str, Networks]) -> dict[str, float]:
     crops = _crops()
     embeddings = {
-        name: np.stack([recognizer.embed([crop])[0] for crop in crops]) for name, (_, recognizer) in ways.items()
+        name: np.stack([recognizer.embed([crop])[0] for crop in crops])
+        for name, (_, recognizer) in configurations.items()
     }
     reference = next(iter(embeddings.values()))
     return {name: round(float((vectors * reference).sum(axis=1).min()), 5) for name, vectors in embeddings.items()}
@@ -180,16 +189,16 @@ def _compare_embeddings(ways: dict[str, Networks]) -> dict[str, float]:
 def _together(networks: Networks) -> dict[str, Callable[[], Any]]:
     (detector, recognizer), picture, crop = networks, _picture(TOGETHER_SHAPE), _crops()[0]
     return {
-        f"detect {TOGETHER_SHAPE[0]}x{TOGETHER_SHAPE[1]}": partial(detector.find, picture, THRESHOLD),
+        f"detect {TOGETHER_SHAPE[0]}x{TOGETHER_SHAPE[1]}": partial(detector.detect, picture, THRESHOLD),
         "recognize one face": partial(recognizer.embed, [crop]),
     }
 
 
 def _count_together(pack: str) -> dict[str, dict[str, Any]]:
-    samples: dict[str, dict[str, list[Rates]]] = {name: {label: [] for label in TOGETHER} for name in MANNERS}
-    bound: dict[str, set[str]] = {name: set() for name in MANNERS}
+    samples: dict[str, dict[str, list[Rates]]] = {name: {label: [] for label in TOGETHER} for name in STREAM_MODES}
+    bound: dict[str, set[str]] = {name: set() for name in STREAM_MODES}
     for _ in range(TURNS):
-        for name, is_pinned in MANNERS.items():
+        for name, is_pinned in STREAM_MODES.items():
             for label, (processes, threads) in TOGETHER.items():
                 rates, cores = _count_once(pack, processes, threads, is_pinned=is_pinned)
                 samples[name][label].append(rates)
@@ -199,52 +208,52 @@ def _count_together(pack: str) -> dict[str, dict[str, Any]]:
             "runs were bound to core": ", ".join(sorted(bound[name])) or "none",
             **{
                 label: {work: round(statistics.median(rates[work] for rates in taken), 1) for work in taken[0]}
-                for label, taken in own.items()
+                for label, taken in by_setup.items()
             },
         }
-        for name, own in samples.items()
+        for name, by_setup in samples.items()
     }
 
 
 def _count_once(pack: str, processes: int, threads: int, *, is_pinned: bool) -> tuple[Rates, set[str]]:
-    # Always in processes of their own: sessions of one process share OpenVINO's threads, bound or not.
+    # Use separate processes: the sessions of one process share OpenVINO's threads, whether bound or not.
     context = multiprocessing.get_context("spawn")
-    ready, answers = context.Barrier(processes), context.Queue()
+    ready, results = context.Barrier(processes), context.Queue()
     workers = [
-        context.Process(target=_run_in_process, args=(pack, threads, is_pinned, ready, answers))
+        context.Process(target=_run_in_process, args=(pack, threads, is_pinned, ready, results))
         for _ in range(processes)
     ]
     for worker in workers:
         worker.start()
-    heard: list[tuple[Rates, set[str]]] = [answers.get(timeout=TIMEOUT_S) for _ in workers]
+    measured: list[tuple[Rates, set[str]]] = [results.get(timeout=TIMEOUT_S) for _ in workers]
     for worker in workers:
         worker.join()
-    rates = {work: sum(own[work] for own, _ in heard) for work in heard[0][0]}
-    return rates, set().union(*(cores for _, cores in heard))
+    rates = {work: sum(rates[work] for rates, _ in measured) for work in measured[0][0]}
+    return rates, set().union(*(cores for _, cores in measured))
 
 
-def _run_in_process(pack: str, threads: int, is_pinned: bool, ready: Any, answers: Any) -> None:
+def _run_in_process(pack: str, threads: int, is_pinned: bool, ready: Any, results: Any) -> None:
     works = _together(open_networks(find_pack(pack), OpenVinoRuntime(threads=threads, is_pinned=is_pinned)))
     rates, cores = {}, set()
     for label, work in works.items():
         work()
         ready.wait()
-        rates[label], bound = _runs_a_second(work, threads)
+        rates[label], bound = _count_runs(work, threads)
         cores |= bound
-    answers.put((rates, cores))
+    results.put((rates, cores))
 
 
-def _runs_a_second(work: Callable[[], Any], threads: int) -> tuple[float, set[str]]:
-    """And the cores, where threads were bound to fewer than the process may use."""
+def _count_runs(work: Callable[[], Any], threads: int) -> tuple[float, set[str]]:
+    """Return runs per second, and the cores to which threads were bound if the process may use more."""
     done = [0] * threads
     until = time.perf_counter() + WINDOW_S
 
-    def repeat(place: int) -> None:
+    def repeat(index: int) -> None:
         while time.perf_counter() < until:
             work()
-            done[place] += 1
+            done[index] += 1
 
-    runners = [threading.Thread(target=repeat, args=(place,)) for place in range(threads)]
+    runners = [threading.Thread(target=repeat, args=(index,)) for index in range(threads)]
     for runner in runners:
         runner.start()
     allowed, bound = _cores_of("/proc/self"), set[str]()

@@ -1,16 +1,16 @@
-"""Whether memory stays flat over many photos of every size, format and number of faces.
+"""Check that memory stays constant over many photos of all sizes, formats and numbers of faces.
 
     .venv/bin/python -m benchmarks.inference_soak --pack DIR [--photos DIR] [--inferences N] [--unsteady]
                                                   [--out FILE] [--plot FILE]
 
-`build_analyzer(...).analyze(..., Embed.ALL)` on one thread a core. The photos are made as they are needed, in processes
-of their own: canvases of 100 x 100 pixels to 12 megapixels, small ones more often, with 0 to 20 faces, mostly JPEG,
-some PNG and WebP, some turned by EXIF, looked at with standard detail, sometimes fast or thorough. Faces are LFW's with
-`--photos`, else drawn people. The same photos for the same number of cores, in another order.
+The script runs `build_analyzer(...).analyze(..., Embed.ALL)` on one thread per core. Other processes create the photos
+meanwhile: 100 x 100 pixels to 12 megapixels, more often small, with 0 to 20 pasted faces. Most are JPEG, some PNG and
+WebP, and some have an EXIF orientation. The detail is mostly standard, sometimes fast or thorough. Faces come from LFW
+with `--photos`, otherwise they are drawn. The photos depend only on the number of cores, but their order varies.
 
-Resident and anonymous memory are read after every 200 inferences, when none is running. Warm is what is resident after
-the first 1,000; the slope is of the least squares' line through all later readings. `--unsteady` leaves out what
-`app.ml.memory` asks of the C library. Linux only.
+Resident and anonymous memory are read after every 200 inferences, while none is running. "Warm" is the resident memory
+after the first 1,000 inferences. The slope is that of the least-squares line through all later readings. `--unsteady`
+leaves out the malloc settings of `app.ml.memory`. Linux only.
 """
 
 import os
@@ -47,9 +47,9 @@ WARM_AFTER = 1000
 SMALLEST_PIXELS, LARGEST_PIXELS = 100 * 100, 12_000_000
 MAX_FACES = 20
 FORMATS = {".jpg": 0.85, ".png": 0.08, ".webp": 0.07}
-LARGEST_PNG_PIXELS = 2_000_000  # larger ones would exceed the limit of bytes
+LARGEST_PNG_PIXELS = 2_000_000  # larger ones would exceed the size limit
 DETAILS = {Detail.STANDARD: 0.85, Detail.FAST: 0.1, Detail.THOROUGH: 0.05}
-TURNED = 0.25
+WITH_ORIENTATION = 0.25
 HEADS = 300
 MAX_SLOPE_MB, MAX_GROWTH = 1.0, 0.15
 MB = 1e6
@@ -59,12 +59,12 @@ Task = tuple[bytes, Detail]
 
 
 def main() -> None:
-    """Measure, draw and print JSON."""
-    parser = argparse.ArgumentParser(description="Watch memory over many inferences.")
+    """Measure, print JSON and draw the plot."""
+    parser = argparse.ArgumentParser(description="Measure memory over many inferences.")
     parser.add_argument("--pack", required=True, help="a pack's directory or name")
-    parser.add_argument("--photos", type=Path, help="LFW's photos, one folder a person; without, people are drawn")
+    parser.add_argument("--photos", type=Path, help="LFW's photos, one folder per person; drawn people by default")
     parser.add_argument("--inferences", type=int, default=20_000)
-    parser.add_argument("--unsteady", action="store_true", help="without what app.ml.memory sets")
+    parser.add_argument("--unsteady", action="store_true", help="leave out the malloc settings of app.ml.memory")
     parser.add_argument("--providers", default="auto")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--plot", type=Path)
@@ -72,14 +72,14 @@ def main() -> None:
     cores = os.cpu_count() or 1
     if arguments.unsteady:
         vars(wiring)["steady_memory"] = lambda: False
-    began = time.monotonic()
+    started = time.monotonic()
     with tempfile.TemporaryDirectory() as directory, _photos(arguments.photos, cores) as next_photo:
         settings = {"model_pack": arguments.pack, "providers": arguments.providers, "data_dir": directory}
         analyzer = wiring.build_analyzer(Settings.model_validate(settings))
         readings, counts = _soak(analyzer, next_photo, arguments.inferences, cores)
     warm_after = min(WARM_AFTER, arguments.inferences // 4 // EVERY * EVERY)
     result = {
-        "what": "resident memory of one process over inferences of changing sizes, formats and numbers of faces",
+        "what": "resident memory of one process over inferences of varying sizes, formats and numbers of faces",
         **describe_run(),
         "pack": analyzer.engine.info.pack,
         "providers": analyzer.engine.info.providers,
@@ -87,7 +87,7 @@ def main() -> None:
         "threads": cores,
         "memory settings of app.ml.memory": not arguments.unsteady,
         "inferences": arguments.inferences,
-        "minutes": round((time.monotonic() - began) / 60, 1),
+        "minutes": round((time.monotonic() - started) / 60, 1),
         **counts,
         **_judge(readings, warm_after),
     }
@@ -102,7 +102,7 @@ def main() -> None:
 def _soak(
     analyzer: FaceAnalyzer, next_photo: Callable[[], Task], inferences: int, cores: int
 ) -> tuple[NDArray[np.float64], dict[str, Any]]:
-    """Readings `(inferences, resident, anonymous)` in megabytes, and what was seen."""
+    """Return readings `(inferences, resident MB, anonymous MB)`, and the counts of faces and refusals."""
     refused: Counter[str] = Counter()
 
     def analyze_next(_: int) -> int:
@@ -122,7 +122,7 @@ def _soak(
             if len(faces) % 1000 < EVERY:
                 print(f"{len(faces)}: {readings[-1][1]:.0f} MB resident", flush=True)
     counts = {
-        "faces": {"none": faces.count(0), "mean": round(float(np.mean(faces)), 2), "most": max(faces)},
+        "faces": {"none": faces.count(0), "mean": round(float(np.mean(faces)), 2), "max": max(faces)},
         "refused": dict(refused),
     }
     return np.array(readings), counts
@@ -139,8 +139,8 @@ def _judge(readings: NDArray[np.float64], warm_after: int) -> dict[str, Any]:
         "warm after": warm_after,
         "resident when warm, MB": round(warm_mb, 1),
         "resident at the end, MB": round(final_mb, 1),
-        "most resident between inferences, MB": round(float(resident.max()), 1),
-        "most resident at any moment, MB": round(_peak_mb(), 1),
+        "maximum resident between inferences, MB": round(float(resident.max()), 1),
+        "peak resident, MB": round(_peak_mb(), 1),
         "anonymous at the end, MB": round(float(anonymous[-1]), 1),
         "slope, MB per 1,000 inferences": round(slope_mb, 3),
         "slope of anonymous memory, MB per 1,000 inferences": round(anonymous_slope_mb, 3),
@@ -189,10 +189,12 @@ def _draw(readings: NDArray[np.float64], result: dict[str, Any], warm_after: int
 
 
 @contextmanager
-def _photos(lfw: Path | None, makers: int) -> Iterator[Callable[[], Task]]:
+def _photos(lfw: Path | None, producers: int) -> Iterator[Callable[[], Task]]:
     context = multiprocessing.get_context("spawn")
-    queue: multiprocessing.Queue[Task] = context.Queue(maxsize=8 * makers)
-    processes = [context.Process(target=_make_photos, args=(queue, lfw, seed), daemon=True) for seed in range(makers)]
+    queue: multiprocessing.Queue[Task] = context.Queue(maxsize=8 * producers)
+    processes = [
+        context.Process(target=_make_photos, args=(queue, lfw, seed), daemon=True) for seed in range(producers)
+    ]
     for process in processes:
         process.start()
     try:
@@ -215,7 +217,7 @@ def _make_photos(queue: "multiprocessing.Queue[Task]", lfw: Path | None, seed: i
 def _make_photo(heads: list[Pixels], rng: np.random.Generator) -> bytes:
     suffix = str(rng.choice(list(FORMATS), p=list(FORMATS.values())))
     largest = LARGEST_PNG_PIXELS if suffix == ".png" else LARGEST_PIXELS
-    # The square weights towards small ones: half of the photos have less than 60,000 pixels, one in twelve 4 million.
+    # The square favors small photos: half of them have less than 60,000 pixels, 1 in 12 has more than 4 million.
     pixels = SMALLEST_PIXELS * (largest / SMALLEST_PIXELS) ** (rng.random() ** 2)
     ratio = 2.0 ** rng.uniform(-1, 1)
     width = max(100, round(math.sqrt(pixels * ratio)))
@@ -226,23 +228,27 @@ def _make_photo(heads: list[Pixels], rng: np.random.Generator) -> bytes:
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 96))] if suffix == ".jpg" else []
     quality += [cv2.IMWRITE_WEBP_QUALITY, 80] if suffix == ".webp" else []
     data = cv2.imencode(suffix, canvas, quality)[1].tobytes()
-    return _turned(data, int(rng.integers(2, 9))) if suffix == ".jpg" and rng.random() < TURNED else data
+    return (
+        _set_orientation(data, int(rng.integers(2, 9)))
+        if suffix == ".jpg" and rng.random() < WITH_ORIENTATION
+        else data
+    )
 
 
 def _paste(canvas: Pixels, heads: list[Pixels], count: int, rng: np.random.Generator) -> None:
-    """So many heads, each somewhere in a cell of its own."""
+    """Paste `count` heads, each at a random position in its cell of a grid."""
     columns = math.ceil(math.sqrt(count)) or 1
     rows = math.ceil(count / columns)
-    for place in range(count):
+    for index in range(count):
         cell_width, cell_height = canvas.shape[1] // columns, canvas.shape[0] // rows
         side = max(8, int(min(cell_width, cell_height) * rng.uniform(0.4, 1)))
-        left = place % columns * cell_width + int(rng.integers(0, cell_width - side + 1))
-        top = place // columns * cell_height + int(rng.integers(0, cell_height - side + 1))
+        left = index % columns * cell_width + int(rng.integers(0, cell_width - side + 1))
+        top = index // columns * cell_height + int(rng.integers(0, cell_height - side + 1))
         head = heads[int(rng.integers(len(heads)))]
         canvas[top : top + side, left : left + side] = cv2.resize(head, (side, side), interpolation=cv2.INTER_LINEAR)
 
 
-def _turned(jpeg: bytes, orientation: int) -> bytes:
+def _set_orientation(jpeg: bytes, orientation: int) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = orientation
     block = exif.tobytes()
@@ -250,11 +256,11 @@ def _turned(jpeg: bytes, orientation: int) -> bytes:
 
 
 def _heads(lfw: Path | None) -> list[Pixels]:
-    """Squares with one head each, BGR."""
+    """Return square BGR pictures with one head each."""
     if lfw is not None:
         files = sorted(lfw.glob("*/*.jpg"))
         chosen = np.random.default_rng(0).permutation(len(files))[:HEADS]
-        pictures = [np.asarray(Image.open(files[place]).convert("RGB"))[30:220, 30:220] for place in chosen]
+        pictures = [np.asarray(Image.open(files[index]).convert("RGB"))[30:220, 30:220] for index in chosen]
     else:
         from app.ml.synthetic.portraits import Person, Variation, draw_portrait
 

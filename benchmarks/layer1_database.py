@@ -1,24 +1,22 @@
-"""Layer 1, the search alone: how long it takes and what it returns, by size and strategy, beside the usual designs.
+"""Layer 1: measure the search alone, its times and its results, by size and strategy, against the usual designs.
 
-    make bench-database          everything, 1,000 collections and a million in one: hours on two cores
-    make bench-database-small    the same in minutes, a hundredth of the size
+    make bench-database          everything: 1,000 collections, and one of a million (hours on two cores)
+    make bench-database-small    the same at a hundredth of the size (minutes)
     python -m benchmarks.layer1_database [--scale small|full] [--data DIR] [--photos DIR --pack DIR] [--out FILE]
 
-Searches run as the service does, through its login with row-level security on, one request in flight a core, whole
-transactions timed. What `face_embeddings.py` makes is searched for with mates of stored faces at cosines from 0.3 to
-0.76; a mate counts as true where the exact search in this process has it among its ten. `--data` keeps the filled
-database for the next run.
+Searches run as in the service: through its login under row-level security, with one request in flight per core. Whole
+transactions are timed. Galleries hold the embeddings of `face_embeddings.py`; probes are mates of stored faces with
+cosines from 0.3 to 0.76. A mate is true if an exact search in this process ranks it among the first ten. `--data` keeps
+the filled database for the next run.
 """
 
 import argparse
 import asyncio
 import json
-import os
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,8 @@ import numpy as np
 from app.domain.faces import Embedding
 from app.matcher.engine import SearchEngine
 from app.matcher.gallery_cache import GalleryCache
-from app.matcher.pgvector_search import BY_SUBJECT, GalleryStatements
+from app.matcher.pgvector_search import GalleryStatements
+from app.matcher.statements import BY_SUBJECT
 from app.matcher.strategy import SearchLimits, Strategy
 from app.matcher.tenant_search import TenantSearch
 from app.persistence.connections.database import Database, driver_address
@@ -41,11 +40,10 @@ from benchmarks import reference_design as reference
 from benchmarks.face_embeddings import Embeddings, FaceLike, extract_faces, unit
 from benchmarks.galleries import BenchDatabase, Stored, add_tenant, fill, skewed_sizes
 from benchmarks.machine import describe_run
+from benchmarks.probes import IN_FLIGHT, LIMIT, Probes, Search, Tally, ask
 from benchmarks.registering import measure_registering
 from benchmarks.serving import percentile
 
-LIMIT = 10
-IN_FLIGHT = os.cpu_count() or 1
 SCALES: dict[str, dict[str, Any]] = {
     "small": {"sizes": [1_000, 5_000, 10_000], "collections": 100, "templates": 10_000, "graphs_from": 5_000},
     "full": {
@@ -56,86 +54,9 @@ SCALES: dict[str, dict[str, Any]] = {
     },
 }
 
-Search = Callable[[Embedding], Awaitable[Sequence[str]]]
 
-
-@dataclass
-class Tally:
-    """What a number of searches took and returned."""
-
-    times: list[float] = field(default_factory=list)
-    true: list[bool] = field(default_factory=list)
-    cosines: list[float] = field(default_factory=list)
-    returned: list[bool] = field(default_factory=list)
-    rows: list[bool] = field(default_factory=list)
-
-    def add(self, other: "Tally") -> None:
-        """Count another's searches as well."""
-        for name in ("times", "true", "cosines", "returned", "rows"):
-            getattr(self, name).extend(getattr(other, name))
-
-    def describe(self) -> dict[str, Any]:
-        """Milliseconds; parts of the true mates returned; the part of searches with all their rows."""
-        result: dict[str, Any] = {
-            "searches": len(self.times),
-            "p50_ms": round(percentile(self.times, 0.5) * 1000, 2),
-            "p95_ms": round(percentile(self.times, 0.95) * 1000, 2),
-        }
-        for name, low in (("mates_0.4", 0.4), ("mates_0.3", 0.3)):
-            counted = [
-                got
-                for got, true, cosine in zip(self.returned, self.true, self.cosines, strict=True)
-                if true and cosine >= low
-            ]
-            result[name] = round(sum(counted) / len(counted), 5) if counted else None
-            result[f"{name}_of"] = len(counted)
-        result["all_rows"] = round(sum(self.rows) / len(self.rows), 5)
-        return result
-
-
-@dataclass
-class Probes:
-    """Mates of stored faces, whether exact search has each among its ten, and who it should be."""
-
-    embeddings: Embeddings
-    cosines: list[float]
-    subjects: list[str]
-    true: list[bool]
-
-    @classmethod
-    def make(cls, stored: Stored, count: int, source: FaceLike) -> "Probes":
-        """For `count` stored faces, taken at random."""
-        places = source.rng.integers(stored.size, size=count)
-        embeddings, cosines = source.mates(stored.embeddings[places])
-        ranks = reference.true_ranks(stored.embeddings, embeddings, LIMIT)
-        return cls(
-            embeddings,
-            cosines.tolist(),
-            [stored.subjects[place] for place in places],
-            [int(place) in own for place, own in zip(places, ranks, strict=True)],
-        )
-
-
-async def ask(search: Search, probes: Probes, size: int, *, in_flight: int = IN_FLIGHT) -> Tally:
-    """Every probe once, so many at a time."""
-    tally, waiting = Tally(), iter(range(len(probes.subjects)))
-
-    async def work() -> None:
-        for index in waiting:
-            started = time.perf_counter()
-            found = await search(probes.embeddings[index])
-            tally.times.append(time.perf_counter() - started)
-            tally.true.append(probes.true[index])
-            tally.cosines.append(probes.cosines[index])
-            tally.returned.append(probes.subjects[index] in found)
-            tally.rows.append(len(found) == min(LIMIT, size))
-
-    await asyncio.gather(*(work() for _ in range(in_flight)))
-    return tally
-
-
-def ours(engine: SearchEngine, stored: Stored, using: Strategy | None) -> Search:
-    """The service's search; None: the strategy it picks itself."""
+def service_search(engine: SearchEngine, stored: Stored, using: Strategy | None) -> Search:
+    """Return the search of the service; without a strategy, the service chooses one."""
     search = TenantSearch(engine, stored.tenant_id)
 
     async def run(probe: Embedding) -> list[str]:
@@ -146,7 +67,7 @@ def ours(engine: SearchEngine, stored: Stored, using: Strategy | None) -> Search
 
 
 def note(message: str) -> None:
-    """Progress."""
+    """Print progress to stderr."""
     print(f"{time.strftime('%H:%M:%S')} {message}", file=sys.stderr, flush=True)
 
 
@@ -154,7 +75,7 @@ PROTECTOR = TemplateProtector(Keyring([b"a secret of the benchmark, 32 bytes or 
 
 
 class Layer1:
-    """One run."""
+    """Runs all measurements of layer 1."""
 
     def __init__(self, database: BenchDatabase, scale: dict[str, Any]) -> None:
         self.database = database
@@ -162,11 +83,11 @@ class Layer1:
         self.source = FaceLike(7)
         pool, filling = (SnapshotPool(database.service, size=size) for size in (IN_FLIGHT, 1))
         statements = StatementPool(driver_address(database.service), size=IN_FLIGHT)
-        cache = GalleryCache(filling, max_bytes=2**30, whole_to=0)
+        cache = GalleryCache(filling, max_bytes=2**30, max_whole_templates=0)
         self.engine = SearchEngine(pool, statements, cache, SearchLimits(), PROTECTOR)
 
     async def prepare(self) -> None:
-        """Fill the database and build every index; what is there is left."""
+        """Fill the database and build every index, except for what exists already."""
         self.connection = await self.database.connect()
         alone = await add_tenant(self.connection, "alone")
         self.alone = {
@@ -175,10 +96,10 @@ class Layer1:
         }
         self.skewed = []
         sizes = skewed_sizes(self.scale["collections"], self.scale["templates"])
-        everybody = FaceLike(3)
+        faces = FaceLike(3)
         for index, size in enumerate(sizes):
             tenant = await add_tenant(self.connection, f"tenant {index % 100}")
-            self.skewed.append(await fill(self.connection, tenant, f"c{index}", everybody.draw(size), note))
+            self.skewed.append(await fill(self.connection, tenant, f"c{index}", faces.draw(size), note))
         note("vacuum")
         for table in ("subjects", "templates", "galleries"):
             await self.connection.execute(f"VACUUM ANALYZE {table}")
@@ -204,37 +125,37 @@ class Layer1:
         await operator.close()
 
     async def warm(self, galleries: Sequence[Stored]) -> None:
-        """Load every gallery's codes and have its pages in memory once."""
+        """Load the codes of every gallery and read its pages into memory."""
         for stored in galleries:
             for using in (Strategy.CACHED_CODES, Strategy.EXACT, Strategy.CODES):
-                await ours(self.engine, stored, using)(stored.embeddings[0])
-            await self.engine.cache.loaded()
+                await service_search(self.engine, stored, using)(stored.embeddings[0])
+            await self.engine.cache.wait_until_loaded()
 
     async def sizes(self) -> dict[str, Any]:
-        """One collection of each size: every strategy, the reference designs, faiss in this process."""
+        """Measure one collection of each size: all strategies, the reference designs, and faiss in this process."""
         await self.warm(list(self.alone.values()))
         measured: dict[str, Any] = {}
         for size, stored in self.alone.items():
             note(f"one collection of {size:,}")
             probes = Probes.make(stored, 400, self.source)
             few = Probes(probes.embeddings[:40], probes.cosines[:40], probes.subjects[:40], probes.true[:40])
-            own: dict[str, Any] = {}
+            row: dict[str, Any] = {}
             for strategy in (None, Strategy.CACHED_CODES, Strategy.GRAPH, Strategy.CODES, Strategy.EXACT):
                 if strategy is Strategy.GRAPH and size < self.scale["graphs_from"]:
                     continue
                 is_slow = size > 100_000 and strategy in (Strategy.CODES, Strategy.EXACT)
-                tally = await ask(ours(self.engine, stored, strategy), few if is_slow else probes, size)
-                own[strategy.value if strategy else "chosen"] = tally.describe()
-            own["faiss_fp16_flat"] = await self._faiss(stored, probes)
-            # One at a time, as faiss: what is asked for is a ratio of the two.
+                tally = await ask(service_search(self.engine, stored, strategy), few if is_slow else probes, size)
+                row[strategy.value if strategy else "chosen"] = tally.describe()
+            row["faiss_fp16_flat"] = await self._faiss(stored, probes)
+            # One at a time, like faiss, for the ratio of the two.
             for strategy in (Strategy.EXACT, Strategy.CACHED_CODES):
-                tally = await ask(ours(self.engine, stored, strategy), few, size, in_flight=1)
-                own[f"{strategy.value}_alone_over_faiss"] = round(
-                    percentile(tally.times, 0.5) * 1000 / own["faiss_fp16_flat"]["p50_ms"], 2
+                tally = await ask(service_search(self.engine, stored, strategy), few, size, in_flight=1)
+                row[f"{strategy.value}_alone_over_faiss"] = round(
+                    percentile(tally.times, 0.5) * 1000 / row["faiss_fp16_flat"]["p50_ms"], 2
                 )
             if size <= 10_000:
-                own["array_python_loop"] = await self._array(size, probes)
-            measured[str(size)] = own
+                row["array_python_loop"] = await self._array(size, probes)
+            measured[str(size)] = row
         return measured
 
     async def _faiss(self, stored: Stored, probes: Probes) -> dict[str, Any]:
@@ -246,8 +167,8 @@ class Layer1:
         index.add(stored.embeddings)
 
         async def search(probe: Embedding) -> list[str]:
-            _, places = index.search(probe[None], LIMIT)
-            return [stored.subjects[place] for place in places[0]]
+            _, rows = index.search(probe[None], LIMIT)
+            return [stored.subjects[row] for row in rows[0]]
 
         return (await ask(search, probes, stored.size, in_flight=1)).describe()
 
@@ -260,7 +181,7 @@ class Layer1:
         return (await ask(search, few, size, in_flight=1)).describe()
 
     async def many(self) -> dict[str, Any]:
-        """All the collections of skewed size: what is returned in each of them, by every strategy, and how fast."""
+        """Measure all collections of skewed size with every strategy."""
         await self.warm(self.skewed)
         totals: dict[str, Tally] = {}
         chosen: dict[str, Tally] = {}
@@ -268,7 +189,7 @@ class Layer1:
             probes = Probes.make(stored, 100 if stored.size > 5_000 else 3, self.source)
             strategies: list[Strategy | None] = [None, Strategy.EXACT, Strategy.CODES, Strategy.CACHED_CODES]
             for strategy in strategies:
-                tally = await ask(ours(self.engine, stored, strategy), probes, stored.size)
+                tally = await ask(service_search(self.engine, stored, strategy), probes, stored.size)
                 totals.setdefault(strategy.value if strategy else "chosen", Tally()).add(tally)
                 if strategy is None:
                     chosen.setdefault(_class_of(stored.size), Tally()).add(tally)
@@ -282,13 +203,13 @@ class Layer1:
         }
 
     async def shared_index(self) -> dict[str, Any]:
-        """The reference design on the same collections."""
+        """Measure the shared HNSW index of the reference design on the same collections."""
         measured: dict[str, Any] = {}
         picks: dict[str, list[Stored]] = {}
         for stored in self.skewed:
-            own = picks.setdefault(_class_of(stored.size), [])
-            if len(own) < 4:
-                own.append(stored)
+            group = picks.setdefault(_class_of(stored.size), [])
+            if len(group) < 4:
+                group.append(stored)
         groups = {"alone": {_class_of(self.reference_alone.size): [self.reference_alone]}, "everybody": picks}
         for table, galleries in groups.items():
             for name, group in galleries.items():
@@ -306,7 +227,7 @@ class Layer1:
         return measured
 
     async def row_level_security(self) -> dict[str, Any]:
-        """The same exact search by the service's login and by the owner past row-level security, in turn."""
+        """Compare the exact search by the service's login with that by the owner, who bypasses row-level security."""
         stored = self.alone[10_000 if 10_000 in self.alone else max(self.alone)]
         probes = list(self.source.draw(200))
         async with self.engine.snapshots.snapshot(stored.tenant_id) as connection:
@@ -324,9 +245,9 @@ class Layer1:
         bound_ms, free_ms = (round(percentile(times[name], 0.5) * 1000, 3) for name in ("bound", "free"))
         return {"with_ms": bound_ms, "without_ms": free_ms, "ratio": round(bound_ms / free_ms, 3), "size": stored.size}
 
-    async def real(self, photos: Path, pack: Path, kept: Path) -> dict[str, Any]:
-        """Photos of real people: one enrolled, the others searched with, alone and among synthetic strangers."""
-        faces = extract_faces(photos, pack, kept, note)
+    async def real(self, photos: Path, pack: Path, stored_faces: Path) -> dict[str, Any]:
+        """Measure real faces, alone and among synthetic strangers: one photo is enrolled, the others are probes."""
+        faces = extract_faces(photos, pack, stored_faces, note)
         _, first = np.unique(faces.people, return_index=True)
         others = np.setdiff1d(np.arange(len(faces.people)), first)
         tenant = await add_tenant(self.connection, "real")
@@ -337,20 +258,14 @@ class Layer1:
             stored = await fill(self.connection, tenant, f"{name} {len(embeddings)}", embeddings, note)
             await self.connection.execute("VACUUM ANALYZE templates")
             await self.warm([stored])
-            names = {person: stored.subjects[place] for place, person in enumerate(people)}
-            embeddings_asked = faces.embeddings[others]
-            ranks = reference.true_ranks(stored.embeddings, embeddings_asked, LIMIT)
-            owners = [names[faces.people[other]] for other in others]
-            cosines = [
-                float(gallery[int(owner[1:])] @ probe) for owner, probe in zip(owners, embeddings_asked, strict=True)
-            ]
-            true = [int(owner[1:]) in own for owner, own in zip(owners, ranks, strict=True)]
-            probes = Probes(embeddings_asked, cosines, owners, true)
-            own_result: dict[str, Any] = {"templates": stored.size}
+            rows = np.searchsorted(people, faces.people[others])
+            mates = faces.embeddings[others]
+            probes = Probes.of_rows(stored, rows, mates, (gallery[rows] * mates).sum(axis=1))
+            result: dict[str, Any] = {"templates": stored.size}
             for strategy in (None, Strategy.EXACT, Strategy.CODES, Strategy.CACHED_CODES):
-                tally = await ask(ours(self.engine, stored, strategy), probes, stored.size)
-                own_result[strategy.value if strategy else "chosen"] = tally.describe()
-            measured[name] = own_result
+                tally = await ask(service_search(self.engine, stored, strategy), probes, stored.size)
+                result[strategy.value if strategy else "chosen"] = tally.describe()
+            measured[name] = result
         return measured
 
 
@@ -362,7 +277,7 @@ def _class_of(size: int) -> str:
 
 
 def _strangers_like(real: Embeddings, count: int) -> Embeddings:
-    """Synthetic strangers with the mean and the covariance of real faces."""
+    """Draw synthetic strangers with the mean and the covariance of real faces."""
     values, vectors = np.linalg.eigh(np.cov(real.T))
     mix = (vectors * np.sqrt(np.maximum(values, 0))).astype(np.float32)
     normal = np.random.default_rng(5).standard_normal((count, real.shape[1]), dtype=np.float32)
@@ -370,14 +285,14 @@ def _strangers_like(real: Embeddings, count: int) -> Embeddings:
 
 
 async def run(database: BenchDatabase, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Everything, in an order that leaves the database as quiet as it found it."""
+    """Run everything, in an order in which no part disturbs the next."""
     layer = Layer1(database, SCALES[arguments.scale])
     await layer.prepare()
     if arguments.prepare_only:
         return {}
     result: dict[str, Any] = {
         "what": "searches for one face, ten candidates, as the service's login under row-level security; whole "
-        "transactions, milliseconds; one request in flight a core unless said",
+        "transactions, milliseconds; one request in flight per core unless stated",
         **describe_run(),
         "scale": arguments.scale,
         "in_flight": IN_FLIGHT,
@@ -386,14 +301,14 @@ async def run(database: BenchDatabase, arguments: argparse.Namespace) -> dict[st
     result["sizes"] = await layer.sizes()
     note("many collections")
     result["many"] = await layer.many()
-    note("the usual design")
+    note("shared HNSW index")
     result["shared_index"] = await layer.shared_index()
     result["row_level_security"] = await layer.row_level_security()
     if arguments.photos and arguments.pack:
         note("real faces")
         result["real"] = await layer.real(arguments.photos, arguments.pack, database.directory / "real_faces.npz")
     note("registering")
-    result["registering"] = await measure_registering(await database.another("registering"), note)
+    result["registering"] = await measure_registering(await database.create_database("registering"), note)
     await layer.engine.close()
     await layer.connection.close()
     return result
@@ -401,11 +316,11 @@ async def run(database: BenchDatabase, arguments: argparse.Namespace) -> dict[st
 
 def main() -> None:
     """Measure and write JSON."""
-    parser = argparse.ArgumentParser(description="Time searches and count what they return.")
+    parser = argparse.ArgumentParser(description="Time searches and count the mates they return.")
     parser.add_argument("--scale", choices=SCALES, default="small")
-    parser.add_argument("--data", type=Path, help="keep the database here")
-    parser.add_argument("--photos", type=Path, help="photos of real people, one folder each")
-    parser.add_argument("--pack", type=Path, help="the model pack for them")
+    parser.add_argument("--data", type=Path, help="the directory that keeps the database")
+    parser.add_argument("--photos", type=Path, help="photos of real people, one folder per person")
+    parser.add_argument("--pack", type=Path, help="the model pack for these photos")
     parser.add_argument("--prepare-only", action="store_true", help="fill the database and build its indexes")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()

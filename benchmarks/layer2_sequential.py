@@ -1,14 +1,17 @@
-"""Layer 2, over HTTP one request at a time: how long `POST /recognize` takes and where the time goes.
+"""Layer 2: measure how long single requests to `POST /recognize` take over HTTP, and in which stages.
 
     make bench-sequential
     python -m benchmarks.layer2_sequential [--photos DIR --pack DIR] [--rounds N] [--out [FILE]]
 
-A throw-away Vultus and the reference server run beside each other with the same pack and the same 10,000 people, one
-worker each, and answer the same photos in turn. Stages are those that Vultus names in `Server-Timing`. What is not
-inference is the client's time less decoding, detecting, aligning and embedding, for each request; in no stage is what
-the header's total counts and no stage names (authentication, rates, the form); outside the server are the client, the
-connection and the server's HTTP parser. Without photos and pack it runs on drawn people and the synthetic pack, which
-is far quicker than a real one.
+A temporary Vultus and the reference server run with the same pack, the same 10,000 people and one worker each. They
+answer the same photos in turn. The columns of the result are:
+
+- the stages in the header `Server-Timing` of Vultus
+- `not_inference`: the client's time minus decoding, detecting, aligning and embedding
+- `in_no_stage`: the part of the header's total outside all stages (authentication, rate limits, the form)
+- `outside_the_server`: the client, the connection and the server's HTTP parser
+
+Without photos and pack, it runs on drawn people with the synthetic pack, which is much faster than a real one.
 """
 
 import argparse
@@ -44,15 +47,15 @@ from benchmarks.serving import drawn_photo, percentile, serving, sign_up
 RESULT = Path(__file__).parent / "results" / "layer2_sequential.json"
 COLLECTION, PEOPLE = "people", 10_000
 INFERENCE = ("decode", "detect", "align", "embed")
-A_ROUND = {"lfw": 50, "group": 16, "large_1": 10, "large_12": 10}
-"""Requests to each server."""
+ROUND_REQUESTS = {"lfw": 50, "group": 16, "large_1": 10, "large_12": 10}
+"""Requests to each server per round."""
 
 _RATES = dict.fromkeys(("recognize", "read", "register"), "10000000/minute")
 
 
 @dataclass(frozen=True)
 class Target:
-    """A running server: where photos go, with which headers and form fields."""
+    """A running server: its address, and the path, headers and form fields for photos."""
 
     name: str
     base: str
@@ -61,22 +64,22 @@ class Target:
     headers: dict[str, str] = field(default_factory=dict)
     fields: dict[str, str] = field(default_factory=dict)
     database: str | None = None
-    """The administrative address of its database."""
+    """The owner's address of its database."""
 
 
 @dataclass
 class Tally:
-    """What one server did with one kind of photo; milliseconds."""
+    """The times of one server for one kind of photo, in milliseconds, and the numbers of faces."""
 
     client_ms: list[float] = field(default_factory=list)
     stages: list[dict[str, float]] = field(default_factory=list)
     faces: list[int] = field(default_factory=list)
 
     def describe(self) -> dict[str, Any]:
-        """Percentiles; of stages their medians, where the server names them."""
+        """Return percentiles, and the medians of the stages if the server reports them."""
         described: dict[str, Any] = {
             "requests": len(self.client_ms),
-            "faces_a_photo": round(float(np.mean(self.faces)), 2),
+            "faces_per_photo": round(float(np.mean(self.faces)), 2),
             **{f"p{share}_ms": round(percentile(self.client_ms, share / 100), 2) for share in (50, 95, 99)},
         }
         if any(self.stages):
@@ -101,14 +104,14 @@ class Tally:
 
 
 def main() -> None:
-    """Measure, print a table, write JSON."""
-    parser = argparse.ArgumentParser(description="Time recognizing over HTTP, one request at a time.")
+    """Measure, print a table and write JSON."""
+    parser = argparse.ArgumentParser(description="Time single requests to recognize over HTTP.")
     add_data_arguments(parser)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--out", type=Path, nargs="?", const=RESULT)
     arguments = parser.parse_args()
     check_data_arguments(parser, arguments)
-    end_in_order()
+    exit_on_sigterm()
     photos = {kind: make_photos(kind, arguments.photos) for kind in KINDS}
     with tempfile.TemporaryDirectory(prefix="vultus-bench-") as directory:
         pack = arguments.pack or write_synthetic_pack(Path(directory))
@@ -126,9 +129,9 @@ def main() -> None:
         "kinds": {
             kind: {
                 "photo_bytes": round(float(np.mean([len(photo) for photo in photos[kind]]))),
-                **{name: tally.describe() for name, tally in own.items()},
+                **{name: tally.describe() for name, tally in by_server.items()},
             }
-            for kind, own in tallies.items()
+            for kind, by_server in tallies.items()
         },
     }
     print_table(result)
@@ -137,24 +140,24 @@ def main() -> None:
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--photos` and `--pack`, which go together."""
-    parser.add_argument("--photos", type=Path, help="photos of real people, one folder each")
-    parser.add_argument("--pack", type=Path, help="the directory of the model pack for them")
+    """Add `--photos` and `--pack`, which belong together."""
+    parser.add_argument("--photos", type=Path, help="photos of real people, one folder per person")
+    parser.add_argument("--pack", type=Path, help="the directory of the model pack for these photos")
 
 
 def check_data_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """The synthetic pack knows drawn faces only, and a real one no drawn ones."""
+    """Require both or neither: the synthetic pack recognizes only drawn faces, a real pack only real ones."""
     if (arguments.photos is None) != (arguments.pack is None):
-        parser.error("--photos and --pack go together")
+        parser.error("--photos and --pack must be given together")
 
 
-def end_in_order() -> None:
-    """Being terminated leaves the blocks that hold servers, as an error would."""
+def exit_on_sigterm() -> None:
+    """Turn SIGTERM into `SystemExit`, so that the servers are stopped."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
 
 def note(text: str) -> None:
-    """Progress, beside the result."""
+    """Print progress to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -162,7 +165,7 @@ def note(text: str) -> None:
 def both_servers(
     pack: Path, directory: Path, *, workers: int = 1, reference_workers: int | None = None
 ) -> Iterator[tuple[Target, Target]]:
-    """Vultus and the reference server with the same pack and the same people."""
+    """Run Vultus and the reference server during the block, with the same pack and the same people."""
     gallery = directory / "people.npz"
     people = FaceLike(1).draw(PEOPLE)
     np.savez(gallery, subjects=np.array([f"s{index:07d}" for index in range(PEOPLE)]), embeddings=people)
@@ -172,7 +175,7 @@ def both_servers(
         serving_reference(pack, gallery, workers=reference_workers or workers) as (base, pid),
     ):
         headers = sign_up(api, admin, _RATES)
-        asyncio.run(_fill_collection(admin, _ask_recognizer(api, headers), people))
+        asyncio.run(_fill_collection(admin, _read_recognizer(api, headers), people))
         vultus_base, _, path = api.partition("/api")
         vultus = Target(
             name="vultus",
@@ -187,7 +190,7 @@ def both_servers(
 
 
 def settle(target: Target) -> None:
-    """Wait until the server's processes, workers that load their networks among them, are idle."""
+    """Wait until all processes of the server are idle, for example until workers have loaded their networks."""
     before, deadline = _processor_s(target.pid), time.monotonic() + 60
     while time.monotonic() < deadline:
         time.sleep(1)
@@ -198,25 +201,27 @@ def settle(target: Target) -> None:
 
 
 def measure(targets: tuple[Target, ...], photos: dict[str, list[bytes]], rounds: int) -> dict[str, dict[str, Tally]]:
-    """Rounds of each kind of photo, the servers in turn; the first round of each is not counted."""
+    """Measure rounds of each kind of photo, alternating the servers; the first round does not count."""
     tallies = {kind: {target.name: Tally() for target in targets} for kind in photos}
     with httpx.Client(timeout=120) as client:
         for turn in range(rounds + 1):
-            for kind, own in photos.items():
+            for kind, images in photos.items():
                 for target in targets if turn % 2 else reversed(targets):
                     tally = tallies[kind][target.name] if turn else Tally()
-                    for place in range(A_ROUND[kind]):
-                        _ask(client, target, own[(turn * A_ROUND[kind] + place) % len(own)], tally)
+                    for index in range(ROUND_REQUESTS[kind]):
+                        photo = images[(turn * ROUND_REQUESTS[kind] + index) % len(images)]
+                        _ask(client, target, photo, tally)
             note(f"round {turn} of {rounds}" if turn else "warmed up")
     return tallies
 
 
 def print_table(result: dict[str, Any]) -> None:
-    """The result for a reader."""
-    print(f"{'photos':10} {'server':10} {'faces':>6} {'p50':>8} {'p95':>8} {'p99':>8}  not inference, stages (p50 ms)")
-    for kind, own in result["kinds"].items():
+    """Print the result as a table."""
+    times = " ".join(f"{name:>8}" for name in ("p50", "p95", "p99"))
+    print(f"{'photos':10} {'server':10} {'faces':>6} {times}  other than inference; stages (p50 ms)")
+    for kind, by_server in result["kinds"].items():
         for name in ("vultus", "reference"):
-            row = own[name]
+            row = by_server[name]
             stages = ", ".join(f"{stage} {value:.1f}" for stage, value in row.get("stages_p50_ms", {}).items())
             rest = (
                 f"{row['not_inference_p50_ms']:.1f}; {stages}, no stage {row['in_no_stage_p50_ms']:.1f}"
@@ -224,23 +229,23 @@ def print_table(result: dict[str, Any]) -> None:
                 else ""
             )
             times = " ".join(f"{row[f'p{share}_ms']:8.1f}" for share in (50, 95, 99))
-            print(f"{kind:10} {name:10} {row['faces_a_photo']:6.2f} {times}  {rest}")
+            print(f"{kind:10} {name:10} {row['faces_per_photo']:6.2f} {times}  {rest}")
 
 
 def _ask(client: httpx.Client, target: Target, photo: bytes, tally: Tally) -> None:
     headers, body = as_form(photo, target.fields)
     request = client.build_request("POST", target.base + target.path, headers=target.headers | headers, content=body)
     started = time.perf_counter()
-    answer = client.send(request)
+    response = client.send(request)
     took_ms = (time.perf_counter() - started) * 1000
-    answer.raise_for_status()
+    response.raise_for_status()
     tally.client_ms.append(took_ms)
-    tally.stages.append(parse_server_timing(answer.headers.get("server-timing", "")))
-    tally.faces.append(len(answer.json()["faces"]))
+    tally.stages.append(parse_server_timing(response.headers.get("server-timing", "")))
+    tally.faces.append(len(response.json()["faces"]))
 
 
 def parse_server_timing(value: str) -> dict[str, float]:
-    """Milliseconds by stage; empty without the header."""
+    """Parse a `Server-Timing` header into milliseconds by stage; empty without the header."""
     stages: dict[str, float] = {}
     for metric in value.split(","):
         name, *parameters = (part.strip() for part in metric.split(";"))
@@ -251,18 +256,18 @@ def parse_server_timing(value: str) -> dict[str, float]:
     return stages
 
 
-def _ask_recognizer(api: str, headers: dict[str, str]) -> str:
-    """The name of the recognizer that runs, which each template carries."""
+def _read_recognizer(api: str, headers: dict[str, str]) -> str:
+    """Return the name of the running recognizer, which every template needs."""
     files = {"image": ("photo.jpg", drawn_photo(), "image/jpeg")}
-    answer = httpx.post(f"{api}/extract", headers=headers, files=files, timeout=60).raise_for_status()
-    name: str = answer.json()["recognizer"]
+    response = httpx.post(f"{api}/extract", headers=headers, files=files, timeout=60).raise_for_status()
+    name: str = response.json()["recognizer"]
     return name
 
 
 async def _fill_collection(admin: str, recognizer: str, people: Any) -> None:
     connection = await asyncpg.connect(admin)
     await use_binary_embeddings(connection)
-    tenant_id = await add_tenant(connection, "bench")  # the one that signed up
+    tenant_id = await add_tenant(connection, "bench")  # the tenant that signed up
     await fill(connection, tenant_id, COLLECTION, people, note)
     for table in ("galleries", "templates"):
         await connection.execute(f"UPDATE {table} SET recognizer = $1 WHERE tenant_id = $2", recognizer, tenant_id)
@@ -272,21 +277,21 @@ async def _fill_collection(admin: str, recognizer: str, people: Any) -> None:
 
 
 def _find_server(base: str) -> int:
-    """The process of ours that serves this address."""
+    """Return the process id of the child that serves this address."""
     port = base.rpartition(":")[2]
     return next(child.pid for child in psutil.Process().children() if port in child.cmdline())
 
 
 def _processor_s(pid: int) -> float:
     root = psutil.Process(pid)
-    taken = 0.0
+    total_s = 0.0
     for process in [root, *root.children(recursive=True)]:
         try:
             times = process.cpu_times()
         except psutil.NoSuchProcess:
             continue
-        taken += times.user + times.system
-    return taken
+        total_s += times.user + times.system
+    return total_s
 
 
 if __name__ == "__main__":

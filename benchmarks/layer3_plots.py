@@ -1,8 +1,8 @@
-"""Draws the results over HTTP: stages of one request (layer 2), throughput and times under load (layer 3).
+"""Plot the results over HTTP: the stages of a request (layer 2), throughput and latency under load (layer 3).
 
 python -m benchmarks.layer3_plots [DIRECTORY]
 
-Draws what it finds of `layer2_sequential.json` and `layer3_concurrent.json`, beside them.
+It reads `layer2_sequential.json` and `layer3_concurrent.json` if they exist, and writes the plots next to them.
 """
 
 import json
@@ -30,42 +30,44 @@ STAGES = {
 
 
 def main() -> None:
-    """Pictures beside the results."""
     directory = Path(sys.argv[1]) if len(sys.argv) > 1 else RESULTS
     sequential, concurrent = directory / "layer2_sequential.json", directory / "layer3_concurrent.json"
     if sequential.exists():
         draw_stages(json.loads(sequential.read_text()), directory / "layer2_stages.png")
     if concurrent.exists():
         result = json.loads(concurrent.read_text())
-        draw_by_clients(result, "per_s", "answers with 200 a second", directory / "layer3_throughput.png")
+        draw_by_clients(result, "per_s", "responses with status 200 per second", directory / "layer3_throughput.png")
         draw_by_clients(result, "p95_ms", "p95, ms", directory / "layer3_p95.png")
 
 
 def draw_stages(result: dict[str, Any], path: Path) -> None:
-    """Where the time of a request goes, and the reference server's whole time beside it."""
+    """Plot the stages of a request, next to the total time of the reference server."""
     figure, axes = plt.subplots(figsize=(8, 4.5), dpi=110)
     kinds = list(result["kinds"])
-    labelled = set()
-    for place, kind in enumerate(kinds):
-        own = result["kinds"][kind]["vultus"]
+    labeled = set()
+    for index, kind in enumerate(kinds):
+        vultus = result["kinds"][kind]["vultus"]
         bottom = 0.0
-        rest = {"no stage": own.get("in_no_stage_p50_ms", 0.0), "outside": own.get("outside_the_server_p50_ms", 0.0)}
-        for stage, value in {**own.get("stages_p50_ms", {}), **rest}.items():
+        rest = {
+            "no stage": vultus.get("in_no_stage_p50_ms", 0.0),
+            "outside": vultus.get("outside_the_server_p50_ms", 0.0),
+        }
+        for stage, value in {**vultus.get("stages_p50_ms", {}), **rest}.items():
             if stage == "total":
                 continue
-            label = None if stage in labelled else stage
-            labelled.add(stage)
-            axes.bar(place - 0.2, value, 0.38, bottom=bottom, color=STAGES.get(stage, _gray(stage)), label=label)
+            label = None if stage in labeled else stage
+            labeled.add(stage)
+            axes.bar(index - 0.2, value, 0.38, bottom=bottom, color=STAGES.get(stage, _gray(stage)), label=label)
             bottom += value
-        whole = result["kinds"][kind]["reference"]["p50_ms"]
+        total = result["kinds"][kind]["reference"]["p50_ms"]
         axes.bar(
-            place + 0.2,
-            whole,
+            index + 0.2,
+            total,
             0.38,
             color="white",
             edgecolor="tab:orange",
             hatch="//",
-            label=None if place else "reference server, whole",
+            label=None if index else "reference server, total",
         )
     axes.set_xticks(range(len(kinds)), kinds)
     axes.set(ylabel="p50, ms")
@@ -76,13 +78,13 @@ def draw_stages(result: dict[str, Any], path: Path) -> None:
 
 
 def draw_by_clients(result: dict[str, Any], key: str, label: str, path: Path) -> None:
-    """One figure by the number of clients, with the number of workers that reached most."""
+    """Plot one figure by the number of clients, with the number of workers that had the highest throughput."""
     figure, axes = plt.subplots(figsize=(7, 4.5), dpi=110)
     cells = [cell for cell in result["cells"] if cell["kind"] == "lfw"]
     for name, (title, color) in SERVERS.items():
-        own = [cell for cell in cells if cell["server"] == name]
-        best = max(own, key=lambda cell: float(cell["per_s"]))["workers"]
-        points = [(cell["clients"], cell[key]) for cell in own if cell["workers"] == best and cell[key] is not None]
+        rows = [cell for cell in cells if cell["server"] == name]
+        best = max(rows, key=lambda cell: float(cell["per_s"]))["workers"]
+        points = [(cell["clients"], cell[key]) for cell in rows if cell["workers"] == best and cell[key] is not None]
         clients, values = zip(*sorted(points), strict=True)
         axes.plot(clients, values, marker="o", color=color, label=f"{title}, workers: {best}")
     if key == "per_s":

@@ -1,4 +1,4 @@
-"""Prints the tables of layers 2 and 3 of PERFORMANCE.md from the result files: nobody copies figures by hand.
+"""Print the tables of layers 2 and 3 of PERFORMANCE.md from the result files.
 
 python -m benchmarks.layer3_tables
 """
@@ -12,7 +12,7 @@ STAGES = ("receive", "wait", "decode", "detect", "align", "embed", "search", "se
 
 
 def main() -> None:
-    """Markdown on stdout."""
+    """Print Markdown to stdout."""
     sequential, concurrent = (
         json.loads((RESULTS / f"{name}.json").read_text()) for name in ("layer2_sequential", "layer3_concurrent")
     )
@@ -24,41 +24,44 @@ def main() -> None:
 
 def _stages(result: dict[str, Any]) -> None:
     print(f"Layer 2, commit {result['commit']}, {result['rounds']} rounds\n")
-    columns = ["photo", *STAGES, "in no stage", "outside the server", "all", "not inference", "reference"]
+    columns = ["photo", *STAGES, "no stage", "outside the server", "total", "other than inference", "reference"]
     _head(columns)
     for kind, servers in result["kinds"].items():
-        ours = servers["vultus"]
-        stages = [ours["stages_p50_ms"][stage] for stage in STAGES]
-        rest = [ours["in_no_stage_p50_ms"], ours["outside_the_server_p50_ms"], ours["p50_ms"]]
-        _row([kind, *stages, *rest, ours["not_inference_p50_ms"], servers["reference"]["p50_ms"]])
+        vultus = servers["vultus"]
+        stages = [vultus["stages_p50_ms"][stage] for stage in STAGES]
+        rest = [vultus["in_no_stage_p50_ms"], vultus["outside_the_server_p50_ms"], vultus["p50_ms"]]
+        _row([kind, *stages, *rest, vultus["not_inference_p50_ms"], servers["reference"]["p50_ms"]])
 
 
 def _matrix(cells: list[dict[str, Any]]) -> None:
     print("\nLayer 3, by clients and workers\n")
     _head(["clients", "workers", "Vultus", "ms", "memory, MB", "reference", "ms", "memory, MB"])
     lfw = [cell for cell in cells if cell["kind"] == "lfw"]
-    for ours in (cell for cell in lfw if cell["server"] == "vultus"):
-        place = (ours["clients"], ours["workers"])
-        theirs = next(
-            cell for cell in lfw if cell["server"] != "vultus" and (cell["clients"], cell["workers"]) == place
+    for vultus in (cell for cell in lfw if cell["server"] == "vultus"):
+        size = (vultus["clients"], vultus["workers"])
+        reference = next(
+            cell for cell in lfw if cell["server"] != "vultus" and (cell["clients"], cell["workers"]) == size
         )
         _row(
-            [*place, *(value for cell in (ours, theirs) for value in (cell["per_s"], _times(cell), cell["memory_mb"]))]
+            [
+                *size,
+                *(value for cell in (vultus, reference) for value in (cell["per_s"], _times(cell), cell["memory_mb"])),
+            ]
         )
 
 
 def _kinds(result: dict[str, Any]) -> None:
-    print("\nBy photo, the best of cells with 8 clients or any\n")
+    print("\nBy photo: the best cells with any number of clients, and with 8\n")
     _head(
         [
             "photo",
             "Vultus",
             "reference",
-            "ratio of the best",
+            "ratio of best cells",
             "ratio at 8 clients",
-            "p95 of the reference's",
+            "p95 ratio",
             "bare networks",
-            "of bare",
+            "share of bare",
         ]
     )
     for kind, bare in result["bare_networks_per_s"].items():
@@ -74,15 +77,15 @@ def _kinds(result: dict[str, Any]) -> None:
             )
             for server in ("vultus", "reference")
         }
-        ours, theirs = at_8["vultus"], at_8["reference"]
+        vultus, reference = at_8["vultus"], at_8["reference"]
         _row(
             [
                 kind,
                 best["vultus"],
                 best["reference"],
                 round(best["vultus"] / best["reference"], 2),
-                round(ours["per_s"] / theirs["per_s"], 2),
-                round(ours["p95_ms"] / theirs["p95_ms"], 2),
+                round(vultus["per_s"] / reference["per_s"], 2),
+                round(vultus["p95_ms"] / reference["p95_ms"], 2),
                 bare,
                 round(best["vultus"] / bare, 2),
             ]
@@ -96,11 +99,11 @@ def _overload(cells: list[dict[str, Any]]) -> None:
             "clients",
             "workers",
             "retry",
-            "answered a second",
-            "of the best with as many workers",
+            "responses/s",
+            "share of best cell with same workers",
             "p95, ms",
             "refused",
-            "p99 of a refusal, ms",
+            "p99 of refusals, ms",
             "/healthz p99, ms",
         ]
     )
@@ -109,9 +112,9 @@ def _overload(cells: list[dict[str, Any]]) -> None:
             [
                 cell["clients"],
                 cell["workers"],
-                "when told" if cell["heeds_retry_after"] else "at once",
+                "after Retry-After" if cell["obeys_retry_after"] else "at once",
                 cell["per_s"],
-                cell["goodput_of_best_with_as_many_workers"],
+                cell["goodput_of_best_with_same_workers"],
                 round(cell["p95_ms"]),
                 cell["answered_503"],
                 cell["p99_of_503_ms"] or "",

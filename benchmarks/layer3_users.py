@@ -1,8 +1,8 @@
-"""The clients of layer 3, for Locust, which changes the standard library when it is imported and so runs apart.
+"""Simulate the clients of layer 3 with Locust, in a separate process because Locust patches the standard library.
 
-`BENCH_CELL` names a JSON file with the path, headers and form fields, the folder of photos, whether a client waits as
-`Retry-After` says, and where the raw times go: when each request began, how long it took, and its status (0: none).
-Each client keeps one connection and one request in flight.
+`BENCH_CELL` names a JSON file with the path, headers and form fields, the folder of photos, whether clients obey
+`Retry-After`, and the output file. The output has the start, the duration and the status (0: no response) of each
+request. Each client keeps one connection and one request in flight.
 """
 
 import itertools
@@ -24,38 +24,38 @@ FORMS: Iterator[Any] = itertools.cycle(
 SAMPLES: list[tuple[float, float, int]] = []
 
 
-class Recognizing(FastHttpUser):  # type: ignore[misc,unused-ignore]  # of no type where Locust is not installed
-    """Recognizes one photo after the other."""
+class Recognizing(FastHttpUser):  # type: ignore[misc,unused-ignore]  # untyped without Locust
+    """Recognizes one photo after another."""
 
     network_timeout = connection_timeout = 120.0
     pause_s = 0.0
 
     def recognize(self) -> None:
-        """One request, timed until its answer is read."""
+        """Send one request and measure the time until its response is read."""
         headers, body = next(FORMS)
-        began, started = time.time(), time.perf_counter()
+        sent_at, started = time.time(), time.perf_counter()
         with self.client.post(
             CELL["path"], data=body, headers={**CELL["headers"], **headers}, catch_response=True
-        ) as answer:
-            SAMPLES.append((began, time.perf_counter() - started, answer.status_code))
-            retry_after = answer.headers.get("retry-after") if answer.headers else None
-            answer.success()  # statuses are counted from the samples
-        self.pause_s = float(retry_after or 0) if CELL["heeds_retry_after"] else 0.0
+        ) as response:
+            SAMPLES.append((sent_at, time.perf_counter() - started, response.status_code))
+            retry_after = response.headers.get("retry-after") if response.headers else None
+            response.success()  # statuses are counted from the samples
+        self.pause_s = float(retry_after or 0) if CELL["obeys_retry_after"] else 0.0
 
     tasks = [recognize]
 
     def wait_time(self) -> float:
-        """Until the next request, seconds."""
+        """Return the seconds until the next request."""
         return self.pause_s
 
 
 def note_start(**_: Any) -> None:
-    """Processor time from here on is the clients'."""
+    """Remember the processor time when the test starts; later processor time belongs to the clients."""
     CELL["processor_s"], CELL["started"] = time.process_time(), time.time()
 
 
 def write_samples(**_: Any) -> None:
-    """Everything that was answered until now."""
+    """Write all samples when the test stops."""
     stopped = time.time()
     cores = (time.process_time() - CELL["processor_s"]) / (stopped - CELL["started"])
     written = {"started": CELL["started"], "stopped": stopped, "client_cores": cores, "samples": SAMPLES}

@@ -1,4 +1,4 @@
-"""What asking for a rate costs: the limiter alone, in process, with counters in PostgreSQL and in Redis.
+"""Measure the rate limiter alone, in this process, with counters in PostgreSQL and in Redis.
 
 .venv/bin/python -m benchmarks.limiter [--redis redis://...] [--out FILE]
 """
@@ -38,7 +38,7 @@ def main() -> None:
             measured["redis"] = asyncio.run(_measure(address, arguments.redis))
         postgres.stop()
     result = {
-        "what": "one rate asked for, milliseconds, one at a time",
+        "what": "one rate limit check, milliseconds, one at a time",
         **describe_run(),
         "samples": SAMPLES,
         "ms": {
@@ -57,13 +57,13 @@ async def _measure(address: str, redis_url: str | None) -> list[float]:
     limiter = RateLimiter(database, redis_url, public_rate="10/minute")
     plan = Plan("bench", {"recognize": "10000000/minute"})
     principals = [Principal(uuid4(), frozenset(Permission), plan) for _ in range(20)]
-    taken = []
+    durations = []
     for index in range(SAMPLES + 100):
         started = time.perf_counter()
         await limiter.admit_principal(principals[index % 20], Permission.RECOGNIZE)
-        taken.append(time.perf_counter() - started)
+        durations.append(time.perf_counter() - started)
     await database.close()
-    return taken[100:]
+    return durations[100:]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What every result file says of the machine and the code that made it."""
+"""Describe the machine and the code of a benchmark run, for its result file."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def describe_run() -> dict[str, Any]:
-    """Commit, processor, cores, Python."""
+    """Return the commit, the processor, the number of cores and the Python version."""
     done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     return {
         "commit": done.stdout.strip() or "unknown",

@@ -1,16 +1,16 @@
-"""How much better one way of embedding is than another on the very same pairs, with an interval."""
+"""Compare two configurations on the same pairs: the difference of their accept rates, with an interval."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.evaluation.every_pair import EveryPair
+from app.evaluation.all_pairs import AllPairs
 from app.evaluation.metrics import Rate
 
 
-def accepted_gain(after: EveryPair, before: EveryPair, rate: float, seed: int) -> Rate:
-    """The difference in the share of accepted genuine pairs at a false-match rate.
+def accepted_gain(after: AllPairs, before: AllPairs, rate: float, seed: int) -> Rate:
+    """Return the difference in the share of accepted genuine pairs at a false match rate.
 
-    In each replicate of the interval both ways find their threshold on the people drawn.
+    In each bootstrap replicate, both configurations find their threshold on the people drawn.
     """
 
     def gain(drawn: NDArray[np.float64]) -> float:

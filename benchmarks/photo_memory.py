@@ -1,13 +1,15 @@
-"""What one photo costs in memory above its own pixels (width x height x 3 bytes), by format, size and faces.
+"""Measure the memory that one photo takes above its pixels (width x height x 3 bytes), by format, size and faces.
 
     .venv/bin/python -m benchmarks.photo_memory --pack DIR [--photos DIR] [--out FILE]
 
-Each photo in a process of its own, warmed by small photos in every shape that the detector takes: the peak of the
-resident set during `analyze()` less what was resident before, which holds the encoded bytes already. Linux only: the
-peak is reset through `/proc/self/clear_refs`. `one face`: half as high as the photo, looked at as usual. `many faces`:
-forty-eight of about 120 pixels, for which the full resolution is decoded, looked at as usual and thoroughly, where the
-tiles ask for a second resolution. Made of LFW's photos with `--photos`, else of drawn people. The limits of bytes and
-pixels that the service sets are lifted.
+Each photo is analyzed in a new process, after a warm-up with small photos in every input shape of the detector. The
+result is the peak of the resident set during `analyze()` minus the resident set before, which already contains the
+encoded bytes. Linux only: `/proc/self/clear_refs` resets the peak.
+
+`one face` is half as high as the photo and analyzed with standard detail. `many faces` are 48 of about 120 pixels, for
+which the full resolution is decoded. They are analyzed with standard and with thorough detail, whose tiles need another
+resolution. Faces come from LFW with `--photos`, otherwise they are drawn. The service's limits of bytes and pixels are
+lifted.
 """
 
 import os
@@ -40,23 +42,23 @@ FORMATS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "PNG RGBA": ("RGBA", "PNG", {"compress_level": 1}),
     "WebP": ("RGB", "WEBP", {"quality": 80, "method": 0}),
 }
-LOOKS = {
+ANALYSES = {
     "one face": ("one", Detail.STANDARD),
     "many faces": ("many", Detail.STANDARD),
     "many faces, thorough": ("many", Detail.THOROUGH),
 }
 COLUMNS, ROWS = 8, 6
 SMALL_HEAD = 240
-"""Pixels of a photo of LFW's (its middle) in the picture of many faces; the face takes about half."""
-GOAL_MB = 64
+"""Side in pixels of each pasted LFW photo (its center) among many faces; the face takes about half of it."""
+TARGET_MB = 64
 MB = 1e6
 
 
 def main() -> None:
     """Measure and print JSON."""
-    parser = argparse.ArgumentParser(description="Measure the memory that one photo takes above its pixels.")
+    parser = argparse.ArgumentParser(description="Measure the memory of one photo above its pixels.")
     parser.add_argument("--pack", type=Path, required=True)
-    parser.add_argument("--photos", type=Path, help="LFW's photos, one folder a person; without, people are drawn")
+    parser.add_argument("--photos", type=Path, help="LFW's photos, one folder per person; drawn people by default")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     table: dict[str, dict[str, Any]] = {}
@@ -65,18 +67,18 @@ def main() -> None:
             pictures = {"one": _one_face(size, arguments.photos), "many": _many_faces(size, arguments.photos)}
             for format_name in FORMATS:
                 row = table.setdefault(f"{format_name}, {size_name}", {"pixels, MB": round(size[0] * size[1] * 3 / MB)})
-                for picture, made in pictures.items():
-                    Path(directory, picture).write_bytes(_encode(made, format_name))
-                for look, (picture, detail) in LOOKS.items():
-                    row[look] = _measure(Path(directory, picture), size, arguments.pack, detail)
+                for picture, image in pictures.items():
+                    Path(directory, picture).write_bytes(_encode(image, format_name))
+                for analysis, (picture, detail) in ANALYSES.items():
+                    row[analysis] = _measure(Path(directory, picture), size, arguments.pack, detail)
                 print(f"{format_name}, {size_name}: {row}", flush=True)
-    most = max(row[look]["above its pixels, MB"] for row in table.values() for look in LOOKS)
+    maximum = max(row[analysis]["above its pixels, MB"] for row in table.values() for analysis in ANALYSES)
     result = {
-        "what": "peak resident memory of one analyze() above what was resident before and above width x height x 3",
+        "what": "peak resident memory of one analyze() above the memory before and above width x height x 3",
         **describe_run(),
         "pack": arguments.pack.name,
-        "most above its pixels, MB": most,
-        "goal, MB": GOAL_MB,
+        "maximum above its pixels, MB": maximum,
+        "target, MB": TARGET_MB,
         "photos": table,
     }
     output = json.dumps(result, indent=1)
@@ -96,9 +98,9 @@ def _one_face(size: tuple[int, int], lfw: Path | None) -> Image.Image:
 def _many_faces(size: tuple[int, int], lfw: Path | None) -> Image.Image:
     heads = _heads(COLUMNS * ROWS, lfw)
     canvas = _backdrop(heads[0], size)
-    for place, head in enumerate(heads):
-        left = size[0] * (2 * (place % COLUMNS) + 1) // (2 * COLUMNS) - SMALL_HEAD // 2
-        top = size[1] * (2 * (place // COLUMNS) + 1) // (2 * ROWS) - SMALL_HEAD // 2
+    for index, head in enumerate(heads):
+        left = size[0] * (2 * (index % COLUMNS) + 1) // (2 * COLUMNS) - SMALL_HEAD // 2
+        top = size[1] * (2 * (index // COLUMNS) + 1) // (2 * ROWS) - SMALL_HEAD // 2
         canvas.paste(head.resize((SMALL_HEAD, SMALL_HEAD), Image.Resampling.BICUBIC), (left, top))
     return _with_noise(canvas)
 
@@ -112,7 +114,7 @@ def _backdrop(photo: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def _with_noise(canvas: Image.Image) -> Image.Image:
-    """Of a sensor, mild, so that files are as long as a camera's; in bands, to stay small itself."""
+    """Add mild sensor noise, so that files are as large as those of a camera; works in bands to save memory."""
     rng = np.random.default_rng(0)
     pixels = np.array(canvas)
     for top in range(0, len(pixels), 256):
@@ -144,15 +146,15 @@ def _measure(file: Path, size: tuple[int, int], pack: Path, detail: Detail) -> d
 
 
 def _analyze_one(file: Path, pack: Path, detail: Detail) -> tuple[float, float, int]:
-    """Megabytes above what was resident: at the peak, and when the photo is gone; and the faces found."""
-    wanted = {
+    """Return the MB above the resident memory before, at the peak and after the photo is released, and the faces."""
+    settings = {
         "model_pack": str(pack),
         "data_dir": str(file.parent / "data"),
         "inference_threads": 1,
         "max_image_bytes": 1 << 30,
         "max_image_pixels": 1 << 30,
     }
-    analyzer = build_analyzer(Settings.model_validate(wanted))
+    analyzer = build_analyzer(Settings.model_validate(settings))
     _warm(analyzer)
     data = file.read_bytes()
     before = _status_mb("VmRSS")

@@ -1,8 +1,8 @@
-"""The photos that benchmarks send, made at run time from LFW or from drawn people, the same for the same seed.
+"""Create the photos that benchmarks send, from LFW or from drawn people; the same seed gives the same photos.
 
-`lfw`: 250x250, one face in the middle, LFW's own files. `group`: 1280x886 with six faces. `large_1` and `large_12`: 12
-megapixels as a phone takes them, with one face and with twelve. The larger ones are put together from small ones,
-enlarged, with the mild noise of a sensor, so that the files are as long as those of cameras.
+`lfw` are LFW's own files: 250x250 with one face in the center. `group` is 1280x886 with six faces. `large_1` and
+`large_12` have 12 megapixels, as from a phone, with one face and with twelve. The larger photos are composed of
+enlarged small ones, with mild sensor noise, so that the files are as large as those of cameras.
 """
 
 import io
@@ -18,8 +18,8 @@ KINDS = ("lfw", "group", "large_1", "large_12")
 COUNTS = {"lfw": 200, "group": 8, "large_1": 8, "large_12": 8}
 SIDE = 250
 GROUP_SIZE, LARGE_SIZE = (1280, 886), (4000, 3000)
-_HEAD = 80  # pixels wide; one look at 640x640 misses much larger ones
-_MIDDLE = 190  # of LFW's photos for the larger ones: with fewer bystanders
+_HEAD = 80  # width in pixels; a single detection at 640x640 misses much larger heads
+_CENTER = 190  # side in pixels of the center of LFW photos, which shows fewer bystanders
 _QUALITY = 90
 _NOISE = {"group": 2.0, "large_1": 3.5, "large_12": 3.5}
 
@@ -27,7 +27,7 @@ Source = Callable[[int], bytes]
 
 
 def make_photos(kind: str, lfw: Path | None, count: int | None = None, seed: int = 2) -> list[bytes]:
-    """So many different JPEGs of a kind; without an LFW directory of drawn people."""
+    """Return `count` different JPEGs of a kind, of drawn people unless an LFW directory is given."""
     source = _lfw_files(lfw, seed) if lfw else _drawn_files(seed)
     rng = np.random.default_rng(seed)
     indices = range(count or COUNTS[kind])
@@ -41,11 +41,11 @@ def make_photos(kind: str, lfw: Path | None, count: int | None = None, seed: int
         case "large_12":
             return [_encode(_grid(source, 12 * index, (4, 3), LARGE_SIZE), kind, rng) for index in indices]
         case _:
-            raise ValueError(f"no kind of photo is called {kind}")
+            raise ValueError(f"unknown kind of photo: {kind}; use one of {', '.join(KINDS)}")
 
 
 def as_form(image: bytes, fields: dict[str, str]) -> tuple[dict[str, str], bytes]:
-    """Headers and body of a multipart form with a field `image`, made beforehand so that no client is timed at it."""
+    """Return headers and body of a multipart form with the field `image`, so that encoding is not timed."""
     boundary = "vultus-benchmark-7f3c1a"
     parts = [
         f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
@@ -62,7 +62,7 @@ def as_form(image: bytes, fields: dict[str, str]) -> tuple[dict[str, str], bytes
 def _lfw_files(directory: Path, seed: int) -> Source:
     files = sorted(directory.glob("*/*.jpg"))
     if not files:
-        raise SystemExit(f"{directory} holds no photos, one folder a person")
+        raise SystemExit(f"{directory} has no photos (*.jpg) in one folder per person")
     order = np.random.default_rng(seed).permutation(len(files))
     return lambda index: files[order[index % len(files)]].read_bytes()
 
@@ -80,20 +80,20 @@ def _drawn_files(seed: int) -> Source:
 
 
 def _grid(source: Source, first: int, shape: tuple[int, int], size: tuple[int, int]) -> Image.Image:
-    """So many columns and rows of photos, each enlarged to fill its place."""
+    """Compose a grid of photos, each enlarged to fill its cell; `shape` is (columns, rows)."""
     (columns, rows), (width, height) = shape, size
     canvas = Image.new("RGB", size)
-    for place in range(columns * rows):
-        column, row = place % columns, place // columns
+    for index in range(columns * rows):
+        column, row = index % columns, index // columns
         left, top = width * column // columns, height * row // rows
         right, bottom = width * (column + 1) // columns, height * (row + 1) // rows
-        cell = _fill(_open(source(first + place)), (right - left, bottom - top))
+        cell = _fill(_open(source(first + index)), (right - left, bottom - top))
         canvas.paste(cell, (left, top))
     return canvas
 
 
 def _portrait(source: Source, index: int) -> Image.Image:
-    """One person, the face about a fifth of the width, before a background out of focus."""
+    """Compose a photo of one person, the face about a fifth of the width, on a blurred background."""
     photo = _open(source(index))
     backdrop = photo.resize((40, 30), Image.Resampling.BOX).filter(ImageFilter.GaussianBlur(6))
     canvas = backdrop.resize(LARGE_SIZE, Image.Resampling.BICUBIC)
@@ -104,8 +104,8 @@ def _portrait(source: Source, index: int) -> Image.Image:
 
 def _open(data: bytes) -> Image.Image:
     photo = Image.open(io.BytesIO(data)).convert("RGB")
-    left, top = (photo.width - _MIDDLE) // 2, (photo.height - _MIDDLE) // 2
-    return photo.crop((left, top, left + _MIDDLE, top + _MIDDLE))
+    left, top = (photo.width - _CENTER) // 2, (photo.height - _CENTER) // 2
+    return photo.crop((left, top, left + _CENTER, top + _CENTER))
 
 
 def _fill(photo: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -1,8 +1,8 @@
-"""The designs that everybody copies, beside ours: an ARRAY compared in a Python loop, and one HNSW index for all.
+"""Implement two usual designs for comparison: arrays compared in a Python loop, and one HNSW index for all tenants.
 
-The second is one table of all tenants' embeddings as vector(512) with an HNSW index at pgvector's defaults (m=16,
-ef_construction=64, ef_search=40) and a filter on tenant and collection; it is measured as it is, with iterative scans,
-and on one collection standing alone.
+The second stores the embeddings of all tenants as vector(512) in one table. It has an HNSW index with pgvector's
+defaults (m=16, ef_construction=64, ef_search=40) and filters by tenant and collection. It is measured without and with
+iterative scans, and with a single collection in the table.
 """
 
 import math
@@ -19,7 +19,7 @@ LIMIT = 10
 
 
 async def fill_array_table(connection: Any, name: str, embeddings: Embeddings) -> None:
-    """`ref_array_NAME`: an id and an ARRAY of doubles."""
+    """Create and fill `ref_array_NAME`, with an id and an array of doubles per row."""
     if await connection.fetchval("SELECT to_regclass($1)", f"ref_array_{name}") is None:
         await connection.execute(f"CREATE TABLE ref_array_{name} (subject text, embedding double precision[])")
         records = [(f"s{index:07d}", row.tolist()) for index, row in enumerate(embeddings)]
@@ -27,14 +27,14 @@ async def fill_array_table(connection: Any, name: str, embeddings: Embeddings) -
 
 
 async def search_array_table(connection: Any, name: str, probe: Embeddings) -> list[str]:
-    """All rows into Python, a cosine in a loop over each, sorted."""
+    """Fetch all rows into Python, compute each cosine in a loop and sort."""
     rows = await connection.fetch(f"SELECT subject, embedding FROM ref_array_{name}")
-    wanted = probe.tolist()
-    own = math.sqrt(sum(value * value for value in wanted))
+    values = probe.tolist()
+    length = math.sqrt(sum(value * value for value in values))
     scored = []
     for subject, embedding in rows:
-        product = sum(one * other for one, other in zip(wanted, embedding, strict=True))
-        scored.append((product / (own * math.sqrt(sum(value * value for value in embedding))), subject))
+        product = sum(left * right for left, right in zip(values, embedding, strict=True))
+        scored.append((product / (length * math.sqrt(sum(value * value for value in embedding))), subject))
     scored.sort(reverse=True)
     return [subject for _, subject in scored[:LIMIT]]
 
@@ -42,7 +42,7 @@ async def search_array_table(connection: Any, name: str, probe: Embeddings) -> l
 async def fill_shared_table(
     connection: Any, name: str, galleries: Sequence[Stored], progress: Callable[[str], None]
 ) -> None:
-    """`ref_NAME`: everybody's embeddings in one table with one HNSW index."""
+    """Create and fill `ref_NAME`, one table for all galleries with one HNSW index."""
     if await connection.fetchval("SELECT to_regclass($1)", f"ref_{name}_hnsw") is not None:
         return
     await connection.execute(f"DROP TABLE IF EXISTS ref_{name}")
@@ -62,7 +62,7 @@ async def fill_shared_table(
             ]
             await connection.copy_records_to_table(f"ref_{name}", records=records)
     progress(f"reference table {name}: loaded; building its index")
-    # The design's own type; loaded as halfvec only because that is quick.
+    # The design uses vector; halfvec only makes loading faster.
     await connection.execute(f"ALTER TABLE ref_{name} ALTER embedding TYPE vector(512)")
     await connection.execute(f"CREATE INDEX ref_{name}_filter ON ref_{name} (tenant_id, collection_id)")
     await connection.execute("SET maintenance_work_mem = '5GB'; SET max_parallel_maintenance_workers = 2")
@@ -76,7 +76,7 @@ async def fill_shared_table(
 async def search_shared_table(
     connection: Any, name: str, stored: Stored, probe: Embeddings, *, iterative: bool
 ) -> list[str]:
-    """The filter and the order as everybody writes them; which index serves is the planner's choice."""
+    """Search with the usual filter and order; the planner chooses the index."""
     async with connection.transaction():
         if iterative:
             await connection.execute("SET LOCAL hnsw.iterative_scan = 'strict_order'")
@@ -91,18 +91,16 @@ async def search_shared_table(
 
 
 def true_ranks(embeddings: Embeddings, probes: Embeddings, limit: int) -> list[list[int]]:
-    """For each probe the places of its `limit` most similar embeddings, compared one and all in this process."""
+    """Return the row indices of the `limit` most similar embeddings per probe, by exact comparison in this process."""
     half = embeddings.astype(np.float16)
-    best: list[list[int]] = [[] for _ in probes]
     scores = np.full((len(probes), 0), 0.0, np.float32)
-    places = np.zeros((len(probes), 0), np.int64)
+    rows = np.zeros((len(probes), 0), np.int64)
     for start in range(0, len(half), 100_000):
         block = probes @ half[start : start + 100_000].astype(np.float32).T
         keep = min(limit, block.shape[1])
         top = np.argpartition(block, -keep, axis=1)[:, -keep:]
         scores = np.concatenate([scores, np.take_along_axis(block, top, axis=1)], axis=1)
-        places = np.concatenate([places, top + start], axis=1)
+        rows = np.concatenate([rows, top + start], axis=1)
     order = np.argsort(-scores, axis=1)[:, :limit]
-    for index, own in enumerate(np.take_along_axis(places, order, axis=1)):
-        best[index] = own.tolist()
-    return best
+    ranked: list[list[int]] = np.take_along_axis(rows, order, axis=1).tolist()
+    return ranked

@@ -1,7 +1,7 @@
-"""What the search's indexes cost those who register: rows a second beside a table without any of them.
+"""Measure what the search indexes cost registration: rows per second, compared with a table without these indexes.
 
-The plain table has the same columns but the code, the same keys, foreign keys and counting triggers, and takes no
-places in a gallery. Both are filled by the owner, each registration in a transaction of its own: one row, or 500.
+The plain table has the same columns except for the code, and the same keys, foreign keys and counting triggers. It
+takes no sequence numbers from the gallery. The owner fills both tables; each transaction inserts one row, or 500.
 """
 
 import time
@@ -22,17 +22,17 @@ STARTS = {"collection below 10,000, in the covering index": 500, "collection bey
 _COLUMNS = (
     "tenant_id, id, collection_id, subject_id, gallery_id, seq, recognizer, embedding, detection_score, quality, source"
 )
-_PLACE = (
-    "WITH place AS (INSERT INTO galleries (tenant_id, id, collection_id, recognizer, templates, last_seq) "
+_NEXT_SEQ = (
+    "WITH gallery AS (INSERT INTO galleries (tenant_id, id, collection_id, recognizer, templates, last_seq) "
     "VALUES ($1, gen_random_uuid(), $2, $5, $6, $6) ON CONFLICT (tenant_id, collection_id, recognizer) DO UPDATE "
     "SET templates = galleries.templates + $6, last_seq = galleries.last_seq + $6 RETURNING id, last_seq) "
 )
 _GIVEN = "unnest($7::uuid[], $8::halfvec[]) WITH ORDINALITY AS given(id, embedding, ordinal)"
 _ROW = "$1, given.id, $2, $3, {gallery}, {seq} - $6::bigint + given.ordinal, $5, given.embedding, 0.9, '{{}}', 'bench'"
-OURS = (
-    f"{_PLACE} INSERT INTO templates ({_COLUMNS}) SELECT "
-    + _ROW.format(gallery="coalesce(place.id, $4)", seq="place.last_seq")
-    + f" FROM place, {_GIVEN}"
+VULTUS = (
+    f"{_NEXT_SEQ} INSERT INTO templates ({_COLUMNS}) SELECT "
+    + _ROW.format(gallery="coalesce(gallery.id, $4)", seq="gallery.last_seq")
+    + f" FROM gallery, {_GIVEN}"
 )
 PLAIN = (
     f"INSERT INTO templates_plain ({_COLUMNS}) SELECT "
@@ -42,9 +42,9 @@ PLAIN = (
 
 
 async def measure_registering(url: str, note: Callable[[str], None]) -> dict[str, Any]:
-    """Median rows a second of rounds in turn, and their ratio; for a small collection and a large one.
+    """Return the median rows per second of alternating rounds and their ratio, for a small and a large collection.
 
-    In a database of its own, so that both tables are of one size.
+    `url` is a database of its own, so that both tables have the same size.
     """
     connection = await asyncpg.connect(url)
     await use_binary_embeddings(connection)
@@ -74,12 +74,16 @@ async def _measure(connection: Any, start: int, note: Callable[[str], None]) -> 
 
     result: dict[str, Any] = {}
     for name, count, times in (("single", 1, SINGLE), ("batch of 500", BATCH, BATCHES)):
-        rates: dict[str, list[float]] = {OURS: [], PLAIN: []}
+        rates: dict[str, list[float]] = {VULTUS: [], PLAIN: []}
         for _ in range(ROUNDS):
-            for statement, own in rates.items():
-                own.append(count * times / sum([await store(statement, count) for _ in range(times)]))
-        ours, plain = (percentile(rates[statement], 0.5) for statement in (OURS, PLAIN))
-        result[name] = {"rows_per_s": round(ours), "plain_rows_per_s": round(plain), "ratio": round(ours / plain, 3)}
+            for statement, measured in rates.items():
+                measured.append(count * times / sum([await store(statement, count) for _ in range(times)]))
+        vultus, plain = (percentile(rates[statement], 0.5) for statement in (VULTUS, PLAIN))
+        result[name] = {
+            "rows_per_s": round(vultus),
+            "plain_rows_per_s": round(plain),
+            "ratio": round(vultus / plain, 3),
+        }
     await connection.execute("DROP TABLE templates_plain")
     return result
 
@@ -96,7 +100,7 @@ async def _make_plain_table(connection: Any, tenant_id: UUID) -> None:
         "CREATE TRIGGER count_in AFTER INSERT ON templates_plain REFERENCING NEW TABLE AS new_rows "
         "FOR EACH STATEMENT EXECUTE FUNCTION count_templates();"
     )
-    # As full as the other, so that both have grown-up indexes.
+    # As many rows as the other table, so that the indexes of both have a realistic size.
     columns = (
         "tenant_id, id, collection_id, subject_id, gallery_id, seq, recognizer, embedding, detection_score, quality, "
         "source, created_at"

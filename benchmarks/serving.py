@@ -1,4 +1,4 @@
-"""A throw-away `vultus serve` for benchmarks: embedded PostgreSQL, the synthetic pack, a plan without limits."""
+"""Run a temporary `vultus serve` for benchmarks: embedded PostgreSQL, the synthetic pack, a plan without quotas."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ from app.persistence.provisioning.migrations import migrate
 
 @contextmanager
 def serving(*, workers: int = 1, **env: str) -> Iterator[tuple[str, str]]:
-    """The API's address and the database's administrative one, for the time of the block."""
+    """Run a server during the block; yields the address of its API and the owner's address of its database."""
     with tempfile.TemporaryDirectory(prefix="vultus-bench-") as directory:
         postgres = EmbeddedPostgres(Path(directory))
         postgres.start()
@@ -37,7 +37,7 @@ def serving(*, workers: int = 1, **env: str) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def started_server(directory: Path, *, workers: int = 1, **env: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    """`vultus serve` on a data directory, ready, for the time of the block: its address and process."""
+    """Run `vultus serve` on a data directory during the block; yields its address and process once it is ready."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -49,12 +49,12 @@ def started_server(directory: Path, *, workers: int = 1, **env: str) -> Iterator
         _wait(base, process)
         yield base, process
     finally:
-        process.terminate()  # nothing, where it was killed already
+        process.terminate()  # no effect if it was killed
         process.wait(timeout=60)
 
 
 def sign_up(api: str, admin: str, rates: dict[str, str]) -> dict[str, str]:
-    """Headers of a new tenant's admin, on a plan with these rates and no quotas."""
+    """Create a tenant on a plan with these rates and no quotas; returns the headers of its admin."""
     email, password = f"{uuid4().hex}@example.com", uuid4().hex
     created = httpx.post(f"{api}/auth/signup", json={"tenant": "bench", "email": email, "password": password})
     asyncio.run(_put_on_plan(admin, created.raise_for_status().json()["tenant_id"], rates))
@@ -63,7 +63,7 @@ def sign_up(api: str, admin: str, rates: dict[str, str]) -> dict[str, str]:
 
 
 def drawn_photo(seed: int = 1, side: int = 320) -> bytes:
-    """A JPEG of one drawn person."""
+    """Draw a JPEG of one person, `side` pixels wide and high."""
     import io
 
     buffer = io.BytesIO()
@@ -72,7 +72,7 @@ def drawn_photo(seed: int = 1, side: int = 320) -> bytes:
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The value below which that share lies."""
+    """Return the value at this share (0 to 1) of the sorted values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
 
@@ -88,7 +88,7 @@ async def _put_on_plan(admin: str, tenant_id: str, rates: dict[str, str]) -> Non
 
 
 _READY_WITHIN_S = 180
-"""Two seconds on a machine that has nothing else to do."""
+"""An idle machine needs two seconds."""
 
 
 def _wait(base: str, process: "subprocess.Popen[bytes]") -> None:

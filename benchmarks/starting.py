@@ -1,11 +1,11 @@
-"""How long `vultus serve` takes until it is ready, and what several workers take of memory beside one.
+"""Measure how long `vultus serve` takes to become ready, and the memory of one and of several workers.
 
     python -m benchmarks.starting --pack DIR [--out FILE]
 
-Ready is the first 200 of `/readyz`: the embedded PostgreSQL started and migrated, the networks loaded and run once.
-The first start of a data directory makes all that later ones find, Python's bytecode too, and is reported apart.
-Memory is the proportional set size (shared pages counted once) of all of the server's processes but PostgreSQL's, after
-200 photos.
+The server is ready at the first response with status 200 from `/readyz`: the embedded PostgreSQL runs and is migrated,
+the networks are loaded and have run once. The first start of a data directory also creates the database and Python's
+bytecode, so it is reported separately. Memory is the proportional set size (shared pages count once) of all processes
+of the server except PostgreSQL's, after 200 photos.
 """
 
 import argparse
@@ -35,13 +35,13 @@ _POLL_S = 0.01
 
 def main() -> None:
     """Measure and print JSON."""
-    parser = argparse.ArgumentParser(description="Time the start of the server, and weigh its workers.")
+    parser = argparse.ArgumentParser(description="Measure the start of the server and the memory of its workers.")
     parser.add_argument("--pack", default="synthetic")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     pack = str(Path(arguments.pack).resolve()) if Path(arguments.pack).is_dir() else arguments.pack
     result = {
-        "what": "seconds until /readyz answers 200; megabytes of proportional memory",
+        "what": "seconds until /readyz responds with 200; proportional set size in MB",
         "pack": Path(pack).name,
         **describe_run(),
         "starts": {f"{workers} workers": _starts(pack, workers) for workers in (1, 2)},
@@ -66,16 +66,16 @@ def _start(pack: str, workers: int, directory: str) -> float:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     settings = {"VULTUS_DATA_DIR": directory, "VULTUS_MODEL_PACK": pack, "VULTUS_LOG_LEVEL": "error"}
-    # Python's own cache, as an installation has it, whatever this process was told about it.
+    # Use a bytecode cache like an installation, regardless of the environment of this process.
     settings["PYTHONPYCACHEPREFIX"] = str(Path(directory) / "bytecode")
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     command = [str(Path(sys.executable).parent / "vultus"), "serve", "--port", str(port), "--workers", str(workers)]
-    began = time.perf_counter()
+    started = time.perf_counter()
     with _process(command, {**inherited, **settings}) as process:
         while True:
             try:
                 if httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200:
-                    return time.perf_counter() - began
+                    return time.perf_counter() - started
             except httpx.TransportError:
                 pass
             if process.poll() is not None:
@@ -104,8 +104,8 @@ def _memory(pack: str, workers: int) -> float:
 
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(ask, range(200)))
-        own = [child for child in psutil.Process().children(recursive=True) if "postgres" not in child.name()]
-        return round(sum(child.memory_full_info().pss for child in own) / 2**20, 1)
+        processes = [child for child in psutil.Process().children(recursive=True) if "postgres" not in child.name()]
+        return round(sum(child.memory_full_info().pss for child in processes) / 2**20, 1)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""How similar strangers are to one another: the cosines that one pair in 1e1 to 1e6 of them reaches, by recognizer.
+"""Measure how similar different people are: the cosines that 1 in 1e1 to 1e6 impostor pairs reaches, by recognizer.
 
-As `vultus calibrate` measures it: two people are one pair, whatever photos there are of them. From these come the
-calibrations that Vultus brings along (`app/ml/calibration.py`).
+The method is that of `vultus calibrate`: two people count as one pair, regardless of the number of their photos. The
+built-in calibrations (`app/ml/calibration.py`) come from this script.
 
     python -m benchmarks.stranger_similarities --photos DIR --pack DIR [--pack DIR+mirror] [--out FILE]
 """
@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from app.matcher.strangers import measure_strangers
+from app.matcher.impostors import measure_impostors
 from benchmarks.face_embeddings import Embeddings, extract_faces, unit
 from benchmarks.machine import describe_run
 
 
 def tail(embeddings: Embeddings, people: "np.ndarray[Any, Any]") -> dict[str, Any]:
-    """The cosine that each share of the pairs of different people reaches."""
-    measured = measure_strangers(list(embeddings), np.unique(people, return_inverse=True)[1])
+    """Return the cosine that each share of the impostor pairs reaches."""
+    measured = measure_impostors(list(embeddings), np.unique(people, return_inverse=True)[1])
     return {
         "photos": len(embeddings),
         "people": measured.people,
@@ -57,16 +57,16 @@ def main() -> None:
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--pack", type=Path, action="append", default=[])
     parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     result: dict[str, Any] = {**describe_run(), "drawn": tail(*drawn(1500, 1))}
-    for pack in given.pack if given.photos else ():
-        with tempfile.TemporaryDirectory() as kept:
-            faces = extract_faces(given.photos, pack, Path(kept) / "faces.npz", print)
+    for pack in arguments.pack if arguments.photos else ():
+        with tempfile.TemporaryDirectory() as directory:
+            faces = extract_faces(arguments.photos, pack, Path(directory) / "faces.npz", print)
         result[pack.name] = tail(unit(faces.embeddings), faces.people)
     text = json.dumps(result, indent=1)
     print(text)
-    if given.out:
-        given.out.write_text(text + "\n")
+    if arguments.out:
+        arguments.out.write_text(text + "\n")
 
 
 if __name__ == "__main__":

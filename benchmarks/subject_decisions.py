@@ -1,10 +1,11 @@
-"""What it changes that a match needs the subject as a whole: real people with several photos, and one bad photo.
+"""Measure the effect of deciding by the whole subject, on real people with several photos and with one bad photo.
 
     python -m benchmarks.subject_decisions --photos DIR --pack DIR [--out FILE]
 
-For each number of templates, every person with a photo more than that: the photo left over is the probe. `refused` is
-the part of them below the threshold, which is where one in a thousand pairs of strangers of these photos passes. Then
-one of the templates is replaced by a stranger's photo, and another photo of that stranger is the probe: `accepted`.
+For each number of templates, the script takes every person with at least one more photo, which is the probe. The
+threshold is the similarity that 1 in 1,000 impostor pairs of these photos reaches. `rejected` is the share of probes
+below it. Then a photo of another person replaces one template, and a second photo of that person is the probe:
+`accepted` is the share of these probes that match.
 """
 
 import argparse
@@ -24,7 +25,9 @@ STRANGER_PAIRS = 400_000
 
 def main() -> None:
     """Measure and print JSON."""
-    parser = argparse.ArgumentParser(description="Decide by the best template, and by the whole subject as well.")
+    parser = argparse.ArgumentParser(
+        description="Compare decisions by the best template with decisions by the whole subject."
+    )
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--pack", type=Path, required=True)
     parser.add_argument("--out", type=Path)
@@ -33,7 +36,7 @@ def main() -> None:
         faces = extract_faces(arguments.photos, arguments.pack, Path(directory) / "faces.npz", print)
     threshold = _threshold(faces)
     result = {
-        "what": "decisions by the best template, and by the best template and the subject as a whole",
+        "what": "decisions by the best template, and by the best template and the whole subject",
         **describe_run(),
         "threshold": round(threshold, 3),
         "templates": {str(count): _measure(faces, count, threshold) for count in (2, 3, 5, 8)},
@@ -45,33 +48,33 @@ def main() -> None:
 
 
 def _threshold(faces: RealFaces) -> float:
-    one, other = np.random.default_rng(0).integers(len(faces.people), size=(2, STRANGER_PAIRS))
-    strangers = faces.people[one] != faces.people[other]
-    cosines = (faces.embeddings[one[strangers]] * faces.embeddings[other[strangers]]).sum(axis=1)
+    first, second = np.random.default_rng(0).integers(len(faces.people), size=(2, STRANGER_PAIRS))
+    strangers = faces.people[first] != faces.people[second]
+    cosines = (faces.embeddings[first[strangers]] * faces.embeddings[second[strangers]]).sum(axis=1)
     return float(np.quantile(cosines, 0.999))
 
 
 def _measure(faces: RealFaces, count: int, threshold: float) -> dict[str, Any]:
     rng = np.random.default_rng(count)
     photos = {person: np.flatnonzero(faces.people == person) for person in np.unique(faces.people)}
-    several = [person for person, own in photos.items() if len(own) >= 2]
+    several = [person for person, rows in photos.items() if len(rows) >= 2]
     people = [person for person in several if len(photos[person]) > count]
-    own: list[tuple[float, float]] = []
-    own_spoilt: list[tuple[float, float]] = []
-    stranger_spoilt: list[tuple[float, float]] = []
+    genuine: list[tuple[float, float]] = []
+    genuine_spoiled: list[tuple[float, float]] = []
+    impostor_spoiled: list[tuple[float, float]] = []
     for person in people:
         probe, *templates = rng.permutation(photos[person])[: count + 1]
-        own.append(_similarities(faces.embeddings[probe], faces.embeddings[templates]))
+        genuine.append(_similarities(faces.embeddings[probe], faces.embeddings[templates]))
         stranger = rng.choice([other for other in several if other != person])
-        theirs, another = photos[stranger][:2]
-        spoilt = faces.embeddings[[*templates[1:], theirs]]
-        own_spoilt.append(_similarities(faces.embeddings[probe], spoilt))
-        stranger_spoilt.append(_similarities(faces.embeddings[another], spoilt))
+        impostor_template, impostor_probe = photos[stranger][:2]
+        spoiled = faces.embeddings[[*templates[1:], impostor_template]]
+        genuine_spoiled.append(_similarities(faces.embeddings[probe], spoiled))
+        impostor_spoiled.append(_similarities(faces.embeddings[impostor_probe], spoiled))
     return {
         "people": len(people),
-        "own photo refused": _rates(own, threshold, passing=False),
-        "own photo refused, one bad template": _rates(own_spoilt, threshold, passing=False),
-        "its stranger accepted, one bad template": _rates(stranger_spoilt, threshold, passing=True),
+        "genuine rejected": _rates(genuine, threshold, passing=False),
+        "genuine rejected, one bad template": _rates(genuine_spoiled, threshold, passing=False),
+        "impostor accepted, one bad template": _rates(impostor_spoiled, threshold, passing=True),
     }
 
 
@@ -81,7 +84,10 @@ def _similarities(probe: Embeddings, templates: Embeddings) -> tuple[float, floa
 
 def _rates(pairs: list[tuple[float, float]], threshold: float, *, passing: bool) -> dict[str, float]:
     best, whole = np.array(pairs).T
-    decisions = {"best template": best >= threshold, "and the whole subject": np.minimum(best, whole) >= threshold}
+    decisions = {
+        "best template": best >= threshold,
+        "best template and whole subject": np.minimum(best, whole) >= threshold,
+    }
     return {name: round(float((passed == passing).mean()), 4) for name, passed in decisions.items()}
 
 

@@ -1,12 +1,16 @@
-"""What protecting the stored embeddings costs, what it hides, and how long renewing it takes.
+"""Measure the cost of template protection, what it hides, and the time of a rotation.
 
     python -m benchmarks.template_protection [--photos DIR --pack DIR] [--templates N] [--out [FILE]]
 
-Angles: the largest change of a cosine between two embeddings of one tenant, before they are rounded to half precision,
-and as they are stored. Unlinkability: the embeddings of the same people at two tenants, mates against strangers, as the
-area under the ROC curve (0.5: nobody can tell), beside the same without protection. Rotation: N templates stored
-through the service's login, renewed; then every one is searched for. With photos (one folder a person) and a pack the
-embeddings are real ones, of each person's first two photos; else face-like ones of `face_embeddings.py`.
+- Angles: the largest change of a cosine between two embeddings of one tenant, before and after rounding to half
+  precision.
+- Unlinkability: the area under the ROC curve of mates against strangers, for the same people at two tenants (0.5: they
+  cannot be linked), with and without protection.
+- Rotation: N templates are stored through the service's login and protected with a new rotation. The first 500 are
+  searched before and after.
+
+With photos (one folder per person) and a pack, the embeddings are real, of the first two photos of each person.
+Otherwise they are the synthetic ones of `face_embeddings.py`.
 """
 
 import argparse
@@ -52,7 +56,7 @@ BATCH = 10
 
 
 def make_pairs(photos: Path | None, pack: Path | None) -> tuple[str, Embeddings, Embeddings]:
-    """Two embeddings of each of many people, and what they are."""
+    """Return a description of the embeddings, and two embeddings of each person."""
     if photos is None or pack is None:
         source = FaceLike(7)
         first = source.draw(2_000)
@@ -61,34 +65,34 @@ def make_pairs(photos: Path | None, pack: Path | None) -> tuple[str, Embeddings,
         faces = extract_faces(photos, pack, Path(directory) / "faces.npz", print)
     pairs = [np.flatnonzero(faces.people == person)[:2] for person in np.unique(faces.people)]
     chosen = np.stack([pair for pair in pairs if len(pair) == 2])
-    return "LFW, two photos a person", faces.embeddings[chosen[:, 0]], faces.embeddings[chosen[:, 1]]
+    return "LFW, two photos per person", faces.embeddings[chosen[:, 0]], faces.embeddings[chosen[:, 1]]
 
 
 def measure_angles(embeddings: Embeddings) -> dict[str, float]:
-    """How far cosines move."""
-    some = embeddings[:1_000]
-    turned = rotate(some, derive_rotation(b"k" * 32, uuid4(), os.urandom(SALT_BYTES)))
-    before = some @ some.T
+    """Return the largest changes of cosines."""
+    sample = embeddings[:1_000]
+    rotated = rotate(sample, derive_rotation(b"k" * 32, uuid4(), os.urandom(SALT_BYTES)))
+    before = sample @ sample.T
 
     def change(stored: Embeddings) -> float:
         return float(np.abs(stored @ stored.T - before).max())
 
-    halved = [array.astype(np.float16).astype(np.float32) for array in (some, turned)]
+    halved = [array.astype(np.float16).astype(np.float32) for array in (sample, rotated)]
     return {
-        "by_the_rotation": change(turned),
+        "by_rotation": change(rotated),
         "by_half_precision_alone": change(halved[0]),
         "by_both": change(halved[1]),
     }
 
 
 def measure_linkability(first: Embeddings, second: Embeddings) -> dict[str, float]:
-    """AUC of mates against strangers: within one tenant, and between two."""
-    one, other = (derive_rotation(b"k" * 32, uuid4(), os.urandom(SALT_BYTES)) for _ in range(2))
+    """Return the AUC of mates against strangers, within one tenant and between two."""
+    first_rotation, second_rotation = (derive_rotation(b"k" * 32, uuid4(), os.urandom(SALT_BYTES)) for _ in range(2))
     return {
         "unprotected": _auc(first, second),
-        "one_tenant": _auc(rotate(first, one), rotate(second, one)),
-        "two_tenants": _auc(rotate(first, one), rotate(second, other)),
-        "two_tenants_the_very_same_photo": _auc(rotate(first, one), rotate(first, other)),
+        "one_tenant": _auc(rotate(first, first_rotation), rotate(second, first_rotation)),
+        "two_tenants": _auc(rotate(first, first_rotation), rotate(second, second_rotation)),
+        "two_tenants_same_photo": _auc(rotate(first, first_rotation), rotate(first, second_rotation)),
     }
 
 
@@ -100,7 +104,7 @@ def _auc(first: Embeddings, second: Embeddings) -> float:
 
 
 async def measure_rotation(database: BenchDatabase, count: int) -> dict[str, Any]:
-    """Store templates, renew their protection, search for each."""
+    """Store templates, rotate their protection, and search the first 500 before and after."""
     service = Database(database.service)
     protector = TemplateProtector(KEYRING)
     faces = [np.asarray(face) for face in FaceLike(count).draw(count)]
@@ -114,27 +118,27 @@ async def measure_rotation(database: BenchDatabase, count: int) -> dict[str, Any
         subjects = SubjectRepository(session, tenant_id)
         store = TemplateStore(session, tenant_id, protector)
         for start in range(0, count, BATCH):
-            subject_id = await subjects.ensure(row.id, f"s{start:07}", None, None)
+            subject_id = await subjects.upsert(row.id, f"s{start:07}", None, None)
             await store.add_all(
                 [NewFace.of(subject_id, FACE, {"bench": face}) for face in faces[start : start + BATCH]],
                 collection_id=row.id,
                 source="bench",
             )
     owner = await database.connect()
-    await owner.execute("ANALYZE")  # as autovacuum does within a minute
+    await owner.execute("ANALYZE")  # autovacuum does this within a minute
     await owner.close()
     engine = _engine(database.service, protector)
     before = await _similarities(engine, tenant_id, gallery, faces)
-    began = time.perf_counter()
-    turned = await TemplateRotation(service, KEYRING, AuditTrails(KEYRING)).run(tenant_id)
-    took = time.perf_counter() - began
+    started = time.perf_counter()
+    rotated = await TemplateRotation(service, KEYRING, AuditTrails(KEYRING)).run(tenant_id)
+    took = time.perf_counter() - started
     after = await _similarities(engine, tenant_id, gallery, faces)
     await engine.close()
     await service.close()
     return {
-        "templates": turned,
+        "templates": rotated,
         "seconds": round(took, 2),
-        "templates_a_second": round(turned / took),
+        "templates_per_s": round(rotated / took),
         "largest_change_of_a_similarity": round(float(np.abs(before - after).max()), 6),
         "found_before": int((before > 0.99).sum()),
         "found_after": int((after > 0.99).sum()),
@@ -145,29 +149,28 @@ async def _similarities(
     engine: SearchEngine, tenant_id: Any, gallery: Gallery, faces: list[Embedding]
 ) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
     found = await TenantSearch(engine, tenant_id).identify(gallery, faces[:500], 1)
-    return np.array([own[0].similarity if own else 0.0 for own in found.ranked])
+    return np.array([ranked[0].similarity if ranked else 0.0 for ranked in found.ranked])
 
 
 def _engine(url: str, protector: TemplateProtector) -> SearchEngine:
-    cache = GalleryCache(SnapshotPool(url, size=1), max_bytes=2**28, whole_to=0)
+    cache = GalleryCache(SnapshotPool(url, size=1), max_bytes=2**28, max_whole_templates=0)
     statements = StatementPool(driver_address(url), size=2)
     return SearchEngine(SnapshotPool(url, size=2), statements, cache, SearchLimits(), protector)
 
 
 def measure_derivation() -> dict[str, float]:
-    """What the first search of a tenant pays once, and what each pays."""
-    began = time.perf_counter()
+    """Measure deriving a rotation (once per tenant and worker) and applying it (once per probe)."""
+    started = time.perf_counter()
     rotation = derive_rotation(b"k" * 32, uuid4(), os.urandom(SALT_BYTES)).astype(np.float32)
-    derived = time.perf_counter() - began
+    derived_s = time.perf_counter() - started
     probe = np.ones((1, 512), np.float32)
-    began = time.perf_counter()
+    started = time.perf_counter()
     for _ in range(1_000):
         probe @ rotation.T
-    return {"derive_ms": round(derived * 1e3, 1), "turn_one_ms": round((time.perf_counter() - began), 4)}
+    return {"derive_ms": round(derived_s * 1e3, 1), "rotate_one_ms": round((time.perf_counter() - started), 4)}
 
 
 def main() -> None:
-    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--pack", type=Path)
@@ -183,8 +186,8 @@ def main() -> None:
         "auc": measure_linkability(first, second),
         "cost": measure_derivation(),
     }
-    kept = tempfile.TemporaryDirectory(prefix="vultus-bench-", ignore_cleanup_errors=True)
-    with kept as directory, BenchDatabase(Path(directory)) as database:
+    temporary = tempfile.TemporaryDirectory(prefix="vultus-bench-", ignore_cleanup_errors=True)
+    with temporary as directory, BenchDatabase(Path(directory)) as database:
         result["rotation"] = asyncio.run(measure_rotation(database, arguments.templates))
     print(json.dumps(result, indent=1))
     if arguments.out:

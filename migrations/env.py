@@ -1,4 +1,4 @@
-"""Runs migrations over asyncpg, one process at a time."""
+"""Runs migrations over asyncpg; an advisory lock allows one process at a time."""
 
 import asyncio
 import os

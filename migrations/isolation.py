@@ -1,24 +1,24 @@
-"""SQL that closes a tenant-owned table to everybody but its tenant; used by the migrations that create such tables."""
+"""Row-level security for tenant-owned tables; used by the migrations that create such tables."""
 
 from alembic import op
 
-# Neither role owns anything, may log in, or bypasses row-level security: logins are made members of one of them.
+# Group roles: neither can log in, owns objects, or bypasses row-level security. Logins become members of one of them.
 APP_ROLE = "vultus_app"
 OPERATOR_ROLE = "vultus_operator"
 
-# In a subselect PostgreSQL evaluates it once a query. No context: NULL, and NULL equals no tenant.
+# The subselect makes PostgreSQL evaluate it once per query. Without a tenant it is NULL, which equals no tenant_id.
 CURRENT_TENANT = "(SELECT NULLIF(current_setting('app.tenant_id', true), '')::uuid)"
 
 
 def create_roles() -> None:
-    """Create both roles unless the server has them: roles belong to the server, not to one database."""
+    """Create both roles unless they exist: roles belong to the server, not to one database."""
     for role in (APP_ROLE, OPERATOR_ROLE):
         op.execute(
             f"DO $$ BEGIN CREATE ROLE {role} NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB; "
             f"EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
         )
-        # So that one login can do everything in development. Where another database's owner made the roles, whoever
-        # runs the server must have granted them to this owner.
+        # Lets one login do everything in development. If the owner of another database created the roles, the server's
+        # administrator must have granted them to this owner.
         op.execute(
             f"DO $$ BEGIN GRANT {role} TO CURRENT_USER; EXCEPTION WHEN insufficient_privilege THEN "
             f"IF NOT pg_has_role(CURRENT_USER, '{role}', 'MEMBER') THEN RAISE; END IF; END $$"
@@ -27,7 +27,7 @@ def create_roles() -> None:
 
 
 def isolate(table: str, column: str = "tenant_id", privileges: str = "SELECT, INSERT, UPDATE, DELETE") -> None:
-    """Row-level security, forced on the owner too: the app sees its tenant's rows, the operator all."""
+    """Enable row-level security, forced on the owner too: the app sees its tenant's rows, the operator all rows."""
     op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
     op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
     op.execute(
@@ -40,7 +40,7 @@ def isolate(table: str, column: str = "tenant_id", privileges: str = "SELECT, IN
 
 
 def allow_lookup(table: str, column: str) -> None:
-    """Let the app read the one row that a caller who is not yet known names: a login's email, a key's public id."""
+    """Let the app read one row before the caller is authenticated, by a login's email or a key's public id."""
     op.execute(
         f"CREATE POLICY lookup ON {table} FOR SELECT TO {APP_ROLE} "
         f"USING ({column} = (SELECT NULLIF(current_setting('app.lookup', true), '')))"
@@ -48,8 +48,8 @@ def allow_lookup(table: str, column: str) -> None:
 
 
 def count_as_owner(table: str) -> None:
-    """Let triggers that run in a cascade keep the table's counts.
+    """Let the table's owner update all rows: cascading deletes, and thus the counting triggers, run as the owner.
 
-    Cascades run as the tables' owner, whom forced row-level security binds as well.
+    Forced row-level security applies to the owner too, so it needs a policy.
     """
     op.execute(f"CREATE POLICY counting ON {table} TO CURRENT_USER USING (true) WITH CHECK (true)")

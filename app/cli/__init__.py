@@ -1,14 +1,26 @@
-"""The `vultus` command: serve, demo, migrate, tenants, plans, users, keys, models, index, audit,
+"""The `vultus` command: serve, demo, migrate, settings, tenants, plans, users, keys, models, index, audit,
 retention, templates, receipts, usage, import, eval, calibrate.
 
-Exit codes: 0 done, 1 not done, 2 used wrongly.
+Exit codes: 0 success, 1 failure, 2 wrong usage.
 """
 
 import sys
 
 import typer
 
-from app.cli import calibrate, demo, evaluate, import_photos, index, models, privacy, serve, tenants, usage
+from app.cli import (
+    calibrate,
+    demo,
+    evaluate,
+    import_photos,
+    index,
+    models,
+    privacy,
+    serve,
+    settings_reference,
+    tenants,
+    usage,
+)
 from app.errors import AppError, OperatorError
 
 cli = typer.Typer(
@@ -21,6 +33,7 @@ cli = typer.Typer(
 cli.command("serve")(serve.serve)
 cli.command("migrate")(serve.migrate_database)
 cli.command("demo")(demo.demo)
+cli.command("settings")(settings_reference.write_settings)
 cli.command("usage")(usage.usage)
 cli.command("calibrate")(calibrate.calibrate)
 cli.add_typer(evaluate.cli, name="eval")
@@ -38,7 +51,7 @@ cli.add_typer(privacy.receipts, name="receipts")
 
 
 def main() -> None:
-    """Entry point; errors meant for the operator become one message on stderr and exit code 1."""
+    """Run the command; an expected error becomes one message on stderr and exit code 1."""
     try:
         cli()
     except OperatorError as exc:

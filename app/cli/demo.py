@@ -1,4 +1,4 @@
-"""`vultus demo`: the main job, end to end and through the API: register people, recognize them in a group picture."""
+"""`vultus demo`: register people through the API and recognize them in a group picture."""
 
 import asyncio
 import io
@@ -23,7 +23,7 @@ from app.cli.demo_pictures import DemoPictures, drawn_pictures, photo_pictures, 
 from app.cli.serve import run_server
 from app.cli.settings import command_settings
 from app.errors import ModelPackUnavailable, OperatorError
-from app.ml.packs import SYNTHETIC, PackLibrary
+from app.ml.packs.library import SYNTHETIC, PackLibrary
 from app.persistence.connections.database import Database
 from app.persistence.provisioning.addresses import provisioned_database
 from app.security.keyring import Keyring
@@ -34,7 +34,7 @@ from app.wiring.operator import OperatorServices
 
 TENANT, EMAIL, COLLECTION = "demo", "admin@demo.example", "demo"
 FALSE_MATCH_RATE = 1e-2
-"""One search of a stranger in so many may be wrong: a dozen faces are no gallery to be stricter with."""
+"""1 in 100 searches of a stranger may match. A gallery of six people needs no lower rate."""
 
 _out = Console(highlight=False, soft_wrap=True)
 
@@ -43,42 +43,45 @@ def demo(
     photos: Annotated[
         Path | None,
         typer.Option(
-            exists=True, file_okay=False, help="Photos of your own: one folder a person, two or more .jpg each."
+            exists=True, file_okay=False, help="Your own photos: one folder per person with two or more .jpg files."
         ),
     ] = None,
-    then_serve: Annotated[bool, typer.Option("--serve", help="Serve the API afterwards, until Ctrl-C.")] = False,
-    host: Annotated[str, typer.Option(help="Address for --serve.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port for --serve.")] = 8000,
+    then_serve: Annotated[bool, typer.Option("--serve", help="Serve the API afterwards until Ctrl-C.")] = False,
+    host: Annotated[str, typer.Option(help="Address to listen on, with --serve.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on, with --serve.")] = 8000,
 ) -> None:
-    """Register sample people, recognize them in a group picture, show the result; exit 1 if anyone is missed."""
-    settings = _with_a_pack(command_settings())
+    """Register sample people, recognize them in a group picture and show the result.
+
+    Exits with 1 if anybody is not recognized correctly.
+    """
+    settings = _ensure_pack(command_settings())
     is_complete = asyncio.run(_run(settings, photos))
     if then_serve:
-        _out.print(f"\nServing on [bold]http://{host}:{port}[/]  (Swagger UI: http://{host}:{port}/docs, Ctrl-C ends)")
+        _out.print(
+            f"\nServing on [bold]http://{host}:{port}[/]  (Swagger UI: http://{host}:{port}/docs; stop with Ctrl-C)"
+        )
         run_server(settings, host=host, port=port, workers=1)
     elif not is_complete:
         raise typer.Exit(1)
 
 
-def _with_a_pack(settings: Settings) -> Settings:
-    """The settings, with the synthetic pack in the place of one that is not to be had: the demo alone does that."""
-    library = PackLibrary.of(settings)
+def _ensure_pack(settings: Settings) -> Settings:
+    """Fall back to the synthetic pack if the configured one is unavailable. Only the demo does this."""
+    library = PackLibrary.from_settings(settings)
     _out.print(f"Looking for the model pack {settings.model_pack!r} ...")
     try:
         library.find(settings.model_pack)
     except ModelPackUnavailable as exc:
         _out.print(f"[yellow]{str(exc).splitlines()[0]}[/]")
-        _out.print(
-            "[black on yellow] Using the synthetic pack instead: IT KNOWS ONLY DRAWN FACES, not photographs. [/]"
-        )
-        os.environ["VULTUS_MODEL_PACK"] = SYNTHETIC  # for the worker that serves afterwards
+        _out.print("[black on yellow] Using the synthetic pack instead: IT KNOWS ONLY DRAWN FACES, not photos. [/]")
+        os.environ["VULTUS_MODEL_PACK"] = SYNTHETIC  # read by the worker that --serve starts
         return settings.model_copy(update={"model_pack": SYNTHETIC})
     return settings
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What came of one person expected in the group picture."""
+    """The result for one person in the group picture. `expected` is None for a stranger; `face` if none was found."""
 
     expected: str | None
     face: dict[str, Any] | None
@@ -100,15 +103,17 @@ class _Outcome:
 
 async def _run(settings: Settings, photos: Path | None) -> bool:
     _out.print("Starting the database and loading the models ...")
-    from app.main import create_app  # noqa: PLC0415 - it brings the inference libraries, which other commands do not need
+    from app.main import create_app  # noqa: PLC0415 - imports the inference libraries
 
     async with AsyncExitStack() as stack:
         addresses = await stack.enter_async_context(provisioned_database(settings))
         tenant_id = await _demo_tenant(
             addresses.operator, Keyring(settings.signing_keys()), behind_pgbouncer=settings.database_pgbouncer
         )
-        own = settings.model_copy(update={"log_level": "warning", "database_url": SecretStr(addresses.service)})
-        app = create_app(own)
+        demo_settings = settings.model_copy(
+            update={"log_level": "warning", "database_url": SecretStr(addresses.service)}
+        )
+        app = create_app(demo_settings)
         state = cast(ServerState, await stack.enter_async_context(app.router.lifespan_context(app)))
 
         async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,17 +132,17 @@ async def _run(settings: Settings, photos: Path | None) -> bool:
 
 
 async def _demo_tenant(address: str, keyring: Keyring, *, behind_pgbouncer: bool) -> UUID:
-    """The demo's tenant; made, and its password shown, the first time only."""
+    """Return the demo's tenant; the first run creates it and prints its password."""
     database = Database(address, pool_size=1, behind_pgbouncer=behind_pgbouncer)
     hasher, services = PasswordHasher(), OperatorServices(database, keyring)
     try:
         tenant_id = await services.operator().find(TENANT)
         if tenant_id is not None:
-            _out.print(f"Tenant {TENANT!r} is there already; its password was shown when it was made.")
+            _out.print(f"Tenant {TENANT!r} exists; its password was shown when it was created.")
             return tenant_id
         password = generate_password()
         created = await services.tenants(hasher).create(TENANT, EMAIL, password)
-        _out.print(f"\nTenant {TENANT!r} created. Its admin, shown only now:")
+        _out.print(f"\nTenant {TENANT!r} created. Its admin, shown only once:")
         _out.print(f"  email     {EMAIL}\n  password  {password}\n")
         return created.tenant_id
     finally:
@@ -178,7 +183,7 @@ async def _show(client: httpx.AsyncClient, pictures: DemoPictures, directory: Pa
     answer = _checked(await client.post("/recognize", data={"collection": COLLECTION, "limit": "1"}, files=group))
     elapsed_ms = (time.perf_counter() - started) * 1000
 
-    outcomes = [_Outcome(wanted.subject, _nearest(answer["faces"], wanted.center)) for wanted in pictures.expected]
+    outcomes = [_Outcome(person.subject, _nearest(answer["faces"], person.center)) for person in pictures.expected]
     names = {person.subject: person.name for person in pictures.people}
     _print_table(outcomes, names, registered_ms, len(answer["faces"]), elapsed_ms, answer["threshold"])
     annotated = directory / "recognized.png"
@@ -223,7 +228,7 @@ def _print_table(
 
 
 def _nearest(faces: list[dict[str, Any]], center: tuple[float, float]) -> dict[str, Any] | None:
-    """The face around a point, if there is one."""
+    """Return the face around a point in pixels; None if the nearest one is farther than its size."""
 
     def distance(face: dict[str, Any]) -> float:
         box = face["box"]
@@ -262,5 +267,5 @@ def _annotate(group: bytes, outcomes: list[_Outcome], names: dict[str, str], tar
 def _checked(response: httpx.Response) -> dict[str, Any]:
     body: dict[str, Any] = response.json()
     if response.is_error:
-        raise OperatorError(f"the demo's {response.request.url.path} failed: {body.get('code')}: {body.get('detail')}")
+        raise OperatorError(f"{response.request.url.path} failed: {body.get('code')}: {body.get('detail')}")
     return body

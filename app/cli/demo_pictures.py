@@ -1,4 +1,4 @@
-"""Sample pictures for the demo: photos of one's own, the sample that insightface ships, or drawn people."""
+"""Pictures for the demo: the user's own photos, the sample photo of insightface, or drawn people."""
 
 import io
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class DemoPerson:
-    """Somebody to register: the caller's id, a name, one or two pictures (JPEG)."""
+    """A person to register: subject id, name and one or two pictures (JPEG)."""
 
     subject: str
     name: str
@@ -28,7 +28,7 @@ class DemoPerson:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Who stands where in the group picture; `subject` is None for a stranger."""
+    """A person in the group picture: center of the face in pixels, and subject id or None for a stranger."""
 
     center: Point
     subject: str | None
@@ -36,7 +36,7 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class DemoPictures:
-    """All that one demo run shows the service."""
+    """The pictures of one demo run; `source` describes where they come from."""
 
     source: str
     people: list[DemoPerson]
@@ -45,7 +45,7 @@ class DemoPictures:
 
 
 def drawn_pictures() -> DemoPictures:
-    """Six drawn people and a stranger; every picture of a person is drawn differently."""
+    """Draw six people and a stranger; each picture of a person is a different variation."""
     rng = np.random.default_rng(28)
     people = [
         DemoPerson(
@@ -66,7 +66,10 @@ def drawn_pictures() -> DemoPictures:
 
 
 def photo_pictures(directory: Path) -> DemoPictures:
-    """People of a directory with one folder a person: the first photo registers, the second stands in the group."""
+    """Use people from a directory with one folder per person.
+
+    The first photo is registered, the second is part of the group picture. Raises `OperatorError` for too few people.
+    """
     folders = [
         (folder, photos[:2])
         for folder in sorted(directory.iterdir())
@@ -74,7 +77,7 @@ def photo_pictures(directory: Path) -> DemoPictures:
     ]
     if len(folders) <= PEOPLE:
         raise OperatorError(
-            f"{directory} needs {PEOPLE + 1} folders with two or more .jpg files; it has {len(folders)}."
+            f"{directory} has {len(folders)} folders with two or more .jpg files; the demo needs {PEOPLE + 1}."
         )
     chosen = folders[:: max(1, len(folders) // (PEOPLE + 1))][: PEOPLE + 1]
     people = [
@@ -89,16 +92,19 @@ def photo_pictures(directory: Path) -> DemoPictures:
         with Image.open(photos[1]) as photo:
             group.paste(ImageOps.fit(ImageOps.exif_transpose(photo).convert("RGB"), (tile, tile)), (x, y))
         expected.append(Expected((x + tile / 2, y + tile / 2), f"photo-{index}" if index < PEOPLE else None))
-    return DemoPictures(f"photos of {directory}, mounted to one group picture", people, _jpeg(group), expected)
+    return DemoPictures(f"photos from {directory}, combined into one group picture", people, _jpeg(group), expected)
 
 
 def sample_photo() -> bytes:
-    """The group photo that the insightface package ships."""
+    """Return the group photo that is part of the insightface package."""
     return (files("insightface") / "data" / "images" / "t1.jpg").read_bytes()
 
 
 def sample_pictures(photo: bytes, boxes: Sequence[tuple[float, float, float, float]]) -> DemoPictures:
-    """From one group photo and its faces' boxes `(x, y, width, height)`: crops, mirrored and shrunk, to register."""
+    """Make people to register from a group photo: mirrored, smaller crops of its faces.
+
+    `boxes` are `(x, y, width, height)` in pixels. The last one is the stranger.
+    """
     with Image.open(io.BytesIO(photo)) as opened:
         group = opened.convert("RGB")
     people, expected = [], []
@@ -110,7 +116,7 @@ def sample_pictures(photo: bytes, boxes: Sequence[tuple[float, float, float, flo
             crop = group.crop((int(x - margin), int(y - margin), int(x + width + margin), int(y + height + margin)))
             crop = ImageOps.mirror(crop).resize((crop.width * 4 // 5, crop.height * 4 // 5))
             people.append(DemoPerson(f"sample-{index}", f"Person {index + 1}", [_jpeg(crop, quality=85)]))
-    source = "the sample photo that insightface ships; registered from mirrored, smaller crops of the same photo"
+    source = "the sample photo of insightface; mirrored, smaller crops of it are registered"
     return DemoPictures(source, people, photo, expected)
 
 

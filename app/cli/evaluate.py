@@ -1,14 +1,14 @@
-"""`vultus eval`: how right it is, on one's own photos."""
+"""`vultus eval`: measure accuracy on your own photos."""
 
 import math
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from app.cli.evaluation_run import (
-    Asked,
     Data,
     Face,
     Keep,
@@ -18,27 +18,48 @@ from app.cli.evaluation_run import (
     Region,
     Rekognition,
     Run,
+    RunOptions,
     Seed,
     StartOver,
     Url,
-    running,
-    show_rate,
+    format_rate,
+    open_run,
 )
 from app.cli.tables import show_rows
 from app.errors import OperatorError
-from app.evaluation.datasets import Pair, read_event, read_groups, read_pairs, read_people
+from app.evaluation.datasets import Pair, Person, read_event, read_groups, read_pairs, read_people
 from app.evaluation.event import evaluate_event
 from app.evaluation.groups import groups_of
-from app.evaluation.identification import evaluate_galleries, plan_galleries
+from app.evaluation.identification import GalleryPlan, evaluate_galleries, plan_galleries
 from app.evaluation.report import write_report
 from app.evaluation.verification import accuracy_gain, compare_pairs, evaluate_all_pairs, evaluate_pairs, require_pairs
 
-cli = typer.Typer(help="Measure how right it is, on your own photos.", no_args_is_help=True)
+cli = typer.Typer(help="Measure accuracy on your own photos.", no_args_is_help=True)
 
 _THREADS = 4
 _REPEATS_IN_PROCESS = 3
 
-PairsFile = Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Pairs in LFW's format.")]
+PairsFile = Annotated[Path, typer.Option(exists=True, dir_okay=False, help="File with pairs in LFW's format.")]
+Galleries = Annotated[str, typer.Option(help="Gallery sizes in people, separated by commas.")]
+Searches = Annotated[
+    int, typer.Option(min=1, help="Maximum searches of enrolled people, and of other people, per repeat.")
+]
+Repeats = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=1000,
+        help="Random draws per gallery size. Default: 1 for a server; in process 3 to 30, until everybody has been "
+        "left out once.",
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        help="Minimum similarity of a match: a cosine, or a percentage with --rekognition. Default: the system's own; "
+        "in process FPIR 1e-3, for Rekognition 80."
+    ),
+]
 
 
 @cli.command()
@@ -50,9 +71,11 @@ def verify(
     rekognition: Rekognition = None,
     region: Region = "us-east-1",
     all_pairs: Annotated[
-        bool, typer.Option("--all-pairs", help="Also every pair of these photos (in process).")
+        bool, typer.Option("--all-pairs", help="Also compare every photo with every other (in process only).")
     ] = False,
-    groups: Annotated[Path | None, typer.Option(exists=True, help="CSV person,group: rates by group.")] = None,
+    groups: Annotated[
+        Path | None, typer.Option(exists=True, help="CSV file person,group: also report rates by group.")
+    ] = None,
     face: Face = "central",
     pack: Pack = None,
     seed: Seed = 1,
@@ -60,15 +83,15 @@ def verify(
     start_over: StartOver = False,
     pictures: Pictures = False,
 ) -> None:
-    """Is it the same person: accuracy over folds, true accept rates at fixed false accept rates, with intervals."""
+    """Measure 1:1 verification: accuracy over folds and TAR at fixed FAR, with confidence intervals."""
     listed, group_of = read_pairs(data, pairs), read_groups(groups) if groups else {}
-    asked = Asked(url, rekognition, region, face, pack, keep, start_over)
+    options = RunOptions(url, rekognition, region, face, pack, keep, start_over)
     require_pairs(listed)
     if groups:
         groups_of(listed, group_of)
-    if all_pairs and not asked.is_in_process:
-        raise OperatorError("--all-pairs can be measured in process only: leave out --url and --rekognition.")
-    with running(out, asked) as run:
+    if all_pairs and not options.is_in_process:
+        raise OperatorError("--all-pairs can only be measured in process; remove --url and --rekognition.")
+    with open_run(out, options) as run:
         steps = run.progress.steps("Comparing", len(listed))
         similarities = compare_pairs(run.system, listed, _THREADS, steps.advance)
         found, failures = evaluate_pairs(listed, similarities, group_of, seed=seed)
@@ -76,9 +99,9 @@ def verify(
         if all_pairs:
             result["all_pairs"] = _all_pairs(run, listed, seed)
         run.finish(out, result, failures, data, seed, with_pictures=pictures)
-    typer.echo(f"accuracy {show_rate(found['accuracy'])}; {found['pairs_without_a_face']} pairs without a face")
+    typer.echo(f"accuracy {format_rate(found['accuracy'])}; {found['pairs_without_a_face']} pairs without a face")
     for row in found["tar_at_far"]:
-        typer.echo(f"TAR at FAR {row['far']:g}: {show_rate(row['tar'])}")
+        typer.echo(f"TAR at FAR {row['far']:g}: {format_rate(row['tar'])}")
 
 
 @cli.command()
@@ -88,18 +111,9 @@ def identify(
     url: Url = None,
     rekognition: Rekognition = None,
     region: Region = "us-east-1",
-    galleries: Annotated[str, typer.Option(help="Sizes of galleries, comma-separated.")] = "100,500,1000",
-    searches: Annotated[
-        int, typer.Option(min=1, help="Searches of people inside, and of strangers, at most, a repeat.")
-    ] = 1000,
-    repeats: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=1000,
-            help="Draw each gallery so many times: 1 over an API, else 3 to 30, until all were left out once.",
-        ),
-    ] = None,
+    galleries: Galleries = "100,500,1000",
+    searches: Searches = 1000,
+    repeats: Repeats = None,
     face: Face = "central",
     pack: Pack = None,
     seed: Seed = 1,
@@ -107,62 +121,49 @@ def identify(
     start_over: StartOver = False,
     pictures: Pictures = False,
 ) -> None:
-    """Who is it: rank-1, FNIR at fixed FPIR, stated against observed false-match rates; one folder a person."""
-    people, sizes = read_people(data), _read_sizes(galleries)
-    asked = Asked(url, rekognition, region, face, pack, keep, start_over)
-    if max(sizes) >= len(people):
-        raise OperatorError(f"{data} holds {len(people)} people: too few for a gallery of {max(sizes)} and strangers.")
-    plans = plan_galleries(
-        people,
-        sizes,
-        seed=seed,
-        searches=searches,
-        is_cheap=asked.is_in_process and repeats is None,
-        repeats=repeats or (_REPEATS_IN_PROCESS if asked.is_in_process else 1),
-    )
-    with running(out, asked) as run:
+    """Measure 1:N identification: rank-1, FNIR at fixed FPIR, and stated against observed false match rates.
+
+    The data directory has one folder per person.
+    """
+    options = RunOptions(url, rekognition, region, face, pack, keep, start_over)
+    plans = _plan(data, read_people(data), _read_sizes(galleries), options, searches, repeats, seed)
+    with open_run(out, options) as run:
         steps = run.progress.steps("Enrolling and searching", sum(plan.steps for plan in plans))
-        calibration = run.here.calibration if asked.is_in_process else None
+        calibration = run.in_process.calibration if options.is_in_process else None
         rows, failures = evaluate_galleries(run.system, plans, calibration, steps.advance, seed=seed)
         result = {"kind": "Identification", "galleries": rows}
         run.finish(out, result, failures, data, seed, with_pictures=pictures)
     for row in rows:
-        fnir = [f"FNIR at FPIR {one['fpir']:g}: {show_rate(one['fnir'])}" for one in row["fnir_at_fpir"]]
-        said = [f"rank-1 {1 - row['rank_1_missed']['value']:.4f}", *fnir]
-        typer.echo(f"gallery {row['gallery']}: {', '.join(said)}")
+        fnir = [f"FNIR at FPIR {point['fpir']:g}: {format_rate(point['fnir'])}" for point in row["fnir_at_fpir"]]
+        rates = [f"rank-1 {1 - row['rank_1_missed']['value']:.4f}", *fnir]
+        typer.echo(f"gallery {row['gallery']}: {', '.join(rates)}")
 
 
 @cli.command()
 def event(
     data: Data,
-    manifest: Annotated[Path, typer.Option(exists=True, help="CSV kind,photo,people: photos and selfies.")],
+    manifest: Annotated[Path, typer.Option(exists=True, help="CSV file kind,photo,people: photos and selfies.")],
     out: Out = Path("eval-event"),
     url: Url = None,
     rekognition: Rekognition = None,
     region: Region = "us-east-1",
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            help="Cosine, or percent with --rekognition. Default: as the system decides; in process 1e-3 a search, "
-            "Rekognition 80."
-        ),
-    ] = None,
+    threshold: Threshold = None,
     pack: Pack = None,
     seed: Seed = 1,
     keep: Keep = False,
     start_over: StartOver = False,
     pictures: Pictures = False,
 ) -> None:
-    """Who gets which photos of an event: precision, recall, ranks and false positives of searches with selfies."""
+    """Measure how well selfies find a person's photos of an event: precision, recall, ranks and false positives."""
     if threshold is not None and not math.isfinite(threshold):
-        raise OperatorError(f"--threshold {threshold}: want a number.")
+        raise OperatorError(f"--threshold {threshold}: use a finite number.")
     found = read_event(data, manifest)
-    with running(out, Asked(url, rekognition, region, "largest", pack, keep, start_over)) as run:
+    with open_run(out, RunOptions(url, rekognition, region, "largest", pack, keep, start_over)) as run:
         steps = run.progress.steps("Indexing and searching", len(found.photos) + len(found.selfies))
         table, failures = evaluate_event(run.system, found, threshold, steps.advance, seed=seed)
         run.finish(out, {"kind": "Event", "event": table}, failures, data, seed, with_pictures=pictures)
     for name, value in table.items():
-        shown = show_rate(value) if isinstance(value, dict) else f"{value:.4g}" if isinstance(value, float) else value
+        shown = format_rate(value) if isinstance(value, dict) else f"{value:.4g}" if isinstance(value, float) else value
         typer.echo(f"{name:<26} {shown}")
 
 
@@ -175,28 +176,53 @@ def compare(
     face: Face = "central",
     seed: Seed = 1,
 ) -> None:
-    """Accuracy and speed of model packs on the same photos, in one table."""
+    """Compare the accuracy and speed of model packs on the same photos."""
     if len(packs) < 2:
-        raise OperatorError("Name two packs or more.")
-    listed, rows, about = read_pairs(data, pairs), list[dict[str, Any]](), dict[str, Any]()
+        raise OperatorError(f"Name two or more packs to compare; only {packs[0]!r} was given.")
+    listed = read_pairs(data, pairs)
     require_pairs(listed)
-    first: Any = None
-    for number, name in enumerate(packs, 1):
-        short = f"{number} {Path(name).name}"
-        with running(out / short, Asked(face=face, pack=name)) as run:
-            steps = run.progress.steps(short, len(listed))
-            # One thread: times that two share are nobody's.
-            similarities = compare_pairs(run.system, listed, 1, steps.advance)
-            about[short] = run.system.describe()["digest"]
-            ms_a_photo = 1000 * run.here.seconds_a_photo
+    comparison = _Comparison(listed, out, face, seed)
+    for name in packs:
+        comparison.add(name)
+    about = {**comparison.digests, "data": data.name, "seed": seed}
+    result = {"kind": "Comparison", "about": about, "packs": comparison.rows}
+    text, page = write_report(out, result, with_pictures=False)
+    typer.echo(f"Report written to {text} and {page}.")
+    show_rows([_comparison_row(row) for row in comparison.rows], as_json=False)
+
+
+@dataclass(slots=True)
+class _Comparison:
+    """Measures packs one after the other; gains in accuracy are relative to the first."""
+
+    pairs: list[Pair]
+    out: Path
+    face: str
+    seed: int
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    digests: dict[str, Any] = field(default_factory=dict)
+    first_similarities: Any = None
+
+    def add(self, pack: str) -> None:
+        short = f"{len(self.rows) + 1} {Path(pack).name}"
+        directory = self.out / short
+        with open_run(directory, RunOptions(face=self.face, pack=pack)) as run:
+            steps = run.progress.steps(short, len(self.pairs))
+            # One thread: threads that share the cores would distort the time per photo.
+            similarities = compare_pairs(run.system, self.pairs, 1, steps.advance)
+            self.digests[short] = run.system.describe()["digest"]
+            ms_a_photo = 1000 * run.in_process.seconds_per_photo
         with suppress(OSError):
-            (out / short).rmdir()  # nothing of it is left but the name
-        found, _ = evaluate_pairs(listed, similarities, {}, seed=seed)
-        first = similarities if first is None else first
-        gain = accuracy_gain(listed, first, similarities, seed=seed).as_json() if rows else None
-        rows.append(
+            directory.rmdir()  # empty after the run
+        found, _ = evaluate_pairs(self.pairs, similarities, {}, seed=self.seed)
+        gain = None
+        if self.rows:
+            gain = accuracy_gain(self.pairs, self.first_similarities, similarities, seed=self.seed).as_json()
+        else:
+            self.first_similarities = similarities
+        self.rows.append(
             {
-                "pack": name,
+                "pack": pack,
                 "accuracy": found["accuracy"],
                 "gain": gain,
                 "ms_a_photo": ms_a_photo,
@@ -204,26 +230,17 @@ def compare(
                 "pairs_without_a_face": found["pairs_without_a_face"],
             }
         )
-    text, page = write_report(
-        out,
-        {"kind": "Comparison", "about": {**about, "data": data.name, "seed": seed}, "packs": rows},
-        with_pictures=False,
-    )
-    typer.echo(f"written: {text}, {page}")
-    show_rows(
-        [
-            {
-                "pack": Path(row["pack"]).name,
-                "accuracy": show_rate(row["accuracy"]),
-                "gain over the first": show_rate(row["gain"]) if row["gain"] else "",
-                **{f"TAR at FAR {far}": show_rate(tar) for far, tar in row["tar_at_far"].items()},
-                "ms a photo": f"{row['ms_a_photo']:.1f}",
-                "pairs without a face": str(row["pairs_without_a_face"]),
-            }
-            for row in rows
-        ],
-        as_json=False,
-    )
+
+
+def _comparison_row(row: dict[str, Any]) -> dict[str, str]:
+    return {
+        "pack": Path(row["pack"]).name,
+        "accuracy": format_rate(row["accuracy"]),
+        "gain over the first": format_rate(row["gain"]) if row["gain"] else "",
+        **{f"TAR at FAR {far}": format_rate(tar) for far, tar in row["tar_at_far"].items()},
+        "ms per photo": f"{row['ms_a_photo']:.1f}",
+        "pairs without a face": str(row["pairs_without_a_face"]),
+    }
 
 
 def _read_sizes(text: str) -> list[int]:
@@ -232,8 +249,32 @@ def _read_sizes(text: str) -> list[int]:
     except ValueError:
         sizes = [0]
     if min(sizes) < 1:
-        raise OperatorError(f"--galleries {text}: want sizes, comma-separated, as 100,500.")
+        raise OperatorError(f"--galleries {text}: use positive numbers separated by commas, such as 100,500.")
     return sizes
+
+
+def _plan(
+    data: Path,
+    people: list[Person],
+    sizes: list[int],
+    options: RunOptions,
+    searches: int,
+    repeats: int | None,
+    seed: int,
+) -> list[GalleryPlan]:
+    if max(sizes) >= len(people):
+        raise OperatorError(
+            f"{data} has {len(people)} people; a gallery of {max(sizes)} needs at least {max(sizes) + 1}, since "
+            "somebody must be searched who is not enrolled."
+        )
+    return plan_galleries(
+        people,
+        sizes,
+        seed=seed,
+        searches=searches,
+        is_cheap=options.is_in_process and repeats is None,
+        repeats=repeats or (_REPEATS_IN_PROCESS if options.is_in_process else 1),
+    )
 
 
 def _all_pairs(run: Run, listed: list[Pair], seed: int) -> dict[str, Any]:
@@ -243,4 +284,4 @@ def _all_pairs(run: Run, listed: list[Pair], seed: int) -> dict[str, Any]:
         for photo, name in ((pair.first, pair.first_person), (pair.second, pair.second_person))
     }
     steps = run.progress.steps("Every pair", len(photos))
-    return evaluate_all_pairs(run.here, photos, run.here.calibration, steps.advance, seed=seed)
+    return evaluate_all_pairs(run.in_process, photos, run.in_process.calibration, steps.advance, seed=seed)

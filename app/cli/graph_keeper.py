@@ -1,7 +1,7 @@
-"""Keeps the graphs of large collections while the server runs, in the process that starts the workers.
+"""Maintain the HNSW graphs of large collections while the server runs, in the process that starts the workers.
 
-Building an index takes the login that owns the tables, which workers do not have: they answer strangers. Where this
-process has none either, `vultus index rebuild` from a timer does the same.
+Building an index needs the login that owns the tables. Workers do not have it, since they are exposed to clients.
+If this process does not have it either, run `vultus index rebuild` from a timer.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from app.persistence.provisioning.addresses import DatabaseAddresses
-from app.services.maintenance.search_indexes import KEEPER_PAUSE_S
+from app.services.maintenance.search_indexes import MAINTENANCE_PAUSE_S
 from app.settings import Settings
 from app.wiring.operator import search_index_service
 
@@ -21,11 +21,16 @@ _STOP_S = 5.0
 
 @contextmanager
 def graph_keeper(
-    settings: Settings, addresses: DatabaseAddresses, *, pause_s: float = KEEPER_PAUSE_S, in_own_process: bool = False
+    settings: Settings,
+    addresses: DatabaseAddresses,
+    *,
+    pause_s: float = MAINTENANCE_PAUSE_S,
+    in_own_process: bool = False,
 ) -> Iterator[None]:
-    """A thread that keeps graphs for the time of the block, if there is a login for it.
+    """Maintain graphs in a thread until the block ends; does nothing without the operator's login.
 
-    A process of its own where this one forks workers: a fork copies no thread, but whatever lock it held.
+    A process that forks workers needs a separate process: a fork would copy the locks that a thread holds, but not
+    the thread.
     """
     if addresses.operator == addresses.service:
         yield
@@ -35,14 +40,14 @@ def graph_keeper(
             yield
         return
     loop = asyncio.new_event_loop()
-    keeping = loop.create_task(_keep(settings, addresses, pause_s))
-    thread = threading.Thread(target=_run, args=(loop, keeping), name="graph-keeper", daemon=True)
+    keeper_task = loop.create_task(_maintain(settings, addresses, pause_s))
+    thread = threading.Thread(target=_run, args=(loop, keeper_task), name="graph-keeper", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        loop.call_soon_threadsafe(keeping.cancel)
-        thread.join(_STOP_S)  # a graph half built is dropped by the next round
+        loop.call_soon_threadsafe(keeper_task.cancel)
+        thread.join(_STOP_S)  # an incomplete graph is dropped by the next run
 
 
 @contextmanager
@@ -60,16 +65,16 @@ def _process(settings: Settings, addresses: DatabaseAddresses, pause_s: float) -
 
 def _run_alone(settings: Settings, addresses: DatabaseAddresses, pause_s: float) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes; the one that started us ends us
-    asyncio.run(_keep(settings, addresses, pause_s))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends this one
+    asyncio.run(_maintain(settings, addresses, pause_s))
 
 
-def _run(loop: asyncio.AbstractEventLoop, keeping: "asyncio.Task[None]") -> None:
+def _run(loop: asyncio.AbstractEventLoop, keeper_task: "asyncio.Task[None]") -> None:
     with suppress(asyncio.CancelledError):
-        loop.run_until_complete(keeping)
+        loop.run_until_complete(keeper_task)
     loop.close()
 
 
-async def _keep(settings: Settings, addresses: DatabaseAddresses, pause_s: float) -> None:
+async def _maintain(settings: Settings, addresses: DatabaseAddresses, pause_s: float) -> None:
     async with search_index_service(settings, addresses) as indexes:
-        await indexes.keep(pause_s=pause_s)
+        await indexes.run_forever(pause_s=pause_s)

@@ -1,7 +1,7 @@
-"""`vultus import photos`: index photos into a collection through the Rekognition protocol, here or at any server.
+"""`vultus import photos`: index photos into a collection of any server that speaks the Rekognition protocol.
 
-Nothing can be taken out of AWS but photos, so moving means indexing again. It goes through the public protocol, with
-the caller's own access key: from any machine, under the same limits and with the same trail as every other client.
+AWS does not export face vectors, so moving from AWS means indexing the photos again. The command is an ordinary client
+with an access key: it runs on any machine and has the same limits and audit trail as every other client.
 """
 
 import csv
@@ -20,52 +20,59 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app.cli.photo_manifest import PhotoToImport, read_photos
-from app.cli.progress import progress
+from app.cli.progress import show_progress
 from app.errors import OperatorError
 
-cli = typer.Typer(help="Bring photos in.", no_args_is_help=True)
+cli = typer.Typer(help="Import photos.", no_args_is_help=True)
 
-_MAX_FACES_A_CALL = 100
+_MAX_FACES_PER_CALL = 100
 _RETRIES = 10
 
 
 @dataclass
 class Import:
-    """What has been done so far."""
+    """The progress of an import; `users` are the face ids by user."""
 
     faces: int = 0
     users: dict[str, list[str]] = field(default_factory=dict)
     failures: list[tuple[str, str, str]] = field(default_factory=list)
-    """Photo (or user), reason, message."""
+    """(photo or user, reason, message)"""
 
 
 @cli.callback()
-def _bring_in() -> None:
-    """Keep `photos` a command of its own."""
+def _keep_subcommand() -> None:
+    """Import photos."""
 
 
 @cli.command("photos")
 def import_photos(
-    place: Annotated[
-        Path, typer.Argument(help="A directory, or a manifest: CSV with photo,external_image_id,user_id.")
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="A directory, or a CSV file with the column photo and, optionally, external_image_id and user_id."
+        ),
     ],
-    collection: Annotated[str, typer.Option(help="Created if it is not there.")],
-    endpoint: Annotated[str, typer.Option(help="The Rekognition endpoint.")] = "http://127.0.0.1:8000/rekognition",
-    region: Annotated[str, typer.Option(help="The region to sign for.")] = "us-east-1",
-    users: Annotated[bool, typer.Option("--users", help="In a directory: each folder is a user.")] = False,
-    max_faces: Annotated[int, typer.Option(min=1, max=100, help="Faces of a photo, the largest first.")] = 1,
-    quality: Annotated[str, typer.Option(help="NONE, LOW, AUTO, MEDIUM or HIGH.")] = "AUTO",
-    threads: Annotated[int, typer.Option(min=1, max=64, help="Photos at a time.")] = 4,
-    report: Annotated[Path | None, typer.Option(help="CSV of what was not indexed, and why.")] = None,
+    collection: Annotated[str, typer.Option(help="Collection; created if it does not exist.")],
+    endpoint: Annotated[
+        str, typer.Option(help="URL of the Rekognition endpoint.")
+    ] = "http://127.0.0.1:8000/rekognition",
+    region: Annotated[str, typer.Option(help="Region to sign requests for.")] = "us-east-1",
+    users: Annotated[bool, typer.Option("--users", help="In a directory: make each folder a user.")] = False,
+    max_faces: Annotated[
+        int, typer.Option(min=1, max=100, help="Maximum faces to index per photo, the largest first.")
+    ] = 1,
+    quality: Annotated[str, typer.Option(help="Quality filter: NONE, LOW, AUTO, MEDIUM or HIGH.")] = "AUTO",
+    threads: Annotated[int, typer.Option(min=1, max=64, help="Photos to send at the same time.")] = 4,
+    report: Annotated[Path | None, typer.Option(help="CSV file to write with everything that failed, and why.")] = None,
 ) -> None:
-    """Index photos; the access key is read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+    """Index photos through the Rekognition protocol.
 
-    Run it again after an interruption: a photo that is there already under the same external id is not stored twice.
-    Exits with 1 if a photo was not indexed.
+    The access key is read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Repeat the command after an interruption: a
+    photo is not stored twice under the same external id. Exits with 1 if a photo was not indexed.
     """
-    photos = read_photos(place, with_users=users)
+    photos = read_photos(source, with_users=users)
     if not photos:
-        raise OperatorError(f"{place} holds no photos.")
+        raise OperatorError(f"{source} contains no photos.")
     client = _client(endpoint, region, threads)
     _ensure_collection(client, collection)
     options = {"CollectionId": collection, "MaxFaces": max_faces, "QualityFilter": quality.upper()}
@@ -98,8 +105,8 @@ def _ensure_collection(client: Any, collection: str) -> None:
 
 def _index(client: Any, photos: list[PhotoToImport], options: dict[str, Any], threads: int) -> Import:
     done, lock = Import(), threading.Lock()
-    with progress() as shown, ThreadPoolExecutor(threads) as pool:
-        steps = shown.steps("Indexing", len(photos))
+    with show_progress() as progress, ThreadPoolExecutor(threads) as pool:
+        steps = progress.steps("Indexing", len(photos))
 
         def work(photo: PhotoToImport) -> None:
             outcome = _index_one(client, photo, options)
@@ -118,7 +125,7 @@ def _index(client: Any, photos: list[PhotoToImport], options: dict[str, Any], th
 
 
 def _index_one(client: Any, photo: PhotoToImport, options: dict[str, Any]) -> list[str] | tuple[str, str]:
-    """The ids of its faces, or why there are none."""
+    """Return the ids of the indexed faces, or the reason and message of a failure."""
     try:
         image: dict[str, Any]
         if photo.in_store is not None:
@@ -133,18 +140,18 @@ def _index_one(client: Any, photo: PhotoToImport, options: dict[str, Any]) -> li
         return type(exc).__name__, str(exc)
     if not answer["FaceRecords"]:
         reasons = {reason for face in answer["UnindexedFaces"] for reason in face["Reasons"]}
-        return ", ".join(sorted(reasons)) or "NO_FACE", "No face of the photo was stored."
+        return ", ".join(sorted(reasons)) or "NO_FACE", "No face in the photo was stored."
     return [record["Face"]["FaceId"] for record in answer["FaceRecords"]]
 
 
 def _associate(client: Any, collection: str, done: Import) -> None:
-    with progress() as shown:
-        steps = shown.steps("Associating", len(done.users))
+    with show_progress() as progress:
+        steps = progress.steps("Associating", len(done.users))
         for user, faces in sorted(done.users.items()):
             try:
                 _ensure_user(client, collection, user)
-                for some in _in_parts(faces):
-                    answer = client.associate_faces(CollectionId=collection, UserId=user, FaceIds=some)
+                for part in _split(faces):
+                    answer = client.associate_faces(CollectionId=collection, UserId=user, FaceIds=part)
                     for refused in answer["UnsuccessfulFaceAssociations"]:
                         done.failures.append((user, ", ".join(refused["Reasons"]), refused["FaceId"]))
             except ClientError as exc:
@@ -159,12 +166,12 @@ def _ensure_user(client: Any, collection: str, user: str) -> None:
         client.create_user(CollectionId=collection, UserId=user)
 
 
-def _in_parts(faces: list[str]) -> Iterable[list[str]]:
-    return (faces[start : start + _MAX_FACES_A_CALL] for start in range(0, len(faces), _MAX_FACES_A_CALL))
+def _split(faces: list[str]) -> Iterable[list[str]]:
+    return (faces[start : start + _MAX_FACES_PER_CALL] for start in range(0, len(faces), _MAX_FACES_PER_CALL))
 
 
 def _report(done: Import, photos: int, report: Path | None) -> None:
-    typer.echo(f"{photos} photos: {done.faces} faces indexed, {len(done.users)} users, {len(done.failures)} not done.")
+    typer.echo(f"{photos} photos: {done.faces} faces indexed, {len(done.users)} users, {len(done.failures)} failed.")
     if report is not None:
         with report.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([("what", "reason", "message"), *done.failures])
@@ -172,4 +179,4 @@ def _report(done: Import, photos: int, report: Path | None) -> None:
         for what, reason, message in done.failures[:10]:
             typer.echo(f"  {what}: {reason}: {message}", err=True)
         if len(done.failures) > 10:
-            typer.echo(f"  and {len(done.failures) - 10} more; --report FILE lists all.", err=True)
+            typer.echo(f"  and {len(done.failures) - 10} more; use --report FILE to list all.", err=True)

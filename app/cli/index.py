@@ -1,4 +1,4 @@
-"""`vultus index`: how each collection is searched, how much a search loses, and the graphs of the large ones."""
+"""`vultus index`: search strategies of collections, their recall, and HNSW graphs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,16 +17,16 @@ from app.persistence.repositories.graphs import GalleryRecord
 from app.services.maintenance.search_indexes import DEFAULT_MEMORY_MB, MIN_RECALL, SearchIndexService
 from app.wiring.operator import search_index_service
 
-cli = typer.Typer(help="See, measure and rebuild the ways that collections are searched.", no_args_is_help=True)
+cli = typer.Typer(help="Show, measure and rebuild how collections are searched.", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
-OfTenant = Annotated[UUID | None, typer.Option("--tenant", help="Of this tenant only.")]
-OfCollection = Annotated[str | None, typer.Option("--collection", help="The collections of this name only.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
+OfTenant = Annotated[UUID | None, typer.Option("--tenant", help="Only this tenant.")]
+OfCollection = Annotated[str | None, typer.Option("--collection", help="Only collections of this name.")]
 
 
 @asynccontextmanager
 async def search_indexes() -> AsyncIterator[SearchIndexService]:
-    """The service for the time of a block, by this process's settings."""
+    """Open the search index service with this process's settings."""
     settings = command_settings()
     async with provisioned_database(settings) as addresses, search_index_service(settings, addresses) as indexes:
         yield indexes
@@ -34,18 +34,18 @@ async def search_indexes() -> AsyncIterator[SearchIndexService]:
 
 @cli.command()
 def status(as_json: AsJson = False) -> None:
-    """Every collection and recognizer, the largest first: its templates, its strategy, its graph."""
+    """List every collection and recognizer with templates, strategy and graph, the largest first."""
 
     async def run() -> list[dict[str, str]]:
         async with search_indexes() as indexes:
             return [
                 {
-                    **_name(one.record),
-                    "templates": str(one.record.templates),
-                    "strategy": one.strategy,
-                    "graph": one.graph,
+                    **_identify(gallery.record),
+                    "templates": str(gallery.record.templates),
+                    "strategy": gallery.strategy,
+                    "graph": gallery.graph,
                 }
-                for one in await indexes.status()
+                for gallery in await indexes.status()
             ]
 
     show_rows(asyncio.run(run()), as_json)
@@ -55,22 +55,24 @@ def status(as_json: AsJson = False) -> None:
 def verify(
     tenant: OfTenant = None,
     collection: OfCollection = None,
-    probes: Annotated[int, typer.Option(min=1, max=10_000, help="Stored faces to make probes of, each.")] = 50,
-    seed: Annotated[int, typer.Option(help="Another seed takes other faces.")] = 0,
+    probes: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Stored faces to derive probes from, per collection and recognizer.")
+    ] = 50,
+    seed: Annotated[int, typer.Option(help="Seed of the random choice of faces.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Search for mates of stored faces by every strategy and exactly, and print how much each returns.
+    """Measure recall: search variants of stored faces by every strategy and by the exact one.
 
-    Exits with 1 if a strategy in use returns less than 0.999 of the matches or fewer rows. Reads only.
+    Exits with 1 if a strategy in use has a recall below 0.999 or returns fewer rows. Changes nothing.
     """
 
     async def run() -> tuple[list[dict[str, str]], bool]:
         async with search_indexes() as indexes:
-            records = _chosen([one.record for one in await indexes.status()], tenant, collection)
+            records = _chosen([gallery.record for gallery in await indexes.status()], tenant, collection)
             measured = await indexes.verify(records, probes=probes, seed=seed)
         rows = [
             {
-                **_name(record),
+                **_identify(record),
                 "templates": str(record.templates),
                 "strategy": recall.strategy.value,
                 "recall": f"{recall.value:.4f}",
@@ -92,14 +94,16 @@ def rebuild(
     tenant: OfTenant = None,
     collection: OfCollection = None,
     memory_mb: Annotated[
-        int, typer.Option(min=64, help="Of the database server, for building; what does not fit is slow.")
+        int,
+        typer.Option(min=64, help="Memory of the database server for building, in MB; larger graphs are built slowly."),
     ] = DEFAULT_MEMORY_MB,
     as_json: AsJson = False,
 ) -> None:
-    """Build HNSW graphs beside running searches, measure them, and put those to use that lose nothing.
+    """Build HNSW graphs while searches continue, and use those whose recall is high enough.
 
-    Without --collection: what `VULTUS_SEARCH_HNSW_FROM` asks for and is missing or stale; with it: those collections,
-    whatever their size. Leftovers of interrupted buildings are removed.
+    Without --tenant and --collection, builds the missing and stale graphs of collections above
+    VULTUS_SEARCH_HNSW_FROM. With them, builds graphs for those collections whatever their size. Removes what
+    interrupted builds left.
     """
 
     async def run() -> list[dict[str, str]]:
@@ -108,15 +112,19 @@ def rebuild(
                 await indexes.maintain()
                 chosen = None
             else:
-                records = [one.record for one in await indexes.status()]
+                records = [gallery.record for gallery in await indexes.status()]
                 chosen = {record.id for record in _chosen(records, tenant, collection)}
                 for record in records:
                     if record.id in chosen and record.templates:
                         await indexes.rebuild(record, memory_mb=memory_mb)
             return [
-                {**_name(one.record), "templates": str(one.record.templates), "graph": one.graph}
-                for one in await indexes.status()
-                if one.record.graph is not None and (chosen is None or one.record.id in chosen)
+                {
+                    **_identify(gallery.record),
+                    "templates": str(gallery.record.templates),
+                    "graph": gallery.graph,
+                }
+                for gallery in await indexes.status()
+                if gallery.record.graph is not None and (chosen is None or gallery.record.id in chosen)
             ]
 
     show_rows(asyncio.run(run()), as_json)
@@ -127,10 +135,10 @@ def _chosen(records: list[GalleryRecord], tenant: UUID | None, collection: str |
         record for record in records if tenant in (None, record.tenant_id) and collection in (None, record.collection)
     ]
     if not chosen and (tenant is not None or collection is not None):
-        raise CollectionNotFound("There is no such collection with faces in it.")
+        raise CollectionNotFound("No collection with these names has faces.")
     return chosen
 
 
-def _name(record: GalleryRecord) -> dict[str, str]:
+def _identify(record: GalleryRecord) -> dict[str, str]:
     described = asdict(record)
     return {name: str(described[name]) for name in ("tenant", "collection", "recognizer")}

@@ -1,4 +1,4 @@
-"""Which photos of a migration are done, a line each in a file, so that a run of days can go on where it was."""
+"""A file with a line for each finished photo of a migration, so that a long run can resume."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,10 @@ _TITLE = "vultus models migrate"
 
 
 class Ledger:
-    """Notes what is done; of nothing without a file. It belongs to one tenant's collection and one recognizer."""
+    """Records finished photos; without a path it records nothing.
+
+    `about` names the run (tenant, collection, recognizer); a file belongs to one run.
+    """
 
     def __init__(self, path: Path | None, about: str) -> None:
         self._path = path
@@ -22,7 +25,7 @@ class Ledger:
         self._file: TextIO | None = None
 
     def __enter__(self) -> "Ledger":
-        """Raises `OperatorError` for a file that is none of its own, or cannot be written."""
+        """Open the file; raises `OperatorError` if it belongs to another run or cannot be written."""
         if self._path is None:
             return self
         try:
@@ -30,12 +33,13 @@ class Ledger:
             lines = text.splitlines()
             if text and not (lines[0] == self._first or self._first.startswith(text)):
                 raise OperatorError(
-                    f"--progress {self._path}: this file notes something else, or what was erased since; name another."
+                    f"--progress {self._path}: this file belongs to another migration, or the templates have been "
+                    "erased since; use another file."
                 )
             self._path.touch(mode=0o600)
-            # Two runs may note in one file: each line is written at once, behind what is there.
+            # Two processes may share the file: lines are appended and flushed one by one.
             self._file = self._path.open("a", encoding="utf-8")
-            if text and not text.endswith("\n"):  # a line that a crash cut off stays one that says nothing
+            if text and not text.endswith("\n"):  # a crash truncated the last line; it is ignored
                 self._file.write("\n")
         except (OSError, UnicodeDecodeError) as exc:
             raise OperatorError(f"--progress {self._path}: {exc}") from exc
@@ -49,11 +53,11 @@ class Ledger:
             self._file.close()
 
     def has(self, photo: SourcePhoto) -> bool:
-        """Whether the photo is done."""
+        """Return whether the photo is finished."""
         return _line_of(photo) in self._done
 
-    def note(self, photo: SourcePhoto) -> None:
-        """The photo is done."""
+    def add(self, photo: SourcePhoto) -> None:
+        """Record a finished photo. If the file cannot be written, warn once and stop recording."""
         self._write(_line_of(photo))
 
     def _write(self, line: str) -> None:
@@ -62,7 +66,7 @@ class Ledger:
                 self._file.write(line + "\n")
                 self._file.flush()
             except OSError as exc:
-                typer.echo(f"--progress {self._path}: {exc}; nothing more is noted.", err=True)
+                typer.echo(f"--progress {self._path}: {exc}; progress is no longer recorded.", err=True)
                 self._file = None
 
 

@@ -1,4 +1,4 @@
-"""`vultus models`: model packs on this machine."""
+"""`vultus models`: list, install, verify and show model packs."""
 
 from typing import Annotated
 
@@ -9,36 +9,37 @@ from rich.table import Table
 from app.cli import models_migration
 from app.cli.settings import command_settings
 from app.domain.decisions import Calibration
-from app.ml.packs import SYNTHETIC, ModelPack, PackLibrary
+from app.ml.packs.library import SYNTHETIC, PackLibrary
+from app.ml.packs.pack import ModelPack
 from app.ml.published import PUBLISHED
 
-cli = typer.Typer(help="Find, fetch and verify model packs; go over to another.", no_args_is_help=True)
+cli = typer.Typer(help="Manage model packs and switch recognizers.", no_args_is_help=True)
 for command in (models_migration.migrate, models_migration.coverage, models_migration.switch, models_migration.erase):
     cli.command()(command)
 
 PackName = Annotated[
-    str | None, typer.Argument(help="A published name, a directory, or `synthetic`; default: the setting.")
+    str | None, typer.Argument(help="A published pack, a directory, or `synthetic`; by default VULTUS_MODEL_PACK.")
 ]
 
 
 @cli.command("list")
 def list_packs() -> None:
-    """Every pack that is published or installed."""
-    installed = PackLibrary.of(command_settings()).installed()
-    table = Table("pack", "installed", "download", "what it is")
+    """List all published and installed packs."""
+    installed = PackLibrary.from_settings(command_settings()).installed()
+    table = Table("pack", "installed", "download", "description")
     for name, pack in PUBLISHED.items():
         table.add_row(name, "yes" if name in installed else "no", f"{pack.download_mb} MB", pack.note)
     for name in installed:
         if name not in PUBLISHED:
-            table.add_row(name, "yes", "", "put here by hand")
-    table.add_row(SYNTHETIC, "made on demand", "", "knows only drawn faces; for trying things out")
+            table.add_row(name, "yes", "", "installed by hand")
+    table.add_row(SYNTHETIC, "built on demand", "", "recognizes only drawn faces; for trying Vultus out")
     Console().print(table)
 
 
 @cli.command()
-def install(name: Annotated[str, typer.Argument(help="A published pack's name, or `synthetic`.")]) -> None:
-    """Download a published pack and verify its files, or make the synthetic one."""
-    library = PackLibrary.of(command_settings())
+def install(name: Annotated[str, typer.Argument(help="Name of a published pack, or `synthetic`.")]) -> None:
+    """Download a published pack and verify its files, or build the synthetic one."""
+    library = PackLibrary.from_settings(command_settings())
     pack = library.find(SYNTHETIC) if name == SYNTHETIC else library.install(name)
     _print(pack)
 
@@ -46,22 +47,25 @@ def install(name: Annotated[str, typer.Argument(help="A published pack's name, o
 @cli.command()
 def verify(
     name: PackName = None,
-    accept: Annotated[bool, typer.Option("--accept", help="Trust the files as they are now.")] = False,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Accept the files on disk and record their digests.")
+    ] = False,
 ) -> None:
-    """Check a pack's files against their digests, pinned or recorded at first use."""
+    """Verify a pack's files against their pinned digests, or those recorded at first use."""
     settings = command_settings()
-    library = PackLibrary.of(settings)
-    wanted = name or settings.model_pack
+    library = PackLibrary.from_settings(settings)
+    name = name or settings.model_pack
     if accept:
-        library.accept(wanted)
-    pack = library.find(wanted, may_download=False)
+        library.accept(name)
+    pack = library.find(name, may_download=False)
     typer.echo(f"{pack.name}: verified, digest {pack.digest}")
 
 
 @cli.command()
 def show(name: PackName = None) -> None:
-    """What a pack says of itself."""
-    _print(PackLibrary.of(command_settings()).find(name or command_settings().model_pack, may_download=False))
+    """Show a pack's license, digest, recognizer, threshold and calibration."""
+    settings = command_settings()
+    _print(PackLibrary.from_settings(settings).find(name or settings.model_pack, may_download=False))
 
 
 def _describe(calibration: Calibration) -> str:
@@ -81,7 +85,7 @@ def _print(pack: ModelPack) -> None:
         "embedding size": pack.embedding_size,
         "threshold": f"{pack.threshold} ({pack.threshold_source})",
         "recognizer": pack.recognizer,
-        "calibration": f"{_describe(pack.calibration)} ({pack.calibration.account})",
+        "calibration": f"{_describe(pack.calibration)} ({pack.calibration.description})",
         "detection": f"{pack.detection.path}  sha256 {pack.detection.sha256}",
         "recognition": f"{pack.recognition.path}  sha256 {pack.recognition.sha256}",
         "knows only drawings": "yes" if pack.knows_only_drawings else "no",

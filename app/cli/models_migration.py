@@ -1,4 +1,4 @@
-"""`vultus models migrate | coverage | switch | erase`: from one recognizer to another, collection by collection."""
+"""`vultus models migrate`, `coverage`, `switch` and `erase`: move a collection to another recognizer."""
 
 import asyncio
 import re
@@ -13,81 +13,89 @@ import typer
 
 from app.cli.migration_ledger import Ledger
 from app.cli.operator import open_services
-from app.cli.photo_manifest import PhotoOfSubject, read_subject_photos, split_store, topmost_folder
-from app.cli.progress import progress as showing_progress
+from app.cli.photo_manifest import PhotoOfSubject, read_subject_photos, split_store, top_folder
+from app.cli.progress import show_progress
 from app.cli.settings import command_settings
 from app.cli.tables import show_rows
 from app.domain.collections import Recognizers
 from app.errors import OperatorError
 from app.evaluation.datasets import PHOTO_ENDINGS
-from app.ml.packs import ModelPack, PackLibrary
+from app.ml.packs.library import PackLibrary
+from app.ml.packs.pack import ModelPack
 from app.persistence.provisioning.addresses import provisioned_database
 from app.services.collections.recognizer_directory import RecognizerDirectory
 from app.services.collections.recognizers import CollectionRecognizerService, RecognizerOverview
-from app.services.maintenance.model_migration import MigrationReport, MigrationTarget, ModelMigration, SourcePhoto
+from app.services.maintenance.model_migration import (
+    MigrationReport,
+    MigrationStart,
+    MigrationTarget,
+    ModelMigration,
+    SourcePhoto,
+)
 from app.services.paging import MAX_PAGE, PageRequest
 from app.services.photos.object_stores import ObjectFetcher
 from app.settings import Settings
-from app.wiring.operator import services_at
+from app.wiring.operator import operator_services_at
 from app.wiring.search import build_search
 
 _IDENTITY = re.compile(r"[^/]+:[0-9a-f]{16}")
-"""A recognizer as the database names it: its file and the beginning of its digest."""
+"""A recognizer's identity in the database: its file name and the first 16 digits of its digest."""
 
 TenantOption = Annotated[UUID, typer.Option("--tenant", help="The tenant's id.")]
-CollectionOption = Annotated[str, typer.Option("--collection")]
+CollectionOption = Annotated[str, typer.Option("--collection", help="The collection.")]
 AcceptMissingOption = Annotated[
-    bool, typer.Option("--accept-missing", help="Go on although subjects would not be found any more.")
+    bool, typer.Option("--accept-missing", help="Continue even if searches no longer find some subjects.")
 ]
 
 
 def migrate(
-    to: Annotated[str, typer.Option("--to", help="The pack whose recognizer the faces are stored with.")],
+    to: Annotated[str, typer.Option("--to", help="Model pack of the new recognizer.")],
     tenant: TenantOption,
     photos: Annotated[
         str,
-        typer.Option(help="A directory, a CSV with photo and subject, or s3://bucket/folder of the tenant's store."),
+        typer.Option(
+            help="A directory, a CSV file with photo and subject, or s3://bucket/folder in the tenant's object store."
+        ),
     ],
     collection: CollectionOption = "default",
     subjects: Annotated[
-        bool, typer.Option("--subjects", help="In a directory: each folder at its top is a subject.")
+        bool, typer.Option("--subjects", help="In a directory: make each top-level folder a subject.")
     ] = False,
-    threads: Annotated[int, typer.Option(min=1, help="Photos at a time.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="Photos to process at the same time.")] = 2,
     progress: Annotated[
-        Path | None, typer.Option(help="A file that notes which photos are done; those in it are left out.")
+        Path | None, typer.Option(help="File that records finished photos; a later run skips them.")
     ] = None,
 ) -> None:
-    """Store what another recognizer makes of a collection's faces, beside what the one in use made of them.
+    """Add templates of another recognizer to the faces of a collection, from photos.
 
-    Stored faces are found in the photos with the recognizer in use, and keep their ids; nobody is registered who was
-    not before. Where a photo's subject is named, another picture of theirs than those stored is taken as well. Nothing
-    changes for searches meanwhile. Can be run again, all over or with `--progress` from where it was. Exits with 1 if a
-    photo gave no face.
+    The current recognizer finds the stored faces in the photos. They keep their ids, and nobody new is registered. If
+    the subject of a photo is given, the photo may also be one that is not stored yet. Searches are not affected. Repeat
+    the command to resume; with --progress it skips finished photos. Exits with 1 if a photo has no face to store.
     """
     if not photos.strip():
-        raise OperatorError("--photos is empty.")
+        raise OperatorError("--photos is empty; give a directory, a CSV file or s3://bucket/folder.")
     settings = command_settings()
     recognizer = _recognizer_of(to, settings)
     if recognizer not in _packs(settings):
         settings = settings.model_copy(update={"extra_model_packs": [*settings.extra_model_packs, to]})
-    asyncio.run(_migrate(settings, tenant, collection, recognizer, photos, subjects, threads, progress, to))
+    target = MigrationTarget(tenant, collection, recognizer)
+    asyncio.run(_migrate(settings, target, to, photos, progress, subjects=subjects, threads=threads))
 
 
 async def _migrate(
     settings: Settings,
-    tenant: UUID,
-    collection: str,
-    recognizer: str,
-    place: str,
+    target: MigrationTarget,
+    to: str,
+    source: str,
+    ledger: Path | None,
+    *,
     subjects: bool,
     threads: int,
-    noted: Path | None,
-    to: str,
 ) -> None:
-    from app.wiring.analyzer import build_analyzer  # noqa: PLC0415 - it imports the inference libraries
+    from app.wiring.analyzer import build_analyzer  # noqa: PLC0415 - imports the inference libraries
 
-    async with provisioned_database(settings) as addresses, services_at(settings, addresses) as services:
-        await services.require_tenant(tenant)
+    async with provisioned_database(settings) as addresses, operator_services_at(settings, addresses) as services:
+        await services.require_tenant(target.tenant_id)
         objects = ObjectFetcher(
             services.database,
             services.keyring,
@@ -96,58 +104,67 @@ async def _migrate(
         )
         search = build_search(settings, addresses.service, services.keyring)
         try:
-            listed = await _read_sources(objects, tenant, place, subjects)
-            analyzer = build_analyzer(settings)
+            photos = await _read_sources(objects, target.tenant_id, source, subjects)
             migration = ModelMigration(
-                services.database,
-                services.keyring,
-                services.trails,
-                analyzer,
-                search,
-                MigrationTarget(tenant, collection, recognizer),
+                services.database, services.keyring, services.trails, build_analyzer(settings), search, target
             )
-            begun = await migration.begin()
+            start = await migration.begin()
             typer.echo(
-                f"Servers that have {to} store new faces with both from now on; those without store them with the old "
-                f"alone, and you run this again before you switch."
+                f"From now on, servers that load {to} store new faces with both recognizers. Servers without it store "
+                "them with the old one only; repeat this command before you switch."
             )
-            about = f"{tenant} {begun.gallery.collection_id} {recognizer} since {begun.since}"
-            with Ledger(noted, about) as ledger, showing_progress() as shown:
-                left = [one for one in listed if not ledger.has(one)]
-                if len(left) < len(listed):
-                    typer.echo(f"{len(listed) - len(left)} photos are done by {noted} and left out.")
-                steps = shown.steps("Storing", len(left))
-
-                def advance(photo: SourcePhoto, is_done: bool) -> None:
-                    if is_done:
-                        ledger.note(photo)
-                    steps.advance()
-
-                try:
-                    await migration.run(begun, left, threads=threads, advance=advance)
-                except BaseException:
-                    typer.echo(f"Interrupted: {_count(migration.report)} Run it again to go on.", err=True)
-                    raise
+            await _store(migration, start, target, photos, ledger, threads)
         finally:
             await search.close()
             await objects.close()
-    typer.echo(_count(migration.report))
-    for photo, why in migration.report.failures:
-        typer.echo(f"  {photo}: {why}", err=True)
-    if migration.report.failures:
+    _report(migration.report)
+
+
+async def _store(
+    migration: ModelMigration,
+    start: MigrationStart,
+    target: MigrationTarget,
+    photos: Sequence[SourcePhoto],
+    ledger_path: Path | None,
+    threads: int,
+) -> None:
+    about = f"{target.tenant_id} {start.gallery.collection_id} {target.recognizer} since {start.last_erasure_seq}"
+    with Ledger(ledger_path, about) as ledger, show_progress() as progress:
+        unfinished = [photo for photo in photos if not ledger.has(photo)]
+        if len(unfinished) < len(photos):
+            typer.echo(f"Skipping {len(photos) - len(unfinished)} photos that {ledger_path} lists as finished.")
+        steps = progress.steps("Storing", len(unfinished))
+
+        def advance(photo: SourcePhoto, is_complete: bool) -> None:
+            if is_complete:
+                ledger.add(photo)
+            steps.advance()
+
+        try:
+            await migration.run(start, unfinished, threads=threads, advance=advance)
+        except BaseException:
+            typer.echo(f"Interrupted. {_count(migration.report)} Repeat the command to resume.", err=True)
+            raise
+
+
+def _report(report: MigrationReport) -> None:
+    typer.echo(_count(report))
+    for photo, reason in report.failures:
+        typer.echo(f"  {photo}: {reason}", err=True)
+    if report.failures:
         raise typer.Exit(1)
 
 
 def _count(report: MigrationReport) -> str:
     return (
-        f"{report.faces} faces of {report.used} photos stored, {report.known} photos known already, "
-        f"{len(report.failures)} without a face to store."
+        f"{report.faces} faces stored from {report.used} photos; {report.already_stored} photos already stored; "
+        f"{len(report.failures)} photos failed."
     )
 
 
-async def _read_sources(objects: ObjectFetcher, tenant: UUID, place: str, subjects: bool) -> list[SourcePhoto]:
-    """The photos of the place; raises `OperatorError` where there are none."""
-    store = split_store(place)
+async def _read_sources(objects: ObjectFetcher, tenant: UUID, source: str, subjects: bool) -> list[SourcePhoto]:
+    """List the photos of a directory, CSV file or object store; raises `OperatorError` if there are none."""
+    store = split_store(source)
     listed: Sequence[PhotoOfSubject]
     if store is not None:
         bucket, folder = store
@@ -155,16 +172,16 @@ async def _read_sources(objects: ObjectFetcher, tenant: UUID, place: str, subjec
         names = await objects.list_names(tenant, bucket, prefix)
         listed = [
             PhotoOfSubject(
-                f"s3://{bucket}/{name}", topmost_folder(name.removeprefix(prefix).split("/")) if subjects else None
+                f"s3://{bucket}/{name}", top_folder(name.removeprefix(prefix).split("/")) if subjects else None
             )
             for name in names
             if Path(name).suffix.lower() in PHOTO_ENDINGS
         ]
     else:
-        listed = read_subject_photos(Path(place), with_subjects=subjects)
+        listed = read_subject_photos(Path(source), with_subjects=subjects)
     if not listed:
-        raise OperatorError(f"{place} holds no photos.")
-    return [SourcePhoto(one.photo, _reader(objects, tenant, one.photo), one.subject) for one in listed]
+        raise OperatorError(f"{source} contains no photos.")
+    return [SourcePhoto(entry.photo, _reader(objects, tenant, entry.photo), entry.subject) for entry in listed]
 
 
 def _reader(objects: ObjectFetcher, tenant: UUID, photo: str) -> Callable[[], Awaitable[bytes]]:
@@ -178,11 +195,11 @@ def coverage(
     tenant: TenantOption,
     collection: CollectionOption = "default",
     missing: Annotated[
-        str | None, typer.Option(help="A recognizer, or its pack: list the subjects that a switch to it would lose.")
+        str | None, typer.Option(help="A recognizer or its pack: list the subjects without a template of it.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
 ) -> None:
-    """How many faces, of how many subjects, each recognizer embedded, and which a collection is searched with."""
+    """Show how many faces and subjects each recognizer covers, and which recognizer searches use."""
     if missing is not None:
         recognizer = _recognizer_of(missing, command_settings())
         subjects = asyncio.run(_list_missing(tenant, collection, recognizer))
@@ -208,46 +225,51 @@ async def _list_missing(tenant: UUID, collection: str, recognizer: str) -> list[
 
 
 def switch(
-    to: Annotated[str, typer.Option("--to", help="The pack, or its recognizer, that the collection is searched with.")],
+    to: Annotated[str, typer.Option("--to", help="Model pack or recognizer to search with.")],
     tenant: TenantOption,
     collection: CollectionOption = "default",
     alone: Annotated[
-        bool, typer.Option("--alone", help="Store with it alone from now on; else with the one before as well.")
+        bool,
+        typer.Option(
+            "--alone", help="Store new faces with this recognizer only; by default also with the previous one."
+        ),
     ] = False,
     accept_missing: AcceptMissingOption = False,
 ) -> None:
-    """Search a collection with another recognizer from now on, or go back.
+    """Search a collection with another recognizer from now on.
 
-    The server must have its pack (VULTUS_MODEL_PACK or VULTUS_EXTRA_MODEL_PACKS). Faces are registered with the one
-    before as well, so that going back loses nobody, until `--alone` is given.
+    The servers must load its pack (VULTUS_MODEL_PACK or VULTUS_EXTRA_MODEL_PACKS). New faces are also stored with the
+    previous recognizer, so that you can switch back without losing anybody, until you pass --alone.
     """
     settings = command_settings()
     recognizer = _recognizer_of(to, settings)
 
     async def run() -> RecognizerOverview:
         async with _recognizers(tenant) as service:
-            now = await service.get(collection)
-            before = now.secondary if now.in_use == recognizer else now.in_use
-            has_faces = any(one.coverage.faces for one in now.known)
-            secondary = None if alone or not has_faces else before
+            current = await service.get(collection)
+            previous = current.secondary if current.in_use == recognizer else current.in_use
+            has_faces = any(entry.coverage.faces for entry in current.recognizers)
+            secondary = None if alone or not has_faces else previous
             if secondary is not None and secondary not in _packs(settings):
                 raise OperatorError(
-                    f"{secondary} is not loaded by these settings: add its pack to VULTUS_EXTRA_MODEL_PACKS, or "
-                    f"store with {to} alone (--alone)."
+                    f"The settings do not load {secondary}: add its pack to VULTUS_EXTRA_MODEL_PACKS, or pass --alone "
+                    f"to store new faces with {to} only."
                 )
             return await service.choose(collection, Recognizers(recognizer, secondary), accept_missing=accept_missing)
 
     _show(asyncio.run(run()))
-    typer.echo(f"Every server of this database must have {to} by now; else the collection answers 503 there.")
+    typer.echo(
+        f"Every server of this database must load {to} now; a server without it answers 503 for this collection."
+    )
 
 
 def erase(
-    recognizer: Annotated[str, typer.Option(help="As `coverage` names it; or its pack.")],
+    recognizer: Annotated[str, typer.Option(help="The recognizer as `coverage` shows it, or its pack.")],
     tenant: TenantOption,
     collection: CollectionOption = "default",
     accept_missing: AcceptMissingOption = False,
 ) -> None:
-    """Erase what a recognizer made of a collection's faces; not of one that it is searched or stored with."""
+    """Erase the templates of a recognizer from a collection. The collection must not use the recognizer."""
     named = _recognizer_of(recognizer, command_settings())
 
     async def run() -> RecognizerOverview:
@@ -259,30 +281,30 @@ def erase(
 
 
 def _packs(settings: Settings) -> dict[str, ModelPack]:
-    """The packs of the settings that are at hand, by recognizer; nothing is downloaded."""
-    library = PackLibrary.of(settings)
+    """Return the configured packs by recognizer; downloads nothing."""
+    library = PackLibrary.from_settings(settings)
     packs = [library.find(name, may_download=False) for name in (settings.model_pack, *settings.extra_model_packs)]
     return {pack.recognizer: pack for pack in packs}
 
 
 def _recognizer_of(name: str, settings: Settings) -> str:
-    """The recognizer that is meant: itself, as `coverage` names it, or a pack, by its name or its directory.
+    """Resolve a recognizer's identity, a pack's name or a pack's directory to a recognizer.
 
-    Raises `OperatorError` where two packs of the settings bear the name, and what `PackLibrary.find` raises.
+    Raises `OperatorError` if two configured packs have the name, and the errors of `PackLibrary.find`.
     """
     if _IDENTITY.fullmatch(name):
         return name
     named = [recognizer for recognizer, pack in _packs(settings).items() if pack.name == name]
     if len(named) > 1:
-        raise OperatorError(f"{name} is the name of two packs: say which recognizer is meant, {' or '.join(named)}.")
-    return named[0] if named else PackLibrary.of(settings).find(name, may_download=False).recognizer
+        raise OperatorError(f"Two packs are named {name}; name the recognizer instead: {' or '.join(named)}.")
+    return named[0] if named else PackLibrary.from_settings(settings).find(name, may_download=False).recognizer
 
 
 @asynccontextmanager
 async def _recognizers(tenant: UUID) -> AsyncIterator[CollectionRecognizerService]:
     directory = RecognizerDirectory({name: pack.name for name, pack in _packs(command_settings()).items()})
-    async with open_services() as services, services.in_tenant(tenant) as own:
-        yield own.recognizers(directory)
+    async with open_services() as services, services.in_tenant(tenant) as tenant_services:
+        yield tenant_services.recognizers(directory)
 
 
 def _show(overview: RecognizerOverview, as_json: bool = False) -> None:
@@ -290,13 +312,13 @@ def _show(overview: RecognizerOverview, as_json: bool = False) -> None:
     show_rows(
         [
             {
-                "recognizer": one.recognizer,
-                "pack": one.pack or "(not in these settings)",
-                "use": roles.get(one.recognizer, ""),
-                "faces": str(one.coverage.faces),
-                "subjects": str(one.coverage.subjects),
+                "recognizer": entry.recognizer,
+                "pack": entry.pack or "(not in these settings)",
+                "use": roles.get(entry.recognizer, ""),
+                "faces": str(entry.coverage.faces),
+                "subjects": str(entry.coverage.subjects),
             }
-            for one in overview.known
+            for entry in overview.recognizers
         ],
         as_json,
     )

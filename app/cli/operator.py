@@ -1,4 +1,4 @@
-"""What the operator's commands share: their services, and arguments checked as the API checks them."""
+"""What the operator's commands share: services, and validation of arguments by the API's rules."""
 
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -12,17 +12,17 @@ from app.wiring.operator import OperatorServices, operator_services
 
 
 def open_services() -> AbstractAsyncContextManager[OperatorServices]:
-    """The operator's services, by this process's settings."""
+    """Open the operator's services with this process's settings."""
     return operator_services(command_settings())
 
 
 def command_keyring() -> Keyring:
-    """The service's secrets, as this process's settings have them."""
+    """Return the keyring of this process's settings."""
     return Keyring(command_settings().signing_keys())
 
 
 def checked(kind: Any, value: object, name: str) -> Any:
-    """The value as the API would take it; raises `typer.BadParameter`."""
+    """Validate an argument as the API would; raises `typer.BadParameter`."""
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as exc:

@@ -1,4 +1,4 @@
-"""Which photos to read, and what is said of them: from a directory, or from a manifest (CSV)."""
+"""List photos and their subjects from a directory or a manifest (a CSV file)."""
 
 import hashlib
 import re
@@ -13,13 +13,13 @@ from app.evaluation.manifests import read_rows
 
 _NOT_IN_AN_EXTERNAL_ID = re.compile(r"[^a-zA-Z0-9_.\-:]+")
 _NOT_IN_A_USER_ID = re.compile(r"[^\w.:@+\-]+")
-_MAX_EXTERNAL, _MAX_USER = 255, 128
-_STORE = "s3://"
+_MAX_EXTERNAL_ID, _MAX_USER_ID = 255, 128
+_STORE_SCHEME = "s3://"
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoToImport:
-    """One photo: a file, or `s3://bucket/name` in the tenant's object store."""
+    """A photo to index: a file, or `s3://bucket/name` in the tenant's object store."""
 
     photo: str
     external_image_id: str | None
@@ -27,72 +27,73 @@ class PhotoToImport:
 
     @property
     def in_store(self) -> tuple[str, str] | None:
-        """Bucket and name of a photo that the server fetches itself."""
+        """Bucket and name if the server fetches the photo from the object store."""
         return split_store(self.photo)
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoOfSubject:
-    """A photo, a file or `s3://bucket/name`, and whose it is, if that is said."""
+    """A photo (a file or `s3://bucket/name`) and its subject, if given."""
 
     photo: str
     subject: str | None
 
 
-def split_store(place: str) -> tuple[str, str] | None:
-    """Bucket and name of `s3://bucket/name`; None for anything else."""
-    if not place.startswith(_STORE):
+def split_store(path: str) -> tuple[str, str] | None:
+    """Split `s3://bucket/name` into bucket and name; None for any other path."""
+    if not path.startswith(_STORE_SCHEME):
         return None
-    bucket, _, name = place.removeprefix(_STORE).partition("/")
+    bucket, _, name = path.removeprefix(_STORE_SCHEME).partition("/")
     return bucket, name
 
 
-def read_photos(place: Path, *, with_users: bool) -> list[PhotoToImport]:
-    """The photos below a directory, or those that a manifest lists; raises `OperatorError` for what is neither.
+def read_photos(source: Path, *, with_users: bool) -> list[PhotoToImport]:
+    """List the photos in a directory or manifest; raises `OperatorError` for anything else.
 
-    In a directory each photo's external id is its path without the ending, as `ada:1` for `ada/1.jpg`, and with
-    `with_users` its folder is the user. Where a path holds what an id may not, the id ends in a digest of the path, so
-    that no two become one. A manifest is a CSV file with the columns `photo` (a path beside the manifest,
-    or `s3://bucket/name`), `external_image_id` and `user_id`; the last two may be missing or empty.
+    In a directory, a photo's external id is its path without the suffix: `ada:1` for `ada/1.jpg`. With `with_users`,
+    its folder is the user. If a path has characters that an id must not have, or is too long, the id ends in a digest
+    of the path, so that ids stay distinct.
+    A manifest has the columns `photo` (a path relative to the manifest, or `s3://bucket/name`) and, optionally,
+    `external_image_id` and `user_id`.
     """
-    if place.is_dir():
-        return list(_walk(place, with_users))
-    if place.is_file():
-        return list(_read_manifest(place))
-    raise OperatorError(f"{place} is neither a directory nor a manifest.")
+    if source.is_dir():
+        return list(_walk(source, with_users))
+    if source.is_file():
+        return list(_read_manifest(source))
+    raise OperatorError(f"{source} is neither a directory nor a manifest.")
 
 
-def read_subject_photos(place: Path, *, with_subjects: bool) -> list[PhotoOfSubject]:
-    """The photos below a directory, or those that a manifest lists; raises `OperatorError` for what is neither.
+def read_subject_photos(source: Path, *, with_subjects: bool) -> list[PhotoOfSubject]:
+    """List the photos in a directory or manifest, or a single photo; raises `OperatorError` for anything else.
 
-    With `with_subjects` the topmost folder that a photo is in is the subject's id; a manifest is a CSV file with the
-    columns `photo` (a path beside the manifest, or `s3://bucket/name`) and, where it is known, `subject`.
+    In a directory, with `with_subjects`, the top-level folder of a photo is the subject's id. A manifest has the
+    columns `photo` (a path relative to the manifest, or `s3://bucket/name`) and, optionally, `subject`.
     """
-    if place.is_file() and place.suffix.lower() in PHOTO_ENDINGS:
-        return [PhotoOfSubject(_absolute(place), None)]
-    if place.is_dir():
-        walked = ((file, file.relative_to(place)) for file in _photos_below(place))
+    if source.is_file() and source.suffix.lower() in PHOTO_ENDINGS:
+        return [PhotoOfSubject(_absolute(source), None)]
+    if source.is_dir():
+        walked = ((file, file.relative_to(source)) for file in _photos_below(source))
         listed = [
-            PhotoOfSubject(_absolute(file), topmost_folder(inside.parts) if with_subjects else None)
+            PhotoOfSubject(_absolute(file), top_folder(inside.parts) if with_subjects else None)
             for file, inside in walked
         ]
-        if with_subjects and listed and not any(one.subject for one in listed):
-            raise OperatorError(f"{place} has no folders with photos; --subjects takes each for a subject.")
+        if with_subjects and listed and not any(photo.subject for photo in listed):
+            raise OperatorError(f"{source} has no folders with photos; --subjects needs one folder per subject.")
         return listed
-    if place.is_file() and with_subjects:
-        raise OperatorError(f"{place} is no directory; --subjects takes its folders for subjects.")
-    if place.is_file():
-        return [PhotoOfSubject(photo, row.get("subject") or None) for photo, row in _rows(place, ("subject",))]
-    raise OperatorError(f"{place} is neither a directory nor a manifest.")
+    if source.is_file() and with_subjects:
+        raise OperatorError(f"{source} is not a directory; --subjects needs a directory with one folder per subject.")
+    if source.is_file():
+        return [PhotoOfSubject(photo, row.get("subject") or None) for photo, row in _rows(source, ("subject",))]
+    raise OperatorError(f"{source} is neither a directory nor a manifest.")
 
 
-def topmost_folder(parts: Sequence[str]) -> str | None:
-    """Of the parts of a path, its topmost folder; None for a photo that is in none."""
+def top_folder(parts: Sequence[str]) -> str | None:
+    """Return the top-level folder of a path in parts; None for a file outside of any folder."""
     return parts[0] if len(parts) > 1 else None
 
 
 def _absolute(file: Path) -> str:
-    """The same name from wherever the command is run: it stands for the photo where progress is noted."""
+    """Return a path that does not depend on the working directory, since ledgers identify photos by it."""
     return str(file.absolute())
 
 
@@ -103,9 +104,9 @@ def _photos_below(directory: Path) -> Iterator[Path]:
 def _walk(directory: Path, with_users: bool) -> Iterator[PhotoToImport]:
     for file in _photos_below(directory):
         inside = file.relative_to(directory)
-        external = _as_id(":".join(inside.with_suffix("").parts), _NOT_IN_AN_EXTERNAL_ID, _MAX_EXTERNAL)
+        external = _as_id(":".join(inside.with_suffix("").parts), _NOT_IN_AN_EXTERNAL_ID, _MAX_EXTERNAL_ID)
         folder = ":".join(inside.parts[:-1])
-        user = _as_id(folder, _NOT_IN_A_USER_ID, _MAX_USER) if with_users and folder else None
+        user = _as_id(folder, _NOT_IN_A_USER_ID, _MAX_USER_ID) if with_users and folder else None
         yield PhotoToImport(str(file), external, user)
 
 
@@ -115,19 +116,19 @@ def _read_manifest(manifest: Path) -> Iterator[PhotoToImport]:
 
 
 def _rows(manifest: Path, optional: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each row's photo, as a path or in a store, and the row."""
+    """Read the rows of a manifest, each with its photo as an absolute path or `s3://` path."""
     for line, row in read_rows(manifest, ("photo",), optional=optional):
         photo = row["photo"]
         if not photo:
-            raise OperatorError(f"{manifest}, line {line}: no photo.")
+            raise OperatorError(f"{manifest}, line {line}: the column photo is empty.")
         yield (photo if split_store(photo) else _absolute(manifest.parent / photo)), row
 
 
-def _as_id(text: str, unwanted: re.Pattern[str], most: int) -> str:
-    clean = unwanted.sub("_", unicodedata.normalize("NFC", text))
+def _as_id(text: str, forbidden: re.Pattern[str], max_length: int) -> str:
+    clean = forbidden.sub("_", unicodedata.normalize("NFC", text))
     if not (clean[:1].isalnum() or clean.startswith("_")):
         clean = f"_{clean}"
-    if clean == text and len(clean) <= most:
+    if clean == text and len(clean) <= max_length:
         return clean
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return f"{clean[: most - 9]}-{digest}"
+    return f"{clean[: max_length - 9]}-{digest}"

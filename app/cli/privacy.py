@@ -1,7 +1,8 @@
-"""`vultus audit`, `retention`, `templates` and `receipts`: what whoever runs the service owes the people in it."""
+"""`vultus audit`, `retention`, `templates` and `receipts`: the operator's privacy duties."""
 
 import asyncio
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -11,58 +12,63 @@ import typer
 from app.cli.operator import command_keyring, open_services
 from app.cli.tables import show_rows
 from app.errors import OperatorError
-from app.security.receipts import SignedReceipt, is_genuine
+from app.security.receipts import SignedReceipt, is_valid_receipt
 from app.services.audit.verification import Verdict
-from app.services.erasure.receipts import ReceiptOffice
+from app.services.erasure.receipts import ReceiptSigner
 
-audit = typer.Typer(help="Check the audit trails.", no_args_is_help=True)
-retention = typer.Typer(help="Erase whose time is over.", no_args_is_help=True)
-receipts = typer.Typer(help="Check receipts of erasures.", no_args_is_help=True)
+audit = typer.Typer(help="Verify audit trails.", no_args_is_help=True)
+retention = typer.Typer(help="Erase expired subjects.", no_args_is_help=True)
+receipts = typer.Typer(help="Verify erasure receipts.", no_args_is_help=True)
 
-templates = typer.Typer(help="Renew the protection of stored embeddings.", no_args_is_help=True)
+templates = typer.Typer(help="Renew the protection of stored templates.", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 
 
 @audit.command("verify")
 def verify_trails(
-    tenant: Annotated[UUID | None, typer.Option("--tenant", help="Of this tenant only.")] = None,
+    tenant: Annotated[UUID | None, typer.Option("--tenant", help="Only this tenant.")] = None,
     expect: Annotated[
-        str | None, typer.Option(help="SEQ:SEAL as noted earlier (with --tenant): it must still be there.")
+        str | None,
+        typer.Option(help="SEQ:SEAL as an earlier run printed it: the entry must still exist. Needs --tenant."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check every entry of every trail; print each that was altered, taken away or moved, and exit with 1 then.
+    """Verify every entry of the audit trails. Exits with 1 and prints the entries that were altered, removed or moved.
 
-    What was cut off the end of a trail together with the note of its end shows only with `--expect`: keep the last
-    entry's number and seal somewhere else.
+    The removal of the last entries, together with the record of the trail's end, is only detected with --expect:
+    keep the sequence number and seal of the last entry outside the database.
     """
     expected = _read_expected(expect) if expect is not None else None
     if expected is not None and tenant is None:
-        raise typer.BadParameter("--expect needs --tenant")
+        raise typer.BadParameter("--expect needs --tenant, the trail that the entry belongs to")
 
     async def run() -> dict[UUID, Verdict]:
         verdicts = {}
         async with open_services() as services:
-            for one in await services.list_tenant_ids(tenant):
-                async with services.in_tenant(one) as own:
-                    verdicts[one] = await own.audit_verifier().verify(expected=expected)
+            for tenant_id in await services.list_tenant_ids(tenant):
+                async with services.in_tenant(tenant_id) as tenant_services:
+                    verdicts[tenant_id] = await tenant_services.audit_verifier().verify(expected=expected)
         return verdicts
 
-    verdicts = asyncio.run(run())
+    _show_verdicts(asyncio.run(run()), as_json)
+
+
+def _show_verdicts(verdicts: Mapping[UUID, Verdict], as_json: bool) -> None:
+    """Print a row per trail, then a row per flaw; exit with 1 if there is a flaw."""
     rows = [
         {
-            "tenant_id": str(one),
+            "tenant_id": str(tenant_id),
             "entries": str(verdict.entries),
             "last": str(verdict.last_seq),
             "seal": verdict.last_seal.hex(),
             "flaws": str(len(verdict.flaws)),
         }
-        for one, verdict in verdicts.items()
+        for tenant_id, verdict in verdicts.items()
     ]
     flaws = [
-        {"tenant_id": str(one), "entry": str(flaw.seq), "flaw": flaw.kind.value, "detail": flaw.detail}
-        for one, verdict in verdicts.items()
+        {"tenant_id": str(tenant_id), "entry": str(flaw.seq), "flaw": flaw.kind.value, "detail": flaw.detail}
+        for tenant_id, verdict in verdicts.items()
         for flaw in verdict.flaws
     ]
     if as_json:
@@ -77,7 +83,10 @@ def verify_trails(
 
 @retention.command("sweep")
 def sweep() -> None:
-    """Erase every subject whose own date or whose tenant's retention is over. A running server does so every minute."""
+    """Erase subjects whose expiry date or tenant's retention period has passed.
+
+    A running server does this every minute.
+    """
 
     async def run() -> int:
         async with open_services() as services:
@@ -88,34 +97,35 @@ def sweep() -> None:
 
 @templates.command("rotate")
 def rotate_templates(
-    tenant: Annotated[UUID | None, typer.Option("--tenant", help="Of this tenant; without: of all.")] = None,
+    tenant: Annotated[UUID | None, typer.Option("--tenant", help="Only this tenant; by default all.")] = None,
 ) -> None:
-    """Store every embedding under a new secret rotation, without any photo; searches go on meanwhile.
+    """Protect every template with a new secret rotation. Needs no photos; searches continue meanwhile.
 
-    After the service's secret was changed, this is what makes the old one worthless. What a backup holds stays as it
-    was.
+    Run it after you replaced the service's secret: from then on the old secret is useless. Backups are not changed.
     """
 
     async def run() -> list[dict[str, str]]:
         async with open_services() as services:
             rotation = services.template_rotation()
             return [
-                {"tenant_id": str(one), "templates": str(await rotation.run(one))}
-                for one in await services.list_tenant_ids(tenant)
+                {"tenant_id": str(tenant_id), "templates": str(await rotation.run(tenant_id))}
+                for tenant_id in await services.list_tenant_ids(tenant)
             ]
 
     show_rows(asyncio.run(run()), as_json=False)
 
 
 @receipts.command("verify")
-def verify_receipt(file: Annotated[Path, typer.Argument(exists=True, help="The receipt, as it was answered.")]) -> None:
-    """Check that this service signed a receipt and that nobody changed it since; exit with 1 otherwise."""
+def verify_receipt(
+    file: Annotated[Path, typer.Argument(exists=True, help="File with the receipt as the API returned it.")],
+) -> None:
+    """Verify that this service signed a receipt and that it is unchanged; exits with 1 otherwise."""
     try:
         signed = SignedReceipt(**json.loads(file.read_text()))
-        genuine = any(is_genuine(signed, key) for key in ReceiptOffice(command_keyring()).public_keys())
+        genuine = any(is_valid_receipt(signed, key) for key in ReceiptSigner(command_keyring()).public_keys())
     except (ValueError, TypeError, AttributeError):
-        raise OperatorError(f"{file} holds no receipt.") from None
-    typer.echo("Genuine." if genuine else "Not signed by this service, or changed since.")
+        raise OperatorError(f"{file} does not contain a receipt.") from None
+    typer.echo("Genuine." if genuine else "Not genuine: not signed by this service, or changed.")
     raise typer.Exit(0 if genuine else 1)
 
 
@@ -126,4 +136,6 @@ def _read_expected(text: str) -> tuple[int, bytes]:
             raise ValueError
         return int(seq), bytes.fromhex(seal)
     except ValueError:
-        raise typer.BadParameter("--expect: want SEQ:SEAL, as `vultus audit verify` prints them") from None
+        raise typer.BadParameter(
+            f"--expect {text}: use SEQ:SEAL, the columns `last` and `seal` of `vultus audit verify`"
+        ) from None

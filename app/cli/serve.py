@@ -1,4 +1,4 @@
-"""`vultus serve` and `vultus migrate`."""
+"""`vultus serve` and `vultus migrate`: run the server, update the database schema."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ import uvicorn
 
 from app.cli.graph_keeper import graph_keeper
 from app.cli.settings import command_settings
-from app.ml.packs import PackLibrary
+from app.ml.packs.library import PackLibrary
 from app.persistence.provisioning.addresses import provisioned_database
 from app.persistence.provisioning.migrations import head_revision, migrate
 from app.settings import Settings, load_settings
@@ -23,14 +23,14 @@ _DRAIN_S = 30
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; the cores are divided among them.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes; they share the CPU cores.")] = 1,
 ) -> None:
-    """Serve the API until interrupted; Swagger UI is at /docs."""
+    """Serve the API until interrupted. Swagger UI is at /docs."""
     run_server(command_settings(), host=host, port=port, workers=workers)
 
 
 def migrate_database() -> None:
-    """Bring the database (configured or embedded) to the newest schema."""
+    """Create or update the schema of the configured or embedded database."""
     settings = command_settings()
 
     async def run() -> None:
@@ -42,18 +42,18 @@ def migrate_database() -> None:
 
 
 def run_server(settings: Settings, *, host: str, port: int, workers: int) -> None:
-    """Run uvicorn; the database is provisioned and the pack fetched here, once, before any worker starts."""
-    library = PackLibrary.of(settings)
+    """Provision the database and fetch the packs once, before any worker starts; then run uvicorn."""
+    library = PackLibrary.from_settings(settings)
     for pack in (settings.model_pack, *settings.extra_model_packs):
         library.find(pack)
     settings.signing_keys()
-    # uvicorn raises the signal that ended it once more: unhandled, it would end us before the database is left.
+    # uvicorn raises the signal that stopped it again; unhandled, it would kill us before the database is released.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with asyncio.Runner() as runner:
         provisioned = provisioned_database(settings)
         addresses = runner.run(provisioned.__aenter__())
         try:
-            # Workers are processes of their own: they take the decisions made here from the environment.
+            # Workers are separate processes; they read what was decided here from the environment.
             os.environ["VULTUS_DATABASE_URL"] = addresses.service
             if settings.operator_token is not None:
                 os.environ["VULTUS_DATABASE_ADMIN_URL"] = addresses.operator
@@ -68,13 +68,13 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
             with graph_keeper(settings, addresses, in_own_process=is_forking):
                 _run_uvicorn(host, port, workers)
         except KeyboardInterrupt:
-            pass  # Ctrl-C, after a graceful shutdown: how it is meant to end
+            pass  # Ctrl-C after a graceful shutdown is the normal end
         finally:
             runner.run(provisioned.__aexit__(None, None, None))
 
 
 def _share_metrics(settings: Settings) -> None:
-    """Workers count in files of their own; whichever is asked adds them up (telemetry/metrics.py)."""
+    """Let each worker count in its own file; the worker that serves /metrics adds them up (telemetry/metrics.py)."""
     directory = settings.resolved_data_dir / "metrics"
     directory.mkdir(parents=True, exist_ok=True)
     for old in directory.glob("*.db"):
@@ -83,7 +83,7 @@ def _share_metrics(settings: Settings) -> None:
 
 
 def _share_models(settings: Settings) -> bool:
-    # Imports the whole application, which no other command needs.
+    # These import the whole application, which no other command needs.
     from app.main import create_app  # noqa: PLC0415
     from app.server.workers import share_models  # noqa: PLC0415
 
@@ -102,7 +102,7 @@ def _run_uvicorn(host: str, port: int, workers: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        # Nobody's X-Forwarded-For is believed unless the operator names the proxy.
+        # X-Forwarded-For is ignored unless the operator names the proxy.
         proxy_headers="FORWARDED_ALLOW_IPS" in os.environ,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_DRAIN_S,

@@ -1,4 +1,4 @@
-"""Settings for commands: a setting that is wrong becomes a message, not a traceback."""
+"""Settings for commands: an invalid setting becomes a message, not a traceback."""
 
 from pydantic import ValidationError
 
@@ -7,7 +7,7 @@ from app.settings import Settings, load_settings
 
 
 def command_settings() -> Settings:
-    """The settings of this process; raises `OperatorError` naming each wrong variable, never its value."""
+    """Load the settings; raises `OperatorError` with each invalid variable, never with its value."""
     try:
         return load_settings()
     except ValidationError as exc:
@@ -16,4 +16,4 @@ def command_settings() -> Settings:
             f"{error['msg'].removeprefix('Value error, ')}"
             for error in exc.errors(include_input=False, include_url=False)
         ]
-        raise OperatorError("the settings are wrong:\n" + "\n".join(lines)) from None
+        raise OperatorError("the settings are invalid:\n" + "\n".join(lines)) from None

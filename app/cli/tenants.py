@@ -1,4 +1,4 @@
-"""`vultus tenants`, `vultus plans`, `vultus users` and `vultus keys`: for whoever runs the service."""
+"""`vultus tenants`, `plans`, `users` and `keys`: manage accounts as the operator."""
 
 import asyncio
 import json
@@ -16,13 +16,13 @@ from app.schemas.operator import PlanName, QuotaNumber, Rate
 from app.security.passwords import PasswordHasher, generate_password
 
 tenants = typer.Typer(help="Manage tenants.", no_args_is_help=True)
-plans = typer.Typer(help="Manage plans: rates and quotas.", no_args_is_help=True)
+plans = typer.Typer(help="Manage plans with their rate limits and quotas.", no_args_is_help=True)
 users = typer.Typer(help="Manage the users of a tenant.", no_args_is_help=True)
 keys = typer.Typer(help="Manage the API keys of a tenant.", no_args_is_help=True)
 
 TenantId = Annotated[UUID, typer.Argument(help="The tenant's id.")]
 ForTenant = Annotated[UUID, typer.Option("--tenant", help="The tenant's id.")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 
 _out = Console(soft_wrap=True, highlight=False)
 
@@ -34,7 +34,7 @@ def create_tenant(
     plan: Annotated[str, typer.Option(help="The tenant's plan.")] = "free",
     as_json: AsJson = False,
 ) -> None:
-    """Create a tenant with its first admin and a first access-key pair; their secrets are shown only now."""
+    """Create a tenant with its first admin and access key. Their secrets are shown only once."""
     name, email = checked(DisplayName, name, "NAME"), checked(Email, email, "--email")
     password = generate_password()
 
@@ -42,8 +42,8 @@ def create_tenant(
         hasher = PasswordHasher()
         async with open_services() as services:
             created = await services.tenants(hasher).create(name, email, password, plan)
-            async with services.in_tenant(created.tenant_id) as own:
-                _, pair = await own.keys().issue_access_key(None, list(Scope))
+            async with services.in_tenant(created.tenant_id) as tenant_services:
+                _, pair = await tenant_services.keys().issue_access_key(None, list(Scope))
         hasher.close()
         return {
             "tenant_id": str(created.tenant_id),
@@ -58,20 +58,20 @@ def create_tenant(
 
 @tenants.command("list")
 def list_tenants(as_json: AsJson = False) -> None:
-    """Every tenant, oldest first."""
+    """List all tenants, the oldest first."""
 
     async def run() -> list[dict[str, str]]:
         async with open_services() as services:
             found = await services.operator().list_tenants()
         return [
             {
-                "tenant_id": str(one.id),
-                "name": one.name,
-                "plan": one.plan,
-                "templates": str(one.templates),
-                "created_at": one.created_at.isoformat(timespec="seconds"),
+                "tenant_id": str(tenant.id),
+                "name": tenant.name,
+                "plan": tenant.plan,
+                "templates": str(tenant.templates),
+                "created_at": tenant.created_at.isoformat(timespec="seconds"),
             }
-            for one in found
+            for tenant in found
         ]
 
     show_rows(asyncio.run(run()), as_json)
@@ -79,7 +79,7 @@ def list_tenants(as_json: AsJson = False) -> None:
 
 @tenants.command("set-plan")
 def set_plan(tenant: TenantId, plan: Annotated[str, typer.Argument(help="The plan's name.")]) -> None:
-    """Put a tenant on a plan, from its next request on."""
+    """Change the plan of a tenant, starting with its next request."""
 
     async def run() -> None:
         async with open_services() as services:
@@ -89,10 +89,12 @@ def set_plan(tenant: TenantId, plan: Annotated[str, typer.Argument(help="The pla
 
 
 @tenants.command("delete")
-def delete_tenant(tenant: TenantId, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
-    """Erase a tenant with its users, keys, subjects and templates."""
+def delete_tenant(
+    tenant: TenantId, yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False
+) -> None:
+    """Erase a tenant with all its users, keys, subjects and templates."""
     if not yes:
-        typer.confirm(f"Erase tenant {tenant} and everything it has?", abort=True)
+        typer.confirm(f"Erase tenant {tenant} with all its users, keys, subjects and templates?", abort=True)
 
     async def run() -> None:
         async with open_services() as services:
@@ -103,14 +105,14 @@ def delete_tenant(tenant: TenantId, yes: Annotated[bool, typer.Option("--yes", h
 
 @plans.command("list")
 def list_plans(as_json: AsJson = False) -> None:
-    """Every plan with its rates and quotas."""
+    """List all plans with their rate limits and quotas."""
 
     async def run() -> list[dict[str, str]]:
         async with open_services() as services:
             found = await services.operator().list_plans()
         return [
-            {"plan": one.name, "rates": json.dumps(dict(one.rates)), "quotas": json.dumps(dict(one.quotas))}
-            for one in found
+            {"plan": plan.name, "rates": json.dumps(dict(plan.rates)), "quotas": json.dumps(dict(plan.quotas))}
+            for plan in found
         ]
 
     show_rows(asyncio.run(run()), as_json)
@@ -118,11 +120,13 @@ def list_plans(as_json: AsJson = False) -> None:
 
 @plans.command("set")
 def set_plan_values(
-    name: Annotated[str, typer.Argument(help="The plan's name; a new one is created.")],
-    rate: Annotated[list[str], typer.Option(help="PERMISSION=RATE, as recognize=60/minute; repeat.")] = [],  # noqa: B006
-    quota: Annotated[list[str], typer.Option(help="WHAT=NUMBER or WHAT=unlimited; repeat.")] = [],  # noqa: B006
+    name: Annotated[str, typer.Argument(help="The plan's name; created if it does not exist.")],
+    rate: Annotated[
+        list[str], typer.Option(help="Rate limit as PERMISSION=RATE, such as recognize=60/minute; repeatable.")
+    ] = [],  # noqa: B006
+    quota: Annotated[list[str], typer.Option(help="Quota as WHAT=NUMBER or WHAT=unlimited; repeatable.")] = [],  # noqa: B006
 ) -> None:
-    """Create or change a plan; tenants on it feel it with their next request. What is not named stays."""
+    """Create or change a plan; changes apply from the next request. Limits that you do not name stay."""
     name = checked(PlanName, name, "NAME")
     rates = {
         Permission(key).value: checked(Rate, value, "--rate") for key, value in _pairs(rate, set(Permission), "--rate")
@@ -135,20 +139,20 @@ def set_plan_values(
     async def run() -> None:
         async with open_services() as services:
             service = services.operator()
-            old = next((plan for plan in await service.list_plans() if plan.name == name), Plan(name))
-            await service.save_plan(Plan(name, {**old.rates, **rates}, {**old.quotas, **quotas}))
+            current = next((plan for plan in await service.list_plans() if plan.name == name), Plan(name))
+            await service.save_plan(Plan(name, {**current.rates, **rates}, {**current.quotas, **quotas}))
 
     asyncio.run(run())
 
 
 @users.command("list")
 def list_users(tenant: ForTenant, as_json: AsJson = False) -> None:
-    """The users of a tenant."""
+    """List the users of a tenant."""
 
     async def run() -> list[dict[str, str]]:
-        async with open_services() as services, services.in_tenant(tenant) as own:
-            found = await (await own.users()).list()
-        return [{"user_id": str(one.id), "email": one.email, "role": one.role} for one in found]
+        async with open_services() as services, services.in_tenant(tenant) as tenant_services:
+            found = await (await tenant_services.users()).list()
+        return [{"user_id": str(user.id), "email": user.email, "role": user.role} for user in found]
 
     show_rows(asyncio.run(run()), as_json)
 
@@ -160,15 +164,15 @@ def add_user(
     role: Annotated[Role, typer.Option(help="The user's role.")] = Role.VIEWER,
     as_json: AsJson = False,
 ) -> None:
-    """Add a user; the password is shown only now."""
+    """Add a user and print the password. It is shown only once."""
     email, password = checked(Email, email, "EMAIL"), generate_password()
 
     async def run() -> dict[str, str]:
         hasher = PasswordHasher()
         hashed = await hasher.hash(password)
         hasher.close()
-        async with open_services() as services, services.in_tenant(tenant) as own:
-            user = await (await own.users()).add(email, hashed, role)
+        async with open_services() as services, services.in_tenant(tenant) as tenant_services:
+            user = await (await tenant_services.users()).add(email, hashed, role)
         return {"user_id": str(user.id), "email": user.email, "role": user.role, "password": password}
 
     _show(asyncio.run(run()), as_json)
@@ -176,17 +180,17 @@ def add_user(
 
 @keys.command("create")
 def create_key(
-    name: Annotated[str, typer.Argument(help="What the key is for.")],
+    name: Annotated[str, typer.Argument(help="Name of the key, such as the program that uses it.")],
     tenant: ForTenant,
-    scope: Annotated[list[Scope], typer.Option(help="What it may do; repeat.")],
+    scope: Annotated[list[Scope], typer.Option(help="Permission scope; repeatable.")],
     as_json: AsJson = False,
 ) -> None:
-    """Issue an API key; its text is shown only now."""
+    """Create an API key and print it. It is shown only once."""
     name = checked(DisplayName, name, "NAME")
 
     async def run() -> dict[str, str]:
-        async with open_services() as services, services.in_tenant(tenant) as own:
-            issued = await own.keys().issue(None, name=name, scopes=scope)
+        async with open_services() as services, services.in_tenant(tenant) as tenant_services:
+            issued = await tenant_services.keys().issue(None, name=name, scopes=scope)
         return {"key_id": str(issued.record.id), "name": name, "key": issued.secret}
 
     _show(asyncio.run(run()), as_json)
@@ -194,21 +198,21 @@ def create_key(
 
 @keys.command("revoke")
 def revoke_key(key_id: Annotated[UUID, typer.Argument(help="The key's id.")], tenant: ForTenant) -> None:
-    """Make an API key worthless at once."""
+    """Revoke an API key at once."""
 
     async def run() -> None:
-        async with open_services() as services, services.in_tenant(tenant) as own:
-            await own.keys().revoke(key_id)
+        async with open_services() as services, services.in_tenant(tenant) as tenant_services:
+            await tenant_services.keys().revoke(key_id)
 
     asyncio.run(run())
 
 
-def _pairs(given: list[str], known: set[str], option: str) -> list[tuple[str, str]]:
+def _pairs(arguments: list[str], allowed: set[str], option: str) -> list[tuple[str, str]]:
     pairs = []
-    for text in given:
+    for text in arguments:
         key, separator, value = text.partition("=")
-        if not separator or key not in known:
-            raise typer.BadParameter(f"{option} {text}: want one of {', '.join(sorted(known))}, then = and a value")
+        if not separator or key not in allowed:
+            raise typer.BadParameter(f"{option} {text}: use KEY=VALUE with one of {', '.join(sorted(allowed))}")
         pairs.append((key, value))
     return pairs
 

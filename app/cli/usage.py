@@ -1,4 +1,4 @@
-"""`vultus usage`: what each tenant's callers did, by day: the numbers behind a bill."""
+"""`vultus usage`: daily counts of calls and images, the basis of a bill."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -14,16 +14,18 @@ _DAY = ["%Y-%m-%d"]
 
 
 def usage(
-    tenant: Annotated[UUID | None, typer.Option("--tenant", help="Of this tenant only.")] = None,
+    tenant: Annotated[UUID | None, typer.Option("--tenant", help="Only this tenant.")] = None,
     since: Annotated[
-        datetime | None, typer.Option(formats=_DAY, help="The first day; by default the first of this month (UTC).")
+        datetime | None,
+        typer.Option(formats=_DAY, help="First day (YYYY-MM-DD); by default the first of this month, UTC."),
     ] = None,
     before: Annotated[
-        datetime | None, typer.Option(formats=_DAY, help="The day after the last; by default tomorrow.")
+        datetime | None,
+        typer.Option(formats=_DAY, help="Day after the last one (YYYY-MM-DD); by default tomorrow, UTC."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
 ) -> None:
-    """Show what was answered with success, by tenant, day, operation and caller."""
+    """Show successful calls and their images by tenant, day, operation and caller."""
     today = datetime.now(UTC).date()
     first = since.date() if since is not None else today.replace(day=1)
     end = before.date() if before is not None else today + timedelta(days=1)
@@ -31,12 +33,12 @@ def usage(
     async def run() -> list[dict[str, str]]:
         rows = []
         async with open_services() as services:
-            for one in await services.list_tenant_ids(tenant):
-                async with services.in_tenant(one) as own:
-                    counts = await own.usage().list_days(first, end)
+            for tenant_id in await services.list_tenant_ids(tenant):
+                async with services.in_tenant(tenant_id) as tenant_services:
+                    counts = await tenant_services.usage().list_days(first, end)
                 rows += [
                     {
-                        "tenant_id": str(one),
+                        "tenant_id": str(tenant_id),
                         "day": str(key.day),
                         "operation": key.operation,
                         "caller": key.caller,

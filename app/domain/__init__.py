@@ -1,1 +1,1 @@
-"""Frozen value types that the layers share; no behavior beyond what the values say about themselves."""
+"""Frozen value types that the layers share; they compute properties of themselves and nothing else."""

@@ -1,4 +1,4 @@
-"""Collections and the recognizers they are searched and stored with."""
+"""Collections and their recognizers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from app.domain.decisions import DEFAULT_POLICY, DecisionPolicy
 
 @dataclass(frozen=True, slots=True)
 class Recognizers:
-    """Who embeds a collection's faces: `in_use` is searched, with `beside` they are stored as well."""
+    """A collection's recognizers: searches use `in_use`; `secondary` also embeds new faces during a migration."""
 
     in_use: str
     secondary: str | None = None
 
     @property
     def all(self) -> tuple[str, ...]:
-        """The one in use first."""
+        """Both recognizers, the one in use first."""
         return (self.in_use,) if self.secondary is None else (self.in_use, self.secondary)
 
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A tenant's named gallery."""
+    """A tenant's named gallery, with its counts and decision settings."""
 
     id: UUID
     name: str
@@ -33,16 +33,16 @@ class Collection:
     templates: int
     policy: DecisionPolicy = DEFAULT_POLICY
     calibration: dict[str, Any] | None = None
-    """Its own: recognizer, points, source."""
+    """Calibration from the collection's own impostor pairs (recognizer, points, source); None if there is none."""
     recognizer: str | None = None
-    """Whose templates are searched; None until a face is stored: the server's first."""
+    """Searches use this recognizer's templates; None until a face is stored, when it becomes the server's first."""
     secondary: str | None = None
-    """With whose templates faces are stored as well."""
+    """New faces are also embedded with this recognizer during a migration."""
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionRecord:
-    """A collection as it is stored, without counts."""
+    """A collection's row, without counts."""
 
     id: UUID
     name: str
@@ -55,7 +55,7 @@ class CollectionRecord:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How many faces of how many subjects a recognizer embedded."""
+    """The number of faces that have a recognizer's template, and of the subjects with such faces."""
 
     faces: int
     subjects: int

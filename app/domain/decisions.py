@@ -1,4 +1,4 @@
-"""What similarities mean: calibrations, policies, candidates and decisions."""
+"""Decisions on similarities: calibrations, policies, candidates."""
 
 import math
 from dataclasses import dataclass
@@ -6,20 +6,21 @@ from enum import StrEnum
 
 
 class Decision(StrEnum):
-    """What a similarity means at the threshold in force."""
+    """The decision on a similarity at the thresholds in use."""
 
     MATCH = "match"
     REVIEW = "review"
-    """Not certain enough to go by, too similar to pass over: somebody should look."""
+    """Below the match threshold but above the review threshold: a person should decide."""
     NO_MATCH = "no_match"
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A subject that a probe may show.
+    """A subject that may be the person in a probe.
 
-    `similarity` is the cosine (-1..1) with its most similar template, which ranks; `subject_similarity` with what its
-    templates have in common, which one bad photo cannot raise.
+    `similarity` is the cosine (-1..1) with the subject's most similar template; candidates are ranked by it.
+    `subject_similarity` is the cosine with what the subject's templates have in common; a single bad photo cannot raise
+    it.
     """
 
     subject: str
@@ -30,7 +31,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class DecisionPolicy:
-    """How often a search of a collection may find a stranger: as a match, and as somebody to look at."""
+    """The false-match rates that a search of a collection may have, for matches and for reviews (0..1)."""
 
     max_false_match_rate: float = 1e-3
     review_false_match_rate: float = 5e-2
@@ -39,47 +40,47 @@ class DecisionPolicy:
 DEFAULT_POLICY = DecisionPolicy()
 
 ONE_TO_ONE = DecisionPolicy(max_false_match_rate=1e-4, review_false_match_rate=1e-2)
-"""For claims and comparisons, stricter than for a search: whoever tries may choose whom to claim to be, and try again.
-1 in 10,000 is also what the FIDO Alliance's biometric requirements ask of verification."""
+"""For verification and comparison, stricter than for a search: an impostor can choose the claimed subject and retry.
+The FIDO Alliance's biometric requirements also demand at most 1 in 10,000 for verification."""
 
-_MIN_OF_MEASURED = 1e-3
-"""Of the rarest rate that was measured: three orders of magnitude are a long way to extrapolate."""
+_MAX_EXTRAPOLATION = 1e-3
+"""Reported rates go down to this fraction of the lowest measured rate: three orders of magnitude."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The cosines that strangers reach: (false-match rate, cosine) pairs, the rates falling and the cosines rising."""
+    """The similarities of impostor pairs: (false-match rate, cosine) points, rates falling and cosines rising."""
 
     points: tuple[tuple[float, float], ...]
     source: str
     intervals: tuple[tuple[float, float], ...] = ()
-    """Of each point's rate, where it is known: 95%, from the people that it was measured on."""
+    """95% confidence interval (low, high) of each point's rate, over the measured people; empty if unknown."""
 
     @property
-    def account(self) -> str:
-        """Where it is from, and from where on it is extrapolated."""
+    def description(self) -> str:
+        """The calibration's source, and the rate below which it is extrapolated."""
         return f"{self.source}; rates below {self.points[-1][0]:g} are extrapolated"
 
     @property
     def min_reported_rate(self) -> float:
-        """The rarest rate that is told of a single comparison: beyond it, extrapolation is arithmetic and no more."""
-        return self.points[-1][0] * _MIN_OF_MEASURED
+        """The lowest rate that callers are shown; below it, the extrapolation has no empirical support."""
+        return self.points[-1][0] * _MAX_EXTRAPOLATION
 
     def similarity_at(self, rate: float) -> float:
-        """The cosine at or above which a comparison of strangers lies with this rate.
+        """Return the cosine that impostor pairs reach or exceed at this false-match rate (0..1).
 
-        Between two points as the logarithm of the rate goes; beyond them on the line through the last two.
+        Interpolates the cosine linearly in the logarithm of the rate; beyond the points it extrapolates the last two.
         """
-        wanted = math.log10(rate)
+        log_rate = math.log10(rate)
         rates, cosines = self._axes()
-        last = max(1, next((index for index, known in enumerate(rates) if known <= wanted), len(rates) - 1))
+        last = max(1, next((index for index, point in enumerate(rates) if point <= log_rate), len(rates) - 1))
         slope = (cosines[last] - cosines[last - 1]) / (rates[last] - rates[last - 1])
-        return cosines[last] + slope * (wanted - rates[last])
+        return cosines[last] + slope * (log_rate - rates[last])
 
     def rate_at(self, similarity: float) -> float:
-        """The rate at which comparisons of strangers reach this cosine: the inverse, at most 1."""
+        """Return the false-match rate at this cosine, at most 1: the inverse of `similarity_at`."""
         rates, cosines = self._axes()
-        last = max(1, next((index for index, known in enumerate(cosines) if known >= similarity), len(cosines) - 1))
+        last = max(1, next((index for index, point in enumerate(cosines) if point >= similarity), len(cosines) - 1))
         slope = (rates[last] - rates[last - 1]) / (cosines[last] - cosines[last - 1])
         return float(10 ** min(0.0, rates[last] + slope * (similarity - cosines[last])))
 
@@ -89,9 +90,9 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class GalleryScale:
-    """How many templates were compared, and how their collection wants decisions made.
+    """What thresholds depend on: the number of compared templates and the collection's policy.
 
-    `calibration` is the collection's own, if it has one for the recognizer in use.
+    `calibration` is the collection's own; None if it has none for the recognizer in use.
     """
 
     templates: int
@@ -99,5 +100,5 @@ class GalleryScale:
     calibration: Calibration | None = None
 
 
-EMPTY = GalleryScale(0)
-"""Of a gallery with nothing in it."""
+EMPTY_SCALE = GalleryScale(0)
+"""The scale of an empty gallery."""

@@ -1,4 +1,4 @@
-"""Faces in images: where they are, how good they are, and their embeddings."""
+"""Faces in images: boxes, landmarks, quality and embeddings."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,12 +12,12 @@ Embedding = NDArray[np.float32]
 """One face as a vector: (512,), float32, unit length."""
 
 Point = tuple[float, float]
-"""x, y in pixels of the upright image, from its top left corner."""
+"""x, y in pixels of the upright image; the origin is its top left corner."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoundingBox:
-    """A face's place in the upright image, in pixels; it may reach beyond the image's edge."""
+    """A face's box in the upright image, in pixels; it may extend beyond the image."""
 
     x: float
     y: float
@@ -26,17 +26,17 @@ class BoundingBox:
 
     @property
     def area(self) -> float:
-        """In square pixels."""
+        """The area in square pixels."""
         return self.width * self.height
 
     def relative_to(self, width: int, height: int) -> "RelativeBox":
-        """The same place in an image of this size, whatever size it is shown at."""
+        """Convert to fractions of an image of this size in pixels."""
         return RelativeBox(self.x / width, self.y / height, self.width / width, self.height / height)
 
 
 @dataclass(frozen=True, slots=True)
 class RelativeBox:
-    """A face's place in shares of its image's width and height; it may leave 0..1."""
+    """A face's box in fractions of the image's width and height; values may lie outside 0..1."""
 
     left: float
     top: float
@@ -45,7 +45,7 @@ class RelativeBox:
 
 
 class Detail(StrEnum):
-    """How hard to look for faces: what it costs, and how small a face it finds."""
+    """The thoroughness of detection: higher levels find smaller faces and take longer."""
 
     FAST = "fast"
     STANDARD = "standard"
@@ -53,7 +53,7 @@ class Detail(StrEnum):
 
 
 class QualityReason(StrEnum):
-    """Why a face would not be registered."""
+    """Why a face fails a quality bar."""
 
     TOO_SMALL = "too_small"
     BLURRED = "blurred"
@@ -61,11 +61,11 @@ class QualityReason(StrEnum):
     TOO_BRIGHT = "too_bright"
     TURNED_AWAY = "turned_away"
     UNCERTAIN = "uncertain"
-    """The detector itself doubts that it is a face; only a `HIGH` bar asks."""
+    """The detection score is low; only the `HIGH` bar checks it."""
 
 
 class QualityBar(StrEnum):
-    """How good a face must be: `AUTO` is what the service demands of whom it registers, `NONE` takes any."""
+    """How good a face must be: `AUTO` uses the service's limits for registration, `NONE` accepts every face."""
 
     NONE = "none"
     LOW = "low"
@@ -76,16 +76,24 @@ class QualityBar(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class QualityFinding:
-    """One reason with the value measured and the limit it broke."""
+    """One failed quality check, with the measured value and the limit."""
 
     reason: QualityReason
     value: float
     limit: float
 
+    def round_value(self, min_decimals: int) -> float:
+        """Round the value, with as many decimals as it takes to stay beyond the limit."""
+        for decimals in range(min_decimals, 18):
+            rounded = round(self.value, decimals)
+            if (rounded - self.limit) * (self.value - self.limit) > 0:
+                return rounded
+        return self.value
+
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What was measured on one face; `findings` is empty for a face good enough to register."""
+    """Quality measurements of one face; `findings` is empty if the face may be registered."""
 
     face_pixels: float
     sharpness: float
@@ -97,13 +105,12 @@ class Quality:
 
     @property
     def is_acceptable(self) -> bool:
-        """Whether the face may be registered."""
         return not self.findings
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A detected face: box, five landmarks (left eye, right eye, nose, mouth corners), certainty 0..1, quality."""
+    """A detected face: box, landmarks (left eye, right eye, nose, mouth corners), detection score 0..1, quality."""
 
     box: BoundingBox
     landmarks: tuple[Point, ...]
@@ -113,9 +120,10 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """The faces of one image, largest first; `embeddings` is empty or has one entry a face.
+    """The faces of one image, largest first, in an upright image of `width` x `height` pixels.
 
-    `beside` has the same by a second recognizer, where one was named.
+    `embeddings` has one entry per face, or none if no embedding was requested. `secondary` likewise holds the
+    embeddings of the secondary recognizer.
     """
 
     width: int

@@ -10,7 +10,7 @@ from app.domain.faces import Embedding, RelativeBox
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """That a person agreed: the caller's reference to the proof, when and by which login it was recorded."""
+    """A recorded consent: the caller's reference to the proof, when it was recorded and by which login."""
 
     reference: str
     recorded_at: datetime
@@ -20,7 +20,7 @@ class Consent:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One person in one collection; `subject` is the caller's own id for them."""
+    """One person in one collection; `subject` is the id that the caller chose, `templates` counts faces."""
 
     subject: str
     name: str | None
@@ -34,7 +34,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class SubjectRecord:
-    """A subject as it is stored, without counts."""
+    """A subject's row, without counts; `id` is the row id, `subject` the id that the caller chose."""
 
     id: UUID
     subject: str
@@ -50,7 +50,7 @@ class SubjectRecord:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The stored record of one face; the embedding stays in the database."""
+    """The stored record of one face, without its embedding."""
 
     id: UUID
     recognizer: str
@@ -62,7 +62,7 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class FaceOrigin:
-    """Which image a stored face is from, and where in it; `digest` is there if it is not to be stored twice."""
+    """The image and box that a stored face comes from; `digest` is set if its registration is idempotent."""
 
     image_id: UUID
     box: RelativeBox
@@ -72,10 +72,9 @@ class FaceOrigin:
 
 @dataclass(frozen=True, slots=True)
 class CollectionFace:
-    """A stored face as its collection shows it.
+    """A stored face as collections list it.
 
-    `subject` is None while nobody has said whose it is; `image_id` and `box` are missing of faces stored before they
-    were kept.
+    `subject` is None for an anonymous face. `image_id` and `box` are None for faces stored before migration 0013.
     """
 
     id: UUID
@@ -89,7 +88,7 @@ class CollectionFace:
 
 @dataclass(frozen=True, slots=True)
 class FaceCandidate:
-    """A stored face and its similarity (cosine) with the probe."""
+    """A stored face and its similarity (cosine, -1..1) to the probe."""
 
     face: CollectionFace
     similarity: float
@@ -97,7 +96,7 @@ class FaceCandidate:
 
 @dataclass(frozen=True, slots=True)
 class NamedCandidate:
-    """A subject that somebody named, and the similarity (cosine) of the probe with what its faces have in common."""
+    """A named subject, and the similarity (cosine, -1..1) of the probe to what the subject's faces have in common."""
 
     subject: str
     similarity: float
@@ -105,7 +104,7 @@ class NamedCandidate:
 
 @dataclass(frozen=True, slots=True)
 class ExportedFace:
-    """A template to take along, with its face's id; the embedding is as the recognizer made it."""
+    """A template for export, with its face's id and the unprotected embedding."""
 
     id: UUID
     recognizer: str

@@ -10,9 +10,9 @@ from app.permissions import Plan, Quota
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a tenant demands of its own faces.
+    """A tenant's consent and retention policy.
 
-    `retention_days`: so long after they were last registered or changed, subjects are erased; None: never.
+    Subjects are erased `retention_days` after their last registration or change; None means never.
     """
 
     consent_required: bool = False
@@ -21,7 +21,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class ObjectStore:
-    """Where a tenant keeps its photos: an S3-compatible server, and whose credentials are used there."""
+    """A tenant's S3-compatible photo store, without its secret."""
 
     endpoint: str
     region: str
@@ -41,7 +41,7 @@ class TenantRecord:
 
 @dataclass(frozen=True, slots=True)
 class TenantOverview:
-    """A tenant with its plan and what it uses of it."""
+    """A tenant with its plan and the used part of each quota."""
 
     name: str
     plan: Plan
@@ -50,7 +50,7 @@ class TenantOverview:
 
 @dataclass(frozen=True, slots=True)
 class UserRecord:
-    """A user as their tenant's admins see them."""
+    """A user as the tenant's admins see them, without the password hash."""
 
     id: UUID
     email: str
@@ -60,7 +60,7 @@ class UserRecord:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """A key as its tenant's admins see it: never its secret. Access-key pairs have no name, limits or expiry."""
+    """A key as the tenant's admins see it, without its secret; access keys have no name, collections or expiry."""
 
     id: UUID
     public_id: str
@@ -73,7 +73,7 @@ class KeyRecord:
 
 
 class UsageKey(NamedTuple):
-    """A day (UTC), an operation, and who called: `key:` or `user:` and an id."""
+    """A day (UTC), an operation, and its caller, `key:<id>` or `user:<id>`."""
 
     day: date
     operation: str
@@ -82,7 +82,7 @@ class UsageKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UsageCount:
-    """How many calls were answered, with how many photos."""
+    """The number of completed calls and of the photos in them."""
 
     calls: int
     images: int

@@ -1,19 +1,19 @@
-"""Small charts as SVG, for a page that needs nothing from anywhere else."""
+"""Small charts as SVG, for a self-contained HTML page."""
 
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
 _WIDTH, _HEIGHT, _MARGIN = 460, 300, 46
-_BESIDE = 4
-"""Pixels between intervals of different lines at one place."""
-_DECADES = 2
-"""A logarithmic axis that is longer has a mark a decade, a shorter one also at 2 and 5."""
+_BAR_OFFSET = 4
+"""Pixels between the intervals of different lines at one x."""
+_MAX_DENSE_DECADES = 2
+"""A longer logarithmic axis has one tick per decade, a shorter one also ticks at 2 and 5."""
 _COLORS = ("#2563eb", "#dc2626", "#059669", "#7c3aed", "#d97706")
 
 Points = Sequence[tuple[float, float]]
 Bars = Sequence[tuple[float, float | None, float | None]]
-"""x, and the ends of an interval in y."""
+"""x, and the low and high end of an interval in y; None where unknown."""
 
 
 def line_chart(
@@ -26,44 +26,44 @@ def line_chart(
     log_y: bool = False,
     intervals: Mapping[str, Bars] | None = None,
 ) -> str:
-    """Lines through points, and intervals at some; on a logarithmic axis what is not above zero is left out."""
-    kept = {
+    """Return a chart of lines through points, with intervals; logarithmic axes leave out values of zero and below."""
+    shown = {
         name: [(a, b) for a, b in points if (a > 0 or not log_x) and (b > 0 or not log_y) and math.isfinite(a + b)]
         for name, points in lines.items()
     }
     bars = {
-        name: [(a, low, high) for a, low, high in own if low is not None and high is not None and a > 0]
-        for name, own in (intervals or {}).items()
+        name: [(a, low, high) for a, low, high in line if low is not None and high is not None and a > 0]
+        for name, line in (intervals or {}).items()
     }
-    ends = [end for own in bars.values() for _, low, high in own for end in (low, high) if end > 0 or not log_y]
+    ends = [end for line in bars.values() for _, low, high in line for end in (low, high) if end > 0 or not log_y]
     across, up = (
-        _Axis([a for points in kept.values() for a, _ in points], log_x),
-        _Axis([*(b for points in kept.values() for _, b in points), *ends], log_y),
+        _Axis([a for points in shown.values() for a, _ in points], log_x),
+        _Axis([*(b for points in shown.values() for _, b in points), *ends], log_y),
     )
     drawn = []
-    for index, (name, points) in enumerate(kept.items()):
+    for index, (name, points) in enumerate(shown.items()):
         color = _COLORS[index % len(_COLORS)]
         path = " ".join(f"{_x(across.share(a)):.1f},{_y(up.share(b)):.1f}" for a, b in points)
         drawn.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.6"/>')
         for a, low, high in bars.get(name, ()):
-            place = f"{_x(across.share(a)) + _BESIDE * (index - (len(kept) - 1) / 2):.1f}"
+            x_bar = f"{_x(across.share(a)) + _BAR_OFFSET * (index - (len(shown) - 1) / 2):.1f}"
             bottom, top = (f"{_y(up.share(end) if end > 0 or not log_y else 0):.1f}" for end in (low, high))
             drawn.append(
-                f'<line x1="{place}" x2="{place}" y1="{bottom}" y2="{top}" stroke="{color}" stroke-width="3" '
+                f'<line x1="{x_bar}" x2="{x_bar}" y1="{bottom}" y2="{top}" stroke="{color}" stroke-width="3" '
                 f'stroke-opacity="0.5"/>'
             )
-    return _frame(title, x, y, across, up, [*drawn, *_legend(list(kept))])
+    return _frame(title, x, y, across, up, [*drawn, *_legend(list(shown))])
 
 
 def histogram_chart(title: str, edges: Sequence[float], counts: Mapping[str, Sequence[int]], *, x: str) -> str:
-    """Two or more histograms over the same bins, each as a share of its own total."""
+    """Return a chart of histograms over the same bins, each scaled to its own total."""
     across = _Axis(edges, is_log=False)
-    shares = {name: [count / max(1, sum(own)) for count in own] for name, own in counts.items()}
-    up = _Axis([0.0, *(share for own in shares.values() for share in own)], is_log=False)
+    shares = {name: [count / max(1, sum(bins)) for count in bins] for name, bins in counts.items()}
+    up = _Axis([0.0, *(share for bins in shares.values() for share in bins)], is_log=False)
     drawn = []
-    for index, own in enumerate(shares.values()):
+    for index, bins in enumerate(shares.values()):
         color = _COLORS[index % len(_COLORS)]
-        for left, right, share in zip(edges[:-1], edges[1:], own, strict=True):
+        for left, right, share in zip(edges[:-1], edges[1:], bins, strict=True):
             low, high = _x(across.share(left)), _x(across.share(right))
             top = _y(up.share(share))
             drawn.append(
@@ -82,6 +82,8 @@ def _legend(names: Sequence[str]) -> list[str]:
 
 
 class _Axis:
+    """Maps values to 0..1 along an axis, linearly or logarithmically, and places its ticks."""
+
     def __init__(self, values: Sequence[float], is_log: bool) -> None:
         self.is_log = is_log
         scaled = [self._scale(value) for value in values] or [0.0, 1.0]
@@ -94,13 +96,11 @@ class _Axis:
 
     def ticks(self) -> list[tuple[float, str]]:
         if self.is_log:
-            parts = (1,) if self.high - self.low > _DECADES else (1, 2, 5)
-            places = (
-                part * 10.0**power for power in range(math.floor(self.low), math.ceil(self.high)) for part in parts
-            )
-            inside = [*places, 10.0 ** math.ceil(self.high)]
+            parts = (1,) if self.high - self.low > _MAX_DENSE_DECADES else (1, 2, 5)
+            decades = range(math.floor(self.low), math.ceil(self.high))
+            values = [*(part * 10.0**power for power in decades for part in parts), 10.0 ** math.ceil(self.high)]
             return [
-                (place, f"{place:g}") for place in inside if self.low - 1e-9 <= math.log10(place) <= self.high + 1e-9
+                (value, f"{value:g}") for value in values if self.low - 1e-9 <= math.log10(value) <= self.high + 1e-9
             ]
         step = (self.high - self.low) / 5
         return [(self.low + step * index, f"{self.low + step * index:.3g}") for index in range(6)]

@@ -1,4 +1,4 @@
-"""Which photos are of whom. Reads lists and folders; opens no photo."""
+"""Which photos show whom. Reads lists and folders; opens no photo."""
 
 import unicodedata
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ PHOTO_ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two photos, of whom each is, and the fold they belong to."""
+    """Two photos, the person in each, and the fold of the pair."""
 
     first: Path
     second: Path
@@ -24,46 +24,50 @@ class Pair:
 
     @property
     def is_same(self) -> bool:
-        """Whether both are of one person."""
+        """Whether both photos show one person."""
         return self.first_person == self.second_person
 
 
 def read_pairs(data: Path, pairs: Path) -> list[Pair]:
-    """LFW's format: a line with folds and pairs a fold, then for each fold `name i j` and `name1 i name2 j` lines.
+    """Read pairs in LFW's format; photos are `data/name/name_0001.jpg`.
 
-    Photos are `data/name/name_0001.jpg`. Raises `OperatorError` with the line.
+    The first line has the number of folds and of pairs per fold. Then follow, fold by fold, lines `name i j` (genuine)
+    and `name1 i name2 j` (impostor). Raises `OperatorError` with the line.
     """
     lines = _read_lines(pairs)
     try:
-        head = [int(part) for part in lines[0]]
-        folds, each = (head[0], head[1]) if len(head) == 2 else (1, head[0])
-        if folds < 1 or each < 1:
+        header = [int(part) for part in lines[0]]
+        folds, per_fold = (header[0], header[1]) if len(header) == 2 else (1, header[0])
+        if folds < 1 or per_fold < 1:
             raise ValueError
     except (ValueError, IndexError):
-        raise OperatorError(f"{pairs}, line 1: want the number of folds and of pairs a fold.") from None
+        raise OperatorError(f"{pairs}, line 1: expected the number of folds and of pairs per fold.") from None
     found = []
     for number, parts in enumerate(lines[1:], 2):
-        fold = min((number - 2) // (2 * each), folds - 1)
+        fold = min((number - 2) // (2 * per_fold), folds - 1)
         if len(parts) == 3:
-            one, other = parts[0], parts[0]
+            first_person = second_person = parts[0]
             first, second = parts[1], parts[2]
         elif len(parts) == 4:
-            one, first, other, second = parts
+            first_person, first, second_person, second = parts
         elif not parts:
             continue
         else:
-            raise OperatorError(f"{pairs}, line {number}: want `name i j` or `name1 i name2 j`.")
+            raise OperatorError(f"{pairs}, line {number}: expected `name i j` or `name1 i name2 j`.")
         try:
-            found.append(Pair(_photo(data, one, first), _photo(data, other, second), one, other, fold))
+            photos = _photo(data, first_person, first), _photo(data, second_person, second)
+            found.append(Pair(*photos, first_person, second_person, fold))
         except ValueError:
-            raise OperatorError(f"{pairs}, line {number}: {first} and {second} must be numbers.") from None
+            raise OperatorError(
+                f"{pairs}, line {number}: {first!r} and {second!r} must be the numbers of photos."
+            ) from None
     if not found:
-        raise OperatorError(f"{pairs} names no pairs.")
+        raise OperatorError(f"{pairs} has no pairs after its first line.")
     return found
 
 
 def _read_lines(pairs: Path) -> list[list[str]]:
-    """Each line's parts. LFW's own lists have tabs, so that names may have spaces."""
+    """Split the lines at tabs, as in LFW's own lists, where names may contain spaces; without tabs at spaces."""
     try:
         text = pairs.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:
@@ -71,7 +75,7 @@ def _read_lines(pairs: Path) -> list[list[str]]:
     lines = [line.strip().split("\t") if "\t" in line else line.split() for line in text.split("\n")]
     for number, parts in enumerate(lines, 1):
         if any(unicodedata.category(letter) == "Cc" for part in parts for letter in part):
-            raise OperatorError(f"{pairs}, line {number}: control characters.")
+            raise OperatorError(f"{pairs}, line {number}: control characters are not allowed.")
     return lines
 
 
@@ -81,14 +85,14 @@ def _photo(data: Path, name: str, number: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody and their photos, in order."""
+    """A person and their photos, sorted by file name."""
 
     name: str
     photos: tuple[Path, ...]
 
 
 def read_people(data: Path) -> list[Person]:
-    """One folder a person; raises `OperatorError` where there are none."""
+    """Read one folder per person, named after the person; raises `OperatorError` if there is none with photos."""
     if not data.is_dir():
         raise OperatorError(f"{data} is not a directory.")
     people = []
@@ -97,13 +101,18 @@ def read_people(data: Path) -> list[Person]:
         if photos:
             people.append(Person(folder.name, photos))
     if not people:
-        raise OperatorError(f"{data} holds no folder with photos in it.")
+        raise OperatorError(
+            f"{data} has no folder with photos; it needs one folder per person, with photos named .jpg, .png or .webp."
+        )
     return people
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A gallery with one photo a person, searches of people in it, and searches of people who are not."""
+    """A gallery with one photo per person, and the photos to search: of enrolled people (mated) and of strangers.
+
+    Each entry is a person's name and a photo.
+    """
 
     gallery: list[tuple[str, Path]]
     mated: list[tuple[str, Path]]
@@ -111,17 +120,17 @@ class Split:
 
     @property
     def steps(self) -> int:
-        """How many photos are enrolled or searched for."""
+        """The number of photos to enroll and to search."""
         return len(self.gallery) + len(self.mated) + len(self.strangers)
 
 
 def split_open_set(people: list[Person], size: int, *, seed: int, searches: int, draw: int = 0) -> Split:
-    """Draw a gallery of `size` people; searched are other photos of them, and photos of people who are left out.
+    """Draw a gallery of `size` people, and searches with their other photos and with photos of the people left out.
 
-    The same for the same seed and draw. One draw after the other leaves other people out, until everybody was (see
-    `draws_of_everybody`): a gallery of nearly all people leaves few strangers at a time. People with several photos are
-    preferred into the gallery for half of it at most, so that there are mates to search for. Raises `OperatorError` for
-    too few people.
+    At most `searches` of each kind. The result depends only on the seed and the draw. Successive draws leave out
+    different people, until everyone was left out once (`draws_to_leave_out_everyone`): a gallery of nearly all people
+    leaves few strangers at a time. Up to half of the gallery are preferably people with several photos, so that there
+    are mated searches. Raises `OperatorError` for too few people.
     """
     outside_size = _left_out(len(people), size)
     order = np.random.default_rng(seed).permutation(len(people))
@@ -141,19 +150,22 @@ def split_open_set(people: list[Person], size: int, *, seed: int, searches: int,
     return Split(gallery, _draw(rng, mated, searches), _draw(rng, strangers, searches))
 
 
-def draws_of_everybody(people: int, size: int) -> int:
-    """After how many draws of a gallery of this size everybody was left out once; raises `OperatorError`."""
+def draws_to_leave_out_everyone(people: int, size: int) -> int:
+    """Return how many draws leave everyone out at least once; raises `OperatorError` if a draw leaves nobody out."""
     return -(-people // _left_out(people, size))
 
 
 def _left_out(people: int, size: int) -> int:
     if size < 1 or size >= people:
-        raise OperatorError(f"A gallery of {size} of {people} people leaves no strangers to search for.")
+        raise OperatorError(
+            f"A gallery of {size} from {people} people leaves no strangers to search; use a size from 1 to "
+            f"{people - 1}."
+        )
     return max(1, min(people - size, people // 2))
 
 
-def _draw(rng: np.random.Generator, items: list[tuple[str, Path]], most: int) -> list[tuple[str, Path]]:
-    return [items[index] for index in rng.permutation(len(items))[:most]]
+def _draw(rng: np.random.Generator, items: list[tuple[str, Path]], max_items: int) -> list[tuple[str, Path]]:
+    return [items[index] for index in rng.permutation(len(items))[:max_items]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +177,7 @@ class Event:
 
 
 def read_event(data: Path, manifest: Path) -> Event:
-    """A CSV with the columns `kind` (photo, selfie), `photo` (a path below `data`) and `people` (separated by `;`).
+    """Read a CSV with the columns `kind` (photo, selfie), `photo` (a path below `data`) and `people` (`;` between).
 
     Raises `OperatorError` with the line.
     """
@@ -179,19 +191,23 @@ def read_event(data: Path, manifest: Path) -> Event:
         elif row["kind"] == "selfie" and len(people) == 1:
             selfies.append((next(iter(people)), path))
         else:
-            raise OperatorError(f"{manifest}, line {number}: want a photo, or a selfie of one person.")
+            raise OperatorError(
+                f"{manifest}, line {number}: `kind` must be photo, or selfie with exactly one person in `people`."
+            )
     if not photos or not selfies:
-        raise OperatorError(f"{manifest} names {len(photos)} photos and {len(selfies)} selfies; both are needed.")
+        raise OperatorError(
+            f"{manifest} has {len(photos)} photos and {len(selfies)} selfies; it needs at least one of each."
+        )
     return Event(photos, selfies)
 
 
 def read_groups(manifest: Path) -> dict[str, str]:
-    """A CSV with the columns `person` and `group`."""
+    """Read each person's group from a CSV with the columns `person` and `group`; raises `OperatorError`."""
     groups = {}
     for number, row in read_rows(manifest, ("person", "group")):
         if not row["person"] or not row["group"]:
-            raise OperatorError(f"{manifest}, line {number}: a person and a group are needed.")
+            raise OperatorError(f"{manifest}, line {number}: `person` and `group` must not be empty.")
         groups[row["person"]] = row["group"]
     if not groups:
-        raise OperatorError(f"{manifest} names nobody.")
+        raise OperatorError(f"{manifest} has no rows after its header.")
     return groups

@@ -1,4 +1,4 @@
-"""What went most wrong, for somebody to look at: photos and where in them the faces are; never the faces themselves."""
+"""The worst errors of a run, to be looked at: photos and the boxes of the faces in them, never the faces themselves."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -7,13 +7,13 @@ from typing import Any
 
 from app.domain.faces import RelativeBox
 
-MOST = 24
-"""Of each kind of failure."""
+MAX_PER_KIND = 24
+"""How many failures of each kind a report shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A photo, what it is in the failure, and the face's place where that is known."""
+    """A photo, its role in the failure, and the face's box if it is known."""
 
     caption: str
     photo: Path
@@ -22,39 +22,41 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Something that was decided wrongly; `weight`: how wrongly, by which the worst are shown."""
+    """A wrong decision; the failures with the largest `weight` are shown."""
 
-    said: str
+    description: str
     pictures: tuple[Picture, ...]
     weight: float
 
     def as_json(self) -> dict[str, Any]:
-        """For a report."""
+        """Return the failure for a report, without its weight."""
         return {
-            "said": self.said,
+            "said": self.description,
             "pictures": [
                 {
-                    "caption": one.caption,
-                    "photo": str(one.photo),
-                    "box": [one.box.left, one.box.top, one.box.width, one.box.height] if one.box is not None else None,
+                    "caption": picture.caption,
+                    "photo": str(picture.photo),
+                    "box": [picture.box.left, picture.box.top, picture.box.width, picture.box.height]
+                    if picture.box is not None
+                    else None,
                 }
-                for one in self.pictures
+                for picture in self.pictures
             ],
         }
 
 
-def worst(failures: Sequence[Failure], most: int = MOST) -> list[Failure]:
-    """Those that were most wrong, the worst first; of one and the same photos only one."""
+def worst(failures: Sequence[Failure], max_failures: int = MAX_PER_KIND) -> list[Failure]:
+    """Return the failures with the largest weight, largest first; for the same photos only one."""
     by_photos: dict[frozenset[Path], Failure] = {}
     for failure in sorted(failures, key=lambda failure: -failure.weight):
         by_photos.setdefault(frozenset(picture.photo for picture in failure.pictures), failure)
-    return list(by_photos.values())[:most]
+    return list(by_photos.values())[:max_failures]
 
 
-def located(failures: Sequence[Failure], locate: Callable[[Path], RelativeBox | None]) -> list[Failure]:
-    """With the places of the faces that the run did not come to know."""
+def add_boxes(failures: Sequence[Failure], locate: Callable[[Path], RelativeBox | None]) -> list[Failure]:
+    """Return the failures with missing boxes filled in by `locate`."""
 
-    def place(picture: Picture) -> Picture:
+    def add_box(picture: Picture) -> Picture:
         return picture if picture.box is not None else replace(picture, box=locate(picture.photo))
 
-    return [replace(one, pictures=tuple(place(picture) for picture in one.pictures)) for one in failures]
+    return [replace(failure, pictures=tuple(add_box(picture) for picture in failure.pictures)) for failure in failures]

@@ -1,4 +1,4 @@
-"""Whether it is as right about one group of people as about another."""
+"""Error rates by group of people, and how much they differ between groups."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ _Numbers = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class _Comparisons:
-    """Comparisons inside one group: which went wrong, and of whom each was, by number."""
+    """Comparisons within one group: which were decided wrongly, and the number of the person in each photo."""
 
     wrong: NDArray[np.bool_]
     first: _Numbers
     second: _Numbers
 
     def rate(self, drawn: NDArray[np.float64]) -> float:
-        """The share that went wrong, people drawn so often."""
+        """Return the share decided wrongly if each person counts as often as it was drawn; NaN without any."""
         weights = pair_weights(drawn, self.first, self.second)
         return float((weights * self.wrong).sum() / weights.sum()) if weights.sum() else float("nan")
 
@@ -31,57 +31,74 @@ class _Comparisons:
 def rates_by_group(
     pairs: Sequence[Pair], similarities: NDArray[np.float64], groups: dict[str, str], threshold: float, *, seed: int
 ) -> dict[str, Any]:
-    """FMR and FNMR of each group at the shared threshold, and the largest ratio between two groups.
+    """Return FMR and FNMR of each group at one threshold, and the largest ratio between two groups.
 
-    An impostor pair counts for a group where both people are of it. A ratio needs both rates above zero; its interval
-    is of the ratio between the very two groups that it is named for, and has no upper end (null) where the lower rate
-    may as well be none. Raises as `groups_of`.
+    `groups` is each person's group. An impostor pair counts if both people belong to one group. A ratio needs two rates
+    above zero. Its interval is that of the ratio between the two groups named, with no upper end (null) if the lower
+    rate may be zero. Raises `OperatorError` like `groups_of`.
     """
     number = {name: index for index, name in enumerate(sorted(groups))}
-    of_pair = groups_of(pairs, groups)
-    is_same, matched = np.array([pair.is_same for pair in pairs]), similarities >= threshold
-    first = np.array([number.get(pair.first_person, -1) for pair in pairs])
-    second = np.array([number.get(pair.second_person, -1) for pair in pairs])
-    found: dict[str, dict[str, _Comparisons]] = {"fmr": {}, "fnmr": {}}
-    for group in sorted({one for one in of_pair if one is not None}):
-        inside = np.array([one == group for one in of_pair])
-        for name, of_kind in (("fmr", inside & ~is_same), ("fnmr", inside & is_same)):
-            if of_kind.any():
-                wrong = (matched != is_same)[of_kind]
-                found[name][group] = _Comparisons(wrong, first[of_kind], second[of_kind])
+    found = _compare_within_groups(pairs, similarities >= threshold, groups_of(pairs, groups), number)
     rows: dict[str, dict[str, Any]] = {}
-    for name, kind in found.items():
-        for group, own in kind.items():
-            rate = rate_of_pairs(own.wrong, own.first, own.second, len(number), seed=seed)
+    for name, by_group in found.items():
+        for group, compared in by_group.items():
+            rate = rate_of_pairs(compared.wrong, compared.first, compared.second, len(number), seed=seed)
             rows.setdefault(group, {"fmr": None, "fnmr": None})[name] = rate.as_json()
     return {
         "threshold": threshold,
         "groups": dict(sorted(rows.items())),
-        "largest_ratio": {name: _largest_ratio(kind, len(number), seed) for name, kind in found.items()},
+        "largest_ratio": {name: _largest_ratio(by_group, len(number), seed) for name, by_group in found.items()},
     }
 
 
+def _compare_within_groups(
+    pairs: Sequence[Pair], matched: NDArray[np.bool_], group_of_pair: list[str | None], number: dict[str, int]
+) -> dict[str, dict[str, _Comparisons]]:
+    """Return the impostor pairs ("fmr") and the genuine pairs ("fnmr") of each group."""
+    is_same = np.array([pair.is_same for pair in pairs])
+    first = np.array([number.get(pair.first_person, -1) for pair in pairs])
+    second = np.array([number.get(pair.second_person, -1) for pair in pairs])
+    found: dict[str, dict[str, _Comparisons]] = {"fmr": {}, "fnmr": {}}
+    for group in sorted({group for group in group_of_pair if group is not None}):
+        inside = np.array([other == group for other in group_of_pair])
+        for name, selected in (("fmr", inside & ~is_same), ("fnmr", inside & is_same)):
+            if selected.any():
+                wrong = (matched != is_same)[selected]
+                found[name][group] = _Comparisons(wrong, first[selected], second[selected])
+    return found
+
+
 def groups_of(pairs: Sequence[Pair], groups: dict[str, str]) -> list[str | None]:
-    """The group of each pair's people, None where they are of two; raises `OperatorError` where that are all."""
+    """Return the group of each pair, None if its people belong to different groups or to none.
+
+    Raises `OperatorError` if no pair belongs to a group.
+    """
     both = [(groups.get(pair.first_person), groups.get(pair.second_person)) for pair in pairs]
-    of_pair = [one if one == other else None for one, other in both]
-    if not any(of_pair):
-        raise OperatorError("--groups: no pair is of two people of one group; are the names those of the pairs?")
-    return of_pair
+    found = [first if first == second else None for first, second in both]
+    if not any(found):
+        raise OperatorError(
+            "--groups: in no pair do both people belong to one group; use the names of people as in the pairs file."
+        )
+    return found
 
 
-def _largest_ratio(kind: dict[str, _Comparisons], people: int, seed: int) -> dict[str, Any] | None:
-    everybody = np.ones(people)
-    rates = {group: own.rate(everybody) for group, own in kind.items()}
-    known = {group: rate for group, rate in rates.items() if rate > 0}
-    if len(known) < 2:
+def _largest_ratio(by_group: dict[str, _Comparisons], people: int, seed: int) -> dict[str, Any] | None:
+    everyone = np.ones(people)
+    rates = {group: compared.rate(everyone) for group, compared in by_group.items()}
+    above_zero = {group: rate for group, rate in rates.items() if rate > 0}
+    if len(above_zero) < 2:
         return None
-    most, least = max(known, key=known.__getitem__), min(known, key=known.__getitem__)
+    highest, lowest = max(above_zero, key=above_zero.__getitem__), min(above_zero, key=above_zero.__getitem__)
 
     def share(drawn: NDArray[np.float64]) -> float:
-        """Of both rates together: as the ratio goes, and within bounds where people are drawn who show no error."""
-        above, below = kind[most].rate(drawn), kind[least].rate(drawn)
-        return above / (above + below) if above + below else float("nan")
+        """The higher rate as a share of both: monotonic in the ratio, but bounded if the lower rate is zero."""
+        high, low = by_group[highest].rate(drawn), by_group[lowest].rate(drawn)
+        return high / (high + low) if high + low else float("nan")
 
     low, high = (part / (1 - part) if part < 1 else None for part in bootstrap(share, people, seed=seed))
-    return {"between": [most, least], "value": known[most] / known[least], "low": low, "high": high}
+    return {
+        "between": [highest, lowest],
+        "value": above_zero[highest] / above_zero[lowest],
+        "low": low,
+        "high": high,
+    }

@@ -1,4 +1,4 @@
-"""A run's result as JSON, and as one HTML page that needs nothing else; crops of faces only where asked for."""
+"""A run's result as JSON and as one self-contained HTML page; crops of faces only on request."""
 
 import base64
 import io
@@ -17,7 +17,7 @@ from app.evaluation.charts import histogram_chart, line_chart
 _THUMBNAIL = 112
 _MAX_PIXELS = 50_000_000
 _MARGIN = 0.3
-"""Of the longer side of a face, left around it."""
+"""Margin around a face on each side, as a share of its longer side."""
 _STYLE = (
     "body{font:14px/1.5 sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#222}"
     "table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:.25em .6em;text-align:right}"
@@ -28,11 +28,14 @@ _STYLE = (
 
 
 def write_report(directory: Path, result: dict[str, Any], *, with_pictures: bool) -> tuple[Path, Path]:
-    """`report.json` and `report.html` in a directory; the JSON never holds a picture. Raises `OperatorError`."""
+    """Write `report.json` and `report.html`, and return their paths; the JSON contains no pictures.
+
+    A page with pictures is readable by its owner only. Raises `OperatorError` if a file cannot be written.
+    """
     text, page = report_files(directory)
     try:
         page.touch(mode=0o600)
-        text.write_text(json.dumps(_plain(result), indent=1, default=str, allow_nan=False) + "\n")
+        text.write_text(json.dumps(_replace_non_finite(result), indent=1, default=str, allow_nan=False) + "\n")
         page.chmod(0o600 if with_pictures else 0o644)
         page.write_text(render(result, with_pictures=with_pictures), encoding="utf-8", errors="replace")
     except OSError as exc:
@@ -40,18 +43,21 @@ def write_report(directory: Path, result: dict[str, Any], *, with_pictures: bool
     return text, page
 
 
-def _plain(value: Any) -> Any:
-    """The same without numbers that JSON does not have."""
+def _replace_non_finite(value: Any) -> Any:
+    """Return the value with null in place of NaN and infinities, which JSON lacks."""
     if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
+        return {key: _replace_non_finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_replace_non_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def report_files(directory: Path) -> tuple[Path, Path]:
-    """Where a report goes, in a directory that is there by now; raises `OperatorError` where what is there is in the
-    way, before a run and not behind it."""
+    """Create the directory and return the paths of a report's files in it.
+
+    Raises `OperatorError` if they cannot be written; called before a run as well, so that a long run does not fail at
+    its end.
+    """
     files = directory / "report.json", directory / "report.html"
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -64,13 +70,13 @@ def report_files(directory: Path) -> tuple[Path, Path]:
 
 
 def render(result: dict[str, Any], *, with_pictures: bool) -> str:
-    """The page."""
+    """Return the HTML page of a result."""
     parts = [f"<h1>{escape(result['kind'])}</h1>", _table("What was evaluated", result["about"])]
     for name, part in _PARTS.items():
         if name in result:
             parts += part(result[name])
     if with_pictures and result.get("failures"):
-        parts.append("<h2>Most wrong</h2>" + "".join(_failure(failure) for failure in result["failures"]))
+        parts.append("<h2>Worst errors</h2>" + "".join(_failure(failure) for failure in result["failures"]))
     return f"<!doctype html><meta charset=utf-8><title>Vultus evaluation</title><style>{_STYLE}</style>{''.join(parts)}"
 
 
@@ -78,17 +84,17 @@ def _pairs(found: dict[str, Any]) -> list[str]:
     return _verification("Pairs", found)
 
 
-def _every_pair(found: dict[str, Any]) -> list[str]:
-    return _verification("Every pair of photos", found)
+def _all_pairs(found: dict[str, Any]) -> list[str]:
+    return _verification("All pairs of photos", found)
 
 
 def _verification(title: str, found: dict[str, Any]) -> list[str]:
     shown = {key: value for key, value in found.items() if not isinstance(value, list | dict)}
     if "accuracy" in found:
         shown["accuracy"] = _rate(found["accuracy"])
-    at = found["tar_at_far"]
+    tar_at_far = found["tar_at_far"]
     parts = [_table(title, shown)]
-    rows = [(f"{row['far']:g}", f"{row['threshold']:.4f}", _rate(row["tar"])) for row in at]
+    rows = [(f"{row['far']:g}", f"{row['threshold']:.4f}", _rate(row["tar"])) for row in tar_at_far]
     parts.append(_rows("True accept rate at fixed false accept rate", ("FAR", "threshold", "TAR"), rows))
     if found.get("stated_fmr"):
         rows = [
@@ -98,7 +104,7 @@ def _verification(title: str, found: dict[str, Any]) -> list[str]:
         parts.append(_rows("Stated and observed false-match rate", ("stated", "threshold", "observed"), rows))
     det = {"": [(fmr, fnmr) for _, fmr, fnmr in found["curve"]]}
     roc = {"": [(fmr, 1 - fnmr) for _, fmr, fnmr in found["curve"]]}
-    accepted = {"": [(row["far"], row["tar"]["low"], row["tar"]["high"]) for row in at]}
+    accepted = {"": [(row["far"], row["tar"]["low"], row["tar"]["high"]) for row in tar_at_far]}
     missed = {"": [(far, 1 - high, 1 - low) for far, low, high in accepted[""]]}
     bins = found["histogram"]
     counts = {"same person": bins["genuine"], "different people": bins["impostors"]}
@@ -125,21 +131,23 @@ def _groups(found: dict[str, Any]) -> list[str]:
         f"largest ratio of {name.upper()}": f"{_rate(ratio)}, {' to '.join(ratio['between'])}" if ratio else "-"
         for name, ratio in found["largest_ratio"].items()
     }
-    heads = ("group", "FMR", "impostor pairs", "FNMR", "genuine pairs")
-    return [_rows(f"By group, at {found['threshold']:.4f}", heads, rows), _table("Between groups", ratios)]
+    headings = ("group", "FMR", "impostor pairs", "FNMR", "genuine pairs")
+    return [_rows(f"By group, at {found['threshold']:.4f}", headings, rows), _table("Between groups", ratios)]
 
 
 def _galleries(found: Sequence[dict[str, Any]]) -> list[str]:
     rows, stated, decided = [], [], []
-    # Where strangers are few, a rate that others have is missing.
+    # A gallery with few strangers lacks the lower FPIR that others have.
     fnir_of = [{entry["fpir"]: entry["fnir"] for entry in row["fnir_at_fpir"]} for row in found]
-    fpirs = sorted({fpir for own in fnir_of for fpir in own}, reverse=True)
-    for row, own in zip(found, fnir_of, strict=True):
+    fpirs = sorted({fpir for by_fpir in fnir_of for fpir in by_fpir}, reverse=True)
+    for row, by_fpir in zip(found, fnir_of, strict=True):
         size = str(row["gallery"])
         rank_1 = _rate(_complement(row["rank_1_missed"]))
-        rows.append((size, rank_1, *(_rate(own[fpir]) if fpir in own else "" for fpir in fpirs)))
-        by_itself = row["decided"]
-        decided.append((size, _number(by_itself["stated"]), _rate(by_itself["fpir"]), _rate(by_itself["fnir"])))
+        rows.append((size, rank_1, *(_rate(by_fpir[fpir]) if fpir in by_fpir else "" for fpir in fpirs)))
+        own_decisions = row["decided"]
+        decided.append(
+            (size, _number(own_decisions["stated"]), _rate(own_decisions["fpir"]), _rate(own_decisions["fnir"]))
+        )
         for entry in row.get("stated_false_match_rate", ()):
             stated.append(
                 (
@@ -150,13 +158,18 @@ def _galleries(found: Sequence[dict[str, Any]]) -> list[str]:
                     _rate(entry["fnir"]),
                 )
             )
-    heads = ("gallery", "rank-1", *(f"FNIR at FPIR {fpir:g}" for fpir in fpirs))
-    parts = [_rows("Identification", heads, rows)]
-    heads = ("gallery", "stated false-match rate", "strangers matched", "people inside not matched first")
-    parts.append(_rows("As the system itself decides", heads, decided))
+    headings = ("gallery", "rank-1", *(f"FNIR at FPIR {fpir:g}" for fpir in fpirs))
+    parts = [_rows("Identification", headings, rows)]
+    headings = (
+        "gallery",
+        "stated false-match rate",
+        "strangers matched (FPIR)",
+        "enrolled people not matched first (FNIR)",
+    )
+    parts.append(_rows("Decisions of the system itself", headings, decided))
     if stated:
-        heads = ("gallery", "stated false-match rate", "threshold", "observed", "FNIR")
-        parts.append(_rows("Stated and observed false-match rate of a search", heads, stated))
+        headings = ("gallery", "stated false-match rate", "threshold", "observed", "FNIR")
+        parts.append(_rows("Stated and observed false-match rate of a search", headings, stated))
     return [*parts, _charts(_gallery_charts(found, fnir_of, fpirs))]
 
 
@@ -165,11 +178,13 @@ def _gallery_charts(
 ) -> list[str]:
     cmc = {str(row["gallery"]): list(enumerate(row["cmc"], 1)) for row in found}
     at_ranks = {
-        str(row["gallery"]): [_bar(one["rank"], _complement(one["missed"])) for one in row["cmc_missed"]]
+        str(row["gallery"]): [_bar(point["rank"], _complement(point["missed"])) for point in row["cmc_missed"]]
         for row in found
     }
     fnir = {
-        f"FPIR {fpir:g}": [(row["gallery"], own[fpir]) for row, own in zip(found, fnir_of, strict=True) if fpir in own]
+        f"FPIR {fpir:g}": [
+            (row["gallery"], rates[fpir]) for row, rates in zip(found, fnir_of, strict=True) if fpir in rates
+        ]
         for fpir in fpirs
     }
     charts = [
@@ -188,8 +203,8 @@ def _gallery_charts(
 
 
 def _by_size(title: str, rates: dict[str, list[tuple[int, Any]]], *, y: str, log_y: bool = False) -> str:
-    lines = {name: [(size, rate["value"]) for size, rate in own] for name, own in rates.items()}
-    bars = {name: [_bar(size, rate) for size, rate in own] for name, own in rates.items()}
+    lines = {name: [(size, rate["value"]) for size, rate in points] for name, points in rates.items()}
+    bars = {name: [_bar(size, rate) for size, rate in points] for name, points in rates.items()}
     return line_chart(title, lines, x="gallery", y=y, log_x=True, log_y=log_y, intervals=bars)
 
 
@@ -219,26 +234,26 @@ def _packs(found: Sequence[dict[str, Any]]) -> list[str]:
         )
         for row in found
     ]
-    heads = (
+    headings = (
         "pack",
         "accuracy",
         "gain over the first",
         *(f"TAR at FAR {far}" for far in fars),
-        "ms a photo",
+        "ms per photo",
         "pairs without a face",
     )
-    return [_rows("Packs", heads, rows)]
+    return [_rows("Packs", headings, rows)]
 
 
 _PARTS: dict[str, Callable[[Any], list[str]]] = {
     "verification": _pairs,
-    "all_pairs": _every_pair,
+    "all_pairs": _all_pairs,
     "galleries": _galleries,
     "event": _event,
     "calibration": _calibration,
     "packs": _packs,
 }
-"""How each part of a result is shown."""
+"""Renders each part of a result."""
 
 
 def _charts(charts: Sequence[str]) -> str:
@@ -249,10 +264,10 @@ def _table(title: str, values: dict[str, Any]) -> str:
     return _rows(title, ("", ""), [(str(key), _number(value)) for key, value in values.items()])
 
 
-def _rows(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _rows(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     if not rows:
         return ""
-    head = "".join(f"<th>{escape(one)}</th>" for one in heads) if any(heads) else ""
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings) if any(headings) else ""
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<h2>{escape(title)}</h2><table><tr>{head}</tr>{body}</table>"
 
@@ -267,8 +282,8 @@ def _complement(rate: dict[str, Any]) -> dict[str, Any]:
     return {"value": 1 - rate["value"], "low": 1 - rate["high"], "high": 1 - rate["low"]}
 
 
-def _bar(place: float, rate: dict[str, Any]) -> tuple[float, float | None, float | None]:
-    return place, rate["low"], rate["high"]
+def _bar(x: float, rate: dict[str, Any]) -> tuple[float, float | None, float | None]:
+    return x, rate["low"], rate["high"]
 
 
 def _number(value: Any) -> str:
@@ -279,14 +294,14 @@ def _number(value: Any) -> str:
 
 def _failure(failure: dict[str, Any]) -> str:
     pictures = "".join(
-        f"<span>{_picture(Path(one['photo']), one['box'])}<br>{escape(one['caption'])}</span>"
-        for one in failure["pictures"]
+        f"<span>{_picture(Path(picture['photo']), picture['box'])}<br>{escape(picture['caption'])}</span>"
+        for picture in failure["pictures"]
     )
     return f'<div class="failure">{pictures}<br>{escape(failure["said"])}</div>'
 
 
 def _picture(photo: Path, box: Sequence[float] | None) -> str:
-    """The face, with something of what is around it; the whole photo where nobody knows its place."""
+    """Return an image element: the face with a margin, or the whole photo without a box; "" if it is unreadable."""
     try:
         with Image.open(photo) as image:
             if image.width * image.height > _MAX_PIXELS:

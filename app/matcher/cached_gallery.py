@@ -1,7 +1,7 @@
-"""One gallery in memory as a whole: 2 KB a template, compared with every probe of a search in one product.
+"""A whole gallery in memory: 2 KB per template, compared with all probes of a search by one matrix product.
 
-What is found here counts only while the database says, in the statement that names the subjects, that the gallery has
-not changed since (`GalleryVersion`).
+A result is used only if the statement that reads the subjects' names confirms that the gallery has not changed since
+it was cached (`gallery_version.py`).
 """
 
 import time
@@ -20,13 +20,14 @@ from app.matcher.pgvector_search import COPY_HEADER_BYTES
 from app.matcher.strategy import CodeDepth
 from app.matcher.subject_similarity import MAX_COMMON_TEMPLATES
 
-BYTES_A_TEMPLATE = 4 * EMBEDDING_SIZE + 8 + 16 + 16
-"""Memory for one template."""
+BYTES_PER_TEMPLATE = 4 * EMBEDDING_SIZE + 8 + 16 + 16
+"""Memory for one template: its embedding, sequence number, subject id, and two indices."""
 
-_ROUNDING = 1e-5  # of a product's terms added in another order
+_ROUNDING = 1e-5
+"""How far two products of equal embeddings may differ: a matrix product adds their terms in another order."""
 _MAX_TIED = 1_000
 
-# A row of `COPY ... (FORMAT binary)`, as in cached_codes.py; the embedding as pgvector's `halfvec_send` writes it.
+# A row of `COPY ... (FORMAT binary)` as in cached_codes.py; the embedding in the format of pgvector's `halfvec_send`.
 _ROW = np.dtype(
     [
         ("columns", ">i2"),
@@ -42,8 +43,8 @@ _ROW = np.dtype(
 )
 
 
-class Resembling(NamedTuple):
-    """For each probe the subjects found, and of each subject the newest templates (up to 20, 512)."""
+class SimilarSubjects(NamedTuple):
+    """The subjects found for each probe, and the newest embeddings of each subject, (up to 20, 512)."""
 
     found: list[list[Found[UUID]]]
     newest: dict[UUID, NDArray[np.float32]]
@@ -51,16 +52,19 @@ class Resembling(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CachedGallery:
-    """A gallery's templates at one version, in the order of their places.
+    """The n templates and k subjects of a gallery at one version, by ascending sequence number.
 
-    `seqs` is (n,) int64, `owners` (n,) of 16 bytes each: the subjects' ids; `embeddings` (n, 512) float32, rounded to
-    half precision as they are stored. `rows` are the places of the templates grouped by subject, the newest last,
-    `starts` where each of the k subjects begins in `rows`.
+    - `seqs`: (n,) int64, the sequence numbers.
+    - `subject_ids`: (n,) of 16 bytes, the subjects' ids.
+    - `embeddings`: (n, 512) float32, rounded to half precision as they are stored.
+    - `rows`: (n,) indices of the templates grouped by subject, newest last within each subject.
+    - `starts`: (k,) where each subject begins in `rows`.
+    - `loaded_at`: on the monotonic clock.
     """
 
     version: GalleryVersion
     seqs: NDArray[np.int64]
-    owners: NDArray[np.void]
+    subject_ids: NDArray[np.void]
     embeddings: NDArray[np.float32]
     rows: NDArray[np.int64]
     starts: NDArray[np.int64]
@@ -68,59 +72,55 @@ class CachedGallery:
     loading_s: float = 0.0
 
     @classmethod
-    def of(
+    def from_templates(
         cls,
         version: GalleryVersion,
         seqs: NDArray[np.int64],
-        owners: NDArray[np.void],
+        subject_ids: NDArray[np.void],
         embeddings: NDArray[np.float32],
         loading_s: float = 0.0,
     ) -> Self:
-        """The templates of a gallery at one version, given by ascending place."""
-        _, first, subject = np.unique(owners, return_index=True, return_inverse=True)
+        """Group templates, given by ascending sequence number, by subject."""
+        _, first, subject = np.unique(subject_ids, return_index=True, return_inverse=True)
         rows = np.argsort(subject, kind="stable")
         starts = np.concatenate([[0], np.cumsum(np.bincount(subject, minlength=len(first)))[:-1]])
-        return cls(version, seqs, owners, embeddings, rows, starts.astype(np.int64), loading_s=loading_s)
+        return cls(version, seqs, subject_ids, embeddings, rows, starts.astype(np.int64), loading_s=loading_s)
 
     @property
     def epoch(self) -> int:
-        """Changes whenever an embedding does."""
         return self.version.epoch
 
     @property
     def deletions(self) -> int:
-        """How many templates were erased before."""
         return self.version.deletions
 
     @property
-    def upto(self) -> int:
-        """The place of the newest template."""
+    def through_seq(self) -> int:
         return self.version.last_seq
 
     @property
     def size_bytes(self) -> int:
-        """Memory held."""
-        held = (self.seqs, self.owners, self.embeddings, self.rows, self.starts)
-        return sum(array.nbytes for array in held)
+        arrays = (self.seqs, self.subject_ids, self.embeddings, self.rows, self.starts)
+        return sum(array.nbytes for array in arrays)
 
-    def best(self, probes: Sequence[Embedding], limit: int) -> Resembling | None:
-        """For each probe its `limit` best subjects and all that tie with the last; None with ties without end.
+    def find_similar(self, probes: Sequence[Embedding], limit: int) -> SimilarSubjects | None:
+        """Return the `limit` best subjects of each probe (512,) and all tied with the last; None if too many tie.
 
-        Probes are rounded to half precision, as templates are.
+        Probes must be rounded to half precision, as templates are.
         """
-        asked = np.stack(probes)
-        products = np.ascontiguousarray((self.embeddings @ asked.T).T)
-        best = Resembling([], {})
-        for index, probe in enumerate(asked):
+        stacked = np.stack(probes)
+        products = np.ascontiguousarray((self.embeddings @ stacked.T).T)
+        similar = SimilarSubjects([], {})
+        for index, probe in enumerate(stacked):
             by_subject = np.maximum.reduceat(products[index][self.rows], self.starts)
             chosen = np.flatnonzero(by_subject >= _nth_best(by_subject, limit) - _ROUNDING)
             if len(chosen) > limit + _MAX_TIED:
                 return None
-            best.found.append(self._rank(chosen, probe, limit, best.newest))
-        return best
+            similar.found.append(self._rank(chosen, probe, limit, similar.newest))
+        return similar
 
     def nearest(self, probe: Embedding, depth: CodeDepth) -> NDArray[np.int64]:
-        """As `CachedCodes.nearest`: the places worth comparing, here those of the most similar."""
+        """Return the sequence numbers of the most similar templates, like `CachedCodes.nearest`."""
         if len(self.seqs) <= depth.by_product:
             return self.seqs
         nearest = np.argpartition(self.embeddings @ probe, -depth.by_product)[-depth.by_product :]
@@ -129,18 +129,21 @@ class CachedGallery:
     def _rank(
         self, chosen: NDArray[np.int64], probe: Embedding, limit: int, newest: dict[UUID, NDArray[np.float32]]
     ) -> list[Found[UUID]]:
-        """The best of the subjects: each product added up alone, so that equal embeddings are equally similar."""
+        """Return the best of the chosen subjects, and add their newest embeddings to `newest`.
+
+        Each product is summed alone and in one order, so equal embeddings get equal similarities.
+        """
         ends = np.append(self.starts[1:], len(self.rows))[chosen]
         counts = ends - self.starts[chosen]
-        begins = np.cumsum(counts) - counts
-        rows = self.rows[np.repeat(self.starts[chosen] - begins, counts) + np.arange(counts.sum())]
-        similarities = np.maximum.reduceat((self.embeddings[rows] * probe).sum(axis=1), begins)
+        offsets = np.cumsum(counts) - counts
+        rows = self.rows[np.repeat(self.starts[chosen] - offsets, counts) + np.arange(counts.sum())]
+        similarities = np.maximum.reduceat((self.embeddings[rows] * probe).sum(axis=1), offsets)
         found = []
-        for one in np.flatnonzero(similarities >= _nth_best(similarities, limit)).tolist():
-            own = rows[begins[one] : begins[one] + counts[one]]
-            subject_id = UUID(bytes=self.owners[own[0]].tobytes())
-            newest[subject_id] = self.embeddings[own[-MAX_COMMON_TEMPLATES:]]
-            found.append(Found(subject_id, float(similarities[one])))
+        for index in np.flatnonzero(similarities >= _nth_best(similarities, limit)).tolist():
+            subject_rows = rows[offsets[index] : offsets[index] + counts[index]]
+            subject_id = UUID(bytes=self.subject_ids[subject_rows[0]].tobytes())
+            newest[subject_id] = self.embeddings[subject_rows[-MAX_COMMON_TEMPLATES:]]
+            found.append(Found(subject_id, float(similarities[index])))
         return found
 
 
@@ -149,14 +152,17 @@ def _nth_best(values: NDArray[np.float32], n: int) -> float:
 
 
 def parse_gallery(
-    copied: bytes, version: GalleryVersion, before: CachedGallery | None, started: float
+    copied: bytes, version: GalleryVersion, previous: CachedGallery | None, started: float
 ) -> CachedGallery:
-    """What `GalleryStatements.copy_templates` gave, behind what was held before; `started` on the monotonic clock."""
+    """Parse the output of `GalleryStatements.copy_templates` and append it to the templates cached previously.
+
+    `started` is when loading began, on the monotonic clock.
+    """
     count = (len(copied) - COPY_HEADER_BYTES) // _ROW.itemsize
     rows = np.frombuffer(copied, _ROW, count, COPY_HEADER_BYTES)
-    seqs, owners = rows["seq"].astype(np.int64), np.ascontiguousarray(rows["subject"])
+    seqs, subject_ids = rows["seq"].astype(np.int64), np.ascontiguousarray(rows["subject"])
     embeddings = rows["embedding"].astype(np.float32)
-    if before is not None:
-        seqs, owners = np.concatenate([before.seqs, seqs]), np.concatenate([before.owners, owners])
-        embeddings = np.concatenate([before.embeddings, embeddings])
-    return CachedGallery.of(version, seqs, owners, embeddings, loading_s=time.monotonic() - started)
+    if previous is not None:
+        seqs, subject_ids = np.concatenate([previous.seqs, seqs]), np.concatenate([previous.subject_ids, subject_ids])
+        embeddings = np.concatenate([previous.embeddings, embeddings])
+    return CachedGallery.from_templates(version, seqs, subject_ids, embeddings, loading_s=time.monotonic() - started)

@@ -1,4 +1,4 @@
-"""What all searches of a process share: connections, the cache of galleries, limits, and the template protection."""
+"""What all searches of a process share: connections, the gallery cache, limits and the template protection."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from app.persistence.template_protector import TemplateProtector
 
 @dataclass(frozen=True, slots=True)
 class SearchEngine:
-    """One per process; `TenantSearch` searches one tenant's galleries with it."""
+    """The shared resources, one instance per process; `TenantSearch` uses them for one tenant."""
 
     snapshots: SnapshotPool
     statements: StatementPool
@@ -20,7 +20,6 @@ class SearchEngine:
     protector: TemplateProtector
 
     async def close(self) -> None:
-        """Close every connection."""
         await self.cache.close()
         await self.statements.close()
         await self.snapshots.close()

@@ -1,4 +1,4 @@
-"""What a search's statements find: keys with similarities, a subject's best, a stored face, the people behind them."""
+"""Rows that the search statements return: keys with similarities, a stored face, a subject with its embeddings."""
 
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
@@ -7,32 +7,33 @@ from uuid import UUID
 from app.domain.faces import Embedding
 
 K = TypeVar("K")
+"""The key of a ranking: a subject's id, or the sequence number of a single face's template."""
 
 
 class Found(NamedTuple, Generic[K]):
-    """A subject's id and the similarity of its best template; or a single face's place and its similarity."""
+    """A subject and the similarity of its most similar template; or a single face and its similarity."""
 
     key: K
     similarity: float
 
 
-class BestOfSubject(NamedTuple):
-    """The similarity of a subject's most similar template, of so many."""
+class BestTemplate(NamedTuple):
+    """The similarity of a subject's most similar template, and how many of its templates were compared."""
 
     similarity: float
     templates: int
 
 
-class OneFace(NamedTuple):
-    """A stored face: its place, whose it is, and its embedding as it is stored."""
+class FaceRow(NamedTuple):
+    """A stored face; the embedding is in its protected form."""
 
-    place: int
+    seq: int
     subject_id: UUID
     embedding: Embedding
 
 
-class Person(NamedTuple):
-    """A subject with the embeddings of its newest templates."""
+class FoundSubject(NamedTuple):
+    """A subject with its newest embeddings, at most `MAX_COMMON_TEMPLATES`."""
 
     subject: str
     name: str | None

@@ -1,4 +1,4 @@
-"""A gallery at one moment: whether it is still the same, who its subjects are, and how decisions are made on it."""
+"""The version of a gallery, and the one statement that confirms it and reads subject names and decision settings."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,13 @@ from app.security.template_protection import Protection
 
 
 class GalleryVersion(NamedTuple):
-    """A gallery as it is at one moment; while `last_seq`, `deletions` and `epoch` stay, nothing in it changed."""
+    """A gallery at one moment; while `last_seq`, `deletions` and `epoch` are the same, nothing in it has changed.
+
+    - `collection`: the collection's name, which the statement that names subjects compares as well.
+    - `last_seq`: the sequence number of the newest template.
+    - `deletions`: the number of templates deleted so far.
+    - `epoch`: changes whenever a stored embedding changes, for example with a new template protection.
+    """
 
     id: UUID
     collection_id: UUID
@@ -24,22 +30,22 @@ class GalleryVersion(NamedTuple):
     epoch: int
     protection: Protection
 
-    def goes_on_from(self, deletions: int, epoch: int) -> bool:
-        """Whether since a moment with these there were only additions."""
+    def has_only_additions_since(self, deletions: int, epoch: int) -> bool:
+        """Return whether templates were only added since the version with these counters."""
         return (self.deletions, self.epoch) == (deletions, epoch)
 
 
-class Named(NamedTuple):
-    """Id and name of each subject, and how many templates their gallery has and how decisions are made on it."""
+class SubjectNames(NamedTuple):
+    """The external id and name of each subject, in the order requested, and the gallery's decision settings."""
 
     names: list[tuple[str, str | None]]
     scale: GalleryScale
 
 
-async def name_subjects(
+async def read_subject_names(
     pool: StatementPool, tenant_id: UUID, version: GalleryVersion, subject_ids: Sequence[UUID]
-) -> Named | None:
-    """Who these subjects of a gallery are; None if it is not at that version any more. One round trip."""
+) -> SubjectNames | None:
+    """Return the subjects' names, in one round trip; None if the gallery is no longer at `version`."""
     row = await pool.fetch_row(
         "SELECT subjects, names, max_rate, review_rate, calibration "
         "FROM vultus_name_subjects($1, $2, $3, $4, $5, $6, $7)",
@@ -54,16 +60,16 @@ async def name_subjects(
     if row is None or len(row["subjects"]) != len(subject_ids):
         return None
     names = list(zip(row["subjects"], row["names"], strict=True))
-    return Named(names, read_scale(row, version.templates, version.recognizer))
+    return SubjectNames(names, read_scale(row, version.templates, version.recognizer))
 
 
 def read_scale(row: Any, templates: int, recognizer: str) -> GalleryScale:
-    """How many templates a search of the gallery compares, and what its collection wants, from a row of columns."""
+    """Build the scale of a search of `templates` templates from a row with the collection's decision settings."""
     policy = read_policy(row["max_rate"], row["review_rate"])
-    own = json.loads(row["calibration"]) if row["calibration"] is not None else None
-    return GalleryScale(templates, policy, read_calibration(own, recognizer))
+    calibration = json.loads(row["calibration"]) if row["calibration"] is not None else None
+    return GalleryScale(templates, policy, read_calibration(calibration, recognizer))
 
 
 def read_protection(row: Any) -> Protection:
-    """What protects its embeddings, likewise."""
+    """Build the gallery's template protection from a row with its generation, salt and key id."""
     return Protection(row["generation"], row["salt"] or b"", row["key_id"] or "")

@@ -1,6 +1,6 @@
-"""A gallery in one snapshot of the database: what every search does once it has been opened.
+"""One gallery in one snapshot of the database: ranks, filters and describes what a search finds.
 
-Probes passed to it are in the form that the gallery's templates are stored in (`TemplateProtector.protect`).
+Probes must be in the form in which the gallery's templates are stored (`TemplateProtector.protect`).
 """
 
 import asyncio
@@ -11,26 +11,27 @@ from app.domain.decisions import Candidate, GalleryScale
 from app.domain.faces import Embedding
 from app.domain.people import FaceCandidate, NamedCandidate
 from app.matcher.engine import SearchEngine
-from app.matcher.found import BestOfSubject, Found, K, OneFace, Person
-from app.matcher.pgvector_search import BY_FACE, BY_SUBJECT, GalleryStatements, Ranking
-from app.matcher.ranking import Ranker, as_stored
+from app.matcher.found import BestTemplate, FaceRow, Found, FoundSubject, K
+from app.matcher.pgvector_search import GalleryStatements
+from app.matcher.ranking import Ranker, round_to_half
 from app.matcher.search import Gallery, rank
 from app.matcher.similarity import clip_similarity, cosine_similarity
+from app.matcher.statements import BY_FACE, BY_SUBJECT, Ranking
 from app.matcher.strategy import GalleryFacts, Strategy
 from app.matcher.subject_similarity import common_embedding
 
-_MAX_PEOPLE_ON_THE_LOOP = 300
-"""Subjects whose templates are averaged without a thread: about 10 ms."""
-_FIRST_LOOK = 100
-"""Most searches find fewer results above their minimum similarity; the rest is fetched only if there are more."""
+_MAX_SUBJECTS_ON_LOOP = 300
+"""Subjects whose common embeddings are computed without a thread, about 10 ms."""
+_FIRST_LIMIT = 100
+"""Results requested first; few searches have more at or above their minimum similarity."""
 _MAX_SUBJECTS_BY_FACES, _MAX_NAMED_SUBJECTS = 1_000, 2_000
 _COHERENCE = 0.7
-"""Photos of one person resemble their mean by at least about this much: a person whose mean has similarity s with a
-probe has a photo with similarity 0.7 s."""
+"""Lowest expected similarity of a photo with its subject's common embedding. A subject whose common embedding has the
+similarity s with a probe therefore has a template with a similarity of about 0.7 s or more."""
 
 
 class OpenGallery:
-    """One gallery, its facts, and the statements of its snapshot."""
+    """One gallery with its facts and the statements of its snapshot."""
 
     def __init__(
         self,
@@ -48,7 +49,7 @@ class OpenGallery:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was ever stored in it; then only `read_scale` may be called."""
+        """Return whether nothing was ever stored in the gallery; if so, only `read_scale` may be called."""
         return self._facts is None
 
     @property
@@ -57,23 +58,23 @@ class OpenGallery:
         return self._facts
 
     async def read_scale(self) -> GalleryScale:
-        """How decisions are made on an empty gallery."""
-        return await self._statements.read_empty(self._gallery)
+        """Return the decision settings for an empty gallery."""
+        return await self._statements.read_empty_scale(self._gallery)
 
-    async def read_face(self, face_id: UUID) -> OneFace | None:
+    async def read_face(self, face_id: UUID) -> FaceRow | None:
         return await self._statements.read_face(self.facts.id, face_id)
 
     async def read_common_embedding(self, subject_id: UUID) -> Embedding | None:
-        """What a subject's templates have in common; None if it has none."""
-        people = await self._statements.read_people(self.facts.id, [subject_id])
-        return common_embedding(people[subject_id].embeddings) if people else None
+        """Return the common embedding of a subject's templates; None if it has none."""
+        subjects = await self._statements.read_subjects(self.facts.id, [subject_id])
+        return common_embedding(subjects[subject_id].embeddings) if subjects else None
 
     async def compare_subject(
         self, subject_id: UUID, probe: Embedding
-    ) -> tuple[BestOfSubject | None, Mapping[UUID, Person]]:
-        """A subject's most similar template, and the subject."""
-        best = await self._statements.best_of_subject(self.facts.id, subject_id, probe)
-        return best, await self._statements.read_people(self.facts.id, [subject_id])
+    ) -> tuple[BestTemplate | None, Mapping[UUID, FoundSubject]]:
+        """Return a subject's most similar template and the subject; None and nothing if it has no template."""
+        best = await self._statements.find_best_template(self.facts.id, subject_id, probe)
+        return best, await self._statements.read_subjects(self.facts.id, [subject_id])
 
     async def rank_subjects(
         self,
@@ -83,65 +84,69 @@ class OpenGallery:
         exclude: UUID | None = None,
         using: Strategy | None = None,
     ) -> list[list[Candidate]]:
-        """For each probe the `limit` best subjects, without `exclude`."""
-        probes = as_stored(probes)
-        # One more than requested shows whether the last rank is tied; one more replaces the excluded subject.
-        found = await self._ranker(BY_SUBJECT).best(probes, limit + 1 + (exclude is not None), using)
-        found = [[one for one in own if one.key != exclude] for own in found]
-        subject_ids = {one.key for own in found for one in own}
-        people = await self._statements.read_people(self.facts.id, list(subject_ids))
-        if len(people) <= _MAX_PEOPLE_ON_THE_LOOP:
-            return describe_candidates(probes, found, people, limit)
-        return await asyncio.to_thread(describe_candidates, probes, found, people, limit)
+        """Return the `limit` best subjects of each probe, without the subject `exclude`."""
+        probes = round_to_half(probes)
+        # One result more shows whether the last rank is tied; another one replaces the excluded subject.
+        found = await self._ranker(BY_SUBJECT).rank(probes, limit + 1 + (exclude is not None), using)
+        found = [[result for result in results if result.key != exclude] for results in found]
+        subject_ids = {result.key for results in found for result in results}
+        subjects = await self._statements.read_subjects(self.facts.id, list(subject_ids))
+        if len(subjects) <= _MAX_SUBJECTS_ON_LOOP:
+            return describe_candidates(probes, found, subjects, limit)
+        return await asyncio.to_thread(describe_candidates, probes, found, subjects, limit)
 
     async def find_faces(
         self, probe: Embedding, limit: int, min_similarity: float, *, exclude: int | None = None
     ) -> list[FaceCandidate]:
-        """The faces at or above `min_similarity`, best first, without the one at the place `exclude`."""
-        (probe,) = as_stored([probe])
+        """Return the faces at or above `min_similarity`, best first, without the sequence number `exclude`."""
+        (probe,) = round_to_half([probe])
         ranker = self._ranker(BY_FACE)
-        wanted, most = min(limit, _FIRST_LOOK) + 2, limit + 2  # one for a tie, one for the excluded face
+        # Two results more: one shows a tie at the limit, one replaces the excluded face.
+        requested, max_requested = min(limit, _FIRST_LIMIT) + 2, limit + 2
         while True:
-            (found,) = await ranker.best([probe], wanted)
-            if wanted >= most or len(found) < wanted or min(one.similarity for one in found) < min_similarity:
+            (found,) = await ranker.rank([probe], requested)
+            if requested >= max_requested or _reaches_below(found, requested, min_similarity):
                 break
-            wanted = most
-        similar = [one for one in found if one.similarity >= min_similarity and one.key != exclude]
-        similar = sorted(similar, key=lambda one: (-one.similarity, one.key))[:limit]
-        faces = await self._statements.read_faces(self.facts.id, [one.key for one in similar])
-        return [FaceCandidate(faces[one.key], clip_similarity(one.similarity)) for one in similar]
+            requested = max_requested
+        similar = [result for result in found if result.similarity >= min_similarity and result.key != exclude]
+        similar = sorted(similar, key=lambda result: (-result.similarity, result.key))[:limit]
+        faces = await self._statements.read_faces(self.facts.id, [result.key for result in similar])
+        return [FaceCandidate(faces[result.key], clip_similarity(result.similarity)) for result in similar]
 
     async def find_named_subjects(
         self, probe: Embedding, limit: int, min_similarity: float, *, exclude: UUID | None = None
     ) -> list[NamedCandidate]:
-        """The named subjects whose common embedding is at or above `min_similarity`, best first, without `exclude`."""
-        (probe,) = as_stored([probe])
-        people = await self._find_people(probe, min_similarity)
-        candidates = [
-            NamedCandidate(person.subject, cosine_similarity(probe, common_embedding(person.embeddings)))
-            for subject_id, person in people.items()
-            if subject_id != exclude and not person.is_anonymous
-        ]
-        similar = [one for one in candidates if one.similarity >= min_similarity]
-        return sorted(similar, key=lambda one: (-one.similarity, one.subject))[:limit]
+        """Return the named subjects whose common embedding is at or above `min_similarity`, best first.
 
-    async def _find_people(self, probe: Embedding, min_similarity: float) -> dict[UUID, Person]:
-        """Every subject whose common embedding may reach `min_similarity`, and others.
-
-        Usually the subjects with the nearest faces suffice; where too many anonymous faces stand among them, all named
-        subjects are compared.
+        The subject `exclude` is left out.
         """
-        ranker, wanted = self._ranker(BY_SUBJECT), _FIRST_LOOK
-        while wanted <= _MAX_SUBJECTS_BY_FACES:
-            (found,) = await ranker.best([probe], wanted)
-            if len(found) < wanted or min(one.similarity for one in found) < _COHERENCE * min_similarity:
+        (probe,) = round_to_half([probe])
+        subjects = await self._preselect_subjects(probe, min_similarity)
+        candidates = [
+            NamedCandidate(subject.subject, cosine_similarity(probe, common_embedding(subject.embeddings)))
+            for subject_id, subject in subjects.items()
+            if subject_id != exclude and not subject.is_anonymous
+        ]
+        similar = [candidate for candidate in candidates if candidate.similarity >= min_similarity]
+        return sorted(similar, key=lambda candidate: (-candidate.similarity, candidate.subject))[:limit]
+
+    async def _preselect_subjects(self, probe: Embedding, min_similarity: float) -> dict[UUID, FoundSubject]:
+        """Return all subjects whose common embedding may reach `min_similarity`, among others.
+
+        Usually the subjects with the nearest faces suffice. If too many anonymous subjects are among them, all named
+        subjects are compared, and the 2,000 with the most similar templates are returned.
+        """
+        ranker, requested = self._ranker(BY_SUBJECT), _FIRST_LIMIT
+        while requested <= _MAX_SUBJECTS_BY_FACES:
+            (found,) = await ranker.rank([probe], requested)
+            if _reaches_below(found, requested, _COHERENCE * min_similarity):
                 break
-            wanted *= 3
+            requested *= 3
         else:
-            found = await self._statements.known_subjects(
+            found = await self._statements.rank_named_subjects(
                 self.facts.id, self._gallery.collection_id, probe, _MAX_NAMED_SUBJECTS
             )
-        return await self._statements.read_people(self.facts.id, [one.key for one in found])
+        return await self._statements.read_subjects(self.facts.id, [result.key for result in found])
 
     def _ranker(self, ranking: Ranking[K]) -> Ranker[K]:
         return Ranker(
@@ -154,23 +159,31 @@ class OpenGallery:
         )
 
 
+def _reaches_below(found: Sequence[Found[K]], requested: int, similarity: float) -> bool:
+    """Return whether nothing at or above the similarity is missing: the results are all, or some are below it."""
+    return len(found) < requested or min(result.similarity for result in found) < similarity
+
+
 def describe_candidates(
-    probes: Sequence[Embedding], found: Sequence[Sequence[Found[UUID]]], people: Mapping[UUID, Person], limit: int
+    probes: Sequence[Embedding],
+    found: Sequence[Sequence[Found[UUID]]],
+    subjects: Mapping[UUID, FoundSubject],
+    limit: int,
 ) -> list[list[Candidate]]:
-    """The subjects found for each probe as candidates, best first, at most `limit`."""
-    common = {subject_id: common_embedding(person.embeddings) for subject_id, person in people.items()}
+    """Return the subjects found for each probe as candidates with names and subject similarity, in final order."""
+    common = {subject_id: common_embedding(subject.embeddings) for subject_id, subject in subjects.items()}
     return [
         rank(
             [
                 Candidate(
-                    people[subject_id].subject,
-                    people[subject_id].name,
+                    subjects[subject_id].subject,
+                    subjects[subject_id].name,
                     clip_similarity(similarity),
                     cosine_similarity(probe, common[subject_id]),
                 )
-                for subject_id, similarity in own
+                for subject_id, similarity in results
             ],
             limit,
         )
-        for probe, own in zip(probes, found, strict=True)
+        for probe, results in zip(probes, found, strict=True)
     ]

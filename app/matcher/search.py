@@ -1,4 +1,4 @@
-"""What a search asks about and answers: a gallery, ranked candidates, one compared subject."""
+"""Input and results of a search: the gallery, ranked candidates, and the comparison with one subject."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,26 +10,26 @@ from app.domain.decisions import Candidate, GalleryScale
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """What is searched: one collection's templates of one recognizer."""
+    """The templates that a search compares: those of one collection by one recognizer."""
 
     collection_id: UUID
     recognizer: str
 
 
-class Identified(NamedTuple):
-    """For each probe its candidates, best first, and how large the searched gallery is."""
+class IdentifyResult(NamedTuple):
+    """The candidates of each probe, best first, and the scale of the searched gallery."""
 
     ranked: list[list[Candidate]]
     scale: GalleryScale
 
 
-class Compared(NamedTuple):
-    """One subject as a candidate, and how many of its templates were compared."""
+class CompareResult(NamedTuple):
+    """One subject as a candidate; `scale.templates` is the number of its templates."""
 
     candidate: Candidate
     scale: GalleryScale
 
 
 def rank(candidates: Sequence[Candidate], limit: int) -> list[Candidate]:
-    """The `limit` best candidates, ties by subject id: the order of every search."""
+    """Return the `limit` best candidates by similarity, ties by external subject id: the order of every search."""
     return sorted(candidates, key=lambda candidate: (-candidate.similarity, candidate.subject))[:limit]

@@ -1,8 +1,21 @@
-"""Search one tenant's galleries: by probes, by a stored face, by a subject; for subjects or for single faces.
+"""Search one tenant's galleries: by probe, by stored face or by subject; for subjects or for single faces.
 
-Small galleries are compared in this process's memory when the cache holds them, all others in PostgreSQL; the caller
-cannot tell the difference. Subject searches apply no threshold and rank everybody. Face searches, and searches for
-named subjects as a whole, return everything at or above a minimum similarity.
+How `TenantSearch.identify` works:
+
+1. If the cache has the whole gallery, one matrix product compares it in this process (`cached_gallery.py`). One
+   statement then reads the subjects' names and confirms that nothing in the gallery has changed since it was cached
+   (`gallery_version.py`).
+2. Otherwise `_open` starts a database snapshot and reads the gallery's facts. The probes are rotated into the form in
+   which the templates are stored.
+3. `OpenGallery` asks a `Ranker`, which chooses a strategy by the gallery's size and by what is cached (`strategy.py`):
+   exact comparison, cached codes, a graph, or codes in PostgreSQL.
+4. One statement compares all probes (`statements.py`). With codes it first selects the nearest 512-bit sign codes, then
+   re-ranks those templates by their embeddings.
+5. Probes with too few results, or with a tie at the limit, are repeated with more templates (`ranking.py`).
+6. The subjects found become candidates, with the similarity of their common embedding. Ties are ordered by subject id.
+
+The other searches skip step 1. Subject searches apply no threshold and rank every subject. Face searches, and searches
+for named subjects by common embedding, return the best results at or above a minimum similarity.
 """
 
 import asyncio
@@ -11,31 +24,32 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from uuid import UUID
 
-from app.domain.decisions import EMPTY, Candidate
+from app.domain.decisions import EMPTY_SCALE, Candidate
 from app.domain.faces import Embedding
 from app.domain.people import FaceCandidate, NamedCandidate
-from app.matcher.cached_gallery import CachedGallery, Resembling
+from app.matcher.cached_gallery import CachedGallery, SimilarSubjects
 from app.matcher.engine import SearchEngine
-from app.matcher.found import Found, Person
-from app.matcher.gallery_version import name_subjects
+from app.matcher.found import Found, FoundSubject
+from app.matcher.gallery_version import read_subject_names
 from app.matcher.open_gallery import OpenGallery, describe_candidates
 from app.matcher.pgvector_search import GalleryStatements
-from app.matcher.ranking import as_stored
-from app.matcher.search import Compared, Gallery, Identified
+from app.matcher.ranking import round_to_half
+from app.matcher.search import CompareResult, Gallery, IdentifyResult
 from app.matcher.strategy import Strategy
 from app.security.template_protection import Protection
 from app.telemetry import timed
 
-_MAX_TEMPLATES_ON_THE_LOOP = 10_000
-"""Templates times probes that are compared without a thread: about a millisecond."""
-_MAX_PROBES_AT_A_TIME = 128
-"""In one matrix product or one statement."""
+_MAX_COMPARISONS_ON_LOOP = 10_000
+"""Templates times probes that are compared without a thread, about a millisecond."""
+_MAX_PROBES_AT_ONCE = 128
+"""Probes in one matrix product or one statement."""
 
 
 class TenantSearch:
-    """Searches through one tenant's galleries, each in one snapshot of the database.
+    """Searches one tenant's galleries; each search reads one snapshot of the database.
 
-    `has_stored_probes` says that probes are stored embeddings, which are protected already.
+    `has_stored_probes` says that the probes are stored embeddings, which are in their protected form already.
+    Similarities have the precision of half-precision embeddings, about 1e-4.
     """
 
     def __init__(self, engine: SearchEngine, tenant_id: UUID, *, has_stored_probes: bool = False) -> None:
@@ -43,98 +57,98 @@ class TenantSearch:
         self._tenant_id = tenant_id
         self._has_stored_probes = has_stored_probes
 
-    async def identify(self, gallery: Gallery, probes: Sequence[Embedding], limit: int) -> Identified:
-        """For each probe the `limit` best subjects, by their most similar template, ties by subject id.
+    async def identify(self, gallery: Gallery, probes: Sequence[Embedding], limit: int) -> IdentifyResult:
+        """Return the `limit` best subjects of each probe (512,), by most similar template, ties by subject id.
 
-        There are fewer only if the gallery has fewer subjects. Similarities carry the rounding of half precision, about
-        1e-4.
+        There are fewer only if the gallery has fewer subjects.
         """
         with timed("search"):
-            found = await self.identify_in_memory(gallery, probes, limit)
-            return found if found is not None else await self.identify_in_database(gallery, probes, limit)
+            result = await self.identify_in_memory(gallery, probes, limit)
+            return result if result is not None else await self.identify_in_database(gallery, probes, limit)
 
     async def identify_in_database(
         self, gallery: Gallery, probes: Sequence[Embedding], limit: int, *, using: Strategy | None = None
-    ) -> Identified:
-        """`identify` in PostgreSQL; `using` requests a strategy, and codes are compared where it is unavailable."""
+    ) -> IdentifyResult:
+        """Identify in PostgreSQL; `using` forces a strategy, or `CODES` where its cache or graph is missing."""
         async with self._open(gallery) as opened:
             if opened.is_empty:
-                return Identified([[] for _ in probes], await opened.read_scale())
+                return IdentifyResult([[] for _ in probes], await opened.read_scale())
             ranked = list[list[Candidate]]()
-            for part in _in_parts(probes):
-                protected = await self._protect(opened.facts.protection, part)
+            for batch in _split(probes):
+                protected = await self._protect(opened.facts.protection, batch)
                 ranked += await opened.rank_subjects(protected, limit, using=using)
-            return Identified(ranked, opened.facts.scale)
+            return IdentifyResult(ranked, opened.facts.scale)
 
-    async def identify_in_memory(self, gallery: Gallery, probes: Sequence[Embedding], limit: int) -> Identified | None:
-        """`identify` from the cache; None unless the whole gallery is cached in its current version."""
+    async def identify_in_memory(
+        self, gallery: Gallery, probes: Sequence[Embedding], limit: int
+    ) -> IdentifyResult | None:
+        """Identify from the cache; None unless the whole gallery is cached in its current version."""
         cached = self._engine.cache.find_whole(self._tenant_id, gallery.collection_id, gallery.recognizer)
         if cached is None or not probes:
             return None
-        ranked, scale = list[list[Candidate]](), EMPTY
-        for part in _in_parts(probes):
-            identified = await self._identify_cached(
-                cached, await self._protect(cached.version.protection, part), limit
-            )
+        ranked, scale = list[list[Candidate]](), EMPTY_SCALE
+        for batch in _split(probes):
+            protected = await self._protect(cached.version.protection, batch)
+            identified = await self._identify_cached(cached, protected, limit)
             if identified is None:
                 return None
             ranked += identified.ranked
             scale = identified.scale
-        return Identified(ranked, scale)
+        return IdentifyResult(ranked, scale)
 
     async def _identify_cached(
         self, cached: CachedGallery, probes: Sequence[Embedding], limit: int
-    ) -> Identified | None:
-        probes = as_stored(probes)
-        best = await _best(cached, probes, limit)
-        if best is None:
+    ) -> IdentifyResult | None:
+        probes = round_to_half(probes)
+        similar = await _find_similar(cached, probes, limit)
+        if similar is None:
             return None
-        subject_ids = list(best.newest)
-        named = await name_subjects(self._engine.statements, self._tenant_id, cached.version, subject_ids)
+        subject_ids = list(similar.newest)
+        named = await read_subject_names(self._engine.statements, self._tenant_id, cached.version, subject_ids)
         if named is None:
             return None
-        people = {
-            subject_id: Person(*name, list(best.newest[subject_id]))
-            for subject_id, name in zip(subject_ids, named.names, strict=True)
+        subjects = {
+            subject_id: FoundSubject(*names, list(similar.newest[subject_id]))
+            for subject_id, names in zip(subject_ids, named.names, strict=True)
         }
-        return Identified(describe_candidates(probes, best.found, people, limit), named.scale)
+        return IdentifyResult(describe_candidates(probes, similar.found, subjects, limit), named.scale)
 
-    async def compare(self, gallery: Gallery, subject_id: UUID, probe: Embedding) -> Compared | None:
-        """One subject as a candidate; None if it has no template in the gallery."""
+    async def compare(self, gallery: Gallery, subject_id: UUID, probe: Embedding) -> CompareResult | None:
+        """Compare the probe with one subject; None if it has no template in the gallery."""
         async with self._open(gallery) as opened:
             if opened.is_empty:
                 return None
             (probe,) = await self._protect(opened.facts.protection, [probe])
-            best, people = await opened.compare_subject(subject_id, probe)
+            best, subjects = await opened.compare_subject(subject_id, probe)
         if best is None:
             return None
-        (candidate,) = describe_candidates([probe], [[Found(subject_id, best.similarity)]], people, 1)[0]
-        return Compared(candidate, replace(opened.facts.scale, templates=best.templates))
+        (candidate,) = describe_candidates([probe], [[Found(subject_id, best.similarity)]], subjects, 1)[0]
+        return CompareResult(candidate, replace(opened.facts.scale, templates=best.templates))
 
     async def subjects_like_face(
         self, gallery: Gallery, subject_id: UUID, face_id: UUID, limit: int
-    ) -> Identified | None:
-        """Other subjects most similar to a subject's stored face; None if there is no such face."""
+    ) -> IdentifyResult | None:
+        """Return the other subjects most similar to a subject's stored face; None if there is no such face."""
         async with self._open(gallery) as opened:
             face = None if opened.is_empty else await opened.read_face(face_id)
             if face is None or face.subject_id != subject_id:
                 return None
             ranked = await opened.rank_subjects([face.embedding], limit, exclude=subject_id)
-            return Identified(ranked, opened.facts.scale)
+            return IdentifyResult(ranked, opened.facts.scale)
 
-    async def subjects_like_subject(self, gallery: Gallery, subject_id: UUID, limit: int) -> Identified | None:
-        """Other subjects most similar to a subject's common embedding; None if it has no templates."""
+    async def subjects_like_subject(self, gallery: Gallery, subject_id: UUID, limit: int) -> IdentifyResult | None:
+        """Return the other subjects most similar to a subject's common embedding; None if it has no templates."""
         async with self._open(gallery) as opened:
             probe = None if opened.is_empty else await opened.read_common_embedding(subject_id)
             if probe is None:
                 return None
             ranked = await opened.rank_subjects([probe], limit, exclude=subject_id)
-            return Identified(ranked, opened.facts.scale)
+            return IdentifyResult(ranked, opened.facts.scale)
 
     async def faces_like(
         self, gallery: Gallery, probe: Embedding, limit: int, min_similarity: float
     ) -> list[FaceCandidate]:
-        """The stored faces at or above a similarity with the probe, best first, at most `limit`."""
+        """Return the stored faces at or above `min_similarity` with the probe, best first, at most `limit`."""
         async with self._open(gallery) as opened:
             if opened.is_empty:
                 return []
@@ -144,17 +158,20 @@ class TenantSearch:
     async def faces_like_face(
         self, gallery: Gallery, face_id: UUID, limit: int, min_similarity: float
     ) -> list[FaceCandidate] | None:
-        """The same for a stored face, without itself; None if the gallery has no such face."""
+        """Return the other stored faces similar to a stored face; None if the gallery has no such face."""
         async with self._open(gallery) as opened:
             stored = None if opened.is_empty else await opened.read_face(face_id)
             if stored is None:
                 return None
-            return await opened.find_faces(stored.embedding, limit, min_similarity, exclude=stored.place)
+            return await opened.find_faces(stored.embedding, limit, min_similarity, exclude=stored.seq)
 
     async def named_subjects_like(
         self, gallery: Gallery, probe: Embedding, limit: int, min_similarity: float
     ) -> list[NamedCandidate]:
-        """The named subjects whose common embedding is at or above a similarity with the probe, best first."""
+        """Return the named subjects whose common embedding is at or above `min_similarity` with the probe, best first.
+
+        Anonymous subjects are never returned, however many of their faces are more similar.
+        """
         async with self._open(gallery) as opened:
             if opened.is_empty:
                 return []
@@ -164,7 +181,7 @@ class TenantSearch:
     async def named_subjects_like_face(
         self, gallery: Gallery, face_id: UUID, limit: int, min_similarity: float
     ) -> list[NamedCandidate] | None:
-        """The same for a stored face; None if the gallery has no such face."""
+        """Return the named subjects similar to a stored face; None if the gallery has no such face."""
         async with self._open(gallery) as opened:
             stored = None if opened.is_empty else await opened.read_face(face_id)
             if stored is None:
@@ -174,7 +191,7 @@ class TenantSearch:
     async def named_subjects_like_subject(
         self, gallery: Gallery, subject_id: UUID, limit: int, min_similarity: float
     ) -> list[NamedCandidate]:
-        """The same for a subject's common embedding, without the subject; empty if it has no faces."""
+        """Return the other named subjects similar to a subject's common embedding; empty if it has no templates."""
         async with self._open(gallery) as opened:
             probe = None if opened.is_empty else await opened.read_common_embedding(subject_id)
             if probe is None:
@@ -189,18 +206,18 @@ class TenantSearch:
             yield OpenGallery(self._engine, self._tenant_id, gallery, statements, facts)
 
     async def _protect(self, protection: Protection, probes: Sequence[Embedding]) -> Sequence[Embedding]:
-        """The probes in the form that the templates are stored in."""
+        """Return the probes in the form in which the gallery's templates are stored."""
         if self._has_stored_probes:
             return probes
         return await self._engine.protector.protect(self._tenant_id, protection, probes)
 
 
-def _in_parts(probes: Sequence[Embedding]) -> list[Sequence[Embedding]]:
-    size = _MAX_PROBES_AT_A_TIME
+def _split(probes: Sequence[Embedding]) -> list[Sequence[Embedding]]:
+    size = _MAX_PROBES_AT_ONCE
     return [probes[start : start + size] for start in range(0, len(probes), size)]
 
 
-async def _best(cached: CachedGallery, probes: Sequence[Embedding], limit: int) -> Resembling | None:
-    if len(cached.seqs) * len(probes) <= _MAX_TEMPLATES_ON_THE_LOOP:
-        return cached.best(probes, limit)
-    return await asyncio.to_thread(cached.best, probes, limit)
+async def _find_similar(cached: CachedGallery, probes: Sequence[Embedding], limit: int) -> SimilarSubjects | None:
+    if len(cached.seqs) * len(probes) <= _MAX_COMPARISONS_ON_LOOP:
+        return cached.find_similar(probes, limit)
+    return await asyncio.to_thread(cached.find_similar, probes, limit)

@@ -1,8 +1,8 @@
-"""Turns similarities into decisions and error rates; never touches the ranking.
+"""Turns similarities into decisions and false-match rates; never affects the ranking.
 
-A search of a gallery of N templates compares N times. Where one comparison of strangers reaches a similarity at the
-rate f, a search of somebody who is not there finds a stranger of at least that similarity at about 1 - (1 - f)^N: the
-gallery's false-match rate. A collection says how often that may happen, so its thresholds rise as it grows.
+A search of a gallery with N templates makes N comparisons. If an impostor pair reaches a similarity at the rate f, a
+search of a person who is not enrolled finds a candidate of at least that similarity at the rate 1 - (1 - f)^N. A
+collection's policy limits this rate, the false-match rate of a search (FPIR), so its thresholds rise as it grows.
 """
 
 import math
@@ -11,12 +11,15 @@ from dataclasses import dataclass
 
 from app.domain.decisions import Calibration, Candidate, Decision, DecisionPolicy
 
-_HIGHEST = 0.999
+_MAX_THRESHOLD = 0.999
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """From which similarity on it is a match, and from which on somebody should look; after so many comparisons."""
+    """The similarities from which a candidate is a match or needs a review, and the rates that belong to similarities.
+
+    They hold for a search with `comparisons` comparisons. All rates are false-match rates of the whole search, 0..1.
+    """
 
     match: float
     review: float
@@ -24,42 +27,43 @@ class Thresholds:
     calibration: Calibration
 
     @classmethod
-    def of(
+    def from_policy(
         cls, calibration: Calibration, policy: DecisionPolicy, comparisons: int, explicit: float | None = None
     ) -> "Thresholds":
-        """Those of a policy; `explicit` takes their place."""
+        """Derive both thresholds from the policy's rates; an `explicit` similarity replaces both."""
         if explicit is not None:
             return cls(explicit, explicit, comparisons, calibration)
         match, review = (
-            max(-1.0, min(_HIGHEST, calibration.similarity_at(_each(rate, max(1, comparisons)))))
+            max(-1.0, min(_MAX_THRESHOLD, calibration.similarity_at(_rate_per_comparison(rate, max(1, comparisons)))))
             for rate in (policy.max_false_match_rate, policy.review_false_match_rate)
         )
         return cls(match, min(review, match), comparisons, calibration)
 
     @property
     def false_match_rate(self) -> float:
-        """How often a search of a stranger ends in a match."""
+        """The rate at which a search of a person who is not enrolled ends in a match."""
         return self.false_match_rate_at(self.match)
 
     def false_match_rate_at(self, similarity: float) -> float:
-        """How often a search of a stranger finds somebody at least so similar."""
-        return self._of_all(self.calibration.rate_at(similarity))
+        """Return the rate at which such a search finds a candidate of at least this similarity."""
+        return self._rate_of_search(self.calibration.rate_at(similarity))
 
     def reported_false_match_rate(self, similarity: float) -> float:
-        """The rate shown to callers, clamped to what the calibration supports.
+        """Return the rate shown to callers, clamped to what the calibration supports.
 
-        It is never below `Calibration.min_reported_rate`, except as far as a match's own allowed rate is.
+        A comparison rate below `Calibration.min_reported_rate` is raised to it, but not above the rate at the match
+        threshold.
         """
-        each, least = self.calibration.rate_at(similarity), self.calibration.min_reported_rate
-        if each >= least:
-            return self._of_all(each)
-        return max(self._of_all(each), min(self._of_all(least), self.false_match_rate))
+        rate, min_rate = self.calibration.rate_at(similarity), self.calibration.min_reported_rate
+        if rate >= min_rate:
+            return self._rate_of_search(rate)
+        return max(self._rate_of_search(rate), min(self._rate_of_search(min_rate), self.false_match_rate))
 
-    def _of_all(self, each: float) -> float:
-        return max(0.0, -math.expm1(self.comparisons * math.log1p(-min(each, 1 - 1e-12))))
+    def _rate_of_search(self, rate: float) -> float:
+        """Return the rate of a search from the rate of one comparison: 1 - (1 - rate)^comparisons."""
+        return max(0.0, -math.expm1(self.comparisons * math.log1p(-min(rate, 1 - 1e-12))))
 
     def decide(self, similarity: float) -> Decision:
-        """What the similarity means."""
         if similarity >= self.match:
             return Decision.MATCH
         return Decision.REVIEW if similarity >= self.review else Decision.NO_MATCH
@@ -67,7 +71,7 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class DecidedCandidate:
-    """A candidate, what its similarities mean, and how often a stranger would be found at least so similar."""
+    """A candidate with its decision, and the rate at which impostors find a candidate of at least its similarity."""
 
     candidate: Candidate
     decision: Decision
@@ -75,16 +79,16 @@ class DecidedCandidate:
 
 
 def decide_candidate(candidate: Candidate, thresholds: Thresholds) -> DecidedCandidate:
-    """Best template and subject as a whole must both reach a threshold: one bad photo attracts no stranger."""
+    """Decide by the lower of a candidate's two similarities, so that one bad photo of a subject matches no stranger."""
     decision = thresholds.decide(min(candidate.similarity, candidate.subject_similarity))
     return DecidedCandidate(candidate, decision, thresholds.reported_false_match_rate(candidate.similarity))
 
 
 def decide_all(candidates: Sequence[Candidate], thresholds: Thresholds) -> list[DecidedCandidate]:
-    """Each candidate with its decision; none is left out."""
+    """Decide every candidate; none is left out."""
     return [decide_candidate(candidate, thresholds) for candidate in candidates]
 
 
-def _each(rate: float, comparisons: int) -> float:
-    """The rate of one comparison that so many of them make up this rate."""
+def _rate_per_comparison(rate: float, comparisons: int) -> float:
+    """Return the rate of one comparison at which a search of this many comparisons has the given rate."""
     return -math.expm1(math.log1p(-rate) / comparisons)

@@ -1,5 +1,6 @@
-"""From image bytes to faces with embeddings; knows no database and no web framework."""
+"""Turn image bytes into faces with embeddings; knows no database and no web framework."""
 
 import os
 
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read by onnxruntime >= 1.29 when it is imported, which files below here do
+# onnxruntime 1.29 and later read this on import, so it must be set before any module of this package imports it.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"

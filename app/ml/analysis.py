@@ -1,4 +1,4 @@
-"""The pipeline of one image: decode, detect, align, judge, embed. Blocking; runs on an inference thread."""
+"""Run the pipeline of one image: decode, detect, align, assess, embed. Blocking; runs on an inference thread."""
 
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -13,28 +13,28 @@ from app.ml.engine import Detection, FaceEngine
 from app.ml.image import ImageLimits, open_photo
 from app.ml.photo import Photo, PillowSource
 from app.ml.pixels import CROP_SIDE, Crop
-from app.ml.quality import QualityLimits, assess_quality, judge_by
+from app.ml.quality import QualityLimits, assess_quality, judge_face
 from app.telemetry import timed
 
 
 class Embed(Enum):
-    """For which faces embeddings are wanted: recognition costs as much as detection, so never for more than needed."""
+    """Which faces get embeddings; an embedding costs as much as the detection, so request no more than necessary."""
 
     NONE = "none"
     ALL = "all"
     LARGEST = "largest"
     ONLY = "only"
-    """The one face, if there is exactly one and it is good enough to register."""
+    """The only face, if there is exactly one and it is good enough to register."""
     LARGEST_ACCEPTABLE = "largest_acceptable"
     """The largest face, if it is good enough to register."""
 
 
 Chooser = Callable[[Sequence[Face]], Sequence[int]]
-"""Names by their places the faces whose embeddings are wanted."""
+"""Returns the indexes of the faces that get embeddings, given all faces, largest first."""
 
 
 class FaceAnalyzer:
-    """Turns image bytes into faces; holds the engine and the limits, no state of its own."""
+    """Turns image bytes into faces; stateless apart from the engine and the limits, and thread-safe."""
 
     def __init__(self, engine: FaceEngine, images: ImageLimits, quality: QualityLimits, *, max_faces: int) -> None:
         self._engine = engine
@@ -44,15 +44,14 @@ class FaceAnalyzer:
 
     @property
     def engine(self) -> FaceEngine:
-        """The engine in use."""
         return self._engine
 
     def judge(self, face: Face, bar: QualityBar) -> tuple[QualityFinding, ...]:
-        """What keeps a face below a bar; empty: nothing."""
-        return judge_by(face, bar, self._quality)
+        """List the reasons why a face fails the quality bar; empty if it passes."""
+        return judge_face(face, bar, self._quality)
 
     def warm_up(self) -> None:
-        """Run every network once, in its usual shape: the first photo then finds everything in place."""
+        """Run every network once in its usual shape, so that the first photo takes no longer than others."""
         gray = Image.linear_gradient("L")
         photo = Photo(PillowSource(gray, lambda part: np.repeat(np.asarray(part)[..., None], 3, axis=2)))
         self._engine.detect(photo, plan_passes(photo.width, photo.height, Detail.STANDARD, 40))
@@ -67,29 +66,31 @@ class FaceAnalyzer:
         detail: Detail = Detail.STANDARD,
         recognizers: Recognizers | None = None,
     ) -> Analysis:
-        """The faces of an image, the `max_faces` largest, with embeddings for the ones asked for.
+        """Detect the faces of a JPEG, PNG or WebP image, largest first and at most `max_faces`, and embed some of them.
 
-        `embeddings` follows the order of `faces` and may be shorter: with `LARGEST` it has at most one entry, with
-        `ONLY` and `LARGEST_ACCEPTABLE` it is empty unless that face may be registered. A `Chooser` names faces itself,
-        and has their embeddings in its own order. They are by the engine's first recognizer, or by the one in use
-        of those named; then `beside` has the same faces by the other. Raises an `ImageRefused`.
+        Boxes and landmarks are in pixels of the upright image. Embeddings are (512,), float32, unit length, and follow
+        the order of `faces`, or that of a `Chooser`'s indexes. `LARGEST` gives at most one embedding; `ONLY` and
+        `LARGEST_ACCEPTABLE` give none unless that face may be registered.
+
+        `embeddings` are those of the recognizer in use, by default the engine's first. If `recognizers` has a secondary
+        one, `secondary` has its embeddings of the same faces. Raises a subclass of `ImageRefused`.
         """
         with timed("decode"):
             photo = open_photo(data, self._images)
         passes = plan_passes(photo.width, photo.height, detail, self._quality.min_face_pixels)
         detections = self._engine.detect(photo, passes)[: self._max_faces]
         crops = [self._engine.align(photo, detection) for detection in detections]
+        width, height = photo.width, photo.height
+        del photo  # frees the pixels before the embeddings are computed
         faces = tuple(self._describe(detection, crop) for detection, crop in zip(detections, crops, strict=True))
         chosen = range(_count(embed, faces)) if isinstance(embed, Embed) else embed(faces)
-        wanted = [crops[index] for index in chosen]
-        width, height = photo.width, photo.height
-        del photo  # the pixels are not needed while the faces are recognized
-        if not wanted:
+        chosen_crops = [crops[index] for index in chosen]
+        if not chosen_crops:
             return Analysis(width, height, faces)
         in_use, secondary = (recognizers.in_use, recognizers.secondary) if recognizers is not None else (None, None)
-        embeddings = self._engine.embed(wanted, in_use)
-        others = self._engine.embed(wanted, secondary) if secondary is not None else []
-        return Analysis(width, height, faces, tuple(embeddings), tuple(others))
+        embeddings = self._engine.embed(chosen_crops, in_use)
+        secondary_embeddings = self._engine.embed(chosen_crops, secondary) if secondary is not None else []
+        return Analysis(width, height, faces, tuple(embeddings), tuple(secondary_embeddings))
 
     def _describe(self, detection: Detection, crop: Crop) -> Face:
         x1, y1, x2, y2 = detection.corners
@@ -102,6 +103,7 @@ class FaceAnalyzer:
 
 
 def _count(embed: Embed, faces: tuple[Face, ...]) -> int:
+    """Return how many of the faces get embeddings, counted from the largest one."""
     match embed:
         case Embed.ALL:
             return len(faces)

@@ -1,4 +1,4 @@
-"""ArcFace recognizers on one onnxruntime session: aligned crops in, embeddings out."""
+"""Run an ArcFace recognizer on one onnxruntime session: aligned crops in, embeddings out."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +15,10 @@ from app.ml.pixels import CROP_SIDE, Crop
 
 
 class ArcFace:
-    """The recognizer; thread-safe, since onnxruntime's sessions are.
+    """Computes embeddings; thread-safe, since onnxruntime's sessions are.
 
-    `is_mirrored`: each embedding is the sum of the face's and of its mirror image's, as ArcFace's authors verify
-    (insightface, recognition/_evaluation_/ijb): a second run, fewer errors.
+    With `is_mirrored`, each embedding is the sum of the face's and of its mirror image's, as ArcFace's authors evaluate
+    (insightface, recognition/_evaluation_/ijb): twice the work for fewer errors.
     """
 
     def __init__(self, session: Any, file: Path, *, is_mirrored: bool = False) -> None:
@@ -26,21 +26,24 @@ class ArcFace:
         self._is_mirrored = is_mirrored
         self._input = session.get_inputs()[0].name
         self._output = session.get_outputs()[0].name
-        # Networks converted from MXNet subtract the mean themselves (InsightFace's own way to tell, arcface_onnx.py).
-        self._mean, self._spread = (0.0, 1.0) if _normalizes_itself(file) else (127.5, 127.5)
+        # Networks converted from MXNet normalize their input themselves; see InsightFace's arcface_onnx.py.
+        self._mean, self._deviation = (0.0, 1.0) if _normalizes_input(file) else (127.5, 127.5)
 
     def embed(self, crops: Sequence[Crop]) -> list[Embedding]:
-        """One unit-length embedding a crop, all in one run; raises `ModelPackRefused` for one without direction."""
+        """Compute one embedding per crop, in order, in one run: (512,), float32, unit length.
+
+        Raises `ModelPackRefused` if the network returns a vector that is zero or not finite.
+        """
         mean = (self._mean, self._mean, self._mean)
         side = (CROP_SIDE, CROP_SIDE)
-        blob: Any = cv2.dnn.blobFromImages(list(crops), 1 / self._spread, side, mean, swapRB=True)
+        blob: Any = cv2.dnn.blobFromImages(list(crops), 1 / self._deviation, side, mean, swapRB=True)
         vectors = self._run(blob)
         if self._is_mirrored:
             vectors += self._run(np.ascontiguousarray(blob[..., ::-1]))
         lengths = np.linalg.norm(vectors, axis=1)
         if not np.isfinite(lengths).all() or (lengths < 1e-6).any():
-            raise ModelPackRefused("The recognizer answered a vector without length or direction.")
-        # Copies: a row alone must not keep its whole batch in memory.
+            raise ModelPackRefused("The recognizer returned an embedding that is zero or not finite.")
+        # Copies, because a view of one row would keep the whole batch in memory.
         return [np.array(vector / length) for vector, length in zip(vectors, lengths, strict=True)]
 
     def _run(self, blob: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -48,7 +51,7 @@ class ArcFace:
         return np.asarray(raw, dtype=np.float32).reshape(len(blob), -1)
 
 
-def _normalizes_itself(file: Path) -> bool:
+def _normalizes_input(file: Path) -> bool:
     names = [node.name for node in onnx.load_model(str(file), load_external_data=False).graph.node[:8]]
     return any(name.startswith(("Sub", "_minus")) for name in names) and any(
         name.startswith(("Mul", "_mul")) for name in names

@@ -1,7 +1,7 @@
-"""Batches from calls that happen to wait at the same moment, for devices where many faces cost little more than one.
+"""Combine concurrent calls into batches, for devices where many faces cost little more than one.
 
-No timer: while a batch runs, others gather behind it. Under load batches grow by themselves; a lone call waits for
-nobody.
+There is no timer: items that arrive while a batch runs form the next one. Batches grow with the load, and a single call
+never waits.
 """
 
 import threading
@@ -15,32 +15,35 @@ Out = TypeVar("Out")
 
 
 class Batcher(Generic[In, Out]):
-    """Runs `work` for the items of several threads at once; thread-safe."""
+    """Runs `work` on the items of several threads, at most `max_items` at a time; thread-safe."""
 
-    def __init__(self, work: Callable[[Sequence[In]], list[Out]], *, most: int) -> None:
+    def __init__(self, work: Callable[[Sequence[In]], list[Out]], *, max_items: int) -> None:
         self._work = work
-        self._most = most
+        self._max_items = max_items
         self._waiting: deque[tuple[In, Future[Out]]] = deque()
         self._running = threading.Lock()
 
     def run(self, items: Sequence[In]) -> list[Out]:
-        """`work` of these items, in order; raises what the batch they were in raised."""
-        wanted: list[Future[Out]] = [Future() for _ in items]
-        self._waiting.extend(zip(items, wanted, strict=True))
-        # Whoever finds the device free works for everybody who waits, until their own are done.
-        while not all(future.done() for future in wanted):
-            with self._running:
-                if not all(future.done() for future in wanted):
-                    self._run_one()
-        return [future.result() for future in wanted]
+        """Return the results for these items, in order.
 
-    def _run_one(self) -> None:
-        batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+        Raises the exception of a batch that any of them was in.
+        """
+        results: list[Future[Out]] = [Future() for _ in items]
+        self._waiting.extend(zip(items, results, strict=True))
+        # The thread that gets the lock runs batches for every waiting thread until its own items are done.
+        while not all(future.done() for future in results):
+            with self._running:
+                if not all(future.done() for future in results):
+                    self._run_batch()
+        return [future.result() for future in results]
+
+    def _run_batch(self) -> None:
+        batch = [self._waiting.popleft() for _ in range(min(self._max_items, len(self._waiting)))]
         try:
-            results = self._work([item for item, _ in batch])
-        except Exception as exc:  # noqa: BLE001 - handed on to everybody in the batch
+            outputs = self._work([item for item, _ in batch])
+        except Exception as exc:  # noqa: BLE001 - passed on to every caller in the batch
             for _, future in batch:
                 future.set_exception(exc)
             return
-        for (_, future), result in zip(batch, results, strict=True):
-            future.set_result(result)
+        for (_, future), output in zip(batch, outputs, strict=True):
+            future.set_result(output)

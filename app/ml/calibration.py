@@ -1,4 +1,4 @@
-"""How similar strangers are to one another, by recognizer: as measured, as a published figure says, or assumed."""
+"""Provide the calibration of a recognizer: measured, scaled to a published figure, or assumed from its threshold."""
 
 from app.domain.decisions import Calibration
 
@@ -19,7 +19,7 @@ _MEASURED: dict[str, Calibration] = {
         ((0.0986, 0.101), (0.00972, 0.0103), (0.000952, 0.00105), (8.75e-05, 0.000114), (6.52e-06, 1.52e-05)),
     ),
 }
-"""By the SHA-256 of the recognition network's file, with `+mirror` where it looks twice."""
+"""By the SHA-256 of the recognition network's file; `+mirror` marks mirrored embeddings."""
 
 DRAWN = Calibration(
     ((0.1, 0.2714), (0.01, 0.5663), (0.001, 0.7424), (0.0001, 0.8363), (1e-05, 0.8949)),
@@ -33,21 +33,21 @@ _PUBLISHED: dict[str, tuple[float, float, str]] = {
     # w600k_mbf, of buffalo_s and buffalo_sc.
     "9cc6e4a75f0e2bf0b1aed94578f144d15175f357bdc05e815e5c4a02b319eb4f": (6.4e-3, 0.2314, "F1 99.68% on LFW at 0.2314"),
 }
-"""By recognizer: at which rate at most strangers reach a cosine, and the figure that says so.
+"""By the SHA-256 of the recognition network's file: an upper bound of the false-match rate, its cosine, its source.
 
-Source: the model card of InsightFace's packs for dghs-realutils; LFW's 3,000 pairs of one person and 3,000 of two. The
-errors that such an F1 leaves, 2 * 3,000 * (1 / F1 - 1), are all taken for false matches, of which they are a part.
+Source: the model card of InsightFace's packs for dghs-realutils, on LFW's 3,000 genuine and 3,000 impostor pairs. An F1
+leaves 2 * 3,000 * (1 / F1 - 1) errors; counting all of them as false matches gives the upper bound.
 """
 
 _NORMAL_TAIL = ((1e-2, 2.326), (1e-3, 3.090), (1e-4, 3.719), (1e-5, 4.265))
-"""False-match rate and how many standard deviations above the mean it lies in a normal distribution."""
+"""False-match rates, with their distance from the mean of a normal distribution in standard deviations."""
 
 
 def find_calibration(recognition_sha256: str, threshold: float, *, knows_only_drawings: bool) -> Calibration:
-    """The calibration of a recognizer that brings none of its own.
+    """Return the calibration of a recognizer whose pack contains none.
 
-    One that was not measured has the tail of the small MobileFaceNet, drawn in or out to a published figure. Where
-    there is none either, strangers' cosines are taken to be normal around 0, and the pack's threshold to lie at 1e-5.
+    An unmeasured recognizer gets the curve of the small MobileFaceNet, scaled to a published figure. Without such a
+    figure, impostor cosines are assumed to be normally distributed around 0, with a rate of 1e-5 at `threshold`.
     """
     if knows_only_drawings:
         return DRAWN
@@ -57,10 +57,10 @@ def find_calibration(recognition_sha256: str, threshold: float, *, knows_only_dr
     published = _PUBLISHED.get(recognition_sha256)
     if published is not None:
         rate, cosine, figure = published
-        shape = _MEASURED[_MOBILEFACENET]
-        scale = cosine / shape.similarity_at(rate)
-        points = tuple((known, round(scale * other, 4)) for known, other in shape.points)
-        return Calibration(points, f"drawn from a published figure ({figure}), not measured")
+        reference = _MEASURED[_MOBILEFACENET]
+        scale = cosine / reference.similarity_at(rate)
+        points = tuple((point_rate, round(scale * point, 4)) for point_rate, point in reference.points)
+        return Calibration(points, f"scaled to a published figure ({figure}), not measured")
     deviation = threshold / _NORMAL_TAIL[-1][1]
     points = tuple((rate, round(deviations * deviation, 4)) for rate, deviations in _NORMAL_TAIL)
     return Calibration(points, "assumed from the pack's threshold, not measured")

@@ -1,4 +1,4 @@
-"""What a face engine is, told without loading one; services and tests speak to this, never to insightface."""
+"""Define what a face engine does, without loading one; services and tests use only this interface."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from app.ml.pixels import Crop
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One face as the detector saw it: corners `(x1, y1, x2, y2)` and landmarks (5, 2) in pixels, score 0..1."""
+    """A detected face: corners `(x1, y1, x2, y2)`, landmarks (5, 2) float32, in pixels of the picture; score 0..1."""
 
     corners: tuple[float, float, float, float]
     landmarks: NDArray[np.float32]
@@ -24,20 +24,20 @@ class Detection:
 
     @property
     def area(self) -> float:
-        """In square pixels."""
+        """The box's area in square pixels."""
         x1, y1, x2, y2 = self.corners
         return max(0.0, x2 - x1) * max(0.0, y2 - y1)
 
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """Which recognizer runs, and on what."""
+    """Describes a running recognizer, its pack and its hardware."""
 
     pack: str
     digest: str
     """Identity of the pack's files."""
     recognizer: str
-    """Identity of the recognizer: its file's name and digest. Embeddings of two recognizers are never compared."""
+    """The recognizer's identity: its file's name and digest. Embeddings of two recognizers are never compared."""
     embedding_size: int
     threshold: float
     threshold_source: str
@@ -45,32 +45,35 @@ class EngineInfo:
     license: str
     providers: tuple[str, ...]
     precision: str
-    """What the first provider computes in: `f32`, or `bf16` where the processor has it."""
+    """Arithmetic of the first provider: `f32`, or `bf16` on processors that support it."""
     detection_threshold: float
-    """Certainty from which on something is a face, 0..1."""
+    """Detections with a lower score are dropped, 0..1."""
     knows_only_drawings: bool = False
     can_be_inherited: bool = False
-    """Whether the networks still run in a forked process."""
+    """Whether the networks keep working in a forked process."""
 
 
 class FaceEngine(Protocol):
-    """Detects, aligns and embeds; every method is thread-safe and blocks the calling thread.
+    """Detects, aligns and embeds faces; every method is thread-safe and blocks the calling thread.
 
-    One detector finds the faces for all of its recognizers.
+    One detector serves all recognizers.
     """
 
     info: EngineInfo
-    """The first recognizer's: the one that embeds where none is named."""
+    """Information about the default recognizer."""
 
     @property
     def infos(self) -> Mapping[str, EngineInfo]:
-        """Every recognizer's, by its identity, the first one first."""
+        """Information by recognizer identity; the default recognizer comes first."""
 
     def detect(self, photo: Photo, passes: Sequence[Pass]) -> list[Detection]:
-        """All faces that these passes show, largest first; raises `ImageTruncated`."""
+        """Detect the faces that these passes show, largest first; raises `ImageTruncated`."""
 
     def align(self, photo: Photo, detection: Detection) -> Crop:
-        """The face brought to the recognizer's frame."""
+        """Cut out a face, warped to the recognizer's frame: (112, 112, 3), uint8, BGR."""
 
     def embed(self, crops: Sequence[Crop], recognizer: str | None = None) -> list[Embedding]:
-        """One unit-length embedding a crop, in order; a crop's does not depend on the others."""
+        """Compute one embedding per crop, in order: (512,), float32, unit length.
+
+        An embedding does not depend on the other crops. Without `recognizer`, the default one is used.
+        """

@@ -1,7 +1,7 @@
-"""A bounded, fair pool of threads for inference.
+"""Run inference on a bounded, fair pool of threads.
 
-So many run at a time, so many wait, one more is refused at once; so is who could not begin before the deadline. Tenants
-take turns: who floods waits behind their own requests, not in front of everybody else's.
+At most `threads` jobs run and `queue` wait; the rest raise `Overloaded`, as do jobs that cannot start before the
+deadline. Tenants take turns: a tenant with many requests delays its own requests, not those of others.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _REMEMBERED_TENANTS = 10_000
-_RECENT = 0.1
-"""How much the newest inference counts in the mean of the recent ones."""
+_NEWEST_WEIGHT = 0.1
+"""Weight of the newest inference in the moving average of durations."""
 
 
 @dataclass(slots=True, eq=False)
@@ -31,12 +31,15 @@ class _Job:
     work: Callable[[], Any]
     result: "asyncio.Future[Any]"
     times: StageTimes | None
-    began_waiting: float = field(default_factory=time.monotonic)
-    started: float = 0.0
+    queued_at: float = field(default_factory=time.monotonic)
+    started_at: float = 0.0
 
 
 class InferenceExecutor:
-    """Runs blocking inference beside the event loop; one per process, used from its loop only."""
+    """Runs blocking inference on threads; create one per process and call it only from the event loop.
+
+    `threads` jobs run at the same time, `queue` more may wait, each for at most `deadline_s` seconds.
+    """
 
     def __init__(self, *, threads: int, queue: int, deadline_s: float = math.inf) -> None:
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="inference")
@@ -47,57 +50,58 @@ class InferenceExecutor:
         self._depth = 0
         self._mean_s = 0.0
         self._waiting: dict[Hashable, deque[_Job]] = {}
-        # When each tenant last had its turn, as a count of turns; who never had one comes first.
+        # Number of the latest turn of each tenant; a tenant without one goes first.
         self._turn = 0
         self._last_turn: dict[Hashable, int] = {}
 
     @property
     def threads(self) -> int:
-        """How many run at a time."""
         return self._threads
 
     async def run(self, tenant: Hashable, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` on behalf of a caller who stays; see `run_for`."""
+        """Run `work` for a caller without a connection that may close; see `run_for`."""
         return await self.run_for(tenant, None, work, *args, **kwargs)
 
     async def run_for(
         self,
         tenant: Hashable,
-        departed: "asyncio.Future[None] | None",
+        disconnect: "asyncio.Future[None] | None",
         work: Callable[P, T],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
         """Run `work` on a thread of the pool when it is the tenant's turn, in the caller's context.
 
-        Raises `Overloaded` when the queue is full, when the work ahead takes longer than the deadline, or when the
-        deadline passed before a turn came; a full queue makes room for a tenant with less in it than the one with
-        most, whose newest call is refused then. A caller that is cancelled or `departed` while it waits gives its
-        place back (`ClientDisconnected`); one whose inference has begun keeps it until the thread is done, since a
+        Raises `Overloaded` if the queue is full, if the deadline passes before the job starts, or if the expected wait
+        exceeds the deadline and the tenant already has a job waiting. A full queue evicts the newest job of the tenant
+        with the most waiting jobs instead, if that tenant has at least two more than this one.
+
+        `disconnect` completes when the client closes its connection; that raises `ClientDisconnected`. A cancelled or
+        disconnected caller leaves the queue. A job that already runs occupies its thread until it is done, since a
         thread cannot be stopped.
         """
         context = contextvars.copy_context()
-        result_later = asyncio.get_running_loop().create_future()
-        job = _Job(tenant, lambda: context.run(work, *args, **kwargs), result_later, stage_times.get())
+        future = asyncio.get_running_loop().create_future()
+        job = _Job(tenant, lambda: context.run(work, *args, **kwargs), future, stage_times.get())
         if self._running < self._threads:
             self._start(job)
         else:
-            self._queue_up(job)
-        leave = _leaving(job)
-        if departed is not None:
-            departed.add_done_callback(leave)
+            self._enqueue(job)
+        cancel = _make_canceller(job)
+        if disconnect is not None:
+            disconnect.add_done_callback(cancel)
         try:
             result: T = await job.result
         except (asyncio.CancelledError, ClientDisconnected):
-            self._withdraw(job)
+            self._remove(job)
             raise
         finally:
-            if departed is not None:
-                departed.remove_done_callback(leave)
+            if disconnect is not None:
+                disconnect.remove_done_callback(cancel)
         return result
 
     def close(self) -> None:
-        """Drop the waiting inferences; running ones end by themselves."""
+        """Cancel the waiting jobs; running ones finish on their own."""
         for jobs in self._waiting.values():
             for job in jobs:
                 job.result.cancel()
@@ -107,12 +111,12 @@ class InferenceExecutor:
 
     @property
     def expected_wait_s(self) -> float:
-        """How long one that came now would wait for its turn, by the mean of the recent inferences."""
+        """The expected wait of a new job in seconds, from the average duration of recent jobs."""
         return self._mean_s * (self._depth + 1) / self._threads
 
-    def _queue_up(self, job: _Job) -> None:
+    def _enqueue(self, job: _Job) -> None:
         if self.expected_wait_s > self._deadline_s and self._waiting.get(job.tenant):
-            raise self._too_late(self.expected_wait_s)
+            raise self._deadline_exceeded(self.expected_wait_s)
         if self._depth >= self._queue:
             self._make_room_for(job.tenant)
         self._waiting.setdefault(job.tenant, deque()).append(job)
@@ -120,17 +124,17 @@ class InferenceExecutor:
 
     def _start(self, job: _Job) -> None:
         self._running += 1
-        self._note_turn(job.tenant)
-        job.started = time.monotonic()
+        self._record_turn(job.tenant)
+        job.started_at = time.monotonic()
         if job.times is not None:
-            job.times.add("wait", job.started - job.began_waiting)
+            job.times.add("wait", job.started_at - job.queued_at)
         thread = asyncio.get_running_loop().run_in_executor(self._pool, job.work)
         thread.add_done_callback(lambda done: self._finish(job, done))
 
     def _finish(self, job: _Job, done: "asyncio.Future[Any]") -> None:
         self._running -= 1
-        took_s = time.monotonic() - job.started
-        self._mean_s = took_s if self._mean_s == 0 else self._mean_s + _RECENT * (took_s - self._mean_s)
+        duration_s = time.monotonic() - job.started_at
+        self._mean_s = duration_s if self._mean_s == 0 else self._mean_s + _NEWEST_WEIGHT * (duration_s - self._mean_s)
         error = None if done.cancelled() else done.exception()
         if not job.result.done():
             if done.cancelled():
@@ -150,30 +154,31 @@ class InferenceExecutor:
                 del self._waiting[tenant]
             if job.result.done():
                 continue
-            waited_s = time.monotonic() - job.began_waiting
+            waited_s = time.monotonic() - job.queued_at
             if waited_s > self._deadline_s:
-                job.result.set_exception(self._too_late(waited_s))
+                job.result.set_exception(self._deadline_exceeded(waited_s))
             else:
                 self._start(job)
 
-    def _note_turn(self, tenant: Hashable) -> None:
+    def _record_turn(self, tenant: Hashable) -> None:
         self._turn += 1
         self._last_turn.pop(tenant, None)
-        self._last_turn[tenant] = self._turn  # at the end: the dictionary is ordered by turns
+        self._last_turn[tenant] = self._turn  # moved to the end: the dictionary stays ordered by turns
         if len(self._last_turn) > _REMEMBERED_TENANTS:
             del self._last_turn[next(iter(self._last_turn))]
 
     def _make_room_for(self, tenant: Hashable) -> None:
-        own = len(self._waiting.get(tenant, ()))
+        """Evict the newest job of the tenant with the most; raises `Overloaded` if that would not be fairer."""
+        waiting = len(self._waiting.get(tenant, ()))
         heaviest = max(self._waiting, key=lambda other: len(self._waiting[other]), default=None)
-        if heaviest is None or heaviest == tenant or len(self._waiting[heaviest]) <= own + 1:
-            raise self._full()
+        if heaviest is None or heaviest == tenant or len(self._waiting[heaviest]) <= waiting + 1:
+            raise self._queue_full()
         evicted = self._waiting[heaviest].pop()
         self._depth -= 1
         if not evicted.result.done():
-            evicted.result.set_exception(self._full())
+            evicted.result.set_exception(self._queue_full())
 
-    def _withdraw(self, job: _Job) -> None:
+    def _remove(self, job: _Job) -> None:
         jobs = self._waiting.get(job.tenant)
         if jobs is not None and job in jobs:
             jobs.remove(job)
@@ -181,25 +186,27 @@ class InferenceExecutor:
             if not jobs:
                 del self._waiting[job.tenant]
 
-    def _full(self) -> Overloaded:
+    def _queue_full(self) -> Overloaded:
         return Overloaded(
-            f"{self._threads} inferences run and {self._queue} wait, which is the limit.", retry_after_s=self._retry_s()
+            f"{self._threads} inferences are running and {self._queue} are waiting, which is the limit. Retry later.",
+            retry_after_s=self._retry_s(),
         )
 
-    def _too_late(self, wait_s: float) -> Overloaded:
+    def _deadline_exceeded(self, wait_s: float) -> Overloaded:
+        shown_s = math.ceil(wait_s * 100) / 100  # rounded up, so that it exceeds the limit
         return Overloaded(
-            f"The wait for an inference is {wait_s:.1f} s; the limit is {self._deadline_s:g} s.",
+            f"The wait for an inference is {shown_s:.2f} s; the limit is {self._deadline_s:g} s. Retry later.",
             retry_after_s=self._retry_s(),
         )
 
     def _retry_s(self) -> int:
-        """When half of what waits now will be done."""
+        """Return the seconds in which half of the waiting jobs will be done, at least 1."""
         return max(1, math.ceil(self.expected_wait_s / 2))
 
 
-def _leaving(job: _Job) -> "Callable[[asyncio.Future[None]], None]":
-    def leave(_: "asyncio.Future[None]") -> None:
+def _make_canceller(job: _Job) -> "Callable[[asyncio.Future[None]], None]":
+    def cancel(_: "asyncio.Future[None]") -> None:
         if not job.result.done():
             job.result.set_exception(ClientDisconnected())
 
-    return leave
+    return cancel

@@ -1,4 +1,4 @@
-"""From untrusted bytes to a `Photo`; must never decode what the header already rules out."""
+"""Open untrusted bytes as a `Photo`; must never decode an image that its header already rules out."""
 
 import io
 import struct
@@ -25,14 +25,14 @@ from app.telemetry import timed
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_ASPECT = 50
-"""A strip longer than this shows no face, and detectors scale its short side to nothing."""
+"""Maximum ratio of the sides: in a longer strip, detectors scale the short side to nothing."""
 
-# Pillow's own limit only warns up to 179 million pixels; ours is checked between header and decoding.
+# Pillow's own limit only warns, up to 179 million pixels; `open_photo` checks ours before decoding.
 Image.MAX_IMAGE_PIXELS = None
-# Of damaged EXIF, which says nothing about the picture. For the process, since catch_warnings is not thread-safe.
+# Ignore warnings about damaged EXIF, process-wide because catch_warnings is not thread-safe.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
-# What Pillow raises on damaged files, found by fuzzing.
+# Exceptions that Pillow raises for damaged files, found by fuzzing.
 _DAMAGE = (OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError, IndexError, KeyError)
 
 MAX_JPEG_SCANS = 100
@@ -40,54 +40,64 @@ MAX_JPEG_SEGMENTS = 1000
 
 _EXIF_ORIENTATION = 0x0112
 _HUGE_PIXELS = 20_000_000
-"""Above, two copies of a JPEG at full resolution are more than one photo may cost."""
-_GREY_BACKDROP = (128, 128, 128)  # behind transparency; neither white nor black pulls the face's exposure
+"""Above this size, OpenCV's second copy of a JPEG at full resolution takes too much memory."""
+_BACKDROP = (128, 128, 128)
+"""Color behind transparent pixels; mid gray shifts a face's measured brightness least."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What an image may be at most."""
+    """Limits of one image: encoded size in bytes, and width times height in pixels."""
 
     max_bytes: int
     max_pixels: int
 
 
 def open_photo(data: bytes, limits: ImageLimits) -> Photo:
-    """Open a JPEG, PNG or WebP image.
+    """Open a JPEG, PNG or WebP image as an upright photo.
 
-    The size is read from the header before anything is decoded; EXIF orientation is applied; gray, palette, CMYK,
-    16-bit and transparent images become 8-bit BGR (transparency over mid gray). A JPEG is decoded as far as it is
-    looked at, so that its damage may show only then, as `ImageTruncated`. Raises an `ImageRefused`.
+    Checks the limits from the header before decoding, and applies the EXIF orientation. Gray, palette, CMYK, 16-bit and
+    transparent images become 8-bit BGR, with mid gray behind transparent pixels. A JPEG is decoded when the photo is
+    read, so damage may raise `ImageTruncated` only then. Raises a subclass of `ImageRefused`.
     """
     if not data:
         raise ImageEmpty
     if len(data) > limits.max_bytes:
         raise ImageTooLarge(f"The image has {len(data)} bytes; the limit is {limits.max_bytes}.")
-    is_whole_jpeg = data.startswith(b"\xff\xd8") and check_jpeg_structure(data)
+    is_complete_jpeg = data.startswith(b"\xff\xd8") and check_jpeg_structure(data)
     image = _open(data)
     with image:
-        width, height = image.size
-        if width * height > limits.max_pixels:
-            raise ImageTooManyPixels(
-                f"The image has {width} x {height} = {width * height} pixels; the limit is {limits.max_pixels}."
-            )
-        if max(width, height) > MAX_ASPECT * min(width, height):
-            raise ImageTooManyPixels(f"The image is {width} x {height}; one side may be {MAX_ASPECT} times the other.")
-        # Phones append a second picture to a JPEG (MPO): the first one is the photo, so only these two are animations.
-        if image.format in ("PNG", "WEBP") and getattr(image, "n_frames", 1) > 1:
-            raise ImageAnimated(f"The image has {image.n_frames} frames; send one.")  # type: ignore[attr-defined]
-        source: PixelSource
-        if is_whole_jpeg and image.mode in ("L", "RGB"):
-            if width * height > _HUGE_PIXELS:
-                source = HugeJpegSource(data, width, height, lambda: PillowSource(_load(_open(data)), _to_bgr))
-            else:
-                source = EncodedSource(data, width, height)
-        elif image.format == "WEBP" and image.mode == "RGB":
-            source = EncodedSource(data, width, height, coarsest=1)
-        else:
-            with timed("decode"):
-                source = PillowSource(_load(image), _to_bgr)
-        return Photo(source, _orientation(image))
+        _check_dimensions(image, limits.max_pixels)
+        return Photo(_choose_source(data, image, is_complete_jpeg=is_complete_jpeg), _orientation(image))
+
+
+def _check_dimensions(image: Image.Image, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ImageTooManyPixels(
+            f"The image has {width} x {height} = {width * height} pixels; the limit is {max_pixels}."
+        )
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise ImageTooManyPixels(
+            f"The image is {width} x {height}; its longer side may be at most {MAX_ASPECT} times the shorter one."
+        )
+    # Phones append a second picture to a JPEG (MPO) and the first is the photo, so only PNG and WebP are checked.
+    frames = getattr(image, "n_frames", 1) if image.format in ("PNG", "WEBP") else 1
+    if frames > 1:
+        raise ImageAnimated(f"The image has {frames} frames; send an image with one frame.")
+
+
+def _choose_source(data: bytes, image: Image.Image, *, is_complete_jpeg: bool) -> PixelSource:
+    """Choose OpenCV where it reads the format correctly, else Pillow; `image` is `data` opened but not decoded."""
+    width, height = image.size
+    if is_complete_jpeg and image.mode in ("L", "RGB"):
+        if width * height > _HUGE_PIXELS:
+            return HugeJpegSource(data, width, height, lambda: PillowSource(_load(_open(data)), _to_bgr))
+        return EncodedSource(data, width, height)
+    if image.format == "WEBP" and image.mode == "RGB":
+        return EncodedSource(data, width, height, coarsest=1)
+    with timed("decode"):
+        return PillowSource(_load(image), _to_bgr)
 
 
 def _open(data: bytes) -> Image.Image:
@@ -100,7 +110,7 @@ def _open(data: bytes) -> Image.Image:
 
 
 def _load(image: Image.Image) -> Image.Image:
-    """Decoded, in a mode that can be cut and shrunk: L, RGB, RGBA."""
+    """Decode the image and convert it to mode L, RGB or RGBA, which `_to_bgr` accepts."""
     try:
         image.load()
         return _simplify(image)
@@ -110,7 +120,7 @@ def _load(image: Image.Image) -> Image.Image:
 
 def _simplify(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
-        # Pillow clips 16-bit gray to white when asked for 8 bits; keep the high byte instead.
+        # Pillow would clip 16-bit gray to white on conversion to 8 bits; keep the high byte instead.
         return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         return image if image.mode == "RGBA" else image.convert("RGBA")
@@ -125,13 +135,13 @@ def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
     except (*_DAMAGE, TypeError, ZeroDivisionError):
-        return 1  # broken EXIF says nothing about the picture: take it as it lies
+        return 1  # damaged EXIF: use the stored orientation
 
 
 def _to_bgr(part: Image.Image) -> Pixels:
-    """Of a picture in mode L, RGB or RGBA."""
+    """Convert an image in mode L, RGB or RGBA."""
     if part.mode == "RGBA":
-        backdrop = Image.new("RGBA", part.size, (*_GREY_BACKDROP, 255))
+        backdrop = Image.new("RGBA", part.size, (*_BACKDROP, 255))
         backdrop.alpha_composite(part)
         part = backdrop
     rgb = part if part.mode == "RGB" else part.convert("RGB")
@@ -139,14 +149,14 @@ def _to_bgr(part: Image.Image) -> Pixels:
 
 
 def check_jpeg_structure(data: bytes) -> bool:
-    """Refuse a JPEG whose structure alone takes long to decode; raises `ImageTooComplex`.
+    """Return whether a JPEG has its end marker; raises `ImageTooComplex` if decoding it would take too long.
 
-    Answers whether it has the end that a whole file has. OpenCV, which decodes JPEGs in a third of the time, shows gray
-    where the data ends early; so a file without an end is left to Pillow, which says so.
+    A file without an end marker must be decoded by Pillow, which reports truncated data. OpenCV is three times as fast
+    but fills missing data with gray.
 
-    Each scan of a progressive file goes over every pixel again, and 60 bytes make one; Pillow joins segments in
-    quadratic time. Cameras and browsers write about ten scans and at most a few hundred segments. A file that is
-    damaged is left to the decoder.
+    Each scan of a progressive file processes every pixel again and can be as short as 60 bytes. Pillow joins segments
+    in quadratic time. Cameras and browsers write about ten scans and at most a few hundred segments. Other damage is
+    left to the decoder.
     """
     position = 2
     for _ in range(MAX_JPEG_SEGMENTS):
@@ -154,11 +164,11 @@ def check_jpeg_structure(data: bytes) -> bool:
         if len(marker) < 2 or marker[0] != 0xFF:
             return False
         if marker == b"\xff\xda":
-            # In coded data 0xFF is always escaped, so these markers are real.
+            # Entropy-coded data escapes 0xFF, so these markers are real.
             end = data.find(b"\xff\xd9", position)
             scans = data.count(b"\xff\xda", position, end if end >= 0 else len(data))
             if scans > MAX_JPEG_SCANS:
                 raise ImageTooComplex(f"The JPEG has {scans} scans; the limit is {MAX_JPEG_SCANS}.")
             return end >= 0
         position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    raise ImageTooComplex(f"The JPEG has more than {MAX_JPEG_SEGMENTS} segments.")
+    raise ImageTooComplex(f"The JPEG has more than {MAX_JPEG_SEGMENTS} segments; the limit is {MAX_JPEG_SEGMENTS}.")

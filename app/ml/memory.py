@@ -1,7 +1,7 @@
-"""Keeps the process's memory from growing with what it has seen: large blocks go back to the system when freed.
+"""Configure glibc to return large freed blocks to the system, so that a process's memory stays flat.
 
-glibc raises the size from which it maps blocks on their own with every such block freed, to 32 MB; from then on
-pictures and activations come from the heap, where small survivors between them keep whole regions alive. Measured by
+By default glibc raises the size above which it maps a block separately, up to 32 MB, whenever such a block is freed.
+Pictures and activations then come from the heap, where small surviving blocks keep whole regions alive. Measured by
 `benchmarks/inference_soak.py`; docs/decisions/0014.
 """
 
@@ -15,7 +15,7 @@ _ARENAS = 4
 
 
 def steady_memory() -> bool:
-    """Fix the size from which blocks are mapped; False where the C library is not glibc and nothing was done."""
+    """Fix glibc's mmap and trim thresholds and the number of arenas; return False if the C library has no mallopt."""
     if sys.platform != "linux":
         return False
     try:

@@ -1,7 +1,7 @@
-"""A photo as the networks want it: any part at any size, decoded no finer than that needs.
+"""Render any part of a photo at any size, decoding it no finer than necessary.
 
-Two kinds of source hold the pixels as they are stored; `Photo` knows which way is up. Nothing here is turned or copied
-whole: only what is asked for is.
+A `PixelSource` provides pixels in their stored orientation; `Photo` applies the EXIF orientation. Only the requested
+part is rotated or copied, never the whole picture.
 """
 
 from collections.abc import Callable
@@ -13,34 +13,37 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.errors import ImageTruncated
-from app.ml.alignment import Affine, compose, invert, region_of, scale_of
+from app.ml.alignment import Affine, compose, get_scale, invert, locate_region
 from app.ml.pixels import Box, Pixels
 from app.telemetry import timed
 
 LEVELS = (1, 2, 4, 8)
-"""What a source can be read at: every pixel, or every 2nd, 4th, 8th way (libjpeg's scaled decoding)."""
+"""Resolutions of a source: a picture at level k has 1/k of its width and height (libjpeg's scaled decoding)."""
 
 _BAND_ROWS = 64
-_ENOUGH = 0.9
-"""A level that has this share of the resolution asked for is fine enough: a tenth is less than a face's own blur."""
+_MIN_RESOLUTION_SHARE = 0.9
+"""A level with this share of the requested resolution suffices: a tenth is less than a face's own blur."""
 
 
 class PixelSource(Protocol):
-    """Stored pixels, `width` x `height` at level 1; at level k a side has ceil(side / k)."""
+    """Pixels in their stored orientation, `width` x `height` at level 1; level k has ceil(side / k) pixels a side."""
 
     width: int
     height: int
 
     @property
     def levels(self) -> set[int]:
-        """The levels held as arrays."""
+        """The levels that are in memory as arrays."""
 
     def cut(self, level: int, left: int, top: int, right: int, bottom: int) -> Pixels:
-        """The part between these pixels of the level, which lie inside it; the caller must not write to it."""
+        """Return a part of a level, BGR; the bounds are pixels of that level and lie inside it.
+
+        The caller must not write to the result, which may be a view. Raises `ImageTruncated`.
+        """
 
 
 class EncodedSource:
-    """What OpenCV decodes, at a level when that level is first asked for; coarser ones come from finer ones."""
+    """Decodes with OpenCV, each level on first use; a coarser level is computed from a finer one in memory."""
 
     _FLAGS = {
         1: cv2.IMREAD_COLOR,
@@ -50,19 +53,17 @@ class EncodedSource:
     }
 
     def __init__(self, data: bytes, width: int, height: int, *, coarsest: int = LEVELS[-1]) -> None:
+        """`coarsest` is the coarsest level that the format decodes faster than the finest."""
         self.width, self.height = width, height
         self._coarsest = coarsest
-        """The coarsest level that is quicker to decode than the finest."""
         self._data = np.frombuffer(data, np.uint8)
         self._decoded: dict[int, Pixels] = {}
 
     @property
     def levels(self) -> set[int]:
-        """See `PixelSource`."""
         return set(self._decoded)
 
     def cut(self, level: int, left: int, top: int, right: int, bottom: int) -> Pixels:
-        """See `PixelSource`; raises `ImageTruncated`."""
         if level not in self._decoded:
             with timed("decode"):
                 if level > self._coarsest and self._coarsest not in self._decoded:
@@ -86,7 +87,7 @@ class EncodedSource:
 
 
 class PillowSource:
-    """What Pillow decoded. It stays in Pillow's memory: only the parts asked for become arrays."""
+    """Reads from a decoded Pillow image, which stays in Pillow's memory: only requested parts become arrays."""
 
     def __init__(self, image: Image.Image, to_bgr: Callable[[Image.Image], Pixels]) -> None:
         self.width, self.height = image.size
@@ -96,11 +97,9 @@ class PillowSource:
 
     @property
     def levels(self) -> set[int]:
-        """See `PixelSource`."""
         return set(self._reduced)
 
     def cut(self, level: int, left: int, top: int, right: int, bottom: int) -> Pixels:
-        """See `PixelSource`."""
         if level == 1:
             return self._to_bgr(self._image.crop((left, top, right, bottom)))
         if level not in self._reduced:
@@ -109,32 +108,30 @@ class PillowSource:
         return self._reduced[level][top:bottom, left:right]
 
     def _shrink(self, level: int) -> Pixels:
-        """Band by band: Pillow would turn the whole picture into another mode, or the array into another order."""
+        """Shrink band by band, since converting mode or channel order at once would copy the whole picture."""
         shrunk = np.empty((-(-self.height // level), -(-self.width // level), 3), np.uint8)
-        for first in range(0, len(shrunk), _BAND_ROWS):
-            band = shrunk[first : first + _BAND_ROWS]
-            bottom = min((first + len(band)) * level, self.height)
-            part = self._to_bgr(self._image.crop((0, first * level, self.width, bottom)))
+        for row in range(0, len(shrunk), _BAND_ROWS):
+            band = shrunk[row : row + _BAND_ROWS]
+            bottom = min((row + len(band)) * level, self.height)
+            part = self._to_bgr(self._image.crop((0, row * level, self.width, bottom)))
             cv2.resize(part, (band.shape[1], band.shape[0]), dst=band, interpolation=cv2.INTER_AREA)
         return shrunk
 
 
 class HugeJpegSource:
-    """A JPEG of which OpenCV, which decodes into two copies, does the coarse levels and Pillow the finest."""
+    """Decodes a huge JPEG: the coarse levels with OpenCV, which needs two copies, the finest level with Pillow."""
 
-    def __init__(self, data: bytes, width: int, height: int, finest: Callable[[], PixelSource]) -> None:
+    def __init__(self, data: bytes, width: int, height: int, make_finest: Callable[[], PixelSource]) -> None:
         self.width, self.height = width, height
         self._coarse = EncodedSource(data, width, height)
-        self._make_finest = finest
+        self._make_finest = make_finest
         self._finest: PixelSource | None = None
 
     @property
     def levels(self) -> set[int]:
-        """See `PixelSource`."""
         return self._coarse.levels | ({1} if self._finest is not None else set())
 
     def cut(self, level: int, left: int, top: int, right: int, bottom: int) -> Pixels:
-        """See `PixelSource`; raises `ImageTruncated`."""
         if level > 1:
             return self._coarse.cut(level, left, top, right, bottom)
         if self._finest is None:
@@ -144,35 +141,45 @@ class HugeJpegSource:
 
 
 class Photo:
-    """An upright picture; coordinates are pixels of it at full resolution, from its top left corner."""
+    """An upright picture; coordinates are pixels at full resolution, from its top left corner.
+
+    `orientation` is the EXIF orientation, 1..8; other values count as 1.
+    """
 
     def __init__(self, source: PixelSource, orientation: int = 1) -> None:
         self._source = source
         self._orientation = orientation if orientation in _UPRIGHT else 1
-        is_lying = self._orientation >= 5
-        self.width = source.height if is_lying else source.width
-        self.height = source.width if is_lying else source.height
+        is_transposed = self._orientation >= 5
+        self.width = source.height if is_transposed else source.width
+        self.height = source.width if is_transposed else source.height
 
     def render(self, box: Box, width: int, height: int) -> Pixels:
-        """A part `(x1, y1, x2, y2)` of the picture at a size, BGR; raises `ImageTruncated`."""
+        """Render a part of the picture at `width` x `height` pixels: (height, width, 3), uint8, BGR.
+
+        Raises `ImageTruncated`.
+        """
         x1, y1, x2, y2 = box
-        level = _level_for(max(width / (x2 - x1), height / (y2 - y1)))
-        ends = self._to_stored(edges=True, level=level) @ np.array([[x1, x2], [y1, y2], [1, 1]])
-        (left, right), (top, bottom) = np.rint(np.sort(ends, axis=1)).astype(int)
+        level = _choose_level(max(width / (x2 - x1), height / (y2 - y1)))
+        corners = self._to_stored(edges=True, level=level) @ np.array([[x1, x2], [y1, y2], [1, 1]])
+        (left, right), (top, bottom) = np.rint(np.sort(corners, axis=1)).astype(int)
         part = self._cut(level, left, top, right, bottom)
         size = (height, width) if self._orientation >= 5 else (width, height)
-        # Between half and twice the size bilinear loses nothing; the levels keep it there, but for tiny pictures.
-        is_far = part.shape[1] > 2 * size[0]
-        resized = cv2.resize(part, size, interpolation=cv2.INTER_AREA if is_far else cv2.INTER_LINEAR)
+        # Bilinear interpolation loses nothing between half and twice the size. The level ensures that, except for
+        # reductions beyond 16 times, which need averaging.
+        is_far_smaller = part.shape[1] > 2 * size[0]
+        resized = cv2.resize(part, size, interpolation=cv2.INTER_AREA if is_far_smaller else cv2.INTER_LINEAR)
         return np.ascontiguousarray(_UPRIGHT[self._orientation](np.asarray(resized, dtype=np.uint8)))
 
     def warp(self, transform: Affine, side: int) -> Pixels:
-        """The square of `side` pixels that `transform` takes from the picture, BGR; black where the picture ends."""
-        level = _level_for(scale_of(transform))
+        """Warp the picture by `transform` into a square of `side` pixels: (side, side, 3), uint8, BGR.
+
+        Pixels outside the picture are black. Raises `ImageTruncated`.
+        """
+        level = _choose_level(get_scale(transform))
         to_stored = self._to_stored(edges=False, level=level)
         from_stored = compose(transform, invert(to_stored))
-        # Only the part that the square shows; one pixel more on each side, for the interpolation.
-        x1, y1, x2, y2 = region_of(from_stored, side)
+        # Cut out only the visible part, plus one pixel on each side for the interpolation.
+        x1, y1, x2, y2 = locate_region(from_stored, side)
         width, height = -(-self._source.width // level), -(-self._source.height // level)
         left, top = int(np.clip(np.floor(x1) - 1, 0, width)), int(np.clip(np.floor(y1) - 1, 0, height))
         right, bottom = int(np.clip(np.ceil(x2) + 2, left, width)), int(np.clip(np.ceil(y2) + 2, top, height))
@@ -184,30 +191,32 @@ class Photo:
         return np.asarray(warped, dtype=np.uint8)
 
     def _cut(self, level: int, left: int, top: int, right: int, bottom: int) -> Pixels:
-        """A part of at least one pixel, inside the level."""
+        """Cut out a part, clamped to the level and at least one pixel large."""
         width, height = -(-self._source.width // level), -(-self._source.height // level)
         left, top = min(max(left, 0), width - 1), min(max(top, 0), height - 1)
         right, bottom = min(max(right, left + 1), width), min(max(bottom, top + 1), height)
         return self._source.cut(level, left, top, right, bottom)
 
     def _to_stored(self, *, edges: bool, level: int) -> Affine:
-        """From the upright picture to a level of the stored one; of edges between pixels, or of pixels' centers."""
-        last = 0 if edges else 1
-        turn = _TO_STORED[self._orientation].copy()
-        # The constant counts how often the side's last pixel (or edge) is what the coordinate is taken from.
-        turn[0, 2] *= self._source.width - last
-        turn[1, 2] *= self._source.height - last
-        shift = 0.0 if edges else (1 - level) / (2 * level)  # center of the first pixel of a level
-        to_stored: Affine = turn / level + np.array([0, 0, shift])
+        """Return the transform from upright coordinates to a level of the stored picture.
+
+        With `edges`, coordinates count edges between pixels, otherwise centers of pixels.
+        """
+        offset = 0 if edges else 1
+        mapping = _TO_STORED[self._orientation].copy()
+        # The last column is 1 where the coordinate counts from the far end: subtract from the last pixel (or edge).
+        mapping[0, 2] *= self._source.width - offset
+        mapping[1, 2] *= self._source.height - offset
+        shift = 0.0 if edges else (1 - level) / (2 * level)  # the first pixel's center is (level - 1) / 2 at level 1
+        to_stored: Affine = mapping / level + np.array([0, 0, shift])
         return to_stored
 
 
-def _level_for(scale: float) -> int:
-    return max(level for level in LEVELS if level == 1 or 1 / level >= scale * _ENOUGH)
+def _choose_level(scale: float) -> int:
+    return max(level for level in LEVELS if level == 1 or 1 / level >= scale * _MIN_RESOLUTION_SHARE)
 
 
-# EXIF orientation: from upright x, y to stored x, y (1 in the last column: counted from the far end), and the turn that
-# makes stored pixels upright.
+# By EXIF orientation: the transform from upright x, y to stored x, y (1 in the last column: counted from the far end).
 _TO_STORED: dict[int, NDArray[np.float64]] = {
     number: np.array(rows, dtype=np.float64)
     for number, rows in {
@@ -221,6 +230,7 @@ _TO_STORED: dict[int, NDArray[np.float64]] = {
         8: [[0, -1, 1], [1, 0, 0]],
     }.items()
 }
+# By EXIF orientation: the rotation or reflection that makes stored pixels upright.
 _UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
     1: lambda pixels: pixels,
     2: lambda pixels: pixels[:, ::-1],

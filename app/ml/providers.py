@@ -1,4 +1,4 @@
-"""Chooses ONNX Runtime's execution providers; the only place that knows their names and options."""
+"""Choose ONNX Runtime's execution providers; the only module that knows their names and options."""
 
 import json
 import platform
@@ -12,10 +12,10 @@ Provider = tuple[str, dict[str, str]]
 
 CPU, OPENVINO = "CPUExecutionProvider", "OpenVINOExecutionProvider"
 GPU_PROVIDERS = frozenset({"CUDAExecutionProvider", "MIGraphXExecutionProvider", "ROCMExecutionProvider"})
-"""Where a batch of faces costs little more than one."""
+"""Providers on which a batch of faces costs little more than one face."""
 
 # In order of preference; the short name is what VULTUS_PROVIDERS takes.
-_KNOWN: dict[str, str] = {
+_PROVIDERS: dict[str, str] = {
     "cuda": "CUDAExecutionProvider",
     "migraphx": "MIGraphXExecutionProvider",
     "rocm": "ROCMExecutionProvider",
@@ -25,30 +25,30 @@ _KNOWN: dict[str, str] = {
 }
 
 
-def choose_providers(wanted: str = "auto", *, threads: int = 1) -> list[Provider]:
-    """Providers with their options, best first, the CPU always last; made for so many runs at a time.
+def choose_providers(choice: str = "auto", *, threads: int = 1) -> list[Provider]:
+    """Return providers with their options for `threads` concurrent runs, best first; the CPU always comes last.
 
-    `wanted` is `auto` (everything this machine has) or short names separated by commas. Raises `OperatorError` for a
-    name that is unknown or not available here.
+    `choice` is `auto` for every provider of this installation, or a comma-separated list of short names. Raises
+    `OperatorError` for a name that is unknown or not available.
     """
     available = set(onnxruntime.get_available_providers())
-    if wanted.strip().lower() == "auto":
-        names = [name for name, provider in _KNOWN.items() if provider in available]
+    if choice.strip().lower() == "auto":
+        names = [name for name, provider in _PROVIDERS.items() if provider in available]
     else:
-        names = [name.strip().lower() for name in wanted.split(",") if name.strip()]
+        names = [name.strip().lower() for name in choice.split(",") if name.strip()]
     for name in names:
-        if name not in _KNOWN:
-            raise OperatorError(f"VULTUS_PROVIDERS names {name!r}; known are: auto, {', '.join(_KNOWN)}.")
-        if _KNOWN[name] not in available:
-            here = ", ".join(short for short, provider in _KNOWN.items() if provider in available)
-            raise OperatorError(f"VULTUS_PROVIDERS asks for {name!r}, which this installation lacks; it has: {here}.")
+        if name not in _PROVIDERS:
+            raise OperatorError(f"VULTUS_PROVIDERS names {name!r}; supported are: auto, {', '.join(_PROVIDERS)}.")
+        if _PROVIDERS[name] not in available:
+            installed = ", ".join(short for short, provider in _PROVIDERS.items() if provider in available)
+            raise OperatorError(f"VULTUS_PROVIDERS names {name!r}, which this installation lacks; it has: {installed}.")
     if "cpu" not in names:
         names.append("cpu")
-    return [(_KNOWN[name], _options(name, threads)) for name in names]
+    return [(_PROVIDERS[name], _options(name, threads)) for name in names]
 
 
 def describe_processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """Model and instruction sets, as far as the system tells."""
+    """Return the processor's model and instruction sets, as far as the system reports them."""
     try:
         lines = cpuinfo.read_text().splitlines()
     except OSError:
@@ -60,10 +60,10 @@ def _options(name: str, threads: int) -> dict[str, str]:
     if name == "openvino":
         config = {
             "INFERENCE_PRECISION_HINT": "bf16" if _cpu_has_bf16() else "f32",
-            # Pinning would put the first stream of every worker on the machine's first core.
+            # Pinning would place the first stream of every worker on the same core.
             "ENABLE_CPU_PINNING": "NO",
         }
-        # A stream of one thread for each run at a time: with a single stream runs wait for each other.
+        # One single-threaded stream per concurrent run; with a single stream, runs wait for each other.
         streams = str(threads)
         return {
             "device_type": "CPU",
@@ -75,7 +75,7 @@ def _options(name: str, threads: int) -> dict[str, str]:
 
 
 def _cpu_has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor multiplies bfloat16 in hardware; unknown counts as no."""
+    """Return whether the processor has bfloat16 instructions; False if unknown."""
     try:
         text = cpuinfo.read_text()
     except OSError:

@@ -1,7 +1,7 @@
-"""The packs that InsightFace publishes: files, pinned SHA-256s, license, threshold; a table and nothing else.
+"""List the packs that InsightFace publishes: files, pinned SHA-256 digests, license, threshold.
 
-The digests are those of the files in the archives of InsightFace's release `model-zoo` (formerly v0.7); they were
-compared across several independent projects that pin them. The thresholds are cautious defaults, not calibrations.
+The digests belong to the files in InsightFace's release `model-zoo` (formerly v0.7) and agree with those that several
+independent projects pin. The thresholds are cautious defaults, not calibrations.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ RESEARCH_LICENSE = "InsightFace weights: non-commercial research use only (the c
 
 @dataclass(frozen=True, slots=True)
 class PublishedPack:
-    """What is known of a published pack before it is downloaded; digests are lower-case hex SHA-256."""
+    """Describes a published pack before its download; digests are SHA-256 in lower-case hex."""
 
     name: str
     detection: str
@@ -50,7 +50,7 @@ PUBLISHED: dict[str, PublishedPack] = {
             _W600K_MBF,
             threshold=0.45,
             download_mb=122,
-            note="SCRFD-500M, MobileFaceNet on WebFace600K; small and quick",
+            note="SCRFD-500M, MobileFaceNet on WebFace600K; small and fast",
         ),
         PublishedPack(
             "buffalo_sc",
@@ -70,7 +70,7 @@ PUBLISHED: dict[str, PublishedPack] = {
             _GLINTR100,
             threshold=0.40,
             download_mb=344,
-            note="SCRFD-10G, ResNet-100 on Glint360K; slower, stronger",
+            note="SCRFD-10G, ResNet-100 on Glint360K; slower, more accurate",
         ),
     )
 }

@@ -1,8 +1,9 @@
-"""Opens a network on the providers chosen: one runtime per process, the only place that makes onnxruntime sessions.
+"""Open networks on the chosen providers; the only module that creates onnxruntime sessions.
 
-On the plain CPU provider the optimized graph is kept below the data directory, per processor and version, with its
-weights beside it as they lie in memory: the next start maps them instead of computing them, and all workers of a host
-share them. OpenVINO's own cache gained nothing here (docs/decisions/0014); there workers inherit the loaded networks.
+On the plain CPU provider, the optimized graph is cached in the data directory, per processor and onnxruntime version.
+Its weights are stored in their in-memory layout: later starts map the file instead of computing it, and all workers of
+a host share the pages. OpenVINO's own cache gained nothing (docs/decisions/0014); there, workers inherit loaded
+networks.
 """
 
 import hashlib
@@ -15,68 +16,69 @@ from typing import Any
 
 import onnxruntime
 
-from app.ml.packs import ModelFile
+from app.ml.packs.pack import ModelFile
 from app.ml.providers import CPU, GPU_PROVIDERS, OPENVINO, choose_providers, describe_processor
 from app.telemetry import get_logger
 
 _log = get_logger(__name__)
 
-_EXTERNAL_FROM_BYTES = "1024"
+_MIN_EXTERNAL_BYTES = "1024"
+"""Smaller weights stay inside the graph's file; a string, as onnxruntime's configuration requires."""
 _GPU_BATCH = 32
 
 
 class Runtime:
-    """How networks run in this process: providers, threads, precision, cache."""
+    """Opens networks with this process's providers, precision and cache; create one per process."""
 
     def __init__(self, *, providers: str = "auto", threads: int = 1, cache: Path | None = None) -> None:
         self._chosen = choose_providers(providers, threads=threads)
         self._cache = cache
-        self.first = self._chosen[0][0]
-        """The provider that runs what it can; the CPU the rest."""
+        self.main_provider = self._chosen[0][0]
+        """The provider of every operator that it supports; the CPU provider runs the others."""
         self.precision = "bf16" if "bf16" in self._chosen[0][1].get("load_config", "") else "f32"
-        self.batch = _GPU_BATCH if self.first in GPU_PROVIDERS else 1
-        """Faces that one run takes at most."""
+        self.max_batch = _GPU_BATCH if self.main_provider in GPU_PROVIDERS else 1
+        """Maximum number of faces per run of a recognizer."""
 
     @property
     def can_be_inherited(self) -> bool:
-        """Whether sessions still work in a forked process: on the CPU they do, a GPU's context does not."""
-        return self.first in (CPU, OPENVINO)
+        """Whether sessions keep working in a forked process: they do on a CPU, but not on a GPU."""
+        return self.main_provider in (CPU, OPENVINO)
 
     @property
     def is_slow_to_reshape(self) -> bool:
-        """Whether a run in another shape than the one before takes markedly longer (a millisecond or two)."""
-        return self.first == OPENVINO
+        """Whether a run takes one or two milliseconds longer when its input shape differs from the previous run's."""
+        return self.main_provider == OPENVINO
 
     def open(self, file: ModelFile) -> Any:
-        """A thread-safe `onnxruntime.InferenceSession`, one thread a run."""
-        names, options = [name for name, _ in self._chosen], [settings for _, settings in self._chosen]
-        path, how = file.path, session_options()
-        if self.first == CPU and self._cache is not None:
-            path = self._optimized(file, self._cache)
-            how.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        return onnxruntime.InferenceSession(str(path), how, providers=names, provider_options=options)
+        """Open a thread-safe `onnxruntime.InferenceSession` that uses one thread per run."""
+        names, provider_options = [name for name, _ in self._chosen], [options for _, options in self._chosen]
+        path, options = file.path, session_options()
+        if self.main_provider == CPU and self._cache is not None:
+            path = self._cache_optimized(file, self._cache)
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        return onnxruntime.InferenceSession(str(path), options, providers=names, provider_options=provider_options)
 
-    def _optimized(self, file: ModelFile, cache: Path) -> Path:
-        """The optimized graph's file, made if it is not there; a half-made one is never seen."""
-        made_for = f"{onnxruntime.__version__} {platform.machine()} {describe_processor()}"
-        key = f"{file.path.stem}-{file.sha256[:16]}-{hashlib.sha256(made_for.encode()).hexdigest()[:16]}"
+    def _cache_optimized(self, file: ModelFile, cache: Path) -> Path:
+        """Return the cached optimized graph, created atomically if absent."""
+        environment = f"{onnxruntime.__version__} {platform.machine()} {describe_processor()}"
+        key = f"{file.path.stem}-{file.sha256[:16]}-{hashlib.sha256(environment.encode()).hexdigest()[:16]}"
         directory = cache / key
         if not directory.is_dir():
             cache.mkdir(parents=True, exist_ok=True)
             partial = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=cache))
-            saving = session_options()
-            saving.optimized_model_filepath = str(partial / "graph.onnx")
+            save_options = session_options()
+            save_options.optimized_model_filepath = str(partial / "graph.onnx")
             for name, value in (
                 ("session.optimized_model_external_initializers_file_name", "weights.bin"),
-                ("session.optimized_model_external_initializers_min_size_in_bytes", _EXTERNAL_FROM_BYTES),
-                # As the kernels want them: else every process makes a copy of its own.
+                ("session.optimized_model_external_initializers_min_size_in_bytes", _MIN_EXTERNAL_BYTES),
+                # In the kernels' layout; otherwise every process creates its own copy.
                 ("session.save_external_prepacked_constant_initializers", "1"),
             ):
-                saving.add_session_config_entry(name, value)
-            onnxruntime.InferenceSession(str(file.path), saving, providers=[CPU])
+                save_options.add_session_config_entry(name, value)
+            onnxruntime.InferenceSession(str(file.path), save_options, providers=[CPU])
             try:
                 os.replace(partial, directory)
-            except OSError:  # another process was quicker
+            except OSError:  # another process created it first
                 shutil.rmtree(partial, ignore_errors=True)
             else:
                 _log.info("graph_optimized", network=file.path.stem)
@@ -84,9 +86,9 @@ class Runtime:
 
 
 def session_options() -> Any:
-    """One thread an inference: requests run side by side instead.
+    """Return session options with one thread per inference, since requests already run in parallel.
 
-    The memory pattern is off because input shapes change, and with it the arena would keep one plan a shape.
+    Memory patterns are off: input shapes vary, and the arena would keep one plan for each.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

@@ -1,1 +1,1 @@
-"""PostgreSQL: connections, tables, repositories; knows nothing of HTTP, images or models."""
+"""PostgreSQL: connections, tables and repositories. Nothing here deals with HTTP, images or models."""

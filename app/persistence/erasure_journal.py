@@ -1,8 +1,9 @@
-"""What was erased, noted outside the database: so that restoring an older backup brings nobody back.
+"""Log of erasures outside the database, so that restoring an older backup does not bring erased people back.
 
-A line an erasure: time, kind, tenant and the row's random id; nothing that names a person. Appended and synced when the
-transaction has committed, before the answer leaves. The database remembers up to where it has seen the file; one that
-was restored remembers less, and what follows is erased again at the next start (services/erasure/replay.py).
+Each line holds one erasure: time, kind, tenant and the row's random id, but nothing that identifies a person. Lines are
+appended and fsynced after the transaction commits and before the response is sent. The database stores the position up
+to which it has applied the journal. After a restore that position is older, and the next start erases the entries after
+it again (services/erasure/replay.py).
 """
 
 import json
@@ -21,19 +22,19 @@ _log = get_logger(__name__)
 
 
 class ErasedKind(StrEnum):
-    """What a row was."""
+    """The kind of record that was erased."""
 
     TENANT = "tenant"
     COLLECTION = "collection"
     SUBJECT = "subject"
     FACE = "face"
     CONSENT = "consent"
-    """Of the subject with this id: withdrawn."""
+    """Consent of the subject with this id; withdrawn, not erased."""
 
 
 @dataclass(frozen=True, slots=True)
-class Erased:
-    """One erased row, or withdrawn consent, and when."""
+class JournalEntry:
+    """One erased row or withdrawn consent, with the time."""
 
     kind: ErasedKind
     tenant_id: UUID
@@ -43,30 +44,32 @@ class Erased:
 
 @dataclass(frozen=True, slots=True)
 class JournalPart:
-    """What the journal says behind a position, and where it ends."""
+    """The entries after a position, and the position after the last of them (both in bytes)."""
 
-    erased: list[Erased]
+    entries: list[JournalEntry]
     position: int
 
 
 class ErasureJournal:
-    """A file that is only ever appended to, by all workers of a host."""
+    """An append-only file shared by all workers of a host."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def append(self, erased: Sequence[Erased]) -> None:
-        """Note erasures; they are on the disk when it returns."""
-        self._begin()
+    def append(self, entries: Sequence[JournalEntry]) -> None:
+        """Append entries; they are fsynced to disk when this returns. Raises `OSError`."""
+        self._create_if_missing()
         lines = [
-            json.dumps({"at": one.at.isoformat(), "kind": one.kind, "tenant": str(one.tenant_id), "id": str(one.id)})
-            for one in erased
+            json.dumps(
+                {"at": entry.at.isoformat(), "kind": entry.kind, "tenant": str(entry.tenant_id), "id": str(entry.id)}
+            )
+            for entry in entries
         ]
-        # A line of its own, whatever a crash left of the one before.
+        # The leading newline ends a line that a crash may have cut off.
         self._write(self._path, ("\n" + "\n".join(lines) + "\n").encode(), os.O_APPEND)
 
     def identity(self) -> UUID | None:
-        """The journal's own id; None before the first erasure."""
+        """Return the journal's own id; None before the first erasure."""
         try:
             with self._path.open("rb") as file:
                 return UUID(json.loads(file.readline())["journal"])
@@ -74,25 +77,25 @@ class ErasureJournal:
             return None
 
     def read(self, position: int) -> JournalPart:
-        """Every erasure noted behind a position in bytes; a line that was cut off by a crash is passed over."""
+        """Read all entries after a position in bytes; lines cut off by a crash are logged and skipped."""
         with self._path.open("rb") as file:
             file.seek(position)
             raw = file.read()
-        raw = raw[: raw.rfind(b"\n") + 1]  # another host may still write the last line
-        erased = []
+        raw = raw[: raw.rfind(b"\n") + 1]  # another host may still be writing the last line
+        entries = []
         for line in raw.splitlines():
             if not line.strip():
                 continue
             try:
-                noted = json.loads(line)
-                if "journal" not in noted:
-                    at, kind = datetime.fromisoformat(noted["at"]), ErasedKind(noted["kind"])
-                    erased.append(Erased(kind, UUID(noted["tenant"]), UUID(noted["id"]), at))
+                fields = json.loads(line)
+                if "journal" not in fields:
+                    at, kind = datetime.fromisoformat(fields["at"]), ErasedKind(fields["kind"])
+                    entries.append(JournalEntry(kind, UUID(fields["tenant"]), UUID(fields["id"]), at))
             except (ValueError, KeyError, TypeError):
-                _log.warning("erasure_journal_has_an_unreadable_line", position=position)
-        return JournalPart(erased, position + len(raw))
+                _log.warning("erasure_journal_line_unreadable", position=position)
+        return JournalPart(entries, position + len(raw))
 
-    def _begin(self) -> None:
+    def _create_if_missing(self) -> None:
         if self._path.exists():
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,9 +103,9 @@ class ErasureJournal:
         os.close(descriptor)
         try:
             self._write(Path(name), (json.dumps({"journal": str(uuid4())}) + "\n").encode(), os.O_TRUNC)
-            os.link(name, self._path)  # of several workers that begin at once, one does
+            os.link(name, self._path)  # atomic: of several workers, exactly one creates the file
         except FileExistsError:
-            pass
+            pass  # another worker created it
         finally:
             Path(name).unlink()
 

@@ -1,7 +1,7 @@
-"""Rate counters in PostgreSQL, shared by all workers and hosts: a storage for the `limits` library.
+"""Rate counters in PostgreSQL, shared by all workers and hosts: a storage backend for the `limits` library.
 
-The library is synchronous and would block the event loop on every count. So a count is made ahead, without blocking
-(`count_ahead`), and the library, asking in the same task straight after, gets what was counted.
+The library is synchronous and would block the event loop on every count. Callers therefore count asynchronously first
+(`count_ahead`). The library then reads that result from a context variable in the same task.
 """
 
 import random
@@ -38,7 +38,7 @@ _counted: ContextVar[_Counted | None] = ContextVar("counted", default=None)
 
 
 class PostgresRateCounters(Storage):
-    """Fixed windows, one row a counter; one statement counts and says when the window ends."""
+    """Fixed-window counters, one row per key; one statement increments and returns the end of the window."""
 
     STORAGE_SCHEME: ClassVar[list[str] | None] = [SCHEME]  # type: ignore[misc]
 
@@ -48,42 +48,43 @@ class PostgresRateCounters(Storage):
 
     @property
     def base_exceptions(self) -> type[Exception] | tuple[type[Exception], ...]:
-        """Everything the storage may raise on its own account."""
         return (OSError,)
 
     async def count_ahead(self, key: str, expiry: int) -> None:
-        """Count one more under the key, in a window of `expiry` seconds, for the task's next question about it."""
-        if random.randrange(_SWEEP_ONE_IN) == 0:  # noqa: S311 - spreads the sweeping, hides nothing
+        """Increment the key's counter, in a window of `expiry` seconds, and keep the result for this task.
+
+        Raises `DatabaseUnavailable`.
+        """
+        if random.randrange(_SWEEP_ONE_IN) == 0:  # noqa: S311 - spreads the cleanup; not security-relevant
             await self._database.fetch_row(_SWEEP)
         count, remaining_s = await self._database.fetch_row(_INCREMENT, key, 1, expiry)
         _counted.set(_Counted(key, int(count), time.time() + float(remaining_s)))
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """The count of the running window, made ahead."""
+        """Return the count of the current window, which `count_ahead` has already incremented."""
         return self._ahead(key).total
 
     def get(self, key: str) -> int:
-        """The same count."""
         return self._ahead(key).total
 
     def get_expiry(self, key: str) -> float:
-        """When the window ends, as a Unix time."""
+        """Return the end of the window as Unix time in seconds."""
         return self._ahead(key).expires_at
 
     def check(self) -> bool:
-        """Not offered: whether the database answers is asked elsewhere."""
+        """Not supported; the readiness endpoint checks the database."""
         raise NotImplementedError
 
     def reset(self) -> int | None:
-        """Not offered: the counters of all tenants are one table."""
+        """Not supported, because all tenants share one table."""
         raise NotImplementedError
 
     def clear(self, key: str) -> None:
-        """Not offered: nothing forgets a count before its window ends."""
+        """Not supported; a count lasts until its window ends."""
         raise NotImplementedError
 
     def _ahead(self, key: str) -> _Counted:
         counted = _counted.get()
         if counted is None or counted.key != key:
-            raise LookupError("a rate was asked for that was not counted ahead")
+            raise LookupError("call count_ahead for this key before the limits library reads it")
         return counted

@@ -1,4 +1,4 @@
-"""Turns embeddings into what is stored, and back: with each tenant's rotation, derived once and kept for a while."""
+"""Rotates embeddings into their stored form and back, with a cache of the tenants' rotations."""
 
 import asyncio
 from collections import OrderedDict
@@ -13,54 +13,57 @@ from app.errors import NotReady
 from app.security.keyring import Keyring
 from app.security.template_protection import PURPOSE, Protection, Rotation, derive_rotation
 
-_MAX_KEPT = 32
-"""Rotations in memory, 1 MB each; deriving one takes some tens of milliseconds."""
+_MAX_CACHED = 32
+"""Rotations in memory, 1 MB each. Deriving one takes some tens of milliseconds."""
 
 
 class TemplateProtector:
-    """One per process; used from its loop only."""
+    """Applies and removes template protection; one per process, used from its event loop only."""
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
-        self._kept: OrderedDict[tuple[UUID, bytes, str], NDArray[np.float32]] = OrderedDict()
+        self._cache: OrderedDict[tuple[UUID, bytes, str], NDArray[np.float32]] = OrderedDict()
 
     @property
     def current_key_id(self) -> str:
-        """The key that new salts are used with."""
+        """The id of the key that protects new galleries."""
         return self._keyring.current(PURPOSE)[0]
 
     async def protect(
         self, tenant_id: UUID, protection: Protection, embeddings: Sequence[Embedding]
     ) -> list[Embedding]:
-        """Each embedding as it is stored, or compared with what is."""
+        """Rotate embeddings (512,) into the form in which they are stored and compared.
+
+        Raises `NotReady` if the protecting key is not configured; so do the other methods.
+        """
         if protection.is_none or not embeddings:
             return list(embeddings)
         rotation = await self._rotation(tenant_id, protection)
         return list(np.stack(embeddings) @ rotation.T)
 
     async def reveal(self, tenant_id: UUID, protection: Protection, stored: Sequence[Embedding]) -> list[Embedding]:
-        """Each stored embedding as the recognizer made it."""
+        """Rotate stored embeddings (512,) back to the recognizer's output."""
         if protection.is_none or not stored:
             return list(stored)
         rotation = await self._rotation(tenant_id, protection)
         return list(np.stack(stored) @ rotation)
 
-    async def change(self, tenant_id: UUID, old: Protection, new: Protection) -> Rotation:
-        """What turns embeddings stored under one protection into those under another."""
-        first = await asyncio.to_thread(self._derive, tenant_id, old)
-        second = await asyncio.to_thread(self._derive, tenant_id, new)
-        return np.asarray(second @ first.T)
+    async def derive_conversion(self, tenant_id: UUID, old: Protection, new: Protection) -> Rotation:
+        """Derive the rotation that converts embeddings stored under `old` to the form under `new`."""
+        old_rotation = await asyncio.to_thread(self._derive, tenant_id, old)
+        new_rotation = await asyncio.to_thread(self._derive, tenant_id, new)
+        return np.asarray(new_rotation @ old_rotation.T)
 
     async def _rotation(self, tenant_id: UUID, protection: Protection) -> NDArray[np.float32]:
         key = (tenant_id, protection.salt, protection.key_id)
-        kept = self._kept.get(key)
-        if kept is None:
-            kept = (await asyncio.to_thread(self._derive, tenant_id, protection)).astype(np.float32)
-            self._kept[key] = kept
-            while len(self._kept) > _MAX_KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return kept
+        rotation = self._cache.get(key)
+        if rotation is None:
+            rotation = (await asyncio.to_thread(self._derive, tenant_id, protection)).astype(np.float32)
+            self._cache[key] = rotation
+            while len(self._cache) > _MAX_CACHED:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end(key)
+        return rotation
 
     def _derive(self, tenant_id: UUID, protection: Protection) -> Rotation:
         if protection.is_none:
@@ -68,7 +71,7 @@ class TemplateProtector:
         key = self._keyring.find(PURPOSE, protection.key_id)
         if key is None:
             raise NotReady(
-                f"The secret that protects these templates (key {protection.key_id}) is not at hand: it belongs into "
+                f"The secret that protects these templates (key {protection.key_id}) is not configured; add it to "
                 f"VULTUS_PREVIOUS_SECRET_KEYS."
             )
         return derive_rotation(key, tenant_id, protection.salt)

@@ -1,4 +1,4 @@
-"""Names of accounts, collections and model versions, in the forms that AWS gives them."""
+"""AWS-style identifiers: account numbers, collection ARNs and model versions."""
 
 import re
 from uuid import UUID
@@ -11,25 +11,30 @@ _ARN = re.compile(
 
 
 def account_of(tenant_id: UUID) -> str:
-    """Twelve digits for a tenant, always the same."""
+    """Return the twelve-digit account number of a tenant; it never changes."""
     return f"{tenant_id.int % 10**12:012d}"
 
 
 def collection_arn(region: str, tenant_id: UUID, name: str) -> str:
-    """As CreateCollection answers it; DescribeCollection puts `arn:` before it."""
+    """Return a collection's ARN as CreateCollection does; DescribeCollection adds the prefix `arn:`."""
     return f"aws:rekognition:{region}:{account_of(tenant_id)}:collection/{name}"
 
 
 def read_collection_arn(arn: str, tenant_id: UUID) -> str:
-    """The name of the tenant's collection; raises `CollectionNotFound` for anything else."""
+    """Return the collection's name; raises `CollectionNotFound` unless the ARN belongs to the tenant."""
     found = _ARN.fullmatch(arn)
     if found is None or found["account"] != account_of(tenant_id):
-        raise CollectionNotFound("ResourceArn: this names no collection of yours.")
+        raise CollectionNotFound(
+            "ResourceArn: this is not the ARN of a collection of your tenant; use the one from DescribeCollection."
+        )
     return found["name"]
 
 
 def model_version(recognizer: str) -> str:
-    """Digits and dots that change with the recognizer: 7, as AWS's newest, and 32 bits of its file's digest."""
+    """Return a version of digits and dots that changes with the recognizer.
+
+    The major version is 7, as of AWS's latest model; the rest is 32 bits of the model file's digest.
+    """
     digest = recognizer.rpartition(":")[2]
     try:
         number = int(digest[:8], 16)

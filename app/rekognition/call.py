@@ -1,4 +1,4 @@
-"""One call of an operation: who, with what, and what the operations share."""
+"""One call of an operation: its parameters, the caller's services, and what several operations need."""
 
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -18,29 +18,29 @@ from app.services.paging import PageRequest
 from app.services.photos.face_reader import FaceReader
 from app.wiring.caller import CallerServices, TransactionServices
 
-Answer = dict[str, Any]
+Result = dict[str, Any]
 
 
-class AnswerBody(RootModel[dict[str, Any]]):
-    """An answer to be remembered."""
+class StoredResult(RootModel[dict[str, Any]]):
+    """A result that is kept for its `ClientRequestToken`."""
 
 
 class Call:
-    """The parameters have been read by the service's model: what it demands is there."""
+    """A call whose parameters have been validated: required members are present."""
 
     def __init__(
         self,
         caller: CallerServices,
         protocol: ProtocolState,
         operation: str,
-        given: dict[str, Any],
+        parameters: dict[str, Any],
         *,
         region: str,
         scope: MutableMapping[str, Any],
     ) -> None:
         self.caller = caller
+        self.parameters = parameters
         self._scales = protocol.scales
-        self.given = given
         self._operation = operation
         self._region = region
         self._scope = scope
@@ -48,82 +48,90 @@ class Call:
     @property
     def collection(self) -> str:
         """`CollectionId`."""
-        name: str = self.given["CollectionId"]
+        name: str = self.parameters["CollectionId"]
         return name
 
     @property
     def faces(self) -> FaceReader:
-        """Reads faces for this caller."""
+        """The caller's face reader."""
         return self.caller.faces()
 
     async def face_model_version(self) -> str:
-        """The version of the recognizer that the collection is searched with."""
+        """Return the version of the recognizer that the collection is searched with."""
         return model_version(await self.caller.galleries.recognizer_name(self.collection))
 
     def version_of(self, recognizer: str | None) -> str:
-        """The version of a recognizer; None: of the server's first."""
-        return model_version(recognizer or self.caller.state.recognizers.first)
+        """Return a recognizer's version; None stands for the server's first recognizer."""
+        return model_version(recognizer or self.caller.state.recognizers.default)
 
     async def scale(self) -> SimilarityScale:
-        """Percentages for the recognizer that the collection is searched with; raises what the search would."""
+        """Return the percentage scale of the collection's recognizer; raises `CollectionNotFound`."""
         gallery = await self.caller.galleries.find(self.collection)
         return self._scales[gallery.recognizer]
 
     def first_scale(self) -> SimilarityScale:
-        """Percentages for the server's first recognizer, which compares photos."""
-        return self._scales[self.caller.state.recognizers.first]
+        """Return the percentage scale of the server's first recognizer, which compares photos."""
+        return self._scales[self.caller.state.recognizers.default]
 
-    def arn_of(self, collection: str) -> str:
-        """The name of a collection of this caller, for all the world."""
-        return collection_arn(self._region, self.caller.principal.tenant_id, collection)
+    def collection_arn(self, name: str) -> str:
+        """Return the ARN of one of the caller's collections."""
+        return collection_arn(self._region, self.caller.principal.tenant_id, name)
 
-    def bar(self, default: QualityBar) -> QualityBar:
-        """`QualityFilter`."""
-        return QualityBar(self.given["QualityFilter"].lower()) if "QualityFilter" in self.given else default
+    def quality_bar(self, default: QualityBar) -> QualityBar:
+        """Return `QualityFilter`, or the operation's default."""
+        name = self.parameters.get("QualityFilter")
+        return QualityBar(name.lower()) if name is not None else default
 
     def page(self, default: int) -> PageRequest:
-        """`MaxResults` and `NextToken`."""
-        return PageRequest(self.given.get("MaxResults") or default, self.given.get("NextToken"))
+        """Return the page that `MaxResults` and `NextToken` ask for."""
+        return PageRequest(self.parameters.get("MaxResults") or default, self.parameters.get("NextToken"))
 
     async def image(self, member: str = "Image") -> bytes:
-        """The bytes of an `Image`; raises `InvalidParameter`, `ImageTooLarge`, `ObjectUnavailable`."""
+        """Return the bytes of an `Image`, fetched from the object store if it is an `S3Object`.
+
+        Raises `InvalidParameter`, `ImageTooLarge`, `ObjectUnavailable`.
+        """
         self._scope[IMAGES] = self._scope.get(IMAGES, 0) + 1
-        image = self.given[member]
+        image = self.parameters[member]
         if ("Bytes" in image) == ("S3Object" in image):
-            raise InvalidParameter(f"{member}: exactly one of Bytes and S3Object must be given.", field=member)
+            raise InvalidParameter(f"{member}: send exactly one of Bytes and S3Object.", field=member)
         if "Bytes" in image:
             sent: bytes = image["Bytes"]
             return sent
-        place = image["S3Object"]
+        return await self._fetch(image["S3Object"], member)
+
+    async def _fetch(self, s3_object: dict[str, str], member: str) -> bytes:
         for name in ("Bucket", "Name"):
-            if name not in place:
+            if name not in s3_object:
                 raise InvalidParameter(f"{member}.S3Object.{name}: is missing.", field=f"{member}.S3Object.{name}")
         state = self.caller.state
         fetched = await state.objects.fetch(
-            self.caller.principal.tenant_id, place["Bucket"], place["Name"], place.get("Version")
+            self.caller.principal.tenant_id, s3_object["Bucket"], s3_object["Name"], s3_object.get("Version")
         )
-        most = max(MAX_IMAGE_BYTES, state.settings.max_image_bytes)
-        if len(fetched) > most:
-            raise ImageTooLarge(f"{member}: the image has {len(fetched)} bytes; at most {most} are accepted.")
+        max_bytes = max(MAX_IMAGE_BYTES, state.settings.max_image_bytes)
+        if len(fetched) > max_bytes:
+            raise ImageTooLarge(
+                f"{member}: the image has {len(fetched)} bytes; the maximum is {max_bytes} bytes.", field=member
+            )
         return fetched
 
     def transaction(self) -> AbstractAsyncContextManager[TransactionServices]:
-        """Services in one transaction, which commits when the block ends."""
+        """Open a transaction; it commits when the block ends."""
         return self.caller.transaction()
 
-    async def once(
-        self, services: TransactionServices, work: Callable[[], Awaitable[Answer]], *, about: str | None = None
-    ) -> Answer:
-        """Do the work unless this `ClientRequestToken` was answered before; raises `AnswerReplayed` then.
+    async def run_once(
+        self, services: TransactionServices, work: Callable[[], Awaitable[Result]], *, about: str | None = None
+    ) -> Result:
+        """Run the work once per `ClientRequestToken`; raises `ResponseReplayed` if it has a stored result.
 
-        `about` names the subject that the answer speaks of, with its collection.
+        `about` is the subject in the result, as `collection/subject`: erasing the subject erases the stored result.
         """
-        token = self.given.get("ClientRequestToken")
-        asked = {name: value for name, value in self.given.items() if name != "ClientRequestToken"}
+        token = self.parameters.get("ClientRequestToken")
+        request = {name: value for name, value in self.parameters.items() if name != "ClientRequestToken"}
         idempotency = services.idempotency(f"rekognition:{self._operation}:{token}" if token else None)
 
-        async def remembered() -> AnswerBody:
-            return AnswerBody(await work())
+        async def run() -> StoredResult:
+            return StoredResult(await work())
 
-        request = ("rekognition", self._operation, json.dumps(asked, sort_keys=True))
-        return (await idempotency.once(request, 200, remembered, about=about)).root
+        fingerprint = ("rekognition", self._operation, json.dumps(request, sort_keys=True))
+        return (await idempotency.once(fingerprint, 200, run, about=about)).root

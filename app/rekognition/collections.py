@@ -1,28 +1,28 @@
 """CreateCollection, DescribeCollection, ListCollections, DeleteCollection."""
 
 from app.errors import InvalidParameter
-from app.rekognition.call import Answer, Call
+from app.rekognition.call import Call, Result
 
 _PAGE = 1000
 
 
-async def create_collection(call: Call) -> Answer:
+async def create_collection(call: Call) -> Result:
     name = call.collection
     if name.startswith("."):
-        raise InvalidParameter("CollectionId: must not begin with a dot.", field="CollectionId")
+        raise InvalidParameter(f"CollectionId: must not begin with a dot (got {name}).", field="CollectionId")
     async with call.transaction() as services:
         collections = services.collections()
         await collections.create(name)
-        if call.given.get("Tags"):
-            await collections.tag(name, call.given["Tags"])
+        if call.parameters.get("Tags"):
+            await collections.tag(name, call.parameters["Tags"])
     return {
         "StatusCode": 200,
-        "CollectionArn": call.arn_of(name),
+        "CollectionArn": call.collection_arn(name),
         "FaceModelVersion": await call.face_model_version(),
     }
 
 
-async def describe_collection(call: Call) -> Answer:
+async def describe_collection(call: Call) -> Result:
     async with call.transaction() as services:
         created_at, faces = await services.collections().describe(call.collection)
         users = await services.assignment().count(call.collection)
@@ -30,12 +30,12 @@ async def describe_collection(call: Call) -> Answer:
         "FaceCount": faces,
         "UserCount": users,
         "FaceModelVersion": await call.face_model_version(),
-        "CollectionARN": f"arn:{call.arn_of(call.collection)}",
+        "CollectionARN": f"arn:{call.collection_arn(call.collection)}",
         "CreationTimestamp": created_at,
     }
 
 
-async def list_collections(call: Call) -> Answer:
+async def list_collections(call: Call) -> Result:
     async with call.transaction() as services:
         page = await services.collections().list_names(call.page(_PAGE))
     return {
@@ -45,7 +45,7 @@ async def list_collections(call: Call) -> Answer:
     }
 
 
-async def delete_collection(call: Call) -> Answer:
+async def delete_collection(call: Call) -> Result:
     async with call.transaction() as services:
         await services.collections().delete(call.collection)
     return {"StatusCode": 200}

@@ -1,4 +1,4 @@
-"""Our errors under the codes that AWS clients know; statuses and retries as their SDKs expect them."""
+"""Translate our errors into what AWS SDKs expect: error code, HTTP status and parameter names."""
 
 import json
 from typing import Any
@@ -45,8 +45,20 @@ from app.telemetry import request_id
 
 JSON_TYPE = "application/x-amz-json-1.1"
 
+_PARAMETERS = {
+    "collection": "CollectionId",
+    "face_id": "FaceId",
+    "face_ids": "FaceIds",
+    "image": "Image",
+    "object": "S3Object",
+    "source": "SourceImage",
+    "subject": "UserId",
+    "tags": "Tags",
+    "target": "TargetImage",
+}
+"""Our names of parameters and AWS's. Details of errors begin with the name of the parameter that is wrong."""
 
-# The first that fits counts: the more special stand above the more general.
+# The first matching class decides: subclasses stand above their bases.
 _CODES: tuple[tuple[type[AppError], str], ...] = (
     (UnknownOperation, "UnknownOperationException"),
     (MalformedRequest, "SerializationException"),
@@ -87,42 +99,50 @@ _SIGNATURE_CODES: dict[str | None, str] = {
     SignatureFault.INCOMPLETE: "IncompleteSignatureException",
     SignatureFault.SESSION_TOKEN: "UnrecognizedClientException",
 }
-"""Every other fault of a signature is an `InvalidSignatureException`."""
+"""Other signature faults are an `InvalidSignatureException`."""
 
-_OF_THE_SERVER = "InternalServerError"
+_SERVER_ERROR = "InternalServerError"
 
 
 def code_of(error: AppError) -> str:
-    """AWS's code for an error."""
+    """Return AWS's code for an error."""
     if isinstance(error, SignatureInvalid):
         return _SIGNATURE_CODES.get(error.fault, "InvalidSignatureException")
-    return next((code for kind, code in _CODES if isinstance(error, kind)), _OF_THE_SERVER)
+    return next((code for kind, code in _CODES if isinstance(error, kind)), _SERVER_ERROR)
 
 
 def rekognition_error(error: AppError) -> Response:
-    """The response for an error: 400, as all of AWS's, or 500 where the fault is ours.
+    """Return the response for an error: status 400, like AWS, or 500 for a failure of the server.
 
-    Beside what AWS sends it has `Reason`, our own stable code, which is finer.
+    In addition to AWS's members, `Reason` holds our own stable code, which is more specific.
     """
-    code, current = code_of(error), request_id.get()
-    status = 500 if code == _OF_THE_SERVER else 400
+    code = code_of(error)
+    status = 500 if code == _SERVER_ERROR else 400
     body: dict[str, Any] = {
         "__type": code,
-        "message": _text(error.detail),
+        "message": _replace_surrogates(_translate(error)),
         "Code": code,
-        "Logref": current,
+        "Logref": request_id.get(),
         "Reason": error.code,
     }
     return amz_response(json.dumps(body).encode(), status, error=code)
 
 
 def amz_response(body: bytes, status: int = 200, *, error: str | None = None) -> Response:
-    """A response of the protocol."""
+    """Return a response with the protocol's headers."""
     headers = {"cache-control": "no-store", "x-amzn-requestid": request_id.get() or ""}
     if error is not None:
         headers["x-amzn-errortype"] = error
     return Response(body, status, headers, media_type=JSON_TYPE)
 
 
-def _text(text: str) -> str:
+def _translate(error: AppError) -> str:
+    """Return the error's detail; a leading `field:` becomes AWS's name of the parameter."""
+    name, separator, text = error.detail.partition(":")
+    if not separator or name != error.field or name not in _PARAMETERS:
+        return error.detail
+    return f"{_PARAMETERS[name]}:{text}"
+
+
+def _replace_surrogates(text: str) -> str:
     return text.encode("utf-8", "replace").decode()

@@ -3,51 +3,51 @@
 from uuid import UUID
 
 from app.domain.faces import QualityBar
-from app.rekognition.call import Answer, Call
+from app.rekognition.call import Call, Result
 from app.rekognition.faces_out import REASONS, show_detail, show_stored
 
 _PAGE = 1000
 _MAX_FACES = 100
 
 
-async def detect_faces(call: Call) -> Answer:
+async def detect_faces(call: Call) -> Result:
     found = await call.faces.detect(await call.image())
     return {"FaceDetails": [show_detail(face, found.width, found.height) for face in found.faces[:_MAX_FACES]]}
 
 
-async def index_faces(call: Call) -> Answer:
-    await call.caller.galleries.find(call.collection)  # one that is not there costs no inference
-    image, given = await call.image(), call.given
+async def index_faces(call: Call) -> Result:
+    await call.caller.galleries.find(call.collection)  # a missing collection is reported before inference
+    image, parameters = await call.image(), call.parameters
     async with call.transaction() as services:
         done = await services.anonymous_registration().register(
             image,
             collection=call.collection,
-            external_image_id=given.get("ExternalImageId"),
-            most=min(given.get("MaxFaces", _MAX_FACES), _MAX_FACES),
-            bar=call.bar(QualityBar.AUTO),
+            external_image_id=parameters.get("ExternalImageId"),
+            max_faces=min(parameters.get("MaxFaces", _MAX_FACES), _MAX_FACES),
+            bar=call.quality_bar(QualityBar.AUTO),
         )
     return {
         "FaceRecords": [
-            {"Face": show_stored(one.stored), "FaceDetail": show_detail(one.face, done.width, done.height)}
-            for one in done.stored
+            {"Face": show_stored(face.stored), "FaceDetail": show_detail(face.face, done.width, done.height)}
+            for face in done.stored
         ],
         "UnindexedFaces": [
             {
-                "Reasons": list(dict.fromkeys(REASONS[reason] for reason in one.reasons)) or ["EXCEEDS_MAX_FACES"],
-                "FaceDetail": show_detail(one.face, done.width, done.height),
+                "Reasons": list(dict.fromkeys(REASONS[reason] for reason in skipped.reasons)) or ["EXCEEDS_MAX_FACES"],
+                "FaceDetail": show_detail(skipped.face, done.width, done.height),
             }
-            for one in done.skipped
+            for skipped in done.skipped
         ],
         "FaceModelVersion": await call.face_model_version(),
     }
 
 
-async def list_faces(call: Call) -> Answer:
-    given = call.given
-    ids = [UUID(one) for one in given["FaceIds"]] if "FaceIds" in given else None
+async def list_faces(call: Call) -> Result:
+    parameters = call.parameters
+    ids = [UUID(face_id) for face_id in parameters["FaceIds"]] if "FaceIds" in parameters else None
     async with call.transaction() as services:
         page = await services.stored_faces().list(
-            call.collection, call.page(_PAGE), subject=given.get("UserId"), ids=ids
+            call.collection, call.page(_PAGE), subject=parameters.get("UserId"), ids=ids
         )
     return {
         "Faces": [show_stored(face) for face in page.items],
@@ -56,17 +56,17 @@ async def list_faces(call: Call) -> Answer:
     }
 
 
-async def delete_faces(call: Call) -> Answer:
-    ids = list(dict.fromkeys(UUID(one) for one in call.given["FaceIds"]))
+async def delete_faces(call: Call) -> Result:
+    ids = list(dict.fromkeys(UUID(face_id) for face_id in call.parameters["FaceIds"]))
     async with call.transaction() as services:
         done = await services.stored_faces().erase(call.collection, ids)
     return {
-        "DeletedFaces": [str(one) for one in done.erased],
+        "DeletedFaces": [str(face_id) for face_id in done.erased],
         "UnsuccessfulFaceDeletions": [
             *(
-                {"FaceId": str(one), "UserId": subject, "Reasons": ["ASSOCIATED_TO_AN_EXISTING_USER"]}
-                for one, subject in done.of_subjects.items()
+                {"FaceId": str(face_id), "UserId": subject, "Reasons": ["ASSOCIATED_TO_AN_EXISTING_USER"]}
+                for face_id, subject in done.assigned.items()
             ),
-            *({"FaceId": str(one), "Reasons": ["FACE_NOT_FOUND"]} for one in done.missing),
+            *({"FaceId": str(face_id), "Reasons": ["FACE_NOT_FOUND"]} for face_id in done.missing),
         ],
     }

@@ -1,4 +1,4 @@
-"""Faces as the protocol shows them. What our models cannot know is left out, never invented."""
+"""Faces in the protocol's shapes. Attributes that our models do not estimate are left out."""
 
 from typing import Any
 
@@ -18,24 +18,24 @@ REASONS = {
 }
 
 _HALF_SHARP = 150.0
-"""The sharpness (variance of the Laplacian at a standard contrast) that is shown as 50."""
+"""The sharpness (variance of the Laplacian at normalized contrast) that is reported as 50 of 100."""
 
 
 def show_box(box: RelativeBox) -> dict[str, float]:
-    """A `BoundingBox`."""
+    """Return a `BoundingBox`."""
     return {"Width": box.width, "Height": box.height, "Left": box.left, "Top": box.top}
 
 
-def show_place(box: BoundingBox, width: int, height: int) -> dict[str, float]:
-    """The `BoundingBox` of a face in a photo of this size."""
+def show_pixel_box(box: BoundingBox, width: int, height: int) -> dict[str, float]:
+    """Return the `BoundingBox` of a face; width and height are the photo's, in pixels."""
     return show_box(box.relative_to(width, height))
 
 
 def show_detail(face: Face, width: int, height: int) -> dict[str, Any]:
-    """A `FaceDetail`, and also a `ComparedFace`."""
+    """Return a `FaceDetail` or a `ComparedFace`, which have the same members here."""
     quality = face.quality
     return {
-        "BoundingBox": show_place(face.box, width, height),
+        "BoundingBox": show_pixel_box(face.box, width, height),
         "Landmarks": [
             {"Type": kind, "X": x / width, "Y": y / height}
             for kind, (x, y) in zip(_LANDMARKS, face.landmarks, strict=True)
@@ -45,23 +45,23 @@ def show_detail(face: Face, width: int, height: int) -> dict[str, Any]:
             "Brightness": quality.brightness / 2.55,
             "Sharpness": 100 * quality.sharpness / (quality.sharpness + _HALF_SHARP),
         },
-        "Confidence": show_certainty(face.detection_score),
+        "Confidence": show_confidence(face.detection_score),
     }
 
 
 def show_stored(face: CollectionFace) -> dict[str, Any]:
-    """A `Face`."""
+    """Return a stored face as a `Face`."""
     return {
         "FaceId": str(face.id),
         "BoundingBox": show_box(face.box) if face.box is not None else None,
         "ImageId": str(face.image_id) if face.image_id is not None else None,
         "ExternalImageId": face.external_image_id,
-        "Confidence": show_certainty(face.detection_score),
+        "Confidence": show_confidence(face.detection_score),
         "IndexFacesModelVersion": model_version(face.recognizer),
         "UserId": face.subject,
     }
 
 
-def show_certainty(detection_score: float) -> float:
-    """How sure the detector is, in percent."""
+def show_confidence(detection_score: float) -> float:
+    """Convert a detection score to percent, 0..100."""
     return 100 * max(0.0, min(1.0, detection_score))

@@ -1,18 +1,18 @@
-"""Every operation that is answered, and the permission it needs, which is also its rate."""
+"""The supported operations. An operation's permission also selects its rate limit."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from app.permissions import Permission
 from app.rekognition import collections, faces, searches, tags, users
-from app.rekognition.call import Answer, Call
+from app.rekognition.call import Call, Result
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation; `has_photos` if it runs the networks."""
+    """A supported operation; `has_photos` if it runs inference on photos in its request."""
 
-    work: Callable[[Call], Awaitable[Answer]]
+    work: Callable[[Call], Awaitable[Result]]
     permission: Permission
     has_photos: bool = False
 

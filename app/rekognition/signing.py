@@ -1,4 +1,4 @@
-"""Reads a signed request: first whose key it names, then its body, then whether that key's secret signed it all."""
+"""Authenticate a signed request: look up its access key, read the body, then verify the signature over both."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,19 +10,20 @@ from starlette.requests import ClientDisconnect
 
 from app.errors import RequestRefused, SignatureInvalid
 from app.permissions import Principal
+from app.rekognition import SERVICE
 from app.security.request_signatures import SignedRequest
 from app.server.admission import address_of
 from app.server.state import limiter_of, state_of
 
 T = TypeVar("T")
 
-_ON_THE_LOOP_BYTES = 64 * 1024
-"""More than this is hashed, parsed and written on a thread, beside the event loop."""
+_MAX_INLINE_BYTES = 64 * 1024
+"""Larger bodies are hashed, parsed and serialized in a thread, so that they do not block the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedCall:
-    """A request that is what its caller signed."""
+    """A request whose signature is valid."""
 
     principal: Principal
     region: str
@@ -31,32 +32,35 @@ class SignedCall:
 
 
 async def read_signed_call(request: Request) -> SignedCall:
-    """The call, with its whole body; raises `SignatureInvalid`."""
+    """Read the whole request and verify its signature.
+
+    Raises `SignatureInvalid`, `Overloaded`, and `RequestRefused` if the client disconnects.
+    """
     signatures = state_of(request).signed_requests
     try:
         head = _head_of(request)
-        caller = await signatures.find_caller(head)
+        caller = await signatures.find_caller(head, service=SERVICE)
         with signatures.receiving(caller):
             body = await _read_body(request)
             whole = SignedRequest(head.method, head.path, head.query, head.headers, body)
-            principal = await off_the_loop(len(body), lambda: caller.verify(whole))
-        await signatures.note_use(caller)
+            principal = await run_off_loop(len(body), lambda: caller.verify(whole))
+        await signatures.touch_key(caller)
     except SignatureInvalid:
         await limiter_of(request).admit_address(address_of(request), "bad-credentials")
         raise
     return SignedCall(principal, caller.claim.region, head.headers.get("x-amz-target", ""), body)
 
 
-async def off_the_loop(size: int, work: Callable[[], T]) -> T:
-    """Do what takes time with this many bytes where it keeps nobody else waiting."""
-    return work() if size <= _ON_THE_LOOP_BYTES else await asyncio.to_thread(work)
+async def run_off_loop(size: int, work: Callable[[], T]) -> T:
+    """Run work on `size` bytes: in a thread if it would block the event loop for too long."""
+    return work() if size <= _MAX_INLINE_BYTES else await asyncio.to_thread(work)
 
 
 async def _read_body(request: Request) -> bytes:
     try:
         return await request.body()
     except ClientDisconnect as exc:
-        raise RequestRefused("The connection closed before the body was complete.") from exc
+        raise RequestRefused("The client closed the connection before the body was complete.") from exc
 
 
 def _head_of(request: Request) -> SignedRequest:

@@ -1,4 +1,4 @@
-"""What the protocol keeps once per process: AWS's service model, and each recognizer's percentages."""
+"""The protocol's objects that live as long as the process: the service model and the percentage scales."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from app.rekognition.wire_model import WireModel
 
 @dataclass(frozen=True, slots=True)
 class ProtocolState:
-    """Made by `main.lifespan`, read from requests by `protocol_of`."""
+    """Created by the lifespan in main.py; requests get it from `protocol_of`."""
 
     wire_model: WireModel
     scales: Mapping[str, SimilarityScale]
-    """By recognizer."""
+    """Percentage scales by recognizer."""
 
     @classmethod
     def of(cls, calibrations: Mapping[str, Calibration]) -> Self:
-        """Load the service model and derive the percentages from the calibrations of the loaded recognizers."""
-        return cls(WireModel(), {name: SimilarityScale(one) for name, one in calibrations.items()})
+        """Load the service model, and derive the scales from the calibrations of the loaded recognizers."""
+        return cls(WireModel(), {name: SimilarityScale(calibration) for name, calibration in calibrations.items()})
 
 
 def protocol_of(request: Request) -> ProtocolState:

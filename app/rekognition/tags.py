@@ -1,25 +1,25 @@
-"""TagResource, UntagResource, ListTagsForResource: of collections, the only resources there are here."""
+"""TagResource, UntagResource, ListTagsForResource. Only collections can be tagged."""
 
 from app.rekognition.arns import read_collection_arn
-from app.rekognition.call import Answer, Call
+from app.rekognition.call import Call, Result
 
 
-async def tag_resource(call: Call) -> Answer:
+async def tag_resource(call: Call) -> Result:
     async with call.transaction() as services:
-        await services.collections().tag(_named(call), call.given["Tags"])
+        await services.collections().tag(_collection_name(call), call.parameters["Tags"])
     return {}
 
 
-async def untag_resource(call: Call) -> Answer:
+async def untag_resource(call: Call) -> Result:
     async with call.transaction() as services:
-        await services.collections().untag(_named(call), call.given["TagKeys"])
+        await services.collections().untag(_collection_name(call), call.parameters["TagKeys"])
     return {}
 
 
-async def list_tags_for_resource(call: Call) -> Answer:
+async def list_tags_for_resource(call: Call) -> Result:
     async with call.transaction() as services:
-        return {"Tags": dict(await services.collections().get_tags(_named(call)))}
+        return {"Tags": dict(await services.collections().get_tags(_collection_name(call)))}
 
 
-def _named(call: Call) -> str:
-    return read_collection_arn(call.given["ResourceArn"], call.caller.principal.tenant_id)
+def _collection_name(call: Call) -> str:
+    return read_collection_arn(call.parameters["ResourceArn"], call.caller.principal.tenant_id)

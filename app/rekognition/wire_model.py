@@ -1,4 +1,4 @@
-"""What requests must be and answers are: read from botocore's service model, never written down here a second time."""
+"""Validate requests and serialize responses by botocore's service model, the only definition of the shapes."""
 
 import base64
 import binascii
@@ -13,43 +13,41 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
 from app.errors import ImageTooLarge, InvalidParameter, MalformedRequest
+from app.rekognition import SERVICE
 
-_SERVICE = "rekognition"
 _MAX_ECHO = 64
 
 _WIDER_PATTERNS = {"UserId": r"\.{3,}|\.*[\w:\-][\w.:@+\-]*"}
-"""Our own ids of subjects may hold more than AWS's user ids: those, too, are taken and answered. `.` and `..` may not
-be any: they are no part of a path."""
+"""Our subject ids allow more characters than AWS's user ids. `.` and `..` are excluded, since URLs resolve them."""
 
 _SMALL_BYTES = 64 * 1024
 _MAX_PARTS = 20_000
-"""Commas, colons, brackets and braces of a body: what takes a parser's time. 4096 ids need a fifth of it."""
+"""Commas, colons, brackets and braces in a body, which determine parsing time. 4096 ids need a fifth of this."""
 
 
 class WireModel:
-    """The service's operations and shapes."""
+    """The operations and shapes of the service model."""
 
     def __init__(self) -> None:
-        self._model = ServiceModel(Loader().load_service_model(_SERVICE, "service-2"), _SERVICE)
+        self._model = ServiceModel(Loader().load_service_model(SERVICE, "service-2"), SERVICE)
         self.target_prefix: str = self._model.metadata["targetPrefix"]
         self.operations = frozenset[str](self._model.operation_names)
         self._patterns: dict[str, Any] = {}
 
     def read(self, operation: str, body: bytes) -> dict[str, Any]:
-        """The parameters of a request: checked against its shape, images as bytes; members unknown to it are dropped.
+        """Parse and validate the parameters of a request; images become bytes and unknown members are dropped.
 
-        Raises `MalformedRequest`, `InvalidParameter` with the path of the member, its limit and its value, and
-        `ImageTooLarge`.
+        Raises `MalformedRequest`, `InvalidParameter` naming the member's path, value and limit, and `ImageTooLarge`.
         """
         shape = self._model.operation_model(operation).input_shape
-        given = self._read(shape, _parse(body), "")
-        assert isinstance(given, dict)
-        return given
+        parameters = self._read(shape, _parse(body), "")
+        assert isinstance(parameters, dict)
+        return parameters
 
-    def write(self, operation: str, answer: dict[str, Any]) -> bytes:
-        """The body of an answer; raises `TypeError` for one that the service's model does not know."""
+    def write(self, operation: str, result: dict[str, Any]) -> bytes:
+        """Serialize a result; raises `TypeError` if it does not match the operation's output shape."""
         shape = self._model.operation_model(operation).output_shape
-        return json.dumps(_write(shape, answer, operation), allow_nan=False).encode()
+        return json.dumps(_write(shape, result, operation), allow_nan=False).encode()
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -89,7 +87,7 @@ class WireModel:
             raise _wrong(path, "must be a string", value)
         _check_range(shape, len(value), path, "characters")
         if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in value):
-            raise _wrong(path, "holds a character that is no text")
+            raise _wrong(path, "contains a NUL character or a lone surrogate")
         if shape.enum and value not in shape.enum:
             raise _wrong(path, f"must be one of {', '.join(shape.enum)}", value)
         pattern = _WIDER_PATTERNS.get(shape.name) or shape.metadata.get("pattern")
@@ -123,14 +121,16 @@ class WireModel:
 
     def _read_blob(self, shape: Any, value: Any, path: str) -> bytes:
         if not isinstance(value, str):
-            raise _wrong(path, "must be base64")
+            raise _wrong(path, "must be a base64 string")
         try:
             decoded = base64.b64decode(value, validate=True)
         except (binascii.Error, ValueError):
-            raise _wrong(path, "is not base64") from None
-        most = shape.metadata.get("max")
-        if most is not None and len(decoded) > most:
-            raise ImageTooLarge(f"{path}: the image has {len(decoded)} bytes; at most {most} are accepted.", field=path)
+            raise _wrong(path, "is not valid base64") from None
+        max_bytes = shape.metadata.get("max")
+        if max_bytes is not None and len(decoded) > max_bytes:
+            raise ImageTooLarge(
+                f"{path}: the image has {len(decoded)} bytes; the maximum is {max_bytes} bytes.", field=path
+            )
         _check_range(shape, len(decoded), path, "bytes")
         return decoded
 
@@ -144,26 +144,27 @@ def _parse(body: bytes) -> Any:
     if not body:
         return {}
     if len(body) > _SMALL_BYTES and sum(body.count(mark) for mark in (b",", b":", b"[", b"{")) > _MAX_PARTS:
-        raise MalformedRequest(f"The body has more than {_MAX_PARTS} parts, more than any request needs.")
+        raise MalformedRequest(
+            f"The body has more than {_MAX_PARTS} commas, colons and brackets; send a smaller request."
+        )
     try:
         value = json.loads(body)
     except RecursionError:
-        raise MalformedRequest("The body is nested too deeply.") from None
+        raise MalformedRequest("The body's JSON is nested too deeply.") from None
     except ValueError:  # JSONDecodeError, UnicodeDecodeError, integers of thousands of digits
-        raise MalformedRequest("The body is not JSON.") from None
+        raise MalformedRequest("The body is not valid JSON.") from None
     if not isinstance(value, dict):
         raise MalformedRequest
     return value
 
 
 def _check_range(shape: Any, value: float, path: str, unit: str) -> None:
-    least, most = shape.metadata.get("min"), shape.metadata.get("max")
-    what = f" {unit}" if unit else ""
-    has = f"has {value}{what}" if unit else f"is {_shorten(str(value))}"
-    if least is not None and value < least:
-        raise _wrong(path, f"{has}; at least {least}{what} {'are' if unit else 'is'} needed")
-    if most is not None and value > most:
-        raise _wrong(path, f"{has}; at most {most}{what} {'are' if unit else 'is'} allowed")
+    minimum, maximum = shape.metadata.get("min"), shape.metadata.get("max")
+    found = f"has {value} {unit}" if unit else f"is {_shorten(str(value))}"
+    if minimum is not None and value < minimum:
+        raise _wrong(path, f"{found}; the minimum is {minimum}")
+    if maximum is not None and value > maximum:
+        raise _wrong(path, f"{found}; the maximum is {maximum}")
 
 
 def _wrong(path: str, what: str, value: Any = None) -> InvalidParameter:
@@ -180,7 +181,7 @@ def _shorten(text: str) -> str:
     return clean if len(clean) <= _MAX_ECHO else clean[:_MAX_ECHO] + "..."
 
 
-# --- answers ----------------------------------------------------------------------------------------------------------
+# --- responses --------------------------------------------------------------------------------------------------------
 
 
 def _write(shape: Any, value: Any, path: str) -> Any:

@@ -1,3 +1,3 @@
-"""The REST API: parse a request, call one service, answer. Nothing else."""
+"""Serve the REST API. A handler parses the request, calls one service and returns its result; nothing else."""
 
 API = "/api/v1"

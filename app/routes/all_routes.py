@@ -1,4 +1,4 @@
-"""Every router of the REST API, in the order of the OpenAPI document."""
+"""List every router of the REST API, in the order of the OpenAPI document."""
 
 from app.routes import (
     audit,

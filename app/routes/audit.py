@@ -1,4 +1,4 @@
-"""Who changed what, and when."""
+"""Serve the audit trail: who changed what, and when."""
 
 from typing import Annotated
 
@@ -10,26 +10,28 @@ from app.routes.deps.callers import CanAdmin
 from app.routes.deps.services import PageDep, ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.schemas.audit import AuditEntryOut, AuditPage
-from app.schemas.fields import CollectionName, Label, Moment, SubjectId
+from app.schemas.fields import CollectionName, Label, SubjectId, Timestamp
 from app.services.audit.trail import AuditAction
 
 router = APIRouter(prefix=f"{API}/audit", tags=["privacy"], responses=AUTHENTICATED)
 
 
-@router.get("", summary="The audit trail, the newest entry first", responses=problems(422))
+@router.get("", summary="List audit entries, newest first", responses=problems(422))
 async def list_entries(
     _: CanAdmin,
     page: PageDep,
     services: ServicesDep,
-    action: Annotated[list[AuditAction] | None, Query(description="Only these; repeat.")] = None,
-    actor: Annotated[Label | None, Query(description="`user:`, `key:` and an id.")] = None,
-    collection: Annotated[CollectionName | None, Query()] = None,
-    subject: Annotated[SubjectId | None, Query(description="Together with `collection`.")] = None,
-    since: Annotated[Moment | None, Query()] = None,
-    before: Annotated[Moment | None, Query()] = None,
+    action: Annotated[list[AuditAction] | None, Query(description="Only these actions; repeatable.")] = None,
+    actor: Annotated[Label | None, Query(description="Only changes by this actor: `user:<id>` or `key:<id>`.")] = None,
+    collection: Annotated[CollectionName | None, Query(description="Only changes to this collection.")] = None,
+    subject: Annotated[
+        SubjectId | None, Query(description="Only changes to this subject. Requires `collection`.")
+    ] = None,
+    since: Annotated[Timestamp | None, Query(description="Only entries at or after this time.")] = None,
+    before: Annotated[Timestamp | None, Query(description="Only entries before this time.")] = None,
 ) -> AuditPage:
     if subject is not None and collection is None:
-        raise InvalidParameter("subject: name its collection too.", field="subject")
+        raise InvalidParameter("subject: the parameter `collection` is required with it.", field="subject")
     found = await services.audit().list(
         page, actions=action, actor=actor, collection=collection, subject=subject, since=since, before=before
     )

@@ -1,12 +1,11 @@
-"""Signing up, in and out."""
+"""Serve signup, login and logout."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Form
 
-from app.errors import SignupDisabled
 from app.routes import API
-from app.routes.deps.callers import LIMITED_BY_ADDRESS, AddressDep, PrincipalDep, StateDep
+from app.routes.deps.callers import LIMITED_BY_ADDRESS, SIGNUP_ENABLED, AddressDep, PrincipalDep, StateDep
 from app.routes.responses import problems
 from app.schemas.auth import MeOut, PasswordIn, RefreshIn, SignupIn, SignupOut, TokenForm, TokenOut
 
@@ -18,27 +17,26 @@ router = APIRouter(prefix=f"{API}/auth", tags=["auth"])
     status_code=201,
     summary="Create a tenant and its first admin",
     responses=problems(403, 409, 422, 429),
-    dependencies=[LIMITED_BY_ADDRESS],
+    dependencies=[LIMITED_BY_ADDRESS, SIGNUP_ENABLED],
 )
 async def signup(body: SignupIn, state: StateDep) -> SignupOut:
-    if not state.settings.signup_enabled:
-        raise SignupDisabled
     return SignupOut.of(await state.tenants.create(body.tenant, body.email, body.password))
 
 
 @router.post(
     "/token",
-    summary="Sign in (OAuth2 password form)",
+    summary="Log in with email and password",
     responses=problems(401, 422, 429, 503),
     dependencies=[LIMITED_BY_ADDRESS],
 )
 async def token(form: Annotated[TokenForm, Form()], state: StateDep, address: AddressDep) -> TokenOut:
+    """OAuth2's password flow. Returns an access token and a refresh token."""
     return TokenOut.of(await state.auth.sign_in(form.username, form.password, address))
 
 
 @router.post(
     "/refresh",
-    summary="Trade a refresh token for new tokens",
+    summary="Exchange a refresh token for new tokens",
     responses=problems(401, 422, 429),
     dependencies=[LIMITED_BY_ADDRESS],
 )
@@ -46,7 +44,7 @@ async def refresh(body: RefreshIn, state: StateDep) -> TokenOut:
     return TokenOut.of(await state.auth.refresh(body.refresh_token))
 
 
-@router.post("/logout", status_code=204, summary="End this session and all its tokens", responses=problems(401))
+@router.post("/logout", status_code=204, summary="Log out and revoke the session's tokens", responses=problems(401))
 async def logout(principal: PrincipalDep, state: StateDep) -> None:
     await state.auth.sign_out(principal)
 
@@ -62,6 +60,6 @@ async def change_password(body: PasswordIn, principal: PrincipalDep, state: Stat
     await state.auth.change_password(principal, body.current, body.new, address)
 
 
-@router.get("/me", summary="Whose token or key is this?", responses=problems(401))
+@router.get("/me", summary="Get the current user or API key", responses=problems(401))
 async def me(principal: PrincipalDep) -> MeOut:
     return MeOut.of(principal)

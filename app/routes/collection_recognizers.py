@@ -1,4 +1,4 @@
-"""The recognizers of a collection: how it stands, going over to another and back, erasing what one left."""
+"""Serve a collection's recognizers: show them, switch to another, and erase the templates of one."""
 
 from typing import Annotated
 
@@ -18,37 +18,42 @@ router = APIRouter(
 )
 
 Name = Annotated[CollectionName, Path(alias="collection")]
-Recognizer = Annotated[Label, Path()]
+Recognizer = Annotated[Label, Path(description="The recognizer's name.")]
 
 
-@router.get("", summary="Which recognizers a collection is searched and stored with")
+@router.get("", summary="Get a collection's recognizers")
 async def get_recognizers(_: CanRead, name: Name, services: ServicesDep) -> RecognizersOut:
     return RecognizersOut.of(await services.recognizers().get(name))
 
 
-@router.get("/{recognizer}/missing", summary="Who would not be found with a recognizer", responses=problems(422))
+@router.get(
+    "/{recognizer}/missing", summary="List subjects without templates from a recognizer", responses=problems(422)
+)
 async def list_missing(
     _: CanRead, name: Name, recognizer: Recognizer, page: PageDep, services: ServicesDep
 ) -> MissingPage:
-    """The subjects that have faces of the recognizer in use and none of this one."""
-    found = await services.recognizers().list_missing(name, recognizer, page)
-    return MissingPage(items=found.items, next_cursor=found.next_cursor)
+    """Returns the subjects that have templates from the recognizer in use, but none from this one.
+
+    After a switch to this recognizer, searches would not find them.
+    """
+    missing = await services.recognizers().list_missing(name, recognizer, page)
+    return MissingPage(items=missing.items, next_cursor=missing.next_cursor)
 
 
-@router.put("", summary="Go over to another recognizer, or store with two", responses=problems(409, 422))
+@router.put(
+    "", summary="Switch a collection to another recognizer or add a secondary one", responses=problems(409, 422)
+)
 async def choose_recognizers(_: CanAdmin, name: Name, body: RecognizersIn, services: ServicesDep) -> RecognizersOut:
-    """Faces are searched with `in_use` from the next request on, and registered with `beside` as well.
+    """From the next request on, searches use `in_use`, and `secondary` embeds new faces too.
 
-    Refused while subjects have no face stored with the new one, unless you accept that they are not found.
+    Refused with 409 if some subjects have no templates from the new recognizer, unless `accept_missing` is true.
     """
     return RecognizersOut.of(
         await services.recognizers().choose(name, body.recognizers(), accept_missing=body.accept_missing)
     )
 
 
-@router.delete(
-    "/{recognizer}", status_code=204, summary="Erase what a recognizer made of the faces", responses=problems(409, 422)
-)
+@router.delete("/{recognizer}", status_code=204, summary="Erase a recognizer's templates", responses=problems(409, 422))
 async def erase_recognizer(
     _: CanDelete,
     name: Name,

@@ -1,4 +1,4 @@
-"""Collections."""
+"""Serve collections: create, list, calibrate and delete them."""
 
 from typing import Annotated
 
@@ -26,40 +26,41 @@ async def create_collection(
     return await idempotency.once(("create collection", body.name), 201, work)
 
 
-@router.get("", summary="List collections, by name", responses=problems(422))
+@router.get("", summary="List collections by name", responses=problems(422))
 async def list_collections(_: CanRead, page: PageDep, services: ServicesDep) -> CollectionPage:
     found = await services.collections().list(page)
     return CollectionPage(items=[CollectionOut.of(item) for item in found.items], next_cursor=found.next_cursor)
 
 
-@router.get("/{collection}", summary="Read a collection", responses=problems(404))
+@router.get("/{collection}", summary="Get a collection", responses=problems(404))
 async def get_collection(_: CanRead, name: Name, services: ServicesDep) -> CollectionOut:
     return CollectionOut.of(await services.collections().get(name))
 
 
-@router.put("/{collection}/policy", summary="Say how often a search may be wrong", responses=problems(404, 422))
+@router.put("/{collection}/policy", summary="Set a collection's false-match rates", responses=problems(404, 422))
 async def set_decision_policy(_: CanAdmin, name: Name, body: DecisionPolicyIn, services: ServicesDep) -> CollectionOut:
-    """`match` and `review` follow from it, from the collection's size and from the calibration."""
+    """The thresholds for `match` and `review` follow from these rates, the collection's size and the calibration."""
     return CollectionOut.of(await services.collections().set_policy(name, body.policy()))
 
 
 @router.post(
     "/{collection}/calibration",
-    summary="Measure how similar this collection's strangers are",
+    summary="Calibrate a collection on its own faces",
     responses=problems(404, 422),
 )
 async def calibrate_collection(_: CanAdmin, name: Name, services: ServicesDep) -> CollectionOut:
-    """Compares its stored faces of different subjects; from then on its decisions go by what was found."""
+    """Compares stored faces of different subjects. From then on, the result replaces the recognizer's calibration."""
     return CollectionOut.of(await services.calibration().calibrate(name))
 
 
-@router.delete("/{collection}/calibration", summary="Go by the recognizer's calibration again", responses=problems(404))
-async def forget_calibration(_: CanAdmin, name: Name, services: ServicesDep) -> CollectionOut:
+@router.delete("/{collection}/calibration", summary="Delete a collection's own calibration", responses=problems(404))
+async def delete_calibration(_: CanAdmin, name: Name, services: ServicesDep) -> CollectionOut:
+    """From then on, the recognizer's calibration is used again."""
     return CollectionOut.of(await services.calibration().forget(name))
 
 
 @router.delete(
-    "/{collection}", status_code=204, summary="Erase a collection and everybody in it", responses=problems(404)
+    "/{collection}", status_code=204, summary="Erase a collection with all its subjects", responses=problems(404)
 )
 async def delete_collection(_: CanDelete, name: Name, services: ServicesDep, idempotency: IdempotencyDep) -> None:
     await idempotency.once(("delete collection", name), 204, lambda: services.collections().delete(name))

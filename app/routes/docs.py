@@ -1,4 +1,4 @@
-"""The OpenAPI document, and Swagger UI from this installation's own files: a closed network sees it too."""
+"""Serve the OpenAPI document, and Swagger UI from local files so that it works without internet access."""
 
 from importlib.resources import files
 from typing import Any
@@ -13,9 +13,31 @@ from app.schemas.problems import Problem
 
 _ASSETS = "/docs/assets"
 
+TAGS = [
+    {"name": "auth", "description": "Sign up, log in and log out."},
+    {"name": "recognition", "description": "Register, recognize, verify and compare faces in photos."},
+    {
+        "name": "collections",
+        "description": "Manage collections, their decision policies, calibrations and recognizers.",
+    },
+    {"name": "subjects", "description": "Manage the people in a collection, their consents and their stored faces."},
+    {"name": "search", "description": "Search a collection by embedding, by subject or by stored face."},
+    {
+        "name": "privacy",
+        "description": "Consent and retention policy, export and import, audit trail, erasure receipts.",
+    },
+    {"name": "tenant", "description": "Your plan, quotas and usage."},
+    {"name": "users", "description": "Manage the users of your tenant."},
+    {"name": "keys", "description": "Manage API keys and access keys for programs."},
+    {"name": "operator", "description": "Manage tenants and plans. Requires the operator token."},
+    {"name": "object store", "description": "The S3-compatible server that the Rekognition API fetches photos from."},
+    {"name": "health", "description": "Liveness, readiness and metrics."},
+]
+"""The OpenAPI tags, in the order in which Swagger UI shows them."""
+
 
 def install_docs(app: FastAPI) -> None:
-    """Serve `/docs` and its assets, which come with the package fastapi-swagger."""
+    """Serve `/docs` with the assets from the package fastapi-swagger."""
     app.mount(_ASSETS, StaticFiles(directory=str(files("fastapi_swagger") / "resources")), name="docs-assets")
     router = APIRouter()
 
@@ -34,7 +56,7 @@ def install_docs(app: FastAPI) -> None:
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's document with our one error shape in the place of its own."""
+    """Return FastAPI's document with `Problem` in place of FastAPI's own error schemas."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title,
@@ -42,6 +64,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
             description=app.description,
             routes=app.routes,
             license_info=app.license_info,
+            tags=app.openapi_tags,
         )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas.pop("HTTPValidationError", None)

@@ -1,4 +1,4 @@
-"""Every error as RFC 9457 problem+json, validation and 500 included; the only place that makes error bodies."""
+"""Turn every error into an RFC 9457 problem+json response. No other module builds error bodies."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,74 +9,74 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from app.errors import AppError, AuthenticationFailed, InvalidParameter, MethodNotAllowed, RequestRefused, RouteNotFound
-from app.server.request_context import ErrorResponder
-from app.services.idempotency import AnswerReplayed
+from app.server.request_context import ErrorRenderer
+from app.services.idempotency import ResponseReplayed
 from app.telemetry import request_id
 
 PROBLEM_JSON = "application/problem+json"
 _MAX_ECHO = 64
-# Never echoed back, not even to the one who sent them: answers end up in logs and screenshots.
+# Never included in error responses, which end up in logs and screenshots.
 _SECRET_FIELDS = frozenset(
     {"password", "current", "new", "refresh_token", "access_token", "client_secret", "token", "embedding"}
 )
 
 
 class ProblemResponse(JSONResponse):
-    """A problem details body."""
+    """A response with the media type application/problem+json."""
 
     media_type = PROBLEM_JSON
 
 
-def install_error_handlers(app: FastAPI, answer_error: ErrorResponder) -> None:
-    """Make every error of the app answer in the format of its path, problem+json for all of ours."""
+def install_error_handlers(app: FastAPI, render_error: ErrorRenderer) -> None:
+    """Render every error of the app in the format of the path's protocol: problem+json for the REST API."""
 
     @app.exception_handler(AppError)
     async def handle_app_error(request: Request, error: AppError) -> Response:
-        return answer_error(request.url.path, error)
+        return render_error(request.url.path, error)
 
     @app.exception_handler(RequestValidationError)
     async def handle_validation_error(request: Request, error: RequestValidationError) -> Response:
-        return answer_error(request.url.path, validation_failed(error.errors()))
+        return render_error(request.url.path, validation_failed(error.errors()))
 
     @app.exception_handler(HTTPException)
     async def handle_http_exception(request: Request, error: HTTPException) -> Response:
-        # FastAPI wraps whatever stops the reading of a body; what was raised on purpose speaks for itself.
+        # FastAPI wraps every error raised while it reads a body; an AppError is reported unchanged.
         if isinstance(error.__cause__, AppError):
-            return answer_error(request.url.path, error.__cause__)
+            return render_error(request.url.path, error.__cause__)
         if error.status_code == 404:
-            return problem(RouteNotFound(f"There is nothing at {_shorten(request.url.path)}."))
+            return problem(RouteNotFound(f"No route exists at {_shorten(request.url.path)}."))
         if error.status_code == 405:
-            response = answer_error(request.url.path, MethodNotAllowed(f"{request.method} is not answered here."))
+            response = render_error(request.url.path, MethodNotAllowed(f"This path does not support {request.method}."))
             response.headers.update(dict(error.headers or {}))
             return response
-        status = 422 if error.status_code == 400 else error.status_code  # a body that cannot be read, like any other
+        status = 422 if error.status_code == 400 else error.status_code  # 400: FastAPI could not read the body
         return problem(RequestRefused(str(error.detail)), status=status)
 
-    @app.exception_handler(AnswerReplayed)
-    async def handle_replay(_: Request, replay: AnswerReplayed) -> Response:
+    @app.exception_handler(ResponseReplayed)
+    async def handle_replay(_: Request, replay: ResponseReplayed) -> Response:
         headers = {"idempotent-replayed": "true"}
-        if replay.answer.status == 204:
+        if replay.record.status == 204:
             return Response(status_code=204, headers=headers)
-        return Response(replay.answer.body, replay.answer.status, headers, media_type="application/json")
+        return Response(replay.record.body, replay.record.status, headers, media_type="application/json")
 
 
 def problem(error: AppError, *, status: int | None = None) -> ProblemResponse:
-    """The response for an error."""
-    current = request_id.get()
+    """Build the response for an error; `status` overrides the status of the error's class."""
+    current_id = request_id.get()
     body: dict[str, Any] = {
         "type": f"urn:vultus:problem:{error.code}",
         "title": error.title,
         "status": status or error.status,
         "detail": _text(error.detail),
         "code": error.code,
-        "request_id": current,
+        "request_id": current_id,
     }
     errors = error.errors or ([{"field": _text(error.field), "detail": _text(error.detail)}] if error.field else None)
     if errors:
         body["errors"] = errors
     headers: dict[str, str] = {"cache-control": "no-store", **error.headers}
-    if current is not None:
-        headers["x-request-id"] = current
+    if current_id is not None:
+        headers["x-request-id"] = current_id
     if error.retry_after_s is not None:
         headers["retry-after"] = str(error.retry_after_s)
     if isinstance(error, AuthenticationFailed):
@@ -85,7 +85,7 @@ def problem(error: AppError, *, status: int | None = None) -> ProblemResponse:
 
 
 def validation_failed(errors: Iterable[Mapping[str, Any]]) -> InvalidParameter:
-    """What pydantic found, as one error that names every field with its limit and its value."""
+    """Combine pydantic's errors into one that names each field, its value and its limit."""
     described = [_describe(error) for error in errors]
     return InvalidParameter("; ".join(_summarize(item) for item in described), errors=described)
 
@@ -95,7 +95,7 @@ def _describe(error: Mapping[str, Any]) -> dict[str, Any]:
     field = ".".join(location) or "body"
     described: dict[str, Any] = {"field": _shorten(field), "code": error["type"], "detail": _sentence(error)}
     value = error.get("input")
-    # A field that is not known may be a misspelt password.
+    # An unknown field may be a misspelled password.
     is_secret = bool(_SECRET_FIELDS & set(location)) or error["type"] == "extra_forbidden"
     if isinstance(value, (str, int, float, bool)) and not is_secret:
         described["value"] = _shorten(value) if isinstance(value, str) else str(value)
@@ -106,8 +106,8 @@ def _describe(error: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _summarize(item: Mapping[str, Any]) -> str:
-    got = f" (got {item['value']})" if "value" in item else ""
-    return f"{item['field']}: {item['detail']}{got}"
+    value = f" (got {item['value']})" if "value" in item else ""
+    return f"{item['field']}: {item['detail']}{value}"
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
@@ -115,7 +115,7 @@ def _sentence(error: Mapping[str, Any]) -> str:
 
 
 def _text(text: str) -> str:
-    """Without lone surrogates, which a client can name a field with and no JSON can carry."""
+    """Replace unpaired surrogates: a client can use them in a field name, but JSON cannot carry them."""
     return text.encode("utf-8", "replace").decode()
 
 

@@ -1,4 +1,4 @@
-"""Liveness, readiness and metrics, outside /api/v1."""
+"""Serve liveness, readiness and metrics, outside /api/v1."""
 
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
@@ -11,28 +11,30 @@ router = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
-    """The one word a probe looks for."""
+    """The state of the service."""
 
     status: str
 
 
-@router.get("/healthz", summary="Is the process alive?")
+@router.get("/healthz", summary="Check that the process is alive")
 async def healthz() -> Health:
     return Health(status="ok")
 
 
-@router.get("/readyz", summary="Can it do its work: model loaded, database migrated?", responses=problems(503))
+@router.get("/readyz", summary="Check that the service is ready", responses=problems(503))
 async def readyz(state: StateDep) -> Health:
+    """Ready means that the models are loaded and the database is migrated and responding."""
     await state.health.check_ready()
     return Health(status="ready")
 
 
 @router.get(
     "/metrics",
-    summary="For Prometheus, with the metrics token",
+    summary="Get Prometheus metrics",
     dependencies=[Depends(require_metrics_token)],
     responses=problems(401, 404),
     response_class=Response,
 )
 async def metrics() -> Response:
+    """Requires the metrics token. Responds with 404 if the operator has not set one."""
     return Response(expose(), media_type=CONTENT_TYPE)

@@ -1,4 +1,4 @@
-"""API keys for programs, and access-key pairs for signed requests."""
+"""Serve API keys for programs, and access keys for signed requests."""
 
 from uuid import UUID
 
@@ -13,22 +13,21 @@ from app.schemas.keys import AccessKeyIn, IssuedAccessKeyOut, IssuedKeyOut, KeyI
 router = APIRouter(prefix=API, tags=["keys"], responses=AUTHENTICATED)
 
 
-@router.post(
-    "/keys", status_code=201, summary="Issue an API key; its text is shown only now", responses=problems(409, 422)
-)
+@router.post("/keys", status_code=201, summary="Create an API key", responses=problems(409, 422))
 async def issue_key(principal: CanAdmin, body: KeyIn, services: ServicesDep) -> IssuedKeyOut:
+    """The key is shown only in this response."""
     issued = await services.keys().issue(
         principal, name=body.name, scopes=body.scopes, collections=body.collections, expires_at=body.expires_at
     )
     return IssuedKeyOut.issued(issued)
 
 
-@router.get("/keys", summary="List the live API keys")
+@router.get("/keys", summary="List active API keys")
 async def list_keys(_: CanAdmin, services: ServicesDep) -> KeyList:
     return KeyList(items=[KeyOut.of(key) for key in await services.keys().list_keys()])
 
 
-@router.get("/keys/{key_id}", summary="Read a live API key", responses=problems(404))
+@router.get("/keys/{key_id}", summary="Get an active API key", responses=problems(404))
 async def get_key(_: CanAdmin, key_id: UUID, services: ServicesDep) -> KeyOut:
     return KeyOut.of(await services.keys().get(key_id))
 
@@ -36,29 +35,31 @@ async def get_key(_: CanAdmin, key_id: UUID, services: ServicesDep) -> KeyOut:
 @router.post(
     "/keys/{key_id}/rotate",
     status_code=201,
-    summary="Issue a successor; the old key lives until it is revoked",
+    summary="Rotate an API key",
     responses=problems(404, 409),
 )
 async def rotate_key(principal: CanAdmin, key_id: UUID, services: ServicesDep) -> IssuedKeyOut:
+    """Creates a new key with the same name and permissions. The old key stays valid until you revoke it."""
     return IssuedKeyOut.issued(await services.keys().rotate(principal, key_id))
 
 
-@router.delete("/keys/{key_id}", status_code=204, summary="Revoke an API key at once", responses=problems(404))
+@router.delete("/keys/{key_id}", status_code=204, summary="Revoke an API key", responses=problems(404))
 async def revoke_key(_: CanAdmin, key_id: UUID, services: ServicesDep) -> None:
     await services.keys().revoke(key_id)
 
 
-@router.post("/access-keys", status_code=201, summary="Issue an access-key pair; its secret is shown only now")
+@router.post("/access-keys", status_code=201, summary="Create an access key")
 async def issue_access_key(principal: CanAdmin, body: AccessKeyIn, services: ServicesDep) -> IssuedAccessKeyOut:
+    """Access keys sign requests to the Rekognition API. The secret is shown only in this response."""
     record, pair = await services.keys().issue_access_key(principal, body.scopes)
     return IssuedAccessKeyOut.issued(record, pair)
 
 
-@router.get("/access-keys", summary="List the live access-key pairs")
+@router.get("/access-keys", summary="List active access keys")
 async def list_access_keys(_: CanAdmin, services: ServicesDep) -> KeyList:
     return KeyList(items=[KeyOut.of(key) for key in await services.keys().list_access_keys()])
 
 
-@router.delete("/access-keys/{key_id}", status_code=204, summary="Revoke a pair at once", responses=problems(404))
+@router.delete("/access-keys/{key_id}", status_code=204, summary="Revoke an access key", responses=problems(404))
 async def revoke_access_key(_: CanAdmin, key_id: UUID, services: ServicesDep) -> None:
     await services.keys().revoke_access_key(key_id)

@@ -1,4 +1,4 @@
-"""Where photos of the Rekognition protocol's `S3Object` are fetched from."""
+"""Serve the tenant's object store, which the Rekognition API fetches `S3Object` photos from."""
 
 from fastapi import APIRouter
 
@@ -11,18 +11,19 @@ from app.schemas.object_stores import ObjectStoreIn, ObjectStoreOut
 router = APIRouter(prefix=f"{API}/object-store", tags=["object store"], responses=AUTHENTICATED)
 
 
-@router.get("", summary="Your object store, without its secret", responses=problems(404))
+@router.get("", summary="Get your object store", responses=problems(404))
 async def get_object_store(_: CanAdmin, services: ServicesDep) -> ObjectStoreOut:
     return ObjectStoreOut.of(await services.object_stores().get())
 
 
-@router.put("", summary="Set where your photos may be fetched from", responses=problems(422))
+@router.put("", summary="Set your object store", responses=problems(422))
 async def set_object_store(_: CanAdmin, body: ObjectStoreIn, services: ServicesDep) -> ObjectStoreOut:
+    """The Rekognition API fetches `S3Object` photos from this S3-compatible server."""
     return ObjectStoreOut.of(
         await services.object_stores().put(body.store(), body.secret_access_key.get_secret_value())
     )
 
 
-@router.delete("", status_code=204, summary="Forget it, and its credentials", responses=problems(404))
+@router.delete("", status_code=204, summary="Delete your object store and its credentials", responses=problems(404))
 async def delete_object_store(_: CanAdmin, services: ServicesDep) -> None:
     await services.object_stores().delete()

@@ -1,14 +1,13 @@
-"""The operator's API: tenants and plans, for whoever holds the operator token.
+"""Serve the operator's API: tenants and plans. Requests need the operator token.
 
-It is there only where `VULTUS_OPERATOR_TOKEN` is set, since it makes the service hold the operator's database login,
-which sees every tenant; otherwise the same is done with the `vultus` command.
+The routes respond with 404 unless `VULTUS_OPERATOR_TOKEN` is set. Setting it makes the service use the operator's
+database login, which sees every tenant. Without it, use the `vultus` command.
 """
 
 from uuid import UUID
 
 from fastapi import APIRouter
 
-from app.permissions import Plan
 from app.routes import API
 from app.routes.deps.callers import OperatorDep, StateDep
 from app.routes.responses import problems
@@ -30,19 +29,19 @@ async def list_tenants(operator: OperatorDep) -> TenantList:
     return TenantList(items=[TenantRecordOut.of(tenant) for tenant in await operator.list_tenants()])
 
 
-@router.get("/tenants/{tenant_id}", summary="Read a tenant", responses=problems(404))
+@router.get("/tenants/{tenant_id}", summary="Get a tenant", responses=problems(404))
 async def get_tenant(tenant_id: UUID, operator: OperatorDep) -> TenantRecordOut:
     return TenantRecordOut.of(await operator.get(tenant_id))
 
 
-@router.patch("/tenants/{tenant_id}", summary="Put a tenant on another plan", responses=problems(404, 422))
+@router.patch("/tenants/{tenant_id}", summary="Assign a plan to a tenant", responses=problems(404, 422))
 async def set_plan(tenant_id: UUID, body: SetPlanIn, operator: OperatorDep) -> TenantRecordOut:
     await operator.set_plan(tenant_id, body.plan)
     return TenantRecordOut.of(await operator.get(tenant_id))
 
 
 @router.delete(
-    "/tenants/{tenant_id}", status_code=204, summary="Erase a tenant with everything it has", responses=problems(404)
+    "/tenants/{tenant_id}", status_code=204, summary="Erase a tenant with all its data", responses=problems(404)
 )
 async def delete_tenant(tenant_id: UUID, operator: OperatorDep) -> None:
     await operator.delete(tenant_id)
@@ -53,12 +52,9 @@ async def list_plans(operator: OperatorDep) -> PlanList:
     return PlanList(items=[PlanOut.of(plan) for plan in await operator.list_plans()])
 
 
-@router.put("/plans/{name}", summary="Create a plan or replace it; felt at the next request", responses=problems(422))
+@router.put("/plans/{name}", summary="Create or replace a plan", responses=problems(422))
 async def save_plan(name: PlanName, body: PlanIn, operator: OperatorDep) -> PlanOut:
-    plan = Plan(
-        name,
-        {key.value: rate for key, rate in body.rates.items()},
-        {key.value: most for key, most in body.quotas.items()},
-    )
+    """Takes effect with the next request of each tenant on this plan."""
+    plan = body.plan(name)
     await operator.save_plan(plan)
     return PlanOut.of(plan)

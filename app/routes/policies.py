@@ -1,4 +1,4 @@
-"""What a tenant demands of its own faces."""
+"""Serve the tenant's privacy policy: consent and retention."""
 
 from fastapi import APIRouter
 
@@ -11,11 +11,12 @@ from app.schemas.policies import PolicyBody
 router = APIRouter(prefix=f"{API}/policy", tags=["privacy"], responses=AUTHENTICATED)
 
 
-@router.get("", summary="Your policy: consent and retention")
+@router.get("", summary="Get your privacy policy")
 async def get_policy(_: CanRead, services: ServicesDep) -> PolicyBody:
     return PolicyBody.of(await services.policies().get())
 
 
-@router.put("", summary="Set your whole policy: what is left out is off", responses=problems(422))
+@router.put("", summary="Replace your privacy policy", responses=problems(422))
 async def set_policy(_: CanAdmin, body: PolicyBody, services: ServicesDep) -> PolicyBody:
+    """Replaces the whole policy. Rules that you omit are turned off."""
     return PolicyBody.of(await services.policies().set(body.policy()))

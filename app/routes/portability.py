@@ -1,4 +1,4 @@
-"""Taking a person along: export and import."""
+"""Serve the export and import of a subject."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from app.errors import RequestRefused
 from app.permissions import Permission, Principal
 from app.routes import API
-from app.routes.deps.callers import CanReadEmbeddings, CanRegister, guard_of
+from app.routes.deps.callers import CanReadEmbeddings, CanRegister, require_permission
 from app.routes.deps.services import IdempotencyDep, ServicesDep
 from app.routes.error_handlers import validation_failed
 from app.routes.responses import AUTHENTICATED, problems
@@ -20,17 +20,16 @@ from app.schemas.subjects import SubjectOut
 
 IMPORT_PATH = f"{API}/subjects/import"
 MAX_IMPORT_BODY = 16 * 1024 * 1024
-"""Two thousand templates take twelve."""
+"""Bytes; the allowed 2,000 templates take 12 MiB."""
 
 router = APIRouter(tags=["privacy"], responses={**AUTHENTICATED, **problems(404)})
 
 
-@router.get(
-    API + "/collections/{collection}/subjects/{subject}/export", summary="Everything held about a person, to take along"
-)
+@router.get(API + "/collections/{collection}/subjects/{subject}/export", summary="Export all data about a subject")
 async def export_subject(
     _: CanReadEmbeddings, collection: Collection, subject: Subject, services: ServicesDep
 ) -> SubjectDocument:
+    """Returns templates with their embeddings, the consent and the latest audit entries. Photos are never stored."""
     return SubjectDocument.of(await services.portability().export(collection, subject))
 
 
@@ -38,16 +37,16 @@ _MAX_ERRORS = 20
 
 
 async def read_document(
-    request: Request, _: Annotated[Principal, Depends(guard_of(Permission.REGISTER))]
+    request: Request, _: Annotated[Principal, Depends(require_permission(Permission.REGISTER))]
 ) -> SubjectDocument:
-    """The document in the body, read once the caller is known: it may be large."""
+    """Read the document in the body, after authentication because it may be large."""
     try:
         return SubjectDocument.model_validate_json(await request.body())
     except ValidationError as exc:
-        # Of embeddings that are wrong throughout, the first numbers say enough.
+        # An embedding that is wrong throughout would cause hundreds of errors.
         raise validation_failed([dict(error) for error in exc.errors()[:_MAX_ERRORS]]) from exc
     except ClientDisconnect as exc:
-        raise RequestRefused("The connection closed before the body was complete.") from exc
+        raise RequestRefused("The client closed the connection before the body was complete.") from exc
 
 
 _BODY = {
@@ -59,7 +58,7 @@ _BODY = {
 @router.post(
     IMPORT_PATH,
     status_code=201,
-    summary="Take in a person that was exported",
+    summary="Import an exported subject",
     responses=problems(409, 413, 422),
     openapi_extra={"requestBody": _BODY},
 )

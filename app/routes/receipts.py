@@ -1,4 +1,4 @@
-"""The keys that receipts of erasures are signed with, for whoever holds one."""
+"""Serve the public keys that verify erasure receipts."""
 
 from fastapi import APIRouter
 
@@ -9,6 +9,6 @@ from app.schemas.subjects import ReceiptKeysOut
 router = APIRouter(tags=["privacy"])
 
 
-@router.get(f"{API}/receipt-keys", summary="The public keys of erasure receipts")
+@router.get(f"{API}/receipt-keys", summary="List the public keys that verify erasure receipts")
 async def list_receipt_keys(state: StateDep) -> ReceiptKeysOut:
     return ReceiptKeysOut(keys=state.receipts.public_keys())

@@ -1,12 +1,12 @@
-"""Registering, recognizing, verifying, comparing, detecting, extracting: every route that takes photos."""
+"""Serve every route that takes photos: register, recognize, verify, compare, detect and extract."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 
 from app.permissions import Permission
 from app.routes import API
-from app.routes.deps.callers import CanReadEmbeddings, CanRecognize, CanRegister, CountedImages, StateDep
+from app.routes.deps.callers import CanReadEmbeddings, CanRecognize, CanRegister, PrincipalDep, StateDep
 from app.routes.deps.services import CallerDep, IdempotencyDep, ServicesDep
 from app.routes.responses import WITH_IMAGE, problems
 from app.routes.uploads import ImageForm, form_body, image_form
@@ -15,8 +15,8 @@ from app.schemas.photo_registration import RegisterAllForm, RegisterAllOut
 from app.schemas.recognition import (
     CompareForm,
     CompareOut,
+    DetectForm,
     ExtractForm,
-    LookForm,
     RecognizeBatchOut,
     RecognizeForm,
     RecognizeOut,
@@ -25,6 +25,8 @@ from app.schemas.recognition import (
     VerifyForm,
     VerifyOut,
 )
+from app.server.state import state_of
+from app.services.tenancy.quotas import count_recognition
 from app.telemetry import begin_last_stage
 
 router = APIRouter(prefix=API, tags=["recognition"])
@@ -34,32 +36,54 @@ MAX_IMAGES = 20
 IMAGE_PATHS = frozenset(
     f"{API}/{name}" for name in ("register", "register/all", "recognize", "verify", "compare", "detect", "extract")
 )
-"""The routes that may receive photos; every other body is small."""
+"""The routes that accept photos. All other request bodies are small, except imports."""
 
-_MANY, _ONE, _TWO = {"images": MAX_IMAGES}, {"image": 1}, {"source": 1, "target": 1}
-_ONE_OR_MANY = {"image": 1, "images": MAX_IMAGES}
+# Image fields of a form, with the maximum number of images in each.
+_BATCH, _SINGLE, _PAIR = {"images": MAX_IMAGES}, {"image": 1}, {"source": 1, "target": 1}
+_SINGLE_OR_BATCH = {"image": 1, "images": MAX_IMAGES}
 
-RegisterUpload = Annotated[ImageForm[RegisterForm], Depends(image_form(RegisterForm, _MANY, Permission.REGISTER))]
+RegisterUpload = Annotated[ImageForm[RegisterForm], Depends(image_form(RegisterForm, _BATCH, Permission.REGISTER))]
 RegisterAllUpload = Annotated[
-    ImageForm[RegisterAllForm], Depends(image_form(RegisterAllForm, _ONE, Permission.REGISTER))
+    ImageForm[RegisterAllForm], Depends(image_form(RegisterAllForm, _SINGLE, Permission.REGISTER))
 ]
 RecognizeUpload = Annotated[
-    ImageForm[RecognizeForm], Depends(image_form(RecognizeForm, _ONE_OR_MANY, Permission.RECOGNIZE, either=True))
+    ImageForm[RecognizeForm], Depends(image_form(RecognizeForm, _SINGLE_OR_BATCH, Permission.RECOGNIZE, one_of=True))
 ]
-VerifyUpload = Annotated[ImageForm[VerifyForm], Depends(image_form(VerifyForm, _ONE, Permission.RECOGNIZE))]
-CompareUpload = Annotated[ImageForm[CompareForm], Depends(image_form(CompareForm, _TWO, Permission.RECOGNIZE))]
-DetectUpload = Annotated[ImageForm[LookForm], Depends(image_form(LookForm, _ONE, Permission.RECOGNIZE))]
+VerifyUpload = Annotated[ImageForm[VerifyForm], Depends(image_form(VerifyForm, _SINGLE, Permission.RECOGNIZE))]
+CompareUpload = Annotated[ImageForm[CompareForm], Depends(image_form(CompareForm, _PAIR, Permission.RECOGNIZE))]
+DetectUpload = Annotated[ImageForm[DetectForm], Depends(image_form(DetectForm, _SINGLE, Permission.RECOGNIZE))]
 ExtractUpload = Annotated[
-    ImageForm[ExtractForm], Depends(image_form(ExtractForm, _ONE_OR_MANY, Permission.READ_EMBEDDINGS, either=True))
+    ImageForm[ExtractForm], Depends(image_form(ExtractForm, _SINGLE_OR_BATCH, Permission.READ_EMBEDDINGS, one_of=True))
 ]
+
+
+async def count_batch(request: Request, principal: PrincipalDep, upload: RecognizeUpload) -> ImageForm[RecognizeForm]:
+    """Count a batch against the monthly quota, except for its first image, which `CanRecognize` has counted."""
+    additional = len(upload.images.get("images", ())) - 1
+    if additional > 0:
+        await count_recognition(state_of(request).database, principal, additional)
+    return upload
+
+
+CountedRecognizeUpload = Annotated[ImageForm[RecognizeForm], Depends(count_batch)]
+
+
+async def get_recognizer(upload: ExtractUpload, state: StateDep) -> str:
+    """Return the requested recognizer or the default; raises `InvalidParameter` if it is not loaded."""
+    recognizer = upload.fields.recognizer or state.recognizers.default
+    state.recognizers.require(recognizer, "recognizer")
+    return recognizer
+
+
+ExtractRecognizer = Annotated[str, Depends(get_recognizer)]
 
 
 @router.post(
     "/register",
     status_code=201,
-    summary="Store a person's faces",
+    summary="Register a person's faces",
     responses={**WITH_IMAGE, **problems(404)},
-    openapi_extra=form_body(RegisterForm, _MANY),
+    openapi_extra=form_body(RegisterForm, _BATCH),
 )
 async def register(
     _: CanRegister,
@@ -67,10 +91,14 @@ async def register(
     services: ServicesDep,
     idempotency: IdempotencyDep,
 ) -> RegisterOut:
+    """Stores the face in each image under your id for the person, and creates the subject if necessary.
+
+    Faces of poor quality are refused with the measured value and the limit. Fails only if every image is refused.
+    """
     form, images = upload.fields, upload.images["images"]
 
     async def work() -> RegisterOut:
-        done = await services.registration().register(
+        registration = await services.registration().register(
             images,
             collection=form.collection,
             subject=form.subject,
@@ -80,7 +108,7 @@ async def register(
             consent=form.consent,
             expires_at=form.expires_at,
         )
-        return RegisterOut.of(form, done)
+        return RegisterOut.of(form, registration)
 
     request: tuple[str | bytes, ...] = ("register", form.model_dump_json(), *images)
     return await idempotency.once(request, 201, work, about=f"{form.collection}/{form.subject}")
@@ -89,25 +117,28 @@ async def register(
 @router.post(
     "/register/all",
     status_code=201,
-    summary="Store everybody in a photo, without saying who they are",
+    summary="Register everyone in a photo anonymously",
     responses={**WITH_IMAGE, **problems(404)},
-    openapi_extra=form_body(RegisterAllForm, _ONE),
+    openapi_extra=form_body(RegisterAllForm, _SINGLE),
 )
 async def register_all(
     _: CanRegister, upload: RegisterAllUpload, services: ServicesDep, idempotency: IdempotencyDep
 ) -> RegisterAllOut:
-    """Each face becomes a subject of its own, which searches find; there may be none."""
+    """Stores each face as an anonymous subject, which searches return like any other. A photo without faces is valid.
+
+    Safe to repeat: a photo that was already stored under the same external id returns its stored faces.
+    """
     form, image = upload.fields, upload.image("image")
 
     async def work() -> RegisterAllOut:
-        done = await services.anonymous_registration().register(
+        registration = await services.anonymous_registration().register(
             image,
             collection=form.collection,
             external_image_id=form.external_image_id,
-            most=form.limit,
+            max_faces=form.limit,
             bar=form.quality,
         )
-        return RegisterAllOut.of(form, done)
+        return RegisterAllOut.of(form, registration)
 
     request = ("register all", form.model_dump_json(), image)
     return await idempotency.once(request, 201, work, of_photo_in=form.collection)
@@ -115,17 +146,20 @@ async def register_all(
 
 @router.post(
     "/recognize",
-    summary="Who is in this image, or in each of these?",
+    summary="Identify everyone in a photo",
     responses={**WITH_IMAGE, **problems(404)},
-    openapi_extra=form_body(RecognizeForm, _ONE_OR_MANY, either=True),
+    openapi_extra=form_body(RecognizeForm, _SINGLE_OR_BATCH, one_of=True),
 )
 async def recognize(
-    _: CanRecognize, upload: RecognizeUpload, counted: CountedImages, caller: CallerDep
+    _: CanRecognize, upload: CountedRecognizeUpload, caller: CallerDep
 ) -> RecognizeOut | RecognizeBatchOut:
-    """`image` for one, answered with its faces; `images` for up to 20, each answered on its own."""
-    form, several = upload.fields, upload.images.get("images")
-    if several is None:
-        found = await caller.recognition().recognize(
+    """Finds the most similar subjects for each face. Send one photo as `image`, or up to 20 as `images`.
+
+    In a batch, each photo has its own result or error, and each counts toward the monthly quota.
+    """
+    form, batch = upload.fields, upload.images.get("images")
+    if batch is None:
+        recognition = await caller.recognition().recognize(
             upload.image("image"),
             collection=form.collection,
             limit=form.limit,
@@ -133,69 +167,72 @@ async def recognize(
             detail=form.detail,
         )
         begin_last_stage("serialize")
-        return RecognizeOut.of(form.collection, found)
-    await counted(len(several))
-    batch = await caller.recognition().recognize_each(
-        several, collection=form.collection, limit=form.limit, threshold=form.threshold, detail=form.detail
+        return RecognizeOut.of(form.collection, recognition)
+    recognitions = await caller.recognition().recognize_each(
+        batch, collection=form.collection, limit=form.limit, threshold=form.threshold, detail=form.detail
     )
     begin_last_stage("serialize")
-    return RecognizeBatchOut.of(form.collection, batch)
+    return RecognizeBatchOut.of(form.collection, recognitions)
 
 
 @router.post(
     "/verify",
-    summary="Is this the person it is said to be?",
+    summary="Verify a claimed identity",
     responses={**WITH_IMAGE, **problems(404)},
-    openapi_extra=form_body(VerifyForm, _ONE),
+    openapi_extra=form_body(VerifyForm, _SINGLE),
 )
 async def verify(_: CanRecognize, upload: VerifyUpload, caller: CallerDep) -> VerifyOut:
+    """Compares the face in a photo with the templates of one subject."""
     form = upload.fields
-    verified = await caller.recognition().verify(
+    verification = await caller.recognition().verify(
         upload.image("image"),
         collection=form.collection,
         subject=form.subject,
         threshold=form.threshold,
         choice=form.face,
     )
-    return VerifyOut.of(form.subject, verified)
+    return VerifyOut.of(form.subject, verification)
 
 
 @router.post(
     "/compare",
-    summary="Is the largest face of one image in the other?",
+    summary="Compare the faces in two photos",
     responses=WITH_IMAGE,
-    openapi_extra=form_body(CompareForm, _TWO),
+    openapi_extra=form_body(CompareForm, _PAIR),
 )
 async def compare(_: CanRecognize, upload: CompareUpload, caller: CallerDep) -> CompareOut:
-    compared = await caller.recognition().compare(
+    """Compares the largest face in `source` with every face in `target`. Stores nothing."""
+    comparison = await caller.recognition().compare(
         upload.image("source"), upload.image("target"), threshold=upload.fields.threshold
     )
-    return CompareOut.of(compared)
+    return CompareOut.of(comparison)
 
 
 @router.post(
     "/detect",
-    summary="Where are faces, and are they good enough to register?",
+    summary="Detect faces and measure their quality",
     responses=WITH_IMAGE,
-    openapi_extra=form_body(LookForm, _ONE),
+    openapi_extra=form_body(DetectForm, _SINGLE),
 )
 async def detect(_: CanRecognize, upload: DetectUpload, caller: CallerDep) -> DetectOut:
+    """Finds every face in a photo and tells whether its quality is high enough to register. Stores nothing."""
     return DetectOut.of(await caller.faces().detect(upload.image("image"), upload.fields.detail))
 
 
 @router.post(
     "/extract",
-    summary="The embeddings of all faces of an image, or of each of several",
+    summary="Extract the embeddings of all faces",
     responses=WITH_IMAGE,
-    openapi_extra=form_body(ExtractForm, _ONE_OR_MANY, either=True),
+    openapi_extra=form_body(ExtractForm, _SINGLE_OR_BATCH, one_of=True),
 )
 async def extract(
-    _: CanReadEmbeddings, upload: ExtractUpload, caller: CallerDep, state: StateDep
+    _: CanReadEmbeddings, upload: ExtractUpload, recognizer: ExtractRecognizer, caller: CallerDep
 ) -> ExtractOut | ExtractBatchOut:
-    """`image` for one, answered with its faces; `images` for up to 20, each answered on its own."""
-    several, detail = upload.images.get("images"), upload.fields.detail
-    recognizer = upload.fields.recognizer or state.recognizers.first
-    state.recognizers.require(recognizer, "recognizer")
-    if several is None:
+    """Send one photo as `image`, or up to 20 as `images`; in a batch, each has its own result or error.
+
+    Stores nothing.
+    """
+    batch, detail = upload.images.get("images"), upload.fields.detail
+    if batch is None:
         return ExtractOut.of(await caller.faces().extract(upload.image("image"), detail, by=recognizer), recognizer)
-    return ExtractBatchOut.of(await caller.faces().extract_each(several, detail, by=recognizer), recognizer)
+    return ExtractBatchOut.of(await caller.faces().extract_each(batch, detail, by=recognizer), recognizer)

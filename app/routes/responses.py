@@ -1,4 +1,4 @@
-"""The errors that routes may answer, for the OpenAPI document; `docs.py` puts the schema of `Problem` into it."""
+"""Describe the error responses of routes for the OpenAPI document; `docs.py` adds the schema of `Problem`."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ _EXAMPLES: dict[int, type[AppError]] = {
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """`responses=` of a route: the problem document for each status, with an example."""
+    """Return the `responses=` of a route: a problem document with an example for each status."""
     return {status: _response(_EXAMPLES[status]) for status in statuses}
 
 

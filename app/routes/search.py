@@ -1,9 +1,8 @@
-"""Searching a collection by an embedding, by a subject, by a stored face."""
+"""Serve searches of a collection by embedding, by subject and by stored face."""
 
 from typing import Annotated
 from uuid import UUID
 
-import numpy as np
 from fastapi import APIRouter, Path, Query
 
 from app.routes import API
@@ -23,38 +22,35 @@ router = APIRouter(
 Collection = Annotated[CollectionName, Path()]
 Subject = Annotated[SubjectId, Path()]
 Limit = Annotated[CandidateLimit, Query()]
-OwnThreshold = Annotated[Threshold | None, Query()]
+MatchThreshold = Annotated[Threshold | None, Query()]
 
 
-@router.post("/search", summary="Who looks like this embedding?")
+@router.post("/search", summary="Search by embedding")
 async def search_by_embedding(
     _: CanReadEmbeddings, collection: Collection, body: EmbeddingSearchIn, caller: CallerDep
 ) -> SearchOut:
-    found = await caller.search().by_embedding(
-        collection,
-        np.array(body.embedding, dtype=np.float32),
-        body.recognizer,
-        limit=body.limit,
-        threshold=body.threshold,
+    """Returns the subjects whose templates are most similar to an embedding from `POST /extract`."""
+    result = await caller.search().by_embedding(
+        collection, body.vector(), body.recognizer, limit=body.limit, threshold=body.threshold
     )
-    return SearchOut.of(collection, found)
+    return SearchOut.of(collection, result)
 
 
-@router.get("/subjects/{subject}/similar", summary="Who else looks like this subject?")
+@router.get("/subjects/{subject}/similar", summary="Find subjects similar to a subject")
 async def search_by_subject(
     _: CanRecognize,
     collection: Collection,
     subject: Subject,
     caller: CallerDep,
     limit: Limit = DEFAULT_CANDIDATES,
-    threshold: OwnThreshold = None,
+    threshold: MatchThreshold = None,
 ) -> SearchOut:
-    return SearchOut.of(
-        collection, await caller.search().by_subject(collection, subject, limit=limit, threshold=threshold)
-    )
+    """Helps to find duplicates: the same person registered under several ids."""
+    result = await caller.search().by_subject(collection, subject, limit=limit, threshold=threshold)
+    return SearchOut.of(collection, result)
 
 
-@router.get("/subjects/{subject}/faces/{face_id}/similar", summary="Who else looks like this stored face?")
+@router.get("/subjects/{subject}/faces/{face_id}/similar", summary="Find subjects similar to a stored face")
 async def search_by_face(
     _: CanRecognize,
     collection: Collection,
@@ -62,7 +58,7 @@ async def search_by_face(
     face_id: UUID,
     caller: CallerDep,
     limit: Limit = DEFAULT_CANDIDATES,
-    threshold: OwnThreshold = None,
+    threshold: MatchThreshold = None,
 ) -> SearchOut:
-    found = await caller.search().by_face(collection, subject, face_id, limit=limit, threshold=threshold)
-    return SearchOut.of(collection, found)
+    result = await caller.search().by_face(collection, subject, face_id, limit=limit, threshold=threshold)
+    return SearchOut.of(collection, result)

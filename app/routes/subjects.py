@@ -1,4 +1,4 @@
-"""Subjects and their stored faces."""
+"""Serve subjects, their consents and their stored faces."""
 
 from typing import Annotated
 from uuid import UUID
@@ -43,13 +43,13 @@ async def create_subject(
     return await idempotency.once(request, 201, work, about=f"{collection}/{body.subject}")
 
 
-@router.get("", summary="List subjects, by your id", responses=problems(422))
+@router.get("", summary="List subjects by id", responses=problems(422))
 async def list_subjects(_: CanRead, collection: Collection, page: PageDep, services: ServicesDep) -> SubjectPage:
     found = await services.subjects().list(collection, page)
     return SubjectPage(items=[SubjectOut.of(item) for item in found.items], next_cursor=found.next_cursor)
 
 
-@router.get("/{subject}", summary="Read a subject")
+@router.get("/{subject}", summary="Get a subject")
 async def get_subject(_: CanRead, collection: Collection, subject: Subject, services: ServicesDep) -> SubjectOut:
     return SubjectOut.of(await services.subjects().get(collection, subject))
 
@@ -70,7 +70,7 @@ async def change_subject(
     return await idempotency.once(request, 200, work, about=f"{collection}/{subject}")
 
 
-@router.put("/{subject}/consent", summary="Record that the person agreed", responses=problems(422))
+@router.put("/{subject}/consent", summary="Record a person's consent", responses=problems(422))
 async def record_consent(
     _: CanRegister,
     collection: Collection,
@@ -86,10 +86,12 @@ async def record_consent(
     return await idempotency.once(request, 200, work, about=f"{collection}/{subject}")
 
 
-@router.delete("/{subject}/consent", summary="The person agrees no longer: erase their faces, keep the fact")
+@router.delete("/{subject}/consent", summary="Withdraw a person's consent and erase their faces")
 async def withdraw_consent(
     _: CanDelete, collection: Collection, subject: Subject, services: ServicesDep, idempotency: IdempotencyDep
 ) -> SubjectOut:
+    """The subject remains without faces, with a record of the withdrawal."""
+
     async def work() -> SubjectOut:
         return SubjectOut.of(await services.subjects().withdraw_consent(collection, subject))
 
@@ -97,10 +99,12 @@ async def withdraw_consent(
     return await idempotency.once(request, 200, work, about=f"{collection}/{subject}")
 
 
-@router.delete("/{subject}", summary="Erase a subject and all their faces; the answer is a signed receipt")
+@router.delete("/{subject}", summary="Erase a subject and all their faces")
 async def delete_subject(
     _: CanDelete, collection: Collection, subject: Subject, services: ServicesDep, idempotency: IdempotencyDep
 ) -> ReceiptOut:
+    """Returns a signed receipt of the erasure."""
+
     async def work() -> ReceiptOut:
         return ReceiptOut.of(await services.subjects().delete(collection, subject))
 
@@ -115,14 +119,14 @@ async def list_faces(
     return StoredFacePage(items=[StoredFaceOut.of(item) for item in found.items], next_cursor=found.next_cursor)
 
 
-@router.get("/{subject}/faces/{face_id}", summary="Read a stored face")
+@router.get("/{subject}/faces/{face_id}", summary="Get a stored face")
 async def get_face(
     _: CanRead, collection: Collection, subject: Subject, face_id: UUID, services: ServicesDep
 ) -> StoredFaceOut:
     return StoredFaceOut.of(await services.subjects().get_face(collection, subject, face_id))
 
 
-@router.delete("/{subject}/faces/{face_id}", status_code=204, summary="Erase one stored face")
+@router.delete("/{subject}/faces/{face_id}", status_code=204, summary="Erase a stored face")
 async def delete_face(
     _: CanDelete,
     collection: Collection,

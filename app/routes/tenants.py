@@ -1,4 +1,4 @@
-"""The caller's own tenant: its plan and what it uses of it."""
+"""Serve the caller's tenant: its plan and current usage."""
 
 from fastapi import APIRouter
 
@@ -10,6 +10,6 @@ from app.schemas.tenants import TenantOut
 router = APIRouter(prefix=f"{API}/tenant", tags=["tenant"], responses=AUTHENTICATED)
 
 
-@router.get("", summary="Your plan, its rates and quotas, and what you use of them")
+@router.get("", summary="Get your tenant's plan and quota usage")
 async def get_tenant(principal: CanAdmin, state: StateDep) -> TenantOut:
     return TenantOut.of(principal.tenant_id, await state.tenants.overview(principal.tenant_id))

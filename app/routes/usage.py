@@ -1,9 +1,9 @@
-"""What the tenant's callers did, by day."""
+"""Serve the tenant's usage by day."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 
 from app.errors import InvalidParameter
 from app.routes import API
@@ -14,19 +14,29 @@ from app.schemas.usage import UsageOut
 
 router = APIRouter(prefix=f"{API}/usage", tags=["tenant"], responses=AUTHENTICATED)
 
-_LONGEST = timedelta(days=366)
+_MAX_PERIOD = timedelta(days=366)
 
 
-@router.get("", summary="What was done, by day, operation and key", responses=problems(422))
-async def list_usage(
-    _: CanAdmin,
-    services: ServicesDep,
-    since: Annotated[date | None, Query(description="The first day; default: the first of this month (UTC).")] = None,
-    before: Annotated[date | None, Query(description="The day after the last; default: tomorrow.")] = None,
-) -> UsageOut:
-    """Complete to the second before; of the last second other workers' counts may be missing."""
+async def get_period(
+    since: Annotated[date | None, Query(description="The first day. Default: the first of this month, UTC.")] = None,
+    before: Annotated[date | None, Query(description="The day after the last. Default: tomorrow, UTC.")] = None,
+) -> tuple[date, date]:
+    """Return the requested period: its first day, and the day after its last."""
     today = datetime.now(UTC).date()
     first, end = since or today.replace(day=1), before or today + timedelta(days=1)
-    if not timedelta(0) <= end - first <= _LONGEST:
-        raise InvalidParameter(f"before: {end} must be at most {_LONGEST.days} days after {first}.", field="before")
+    if not timedelta(0) <= end - first <= _MAX_PERIOD:
+        raise InvalidParameter(
+            f"before: {end} must not be earlier than {first} (`since`), nor more than {_MAX_PERIOD.days} days later.",
+            field="before",
+        )
+    return first, end
+
+
+PeriodDep = Annotated[tuple[date, date], Depends(get_period)]
+
+
+@router.get("", summary="Get usage by day, operation and caller", responses=problems(422))
+async def list_usage(_: CanAdmin, services: ServicesDep, period: PeriodDep) -> UsageOut:
+    """Counts successful calls. Calls from the last second may still be missing."""
+    first, end = period
     return UsageOut.of(first, end, await services.usage().list_days(first, end))

@@ -1,4 +1,4 @@
-"""The users of the caller's tenant."""
+"""Serve the users of the caller's tenant."""
 
 from uuid import UUID
 
@@ -23,12 +23,12 @@ async def list_users(_: CanAdmin, services: ServicesDep) -> UserList:
     return UserList(items=[UserOut.of(user) for user in await services.users().list()])
 
 
-@router.get("/{user_id}", summary="Read a user", responses=problems(404))
+@router.get("/{user_id}", summary="Get a user", responses=problems(404))
 async def get_user(_: CanAdmin, user_id: UUID, services: ServicesDep) -> UserOut:
     return UserOut.of(await services.users().get(user_id))
 
 
-@router.patch("/{user_id}", summary="Give a user another role", responses=problems(404, 409, 422))
+@router.patch("/{user_id}", summary="Change a user's role", responses=problems(404, 409, 422))
 async def set_role(_: CanAdmin, user_id: UUID, body: RoleIn, services: ServicesDep) -> UserOut:
     return UserOut.of(await services.users().set_role(user_id, body.role))
 

@@ -1,1 +1,1 @@
-"""What the wire carries, in and out; imported by routes only."""
+"""Define the request and response bodies of the REST API. Only entry points import them."""

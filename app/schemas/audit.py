@@ -1,4 +1,4 @@
-"""The audit trail, as its tenant reads it."""
+"""Define the responses of the audit trail."""
 
 from datetime import datetime
 
@@ -8,20 +8,25 @@ from app.security.audit_chain import Detail, SealedEntry
 
 
 class AuditEntryOut(BaseModel):
-    """One change."""
+    """One entry of the audit trail: who changed what, and when."""
 
-    seq: int
+    seq: int = Field(description="Position in the tenant's audit trail, from 1.")
     at: datetime
-    actor: str = Field(description="`user:` or `key:` and an id, `operator`, `retention` or `restore`.")
+    actor: str = Field(
+        description="Who made the change: `user:<id>`, `key:<id>`, `operator`, `retention` or `restore`.",
+        examples=["user:5b0e8f0a-6f5d-4a52-9d5e-0f6f3c0a9a11"],
+    )
     action: str = Field(examples=["faces.registered"])
-    target: str | None = Field(description="A subject is named by a keyed hash: filter by collection and subject.")
+    target: str | None = Field(
+        description="What was changed. Subjects appear as a keyed hash; to find a subject's entries, filter by "
+        "`collection` and `subject`."
+    )
     details: dict[str, Detail]
-    request_id: str | None
-    seal: str = Field(description="Covers this entry and the seal of the one before it; hexadecimal.")
+    request_id: str | None = Field(description="The request that made the change, as in the log.")
+    seal: str = Field(description="Keyed hash of this entry and the previous entry's seal, in hexadecimal.")
 
     @classmethod
     def of(cls, sealed: SealedEntry) -> "AuditEntryOut":
-        """From the trail."""
         entry = sealed.entry
         return cls(
             seq=entry.seq,
@@ -36,7 +41,7 @@ class AuditEntryOut(BaseModel):
 
 
 class AuditPage(BaseModel):
-    """One page of the trail, the newest first."""
+    """One page of audit entries, newest first."""
 
     items: list[AuditEntryOut]
     next_cursor: str | None

@@ -1,4 +1,4 @@
-"""Signing up, in and out."""
+"""Define the requests and responses of signup, login and logout."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -6,13 +6,13 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.permissions import Principal, Role
-from app.schemas.fields import DisplayName, Email, NewPassword, printable
+from app.schemas.fields import DisplayName, Email, NewPassword, check_printable
 from app.services.access.authentication import TokenPair
 from app.services.tenancy.tenants import CreatedTenant
 
 
 class SignupIn(BaseModel):
-    """A new tenant and its first admin."""
+    """A tenant to create, with the login of its first admin."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -21,13 +21,13 @@ class SignupIn(BaseModel):
         },
     )
 
-    tenant: DisplayName
+    tenant: DisplayName = Field(description="The tenant's name.", examples=["Acme"])
     email: Email
     password: NewPassword
 
 
 class SignupOut(BaseModel):
-    """The tenant created."""
+    """The new tenant and its first admin."""
 
     tenant_id: UUID
     user_id: UUID
@@ -37,15 +37,14 @@ class SignupOut(BaseModel):
 
     @classmethod
     def of(cls, created: CreatedTenant) -> "SignupOut":
-        """From the service's result."""
         return cls(tenant_id=created.tenant_id, user_id=created.user_id, tenant=created.name, email=created.email)
 
 
 class TokenForm(BaseModel):
-    """OAuth2's password grant, as Swagger UI's Authorize sends it; the username is the email."""
+    """An OAuth2 password grant. `username` is the email; `scope`, `client_id` and `client_secret` are ignored."""
 
     grant_type: Literal["password"] = "password"
-    username: Annotated[str, AfterValidator(printable)] = Field(max_length=320, examples=["ada@example.com"])
+    username: Annotated[str, AfterValidator(check_printable)] = Field(max_length=320, examples=["ada@example.com"])
     password: str = Field(max_length=256, json_schema_extra={"format": "password"})
     scope: str = ""
     client_id: str | None = None
@@ -53,15 +52,15 @@ class TokenForm(BaseModel):
 
 
 class RefreshIn(BaseModel):
-    """The refresh token of the last answer; it works once."""
+    """A refresh token to exchange for new tokens."""
 
     model_config = ConfigDict(extra="forbid")
 
-    refresh_token: str = Field(max_length=4096)
+    refresh_token: str = Field(max_length=4096, description="The latest refresh token. Each one works once.")
 
 
 class TokenOut(BaseModel):
-    """Tokens; send the access token as `Authorization: Bearer ...`."""
+    """An access token, to send as `Authorization: Bearer <token>`, and a refresh token."""
 
     access_token: str
     refresh_token: str
@@ -70,12 +69,11 @@ class TokenOut(BaseModel):
 
     @classmethod
     def of(cls, pair: TokenPair) -> "TokenOut":
-        """From the service's result."""
         return cls(access_token=pair.access_token, refresh_token=pair.refresh_token, expires_in=pair.expires_in_s)
 
 
 class PasswordIn(BaseModel):
-    """A new password, and the one it replaces."""
+    """The current password and a new one."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -84,19 +82,18 @@ class PasswordIn(BaseModel):
 
 
 class MeOut(BaseModel):
-    """Who the credential speaks for: a user, or a program with a key."""
+    """The caller: a user, or a program with an API key."""
 
     tenant_id: UUID
-    user_id: UUID | None
-    email: str | None
-    role: Role | None
-    key_id: UUID | None
+    user_id: UUID | None = Field(description="Null if the caller is an API key.")
+    email: str | None = Field(description="Null if the caller is an API key.")
+    role: Role | None = Field(description="Null if the caller is an API key.")
+    key_id: UUID | None = Field(description="Null if the caller is a user.")
     plan: str
     permissions: list[str]
 
     @classmethod
     def of(cls, principal: Principal) -> "MeOut":
-        """From the caller."""
         return cls(
             tenant_id=principal.tenant_id,
             user_id=principal.user_id,

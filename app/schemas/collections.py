@@ -1,14 +1,15 @@
-"""Collections."""
+"""Define the requests and responses of collections."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.domain.collections import Collection
 from app.domain.decisions import DecisionPolicy
 from app.schemas.fields import CollectionName
-from app.schemas.recognition import short_rate
+from app.schemas.recognition import round_rate
 
 Rate = Annotated[float, Field(strict=True, ge=1e-9, le=0.5, allow_inf_nan=False)]
 
@@ -22,62 +23,87 @@ class CollectionIn(BaseModel):
 
 
 class DecisionPolicyIn(BaseModel):
-    """How often a search of the collection may find a stranger."""
+    """How often a search of the collection may return the wrong person."""
 
     model_config = ConfigDict(extra="forbid")
 
     max_false_match_rate: Rate = Field(
         default=DecisionPolicy().max_false_match_rate,
-        description="As a match: the threshold follows from it and the size.",
+        description="How often a search for a person who is not in the collection may end in a `match`. The match "
+        "threshold follows from this rate and the collection's size.",
     )
     review_false_match_rate: Rate | None = Field(
-        default=None, description="As somebody to look at (`review`); by default 5 in 100, or the other rate if higher."
+        default=None,
+        description="The same rate for `review`. Default: 0.05, or `max_false_match_rate` if that is higher.",
     )
 
     @model_validator(mode="after")
     def _must_not_be_lower(self) -> Self:
         review = self.review_false_match_rate
         if review is not None and review < self.max_false_match_rate:
-            raise ValueError("review_false_match_rate must not be below max_false_match_rate")
+            raise ValueError(
+                f"review_false_match_rate is {review:g}; it must not be below max_false_match_rate, "
+                f"which is {self.max_false_match_rate:g}"
+            )
         return self
 
     def policy(self) -> DecisionPolicy:
-        """The domain's value."""
         review = self.review_false_match_rate
         default = max(self.max_false_match_rate, DecisionPolicy().review_false_match_rate)
         return DecisionPolicy(self.max_false_match_rate, default if review is None else review)
 
 
 class CalibrationOut(BaseModel):
-    """How similar strangers are, as this collection's own photos show."""
+    """A calibration measured on the collection's own faces: how similar faces of different people are."""
 
-    recognizer: str
-    source: str
-    cosines: dict[str, float] = Field(description="By the rate at which comparisons of strangers reach them.")
-    intervals: dict[str, tuple[float, float]] = Field(
-        description="Of these rates, 95%; none where it was calibrated before they were kept."
+    recognizer: str = Field(description="The recognizer whose embeddings were measured.")
+    source: str = Field(description="What was measured.")
+    cosines: dict[str, float] = Field(
+        description="For each false-match rate of a single comparison, the cosine similarity at which it is reached.",
+        examples=[{"0.001": 0.31}],
     )
+    intervals: dict[str, tuple[float, float]] = Field(
+        description="The 95% confidence interval of each rate. Empty for calibrations from versions that did not "
+        "record intervals.",
+        examples=[{"0.001": (0.0008, 0.0013)}],
+    )
+
+    @classmethod
+    def of(cls, calibration: Mapping[str, Any]) -> "CalibrationOut":
+        points, intervals = calibration["points"], calibration.get("intervals", ())
+        return cls(
+            recognizer=calibration["recognizer"],
+            source=calibration["source"],
+            cosines={f"{rate:g}": cosine for rate, cosine in points},
+            intervals={
+                f"{rate:g}": (round_rate(low), round_rate(high))
+                for (rate, _), (low, high) in zip(points, intervals, strict=False)
+            },
+        )
 
 
 class CollectionOut(BaseModel):
-    """A named gallery, with what it holds."""
+    """A named gallery of subjects."""
 
     name: str
-    subjects: int
-    templates: int
+    subjects: int = Field(description="Number of subjects.")
+    templates: int = Field(description="Number of stored templates.")
     created_at: datetime
-    recognizer: str | None = Field(description="Whose embeddings are searched; null until a face is stored.")
-    secondary: str | None = Field(description="Whose embeddings are stored as well, to go over to it or back.")
-    max_false_match_rate: float = Field(description="How often a search of a stranger may end in a match.")
-    review_false_match_rate: float
+    recognizer: str | None = Field(description="The recognizer that searches use. Null until the first face is stored.")
+    secondary: str | None = Field(
+        description="The secondary recognizer, which also embeds new faces during a migration."
+    )
+    max_false_match_rate: float = Field(
+        description="How often a search for a person who is not in the collection may end in a `match`."
+    )
+    review_false_match_rate: float = Field(description="The same rate for `review`.")
     calibration: CalibrationOut | None = Field(
-        description="Its own, if it was calibrated; else the recognizer's is used."
+        description="The collection's own calibration. Null: the recognizer's calibration is used."
     )
 
     @classmethod
     def of(cls, collection: Collection) -> "CollectionOut":
-        """From the domain's value."""
-        own, policy = collection.calibration, collection.policy
+        policy = collection.policy
         return cls(
             name=collection.name,
             subjects=collection.subjects,
@@ -87,17 +113,7 @@ class CollectionOut(BaseModel):
             secondary=collection.secondary,
             max_false_match_rate=policy.max_false_match_rate,
             review_false_match_rate=policy.review_false_match_rate,
-            calibration=CalibrationOut(
-                recognizer=own["recognizer"],
-                source=own["source"],
-                cosines={f"{rate:g}": cosine for rate, cosine in own["points"]},
-                intervals={
-                    f"{rate:g}": (short_rate(low), short_rate(high))
-                    for (rate, _), (low, high) in zip(own["points"], own.get("intervals", ()), strict=False)
-                },
-            )
-            if own is not None
-            else None,
+            calibration=CalibrationOut.of(collection.calibration) if collection.calibration is not None else None,
         )
 
 

@@ -1,4 +1,4 @@
-"""Faces as callers see them."""
+"""Define the responses that describe faces: box, landmarks, quality and embedding."""
 
 from collections.abc import Sequence
 
@@ -9,16 +9,16 @@ from app.errors import AppError
 
 
 class BoxOut(BaseModel):
-    """A face's box in pixels of the upright image, from its top left corner; it may reach beyond the edge."""
+    """A face's bounding box in pixels of the upright image. It may extend beyond the image."""
 
-    x: float
-    y: float
+    x: float = Field(description="Left edge, from the image's left edge.")
+    y: float = Field(description="Top edge, from the image's top edge.")
     width: float
     height: float
 
 
 class LandmarksOut(BaseModel):
-    """Five points `[x, y]` in pixels of the upright image; left and right as seen in the image."""
+    """Five points `[x, y]` in pixels of the upright image. Left and right are the viewer's."""
 
     left_eye: tuple[float, float]
     right_eye: tuple[float, float]
@@ -28,31 +28,30 @@ class LandmarksOut(BaseModel):
 
 
 class QualityReasonOut(BaseModel):
-    """One thing wrong with a face."""
+    """One quality check that the face failed."""
 
     reason: QualityReason
-    value: float
-    limit: float
+    value: float = Field(description="The measured value.")
+    limit: float = Field(description="The limit that the value violates.")
 
 
 class QualityOut(BaseModel):
-    """What was measured; `acceptable` says whether the face could be registered."""
+    """The measured quality of a face."""
 
-    acceptable: bool
-    reasons: list[QualityReasonOut]
-    face_pixels: float = Field(description="Shorter side of the box, pixels.")
-    sharpness: float = Field(description="Variance of the Laplacian at a standard contrast.")
-    brightness: float = Field(description="Mean gray of the face, 0 to 255.")
-    yaw_deg: float
-    pitch_deg: float
-    roll_deg: float
+    acceptable: bool = Field(description="Whether the quality is high enough to register the face.")
+    reasons: list[QualityReasonOut] = Field(description="The failed checks. Empty if the face is acceptable.")
+    face_pixels: float = Field(description="Shorter side of the box in pixels.")
+    sharpness: float = Field(description="Variance of the Laplacian, with the contrast normalized.")
+    brightness: float = Field(description="Mean gray level of the face, 0 to 255.")
+    yaw_deg: float = Field(description="Rotation to the side, in degrees.")
+    pitch_deg: float = Field(description="Rotation up or down, in degrees.")
+    roll_deg: float = Field(description="Tilt in the image plane, in degrees.")
 
     @classmethod
     def of(cls, quality: Quality) -> "QualityOut":
-        """From the domain's value."""
         reasons = [
-            QualityReasonOut(reason=found.reason, value=round(found.value, 1), limit=found.limit)
-            for found in quality.findings
+            QualityReasonOut(reason=finding.reason, value=finding.round_value(1), limit=finding.limit)
+            for finding in quality.findings
         ]
         return cls(
             acceptable=quality.is_acceptable,
@@ -71,31 +70,29 @@ class FaceOut(BaseModel):
 
     box: BoxOut
     landmarks: LandmarksOut
-    detection_score: float = Field(description="The detector's certainty, 0 to 1.")
+    detection_score: float = Field(description="How certain the detector is that this is a face, 0 to 1.")
     quality: QualityOut
 
     @classmethod
     def of(cls, face: Face) -> "FaceOut":
-        """From the domain's value."""
         return cls(**describe_face(face))
 
 
 class ImageOut(BaseModel):
-    """The upright image's size in pixels."""
+    """The size of the upright image in pixels."""
 
     width: int
     height: int
 
 
 class DetectOut(BaseModel):
-    """All faces of an image, largest first."""
+    """All faces in an image, largest first."""
 
     image: ImageOut
     faces: list[FaceOut]
 
     @classmethod
     def of(cls, analysis: Analysis) -> "DetectOut":
-        """From the domain's value."""
         image = ImageOut(width=analysis.width, height=analysis.height)
         return cls(image=image, faces=[FaceOut.of(face) for face in analysis.faces])
 
@@ -103,11 +100,11 @@ class DetectOut(BaseModel):
 class ExtractedFaceOut(FaceOut):
     """One detected face with its embedding."""
 
-    embedding: list[float] = Field(description="512 numbers, unit length.", min_length=512, max_length=512)
+    embedding: list[float] = Field(description="512 numbers; a vector of unit length.", min_length=512, max_length=512)
 
 
 class ExtractOut(BaseModel):
-    """All faces of an image with their embeddings; compare only embeddings of one `recognizer`."""
+    """All faces in an image with their embeddings. Compare only embeddings from the same `recognizer`."""
 
     image: ImageOut
     recognizer: str = Field(examples=["w600k_r50:4c06341c33c2ca1f"])
@@ -115,7 +112,6 @@ class ExtractOut(BaseModel):
 
     @classmethod
     def of(cls, analysis: Analysis, recognizer: str) -> "ExtractOut":
-        """From the domain's value."""
         faces = [
             ExtractedFaceOut(**describe_face(face), embedding=embedding.tolist())
             for face, embedding in zip(analysis.faces, analysis.embeddings, strict=True)
@@ -124,47 +120,45 @@ class ExtractOut(BaseModel):
 
 
 class ImageProblemOut(BaseModel):
-    """Why one of several images could not be used."""
+    """The reason why one image of a batch could not be used."""
 
-    code: str = Field(examples=["image_truncated"])
+    code: str = Field(description="A stable error code.", examples=["image_truncated"])
     detail: str
 
     @classmethod
     def of(cls, error: AppError) -> "ImageProblemOut":
-        """From the error of the image."""
         return cls(code=error.code, detail=error.detail)
 
 
 class ExtractedImageOut(BaseModel):
-    """One of several images: its faces, or why it could not be used."""
+    """One image of a batch: its faces, or the reason why it could not be used."""
 
-    index: int = Field(description="Place among the request's images, from 0.")
-    image: ImageOut | None = None
+    index: int = Field(description="Position among the request's images, from 0.")
+    image: ImageOut | None = Field(default=None, description="The image's size. Null if `error` is set.")
     faces: list[ExtractedFaceOut] = []
-    error: ImageProblemOut | None = None
+    error: ImageProblemOut | None = Field(default=None, description="Set if the image could not be used.")
 
 
 class ExtractBatchOut(BaseModel):
-    """The faces of each image with their embeddings; compare only embeddings of one `recognizer`."""
+    """The faces in each image with their embeddings. Compare only embeddings from the same `recognizer`."""
 
     recognizer: str = Field(examples=["w600k_r50:4c06341c33c2ca1f"])
     images: list[ExtractedImageOut]
 
     @classmethod
-    def of(cls, found: Sequence[Analysis | AppError], recognizer: str) -> "ExtractBatchOut":
-        """From the service's results, in the order of the images."""
+    def of(cls, analyses: Sequence[Analysis | AppError], recognizer: str) -> "ExtractBatchOut":
         images = []
-        for index, analysis in enumerate(found):
+        for index, analysis in enumerate(analyses):
             if isinstance(analysis, AppError):
                 images.append(ExtractedImageOut(index=index, error=ImageProblemOut.of(analysis)))
             else:
-                one = ExtractOut.of(analysis, recognizer)
-                images.append(ExtractedImageOut(index=index, image=one.image, faces=one.faces))
+                extracted = ExtractOut.of(analysis, recognizer)
+                images.append(ExtractedImageOut(index=index, image=extracted.image, faces=extracted.faces))
         return cls(recognizer=recognizer, images=images)
 
 
 def describe_face(face: Face) -> dict[str, object]:
-    """The fields of `FaceOut`, for it and the models that extend it."""
+    """Return the fields of `FaceOut`, for it and for the models that extend it."""
     box, points = face.box, [(round(x, 1), round(y, 1)) for x, y in face.landmarks]
     return {
         "box": BoxOut(x=round(box.x, 1), y=round(box.y, 1), width=round(box.width, 1), height=round(box.height, 1)),

@@ -1,4 +1,4 @@
-"""Field types shared by requests: each says in one place what a value may be."""
+"""Define the field types that requests share, each with its limits and description in one place."""
 
 import json
 import math
@@ -14,15 +14,21 @@ MAX_METADATA_BYTES = 16 * 1024
 _MAX_METADATA_DEPTH = 8
 
 
-def printable(value: str) -> str:
-    """Control characters and lone surrogates are no text (and PostgreSQL stores neither)."""
+def check_printable(value: str) -> str:
+    """Return the text; raises `ValueError` for control characters and unpaired surrogates.
+
+    PostgreSQL cannot store NUL characters and surrogates.
+    """
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
-        raise ValueError("must not contain control characters")
+        raise ValueError("must not contain control characters or unpaired surrogates")
     return value
 
 
-def within_reach(value: datetime) -> datetime:
-    """At the ends of the calendar a time in another zone is no time."""
+def check_year(value: datetime) -> datetime:
+    """Return the time; raises `ValueError` outside 1900 to 9000.
+
+    Near years 1 and 9999 the conversion to another time zone would overflow.
+    """
     if not 1900 <= value.year <= 9000:
         raise ValueError("must be between the years 1900 and 9000")
     return value
@@ -31,43 +37,49 @@ def within_reach(value: datetime) -> datetime:
 CollectionName = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9_\-][A-Za-z0-9_.\-]{0,254}$"),
-    Field(description="Letters, digits, `_`, `-` and `.`; at most 255.", examples=["default"]),
+    Field(
+        description="A name of at most 255 letters, digits, `_`, `-` and `.`; must not begin with `.`.",
+        examples=["default"],
+    ),
 ]
 SubjectId = Annotated[
     str,
     StringConstraints(pattern=r"^(\.{3,}|\.*[\w:\-][\w.:@+\-]*)$", max_length=128),
     Field(
-        description="Your own id of the person: letters, digits and `_ . : @ + -`; at most 128.", examples=["emp-1042"]
+        description="Your own id for the person: at most 128 letters, digits and `_ . : @ + -`.", examples=["emp-1042"]
     ),
 ]
 DisplayName = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
-    AfterValidator(printable),
+    AfterValidator(check_printable),
     Field(examples=["Ada Acker"]),
 ]
 ConsentReference = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
-    AfterValidator(printable),
-    Field(description="Your reference to the proof that the person agreed.", examples=["form-2026-0117"]),
+    AfterValidator(check_printable),
+    Field(description="Your reference to the proof of the person's consent.", examples=["form-2026-0117"]),
 ]
-Label = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(printable)]
-Moment = Annotated[AwareDatetime, AfterValidator(within_reach)]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(check_printable)]
+Timestamp = Annotated[AwareDatetime, AfterValidator(check_year)]
 Expiry = Annotated[
-    Moment,
-    Field(description="When to erase the person, with a time zone.", examples=["2027-12-31T23:59:59Z"]),
+    Timestamp,
+    Field(
+        description="When to erase the person and their faces. Must include a time zone.",
+        examples=["2027-12-31T23:59:59Z"],
+    ),
 ]
 Email = Annotated[
     str,
     StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[^@\s]{1,64}@[^@\s]{1,255}$"),
-    AfterValidator(printable),
+    AfterValidator(check_printable),
     Field(examples=["ada@example.com"]),
 ]
 NewPassword = Annotated[
     str,
     StringConstraints(min_length=10, max_length=256),
-    AfterValidator(printable),
+    AfterValidator(check_printable),
     Field(description="10 to 256 characters.", json_schema_extra={"format": "password"}),
 ]
 Threshold = Annotated[
@@ -76,51 +88,56 @@ Threshold = Annotated[
         ge=-1,
         le=1,
         allow_inf_nan=False,
-        description="Cosine from which on it is a match; default: what the collection's policy makes of its size.",
+        description="The cosine similarity at or above which a candidate is a match, -1 to 1. Default: derived from "
+        "the collection's policy and size.",
     ),
 ]
 DetailField = Annotated[
     Detail,
     Field(
-        description="How hard to look: `fast` for one large face, `thorough` for small faces in large photos; it costs "
-        "from a third to ten times as much as `standard`."
+        description="How thoroughly to search for faces: `fast` for one large face, `thorough` for small faces in "
+        "large photos. Compared to `standard`, `fast` takes about a third of the time, `thorough` up to ten times."
     ),
 ]
-CandidateLimit = Annotated[int, Field(ge=1, le=100, description="Candidates a face, at most.")]
+CandidateLimit = Annotated[int, Field(ge=1, le=100, description="Maximum number of candidates per face.")]
 
 
 def parse_metadata(text: str) -> dict[str, Any]:
-    """A JSON object that PostgreSQL can store; raises `ValueError` with the reason."""
-    if len(text.encode("utf-8", "surrogatepass")) > MAX_METADATA_BYTES:
-        raise ValueError(f"is longer than {MAX_METADATA_BYTES} bytes")
+    """Parse a JSON object that PostgreSQL can store; raises `ValueError` with the reason."""
+    _check_size(text)
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
         raise ValueError(f"is nested deeper than {_MAX_METADATA_DEPTH} levels") from None
     except json.JSONDecodeError as exc:
-        raise ValueError(f"is not JSON (at character {exc.pos})") from None
+        raise ValueError(f"is not valid JSON (error at character {exc.pos})") from None
     if not isinstance(value, dict):
         raise ValueError("is not a JSON object")
     return check_metadata(value)
 
 
 def check_metadata(value: dict[str, Any]) -> dict[str, Any]:
-    """The object itself, if PostgreSQL can store it; raises `ValueError` with the reason."""
+    """Return the object; raises `ValueError` with the reason if PostgreSQL cannot store it."""
     _check(value, depth=0)
-    if len(json.dumps(value, ensure_ascii=False).encode()) > MAX_METADATA_BYTES:
-        raise ValueError(f"is longer than {MAX_METADATA_BYTES} bytes")
+    _check_size(json.dumps(value, ensure_ascii=False))
     return value
 
 
 Metadata = Annotated[
     dict[str, Any],
     AfterValidator(check_metadata),
-    Field(description="A JSON object of your own, at most 16 KiB.", examples=[{"department": "optics"}]),
+    Field(description="Any JSON object of at most 16 KiB.", examples=[{"department": "optics"}]),
 ]
 
 
+def _check_size(text: str) -> None:
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > MAX_METADATA_BYTES:
+        raise ValueError(f"is {size} bytes long; at most {MAX_METADATA_BYTES} are allowed")
+
+
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"contains {name}, which is not JSON")
+    raise ValueError(f"contains {name}, which JSON does not allow")
 
 
 def _check(value: object, depth: int) -> None:
@@ -139,8 +156,8 @@ def _check(value: object, depth: int) -> None:
 
 def _check_scalar(value: object) -> None:
     if isinstance(value, str) and ("\0" in value or any(0xD800 <= ord(character) <= 0xDFFF for character in value)):
-        raise ValueError("contains a character that is no text")
+        raise ValueError("contains a NUL character or an unpaired surrogate")
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("contains a number beyond the range of a double")
     if isinstance(value, int) and abs(value) >= 10**100:
-        raise ValueError("contains an integer of more than 100 digits")
+        raise ValueError("contains an integer with more than 100 digits")

@@ -1,4 +1,4 @@
-"""API keys and access-key pairs."""
+"""Define the requests and responses of API keys and access keys."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -12,7 +12,7 @@ from app.schemas.fields import CollectionName, DisplayName
 from app.security.access_keys import AccessKey
 from app.services.access.keys import IssuedKey
 
-LONGEST_LIFE = timedelta(days=3660)
+MAX_LIFETIME = timedelta(days=3660)
 
 
 def _in_future(value: datetime) -> datetime:
@@ -21,8 +21,8 @@ def _in_future(value: datetime) -> datetime:
         value = value.astimezone(UTC)
     except OverflowError:
         value = datetime.max.replace(tzinfo=UTC)
-    if not now < value <= now + LONGEST_LIFE:
-        raise ValueError(f"must lie in the future, at most {LONGEST_LIFE.days} days away")
+    if not now < value <= now + MAX_LIFETIME:
+        raise ValueError(f"must be in the future and at most {MAX_LIFETIME.days} days from now")
     return value
 
 
@@ -30,73 +30,79 @@ Scopes = Annotated[list[Scope], Field(min_length=1, max_length=10, examples=[["r
 
 
 class KeyIn(BaseModel):
-    """An API key to issue."""
+    """An API key to create."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: DisplayName = Field(description="What it is for; two live keys may share a name, to rotate without a pause.")
-    scopes: Scopes
-    collections: list[CollectionName] | None = Field(
-        default=None, min_length=1, max_length=100, description="The only collections it may reach; null: all."
+    name: DisplayName = Field(
+        description="What the key is used for. Two active keys may share a name, so that you can rotate without "
+        "downtime.",
+        examples=["front desk"],
     )
-    expires_at: Annotated[AwareDatetime, AfterValidator(_in_future)] | None = None
+    scopes: Scopes = Field(description="What the key may be used for.")
+    collections: list[CollectionName] | None = Field(
+        default=None, min_length=1, max_length=100, description="Limit the key to these collections. Null: all."
+    )
+    expires_at: Annotated[AwareDatetime, AfterValidator(_in_future)] | None = Field(
+        default=None, description="When the key expires. Null: never."
+    )
 
 
 class AccessKeyIn(BaseModel):
-    """An access-key pair to issue."""
+    """An access key to create."""
 
     model_config = ConfigDict(extra="forbid")
 
-    scopes: Scopes
+    scopes: Scopes = Field(description="What the access key may be used for.")
 
 
 class KeyOut(BaseModel):
-    """A live key; never its secret."""
+    """An active key, without its secret."""
 
     key_id: UUID
-    public_id: str = Field(description="The part of the key that may be shown.")
-    name: str | None
+    public_id: str = Field(description="The part of the key that is not secret.")
+    name: str | None = Field(description="Null for access keys.")
     scopes: list[str]
-    collections: list[str] | None
+    collections: list[str] | None = Field(description="The collections that the key is limited to. Null: all.")
     created_at: datetime
     expires_at: datetime | None
-    last_used_at: datetime | None = Field(description="To the minute.")
+    last_used_at: datetime | None = Field(description="When the key was last used, to the minute.")
 
     @classmethod
     def of(cls, key: KeyRecord) -> "KeyOut":
-        """From the service's result."""
         return cls(**_describe(key))
 
 
 class IssuedKeyOut(KeyOut):
-    """A new API key with its text."""
+    """A new API key with its secret."""
 
-    key: str = Field(description="Send it as `Authorization: Bearer ...` or `x-api-key`. Shown only now.")
+    key: str = Field(
+        description="The key, to send as `Authorization: Bearer <key>` or in the header `x-api-key`. It is shown only "
+        "in this response."
+    )
 
     @classmethod
     def issued(cls, issued: IssuedKey) -> "IssuedKeyOut":
-        """From the service's result."""
         return cls(**_describe(issued.record), key=issued.secret)
 
 
 class IssuedAccessKeyOut(BaseModel):
-    """A new pair."""
+    """A new access key, to sign requests to the Rekognition API."""
 
     key_id: UUID
     access_key_id: str
-    secret_access_key: str = Field(description="Shown only now.")
+    secret_access_key: str = Field(description="It is shown only in this response.")
     scopes: list[str]
 
     @classmethod
     def issued(cls, record: KeyRecord, pair: AccessKey) -> "IssuedAccessKeyOut":
-        """From the service's result."""
         return cls(
             key_id=record.id, access_key_id=pair.public_id, secret_access_key=pair.secret, scopes=list(record.scopes)
         )
 
 
 class KeyList(BaseModel):
-    """All live keys."""
+    """All active keys."""
 
     items: list[KeyOut]
 

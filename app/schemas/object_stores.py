@@ -1,4 +1,4 @@
-"""Where a tenant's photos may be fetched from."""
+"""Define the requests and responses of a tenant's object store."""
 
 from typing import Annotated
 
@@ -9,14 +9,14 @@ from app.domain.tenancy import ObjectStore
 _Printable = StringConstraints(pattern=r"^[!-~]{1,255}$")
 
 
-def _plain(secret: SecretStr) -> SecretStr:
+def _check_ascii(secret: SecretStr) -> SecretStr:
     if not secret.get_secret_value().isascii() or not secret.get_secret_value().isprintable():
-        raise ValueError("must be printable ASCII characters")
+        raise ValueError("must contain only printable ASCII characters")
     return secret
 
 
 class ObjectStoreIn(BaseModel):
-    """An S3-compatible server and whose credentials are used there."""
+    """An S3-compatible server and the credentials to use there."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -30,18 +30,18 @@ class ObjectStoreIn(BaseModel):
         },
     )
 
-    endpoint: Annotated[str, _Printable, Field(description="One of those that whoever runs this server allows.")]
+    endpoint: Annotated[str, _Printable, Field(description="The server's origin. The operator must have allowed it.")]
     region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9\-]{1,64}$")] = "us-east-1"
     access_key_id: Annotated[str, _Printable]
-    secret_access_key: Annotated[SecretStr, Field(min_length=1, max_length=255), AfterValidator(_plain)]
+    secret_access_key: Annotated[SecretStr, Field(min_length=1, max_length=255), AfterValidator(_check_ascii)]
 
     def store(self) -> ObjectStore:
-        """The domain's value, without the secret."""
+        """Return the domain object, without the secret."""
         return ObjectStore(self.endpoint, self.region, self.access_key_id)
 
 
 class ObjectStoreOut(BaseModel):
-    """The object store; its secret is never shown again."""
+    """The tenant's object store, without its secret."""
 
     endpoint: str
     region: str
@@ -49,5 +49,4 @@ class ObjectStoreOut(BaseModel):
 
     @classmethod
     def of(cls, store: ObjectStore) -> "ObjectStoreOut":
-        """From the domain's value."""
         return cls(endpoint=store.endpoint, region=store.region, access_key_id=store.access_key_id)

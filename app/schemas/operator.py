@@ -1,4 +1,4 @@
-"""Tenants and plans as the operator sees them."""
+"""Define the requests and responses of the operator's API: tenants and plans."""
 
 from datetime import datetime
 from typing import Annotated
@@ -12,21 +12,19 @@ from app.schemas.auth import SignupIn
 from app.schemas.fields import CollectionName
 from app.settings import check_rate
 
-PlanName = CollectionName  # the same letters do
+PlanName = CollectionName  # the same characters and length
 Rate = Annotated[str, AfterValidator(check_rate), Field(max_length=100, examples=["60/minute; 10000/day"])]
-
-
 QuotaNumber = Annotated[int, Field(ge=0, le=10**12)]
 
 
 class TenantIn(SignupIn):
-    """A tenant to create, with its first admin and its plan."""
+    """A tenant to create, with its plan and the login of its first admin."""
 
     plan: PlanName = "free"
 
 
 class SetPlanIn(BaseModel):
-    """Another plan."""
+    """The plan to assign to a tenant."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -34,17 +32,16 @@ class SetPlanIn(BaseModel):
 
 
 class TenantRecordOut(BaseModel):
-    """A tenant."""
+    """A tenant as the operator sees it."""
 
     tenant_id: UUID
     name: str
     plan: str
-    templates: int
+    templates: int = Field(description="Number of stored templates.")
     created_at: datetime
 
     @classmethod
     def of(cls, tenant: TenantRecord) -> "TenantRecordOut":
-        """From the service's result."""
         return cls(
             tenant_id=tenant.id,
             name=tenant.name,
@@ -61,24 +58,34 @@ class TenantList(BaseModel):
 
 
 class PlanIn(BaseModel):
-    """What a plan includes; a rate that is not named is 60/minute, a quota that is not named has no limit."""
+    """The rate limits and quotas of a plan."""
 
     model_config = ConfigDict(extra="forbid")
 
-    rates: dict[Permission, Rate] = Field(default_factory=dict)
-    quotas: dict[Quota, QuotaNumber | None] = Field(default_factory=dict)
+    rates: dict[Permission, Rate] = Field(
+        default_factory=dict, description="Rate limits by permission. Default for each: 60/minute."
+    )
+    quotas: dict[Quota, QuotaNumber | None] = Field(
+        default_factory=dict, description="Maximum amounts. Null or omitted: no limit."
+    )
+
+    def plan(self, name: str) -> Plan:
+        return Plan(
+            name,
+            {permission.value: rate for permission, rate in self.rates.items()},
+            {quota.value: limit for quota, limit in self.quotas.items()},
+        )
 
 
 class PlanOut(BaseModel):
-    """A plan."""
+    """A plan with its rate limits and quotas."""
 
     name: str
-    rates: dict[str, str]
-    quotas: dict[str, int | None]
+    rates: dict[str, str] = Field(description="Rate limits by permission.")
+    quotas: dict[str, int | None] = Field(description="Maximum amounts. Null: no limit.")
 
     @classmethod
     def of(cls, plan: Plan) -> "PlanOut":
-        """From the service's result."""
         return cls(name=plan.name, rates=dict(plan.rates), quotas=dict(plan.quotas))
 
 

@@ -1,4 +1,4 @@
-"""Registering everybody in a photo, without saying who they are."""
+"""Define the request and response of `POST /register/all`."""
 
 from typing import Annotated
 from uuid import UUID
@@ -18,51 +18,62 @@ class RegisterAllForm(BaseModel):
 
     collection: CollectionName = "default"
     external_image_id: Label | None = Field(
-        default=None, description="Your id of the photo; the same photo under the same id is not stored twice."
+        default=None,
+        description="Your id for the photo. Sending the same photo with the same id again stores no duplicates.",
     )
-    limit: Annotated[int, Field(ge=1, le=MAX_FACES, description="Faces, at most: the best, then the largest.")] = (
-        MAX_FACES
-    )
+    limit: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=MAX_FACES,
+            description="Maximum number of faces to store. Faces of acceptable quality come first, then larger faces.",
+        ),
+    ] = MAX_FACES
     quality: QualityBar = Field(
-        default=QualityBar.AUTO, description="How good a face must be; `auto` is what `POST /register` demands."
+        default=QualityBar.AUTO,
+        description="The required face quality. `auto` is the quality that `POST /register` requires.",
     )
 
 
-class StoredAllOut(BaseModel):
-    """A face of the photo and what is stored of it, now or before."""
+class StoredPhotoFaceOut(BaseModel):
+    """A face in the photo that is stored, from this request or an earlier one."""
 
     face_id: UUID
-    subject: str = Field(description="An id of its own, under which searches name it, unless somebody was named.")
+    subject: str = Field(
+        description="The subject that searches return for this face: an anonymous subject with a generated id, or the "
+        "named subject that it was assigned to."
+    )
     face: FaceOut
 
 
 class SkippedFaceOut(BaseModel):
     """A face that was not stored."""
 
-    reasons: list[str] = Field(description="What its quality lacks; none: there were enough better ones.")
+    reasons: list[str] = Field(
+        description="The quality checks that the face failed. Empty if `limit` was reached by other faces."
+    )
     face: FaceOut
 
 
 class RegisterAllOut(BaseModel):
-    """What became of the faces of the photo."""
+    """The faces in the photo: those that are stored, and those that were skipped."""
 
     collection: str
     image: ImageOut
-    stored: list[StoredAllOut]
+    stored: list[StoredPhotoFaceOut]
     skipped: list[SkippedFaceOut]
 
     @classmethod
-    def of(cls, form: RegisterAllForm, done: PhotoRegistration) -> "RegisterAllOut":
-        """From the service's result."""
+    def of(cls, form: RegisterAllForm, registration: PhotoRegistration) -> "RegisterAllOut":
         return cls(
             collection=form.collection,
-            image=ImageOut(width=done.width, height=done.height),
+            image=ImageOut(width=registration.width, height=registration.height),
             stored=[
-                StoredAllOut(face_id=one.stored.id, subject=one.subject, face=FaceOut.of(one.face))
-                for one in done.stored
+                StoredPhotoFaceOut(face_id=found.stored.id, subject=found.subject, face=FaceOut.of(found.face))
+                for found in registration.stored
             ],
             skipped=[
-                SkippedFaceOut(reasons=[reason.value for reason in one.reasons], face=FaceOut.of(one.face))
-                for one in done.skipped
+                SkippedFaceOut(reasons=[reason.value for reason in found.reasons], face=FaceOut.of(found.face))
+                for found in registration.skipped
             ],
         )

@@ -1,4 +1,4 @@
-"""A person as they are taken along: everything held, in a form that programs read and Vultus takes in again."""
+"""Define the document in which a subject is exported and imported."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -10,40 +10,52 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field
 from app.domain.faces import EMBEDDING_SIZE
 from app.domain.people import Consent, ExportedFace, Subject
 from app.schemas.audit import AuditEntryOut
-from app.schemas.fields import CollectionName, ConsentReference, DisplayName, Expiry, Label, Metadata, Moment, SubjectId
+from app.schemas.fields import (
+    CollectionName,
+    ConsentReference,
+    DisplayName,
+    Expiry,
+    Label,
+    Metadata,
+    SubjectId,
+    Timestamp,
+)
 from app.services.people.portability import SubjectExport
 
-MAX_COMMON_TEMPLATES = 2_000
-"""A thousand faces by two recognizers."""
+MAX_TEMPLATES = 2_000
+"""1,000 faces, each embedded by two recognizers."""
 
 
 class ExportedConsent(BaseModel):
-    """A consent as it was recorded."""
+    """A recorded consent."""
 
     reference: ConsentReference
-    recorded_at: Moment
-    recorded_by: Label
-    withdrawn_at: Moment | None = None
+    recorded_at: Timestamp
+    recorded_by: Label = Field(description="`user:<id>` or `key:<id>`.")
+    withdrawn_at: Timestamp | None = None
 
 
 class ExportedFaceBody(BaseModel):
-    """A stored face, as one recognizer embedded it; there is no photo."""
+    """A template: a stored face as embedded by one recognizer. Photos are never stored."""
 
-    face_id: UUID | None = Field(default=None, description="The same of a face that two recognizers embedded.")
+    face_id: UUID | None = Field(
+        default=None, description="The face's id. Templates of one face from two recognizers share it."
+    )
     recognizer: Label
     embedding: Annotated[
         list[Annotated[float, Field(ge=-1.01, le=1.01, allow_inf_nan=False)]],
         FailFast(),
-        Field(description="512 numbers, unit length.", min_length=EMBEDDING_SIZE, max_length=EMBEDDING_SIZE),
+        Field(
+            description="512 numbers; a vector of unit length.", min_length=EMBEDDING_SIZE, max_length=EMBEDDING_SIZE
+        ),
     ]
     detection_score: Annotated[float, Field(ge=0, le=1)]
     quality: dict[Label, Annotated[float, Field(allow_inf_nan=False)]] = Field(max_length=20)
     source: Label
-    created_at: Moment
+    created_at: Timestamp
 
     @classmethod
     def of(cls, face: ExportedFace) -> "ExportedFaceBody":
-        """From the domain's value."""
         return cls(
             face_id=face.id,
             recognizer=face.recognizer,
@@ -55,7 +67,7 @@ class ExportedFaceBody(BaseModel):
         )
 
     def face(self) -> ExportedFace:
-        """As the domain's value."""
+        """Return the domain object, with a new id if the document has none."""
         embedding = np.asarray(self.embedding, dtype=np.float32)
         return ExportedFace(
             self.face_id or uuid4(),
@@ -69,7 +81,7 @@ class ExportedFaceBody(BaseModel):
 
 
 class SubjectDocument(BaseModel):
-    """Everything held about one person. What came along for reading only (`audit`, times) is not taken in."""
+    """All stored data about one subject. An import ignores `audit`, `created_at` and `updated_at`."""
 
     model_config = ConfigDict(title="SubjectExport")
 
@@ -80,16 +92,13 @@ class SubjectDocument(BaseModel):
     metadata: Metadata = Field(default_factory=dict)
     consent: ExportedConsent | None = None
     expires_at: Expiry | None = None
-    created_at: Moment | None = None
-    updated_at: Moment | None = None
-    faces: Annotated[list[ExportedFaceBody], FailFast(), Field(max_length=MAX_COMMON_TEMPLATES)] = Field(
-        default_factory=list
-    )
-    audit: list[AuditEntryOut] = Field(default_factory=list, max_length=MAX_COMMON_TEMPLATES)
+    created_at: Timestamp | None = None
+    updated_at: Timestamp | None = None
+    faces: Annotated[list[ExportedFaceBody], FailFast(), Field(max_length=MAX_TEMPLATES)] = Field(default_factory=list)
+    audit: list[AuditEntryOut] = Field(default_factory=list, max_length=MAX_TEMPLATES)
 
     @classmethod
     def of(cls, export: SubjectExport) -> "SubjectDocument":
-        """From the service's result."""
         subject = export.subject
         return cls.model_construct(
             format="vultus.subject/1",
@@ -106,7 +115,7 @@ class SubjectDocument(BaseModel):
         )
 
     def to_subject(self, now: datetime) -> Subject:
-        """As the service takes it in."""
+        """Return the subject to import, created and updated at `now`."""
         consent = self.consent
         return Subject(
             self.subject,

@@ -1,4 +1,4 @@
-"""Registering, recognizing, verifying and comparing."""
+"""Define the forms and responses of the routes that take photos, except `POST /register/all`."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -27,10 +27,16 @@ from app.services.photos.face_reader import FaceChoice
 from app.services.recognition.recognition import BatchRecognition, Comparison, Recognition, Verification
 
 DEFAULT_CANDIDATES = 5
+_FACE_CHOICE = "`only`: refuse a photo that shows several faces. `largest`: use the largest face."
+_INDEX = "Position among the request's images, from 0."
+_SIMILARITY = "Cosine similarity to the subject's most similar template, -1 to 1. Candidates are sorted by it."
+_SUBJECT_SIMILARITY = (
+    "Cosine similarity to the combined templates of the subject, -1 to 1. A single bad template cannot raise it."
+)
 
 
 def _metadata_from_text(value: object) -> object:
-    """A form carries JSON as text; what is wrong with it gets a code of its own."""
+    """Parse the JSON text of a form field; raises `InvalidMetadata`."""
     if not isinstance(value, str):
         return value
     try:
@@ -43,14 +49,14 @@ class RegisterForm(BaseModel):
     """The text fields of `POST /register`."""
 
     subject: SubjectId
-    name: DisplayName | None = None
+    name: DisplayName | None = Field(default=None, description="The person's name, shown in search results.")
     metadata: Annotated[dict[str, Any] | None, BeforeValidator(_metadata_from_text)] = Field(
         default=None,
-        description="A JSON object as text.",
+        description="Any JSON object of at most 16 KiB, as text.",
         json_schema_extra={"type": "string", "example": '{"team": 7}'},
     )
     collection: CollectionName = "default"
-    face: FaceChoice = Field(default=FaceChoice.ONLY, description="`largest`: take the largest of several faces.")
+    face: FaceChoice = Field(default=FaceChoice.ONLY, description=_FACE_CHOICE)
     consent: ConsentReference | None = None
     expires_at: Expiry | None = None
 
@@ -70,7 +76,7 @@ class VerifyForm(BaseModel):
     subject: SubjectId
     collection: CollectionName = "default"
     threshold: Threshold | None = None
-    face: FaceChoice = Field(default=FaceChoice.ONLY, description="`largest`: take the largest of several faces.")
+    face: FaceChoice = Field(default=FaceChoice.ONLY, description=_FACE_CHOICE)
 
 
 class CompareForm(BaseModel):
@@ -79,56 +85,55 @@ class CompareForm(BaseModel):
     threshold: Threshold | None = None
 
 
-class LookForm(BaseModel):
+class DetectForm(BaseModel):
     """The text fields of `POST /detect`."""
 
     detail: DetailField = Detail.STANDARD
 
 
-class ExtractForm(LookForm):
+class ExtractForm(DetectForm):
     """The text fields of `POST /extract`."""
 
-    recognizer: Label | None = Field(default=None, description="Whose embeddings; by default the server's first.")
+    recognizer: Label | None = Field(
+        default=None, description="The recognizer to embed the faces with. Default: the server's default recognizer."
+    )
 
 
 class AcceptedImageOut(BaseModel):
-    """One image whose face was stored."""
+    """An image whose face was stored."""
 
-    image: int = Field(description="Place among the request's images, from 0.")
-    face_id: UUID = Field(description="The stored face's id.")
+    index: int = Field(description=_INDEX)
+    face_id: UUID = Field(description="The id of the stored face.")
     face: FaceOut
 
     @classmethod
     def of(cls, accepted: AcceptedImage) -> "AcceptedImageOut":
-        """From the service's result."""
-        return cls(image=accepted.index, face_id=accepted.template.id, face=FaceOut.of(accepted.face))
+        return cls(index=accepted.index, face_id=accepted.template.id, face=FaceOut.of(accepted.face))
 
 
 class RefusedImageOut(BaseModel):
-    """One image that was not used."""
+    """An image that was refused."""
 
-    image: int = Field(description="Place among the request's images, from 0.")
-    code: str = Field(examples=["several_faces"])
+    index: int = Field(description=_INDEX)
+    code: str = Field(description="A stable error code.", examples=["several_faces"])
     detail: str
 
     @classmethod
     def of(cls, refused: RefusedImage) -> "RefusedImageOut":
-        """From the service's result."""
-        return cls(image=refused.index, code=refused.error.code, detail=refused.error.detail)
+        return cls(index=refused.index, code=refused.error.code, detail=refused.error.detail)
 
 
 class RegisterOut(BaseModel):
-    """What was stored, and what was not and why."""
+    """The stored faces, and the images that were refused."""
 
     collection: str
     subject: str
-    recognizer: str
+    recognizer: str = Field(description="The recognizer that searches of the collection use.")
     templates: list[AcceptedImageOut]
     refused: list[RefusedImageOut]
 
     @classmethod
     def of(cls, form: RegisterForm, registration: Registration) -> "RegisterOut":
-        """From the service's result."""
         return cls(
             collection=form.collection,
             subject=form.subject,
@@ -138,51 +143,57 @@ class RegisterOut(BaseModel):
         )
 
 
-class DecidedOut(BaseModel):
-    """What every answer with decisions says of them."""
+class DecisionBasisOut(BaseModel):
+    """The basis of a response's decisions: thresholds, error rate and calibration."""
 
-    threshold: float = Field(description="A similarity at or above it is a `match`: yours, or the collection's.")
-    review_threshold: float = Field(description="At or above it, and no match: `review`.")
+    threshold: float = Field(
+        description="Similarities at or above it are a `match`. It is the request's threshold, or the collection's."
+    )
+    review_threshold: float = Field(description="Similarities at or above it, but below `threshold`, are a `review`.")
     false_match_rate: float = Field(
-        description="How often a search of a stranger ends in a match: 1 - (1 - f)^N, f the rate of one comparison."
+        description="How often a search for a person who is not in the gallery ends in a `match`: 1 - (1 - f)^N, "
+        "where f is the false-match rate of one comparison and N is `comparisons`."
     )
     comparisons: int = Field(
-        description="N: the collection's templates; of a claim the subject's; of a comparison the target's faces."
+        description="The number of comparisons: all templates of the collection in a search, the subject's templates "
+        "in a verification, the target's faces in a comparison of two photos."
     )
-    calibration: str = Field(description="Where f is from, and below which rate it is extrapolated.")
+    calibration: str = Field(
+        description="Where the error rates come from, and the rate below which they are extrapolated."
+    )
 
 
 def describe_thresholds(used: Thresholds) -> dict[str, Any]:
-    """The members of `DecidedOut`."""
+    """Return the fields of `DecisionBasisOut`."""
     return {
         "threshold": round(used.match, 4),
         "review_threshold": round(used.review, 4),
-        "false_match_rate": short_rate(used.false_match_rate),
+        "false_match_rate": round_rate(used.false_match_rate),
         "comparisons": used.comparisons,
-        "calibration": used.calibration.account,
+        "calibration": used.calibration.description,
     }
 
 
-def short_rate(rate: float) -> float:
-    """An error rate to three digits: more of them would be pretence."""
+def round_rate(rate: float) -> float:
+    """Round an error rate to three significant digits, which is more than its precision."""
     return float(f"{rate:.3g}")
 
 
 class CandidateOut(BaseModel):
-    """A subject that the face may show."""
+    """A subject whom the face may show."""
 
     subject: str
     name: str | None
-    similarity: float = Field(description="Cosine with the most similar of the subject's templates, -1 to 1; ranks.")
-    subject_similarity: float = Field(
-        description="Cosine with what the subject's templates have in common, -1 to 1; one bad photo cannot raise it."
+    similarity: float = Field(description=_SIMILARITY)
+    subject_similarity: float = Field(description=_SUBJECT_SIMILARITY)
+    decision: Decision = Field(description="`match` if both similarities reach the threshold.")
+    false_match_rate: float = Field(
+        description="How often a search for a person who is not in the collection returns a candidate at least this "
+        "similar."
     )
-    decision: Decision = Field(description="`match` where both similarities reach the threshold.")
-    false_match_rate: float = Field(description="How often a search of a stranger finds somebody at least so similar.")
 
     @classmethod
     def of(cls, decided: DecidedCandidate) -> "CandidateOut":
-        """From the service's result."""
         candidate = decided.candidate
         return cls(
             subject=candidate.subject,
@@ -190,27 +201,26 @@ class CandidateOut(BaseModel):
             similarity=round(candidate.similarity, 4),
             subject_similarity=round(candidate.subject_similarity, 4),
             decision=decided.decision,
-            false_match_rate=short_rate(decided.false_match_rate),
+            false_match_rate=round_rate(decided.false_match_rate),
         )
 
 
 class RecognizedFaceOut(FaceOut):
-    """One face with its candidates, most similar first."""
+    """A face and its candidates, most similar first."""
 
     candidates: list[CandidateOut]
 
 
-class RecognizeOut(DecidedOut):
-    """Every face of the image, largest first."""
+class RecognizeOut(DecisionBasisOut):
+    """All faces in the image, largest first, with their candidates."""
 
     image: ImageOut
     collection: str
-    recognizer: str
+    recognizer: str = Field(description="The recognizer that was used.")
     faces: list[RecognizedFaceOut]
 
     @classmethod
     def of(cls, collection: str, recognition: Recognition) -> "RecognizeOut":
-        """From the service's result."""
         faces = [
             RecognizedFaceOut(
                 **describe_face(found.face),
@@ -228,58 +238,56 @@ class RecognizeOut(DecidedOut):
 
 
 class RecognizedImageOut(BaseModel):
-    """One of several images: its faces, or why it could not be used."""
+    """One image of a batch: its faces, or the reason why it could not be used."""
 
-    index: int = Field(description="Place among the request's images, from 0.")
-    image: ImageOut | None = None
+    index: int = Field(description=_INDEX)
+    image: ImageOut | None = Field(default=None, description="The image's size. Null if `error` is set.")
     faces: list[RecognizedFaceOut] = []
-    error: ImageProblemOut | None = None
+    error: ImageProblemOut | None = Field(default=None, description="Set if the image could not be used.")
 
 
-class RecognizeBatchOut(DecidedOut):
-    """What was found in each image."""
+class RecognizeBatchOut(DecisionBasisOut):
+    """The result for each image, in the order of the request."""
 
     collection: str
-    recognizer: str
+    recognizer: str = Field(description="The recognizer that was used.")
     images: list[RecognizedImageOut]
 
     @classmethod
     def of(cls, collection: str, batch: BatchRecognition) -> "RecognizeBatchOut":
-        """From the service's result."""
         images = []
         for index, found in enumerate(batch.images):
             if isinstance(found, AppError):
                 images.append(RecognizedImageOut(index=index, error=ImageProblemOut.of(found)))
             else:
-                one = RecognizeOut.of(collection, found)
-                images.append(RecognizedImageOut(index=index, image=one.image, faces=one.faces))
+                recognized = RecognizeOut.of(collection, found)
+                images.append(RecognizedImageOut(index=index, image=recognized.image, faces=recognized.faces))
         return cls(
             collection=collection, recognizer=batch.recognizer, images=images, **describe_thresholds(batch.thresholds)
         )
 
 
-class VerifyOut(DecidedOut):
-    """Whether the face is the claimed subject's."""
+class VerifyOut(DecisionBasisOut):
+    """Whether the face shows the claimed subject."""
 
     subject: str
-    recognizer: str
-    similarity: float
+    recognizer: str = Field(description="The recognizer that was used.")
+    similarity: float = Field(description="Cosine similarity to the subject's most similar template, -1 to 1.")
     similarity_false_match_rate: float = Field(
-        description="How often a stranger's photo would be at least so similar to one of the subject's faces."
+        description="How often another person's photo would be at least this similar to one of the subject's templates."
     )
-    subject_similarity: float
-    decision: Decision
+    subject_similarity: float = Field(description=_SUBJECT_SIMILARITY)
+    decision: Decision = Field(description="`match` if both similarities reach the threshold.")
     face: FaceOut
 
     @classmethod
     def of(cls, subject: str, verification: Verification) -> "VerifyOut":
-        """From the service's result."""
         decided = verification.decided
         return cls(
             subject=subject,
             recognizer=verification.recognizer,
             similarity=round(decided.candidate.similarity, 4),
-            similarity_false_match_rate=short_rate(decided.false_match_rate),
+            similarity_false_match_rate=round_rate(decided.false_match_rate),
             subject_similarity=round(decided.candidate.subject_similarity, 4),
             decision=decided.decision,
             face=FaceOut.of(verification.face),
@@ -288,29 +296,30 @@ class VerifyOut(DecidedOut):
 
 
 class ComparedFaceOut(FaceOut):
-    """One face of the target image against the source's."""
+    """A face in the target image, compared with the source face."""
 
-    similarity: float
+    similarity: float = Field(description="Cosine similarity to the source face, -1 to 1.")
     decision: Decision
-    false_match_rate: float
+    false_match_rate: float = Field(
+        description="How often a face at least this similar would be found if the source person were not in the target."
+    )
 
 
-class CompareOut(DecidedOut):
-    """The source's largest face against every face of the target, most similar first."""
+class CompareOut(DecisionBasisOut):
+    """The largest face in the source image, compared with every face in the target, most similar first."""
 
-    recognizer: str
+    recognizer: str = Field(description="The recognizer that was used.")
     source: FaceOut
     targets: list[ComparedFaceOut]
 
     @classmethod
     def of(cls, comparison: Comparison) -> "CompareOut":
-        """From the service's result."""
         targets = [
             ComparedFaceOut(
                 **describe_face(target.face),
                 similarity=round(target.similarity, 4),
                 decision=target.decision,
-                false_match_rate=short_rate(target.false_match_rate),
+                false_match_rate=round_rate(target.false_match_rate),
             )
             for target in comparison.targets
         ]

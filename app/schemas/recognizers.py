@@ -1,4 +1,4 @@
-"""Recognizers of collections."""
+"""Define the requests and responses of a collection's recognizers."""
 
 from typing import Annotated
 
@@ -8,11 +8,11 @@ from app.domain.collections import Recognizers
 from app.schemas.fields import Label
 from app.services.collections.recognizers import RecognizerOverview
 
-AcceptMissing = Annotated[bool, Field(description="Go on although subjects would not be found any more.")]
+AcceptMissing = Annotated[bool, Field(description="Proceed even if searches will no longer find some subjects.")]
 
 
 class RecognizersIn(BaseModel):
-    """What to search a collection with, and what to store its faces with as well."""
+    """The recognizer to search a collection with, and an optional secondary recognizer."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -21,48 +21,55 @@ class RecognizersIn(BaseModel):
         },
     )
 
-    in_use: Label
-    secondary: Label | None = None
+    in_use: Label = Field(description="The recognizer that searches use.")
+    secondary: Label | None = Field(
+        default=None, description="The secondary recognizer, which also embeds new faces during a migration."
+    )
     accept_missing: AcceptMissing = False
 
     def recognizers(self) -> Recognizers:
-        """The domain's value."""
         return Recognizers(self.in_use, self.secondary if self.secondary != self.in_use else None)
 
 
 class RecognizerOut(BaseModel):
-    """One recognizer and how far its templates cover the collection."""
+    """A recognizer and the part of the collection that it has embedded."""
 
     recognizer: str
-    pack: str | None = Field(description="The model pack that this server has it from; null: it has not.")
-    faces: int
-    subjects: int
+    pack: str | None = Field(description="The model pack that it is loaded from. Null: not loaded on this server.")
+    faces: int = Field(description="Number of faces that it has embedded.")
+    subjects: int = Field(description="Number of subjects that have at least one of these faces.")
 
 
 class MissingPage(BaseModel):
-    """One page of subjects without a face stored with a recognizer."""
+    """One page of subjects that have no face embedded by a recognizer."""
 
-    items: list[str]
+    items: list[str] = Field(description="Subject ids.")
     next_cursor: str | None
 
 
 class RecognizersOut(BaseModel):
-    """What a collection is searched with, what it is stored with as well, and all that could be."""
+    """The recognizers of a collection."""
 
-    in_use: str
-    secondary: str | None
-    known: list[RecognizerOut]
+    in_use: str = Field(description="The recognizer that searches use.")
+    secondary: str | None = Field(
+        description="The secondary recognizer, which also embeds new faces during a migration."
+    )
+    recognizers: list[RecognizerOut] = Field(
+        description="Every recognizer that is loaded on this server or has embedded faces in the collection."
+    )
 
     @classmethod
     def of(cls, overview: RecognizerOverview) -> "RecognizersOut":
-        """From the service's result."""
         return cls(
             in_use=overview.in_use,
             secondary=overview.secondary,
-            known=[
+            recognizers=[
                 RecognizerOut(
-                    recognizer=one.recognizer, pack=one.pack, faces=one.coverage.faces, subjects=one.coverage.subjects
+                    recognizer=found.recognizer,
+                    pack=found.pack,
+                    faces=found.coverage.faces,
+                    subjects=found.coverage.subjects,
                 )
-                for one in overview.known
+                for found in overview.recognizers
             ],
         )

@@ -1,31 +1,41 @@
-"""Searching a collection without an image."""
+"""Define the requests and responses of searches without an image."""
 
 from typing import Annotated
 
+import numpy as np
 from pydantic import BaseModel, Field
 
+from app.domain.faces import Embedding
 from app.schemas.fields import CandidateLimit, Threshold
-from app.schemas.recognition import DEFAULT_CANDIDATES, CandidateOut, DecidedOut, describe_thresholds
+from app.schemas.recognition import DEFAULT_CANDIDATES, CandidateOut, DecisionBasisOut, describe_thresholds
 from app.services.recognition.search import SearchResult
 
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
 
 
 class EmbeddingSearchIn(BaseModel):
-    """An embedding as `POST /extract` gives it, and what to look for."""
+    """An embedding from `POST /extract` to search for."""
 
-    embedding: list[Number] = Field(description="512 numbers; of any length but zero.", min_length=512, max_length=512)
+    embedding: list[Number] = Field(
+        description="512 numbers. The vector is normalized; its length must not be zero.",
+        min_length=512,
+        max_length=512,
+    )
     recognizer: str = Field(
-        description="The `recognizer` that the embedding came with: others are not comparable.",
+        description="The `recognizer` that made the embedding. It must be the one that the collection uses.",
         max_length=256,
         examples=["w600k_r50:4c06341c33c2ca1f"],
     )
     limit: CandidateLimit = DEFAULT_CANDIDATES
     threshold: Threshold | None = None
 
+    def vector(self) -> Embedding:
+        """Return the embedding as sent: (512,), float32, of any length."""
+        return np.array(self.embedding, dtype=np.float32)
 
-class SearchOut(DecidedOut):
-    """Candidates, most similar first."""
+
+class SearchOut(DecisionBasisOut):
+    """The most similar subjects in the collection, best first."""
 
     collection: str
     recognizer: str
@@ -33,7 +43,6 @@ class SearchOut(DecidedOut):
 
     @classmethod
     def of(cls, collection: str, result: SearchResult) -> "SearchOut":
-        """From the service's result."""
         return cls(
             collection=collection,
             recognizer=result.recognizer,

@@ -1,4 +1,4 @@
-"""Subjects and their stored faces."""
+"""Define the requests and responses of subjects, their stored faces, consents and erasure receipts."""
 
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ from app.services.people.subjects import SubjectChanges
 
 
 class SubjectIn(BaseModel):
-    """A subject to create, without faces yet."""
+    """A subject to create, without faces."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -28,7 +28,7 @@ class SubjectIn(BaseModel):
 
 
 class SubjectChangesIn(BaseModel):
-    """What to change of a subject; what is left out stays as it is."""
+    """The fields of a subject to change. Omitted fields keep their values; null clears a field."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"expires_at": "2027-12-31T23:59:59Z"}})
 
@@ -37,15 +37,15 @@ class SubjectChangesIn(BaseModel):
     expires_at: Expiry | None = None
 
     def changes(self) -> SubjectChanges:
-        """As the service takes it: null empties a field, nothing leaves it."""
-        given = {name: getattr(self, name) for name in self.model_fields_set}
-        if "metadata" in given and given["metadata"] is None:
-            given["metadata"] = {}
-        return SubjectChanges(**given)
+        """Return only the fields that the client sent; null metadata becomes an empty object."""
+        changes = {name: getattr(self, name) for name in self.model_fields_set}
+        if "metadata" in changes and changes["metadata"] is None:
+            changes["metadata"] = {}
+        return SubjectChanges(**changes)
 
 
 class ConsentIn(BaseModel):
-    """That a person agreed."""
+    """A consent to record."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -57,12 +57,11 @@ class ConsentOut(BaseModel):
 
     reference: str
     recorded_at: datetime
-    recorded_by: str = Field(description="`user:` or `key:` and an id.")
-    withdrawn_at: datetime | None
+    recorded_by: str = Field(description="`user:<id>` or `key:<id>`.")
+    withdrawn_at: datetime | None = Field(description="Null while the consent is valid.")
 
     @classmethod
     def of(cls, consent: Consent) -> "ConsentOut":
-        """From the domain's value."""
         return cls(
             reference=consent.reference,
             recorded_at=consent.recorded_at,
@@ -72,45 +71,42 @@ class ConsentOut(BaseModel):
 
 
 class ReceiptOut(BaseModel):
-    """A signed receipt of an erasure.
-
-    `signature` (Ed25519, base64) covers `receipt` as JSON with sorted keys and no spaces; `GET /receipt-keys` gives the
-    keys to trust.
-    """
+    """A signed receipt of an erasure. `GET /receipt-keys` returns the public keys to trust."""
 
     receipt: dict[str, str | int] = Field(
-        examples=[{"what": "subject.erased", "subject": "subject:6f0c...", "faces": 3, "audit_seq": 17}]
+        description="What was erased.",
+        examples=[{"action": "subject.erased", "subject": "subject:6f0c...", "faces": 3, "audit_seq": 17}],
     )
-    public_key: str
-    signature: str
+    public_key: str = Field(description="The Ed25519 public key in base64.")
+    signature: str = Field(
+        description="The Ed25519 signature in base64 of `receipt` as JSON with sorted keys and without spaces."
+    )
 
     @classmethod
     def of(cls, signed: SignedReceipt) -> "ReceiptOut":
-        """From the service's result."""
         return cls(receipt=dict(signed.receipt), public_key=signed.public_key, signature=signed.signature)
 
 
 class ReceiptKeysOut(BaseModel):
-    """The public keys (Ed25519, base64) of this service, the current one first."""
+    """The public keys that verify erasure receipts."""
 
-    keys: list[str]
+    keys: list[str] = Field(description="Ed25519 public keys in base64, the current one first.")
 
 
 class SubjectOut(BaseModel):
-    """One person in one collection."""
+    """A subject: one person in one collection."""
 
-    subject: str
+    subject: str = Field(description="Your id for the person.")
     name: str | None
     metadata: dict[str, Any]
-    templates: int
+    templates: int = Field(description="Number of stored templates.")
     created_at: datetime
     updated_at: datetime
-    consent: ConsentOut | None
-    expires_at: datetime | None
+    consent: ConsentOut | None = Field(description="Null if no consent was recorded.")
+    expires_at: datetime | None = Field(description="When the person will be erased. Null: no expiry.")
 
     @classmethod
     def of(cls, subject: Subject) -> "SubjectOut":
-        """From the domain's value."""
         return cls(
             subject=subject.subject,
             name=subject.name,
@@ -131,18 +127,17 @@ class SubjectPage(BaseModel):
 
 
 class StoredFaceOut(BaseModel):
-    """A stored template; its embedding is not shown, and there is no photo."""
+    """A stored face, without its embedding. Photos are never stored."""
 
     face_id: UUID
-    recognizer: str
-    detection_score: float
-    quality: dict[str, float]
-    source: str
+    recognizer: str = Field(description="The recognizer that embedded the face.")
+    detection_score: float = Field(description="How certain the detector was that this is a face, 0 to 1.")
+    quality: dict[str, float] = Field(description="The quality measured at registration.")
+    source: str = Field(description="How the face was stored.")
     created_at: datetime
 
     @classmethod
     def of(cls, template: Template) -> "StoredFaceOut":
-        """From the domain's value."""
         return cls(
             face_id=template.id,
             recognizer=template.recognizer,

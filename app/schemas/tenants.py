@@ -1,4 +1,4 @@
-"""A tenant, its plan and its users."""
+"""Define the requests and responses of the caller's tenant and its users."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,31 +11,30 @@ from app.schemas.fields import Email, NewPassword
 
 
 class QuotaOut(BaseModel):
-    """One quota; `most` is null where there is no limit."""
+    """A quota and its current usage."""
 
     used: int
-    most: int | None
+    limit: int | None = Field(description="Null: no limit.")
 
 
 class TenantOut(BaseModel):
-    """The caller's tenant."""
+    """The caller's tenant with its plan and usage."""
 
     tenant_id: UUID
     name: str
     plan: str
-    rates: dict[str, str] = Field(examples=[{"recognize": "60/minute"}])
+    rates: dict[str, str] = Field(description="Rate limits by permission.", examples=[{"recognize": "60/minute"}])
     quotas: dict[str, QuotaOut]
 
     @classmethod
     def of(cls, tenant_id: UUID, overview: TenantOverview) -> "TenantOut":
-        """From the service's result."""
         plan = overview.plan
         return cls(
             tenant_id=tenant_id,
             name=overview.name,
             plan=plan.name,
             rates=dict(plan.rates),
-            quotas={quota.value: QuotaOut(used=used, most=plan.quota(quota)) for quota, used in overview.used.items()},
+            quotas={quota.value: QuotaOut(used=used, limit=plan.quota(quota)) for quota, used in overview.used.items()},
         )
 
 
@@ -50,7 +49,7 @@ class UserIn(BaseModel):
 
 
 class RoleIn(BaseModel):
-    """Another role."""
+    """The role to assign to a user."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -58,7 +57,7 @@ class RoleIn(BaseModel):
 
 
 class UserOut(BaseModel):
-    """A login of the tenant."""
+    """A user who can log in to the tenant."""
 
     user_id: UUID
     email: str
@@ -67,11 +66,10 @@ class UserOut(BaseModel):
 
     @classmethod
     def of(cls, user: UserRecord) -> "UserOut":
-        """From the service's result."""
         return cls(user_id=user.id, email=user.email, role=Role(user.role), created_at=user.created_at)
 
 
 class UserList(BaseModel):
-    """All users; a plan keeps them few."""
+    """All users of the tenant."""
 
     items: list[UserOut]

@@ -1,4 +1,4 @@
-"""What was done, as its tenant reads it."""
+"""Define the response of a tenant's usage by day."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -10,28 +10,27 @@ from app.domain.tenancy import UsageCount, UsageKey
 
 
 class UsageDayOut(BaseModel):
-    """What one caller did of one kind on one day."""
+    """One caller's use of one operation on one day."""
 
-    day: date = Field(description="In UTC.")
+    day: date = Field(description="The day in UTC.")
     operation: str = Field(examples=["recognize"])
-    key_id: UUID | None = Field(description="The API key, where a program called.")
-    user_id: UUID | None = Field(description="The user, where a person did.")
-    calls: int = Field(description="Answered with success; repeated answers and refusals are not counted.")
-    images: int = Field(description="Photos in them.")
+    key_id: UUID | None = Field(description="The key that called. Null for users.")
+    user_id: UUID | None = Field(description="The user who called. Null for keys.")
+    calls: int = Field(description="Successful calls. Errors and replayed responses are not counted.")
+    images: int = Field(description="Photos in these calls.")
 
 
 class UsageOut(BaseModel):
-    """Counts by day, operation and caller, and their sums."""
+    """Usage by day, operation and caller, with totals."""
 
-    since: date
-    before: date
-    calls: int
-    images: int
+    since: date = Field(description="The first day.")
+    before: date = Field(description="The day after the last.")
+    calls: int = Field(description="Total number of successful calls.")
+    images: int = Field(description="Total number of photos.")
     items: list[UsageDayOut]
 
     @classmethod
     def of(cls, since: date, before: date, counts: Mapping[UsageKey, UsageCount]) -> "UsageOut":
-        """From the service's result."""
         items = [_describe(key, count) for key, count in counts.items()]
         calls, images = (sum(getattr(item, name) for item in items) for name in ("calls", "images"))
         return cls(since=since, before=before, calls=calls, images=images, items=items)

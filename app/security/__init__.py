@@ -1,1 +1,1 @@
-"""Keys, tokens, passwords and signatures: pure functions of their inputs, without a database or a web framework."""
+"""Keys, tokens, passwords and signatures; nothing here uses a database or a web framework."""

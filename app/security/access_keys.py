@@ -1,4 +1,4 @@
-"""Access-key pairs for signed requests: the secret is kept encrypted, since verifying a signature needs it."""
+"""Access keys for signed requests: the secret is stored encrypted, because verifying a signature needs it."""
 
 import secrets
 import string
@@ -13,7 +13,7 @@ _PUBLIC_CHARS = 18
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
-    """A pair in the form that AWS clients expect: 20 characters and 40 characters."""
+    """A public id (20 characters) and a secret (40 characters), in the format that AWS clients expect."""
 
     public_id: str
     secret: str
@@ -23,19 +23,19 @@ class AccessKey:
 
 
 def generate_access_key() -> AccessKey:
-    """A new pair; the secret has 240 random bits."""
+    """Generate an access key; the secret has 240 random bits."""
     alphabet = string.ascii_uppercase + string.digits
     return AccessKey("VK" + "".join(secrets.choice(alphabet) for _ in range(_PUBLIC_CHARS)), secrets.token_urlsafe(30))
 
 
 def encrypt_secret(key: bytes, public_id: str, secret: str) -> bytes:
-    """AES-256-GCM, bound to the public id: nonce, then ciphertext."""
+    """Encrypt a secret with AES-256-GCM, bound to the public id; returns nonce (12 bytes) and ciphertext."""
     nonce = secrets.token_bytes(_NONCE_BYTES)
     return nonce + AESGCM(key).encrypt(nonce, secret.encode(), public_id.encode())
 
 
 def decrypt_secret(key: bytes, public_id: str, encrypted: bytes) -> str | None:
-    """The secret, or None if the bytes are not its encryption under this key and id."""
+    """Decrypt a secret; returns None if key or public id differ, or if the bytes were altered."""
     nonce, ciphertext = encrypted[:_NONCE_BYTES], encrypted[_NONCE_BYTES:]
     try:
         return AESGCM(key).decrypt(nonce, ciphertext, public_id.encode()).decode()

@@ -1,7 +1,7 @@
-"""The arithmetic of the audit trail: each entry is sealed together with the seal of the one before it.
+"""The hash chain of the audit trail: each entry's seal covers the entry and the previous seal.
 
-Seals are keyed (HMAC-SHA256): whoever can write to the database but lacks the service's secret can neither change an
-entry nor make one. Pure functions.
+Seals are keyed (HMAC-SHA256), so write access to the database is not enough to change or forge an entry; that also
+needs the service's secret. Pure functions.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from uuid import UUID
 SEAL_PURPOSE, REFERENCE_PURPOSE = "audit", "audit-subjects"
 
 FIRST_SEAL = b"\0" * 32
-"""What stands before the first entry."""
+"""The previous seal of the first entry."""
 
 Detail = str | int | bool | None | list[str]
 _REFERENCE_CHARS = 32
@@ -23,10 +23,10 @@ _REFERENCE_CHARS = 32
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Who did what to what, and when: the `seq`-th entry of its tenant.
+    """One recorded action: actor, action, target and time; `seq` counts the tenant's entries from 1.
 
-    `actor` and `target` are names without personal data: `user:`, `key:` or `operator`; `subject:` is followed by a
-    keyed hash of the collection and the subject's id, so that erasing a subject leaves nothing to erase here.
+    `actor` and `target` contain no personal data. Actors are `user:<id>`, `key:<id>` or `operator`. A subject appears
+    as `subject:` and a keyed hash of its collection and id, so erasing a subject requires no change here.
     """
 
     tenant_id: UUID
@@ -41,7 +41,7 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class SealedEntry:
-    """An entry with its seal, the seal it was chained to, and the name of the key."""
+    """An entry with its seal, the previous entry's seal, and the id of the key that sealed it."""
 
     entry: AuditEntry
     key_id: str
@@ -50,7 +50,7 @@ class SealedEntry:
 
 
 def seal(key: bytes, entry: AuditEntry, previous: bytes) -> bytes:
-    """The entry's seal (32 bytes), which covers every field and the seal of the entry before it."""
+    """Compute the entry's seal (32 bytes) over all its fields and the previous entry's seal."""
     content = [
         str(entry.tenant_id),
         entry.seq,
@@ -67,6 +67,6 @@ def seal(key: bytes, entry: AuditEntry, previous: bytes) -> bytes:
 
 
 def refer_to_subject(key: bytes, tenant_id: UUID, collection: str, subject: str) -> str:
-    """The name under which the trail knows a subject; without the service's secret it leads to nobody."""
+    """Compute a subject's pseudonym in the audit trail; only the service's secret can link it to the subject."""
     message = json.dumps([str(tenant_id), collection, subject]).encode()
     return f"subject:{hmac.new(key, message, hashlib.sha256).hexdigest()[:_REFERENCE_CHARS]}"

@@ -1,6 +1,6 @@
-"""Digests by which a photo is known again, without keeping anything of it.
+"""Digests that detect a photo sent again, without storing the photo.
 
-Keyed (HMAC-SHA256), so that nobody can test from the table whether a certain photo was stored. Pure functions.
+They are keyed (HMAC-SHA256), so the table alone does not reveal whether a given photo was registered. Pure functions.
 """
 
 import hashlib
@@ -12,6 +12,9 @@ _PURPOSE = "image-digests"
 
 
 def image_digests(keyring: Keyring, about: tuple[str, ...], image: bytes) -> list[bytes]:
-    """32 bytes for each of the service's secrets, the current one first; `about` says whose photo, and where."""
+    """Compute the photo's digests (32 bytes each), one for each of the service's secrets, the current one first.
+
+    `about` is the context in which a digest is comparable, such as tenant and collection.
+    """
     content = "".join(f"{part}\0" for part in about).encode() + hashlib.sha256(image).digest()
     return [hmac.new(key, content, hashlib.sha256).digest() for key in keyring.all(_PURPOSE)]

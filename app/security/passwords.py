@@ -1,6 +1,6 @@
-"""Password hashing with argon2id, on a small pool of its own; the only file that imports passlib.
+"""Password hashing with argon2id in a separate thread pool; the only file that imports passlib.
 
-`passlib` here is libpass, its maintained fork under the same import name (docs/decisions/0005).
+The installed package is libpass, the maintained fork of passlib with the same import name (docs/decisions/0005).
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from app.errors import Overloaded
 
 MAX_PASSWORD_CHARS = 256
 MAX_WAITING = 64
-"""Two threads hash about 70 passwords a second: more would wait longer than a second."""
+"""Two threads hash about 70 passwords per second, so the last in the queue waits about one second."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# OWASP's password storage cheat sheet: argon2id, 19 MiB, two passes, one lane.
+# Source: OWASP Password Storage Cheat Sheet (argon2id, 19 MiB, two iterations, one lane).
 _CONTEXT = CryptContext(
     schemes=["argon2"],
     argon2__type="ID",
@@ -31,7 +31,10 @@ _CONTEXT = CryptContext(
 
 
 class PasswordHasher:
-    """Hashes and verifies beside the event loop, two at a time, so that logins cannot take the machine."""
+    """Hashes and verifies passwords off the event loop, `threads` at a time, so that sign-ins cannot use all CPUs.
+
+    Both methods raise `Overloaded` when `MAX_WAITING` calls are running or waiting.
+    """
 
     def __init__(self, threads: int = 2) -> None:
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="passwords")
@@ -39,11 +42,11 @@ class PasswordHasher:
         self._waiting = 0
 
     async def hash(self, password: str) -> str:
-        """The password's hash in PHC form, with a fresh salt."""
+        """Hash a password with a new salt; returns PHC string format."""
         return await self._run(_CONTEXT.hash, password)
 
     async def verify(self, password: str, hashed: str | None) -> bool:
-        """Whether the password is the hashed one; takes as long for a user who does not exist (`hashed` None)."""
+        """Check a password against a hash; takes equally long for an unknown user (`hashed` is None)."""
         is_hashable = 0 < len(password) <= MAX_PASSWORD_CHARS and _is_text(password)
         if hashed is None or not is_hashable:
             if self._decoy is None:
@@ -53,12 +56,11 @@ class PasswordHasher:
         return await self._run(_CONTEXT.verify, password, hashed)
 
     def close(self) -> None:
-        """Stop the pool."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._waiting >= MAX_WAITING:
-            raise Overloaded(f"{self._waiting} sign-ins are waiting, which is the limit.")
+            raise Overloaded(f"{self._waiting} password checks are waiting, which is the limit; try again.")
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: work(*args, **kwargs))
@@ -67,10 +69,10 @@ class PasswordHasher:
 
 
 def _is_text(password: str) -> bool:
-    """Whether passlib takes it: neither NUL nor lone surrogates."""
+    """Whether passlib accepts the password: no NUL and no lone surrogates."""
     return "\0" not in password and not any(0xD800 <= ord(character) <= 0xDFFF for character in password)
 
 
 def generate_password() -> str:
-    """A password of 128 random bits."""
+    """Generate a password of 128 random bits."""
     return secrets.token_urlsafe(16)

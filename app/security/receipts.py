@@ -1,4 +1,7 @@
-"""Receipts of erasures: signed with a key that anybody can check (Ed25519, RFC 8032), naming nobody. Pure functions."""
+"""Receipts of erasures without personal data, signed with Ed25519 (RFC 8032), so that anyone can verify them.
+
+Pure functions.
+"""
 
 import base64
 import json
@@ -16,7 +19,7 @@ Value = str | int
 
 @dataclass(frozen=True, slots=True)
 class SignedReceipt:
-    """What was done, and the signature over it; both in base64 where they are bytes."""
+    """A receipt with its signature and public key, both in base64."""
 
     receipt: Mapping[str, Value]
     public_key: str
@@ -24,19 +27,21 @@ class SignedReceipt:
 
 
 def sign_receipt(seed: bytes, receipt: Mapping[str, Value]) -> SignedReceipt:
-    """The receipt signed by the key that the 32 bytes of `seed` make."""
+    """Sign a receipt with the key derived from `seed` (32 bytes)."""
     key = Ed25519PrivateKey.from_private_bytes(seed)
-    return SignedReceipt(dict(receipt), public_key_of(seed), base64.b64encode(key.sign(_canonical(receipt))).decode())
+    return SignedReceipt(
+        dict(receipt), derive_public_key(seed), base64.b64encode(key.sign(_canonical(receipt))).decode()
+    )
 
 
-def public_key_of(seed: bytes) -> str:
-    """The public key (32 bytes) in base64."""
+def derive_public_key(seed: bytes) -> str:
+    """Derive the public key (32 bytes) from `seed`, in base64."""
     key = Ed25519PrivateKey.from_private_bytes(seed).public_key()
     return base64.b64encode(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).decode()
 
 
-def is_genuine(signed: SignedReceipt, public_key: str) -> bool:
-    """Whether the receipt was signed by the owner of this public key, and not changed since."""
+def is_valid_receipt(signed: SignedReceipt, public_key: str) -> bool:
+    """Verify that the owner of this public key signed the receipt and that it was not altered since."""
     try:
         key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key, validate=True))
         key.verify(base64.b64decode(signed.signature, validate=True), _canonical(signed.receipt))

@@ -1,7 +1,7 @@
-"""AWS Signature Version 4: whether a request was signed with an access key's secret, and not changed since.
+"""AWS Signature Version 4: verifies that a request was signed with an access key's secret and not altered since.
 
-Pure functions; the secret and the clock come from outside. Source: AWS General Reference, "Signature Version 4 signing
-process"; the headers are those that botocore signs for JSON services.
+Pure functions; the caller supplies the secret and the clock. Source: AWS General Reference, "Signature Version 4
+signing process". The required headers are those that botocore signs for JSON services.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 MAX_SKEW = timedelta(minutes=5)
-_NEEDED = frozenset({"host", "x-amz-date", "x-amz-target"})
+_REQUIRED_HEADERS = frozenset({"host", "x-amz-date", "x-amz-target"})
 _UNRESERVED = "-_.~"
 
 _AUTHORIZATION = re.compile(
@@ -26,7 +26,7 @@ _AUTHORIZATION = re.compile(
 
 
 class SignatureFault(StrEnum):
-    """Why a signature is not believed."""
+    """Why a signature was rejected."""
 
     MISSING = "missing"
     INCOMPLETE = "incomplete"
@@ -37,7 +37,7 @@ class SignatureFault(StrEnum):
 
 
 class SignatureRefused(Exception):
-    """A request whose signature is not believed; the message names the part, never a secret."""
+    """The request's signature was rejected; the message names the wrong part, never a secret."""
 
     def __init__(self, fault: SignatureFault, detail: str) -> None:
         self.fault = fault
@@ -46,7 +46,7 @@ class SignatureRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """What was signed. `headers` have lower-case names; `path` and `query` are as they were sent."""
+    """The signed parts of a request. `headers` have lower-case names; `path` and `query` are encoded as sent."""
 
     method: str
     path: str
@@ -57,7 +57,7 @@ class SignedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What the `Authorization` header says: which key, for when and where, over which headers."""
+    """The contents of the `Authorization` header: access key, credential scope, signed headers, signature."""
 
     access_key_id: str
     date: str
@@ -69,59 +69,73 @@ class Claim:
 
 
 def read_claim(request: SignedRequest, *, service: str, now: datetime) -> Claim:
-    """The claim of a request, before any secret is looked up; raises `SignatureRefused`.
+    """Read and check the claim of a request, without the secret; raises `SignatureRefused`.
 
-    Checked here: that it is there and whole, made for this service, of these last minutes, over the headers that must
-    not change. Keys of sessions are not issued, so a session token is refused by name.
+    Checks that the header is complete, its scope names this service, the time is within `MAX_SKEW` of `now`, and all
+    required headers are signed. Session tokens are rejected, because the service issues none.
     """
-    given = request.headers.get("authorization", "")
-    if not given:
+    header = request.headers.get("authorization", "")
+    if not header:
         raise SignatureRefused(SignatureFault.MISSING, "The request is not signed: there is no Authorization header.")
-    found = _AUTHORIZATION.fullmatch(given.strip())
-    if found is None:
+    parts = _AUTHORIZATION.fullmatch(header.strip())
+    if parts is None:
         raise SignatureRefused(
             SignatureFault.INCOMPLETE,
             f"The Authorization header must be `{ALGORITHM} Credential=.../SignedHeaders=.../Signature=...`.",
         )
     if "x-amz-security-token" in request.headers:
         raise SignatureRefused(
-            SignatureFault.SESSION_TOKEN, "Session tokens are not issued here: sign with a permanent access key."
+            SignatureFault.SESSION_TOKEN, "Session tokens are not supported: sign with a permanent access key."
         )
-    signed = tuple(found["headers"].split(";"))
-    missing = _NEEDED - set(signed)
+    signed = tuple(parts["headers"].split(";"))
+    _check_signed_headers(request, signed)
+    if parts["service"] != service:
+        raise SignatureRefused(
+            SignatureFault.WRONG_SCOPE,
+            f"The credential scope names the service {parts['service']!r}; it must be {service!r}.",
+        )
+    signed_at = _read_time(request.headers["x-amz-date"])
+    _check_time(signed_at, parts["date"], now)
+    return Claim(parts["key"], parts["date"], parts["region"], parts["service"], signed, parts["signature"], signed_at)
+
+
+def _check_signed_headers(request: SignedRequest, signed: tuple[str, ...]) -> None:
+    missing = _REQUIRED_HEADERS - set(signed)
     if missing or list(signed) != sorted(set(signed)) or not all(name in request.headers for name in signed):
         raise SignatureRefused(
             SignatureFault.INCOMPLETE,
-            f"SignedHeaders must name, sorted, headers that were sent, with {', '.join(sorted(_NEEDED))} among them.",
+            f"SignedHeaders must be sorted, list only headers of the request, and include "
+            f"{', '.join(sorted(_REQUIRED_HEADERS))}.",
         )
-    if found["service"] != service:
+
+
+def _check_time(signed_at: datetime, date: str, now: datetime) -> None:
+    if signed_at.strftime("%Y%m%d") != date:
         raise SignatureRefused(
-            SignatureFault.WRONG_SCOPE, f"The credential is scoped to {found['service']!r}, not to {service!r}."
+            SignatureFault.WRONG_SCOPE,
+            f"The credential scope's date {date} is not the date of X-Amz-Date, {signed_at:%Y%m%d}.",
         )
-    signed_at = _read_time(request.headers["x-amz-date"])
-    if signed_at.strftime("%Y%m%d") != found["date"]:
-        raise SignatureRefused(SignatureFault.WRONG_SCOPE, "The credential's date is not that of X-Amz-Date.")
     if abs(now - signed_at) > MAX_SKEW:
         raise SignatureRefused(
             SignatureFault.SKEWED,
-            f"Signed at {signed_at:%Y%m%dT%H%M%SZ}, now it is {now.astimezone(UTC):%Y%m%dT%H%M%SZ}; "
-            f"{MAX_SKEW.seconds // 60} minutes apart are the most.",
+            f"The request was signed at {signed_at:%Y%m%dT%H%M%SZ}; the server's time is "
+            f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}, and at most {MAX_SKEW.seconds // 60} minutes may lie between them. "
+            f"Check the client's clock.",
         )
-    return Claim(found["key"], found["date"], found["region"], found["service"], signed, found["signature"], signed_at)
 
 
 def check_signature(request: SignedRequest, claim: Claim, secret: str) -> None:
-    """Raises `SignatureRefused` unless the secret signed this very request; in constant time."""
+    """Verify in constant time that the secret signed exactly this request; raises `SignatureRefused` otherwise."""
     expected = sign(request, claim, secret)
     if not hmac.compare_digest(expected, claim.signature):
         raise SignatureRefused(
             SignatureFault.MISMATCH,
-            "The signature does not fit the request: check the secret key, and that no proxy changes host or path.",
+            "The signature does not match the request: check the secret key, and that no proxy changes host or path.",
         )
 
 
 def sign(request: SignedRequest, claim: Claim, secret: str) -> str:
-    """The signature of a request under a claim (its own `signature` is not looked at)."""
+    """Compute the signature of a request with the claim's scope and headers; ignores the claim's own signature."""
     scope = f"{claim.date}/{claim.region}/{claim.service}/aws4_request"
     canonical = _canonical_request(request, claim.signed_headers)
     text = "\n".join(
@@ -141,7 +155,7 @@ def _canonical_request(request: SignedRequest, signed_headers: tuple[str, ...]) 
     headers = "".join(f"{name}:{' '.join(request.headers[name].split())}\n" for name in signed_headers)
     lines = [
         request.method,
-        quote(request.path, safe="/" + _UNRESERVED) or "/",  # encoded as sent, then once more, as botocore does
+        quote(request.path, safe="/" + _UNRESERVED) or "/",  # encoded a second time, as botocore does
         "&".join(f"{name}={value}" for name, value in pairs),
         headers,
         ";".join(signed_headers),
@@ -155,5 +169,5 @@ def _read_time(value: str) -> datetime:
         return datetime.strptime(value, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
         raise SignatureRefused(
-            SignatureFault.INCOMPLETE, "X-Amz-Date must be a time in UTC, as 20260117T120000Z."
+            SignatureFault.INCOMPLETE, "X-Amz-Date must be a UTC time such as 20260117T120000Z."
         ) from None

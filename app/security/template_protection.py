@@ -1,9 +1,11 @@
-"""Embeddings are stored turned by a secret rotation of their tenant (ISO/IEC 24745: renewable, unlinkable).
+"""Template protection: embeddings are stored rotated by a secret rotation of their tenant (ISO/IEC 24745).
 
-A rotation keeps every angle, so searching goes on as before; without the secret the numbers fit nothing else, not even
-the same face at another tenant. Another salt makes other templates of the same faces. Pure functions.
+- A rotation preserves all angles, so similarities and searches do not change.
+- Unlinkable: without the secret, templates match nothing else, not even the same face of another tenant.
+- Renewable: another salt produces different templates from the same embeddings.
+- No protection against an attacker who has the service's secret, which reverses the rotation.
 
-What it does not protect against: whoever holds the service's secret can turn the templates back.
+Pure functions.
 """
 
 import hashlib
@@ -19,14 +21,14 @@ PURPOSE = "templates"
 SALT_BYTES = 32
 
 Rotation = NDArray[np.float64]
-"""(512, 512), orthogonal; turns a column."""
+"""(512, 512), float64, orthogonal; multiplies embeddings as column vectors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """Which rotation: the generation of the tenant's salts, the salt, and the name of the key that was in use.
+    """Identifies a rotation: the generation of the tenant's salt, the salt itself, and the service key's id.
 
-    Generation 0 is none at all: templates from before there was any.
+    Generation 0 means unprotected: templates stored before protection existed.
     """
 
     generation: int = 0
@@ -35,7 +37,7 @@ class Protection:
 
     @property
     def is_none(self) -> bool:
-        """Whether templates are stored as they are."""
+        """Whether templates are stored unprotected."""
         return self.generation == 0
 
 
@@ -43,10 +45,11 @@ UNPROTECTED = Protection()
 
 
 def derive_rotation(key: bytes, tenant_id: UUID, salt: bytes) -> Rotation:
-    """A rotation that nobody can tell from a random one (uniform over all), the same on every machine.
+    """Derive a pseudorandom orthogonal matrix, uniform over all of them and the same on every machine.
 
-    Independent normal numbers, from SHAKE256 by the Box-Muller transform, made orthogonal by QR with the signs of R's
-    diagonal moved into Q (Mezzadri, "How to generate random matrices from the classical compact groups", 2007).
+    SHAKE256 and the Box-Muller transform produce independent normal values. QR decomposition makes them orthogonal,
+    with the signs of R's diagonal moved into Q. Source: Mezzadri, "How to generate random matrices from the classical
+    compact groups", 2007.
     """
     count = EMBEDDING_SIZE * EMBEDDING_SIZE
     seed = key + tenant_id.bytes + len(salt).to_bytes(4, "big") + salt
@@ -60,5 +63,5 @@ def derive_rotation(key: bytes, tenant_id: UUID, salt: bytes) -> Rotation:
 
 
 def rotate(embeddings: NDArray[np.float32], rotation: Rotation) -> NDArray[np.float32]:
-    """(n, 512) embeddings, turned."""
+    """Rotate embeddings (n, 512)."""
     return np.asarray(embeddings.astype(np.float64) @ rotation.T, dtype=np.float32)

@@ -1,7 +1,7 @@
-"""Access and refresh tokens as JWTs; the only file that imports python-jose, closed where it is open.
+"""Access and refresh tokens as JWTs; the only file that imports python-jose.
 
-python-jose takes a forged token when algorithms are mixed or unset, and ignores `crit` (docs/decisions/0005): here the
-one algorithm is HS256, the header is checked before the signature, every claim is required and typed.
+python-jose accepts forged tokens when algorithms are mixed or unset, and ignores `crit` (docs/decisions/0005). This
+file therefore allows HS256 only, checks the header before the signature, and requires and type-checks every claim.
 """
 
 import re
@@ -21,11 +21,11 @@ _ALGORITHM = "HS256"
 _ISSUER = "vultus"
 _PURPOSE = "tokens"
 _MAX_TOKEN_CHARS = 2048
-_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")  # python-jose forgives padding and spaces
+_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")  # python-jose accepts padding and spaces
 
 
 class TokenKind(StrEnum):
-    """What a token is for; it is also the audience, so one never passes for the other."""
+    """The kind of a token; it is also the audience claim, so one kind is never accepted as the other."""
 
     ACCESS = "access"
     REFRESH = "refresh"
@@ -33,7 +33,7 @@ class TokenKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TokenClaims:
-    """What a valid token says: whose it is, of which session, and (refresh) of which generation."""
+    """The claims of a valid token: user, tenant, session, and the session's generation (refresh tokens)."""
 
     user_id: UUID
     tenant_id: UUID
@@ -42,18 +42,17 @@ class TokenClaims:
 
 
 class TokenIssuer:
-    """Issues tokens with the current key, reads those of the previous ones too."""
+    """Issues tokens with the current key; reads tokens of previous keys too."""
 
     def __init__(self, keyring: Keyring, *, access_lifetime: timedelta, refresh_lifetime: timedelta) -> None:
         self._keyring = keyring
         self._lifetimes = {TokenKind.ACCESS: access_lifetime, TokenKind.REFRESH: refresh_lifetime}
 
     def lifetime(self, kind: TokenKind) -> timedelta:
-        """How long a fresh token of this kind is good."""
         return self._lifetimes[kind]
 
     def issue(self, kind: TokenKind, claims: TokenClaims) -> str:
-        """A signed token, good from now for the kind's lifetime."""
+        """Issue a signed token, valid from now on for the kind's lifetime."""
         now = datetime.now(UTC)
         payload = {
             "iss": _ISSUER,
@@ -71,7 +70,7 @@ class TokenIssuer:
         return token
 
     def read(self, kind: TokenKind, token: str) -> TokenClaims:
-        """The claims of a valid token; raises `TokenExpired` or `TokenInvalid`, without saying what was wrong."""
+        """Read the claims of a valid token; raises `TokenExpired`, or `TokenInvalid` without a reason."""
         if len(token) > _MAX_TOKEN_CHARS or not _COMPACT.fullmatch(token):
             raise TokenInvalid
         try:

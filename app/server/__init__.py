@@ -1,1 +1,1 @@
-"""The HTTP server's own parts: the uvicorn protocol, preloaded workers, middleware, admission, problem+json."""
+"""Contain the parts that belong to the HTTP server: uvicorn's protocol, preloaded workers, middleware and admission."""

@@ -1,4 +1,4 @@
-"""Who may pass before a request's body is read: by permission, rate and monthly quota, or by address."""
+"""Admit or refuse a caller by permission, rate limit and monthly quota, before the request's body is read."""
 
 from ipaddress import ip_address, ip_network
 
@@ -12,9 +12,10 @@ from app.services.tenancy.quotas import count_recognition
 
 
 def address_of(request: Request) -> str:
-    """The caller's address: the connection's, or the one a trusted proxy forwarded (uvicorn decides).
+    """Return the client's IP address, or the address that a trusted proxy forwarded (uvicorn decides).
 
-    An IPv6 address counts as its /64 network, which one caller owns as a whole; anything else counts as "unknown".
+    An IPv6 address is returned as its /64 network, since one client usually owns a whole /64. Anything that is not an
+    IP address becomes "unknown".
     """
     try:
         address = ip_address(request.client.host if request.client else "")
@@ -24,13 +25,13 @@ def address_of(request: Request) -> str:
 
 
 async def admit(request: Request, principal: Principal, permission: Permission) -> dict[str, str]:
-    """Check the permission and the plan's rate, and count recognitions against the monthly quota.
+    """Check the permission and the plan's rate limit, and count a recognition against the monthly quota.
 
-    Returns the rate-limit headers of the answer. Raises `PermissionDenied`, `RateLimited` or `QuotaExceeded`.
+    Returns the rate-limit headers for the response. Raises `PermissionDenied`, `RateLimited` or `QuotaExceeded`.
     """
     if not principal.may(permission):
-        who = f"role {principal.role.value!r}" if principal.role else "key"
-        raise PermissionDenied(f"Your {who} lacks the permission {permission.value!r}.")
+        holder = f"role {principal.role.value!r}" if principal.role else "key"
+        raise PermissionDenied(f"Your {holder} does not have the permission {permission.value!r}.")
     headers = await limiter_of(request).admit_principal(principal, permission)
     if permission is Permission.RECOGNIZE:
         await count_recognition(state_of(request).database, principal)

@@ -1,4 +1,4 @@
-"""Limits on a request's body: its size, and the rate at which it arrives."""
+"""Limit the size of a request's body and the time that it takes to arrive."""
 
 import asyncio
 import time
@@ -8,35 +8,38 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import RequestTimeout, RequestTooLarge
-from app.server.request_context import ErrorResponder
+from app.server.request_context import ErrorRenderer
 
 MAX_PLAIN_BODY = 64 * 1024
-"""For every body without images: JSON and sign-in forms are small."""
+"""Bytes; for every body without images, such as JSON and login forms."""
 
 MIN_BODY_RATE = 4 * 1024
-"""Bytes a second, on average, after the first seconds that a stall may take."""
+"""Bytes per second, on average, after an initial allowance of the stall timeout."""
 
 
 class BodyLimit:
-    """Refuses a body that is too large, from its headers where they say so, or that stalls."""
+    """Refuses a body that is too large or too slow. An oversized Content-Length is refused without reading the body."""
 
     def __init__(
-        self, app: ASGIApp, *, answer_error: ErrorResponder, most_bytes: Callable[[str, Headers], int], timeout_s: float
+        self, app: ASGIApp, *, render_error: ErrorRenderer, max_bytes: Callable[[str, Headers], int], timeout_s: float
     ) -> None:
-        """`most_bytes` tells from a request's path and headers how large its body may be."""
+        """Take `max_bytes`, which returns the allowed body size for a request's path and headers.
+
+        `timeout_s` is how long the body may stall.
+        """
         self._app = app
-        self._answer_error = answer_error
-        self._most_bytes = most_bytes
+        self._render_error = render_error
+        self._max_bytes = max_bytes
         self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._most_bytes(scope["path"], Headers(scope=scope))
+        limit = self._max_bytes(scope["path"], Headers(scope=scope))
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isdigit() and int(declared) > limit:
-            await self._answer_error(scope["path"], too_large(int(declared), limit))(scope, receive, send)
+            await self._render_error(scope["path"], too_large(int(declared), limit))(scope, receive, send)
             return
         await self._app(scope, self._bounded(receive, limit), send)
 
@@ -45,16 +48,17 @@ class BodyLimit:
 
         async def receive_within_limits() -> Message:
             nonlocal seen, is_complete
-            if is_complete:  # what is waited for now is the end of the connection, which may take its time
+            if is_complete:  # the next message is the disconnect, which has no time limit
                 return await receive()
-            # What has arrived buys time at the slowest rate we take; a body that dribbles runs out of it.
+            # Every received byte extends the deadline at the minimum rate, so a trickling body times out.
             left_s = began + self._timeout_s + seen / MIN_BODY_RATE - time.monotonic()
             try:
                 async with asyncio.timeout(min(self._timeout_s, left_s)):
                     message = await receive()
             except TimeoutError as exc:
                 raise RequestTimeout(
-                    f"The body stalled for {self._timeout_s:g} seconds or came below {MIN_BODY_RATE} bytes a second."
+                    f"The body stalled for {self._timeout_s:g} seconds or arrived more slowly than {MIN_BODY_RATE} "
+                    f"bytes per second."
                 ) from exc
             if message["type"] == "http.request":
                 seen += len(message.get("body", b""))
@@ -67,5 +71,5 @@ class BodyLimit:
 
 
 def too_large(size: int, limit: int) -> RequestTooLarge:
-    """The error for a body of `size` bytes (so far) where `limit` are allowed."""
-    return RequestTooLarge(f"The body has {size} bytes or more; this route accepts {limit}.")
+    """Build the error for a body of at least `size` bytes where `limit` bytes are allowed."""
+    return RequestTooLarge(f"The body has at least {size} bytes; this route accepts at most {limit}.")

@@ -1,4 +1,4 @@
-"""Notice that a client has closed its connection, so that work nobody waits for leaves the queue."""
+"""Detect that a client has disconnected, so that its waiting work can leave the queue."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 Disconnect = asyncio.Future[None]
-"""Done when the client has closed the connection."""
+"""Done when the client has disconnected."""
 
 
 async def get_disconnect() -> "asyncio.Future[None]":
@@ -21,7 +21,7 @@ DisconnectDep = Annotated["asyncio.Future[None]", Depends(get_disconnect)]
 
 @asynccontextmanager
 async def watch_connection(request: Request, disconnect: Disconnect) -> AsyncIterator[None]:
-    """Resolve `disconnect` when the client leaves during the block. Requires a body that was read completely."""
+    """Resolve `disconnect` if the client disconnects during the block. The body must have been read completely."""
     task = asyncio.create_task(_watch(request, disconnect))
     try:
         yield
@@ -30,7 +30,7 @@ async def watch_connection(request: Request, disconnect: Disconnect) -> AsyncIte
 
 
 async def _watch(request: Request, disconnect: Disconnect) -> None:
-    # After a complete body, the next message is the end of the connection.
+    # After a complete body, the next message is the disconnect.
     while (await request.receive())["type"] != "http.disconnect":
         pass
     if not disconnect.done():

@@ -1,4 +1,4 @@
-"""The HTTP connection, for uvicorn: headers must arrive in time, and a request that is none gets our error shape."""
+"""Extend uvicorn's HTTP/1.1 protocol with a header timeout, a lingering close and problem+json for malformed HTTP."""
 
 import asyncio
 import json
@@ -11,15 +11,15 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _DEFAULT_TIMEOUT_S = 10.0
 _LINGER_S, _LINGER_IDLE_S = 30.0, 5.0
-"""How long what a client still sends is taken after it was answered: in all, and without a byte. nginx's values."""
+"""How long data is discarded after an early response: in total, and without receiving a byte. nginx's defaults."""
 
 
 class TimedH11Protocol(H11Protocol):
-    """uvicorn's h11 protocol with a limit on the time that a request's headers may take (slowloris).
+    """uvicorn's h11 protocol with a time limit for a request's headers, against slowloris attacks.
 
-    And with a lingering close: a client that is answered while it still sends (its body is too large, say, or the
-    service is full) reads the answer before it meets a closed connection. Closed at once, the connection would be
-    reset, which takes the answer away from some clients and ends others: Node's raises an error that nobody can catch.
+    It also closes connections with a delay if the response is sent before the request body is complete, for example
+    because the body is too large or the service is overloaded. An immediate close would reset the connection: some
+    clients then lose the response, and Node.js raises an error that applications cannot catch.
     """
 
     _header_timer: asyncio.TimerHandle | None = None
@@ -27,15 +27,14 @@ class TimedH11Protocol(H11Protocol):
     _linger_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first request."""
         super().connection_made(transport)
-        send_at_once(transport)
+        disable_nagle(transport)
         self._wait_for_headers()
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser; a request under way ends the waiting, the rest of headers begins it anew."""
+        """Feed the parser; stop the header timer when headers are complete, restart it for further partial headers."""
         if self._linger_until is not None:
-            self._linger_on()
+            self._extend_linger()
             return
         super().data_received(data)
         if self.conn.their_state is h11.IDLE:
@@ -45,24 +44,23 @@ class TimedH11Protocol(H11Protocol):
             self._stop_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing to wait for any more."""
         self._stop_waiting()
         if self._linger_timer is not None:
             self._linger_timer.cancel()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        """An answered request whose body never ends would keep the connection for ever."""
+        """Start the lingering close if the request body is incomplete, since it may never be completed."""
         is_body_missing = self.conn.their_state is h11.SEND_BODY
         super().on_response_complete()
         if is_body_missing and not self.transport.is_closing():
             self._unset_keepalive_if_required()
             self._linger_until = self.loop.time() + _LINGER_S
             self.transport.write_eof()
-            self._linger_on()
+            self._extend_linger()
 
-    def _linger_on(self) -> None:
-        """What came is dropped; the next must come soon."""
+    def _extend_linger(self) -> None:
+        """Restart the idle timer of the lingering close; received data is discarded."""
         assert self._linger_until is not None
         if self._linger_timer is not None:
             self._linger_timer.cancel()
@@ -73,13 +71,13 @@ class TimedH11Protocol(H11Protocol):
             self._linger_timer = self.loop.call_later(min(left_s, _LINGER_IDLE_S), self.transport.close)
 
     def send_400_response(self, msg: str) -> None:
-        """What cannot be parsed has no request, so no request id; the shape is ours all the same."""
+        """Respond to malformed HTTP with problem+json, without a request id since no request could be parsed."""
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
-            self.transport.close()  # an answer is under way already
+            self.transport.close()  # a response has already begun
             return
         problem = {
             "type": "urn:vultus:problem:malformed_http",
-            "title": "This is not a valid HTTP request.",
+            "title": "The HTTP request is malformed.",
             "status": 400,
             "detail": msg,
             "code": "malformed_http",
@@ -104,25 +102,25 @@ class TimedH11Protocol(H11Protocol):
 
     def _wait_for_headers(self) -> None:
         timeout_s = float(os.environ.get("VULTUS_HEADER_TIMEOUT_S", _DEFAULT_TIMEOUT_S))
-        self._header_timer = self.loop.call_later(timeout_s, self._give_up)
+        self._header_timer = self.loop.call_later(timeout_s, self._close_idle)
 
     def _stop_waiting(self) -> None:
         if self._header_timer is not None:
             self._header_timer.cancel()
             self._header_timer = None
 
-    def _give_up(self) -> None:
+    def _close_idle(self) -> None:
         self._header_timer = None
         if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
             self.transport.close()
 
 
-def send_at_once(transport: asyncio.Transport) -> None:
-    """Turn Nagle's algorithm off.
+def disable_nagle(transport: asyncio.Transport) -> None:
+    """Disable Nagle's algorithm, which asyncio leaves on for the socket that uvicorn shares between workers.
 
-    uvicorn binds the socket of several workers itself, without naming the protocol; asyncio then leaves it on, and
-    every answer of two writes waits 40 ms for the client's delayed acknowledgement.
+    uvicorn creates that socket without naming the protocol, and asyncio only recognizes TCP by it. With Nagle's
+    algorithm, a response of two writes waits 40 ms for the client's delayed acknowledgment.
     """
-    connected = transport.get_extra_info("socket")
-    if connected is not None and connected.family in (socket.AF_INET, socket.AF_INET6):
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection = transport.get_extra_info("socket")
+    if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

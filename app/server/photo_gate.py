@@ -1,4 +1,4 @@
-"""Refuses requests with photos above a number under way, before anything is done for them."""
+"""Limit the number of photo requests in flight; refuse the rest before any work is done for them."""
 
 import time
 from collections import Counter
@@ -8,30 +8,36 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import Overloaded
-from app.server.request_context import ErrorResponder
+from app.server.request_context import ErrorRenderer
 
-_LONGEST_RETRY_S = 15
+_MAX_RETRY_S = 15
 
 
 class PhotoGate:
-    """Lets so many requests with photos be under way at a time, and refuses more before anything is done for them.
+    """Admits at most `max_in_flight` photo requests at a time and refuses the rest with `Overloaded`.
 
-    What is refused here costs next to nothing, so that a flood does not take the time of those being served. Who calls
-    is not known yet; a credential that has less than its share under way is let in all the same, up to twice as many,
-    and finds its turn by tenant further on (`ml/executor.py`).
+    A refusal costs almost nothing, so a flood does not slow down the admitted requests. The gate runs before
+    authentication and therefore counts by credential. A credential below its fair share is still admitted, up to a
+    total of twice `max_in_flight`; `ml/executor.py` then takes turns between tenants.
     """
 
     def __init__(
-        self, app: ASGIApp, *, answer_error: ErrorResponder, has_photos: Callable[[str, Headers], bool], most: int
+        self,
+        app: ASGIApp,
+        *,
+        render_error: ErrorRenderer,
+        has_photos: Callable[[str, Headers], bool],
+        max_in_flight: int,
     ) -> None:
-        """`has_photos` tells from a request's path and headers whether the networks will run for it."""
+        """Take `has_photos`, which tells from a request's path and headers whether it will run the networks."""
         self._app = app
-        self._answer_error = answer_error
+        self._render_error = render_error
         self._has_photos = has_photos
-        self._most = most
-        self._under_way = Counter[int]()
+        self._max_in_flight = max_in_flight
+        self._in_flight = Counter[int]()
+        """Requests by hashed credential."""
         self._refused = (0, 0)
-        """The second, and how many were refused in it."""
+        """The current second, and the number of requests refused in it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not self._has_photos(scope["path"], Headers(scope=scope)):
@@ -39,33 +45,34 @@ class PhotoGate:
             return
         caller = _credential(Headers(scope=scope))
         if not self._has_room_for(caller):
-            await self._answer_error(scope["path"], self._refusal())(scope, receive, send)
+            await self._render_error(scope["path"], self._refusal())(scope, receive, send)
             return
-        self._under_way[caller] += 1
+        self._in_flight[caller] += 1
         try:
             await self._app(scope, receive, send)
         finally:
-            self._under_way[caller] -= 1
-            if not self._under_way[caller]:
-                del self._under_way[caller]
+            self._in_flight[caller] -= 1
+            if not self._in_flight[caller]:
+                del self._in_flight[caller]
 
     def _refusal(self) -> Overloaded:
         second = int(time.monotonic())
         self._refused = (second, self._refused[1] + 1 if self._refused[0] == second else 1)
         return Overloaded(
-            f"{self._under_way.total()} requests with photos are under way, which is the limit.",
-            # The more are refused, the later they are to come back: refusing all of them every second costs others.
-            retry_after_s=min(_LONGEST_RETRY_S, 1 + 4 * self._refused[1] // self._most),
+            f"{self._in_flight.total()} photo requests are in flight; at most {self._max_in_flight} are allowed. "
+            f"Try again later.",
+            # The more requests are refused, the later they should retry: refusals also cost time.
+            retry_after_s=min(_MAX_RETRY_S, 1 + 4 * self._refused[1] // self._max_in_flight),
         )
 
     def _has_room_for(self, caller: int) -> bool:
-        total = self._under_way.total()
-        share = self._most / (len(self._under_way) + (caller not in self._under_way))
-        return total < self._most or (total < 2 * self._most and self._under_way[caller] < share)
+        total = self._in_flight.total()
+        share = self._max_in_flight / (len(self._in_flight) + (caller not in self._in_flight))
+        return total < self._max_in_flight or (total < 2 * self._max_in_flight and self._in_flight[caller] < share)
 
 
 def _credential(headers: Headers) -> int:
-    """A number for whoever sends the same credential; hashed, since it is kept."""
-    given = headers.get("authorization") or headers.get("x-api-key") or ""
-    # Of a signature only the access key stays the same from one request to the next.
-    return hash(given.partition("/")[0] if given.startswith("AWS4-") else given)
+    """Return a hash of the request's credential; the credential itself must not stay in memory."""
+    credential = headers.get("authorization") or headers.get("x-api-key") or ""
+    # In a signature, only the access key is the same in every request.
+    return hash(credential.partition("/")[0] if credential.startswith("AWS4-") else credential)

@@ -1,7 +1,7 @@
-"""How often who may do what: slowapi's limiter, asked before a body is read and never on the event loop.
+"""Apply rate limits with slowapi's limiter, before a body is read and without blocking the event loop.
 
-slowapi's own decorators and middleware are not used: they run after the body was parsed, block the loop on their
-storage, and put the path into the key, so that every id opens a new bucket (docs/decisions/0010).
+slowapi's own decorators and middleware do not fit: they run after the body was parsed, block the event loop on their
+storage, and key by path, so that every id in a path has its own counter (docs/decisions/0010).
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What became of one request at one limit."""
+    """The result of counting one request against one limit."""
 
     is_admitted: bool
     item: RateLimitItem
@@ -34,7 +34,7 @@ class Admission:
     reset_s: int
 
     def headers(self, name: str) -> dict[str, str]:
-        """`RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-09)."""
+        """Return the headers `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-09)."""
         return {
             "ratelimit": f'"{name}";r={self.remaining};t={self.reset_s}',
             "ratelimit-policy": f'"{name}";q={self.item.amount};w={self.item.get_expiry()}',
@@ -42,7 +42,7 @@ class Admission:
 
 
 class RateLimiter:
-    """Counts shared by all workers and hosts: in PostgreSQL, or in Redis where there is one."""
+    """Counts requests across all workers and hosts, in Redis if configured and otherwise in PostgreSQL."""
 
     def __init__(self, database: Database, redis_url: str | None, *, public_rate: str) -> None:
         options = {} if redis_url else {"database": database}
@@ -54,61 +54,74 @@ class RateLimiter:
             strategy="fixed-window",
         )
         self._public_rate = public_rate
-        self._troubles: tuple[type[Exception], ...] = (StorageError, TimeoutError, OSError, *_redis_errors(redis_url))
+        self._storage_errors: tuple[type[Exception], ...] = (
+            StorageError,
+            TimeoutError,
+            OSError,
+            *_redis_errors(redis_url),
+        )
 
     async def admit_principal(self, principal: Principal, permission: Permission) -> dict[str, str]:
-        """Count a request of a tenant for what needs this permission; raises `RateLimited`, returns headers."""
+        """Count a tenant's request against its plan's rate for a permission.
+
+        Returns the rate-limit headers. Raises `RateLimited`, or `NotReady` if the counters are unavailable.
+        """
         rate = principal.plan.rate(permission)
         return await self._admit(rate, permission.value, f"tenant:{principal.tenant_id}")
 
     async def admit_address(self, address: str, name: str) -> dict[str, str]:
-        """Count a request of somebody unknown; raises `RateLimited`, returns headers."""
+        """Count an unauthenticated request from an address against the public rate; `name` separates the counters.
+
+        Returns the rate-limit headers. Raises `RateLimited`, or `NotReady` if the counters are unavailable.
+        """
         return await self._admit(self._public_rate, name, f"address:{address}")
 
-    async def _admit(self, rate: str, name: str, who: str) -> dict[str, str]:
-        try:
-            items = parse_many(check_rate(rate))
-        except (ValueError, TypeError):
-            # Written into the database past every check: limit, do not fail.
-            _log.error("plan_has_an_unreadable_rate", rate=rate, permission=name)
-            items = parse_many(DEFAULT_RATE)
+    async def _admit(self, rate: str, name: str, caller: str) -> dict[str, str]:
         admissions = []
         try:
-            # Short windows first, and none after a refusal: what is refused must not use up the day.
-            for item in sorted(items, key=lambda item: item.get_expiry()):
-                admissions.append(await self._hit_without_blocking(item, name, who))
+            # Count shorter windows first and stop at a refusal: refused requests must not use up a daily limit.
+            for item in sorted(_parse(rate, name), key=lambda item: item.get_expiry()):
+                admissions.append(await self._hit_without_blocking(item, name, caller))
                 if not admissions[-1].is_admitted:
                     break
-        except self._troubles as exc:
-            raise NotReady("The rate counters do not answer.") from exc
+        except self._storage_errors as exc:
+            raise NotReady("The storage of the rate limit counters is not responding.") from exc
         refused = next((admission for admission in admissions if not admission.is_admitted), None)
         if refused is not None:
             item = refused.item
             raise RateLimited(
-                f"{item.amount} requests for {name!r} in {item.get_expiry()} seconds are all your plan includes; "
-                f"the next is admitted in {refused.reset_s} seconds.",
+                f"The rate limit for {name!r} is {item.amount} requests in {item.get_expiry()} seconds; "
+                f"try again in {refused.reset_s} seconds.",
                 retry_after_s=max(1, refused.reset_s),
                 headers=refused.headers(name),
             )
         return min(admissions, key=lambda admission: admission.remaining).headers(name)
 
-    async def _hit_without_blocking(self, item: RateLimitItem, name: str, who: str) -> Admission:
+    async def _hit_without_blocking(self, item: RateLimitItem, name: str, caller: str) -> Admission:
         counters = self._limiter.limiter.storage
         if not isinstance(counters, PostgresRateCounters):
-            return await asyncio.to_thread(self._hit, item, name, who)
-        await counters.count_ahead(item.key_for(name, who), item.get_expiry())
-        return self._hit(item, name, who)
+            return await asyncio.to_thread(self._hit, item, name, caller)
+        await counters.count_ahead(item.key_for(name, caller), item.get_expiry())
+        return self._hit(item, name, caller)
 
-    def _hit(self, item: RateLimitItem, name: str, who: str) -> Admission:
+    def _hit(self, item: RateLimitItem, name: str, caller: str) -> Admission:
         strategy = self._limiter.limiter
-        is_admitted = strategy.hit(item, name, who)
-        window = strategy.get_window_stats(item, name, who)
+        is_admitted = strategy.hit(item, name, caller)
+        window = strategy.get_window_stats(item, name, caller)
         return Admission(is_admitted, item, window.remaining, max(0, math.ceil(window.reset_time - time.time())))
 
 
+def _parse(rate: str, name: str) -> list[RateLimitItem]:
+    try:
+        return parse_many(check_rate(rate))
+    except (ValueError, TypeError):
+        # Someone wrote the plan into the database without validation; apply the default rate instead of failing.
+        _log.error("invalid_plan_rate", rate=rate, permission=name)
+        return parse_many(DEFAULT_RATE)
+
+
 def _redis_errors(redis_url: str | None) -> tuple[type[Exception], ...]:
-    """What Redis raises, where it is used: importing it takes a tenth of a start."""
-    if redis_url is None:
+    if redis_url is None:  # importing redis takes a tenth of the startup time
         return ()
     from redis.exceptions import RedisError  # noqa: PLC0415
 

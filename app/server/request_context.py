@@ -1,4 +1,7 @@
-"""Around every request: its id, its log line, its metrics, its last resort. Plain ASGI, so streams stay streams."""
+"""Wrap every request with a request id, a log line, metrics and a handler for unexpected errors.
+
+Implemented in plain ASGI, so that streamed bodies are not buffered.
+"""
 
 import asyncio
 import time
@@ -14,7 +17,8 @@ from app.telemetry import StageTimes, accept_request_id, get_logger, request_id,
 from app.telemetry.metrics import observe_images, observe_request, observe_stage
 
 CALLER, IMAGES, OPERATION = "vultus.caller", "vultus.images", "vultus.operation"
-"""In a request's scope: who was let through, how many photos they sent, and what they did where the route does not say.
+"""Keys in a request's scope: the admitted principal, the number of photos sent, and the operation if the route does not
+name it.
 """
 
 SECURITY_HEADERS = {
@@ -22,7 +26,7 @@ SECURITY_HEADERS = {
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
-    # Swagger UI's page has one inline script and styles; nothing comes from anywhere else.
+    # Swagger UI's page has one inline script and inline styles; everything else is served from this host.
     "content-security-policy": "default-src 'none'; script-src 'self' 'unsafe-inline'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; "
     "base-uri 'none'; form-action 'none'",
@@ -32,19 +36,56 @@ _access = get_logger("vultus.access")
 _log = get_logger("vultus.error")
 
 
-ErrorResponder = Callable[[str, AppError], Response]
-"""Turns an error into a response, in the format of the protocol that is spoken at a path."""
+ErrorRenderer = Callable[[str, AppError], Response]
+"""Turns an error into a response, in the format of the protocol that a path serves."""
+
+
+class _Exchange:
+    """One request and its response, as far as the log and the metrics need them."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.request_id = accept_request_id(Headers(scope=scope).get("x-request-id"))
+        self.times = StageTimes()
+        self.status = 0
+        """The response's status; 0 until the response has begun."""
+        self.is_replayed = False
+        self._started = time.perf_counter()
+
+    @property
+    def path(self) -> str:
+        return str(self.scope["path"])
+
+    def record(self) -> None:
+        """Write the log line, and count the request in metrics and usage."""
+        route, seconds = self.scope.get("route"), time.perf_counter() - self._started
+        # Log the route's template, not the path: a path may contain a person's id.
+        template = getattr(route, "path", None)
+        operation = {"operation": self.scope[OPERATION]} if OPERATION in self.scope else {}
+        _access.info(
+            "request",
+            method=self.scope["method"],
+            route=template,
+            status=self.status,
+            ms=round(seconds * 1000, 1),
+            **operation,
+        )
+        observe_request(template or "none", self.scope["method"], self.status, seconds)
+        for stage, stage_s in self.times.items():
+            observe_stage(stage, stage_s)
+        if 200 <= self.status < 300 and not self.is_replayed:
+            _meter(self.scope, str(self.scope.get(OPERATION) or getattr(route, "name", "")))
 
 
 class RequestContext:
-    """Sets the request id (the caller's own when it is safe), answers it in `x-request-id`, logs one line.
+    """Sets the request id (the client's, if it is safe), returns it in `x-request-id` and logs one line per request.
 
-    Also the last resort: what nobody caught becomes a 500 here, and its frames, without values, the log's.
+    An exception that no other handler caught becomes a 500 here. The log gets its stack frames without any values.
     """
 
-    def __init__(self, app: ASGIApp, *, answer_error: ErrorResponder, is_https_only: bool = False) -> None:
+    def __init__(self, app: ASGIApp, *, render_error: ErrorRenderer, is_https_only: bool = False) -> None:
         self._app = app
-        self._answer_error = answer_error
+        self._render_error = render_error
         self._headers = dict(SECURITY_HEADERS)
         if is_https_only:
             self._headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
@@ -53,60 +94,46 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        current = accept_request_id(Headers(scope=scope).get("x-request-id"))
-        request_id.set(current)  # a request has a task of its own, so this needs no reset
-        times = StageTimes()
-        stage_times.set(times)
-        started, status, is_replayed = time.perf_counter(), 0, False
+        exchange = _Exchange(scope)
+        request_id.set(exchange.request_id)  # each request runs in its own task, so this needs no reset
+        stage_times.set(exchange.times)
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status, is_replayed
             if message["type"] == "http.response.start":
-                status = message["status"]
-                is_replayed = "idempotent-replayed" in MutableHeaders(scope=message)
-                self._complete(MutableHeaders(scope=message), scope["path"], current, times)
+                exchange.status = message["status"]
+                exchange.is_replayed = "idempotent-replayed" in MutableHeaders(scope=message)
+                self._add_headers(MutableHeaders(scope=message), exchange)
             await send(message)
+
+        async def respond(error: AppError) -> None:
+            if not exchange.status:
+                await self._render_error(exchange.path, error)(scope, receive, send_with_headers)
 
         try:
             await self._app(scope, receive, send_with_headers)
         except asyncio.CancelledError:
-            # The server drains no longer: whoever still waits is told to come back.
-            if not status:
-                await self._answer_error(scope["path"], NotReady("The service is stopping."))(
-                    scope, receive, send_with_headers
-                )
+            # The server's shutdown timeout has passed: tell the remaining clients to retry.
+            await respond(NotReady("The service is stopping."))
             raise
-        except Exception as exc:  # noqa: BLE001 - re-raised, the server would log its message, which may hold personal data
+        except Exception as exc:  # noqa: BLE001 - not re-raised: the server would log the message, which may be personal data
             _log.error("unexpected_error", error=type(exc).__name__, frames=_frames(exc))
-            if not status:
-                await self._answer_error(scope["path"], InternalError())(scope, receive, send_with_headers)
+            await respond(InternalError())
         finally:
-            route, seconds = scope.get("route"), time.perf_counter() - started
-            # The template, never the path itself: a path may carry the id of a person.
-            path = getattr(route, "path", None)
-            done = {"operation": scope[OPERATION]} if OPERATION in scope else {}
-            _access.info(
-                "request", method=scope["method"], route=path, status=status, ms=round(seconds * 1000, 1), **done
-            )
-            observe_request(path or "none", scope["method"], status, seconds)
-            for stage, stage_s in times.items():
-                observe_stage(stage, stage_s)
-            if 200 <= status < 300 and not is_replayed:
-                _meter(scope, str(scope.get(OPERATION) or getattr(route, "name", "")))
+            exchange.record()
 
-    def _complete(self, headers: MutableHeaders, path: str, current: str, times: StageTimes) -> None:
-        headers["x-request-id"] = current
-        timing = times.as_server_timing()
+    def _add_headers(self, headers: MutableHeaders, exchange: _Exchange) -> None:
+        headers["x-request-id"] = exchange.request_id
+        timing = exchange.times.as_server_timing()
         if timing:
             headers["server-timing"] = timing
         for name, value in self._headers.items():
             headers.setdefault(name, value)
-        if path.startswith("/api/"):
+        if exchange.path.startswith("/api/"):
             headers.setdefault("cache-control", "no-store")
 
 
 def _meter(scope: Scope, operation: str) -> None:
-    """Count what was answered for a caller who is known."""
+    """Count a successful call in the usage of its authenticated caller."""
     principal, images = scope.get(CALLER), scope.get(IMAGES, 0)
     if principal is not None:
         scope["state"]["process"].meter.count(principal, operation, images)
@@ -114,5 +141,5 @@ def _meter(scope: Scope, operation: str) -> None:
 
 
 def _frames(exc: Exception) -> list[str]:
-    """Where it happened, innermost last: places only, neither values nor source."""
+    """Return the last 8 stack frames, innermost last, as locations without values or source code."""
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(exc.__traceback__)[-8:]]

@@ -1,9 +1,9 @@
-"""Worker processes that share memory: they are forked after the models are loaded.
+"""Fork worker processes after the models are loaded, so that they share the models' memory.
 
-uvicorn's own workers start from nothing: each imports everything and loads every model for itself. Forked workers share
-the supervisor's memory until they write to it. That requires that the supervisor runs no thread of ours, and that the
-models run on the CPU: a GPU context does not survive a fork. The uvicorn function that starts a worker is replaced
-here, and nowhere else (docs/decisions/0015).
+uvicorn spawns its workers: each imports everything and loads every model again. Forked workers share the supervisor's
+memory until they write to it. The supervisor must not run threads of its own then, and the models must run on the CPU
+because a GPU context does not survive a fork. Only this module replaces uvicorn's function that starts a worker
+(docs/decisions/0015).
 """
 
 import gc
@@ -26,7 +26,10 @@ _inherited: list[tuple[FastAPI, FaceAnalyzer]] = []
 
 
 def share_models(settings: Settings, create_app: Callable[[Settings], FastAPI]) -> bool:
-    """Load application and models once, for all workers; False, keeping nothing, if workers cannot inherit them."""
+    """Load the application and the models once for all workers.
+
+    Returns False and keeps nothing if workers cannot inherit them: not on Linux, or models on a GPU.
+    """
     if sys.platform != "linux":
         return False
     analyzer = build_analyzer(settings)
@@ -36,21 +39,21 @@ def share_models(settings: Settings, create_app: Callable[[Settings], FastAPI]) 
     _inherited[:] = [(create_app(settings), analyzer)]
     setattr(multiprocess, "get_subprocess", _fork_worker)  # noqa: B010 - uvicorn does not export it
     gc.collect()
-    gc.freeze()  # a collection in a worker would otherwise write to, and so copy, every page
+    gc.freeze()  # otherwise a garbage collection in a worker would write to every page, and so copy it
     return True
 
 
 def inherited_app() -> FastAPI | None:
-    """The application that the parent process made, if any."""
+    """Return the application that the parent process created, if any."""
     return _inherited[0][0] if _inherited else None
 
 
 def inherited_analyzer() -> FaceAnalyzer | None:
-    """The loaded models of the parent process, if any."""
+    """Return the models that the parent process loaded, if any."""
     return _inherited[0][1] if _inherited else None
 
 
 def _fork_worker(config: uvicorn.Config, target: Callable[..., None], sockets: list[socket]) -> Any:
-    """Do what uvicorn's function of this purpose does, but fork instead of spawning."""
+    """Replace `uvicorn._subprocess.get_subprocess`: fork instead of spawning."""
     arguments = {"config": config, "target": target, "sockets": sockets, "stdin_fileno": None}
     return multiprocessing.get_context("fork").Process(target=subprocess_started, kwargs=arguments)

@@ -1,1 +1,1 @@
-"""Use cases, one a method; neither HTTP nor SQL. Inference comes before the first query of every one of them."""
+"""Implement the use cases, one per method, without HTTP and SQL; inference runs before the first query."""

@@ -1,4 +1,4 @@
-"""For what runs beside the requests as long as the server does: one bad round is logged, and the next one comes."""
+"""Log a failed iteration of a background loop and carry on with the next one."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,10 @@ _log = get_logger(__name__)
 
 @contextmanager
 def log_and_continue(event: str) -> Iterator[None]:
-    """Whatever goes wrong in the block is logged under the event's name, without its message, and no more."""
+    """Log any exception of the block as `event`, with its code or type but without its message, and suppress it."""
     try:
         yield
     except AppError as exc:
         _log.warning(event, code=exc.code)
-    except Exception as exc:  # noqa: BLE001 - a loop that ended would be noticed by nobody
+    except Exception as exc:  # noqa: BLE001 - an exception would end the loop unnoticed
         _log.error(event, error=type(exc).__name__)

@@ -1,4 +1,4 @@
-"""Idempotency-Key: the same request sent twice has one effect and one answer."""
+"""Implement Idempotency-Key: a request sent twice has one effect and one response."""
 
 import hashlib
 import hmac
@@ -10,28 +10,33 @@ from pydantic import BaseModel
 from app.errors import AppError, IdempotencyKeyReused, IdempotentAnswerErased
 from app.permissions import Principal
 from app.persistence.connections.database import Database
-from app.persistence.repositories.idempotency_records import ERASED, IdempotencyRecord, IdempotencyRecords, about_photos
+from app.persistence.repositories.idempotency_records import (
+    ERASED_STATUS,
+    IdempotencyRecord,
+    IdempotencyRecords,
+    about_photos,
+)
 from app.security.keyring import Keyring
 
 T = TypeVar("T", bound=BaseModel | None)
 
 
-class AnswerReplayed(Exception):
-    """The request was answered before; whatever this one wrote is to be rolled back."""
+class ResponseReplayed(Exception):
+    """A stored response replaces this request's own; everything this request wrote must be rolled back."""
 
-    def __init__(self, answer: IdempotencyRecord) -> None:
-        self.answer = answer
-        super().__init__("answered before")
+    def __init__(self, record: IdempotencyRecord) -> None:
+        self.record = record
+        super().__init__("response replayed")
 
 
 class IdempotencyService:
-    """One per request; without a key it does nothing."""
+    """Run a request's work at most once per Idempotency-Key; one per request. Without a key, just run the work."""
 
     def __init__(
-        self, database: Database, answers: IdempotencyRecords, principal: Principal, keyring: Keyring, key: str | None
+        self, database: Database, records: IdempotencyRecords, principal: Principal, keyring: Keyring, key: str | None
     ) -> None:
         self._database = database
-        self._idempotency_records = answers
+        self._idempotency_records = records
         self._principal = principal
         self._keyring = keyring
         self._key = key
@@ -45,46 +50,49 @@ class IdempotencyService:
         about: str | None = None,
         of_photo_in: str | None = None,
     ) -> T:
-        """Do the work unless this very request was answered before.
+        """Run `work` and store its response, unless a response to the same request is stored already.
 
-        `about` names a subject that the answer speaks of, with its collection; `of_photo_in` the collection where it
-        speaks of everybody in a photo: erasing them empties it.
-        `request` is everything that makes it this request. The answer is kept in the transaction of the effect, so
-        there is never one without the other; of requests in parallel the first to finish wins, the others are undone
-        and raise `AnswerReplayed`. Raises `IdempotencyKeyReused` for another request under the same key.
+        `request` holds all parts that identify the request. `about` names the subject in the response, as
+        `collection/subject`. `of_photo_in` names the collection if the response lists all faces of a photo. Erasing
+        the subject or the collection's faces redacts the stored response.
+
+        The response is stored in the transaction of the effect, so there is never one without the other. Of parallel
+        requests the first to finish wins; the others are rolled back. Raises `ResponseReplayed` with the stored
+        response, `IdempotentAnswerErased` if that was redacted, or `IdempotencyKeyReused` if the key belongs to
+        another request.
         """
         if self._key is None:
             return await work()
         fingerprints = self._fingerprints(request)
         async with self._database.transaction(self._principal.tenant_id) as session:
-            # In a transaction of its own: the work may run a model first, and must hold no connection meanwhile.
+            # A separate transaction: the work may run a model first, and must hold no connection meanwhile.
             await self._replay_from(IdempotencyRecords(session, self._principal.tenant_id), fingerprints)
         try:
             result = await work()
         except AppError:
-            # Perhaps the first of two parallel requests finished meanwhile, and this is its echo (say, "exists").
+            # A parallel request with the same key may have finished meanwhile and caused this error ("exists").
             await self._replay_from(self._idempotency_records, fingerprints)
             raise
         body = result.model_dump_json() if result is not None else ""
         about = about_photos(of_photo_in) if of_photo_in is not None else about
-        answer = IdempotencyRecord(fingerprints[0], status, body)
-        if not await self._idempotency_records.remember(self._principal.name, self._key, answer, about):
+        record = IdempotencyRecord(fingerprints[0], status, body)
+        if not await self._idempotency_records.add(self._principal.name, self._key, record, about):
             await self._replay_from(self._idempotency_records, fingerprints)
         return result
 
-    async def _replay_from(self, answers: IdempotencyRecords, fingerprints: list[bytes]) -> None:
+    async def _replay_from(self, records: IdempotencyRecords, fingerprints: list[bytes]) -> None:
         assert self._key is not None
-        found = await answers.find(self._principal.name, self._key)
+        found = await records.find(self._principal.name, self._key)
         if found is None:
             return
-        if not any(hmac.compare_digest(found.fingerprint, known) for known in fingerprints):
+        if not any(hmac.compare_digest(found.fingerprint, fingerprint) for fingerprint in fingerprints):
             raise IdempotencyKeyReused
-        if found.status == ERASED:
+        if found.status == ERASED_STATUS:
             raise IdempotentAnswerErased
-        raise AnswerReplayed(found)
+        raise ResponseReplayed(found)
 
     def _fingerprints(self, request: Iterable[str | bytes]) -> list[bytes]:
-        """Keyed, so that nobody can test from the table whether a certain photo was sent; one for each secret."""
+        """Hash the request once per secret. The hashes are keyed, so the table cannot prove that a photo was sent."""
         digests = [hmac.new(key, digestmod=hashlib.sha256) for key in self._keyring.all("idempotency")]
         for part in request:
             raw = part.encode() if isinstance(part, str) else part

@@ -1,4 +1,4 @@
-"""Pages of a list: so many at a time, and a cursor to the rest."""
+"""Split a list into pages linked by cursors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ MAX_PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """Which page is wanted."""
+    """The page a caller requests: at most `limit` items after `cursor`."""
 
     limit: int = DEFAULT_PAGE
     cursor: str | None = None
@@ -20,13 +20,13 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page; `next_cursor` is None on the last."""
+    """One page of a list; `next_cursor` is None on the last page."""
 
     items: list[T]
     next_cursor: str | None
 
 
 def cut_page(found: list[T], limit: int, sign: Callable[[T], str]) -> Page[T]:
-    """A page from `limit` items and one more, which tells whether there is a next page."""
+    """Cut a page of `limit` items; `found` holds one item more if there is a next page."""
     items = found[:limit]
     return Page(items, sign(items[-1]) if len(found) > limit else None)

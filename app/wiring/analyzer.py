@@ -1,4 +1,4 @@
-"""Build the face analyzer of a process from its settings. Importing this loads the inference libraries."""
+"""Build the face analyzer of a process from its settings; importing this module loads the inference libraries."""
 
 import os
 
@@ -6,16 +6,16 @@ from app.ml.analysis import FaceAnalyzer
 from app.ml.image import ImageLimits
 from app.ml.insightface_engine import InsightFaceEngine
 from app.ml.memory import steady_memory
-from app.ml.packs import PackLibrary
+from app.ml.packs.library import PackLibrary
 from app.ml.quality import QualityLimits
 from app.ml.sessions import Runtime
 from app.settings import Settings
 
 
 def build_analyzer(settings: Settings) -> FaceAnalyzer:
-    """Load the model packs behind the limits of the settings; takes one or two seconds, longer with a download."""
+    """Load the model packs and apply the limits of the settings; takes 1 to 2 s, longer if a pack is downloaded."""
     steady_memory()
-    library = PackLibrary.of(settings)
+    library = PackLibrary.from_settings(settings)
     pack, *others = (library.find(name) for name in (settings.model_pack, *settings.extra_model_packs))
     runtime = Runtime(
         providers=settings.providers,
@@ -39,5 +39,5 @@ def build_analyzer(settings: Settings) -> FaceAnalyzer:
 
 
 def count_inference_threads(settings: Settings) -> int:
-    """The number of concurrent inferences in this process: the setting, or one per core."""
+    """Return the number of concurrent inferences in this process: the setting, or one per core."""
     return settings.inference_threads or os.cpu_count() or 1

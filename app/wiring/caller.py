@@ -1,4 +1,4 @@
-"""Which service is made of what for one caller: used by the REST routes and by the Rekognition protocol."""
+"""Construct the services of one caller, for the REST routes and the Rekognition protocol."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -50,9 +50,9 @@ from app.wiring.process import AppState
 
 
 class CallerServices:
-    """The services of one caller that need no transaction, and the way to those that do.
+    """Construct one caller's services that need no transaction, and open transactions for those that do.
 
-    `disconnect` is done when the caller has closed the connection; inference still waiting is then dropped.
+    `disconnect` completes when the caller closes the connection; inference that is still queued is then dropped.
     """
 
     def __init__(self, state: AppState, principal: Principal, disconnect: "asyncio.Future[None]") -> None:
@@ -63,13 +63,13 @@ class CallerServices:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["TransactionServices"]:
-        """Services that read and write in one transaction, which commits when the block ends."""
+        """Open services that share one transaction, which commits when the block ends."""
         async with self.state.database.transaction(self.principal.tenant_id) as session:
             yield TransactionServices(self, session)
 
     def faces(self) -> FaceReader:
-        """Read faces in the tenant's own queue."""
-        return self.state.faces.on_behalf_of(self.principal.tenant_id, self._disconnect)
+        """Return a reader that waits in the tenant's own inference queue."""
+        return self.state.faces.for_tenant(self.principal.tenant_id, self._disconnect)
 
     def recognition(self) -> RecognitionService:
         return RecognitionService(self.faces(), self.galleries, self._search(), decisions=self.state.decisions)
@@ -85,7 +85,7 @@ class CallerServices:
 
 
 class TransactionServices:
-    """The services of one caller in one transaction."""
+    """Construct one caller's services that share one transaction."""
 
     def __init__(self, caller: CallerServices, session: AsyncSession) -> None:
         self._caller = caller

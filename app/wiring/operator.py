@@ -1,4 +1,4 @@
-"""The services behind an operator's commands: over the operator's database login, recorded as the operator's."""
+"""Construct the services of operator commands: they use the operator's database login and audit as `operator`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -39,7 +39,7 @@ from app.wiring.search import build_search
 
 
 class OperatorServices:
-    """Services that see every tenant, and the way to those of one tenant."""
+    """Construct services that see every tenant, and open those of a single tenant."""
 
     def __init__(self, database: Database, keyring: Keyring) -> None:
         self.database = database
@@ -59,24 +59,24 @@ class OperatorServices:
         return TemplateRotation(self.database, self.keyring, self.trails)
 
     async def list_tenant_ids(self, only: UUID | None = None) -> list[UUID]:
-        """`only`, or every tenant, oldest first."""
-        return [only] if only is not None else [one.id for one in await self.operator().list_tenants()]
+        """Return `[only]` if given, otherwise every tenant's id, oldest first."""
+        return [only] if only is not None else [tenant.id for tenant in await self.operator().list_tenants()]
 
     async def require_tenant(self, tenant_id: UUID) -> None:
-        """Raise `TenantNotFound`; otherwise a command would report that something of the tenant's is missing."""
+        """Raise `TenantNotFound` for an unknown id, before a command reports missing objects of that tenant."""
         async with self.database.transaction(tenant_id) as session:
             await _require_tenant(session, tenant_id)
 
     @asynccontextmanager
     async def in_tenant(self, tenant_id: UUID) -> AsyncIterator["TenantServices"]:
-        """Services of one tenant in one transaction; raises `TenantNotFound`."""
+        """Open services of one tenant that share one transaction; raises `TenantNotFound`."""
         async with self.database.transaction(tenant_id) as session:
             await _require_tenant(session, tenant_id)
             yield TenantServices(self, session, tenant_id)
 
 
 class TenantServices:
-    """The operator's services for one tenant, in one transaction."""
+    """Construct the operator's services for one tenant, in one transaction."""
 
     def __init__(self, services: OperatorServices, session: Transaction, tenant_id: UUID) -> None:
         self._keyring = services.keyring
@@ -85,7 +85,7 @@ class TenantServices:
         self._tenant_id = tenant_id
 
     async def users(self) -> UserService:
-        overview = await UsageRepository(self._session, self._tenant_id).overview()
+        overview = await UsageRepository(self._session, self._tenant_id).get_overview()
         plan = overview.plan if overview is not None else Plan("none")
         quotas = QuotaService(UsageRepository(self._session, self._tenant_id), plan)
         return UserService(UserRepository(self._session, self._tenant_id), quotas, None, self._trail())
@@ -118,14 +118,14 @@ class TenantServices:
 
 @asynccontextmanager
 async def operator_services(settings: Settings) -> AsyncIterator[OperatorServices]:
-    """Find the database, open it with the operator's login, and close it after the block."""
-    async with provisioned_database(settings) as addresses, services_at(settings, addresses) as services:
+    """Provision the database, open it with the operator's login, and close it after the block."""
+    async with provisioned_database(settings) as addresses, operator_services_at(settings, addresses) as services:
         yield services
 
 
 @asynccontextmanager
-async def services_at(settings: Settings, addresses: DatabaseAddresses) -> AsyncIterator[OperatorServices]:
-    """The same for a database that is provisioned already."""
+async def operator_services_at(settings: Settings, addresses: DatabaseAddresses) -> AsyncIterator[OperatorServices]:
+    """Open a database that is already provisioned with the operator's login, and close it after the block."""
     database = Database(
         addresses.operator,
         pool_size=2,
@@ -140,7 +140,7 @@ async def services_at(settings: Settings, addresses: DatabaseAddresses) -> Async
 
 @asynccontextmanager
 async def search_index_service(settings: Settings, addresses: DatabaseAddresses) -> AsyncIterator[SearchIndexService]:
-    """What maintains HNSW graphs: the operator's login for building, the service's own for searching."""
+    """Open the service that maintains HNSW graphs: it builds with the operator's login, searches with the service's."""
     operator = Database(addresses.operator, pool_size=2, behind_pgbouncer=settings.database_pgbouncer)
     engine = build_search(settings, addresses.service, Keyring(settings.signing_keys()))
     try:
@@ -151,5 +151,5 @@ async def search_index_service(settings: Settings, addresses: DatabaseAddresses)
 
 
 async def _require_tenant(session: Transaction, tenant_id: UUID) -> None:
-    if await UsageRepository(session, tenant_id).overview() is None:
+    if await UsageRepository(session, tenant_id).get_overview() is None:
         raise TenantNotFound

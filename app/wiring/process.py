@@ -1,4 +1,4 @@
-"""What exists once per process: built from the settings, running for the lifetime of the server, closed in order."""
+"""Build the process-wide objects from the settings, run background tasks, and close everything in order."""
 
 import asyncio
 import sys
@@ -24,11 +24,11 @@ from app.services.access.signed_requests import SignedRequestService
 from app.services.audit.trail import AuditTrails
 from app.services.collections.decisions import DecisionMaker
 from app.services.collections.recognizer_directory import RecognizerDirectory
-from app.services.erasure.receipts import ReceiptOffice
+from app.services.erasure.receipts import ReceiptSigner
 from app.services.erasure.replay import ErasureReplay
 from app.services.erasure.retention import RetentionSweep
+from app.services.maintenance.background_erasure import BackgroundErasure
 from app.services.maintenance.health import HealthService
-from app.services.maintenance.upkeep import Upkeep
 from app.services.photos.face_reader import FaceReader
 from app.services.photos.object_stores import ObjectFetcher
 from app.services.tenancy.metering import Meter
@@ -48,7 +48,7 @@ GIL. Python's default of 5 ms would add up to more than the inference itself."""
 
 @dataclass(frozen=True, slots=True)
 class AppState:
-    """The process-wide objects that requests use; `wiring.caller` makes the services of one caller from them."""
+    """The process-wide objects that requests use; `wiring.caller` builds the services of one caller from them."""
 
     settings: Settings
     database: Database
@@ -70,78 +70,114 @@ class AppState:
     """By recognizer."""
     health: HealthService
     decisions: DecisionMaker
-    receipts: ReceiptOffice
+    receipts: ReceiptSigner
+
+
+@dataclass(frozen=True, slots=True)
+class _Resources:
+    """What the process holds open: pools, threads and clients, closed in reverse order when the server ends."""
+
+    database: Database
+    operator_database: Database | None
+    journal: ErasureJournal
+    executor: InferenceExecutor
+    hasher: PasswordHasher
+    keyring: Keyring
+    objects: ObjectFetcher
+    search: SearchEngine
 
 
 @asynccontextmanager
 async def running_process(settings: Settings, analyzer: FaceAnalyzer | None = None) -> AsyncIterator[AppState]:
     """Build everything, run the background tasks for the duration of the block, then close everything.
 
-    `analyzer` is one that a parent process loaded before it forked this one. Raises `DatabaseNotReady`,
-    `ModelPackUnavailable`, or `OperatorError` if the models do not answer in time.
+    `analyzer` is passed if a parent process loaded it before forking this one. Raises `DatabaseNotReady`,
+    `ModelPackUnavailable`, or `OperatorError` if the models do not respond in time.
     """
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     async with provisioned_database(settings) as addresses, AsyncExitStack() as stack:
-        journal = ErasureJournal(settings.erasure_journal_path)
-        database, operator_database = await _open_databases(stack, settings, addresses, journal)
-        executor = InferenceExecutor(
-            threads=count_inference_threads(settings),
-            queue=settings.inference_queue,
-            deadline_s=settings.inference_deadline_s,
-        )
-        stack.callback(executor.close)
-        hasher = PasswordHasher()
-        stack.callback(hasher.close)
-        keyring = Keyring(settings.signing_keys())
-        trails = AuditTrails(keyring)
-        objects = ObjectFetcher(
-            database, keyring, endpoints=settings.object_store_endpoints, max_bytes=settings.max_image_bytes
-        )
-        stack.push_async_callback(objects.close)
-        search = build_search(settings, addresses.service, keyring)
-        stack.push_async_callback(search.close)
+        resources = await _open_resources(stack, settings, addresses)
         is_inherited = analyzer is not None
         analyzer = analyzer or build_analyzer(settings)
-        await _warm_up(analyzer, executor)
+        await _warm_up(analyzer, resources.executor)
         _log_models(analyzer, is_inherited=is_inherited)
-        calibrations = {name: info.calibration for name, info in analyzer.engine.infos.items()}
-        tokens = TokenIssuer(
-            keyring,
-            access_lifetime=timedelta(minutes=settings.access_token_minutes),
-            refresh_lifetime=timedelta(days=settings.refresh_token_days),
-        )
-        sweep = RetentionSweep(database, trails) if settings.retention_sweep else None
-        upkeep = Upkeep(ErasureReplay(database, journal, trails), sweep)
-        meter = Meter(database)
-        await stack.enter_async_context(upkeep.running())
+        trails = AuditTrails(resources.keyring)
+        sweep = RetentionSweep(resources.database, trails) if settings.retention_sweep else None
+        erasure = BackgroundErasure(ErasureReplay(resources.database, resources.journal, trails), sweep)
+        meter = Meter(resources.database)
+        await stack.enter_async_context(erasure.running())
         await stack.enter_async_context(meter.running())
-        yield AppState(
-            settings=settings,
-            database=database,
-            keyring=keyring,
-            hasher=hasher,
-            meter=meter,
-            auth=AuthService(database, hasher, tokens, keyring, trails),
-            tenants=TenantService(database, hasher, trails),
-            operator=OperatorService(operator_database, trails) if operator_database is not None else None,
-            faces=FaceReader(executor, analyzer),
-            search=search,
-            cursors=CursorSigner(keyring),
-            trails=trails,
-            signed_requests=SignedRequestService(database, keyring, region=settings.rekognition_region),
-            objects=objects,
-            recognizers=RecognizerDirectory({name: info.pack for name, info in analyzer.engine.infos.items()}),
-            calibrations=calibrations,
-            health=HealthService(database, upkeep, must_be_confined=settings.environment == "production"),
-            decisions=DecisionMaker(calibrations, settings.match_threshold),
-            receipts=ReceiptOffice(keyring),
-        )
+        yield _build_state(settings, resources, analyzer, trails, erasure, meter)
+
+
+async def _open_resources(stack: AsyncExitStack, settings: Settings, addresses: DatabaseAddresses) -> _Resources:
+    journal = ErasureJournal(settings.erasure_journal_path)
+    database, operator_database = await _open_databases(stack, settings, addresses, journal)
+    executor = InferenceExecutor(
+        threads=count_inference_threads(settings),
+        queue=settings.inference_queue,
+        deadline_s=settings.inference_deadline_s,
+    )
+    stack.callback(executor.close)
+    hasher = PasswordHasher()
+    stack.callback(hasher.close)
+    keyring = Keyring(settings.signing_keys())
+    objects = ObjectFetcher(
+        database, keyring, endpoints=settings.object_store_endpoints, max_bytes=settings.max_image_bytes
+    )
+    stack.push_async_callback(objects.close)
+    search = build_search(settings, addresses.service, keyring)
+    stack.push_async_callback(search.close)
+    return _Resources(database, operator_database, journal, executor, hasher, keyring, objects, search)
+
+
+def _build_state(
+    settings: Settings,
+    resources: _Resources,
+    analyzer: FaceAnalyzer,
+    trails: AuditTrails,
+    erasure: BackgroundErasure,
+    meter: Meter,
+) -> AppState:
+    database, keyring, hasher = resources.database, resources.keyring, resources.hasher
+    operator_database = resources.operator_database
+    infos = analyzer.engine.infos
+    calibrations = {name: info.calibration for name, info in infos.items()}
+    return AppState(
+        settings=settings,
+        database=database,
+        keyring=keyring,
+        hasher=hasher,
+        meter=meter,
+        auth=AuthService(database, hasher, _build_token_issuer(settings, keyring), keyring, trails),
+        tenants=TenantService(database, hasher, trails),
+        operator=OperatorService(operator_database, trails) if operator_database is not None else None,
+        faces=FaceReader(resources.executor, analyzer),
+        search=resources.search,
+        cursors=CursorSigner(keyring),
+        trails=trails,
+        signed_requests=SignedRequestService(database, keyring, region=settings.rekognition_region),
+        objects=resources.objects,
+        recognizers=RecognizerDirectory({name: info.pack for name, info in infos.items()}),
+        calibrations=calibrations,
+        health=HealthService(database, erasure, must_be_confined=settings.environment == "production"),
+        decisions=DecisionMaker(calibrations, settings.match_threshold),
+        receipts=ReceiptSigner(keyring),
+    )
+
+
+def _build_token_issuer(settings: Settings, keyring: Keyring) -> TokenIssuer:
+    return TokenIssuer(
+        keyring,
+        access_lifetime=timedelta(minutes=settings.access_token_minutes),
+        refresh_lifetime=timedelta(days=settings.refresh_token_days),
+    )
 
 
 async def _open_databases(
     stack: AsyncExitStack, settings: Settings, addresses: DatabaseAddresses, journal: ErasureJournal
 ) -> tuple[Database, Database | None]:
-    """The service's pool and, only while the operator API is enabled, one with the login that sees every tenant."""
+    """Open the service's pool and, if the operator API is enabled, one with the login that sees every tenant."""
     pools = [
         Database(
             addresses.service,
@@ -160,14 +196,14 @@ async def _open_databases(
 
 
 async def _warm_up(analyzer: FaceAnalyzer, executor: InferenceExecutor) -> None:
-    """Run the models once, with a timeout: inherited models that hang must not look like a slow client forever."""
+    """Run the models once, with a timeout: models that hang after a fork must fail the start, not every request."""
     try:
         async with asyncio.timeout(_WARM_UP_TIMEOUT_S):
             await executor.run(None, analyzer.warm_up)
     except TimeoutError:
         raise OperatorError(
-            f"The models did not answer within {_WARM_UP_TIMEOUT_S} s. Several workers inherit them from the process "
-            f"that starts them; with VULTUS_SHARE_MODELS=false each worker loads its own."
+            f"The models did not respond within {_WARM_UP_TIMEOUT_S} s. Workers inherit models that their parent "
+            f"process loaded; set VULTUS_SHARE_MODELS=false so that each worker loads its own."
         ) from None
 
 
@@ -180,7 +216,7 @@ def _log_models(analyzer: FaceAnalyzer, *, is_inherited: bool) -> None:
             providers=list(info.providers),
             precision=info.precision,
             inherited=is_inherited,
-            calibration=info.calibration.account,
+            calibration=info.calibration.description,
             license=info.license,
         )
         if info.knows_only_drawings:

@@ -1,4 +1,4 @@
-"""Puts the search of a process together from its settings: for the service, and for the commands that measure it."""
+"""Build the search engine of a process from its settings, for the service and for the commands that measure it."""
 
 import os
 
@@ -14,13 +14,13 @@ from app.settings import Settings
 
 
 def build_search(settings: Settings, url: str, keyring: Keyring) -> SearchEngine:
-    """The search through the database at the address; connects when it is first used."""
+    """Build the search engine for the database at `url`; its pools connect on first use."""
     size = settings.search_concurrency or settings.inference_threads or os.cpu_count() or 1
     behind_pgbouncer = settings.database_pgbouncer
-    # The cache has a connection of its own: filling it must not wait for searches, nor searches for it.
+    # The cache fills over its own connection, so that it and the searches never wait for each other.
     filling = SnapshotPool(url, size=1, behind_pgbouncer=behind_pgbouncer)
     cache = GalleryCache(
-        filling, max_bytes=settings.search_cache_mb * 2**20, whole_to=settings.search_cache_whole_limit
+        filling, max_bytes=settings.search_cache_mb * 2**20, max_whole_templates=settings.search_cache_whole_limit
     )
     return SearchEngine(
         SnapshotPool(url, size=size, behind_pgbouncer=behind_pgbouncer),

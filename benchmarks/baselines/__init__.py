@@ -1,4 +1,7 @@
-"""Servers to compare with, each started as a process of its own; only the standard library here, they import it too."""
+"""Start the servers to compare with, each in its own process.
+
+This module uses only the standard library, because those servers import it too.
+"""
 
 import os
 import signal
@@ -17,7 +20,7 @@ _START_S = 120
 
 @contextmanager
 def serving_reference(pack: Path, gallery: Path | None = None, *, workers: int = 1) -> Iterator[tuple[str, int]]:
-    """The reference server's address and process id, for the time of the block."""
+    """Run the reference server during the block; yields its address and process id."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -1,11 +1,11 @@
-"""The reference design: face recognition over HTTP as it is usually written, to compare with.
+"""Serve face recognition over HTTP in the usual design, for comparison.
 
     REFERENCE_PACK=DIR .venv/bin/uvicorn benchmarks.baselines.reference_server:app [--workers N]
 
-FastAPI, insightface's FaceAnalysis with its defaults on the CPU (onnxruntime on all cores) and one look at 640x640,
-photos decoded whole by Pillow, four threads for inference, embeddings in memory compared by numpy. People registered
-are known to the process that registered them; `REFERENCE_GALLERY`, an .npz with `subjects` and `embeddings`, is read by
-every worker at its start. No accounts, no limits, nothing stored.
+It uses FastAPI and insightface's FaceAnalysis with its defaults on the CPU (ONNX Runtime on all cores, one input of
+640x640). Pillow decodes photos completely, four threads run inference, and numpy compares embeddings in memory. Only
+the process that registered a person finds that person. Every worker reads `REFERENCE_GALLERY` when it starts, an .npz
+file with `subjects` and `embeddings`. There are no accounts and no limits, and nothing is stored.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ analysis.prepare(ctx_id=0, det_size=(640, 640))
 
 
 class Gallery:
-    """Who is known to this process."""
+    """The people registered in this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -42,25 +42,24 @@ class Gallery:
         self._embeddings = np.empty((0, 512), np.float32)
 
     def load(self, path: str) -> None:
-        """Read everybody from a file."""
+        """Load subjects and embeddings from an .npz file."""
         with np.load(path) as stored:
             self._subjects, self._embeddings = stored["subjects"].tolist(), stored["embeddings"]
 
     def add(self, subject: str, embeddings: list[Any]) -> None:
-        """Add one person's faces."""
         with self._lock:
             self._subjects = self._subjects + [subject] * len(embeddings)
             self._embeddings = np.vstack([self._embeddings, *embeddings])
 
     def search(self, embedding: Any) -> list[dict[str, Any]]:
-        """The most similar, best first."""
+        """Return the most similar subjects, best first."""
         with self._lock:
             subjects, embeddings = self._subjects, self._embeddings
         if not subjects:
             return []
         similarities = embeddings @ embedding
         best = np.argsort(similarities)[::-1][:CANDIDATES]
-        return [{"subject": subjects[place], "similarity": float(similarities[place])} for place in best]
+        return [{"subject": subjects[index], "similarity": float(similarities[index])} for index in best]
 
 
 gallery = Gallery()
@@ -69,17 +68,17 @@ if "REFERENCE_GALLERY" in os.environ:
 
 
 def find_faces(data: bytes) -> list[Any]:
-    """Every face of a photo, with its embedding."""
+    """Return every face of a photo with its embedding; raises a 400 error if the photo cannot be decoded."""
     try:
         rgb = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
     except (UnidentifiedImageError, OSError) as error:
-        raise HTTPException(400, "not an image") from error
+        raise HTTPException(400, "the file is not an image") from error
     faces: list[Any] = analysis.get(np.ascontiguousarray(rgb[:, :, ::-1]))
     return faces
 
 
 def recognize_faces(data: bytes) -> list[dict[str, Any]]:
-    """Every face of a photo, and whom it resembles."""
+    """Return every face of a photo with its candidates."""
     return [
         {
             "box": [float(value) for value in face.bbox],

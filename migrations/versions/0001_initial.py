@@ -1,4 +1,4 @@
-"""Tenants, users, collections, subjects, templates."""
+"""Create tenants, users, sessions, collections, subjects and templates."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ depends_on: Sequence[str] | None = None
 
 
 def upgrade() -> None:
-    op.execute("SET LOCAL lock_timeout = '5s'")  # a waiting migration must not queue the whole service behind it
+    op.execute("SET LOCAL lock_timeout = '5s'")  # all queries queue behind a migration that waits for a lock
     op.execute("CREATE EXTENSION IF NOT EXISTS vector")
     op.create_table(
         "tenants",

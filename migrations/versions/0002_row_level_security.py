@@ -1,4 +1,4 @@
-"""Row-level security on every table that belongs to tenants, and the two roles that live under it."""
+"""Enable row-level security on every tenant-owned table, and create the two roles that are subject to it."""
 
 from collections.abc import Sequence
 
@@ -34,4 +34,4 @@ def downgrade() -> None:
         op.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
         op.execute(f"REVOKE ALL ON {table} FROM {APP_ROLE}, {OPERATOR_ROLE}")
     op.execute(f"REVOKE ALL ON alembic_version FROM {APP_ROLE}, {OPERATOR_ROLE}")
-    # The roles stay: other databases of this server may use them.
+    # Keep the roles: other databases of this server may use them.

@@ -1,4 +1,4 @@
-"""API keys and access-key pairs."""
+"""Create API keys and access keys."""
 
 from collections.abc import Sequence
 

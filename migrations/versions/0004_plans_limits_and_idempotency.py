@@ -1,4 +1,4 @@
-"""Plans with rates and quotas, what tenants use of them, shared counters, and remembered answers."""
+"""Create plans with rates and quotas, usage counts, shared rate counters, and stored idempotent responses."""
 
 from collections.abc import Sequence
 
@@ -15,16 +15,28 @@ depends_on: Sequence[str] | None = None
 
 PLANS = {
     "free": (
-        {"recognize": "60/minute", "register": "60/minute", "read": "300/minute", "delete": "60/minute",
-         "embeddings": "30/minute", "admin": "60/minute"},
+        {
+            "recognize": "60/minute",
+            "register": "60/minute",
+            "read": "300/minute",
+            "delete": "60/minute",
+            "embeddings": "30/minute",
+            "admin": "60/minute",
+        },
         {"templates": 1000, "collections": 10, "users": 5, "recognitions_a_month": 10_000},
     ),
     "pro": (
-        {"recognize": "3000/minute", "register": "1200/minute", "read": "6000/minute", "delete": "1200/minute",
-         "embeddings": "1200/minute", "admin": "300/minute"},
+        {
+            "recognize": "3000/minute",
+            "register": "1200/minute",
+            "read": "6000/minute",
+            "delete": "1200/minute",
+            "embeddings": "1200/minute",
+            "admin": "300/minute",
+        },
         {"templates": 1_000_000, "collections": 10_000, "users": 200, "recognitions_a_month": 5_000_000},
     ),
-}  # fmt: skip
+}
 
 COUNTED = ("templates", "collections", "users")
 
@@ -43,7 +55,7 @@ def upgrade() -> None:
     op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON plans TO {OPERATOR_ROLE}")
     op.add_column("tenants", sa.Column("plan", sa.Text(), server_default="free", nullable=False))
     op.create_foreign_key(op.f("fk_tenants_plans"), "tenants", "plans", ["plan"], ["name"])
-    # A tenant must not change its own plan; the app may write nothing of a tenant but create it.
+    # A tenant must not change its own plan, so the app may create tenants but not update them.
     op.execute(f"REVOKE UPDATE ON tenants FROM {APP_ROLE}")
     _usage()
     _counters()
@@ -86,7 +98,7 @@ def _usage() -> None:
 
 
 def _counters() -> None:
-    """Unlogged: losing them in a crash lets a few requests more through, and every request writes one."""
+    """Create unlogged tables: every request writes a counter, and losing them in a crash admits only a few more."""
     op.execute(
         "CREATE UNLOGGED TABLE rate_counters (key text CONSTRAINT pk_rate_counters PRIMARY KEY, count bigint NOT NULL, "
         "expires_at timestamptz NOT NULL) WITH (fillfactor = 50)"

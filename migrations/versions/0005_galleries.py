@@ -1,6 +1,6 @@
-"""Galleries: what one search looks through, in the order it was stored; and the indexes that searches read.
+"""Create galleries, which number templates in storage order, and the indexes that searches read.
 
-Writes every stored template anew, some minutes for a million: stop the service first.
+Rewrites every stored template, which takes some minutes per million: stop the service first.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ down_revision: str | None = "0004"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
-# A search is an index-only scan, which is quick only over pages that VACUUM has seen: let it come early.
+# Searches are index-only scans, which are fast only on pages that VACUUM has visited, so let autovacuum run early.
 STORAGE = "autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.02"
 
 
@@ -29,29 +29,33 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("collection_id", sa.Uuid(), nullable=False),
         sa.Column("recognizer", sa.Text(), nullable=False),
-        *(sa.Column(name, sa.BigInteger(), server_default="0", nullable=False)
-          for name in ("templates", "last_seq", "deletions", "epoch")),
+        *(
+            sa.Column(name, sa.BigInteger(), server_default="0", nullable=False)
+            for name in ("templates", "last_seq", "deletions", "epoch")
+        ),
         sa.Column("graph", sa.Text(), nullable=True),
         sa.Column("graph_upto", sa.BigInteger(), nullable=True),
         sa.Column("graph_recall", sa.Double(), nullable=True),
         sa.Column("graph_checked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("graph_trusted", sa.Boolean(), server_default="false", nullable=False),
         sa.ForeignKeyConstraint(
-            ["tenant_id", "collection_id"], ["collections.tenant_id", "collections.id"],
-            name=op.f("fk_galleries_collections"), ondelete="CASCADE",
+            ["tenant_id", "collection_id"],
+            ["collections.tenant_id", "collections.id"],
+            name=op.f("fk_galleries_collections"),
+            ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_galleries")),
         sa.UniqueConstraint(
             "tenant_id", "collection_id", "recognizer", name=op.f("uq_galleries_tenant_id_collection_id_recognizer")
         ),
-    )  # fmt: skip
+    )
     isolate("galleries")
     count_as_owner("galleries")
     op.add_column("templates", sa.Column("gallery_id", sa.Uuid(), nullable=True))
     op.add_column("templates", sa.Column("seq", sa.BigInteger(), nullable=True))
     op.drop_index("ix_templates_search", table_name="templates")
     op.drop_index("ix_templates_tenant_id_subject_id", table_name="templates")
-    _place_what_is_stored()
+    _number_stored_templates()
     op.alter_column("templates", "gallery_id", nullable=False)
     op.alter_column("templates", "seq", nullable=False)
     op.add_column(
@@ -59,27 +63,37 @@ def upgrade() -> None:
         sa.Column("code", BIT(512), sa.Computed("binary_quantize(embedding)::bit(512)", persisted=True), nullable=True),
     )
     op.create_foreign_key(
-        op.f("fk_templates_galleries"), "templates", "galleries", ["tenant_id", "gallery_id"], ["tenant_id", "id"],
+        op.f("fk_templates_galleries"),
+        "templates",
+        "galleries",
+        ["tenant_id", "gallery_id"],
+        ["tenant_id", "id"],
         ondelete="CASCADE",
-    )  # fmt: skip
+    )
     op.execute(f"ALTER TABLE templates SET ({STORAGE})")
-    # Embeddings a second time, for galleries small enough to be compared whole: large ones are searched by their codes.
+    # A second copy of the embeddings, only for small galleries; large ones are searched by their binary codes.
     op.create_index(
-        "ix_templates_search", "templates", ["tenant_id", "gallery_id", "seq"], unique=False,
-        postgresql_include=["subject_id", "embedding"], postgresql_where=sa.text("seq <= 10000"),
-    )  # fmt: skip
+        "ix_templates_search",
+        "templates",
+        ["tenant_id", "gallery_id", "seq"],
+        unique=False,
+        postgresql_include=["subject_id", "embedding"],
+        postgresql_where=sa.text("seq <= 10000"),
+    )
     op.create_index(
         "ix_templates_codes", "templates", ["tenant_id", "gallery_id", "seq"], unique=True, postgresql_include=["code"]
     )
     op.create_index(
-        "ix_templates_tenant_id_subject_id_gallery_id_seq", "templates",
-        ["tenant_id", "subject_id", "gallery_id", "seq"], unique=False,
-    )  # fmt: skip
-    _follow_changes()
+        "ix_templates_tenant_id_subject_id_gallery_id_seq",
+        "templates",
+        ["tenant_id", "subject_id", "gallery_id", "seq"],
+        unique=False,
+    )
+    _create_change_triggers()
 
 
-def _place_what_is_stored() -> None:
-    # The owner is bound by forced row-level security and has no policy of its own.
+def _number_stored_templates() -> None:
+    # Forced row-level security applies to the owner, which has no policy of its own.
     tables = ("templates", "galleries")
     for table in tables:
         op.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")
@@ -99,10 +113,11 @@ def _place_what_is_stored() -> None:
         op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
 
 
-def _follow_changes() -> None:
-    """Deletes, cascades included, and changed embeddings are noted; inserts have taken their places before.
+def _create_change_triggers() -> None:
+    """Create triggers that count deleted templates (cascades included) and changed embeddings in the gallery.
 
-    Triggers fire by name: galleries are locked before `count_out` locks the tenant's usage, as registering does it.
+    Inserts need no trigger, since they update the gallery themselves. Triggers fire in the order of their names, so
+    that galleries are locked before `count_out` locks the tenant's usage: the same lock order as in registration.
     """
     op.execute(
         "CREATE FUNCTION note_deleted_templates() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
@@ -134,7 +149,7 @@ def downgrade() -> None:
     ):
         op.execute(f"DROP TRIGGER {trigger} ON templates")
         op.execute(f"DROP FUNCTION {function}()")
-    op.execute(  # graphs hang on columns that go
+    op.execute(  # the HNSW graphs depend on columns dropped below
         "DO $$ DECLARE name text; BEGIN FOR name IN SELECT indexname FROM pg_indexes "
         "WHERE schemaname = 'public' AND tablename = 'templates' AND indexname LIKE 'graph\\_%' "
         "LOOP EXECUTE format('DROP INDEX %I', name); END LOOP; END $$"
@@ -143,9 +158,12 @@ def downgrade() -> None:
         op.drop_index(index, table_name="templates")
     op.create_index("ix_templates_tenant_id_subject_id", "templates", ["tenant_id", "subject_id"], unique=False)
     op.create_index(
-        "ix_templates_search", "templates", ["tenant_id", "collection_id", "recognizer", "subject_id"], unique=False,
+        "ix_templates_search",
+        "templates",
+        ["tenant_id", "collection_id", "recognizer", "subject_id"],
+        unique=False,
         postgresql_include=["embedding"],
-    )  # fmt: skip
+    )
     op.execute("ALTER TABLE templates RESET (autovacuum_vacuum_scale_factor, autovacuum_vacuum_insert_scale_factor)")
     op.drop_constraint(op.f("fk_templates_galleries"), "templates")
     for column in ("code", "seq", "gallery_id"):

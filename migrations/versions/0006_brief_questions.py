@@ -1,6 +1,6 @@
-"""The questions that every recognition asks, as functions: each enters its tenant and answers in one round trip.
+"""Create functions for the queries of every recognition: each sets its tenant and needs one round trip.
 
-They run with the rights of whoever calls them, and first become the role that row-level security binds.
+They run with the caller's rights, and first switch to the role that is subject to row-level security.
 """
 
 from collections.abc import Sequence

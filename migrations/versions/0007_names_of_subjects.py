@@ -1,4 +1,4 @@
-"""What a search in memory asks of the database: has the gallery changed, and who are these? One round trip."""
+"""Create the query of cached searches: check the gallery's version and name subjects, in one round trip."""
 
 from collections.abc import Sequence
 
@@ -9,8 +9,8 @@ down_revision: str | None = "0006"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
-# As in 0006: with the rights of whoever calls it, in the role that row-level security binds. No row where the gallery is
-# not at that version any more; fewer names than subjects where one is not there.
+# Runs with the caller's rights in the row-level security role, as in 0006. Returns no row if the gallery has another
+# version, and fewer names than requested if a subject is missing.
 NAME_SUBJECTS = """
 CREATE FUNCTION vultus_name_subjects(
     tenant uuid, gallery uuid, collection text, seq bigint, deletion bigint, at_epoch bigint, wanted uuid[]

@@ -1,4 +1,4 @@
-"""The audit trail: one chain a tenant, only ever added to."""
+"""Create the audit trail: one append-only chain of entries per tenant."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ down_revision: str | None = "0007"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
-# Entries leave with their tenant only: the cascade comes after the tenant is gone.
+# Entries can only be deleted with their tenant: the cascade runs after the tenant's row is deleted.
 KEEP = """
 CREATE FUNCTION keep_audit_entries() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

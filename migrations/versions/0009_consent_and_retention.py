@@ -1,4 +1,4 @@
-"""Consent and expiry of subjects, and each tenant's policy about them."""
+"""Add consent and expiry to subjects, and create the tenants' consent and retention policies."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ down_revision: str | None = "0008"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
-# The second net below the services: whatever stores a template, it is not of somebody who did not or no longer agree.
+# Second line of defense below the services: no template is stored without the subject's consent where it is required.
 DEMAND_CONSENT = """
 CREATE FUNCTION demand_consent() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -28,8 +28,8 @@ BEGIN
 END $$
 """
 
-# Which tenants have something to erase: the one question across tenants that the service itself asks. It runs as the
-# owner of the tables and tells ids only.
+# Finds tenants with expired data: the only query across tenants that the service itself may run. It runs as the owner
+# of the tables and returns ids only.
 TENANTS_WITH_EXPIRED = """
 CREATE FUNCTION vultus_tenants_with_expired(at timestamptz) RETURNS SETOF uuid
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -57,10 +57,12 @@ def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     for name, kind in COLUMNS:
         op.add_column("subjects", sa.Column(name, kind, nullable=True))
-    op.create_index(  # read whole by each sweep: only those who expire at all
-        "ix_subjects_tenant_id_expires_at", "subjects", ["tenant_id", "expires_at"],
+    op.create_index(  # partial, because each sweep scans it and most subjects never expire
+        "ix_subjects_tenant_id_expires_at",
+        "subjects",
+        ["tenant_id", "expires_at"],
         postgresql_where=sa.text("expires_at IS NOT NULL"),
-    )  # fmt: skip
+    )
     op.create_index("ix_subjects_tenant_id_updated_at", "subjects", ["tenant_id", "updated_at"])
     op.create_table(
         "tenant_policies",

@@ -1,4 +1,4 @@
-"""How far each erasure journal was followed."""
+"""Create erasure marks: the position up to which each erasure journal was applied."""
 
 from collections.abc import Sequence
 

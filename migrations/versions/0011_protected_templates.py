@@ -1,4 +1,4 @@
-"""Salts of the rotations under which each tenant's embeddings are stored; what is stored already has none yet."""
+"""Create the salts of the rotations that protect embeddings; existing templates stay unprotected (generation 0)."""
 
 from collections.abc import Sequence
 
@@ -31,7 +31,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Protected templates would be noise afterwards: it refuses while there are any."""
+    """Drop the salts; fails while there are protected templates, which would become unusable."""
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("ALTER TABLE galleries NO FORCE ROW LEVEL SECURITY")
     op.execute(

@@ -1,4 +1,4 @@
-"""What each caller did on each day: the numbers behind a bill."""
+"""Create daily usage counts by operation and caller, the basis of billing."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ down_revision: str | None = "0011"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
-# As in 0006. Nothing for a tenant that is gone.
+# As in 0006. Does nothing if the tenant was deleted.
 ADD_USAGE = """
 CREATE FUNCTION vultus_add_usage(
     tenant uuid, days date[], operations text[], callers text[], more_calls bigint[], more_images bigint[]

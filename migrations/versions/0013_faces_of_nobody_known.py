@@ -1,4 +1,4 @@
-"""Faces stored without saying whose, where each face was in which image, tags of collections, tenants' object stores."""
+"""Add anonymous faces, the image and box of each face, tags of collections, and tenants' object stores."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,9 +14,8 @@ down_revision: str | None = "0012"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
-# A face that is given to another subject takes a new place in its gallery and leaves the old one empty, as if it had
-# been erased and stored again: whoever holds the gallery in memory notices by `deletions` and `last_seq`. Every other
-# change of a stored face still ends the epoch.
+# Assigning a face to another subject gives it a new sequence number, as if it had been erased and stored again. Caches
+# of the gallery detect that by `deletions` and `last_seq`. Every other change of a stored face still changes the epoch.
 NOTE_CHANGED = """
 CREATE OR REPLACE FUNCTION note_changed_templates() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     UPDATE galleries g SET epoch = g.epoch + 1 FROM (
@@ -33,8 +32,8 @@ CREATE OR REPLACE FUNCTION note_changed_templates() RETURNS trigger LANGUAGE plp
     WHERE g.tenant_id = c.tenant_id AND g.id = c.gallery_id; RETURN NULL; END $$
 """
 
-# As `demand_consent` (0009) for faces that are stored, for those that are given to somebody; taking somebody's name off
-# a face that is stored already asks for none.
+# Like `demand_consent` (0009), but for faces assigned to another subject. Making a stored face anonymous needs no
+# consent.
 DEMAND_CONSENT = """
 CREATE FUNCTION demand_consent_of_receiver() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -68,14 +67,18 @@ def upgrade() -> None:
     for name, kind in TEMPLATE_COLUMNS:
         op.add_column("templates", sa.Column(name, kind, nullable=True))
     op.create_index(
-        "ix_templates_tenant_id_collection_id_image_digest", "templates",
-        ["tenant_id", "collection_id", "image_digest"], postgresql_where=sa.text("image_digest IS NOT NULL"),
-    )  # fmt: skip
+        "ix_templates_tenant_id_collection_id_image_digest",
+        "templates",
+        ["tenant_id", "collection_id", "image_digest"],
+        postgresql_where=sa.text("image_digest IS NOT NULL"),
+    )
     op.add_column("subjects", sa.Column("is_anonymous", sa.Boolean(), server_default="false", nullable=False))
     op.create_index(
-        "ix_subjects_known", "subjects", ["tenant_id", "collection_id", "id"],
+        "ix_subjects_known",
+        "subjects",
+        ["tenant_id", "collection_id", "id"],
         postgresql_where=sa.text("NOT is_anonymous"),
-    )  # fmt: skip
+    )
     op.add_column("collections", sa.Column("tags", postgresql.JSONB(), server_default="{}", nullable=False))
     op.create_table(
         "object_stores",
@@ -92,7 +95,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant_id", name=op.f("pk_object_stores")),
     )
     isolate("object_stores")
-    _know_anonymous_ones_again()
+    _mark_anonymous_subjects()
     op.execute("DROP TRIGGER note_changed ON templates")
     op.execute(NOTE_CHANGED)
     op.execute(
@@ -107,8 +110,11 @@ def upgrade() -> None:
     )
 
 
-def _know_anonymous_ones_again() -> None:
-    """After a downgrade they stand there like everybody else. The owner is bound by row-level security, too."""
+def _mark_anonymous_subjects() -> None:
+    """Mark anonymous subjects again by their id, in case a downgrade dropped the mark.
+
+    Runs without forced row-level security, which applies to the owner too.
+    """
     for table in ("subjects", "templates"):
         op.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")
     op.execute(

@@ -1,4 +1,4 @@
-"""What each collection wants of decisions: how often a search may be wrong, and a calibration of its own."""
+"""Add decision settings to collections: false-match rates and the collection's own calibration."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ down_revision: str | None = "0013"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
-# As in 0007, with what decides on the candidates.
+# As in 0007, plus the collection's decision settings.
 NAME_SUBJECTS = """
 CREATE FUNCTION vultus_name_subjects(
     tenant uuid, gallery uuid, collection text, seq bigint, deletion bigint, at_epoch bigint, wanted uuid[]

@@ -1,4 +1,4 @@
-"""Which recogniser each collection is searched with, and which stands beside it; one face, a template a recogniser."""
+"""Add each collection's recognizer and secondary recognizer; a face has one template per recognizer."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ down_revision: str | None = "0014"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
-# As `vultus_find_collection` in 0006, with the recognisers; that one stays for processes not yet replaced.
+# Like `vultus_find_collection` (0006), plus the recognizers. The old function stays for processes of the old version.
 FIND_GALLERY = """
 CREATE FUNCTION vultus_find_gallery(tenant uuid, wanted text)
 RETURNS TABLE (id uuid, recognizer text, recognizer_beside text) LANGUAGE plpgsql AS $$
@@ -22,7 +22,7 @@ BEGIN
 END $$
 """
 
-# As in 0013; a face's templates, which share its id, are told apart by their galleries.
+# As in 0013; a face's templates share its id, so the gallery distinguishes them.
 NOTE_CHANGED = """
 CREATE OR REPLACE FUNCTION note_changed_templates() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     UPDATE galleries g SET epoch = g.epoch + 1 FROM (
@@ -34,7 +34,7 @@ END $$
 """
 SAME_GALLERY = " AND o.gallery_id = n.gallery_id"
 
-# As in 0005; a face may be in two galleries, whose rows are locked in the order in which faces are stored in them.
+# As in 0005; a face may be in two galleries, whose rows are locked in the same order as in registration.
 NOTE_DELETED = """
 CREATE OR REPLACE FUNCTION note_deleted_templates() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     PERFORM 1 FROM galleries g
@@ -51,8 +51,8 @@ CREATE OR REPLACE FUNCTION note_deleted_templates() RETURNS trigger LANGUAGE plp
     WHERE g.tenant_id = c.tenant_id AND g.id = c.gallery_id; RETURN NULL; END $$
 """
 
-# A collection whose faces are all of one recogniser goes on with it, whatever pack the server is started with. Which of
-# several was searched was the server's setting; such a collection follows it, until a face is stored.
+# A collection whose templates are all of one recognizer keeps it, whatever model pack the server uses. With templates
+# of several recognizers, the server's setting decided; it still does, until the next face is stored.
 BIND = """
 UPDATE collections c SET recognizer = (
     SELECT min(g.recognizer) FROM galleries g
@@ -74,7 +74,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Templates beside others of their faces would have no key: it refuses while there are any."""
+    """Restore the old primary key; fails while a face has two templates, which would violate it."""
     op.execute("SET LOCAL lock_timeout = '5s'")
     _as_owner(
         "DO $$ BEGIN IF EXISTS (SELECT 1 FROM templates GROUP BY tenant_id, id HAVING count(*) > 1) THEN "
@@ -90,7 +90,7 @@ def downgrade() -> None:
 
 
 def _as_owner(statement: str) -> None:
-    """Without row-level security, which binds the owner too: for all tenants."""
+    """Run a statement for all tenants, without forced row-level security, which applies to the owner too."""
     tables = ("collections", "galleries", "templates")
     for table in tables:
         op.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")

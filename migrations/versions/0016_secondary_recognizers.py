@@ -1,4 +1,4 @@
-"""Names of the field for two ideas: a collection's secondary recognizer, and attempts to sign in."""
+"""Rename columns and tables to standard terms: secondary recognizer, login attempts."""
 
 from collections.abc import Sequence
 

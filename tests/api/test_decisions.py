@@ -42,7 +42,7 @@ async def fill(
         strangers = random_embeddings(np.random.default_rng(count), count) if embedding is None else [embedding] * count
         for number, one in enumerate(strangers):
             subjects = SubjectRepository(session, account.tenant_id)
-            subject_id = await subjects.ensure(row.id, f"{prefix}{number}", None, None)
+            subject_id = await subjects.upsert(row.id, f"{prefix}{number}", None, None)
             faces.append(NewFace.of(subject_id, FACE, {recognizer: one}))
         await store.add_all(faces, collection_id=row.id, source="test")
 
@@ -70,7 +70,7 @@ async def test_every_answer_says_how_it_was_decided(ada: Account) -> None:
         assert answer["comparisons"] == 1
         assert answer["threshold"] == pytest.approx(DRAWN.similarity_at(rate), abs=1e-4)
         assert answer["false_match_rate"] == pytest.approx(rate)
-        assert answer["calibration"] == DRAWN.account
+        assert answer["calibration"] == DRAWN.description
 
 
 async def test_the_threshold_rises_with_the_collection(ada: Account, running: Running, database: Database) -> None:
@@ -130,7 +130,7 @@ async def test_people_who_are_one_and_the_same_are_no_calibration_and_that_is_sa
     await fill(running, database, ada, 20, prefix="y", embedding=face)
     answer = await ada.client.post("/collections/default/calibration")
     assert problem(answer) == "422 invalid_parameter"
-    assert "several ids" in answer.json()["detail"]
+    assert "subjects that duplicate another one" in answer.json()["detail"]
 
 
 async def test_a_collection_without_faces_answers_with_its_own_policy(admin: Account) -> None:
@@ -144,7 +144,7 @@ async def test_a_collection_without_faces_answers_with_its_own_policy(admin: Acc
 async def test_the_search_in_memory_decides_alike(ada: Account, running: Running) -> None:
     await ada.client.put("/collections/default/policy", json={"max_false_match_rate": 1e-2})
     first = await recognized(ada)
-    await running.state.search.cache.loaded()
+    await running.state.search.cache.wait_until_loaded()
     async with running.state.database.transaction(ada.tenant_id) as session:
         collection = await CollectionRepository(session, ada.tenant_id).find("default")
     assert collection is not None

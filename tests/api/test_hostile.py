@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from app.errors import DatabaseUnavailable, ImageTooComplex
-from app.main import answer_error
+from app.main import render_error
 from app.ml.image import MAX_JPEG_SCANS, check_jpeg_structure
 from app.persistence.connections.database import Database
 from app.server.body_limits import BodyLimit
@@ -115,7 +115,7 @@ async def test_a_body_that_stalls_is_given_up() -> None:
 
     from app.errors import RequestTimeout
 
-    limited = BodyLimit(app, answer_error=answer_error, most_bytes=lambda *_: 65536, timeout_s=0.05)
+    limited = BodyLimit(app, render_error=render_error, max_bytes=lambda *_: 65536, timeout_s=0.05)
     with pytest.raises(RequestTimeout):
         await limited({"type": "http", "path": "/", "headers": []}, receive, None)  # type: ignore[arg-type]
 

@@ -145,7 +145,7 @@ async def test_a_quota_is_never_exceeded_and_nothing_is_written_beyond_it(
     refused = next(answer for answer in answers if answer not in done)
     assert problem(refused) == "403 quota_exceeded"
     assert str(before + 2) in refused.json()["detail"]
-    assert (await ada.client.get("/tenant")).json()["quotas"][quota] == {"used": before + 2, "most": before + 2}
+    assert (await ada.client.get("/tenant")).json()["quotas"][quota] == {"used": before + 2, "limit": before + 2}
 
 
 async def test_what_is_deleted_counts_no_more(ada: Account, put_on_plan: PutOnPlan) -> None:

@@ -68,7 +68,7 @@ async def test_the_operators_work(operated: Running) -> None:
         assert problem(await operator.post("/operator/tenants", json=body)) == "409 email_taken"
 
         client.headers["authorization"] = f"Bearer {(await sign_in(client, email))['access_token']}"
-        assert (await client.get("/tenant")).json()["quotas"]["users"] == {"used": 1, "most": 3}
+        assert (await client.get("/tenant")).json()["quotas"]["users"] == {"used": 1, "limit": 3}
         assert (await operator.patch(tenant, json={"plan": "free"})).json()["plan"] == "free"
         assert (await client.get("/tenant")).json()["plan"] == "free"
         assert problem(await operator.patch(tenant, json={"plan": "no-such"})) == "404 plan_not_found"

@@ -15,7 +15,7 @@ from app.persistence.connections.database import Database
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateStore
-from app.security.receipts import SignedReceipt, is_genuine
+from app.security.receipts import SignedReceipt, is_valid_receipt
 from tests import pictures
 from tests.api.conftest import Account, Running, problem
 from tests.integration.conftest import FACE
@@ -74,7 +74,7 @@ async def test_the_database_demands_consent_of_whatever_stores_a_template(
         async with database.transaction(admin.tenant_id) as session:
             row = await CollectionRepository(session, admin.tenant_id).find_row("default")
             assert row is not None
-            subject_id = await SubjectRepository(session, admin.tenant_id).ensure(row.id, "ada", None, None)
+            subject_id = await SubjectRepository(session, admin.tenant_id).upsert(row.id, "ada", None, None)
             store = TemplateStore(session, admin.tenant_id, running.state.search.protector)
             embedding = np.eye(1, 512, dtype=np.float32)[0]
             await store.add_all([NewFace.of(subject_id, FACE, {"r": embedding})], collection_id=row.id, source="test")
@@ -229,11 +229,11 @@ async def test_a_receipt_can_be_checked_by_anybody_and_names_nobody(
     answer = (await admin.client.delete("/collections/default/subjects/hugo")).json()
     (key,) = (await anonymous.get("/receipt-keys")).json()["keys"]
     signed = SignedReceipt(**answer)
-    assert is_genuine(signed, key)
+    assert is_valid_receipt(signed, key)
     assert signed.receipt["faces"] == 2
     assert "hugo" not in json.dumps(answer["receipt"])
     for name, value in (("faces", 3), ("erased_at", "2020-01-01T00:00:00+00:00"), ("tenant_id", str(uuid4()))):
-        assert not is_genuine(SignedReceipt({**signed.receipt, name: value}, key, signed.signature), key)
+        assert not is_valid_receipt(SignedReceipt({**signed.receipt, name: value}, key, signed.signature), key)
     page = (await admin.client.get("/audit", params={"collection": "default", "subject": "hugo"})).json()["items"]
     assert (page[0]["seq"], page[0]["seal"]) == (signed.receipt["audit_seq"], signed.receipt["audit_seal"])
     assert page[0]["target"] == signed.receipt["subject"]

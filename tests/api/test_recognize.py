@@ -195,7 +195,7 @@ async def test_a_batch_of_embeddings_is_that_of_each_image(ada: Account) -> None
 async def test_a_batch_counts_its_images_and_its_limits_are_named(ada: Account, database: Database) -> None:
     async def used() -> int:
         async with database.transaction(ada.tenant_id) as session:
-            return await UsageRepository(session, ada.tenant_id).used(Quota.RECOGNITIONS)
+            return await UsageRepository(session, ada.tenant_id).count_used(Quota.RECOGNITIONS)
 
     before, photo = await used(), pictures.photo(1)
     assert (await send_several(ada, "/recognize", photo, photo, photo)).status_code == 200
@@ -204,7 +204,7 @@ async def test_a_batch_counts_its_images_and_its_limits_are_named(ada: Account, 
     both = [("image", ("1.jpg", photo, "image/jpeg")), ("images", ("2.jpg", photo, "image/jpeg"))]
     answer = await ada.client.post("/recognize", files=both)
     assert problem(answer) == "422 invalid_parameter"
-    assert "send one of them" in answer.json()["detail"]
+    assert "send only one of them" in answer.json()["detail"]
     assert problem(await ada.client.post("/recognize", files={"photo": b"x"})) == "422 invalid_parameter"
 
 

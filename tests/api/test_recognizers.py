@@ -76,7 +76,7 @@ async def who(account: Account, seed: int) -> tuple[str, str | None]:
 
 
 def covered(shown: dict[str, Any]) -> dict[str, tuple[int, int]]:
-    return {one["recognizer"]: (one["faces"], one["subjects"]) for one in shown["known"]}
+    return {one["recognizer"]: (one["faces"], one["subjects"]) for one in shown["recognizers"]}
 
 
 async def test_a_collection_keeps_the_recognizer_of_its_first_face(here: Account, names: tuple[str, str]) -> None:

@@ -18,7 +18,7 @@ async def test_registering_stores_a_template_and_says_what_it_saw(admin: Account
     assert (body["subject"], body["collection"], body["refused"]) == ("ada", "default", [])
     assert body["recognizer"].startswith("rec_drawn:")
     (template,) = body["templates"]
-    assert template["image"] == 0
+    assert template["index"] == 0
     assert template["face"]["quality"]["acceptable"]
     assert template["face"]["box"]["width"] == pytest.approx(160, rel=0.1)
     subject = (await admin.client.get("/collections/default/subjects/ada")).json()
@@ -34,7 +34,7 @@ async def test_a_face_is_found_by_the_search_that_starts_after_its_registration(
 
 async def test_more_images_of_a_known_subject_add_templates(ada: Account) -> None:
     answer = await ada.register("ada", pictures.photo(1, take=1), pictures.photo(1, take=2))
-    assert [template["image"] for template in answer.json()["templates"]] == [0, 1]
+    assert [template["index"] for template in answer.json()["templates"]] == [0, 1]
     subject = (await ada.client.get("/collections/default/subjects/ada")).json()
     assert subject["templates"] == 3
     assert subject["name"] == "Ada Acker"
@@ -44,8 +44,8 @@ async def test_images_that_cannot_be_used_are_reported_beside_the_others(admin: 
     images = [pictures.photo(1), pictures.landscape(), pictures.group(2, 3), b"no image", pictures.photo(1, take=1)]
     answer = await admin.register("ada", *images)
     assert answer.status_code == 201
-    assert [template["image"] for template in answer.json()["templates"]] == [0, 4]
-    refused = {item["image"]: item["code"] for item in answer.json()["refused"]}
+    assert [template["index"] for template in answer.json()["templates"]] == [0, 4]
+    refused = {item["index"]: item["code"] for item in answer.json()["refused"]}
     assert refused == {1: "no_face", 2: "several_faces", 3: "image_unreadable"}
 
 

@@ -19,7 +19,7 @@ from app.ml.analysis import Embed, FaceAnalyzer
 from app.persistence.connections.database import Database
 from app.persistence.provisioning.embedded import EmbeddedPostgres
 from app.rekognition.signing import read_signed_call
-from app.routes.coverage import OPEN, check_coverage, route_dependencies
+from app.routes.coverage import PUBLIC_ROUTES, check_coverage, route_dependencies
 from app.routes.deps.callers import get_operator, get_principal
 from app.services.photos.face_reader import FaceReader
 from app.settings import Settings
@@ -27,7 +27,12 @@ from tests import pictures
 from tests.api.conftest import Account, Running, problem, start
 
 # What anybody may call; everything else is authenticated.
-PUBLIC = OPEN | {"GET /metrics", "POST /api/v1/auth/signup", "POST /api/v1/auth/token", "POST /api/v1/auth/refresh"}
+PUBLIC = PUBLIC_ROUTES | {
+    "GET /metrics",
+    "POST /api/v1/auth/signup",
+    "POST /api/v1/auth/token",
+    "POST /api/v1/auth/refresh",
+}
 
 
 def test_every_route_is_authenticated_or_on_the_public_list(running: Running) -> None:

@@ -9,7 +9,7 @@ import pytest
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from app.main import answer_error
+from app.main import render_error
 from app.server.photo_gate import PhotoGate
 from tests import pictures
 from tests.api.conftest import Account, Running, problem
@@ -169,7 +169,7 @@ async def test_more_requests_than_can_be_served_are_refused_before_they_cost_any
         await release.wait()
         await Response("done")(scope, receive, send)
 
-    gate = PhotoGate(slow, answer_error=answer_error, has_photos=lambda path, _: path == "/photos", most=2)
+    gate = PhotoGate(slow, render_error=render_error, has_photos=lambda path, _: path == "/photos", max_in_flight=2)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(gate), base_url="http://vultus") as client:
         first = [asyncio.create_task(client.post("/photos", content=b"x")) for _ in range(2)]
         while entered < 2:
@@ -178,7 +178,7 @@ async def test_more_requests_than_can_be_served_are_refused_before_they_cost_any
         assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
         assert 1 <= int(refused.headers["retry-after"]) <= 15
         other = asyncio.create_task(client.get("/other"))
-        # Somebody else has nothing under way yet.
+        # Another caller has no request in flight yet.
         light = asyncio.create_task(client.post("/photos", content=b"x", headers={"authorization": "Bearer light"}))
         while entered < 4:
             await asyncio.sleep(0)

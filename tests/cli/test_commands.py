@@ -153,7 +153,7 @@ def test_the_demo_falls_back_to_drawn_faces_and_says_so_but_serve_never_does(alo
     assert "IT KNOWS ONLY DRAWN FACES" in demo.stdout
     serve = alone("serve", VULTUS_MODEL_PACK="buffalo_l", **NO_NETWORK)
     assert serve.returncode == 1
-    assert "Three ways out" in serve.stderr
+    assert "Choose one" in serve.stderr
     assert "Traceback" not in serve.stderr
 
 

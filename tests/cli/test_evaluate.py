@@ -98,16 +98,16 @@ def test_what_is_wrong_is_said_before_anything_is_asked(album: Path, tmp_path: P
     pairs: list[str | Path] = [*data, "--pairs", album / "pairs.txt"]
     for arguments, said in (
         (["eval", "identify", *data, "--galleries", "10x"], "--galleries"),
-        (["eval", "identify", *data, "--galleries", "24"], "too few"),
+        (["eval", "identify", *data, "--galleries", "24"], "needs at least 25"),
         (["eval", "verify", *data, "--pairs", empty], "line 1"),
         (["eval", "verify", *pairs, "--url", "http://127.0.0.1:9", "--all-pairs"], "--all-pairs"),
         (["eval", "verify", *pairs, "--url", "http://127.0.0.1:9"], "127.0.0.1:9"),
         (["eval", "verify", *pairs, "--rekognition", "vultus.example"], "vultus.example"),
         (["eval", "verify", *pairs, "--url", "http://127.0.0.1:9", "--out", empty], "cannot be written"),
         (["eval", "verify", *data, "--pairs", album / "p1" / "p1_0001.jpg"], "cannot be read"),
-        (["eval", "compare", "synthetic", *pairs], "two packs"),
+        (["eval", "compare", "synthetic", *pairs], "two or more packs"),
         (["eval", "event", *data, "--manifest", empty, "--threshold", "nan"], "--threshold"),
-        (["eval", "verify", *pairs, "--groups", album / "p1" / "p1_0001.jpg"], "no CSV in UTF-8"),
+        (["eval", "verify", *pairs, "--groups", album / "p1" / "p1_0001.jpg"], "not a CSV file in UTF-8"),
     ):
         done = CliRunner().invoke(cli, [str(one) for one in arguments], env={"VULTUS_API_KEY": "x"})
         assert isinstance(done.exception, OperatorError), done.exception  # which `main` makes one line of
@@ -196,7 +196,7 @@ def test_packs_are_compared_in_one_table(
     assert all(row["accuracy"]["low"] <= row["accuracy"]["value"] for row in found["packs"])
     assert found["packs"][0]["gain"] is None
     assert found["packs"][1]["gain"]["low"] <= found["packs"][1]["gain"]["value"] <= found["packs"][1]["gain"]["high"]
-    assert "ms a photo" in said
+    assert "ms per photo" in said
     assert "+mirror" in (out / "report.html").read_text()
     assert sorted(file.name for file in out.iterdir()) == ["report.html", "report.json"]
 

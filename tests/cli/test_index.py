@@ -57,7 +57,7 @@ def test_status_verify_and_rebuild(index: Callable[..., list[dict[str, str]]]) -
     assert (row["collection"], row["templates"], row["strategy"], row["graph"]) == ("default", "150", "exact", "none")
     assert [line["strategy"] for line in index("verify")] == ["cached_codes", "codes"]
     (row,) = index("rebuild", "--collection", "default")
-    assert row["graph"] == "in use, recall 1.0000, 0 newer"
+    assert row["graph"] == "in use, recall 1.0000, 0 newer templates"
     small = {"VULTUS_SEARCH_EXACT_LIMIT": "100", "VULTUS_SEARCH_CACHE_MB": "0"}
     assert [line["strategy"] for line in index("status", **small)] == ["graph"]
     verified = index("verify", "--probes", "20", "--seed", "3")

@@ -20,7 +20,7 @@ from app.persistence.repositories.usage_days import add_usage
 from app.security.audit_chain import SealedEntry
 from app.security.receipts import SignedReceipt
 from app.services.audit.trail import AuditAction, AuditTrail
-from app.services.erasure.receipts import ReceiptOffice
+from app.services.erasure.receipts import ReceiptSigner
 from tests.cli.test_commands import Run, vultus
 from tests.integration.conftest import FACE, KEYRING, PROTECTOR, make_tenant
 
@@ -35,7 +35,7 @@ async def tenant(database: Database) -> tuple[UUID, SealedEntry]:
     async with database.transaction(tenant_id) as session:
         for name, expires_at in (("ada", None), ("bob", datetime.now(UTC) + timedelta(days=1))):
             subjects = SubjectRepository(session, tenant_id)
-            subject_id = await subjects.ensure(collection_id, name, None, None, expires_at)
+            subject_id = await subjects.upsert(collection_id, name, None, None, expires_at)
             await TemplateStore(session, tenant_id, PROTECTOR).add_all(
                 [NewFace.of(subject_id, FACE, {"r": np.eye(1, 512, dtype=np.float32)[0]})],
                 collection_id=collection_id,
@@ -43,7 +43,7 @@ async def tenant(database: Database) -> tuple[UUID, SealedEntry]:
             )
         trail = AuditTrail(AuditRepository(session, tenant_id), KEYRING, "user:1")
         for _ in range(4):
-            last = await trail.record(AuditAction.FACES_REGISTERED, trail.name_subject("default", "ada"), faces=1)
+            last = await trail.record(AuditAction.FACES_REGISTERED, trail.subject_target("default", "ada"), faces=1)
     return tenant_id, last
 
 
@@ -112,7 +112,7 @@ async def test_usage_is_shown(vultus: Run, tenant: tuple[UUID, SealedEntry], dat
 
 
 async def test_a_receipt_is_verified(vultus: Run, tenant: tuple[UUID, SealedEntry], tmp_path: Path) -> None:
-    signed = ReceiptOffice(KEYRING).confirm(tenant[1])
+    signed = ReceiptSigner(KEYRING).sign(tenant[1])
     answer: dict[str, Any] = {
         "receipt": dict(signed.receipt),
         "public_key": signed.public_key,

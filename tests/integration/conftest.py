@@ -79,7 +79,7 @@ class Shelf:
         """Each pair is a subject and one of its embeddings; all are stored in one transaction."""
         async with self.database.transaction(self.tenant_id) as session:
             for subject, embedding in pairs:
-                subject_id = await SubjectRepository(session, self.tenant_id).ensure(
+                subject_id = await SubjectRepository(session, self.tenant_id).upsert(
                     self.collection_id, subject, subject.upper(), None
                 )
                 self.ids[subject] = subject_id
@@ -118,7 +118,7 @@ class Shelf:
     async def load_cache(self, probe: Embedding) -> None:
         """A search that wants the cache makes it load."""
         await self.ranked(self.gallery(), [probe], 1, using=Strategy.CACHED_CODES)
-        await self.engine.cache.loaded()
+        await self.engine.cache.wait_until_loaded()
 
 
 @dataclass(frozen=True)
@@ -159,9 +159,12 @@ async def engine(search_database: SearchDatabase) -> AsyncIterator[SearchEngine]
     await engine.close()
 
 
-def make_engine(url: str, *, cache_bytes: int = 2**20, whole_to: int = 0, **options: bool) -> SearchEngine:
+def make_engine(url: str, *, cache_bytes: int = 2**20, max_whole_templates: int = 0, **options: bool) -> SearchEngine:
     cache = GalleryCache(
-        SnapshotPool(url, size=1, **options), max_bytes=cache_bytes, whole_to=whole_to, rest=0 if whole_to else 20
+        SnapshotPool(url, size=1, **options),
+        max_bytes=cache_bytes,
+        max_whole_templates=max_whole_templates,
+        reload_factor=0 if max_whole_templates else 20,
     )
     statements = StatementPool(driver_address(url), size=4, **options)
     return SearchEngine(SnapshotPool(url, size=4, **options), statements, cache, LIMITS, PROTECTOR)

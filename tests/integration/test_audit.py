@@ -9,9 +9,11 @@ from sqlalchemy.exc import DBAPIError
 from app.persistence.connections.database import Database
 from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.tenants import TenantDirectory
+from app.security.cursors import CursorSigner
 from app.security.keyring import Keyring
-from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.audit.trail import AuditAction, AuditService, AuditTrail
 from app.services.audit.verification import AuditVerifier, FlawKind, Verdict
+from app.services.paging import PageRequest
 from tests.integration.conftest import KEYRING
 
 ENTRIES = 12
@@ -96,7 +98,7 @@ async def test_the_end_cut_off_with_its_note_shows_against_what_was_noted_elsewh
 ) -> None:
     noted = await verify(database, tenant_id)
     async with database.transaction(tenant_id) as session:
-        kept = await AuditRepository(session, tenant_id).read_on(9, 1)
+        kept = await AuditRepository(session, tenant_id).list_after(9, 1)
     await tamper(database, "DELETE FROM audit_entries WHERE tenant_id = :t AND seq > 10", t=tenant_id)
     await tamper(
         database, "UPDATE audit_heads SET seq = 10, seal = :seal WHERE tenant_id = :t", t=tenant_id, seal=kept[0].seal
@@ -147,3 +149,21 @@ async def test_a_rolled_back_change_leaves_no_entry_and_no_gap(database: Databas
     async with database.transaction(tenant_id) as session:
         await AuditTrail(AuditRepository(session, tenant_id), KEYRING, "user:1").record(AuditAction.USER_ADDED)
     assert flaws(await verify(database, tenant_id)) == []
+
+
+async def test_filtering_by_a_renamed_action_finds_entries_with_its_former_text(
+    database: Database, tenant_id: UUID
+) -> None:
+    await tamper(
+        database, "UPDATE audit_entries SET action = 'faces.given' WHERE tenant_id = :t AND seq = 3", t=tenant_id
+    )
+    async with database.transaction(tenant_id) as session:
+        entries = AuditRepository(session, tenant_id)
+        await AuditTrail(entries, KEYRING, "user:1").record(AuditAction.FACES_ASSIGNED)
+        page = await AuditService(entries, KEYRING, CursorSigner(KEYRING)).list(
+            PageRequest(), actions=[AuditAction.FACES_ASSIGNED]
+        )
+    assert [(item.entry.seq, item.entry.action) for item in page.items] == [
+        (ENTRIES + 1, "faces.assigned"),
+        (3, "faces.given"),
+    ]

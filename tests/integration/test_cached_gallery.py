@@ -22,7 +22,7 @@ WHOLE_TO = 400
 
 @pytest.fixture
 async def engine(search_database: SearchDatabase) -> AsyncIterator[SearchEngine]:
-    engine = make_engine(search_database.service, cache_bytes=2**28, whole_to=WHOLE_TO)
+    engine = make_engine(search_database.service, cache_bytes=2**28, max_whole_templates=WHOLE_TO)
     yield engine
     await engine.close()
 
@@ -35,7 +35,7 @@ async def search_whole(shelf: Shelf, probes: Sequence[Embedding], limit: int) ->
 async def load(shelf: Shelf) -> None:
     """A search in the database makes the cache load."""
     await shelf.ranked(shelf.gallery(), [shelf.stored[0].embedding], 1)
-    await shelf.engine.cache.loaded()
+    await shelf.engine.cache.wait_until_loaded()
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -107,7 +107,7 @@ async def test_a_new_name_is_answered_at_once(shelf: Shelf) -> None:
     await shelf.put(("p", face))
     await load(shelf)
     async with shelf.database.transaction(shelf.tenant_id) as session:
-        await SubjectRepository(session, shelf.tenant_id).ensure(shelf.collection_id, "p", "Another Name", None)
+        await SubjectRepository(session, shelf.tenant_id).upsert(shelf.collection_id, "p", "Another Name", None)
     found = await search_whole(shelf, [face], 1)
     assert found is not None
     assert found[0][0].name == "Another Name"
@@ -134,7 +134,7 @@ async def test_what_grows_beyond_the_limit_is_held_by_its_codes(shelf: Shelf) ->
     for _ in range(2):
         (candidates,) = await shelf.ranked(shelf.gallery(), [faces[WHOLE_TO]], 1)
         assert subjects(candidates) == ["last"]
-        await shelf.engine.cache.loaded()
+        await shelf.engine.cache.wait_until_loaded()
     assert await search_whole(shelf, [faces[0]], 1) is None
 
 
@@ -142,7 +142,7 @@ async def test_a_gallery_in_use_does_not_go_for_another(
     search_service: Database, search_database: SearchDatabase
 ) -> None:
     """Half of the 4 MB hold two of these galleries; the third is searched in the database."""
-    engine = make_engine(search_database.service, cache_bytes=4 * 2**20, whole_to=WHOLE_TO)
+    engine = make_engine(search_database.service, cache_bytes=4 * 2**20, max_whole_templates=WHOLE_TO)
     rng = np.random.default_rng(5)
     shelves = [await Shelf.make(search_service, engine) for _ in range(3)]
     for shelf in shelves:

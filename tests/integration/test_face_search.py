@@ -16,7 +16,7 @@ from app.persistence.erasure_journal import ErasedKind, ErasureJournal
 from app.persistence.repositories.collection_faces import CollectionFaceRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateStore
-from app.services.people.anonymous_registration import anonymous_name
+from app.services.people.rules import anonymous_name
 from tests.exact_search import StoredTemplate
 from tests.integration.conftest import FACE, PROTECTOR, SearchDatabase, Shelf, make_engine, near, random_embeddings
 
@@ -43,8 +43,8 @@ async def give(shelf: Shelf, face: StoredTemplate, to: UUID) -> None:
     """Give a face to another subject, as the services do."""
     async with shelf.database.transaction(shelf.tenant_id) as session:
         faces = CollectionFaceRepository(session, shelf.tenant_id)
-        (held,) = (await faces.find_all(shelf.collection_id, [face.id], {face.subject_id})).values()
-        await faces.give([held], {face.id: to})
+        (held,) = (await faces.find_by_ids(shelf.collection_id, [face.id], {face.subject_id})).values()
+        await faces.assign([held], {face.id: to})
 
 
 async def make_anonymous(shelf: Shelf, subject: str) -> None:
@@ -141,7 +141,7 @@ async def test_known_subjects_are_found_among_however_many_faces_of_nobody_known
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.matcher.open_gallery._MAX_SUBJECTS_BY_FACES", 150)
-    monkeypatch.setattr("app.matcher.open_gallery._FIRST_LOOK", 20)
+    monkeypatch.setattr("app.matcher.open_gallery._FIRST_LIMIT", 20)
     rng = np.random.default_rng(9)
     (ada,) = random_embeddings(rng, 1)
     await shelf.put(("ada", near(ada, rng, 0.6)))
@@ -157,12 +157,12 @@ async def test_known_subjects_are_found_among_however_many_faces_of_nobody_known
         assert [one.subject for one in found] == ["ada"]
 
 
-@pytest.mark.parametrize("whole_to", [0, 1000])
+@pytest.mark.parametrize("max_whole_templates", [0, 1000])
 async def test_a_face_that_is_given_away_is_found_with_its_new_owner_at_once(
-    search_service: Database, search_database: SearchDatabase, whole_to: int
+    search_service: Database, search_database: SearchDatabase, max_whole_templates: int
 ) -> None:
     """Also by searches that hold the gallery in memory."""
-    engine = make_engine(search_database.service, cache_bytes=2**22, whole_to=whole_to)
+    engine = make_engine(search_database.service, cache_bytes=2**22, max_whole_templates=max_whole_templates)
     try:
         shelf = await Shelf.make(search_service, engine)
         firsts = await filled(shelf, 80, 1)
@@ -176,7 +176,7 @@ async def test_a_face_that_is_given_away_is_found_with_its_new_owner_at_once(
             assert cached is None or cached.ranked[0][0].subject == receiver
             (face,) = await face_search(shelf).faces_like(shelf.gallery(), firsts[round_], 1, 0.9)
             assert (face.face.id, face.face.subject) == (shelf.stored[round_].id, receiver)
-            await engine.cache.loaded()
+            await engine.cache.wait_until_loaded()
     finally:
         await engine.close()
 
@@ -223,5 +223,5 @@ async def test_erasing_somebody_names_the_faces_that_were_given_to_them(
     async with database.transaction(shelf.tenant_id) as session:
         await SubjectRepository(session, shelf.tenant_id).delete(shelf.collection_id, "p1")
     await database.close()
-    noted = {(erased.kind, erased.id) for erased in journal.read(0).erased}
+    noted = {(erased.kind, erased.id) for erased in journal.read(0).entries}
     assert noted == {(ErasedKind.FACE, shelf.stored[0].id), (ErasedKind.SUBJECT, shelf.ids["p1"])}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.domain.decisions import Candidate
 from app.domain.faces import Embedding
 from app.matcher.engine import SearchEngine
-from app.matcher.hnsw.recall import MATE_FROM
+from app.matcher.hnsw.recall import MIN_MATE_SIMILARITY
 from app.matcher.search import Gallery
 from app.matcher.strategy import Strategy
 from app.matcher.tenant_search import TenantSearch
@@ -104,7 +104,7 @@ async def test_every_strategy_agrees_with_exact_search(
         for ours, exact in zip(found, expected, strict=True):
             if strategy is Strategy.GRAPH:  # which may lose strangers, but neither a match nor a row
                 assert len(ours) == len(exact)
-                matches = sum(candidate.similarity >= MATE_FROM for candidate in exact)
+                matches = sum(candidate.similarity >= MIN_MATE_SIMILARITY for candidate in exact)
                 assert_same(ours[:matches], exact[:matches])
             else:
                 assert_same(ours, exact)
@@ -298,7 +298,7 @@ async def strategy_now(shelf: Shelf) -> Strategy:
         facts = await GalleryStatements(connection, shelf.tenant_id).read_facts(shelf.gallery())
     assert facts is not None
     cached = shelf.engine.cache.look_up(shelf.tenant_id, facts)
-    return choose_strategy(facts, LIMITS, cached_upto=cached.upto if cached else None)
+    return choose_strategy(facts, LIMITS, cached_through_seq=cached.through_seq if cached else None)
 
 
 async def test_a_gallery_too_large_for_the_cache_is_searched_without_it(
@@ -327,7 +327,7 @@ async def test_the_cache_forgets_the_gallery_that_was_not_used(
         await shelf.load_cache(faces[0])
     held = engine.cache._entries
     assert len(held) == 2
-    assert sum(entry.held.size_bytes for entry in held.values()) <= 72 * 250
+    assert sum(entry.cached.size_bytes for entry in held.values()) <= 72 * 250
     await engine.close()
 
 
@@ -347,7 +347,7 @@ async def test_a_changed_embedding_makes_the_cache_load_anew(shelf: Shelf, graph
     for _ in range(2):  # at once without the cache, then with the new one
         ((found,), _) = await search.identify_in_database(shelf.gallery(), [two], 1)
         assert subjects(found) == ["s7"]
-        await shelf.engine.cache.loaded()
+        await shelf.engine.cache.wait_until_loaded()
     assert await strategy_now(shelf) is Strategy.CACHED_CODES
 
 

@@ -17,10 +17,10 @@ from app.security.cursors import CursorSigner
 from app.services.audit.trail import AuditTrails
 from app.services.collections.lookup import CollectionLookup
 from app.services.collections.recognizer_directory import RecognizerDirectory
-from app.services.people.anonymous_registration import anonymous_name
 from app.services.people.assignment import AssignmentRefusal, AssignmentService
 from app.services.people.consent import ConsentGate
 from app.services.people.face_storage import FaceStorage
+from app.services.people.rules import anonymous_name
 from app.services.tenancy.quotas import QuotaService
 from tests.integration.conftest import FACE, KEYRING, PROTECTOR, Shelf, random_embeddings
 
@@ -28,7 +28,7 @@ from tests.integration.conftest import FACE, KEYRING, PROTECTOR, Shelf, random_e
 class TakenAwayMeanwhile(CollectionFaceRepository):
     """As if the faces had been somebody's when it was asked whose, and nobody's a moment later."""
 
-    async def find_anonymous_owners(self, collection_id: UUID, ids: Sequence[UUID]) -> set[UUID]:
+    async def find_anonymous_subject_ids(self, collection_id: UUID, ids: Sequence[UUID]) -> set[UUID]:
         return set()
 
 
@@ -38,7 +38,7 @@ async def test_a_face_that_is_nobodys_only_since_it_was_looked_for_is_not_given(
         subjects, owner = SubjectRepository(session, shelf.tenant_id), uuid4()
         face = NewFace.of(owner, FACE, {"rec:1": embedding})
         await subjects.add_anonymous(shelf.collection_id, {owner: anonymous_name(face.id)})
-        await subjects.ensure(shelf.collection_id, "ada", None, None)
+        await subjects.upsert(shelf.collection_id, "ada", None, None)
         store = TemplateStore(session, shelf.tenant_id, PROTECTOR)
         await store.add_all([face], collection_id=shelf.collection_id, source="test")
     for faces_of, moved, refused in (
@@ -65,5 +65,5 @@ async def test_a_face_that_is_nobodys_only_since_it_was_looked_for_is_not_given(
                 CursorSigner(KEYRING),
                 may_delete=True,
             )
-            done = await service.give("default", "ada", [face.id], min_similarity=0.5)
-        assert (done.moved, [one.why for one in done.refused]) == (moved, refused)
+            done = await service.assign("default", "ada", [face.id], min_similarity=0.5)
+        assert (done.moved, [one.reason for one in done.refused]) == (moved, refused)

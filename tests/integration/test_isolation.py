@@ -65,12 +65,12 @@ async def furnish(service: Database) -> UUID:
         email = f"{tenant_id}@example.com"
         user_id = await UserRepository(session, tenant_id).add(email=email, password_hash="x", role="admin")
         assert user_id is not None
-        await SessionRepository(session, tenant_id).open(user_id, datetime.now(UTC) + timedelta(hours=1))
+        await SessionRepository(session, tenant_id).add(user_id, datetime.now(UTC) + timedelta(hours=1))
         collections = CollectionRepository(session, tenant_id)
         await collections.add("default")
         row = await collections.find_row("default")
         assert row is not None
-        subject_id = await SubjectRepository(session, tenant_id).ensure(row.id, "ada", None, None)
+        subject_id = await SubjectRepository(session, tenant_id).upsert(row.id, "ada", None, None)
         embedding = np.eye(1, 512, dtype=np.float32)[0]
         await ApiKeyRepository(session, tenant_id).add(
             name="key",
@@ -84,15 +84,15 @@ async def furnish(service: Database) -> UUID:
         await AccessKeyRepository(session, tenant_id).add(
             public_id=tenant_id.hex, key_id="k", secret_encrypted=b"", scopes=[]
         )
-        await PolicyRepository(session, tenant_id).put(Policy(consent_required=False, retention_days=30))
+        await PolicyRepository(session, tenant_id).save(Policy(consent_required=False, retention_days=30))
         store = StoredObjectStore(ObjectStore("https://photos.example", "us-east-1", "reader"), "k", b"")
-        await ObjectStoreRepository(session, tenant_id).put(store)
+        await ObjectStoreRepository(session, tenant_id).save(store)
         session.add(
             UsageDayModel(tenant_id=tenant_id, day=date(2026, 1, 1), operation="x", caller="y", calls=1, images=0)
         )
         trail = AuditTrail(AuditRepository(session, tenant_id), KEYRING, "test")
         await trail.record(AuditAction.POLICY_CHANGED)
-        await IdempotencyRecords(session, tenant_id).remember("user", "key", IdempotencyRecord(b"", 200, ""), None)
+        await IdempotencyRecords(session, tenant_id).add("user", "key", IdempotencyRecord(b"", 200, ""), None)
         await TemplateStore(session, tenant_id, PROTECTOR).add_all(
             [NewFace.of(subject_id, FACE, {"r": embedding})], collection_id=row.id, source="test"
         )
@@ -235,7 +235,7 @@ async def test_an_owner_without_superpowers_can_migrate_and_cascades_still_count
 
     async def used(quota: Quota) -> int:
         async with service.transaction(tenant_id) as session:
-            return await UsageRepository(session, tenant_id).used(quota)
+            return await UsageRepository(session, tenant_id).count_used(quota)
 
     assert await used(Quota.TEMPLATES) == 1
     async with service.transaction(tenant_id) as session:

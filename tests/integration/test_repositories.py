@@ -67,12 +67,12 @@ async def test_ensuring_a_subject_keeps_what_is_not_given(session: AsyncSession,
     row = await CollectionRepository(session, tenant).find_row("visitors")
     assert row is not None
     subjects = SubjectRepository(session, tenant)
-    first = await subjects.ensure(row.id, "ada", "Ada", {"team": 7})
-    assert await subjects.ensure(row.id, "ada", None, None) == first
+    first = await subjects.upsert(row.id, "ada", "Ada", {"team": 7})
+    assert await subjects.upsert(row.id, "ada", None, None) == first
     found = await subjects.find(row.id, "ada")
     assert found is not None
     assert (found.name, found.metadata) == ("Ada", {"team": 7})
-    await subjects.ensure(row.id, "ada", "Ada Acker", {})
+    await subjects.upsert(row.id, "ada", "Ada Acker", {})
     found = await subjects.find(row.id, "ada")
     assert found is not None
     assert (found.name, found.metadata) == ("Ada Acker", {})
@@ -104,7 +104,7 @@ async def test_a_session_ends_by_revoking_by_time_and_with_its_user(database: Da
     assert user_id is not None
     later, earlier = datetime.now(UTC) + timedelta(hours=1), datetime.now(UTC) - timedelta(hours=1)
     async with sessions(tenant) as mine:
-        live, expired = await mine.open(user_id, later), await mine.open(user_id, earlier)
+        live, expired = await mine.add(user_id, later), await mine.add(user_id, earlier)
     callers = HotQueries(database, tenant)
     principal = await callers.find_user(live, user_id)
     assert principal is not None

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from app.persistence.connections.database import Database
-from app.persistence.erasure_journal import Erased, ErasedKind, ErasureJournal
+from app.persistence.erasure_journal import ErasedKind, ErasureJournal, JournalEntry
 from app.persistence.provisioning.embedded import EmbeddedPostgres
 from app.persistence.provisioning.migrations import migrate
 from app.settings import Settings
@@ -137,13 +137,13 @@ async def test_the_erased_stay_erased(own_database: tuple[str, str], settings: S
 def test_a_journal_keeps_what_it_was_told_and_passes_over_what_a_crash_cut_off(tmp_path: Path) -> None:
     journal = ErasureJournal(tmp_path / "journal")
     assert journal.identity() is None
-    one, two = (Erased(ErasedKind.SUBJECT, UUID(int=1), UUID(int=index)) for index in (2, 3))
+    one, two = (JournalEntry(ErasedKind.SUBJECT, UUID(int=1), UUID(int=index)) for index in (2, 3))
     journal.append([one])
     part = journal.read(0)
-    assert part.erased == [one]
+    assert part.entries == [one]
     with (tmp_path / "journal").open("ab") as file:
         file.write(b'{"at": "2026-01-01T00:00:00+00:00", "kind": "sub')
     journal.append([two])
-    assert journal.read(0).erased == [one, two]
-    assert journal.read(part.position).erased == [two]
+    assert journal.read(0).entries == [one, two]
+    assert journal.read(part.position).entries == [two]
     assert ErasureJournal(tmp_path / "journal").identity() == journal.identity() is not None

@@ -52,7 +52,7 @@ async def set_times(shelf: Shelf, subject: str, **times: datetime | None) -> Non
 
 async def set_policy(shelf: Shelf, retention_days: int | None) -> None:
     async with shelf.database.transaction(shelf.tenant_id) as session:
-        await PolicyRepository(session, shelf.tenant_id).put(Policy(retention_days=retention_days))
+        await PolicyRepository(session, shelf.tenant_id).save(Policy(retention_days=retention_days))
 
 
 async def left(shelf: Shelf) -> list[str]:

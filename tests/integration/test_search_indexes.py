@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from app.errors import GraphsBusy
 from app.matcher.hnsw.graph import graph_condition
-from app.matcher.hnsw.recall import Recall, mates_of
+from app.matcher.hnsw.recall import Recall, make_mates
 from app.matcher.strategy import Strategy
 from app.persistence.connections.database import Database
 from app.persistence.repositories.graphs import GraphDirectory
@@ -79,7 +79,7 @@ async def test_a_graph_that_loses_matches_serves_no_search(
                 f"WITH (m = 2, ef_construction = 4) WHERE {graph_condition(record.id, record.last_seq)}"
             )
         )
-    await graphs.install(record, name, record.last_seq)
+    await graphs.set_graph(record, name, record.last_seq)
     recall = await service(graphs, shelf).check(await record_of(graphs, shelf))
     assert recall.value < 0.999
     noted = await record_of(graphs, shelf)
@@ -106,7 +106,7 @@ async def test_what_an_interrupted_building_left_is_dropped(graphs: GraphDirecto
 
 async def test_only_one_process_builds_graphs(graphs: GraphDirectory, shelf: Shelf) -> None:
     await filled(shelf)
-    async with graphs.alone():
+    async with graphs.lock():
         with pytest.raises(GraphsBusy):
             await service(graphs, shelf).maintain()
     await service(graphs, shelf).maintain()
@@ -171,7 +171,7 @@ async def test_registering_and_erasing_in_one_collection_lock_in_one_order(shelf
 
 async def test_the_planner_walks_the_graph_and_reads_the_covering_index(graphs: GraphDirectory, shelf: Shelf) -> None:
     from app.matcher.hnsw.graph import GRAPH_SETTINGS
-    from app.matcher.pgvector_search import BY_SUBJECT
+    from app.matcher.statements import BY_SUBJECT
     from app.persistence.connections.snapshots import encode_embedding
 
     await filled(shelf, 400)
@@ -182,7 +182,7 @@ async def test_the_planner_walks_the_graph_and_reads_the_covering_index(graphs: 
     probe = [encode_embedding(shelf.stored[0].embedding)]
     statements = {
         "graph": (
-            BY_SUBJECT.graph.format(condition=graph_condition(record.id, record.last_seq), upto=record.last_seq),
+            BY_SUBJECT.graph.format(condition=graph_condition(record.id, record.last_seq), through_seq=record.last_seq),
             (11, 400),
         ),
         "exact": (BY_SUBJECT.exact, (11, 152)),
@@ -214,5 +214,7 @@ def test_recall_counts_what_was_there_to_return() -> None:
 
 def test_probes_of_the_monitor_are_mates_of_what_is_stored() -> None:
     stored = random_embeddings(np.random.default_rng(0), 50)
-    cosines = [float(one @ mate) for one, mate in zip(stored, mates_of(stored, np.random.default_rng(1)), strict=True)]
+    cosines = [
+        float(one @ mate) for one, mate in zip(stored, make_mates(stored, np.random.default_rng(1)), strict=True)
+    ]
     assert 0.4 <= min(cosines) < 0.5 < 0.65 < max(cosines) <= 0.7501

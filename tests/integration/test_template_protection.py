@@ -32,7 +32,7 @@ from tests.integration.conftest import (
 
 @pytest.fixture
 async def engine(search_database: SearchDatabase) -> AsyncIterator[SearchEngine]:
-    engine = make_engine(search_database.service, cache_bytes=2**28, whole_to=1_000)
+    engine = make_engine(search_database.service, cache_bytes=2**28, max_whole_templates=1_000)
     yield engine
     await engine.close()
 
@@ -49,7 +49,7 @@ async def found_by(shelf: Shelf, probe: Embedding) -> list[tuple[list[str], floa
     for strategy in (None, Strategy.EXACT, Strategy.CODES, Strategy.CACHED_CODES):
         (candidates,) = await shelf.ranked(shelf.gallery(), [probe], 3, using=strategy)
         ways.append(candidates)
-    await shelf.engine.cache.loaded()
+    await shelf.engine.cache.wait_until_loaded()
     whole = await shelf.search.identify_in_memory(shelf.gallery(), [probe], 3)
     ways.append(whole.ranked[0] if whole is not None else [])
     return [(subjects(own), own[0].similarity if own else 0.0) for own in ways]
@@ -81,7 +81,7 @@ async def test_a_rotation_makes_other_templates_of_the_same_faces(shelf: Shelf) 
     new = await stored(shelf)
     assert max(abs(float(one @ other)) for one, other in zip(old, new, strict=True)) < 0.3
     after = await found_by(shelf, probe)
-    await shelf.engine.cache.loaded()
+    await shelf.engine.cache.wait_until_loaded()
     after = await found_by(shelf, probe)
     assert [names for names, _ in after] == [names for names, _ in before]
     assert [value for _, value in after] == pytest.approx([value for _, value in before], abs=5e-4)
@@ -167,7 +167,7 @@ async def test_a_registration_under_way_keeps_its_salt_and_is_turned(shelf: Shel
     (face,) = random_embeddings(np.random.default_rng(5), 1)
     await shelf.put(("before", face), recognizer="rec:2")  # so that there is a salt
     async with shelf.database.transaction(shelf.tenant_id) as session:
-        subject_id = await SubjectRepository(session, shelf.tenant_id).ensure(shelf.collection_id, "p", None, None)
+        subject_id = await SubjectRepository(session, shelf.tenant_id).upsert(shelf.collection_id, "p", None, None)
         await TemplateStore(session, shelf.tenant_id, PROTECTOR).add_all(
             [NewFace.of(subject_id, FACE, {"rec:1": face})], collection_id=shelf.collection_id, source="test"
         )

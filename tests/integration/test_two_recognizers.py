@@ -28,7 +28,7 @@ async def register(shelf: Shelf, subject: str, *recognizers: str) -> UUID:
     made = dict(zip(recognizers, random_embeddings(np.random.default_rng(), len(recognizers)), strict=True))
     async with shelf.database.transaction(shelf.tenant_id) as session:
         subjects = SubjectRepository(session, shelf.tenant_id)
-        subject_id = await subjects.ensure(shelf.collection_id, subject, None, None)
+        subject_id = await subjects.upsert(shelf.collection_id, subject, None, None)
         new = NewFace.of(subject_id, FACE, made, FaceOrigin(uuid4(), RelativeBox(0.1, 0.1, 0.5, 0.5)))
         store = TemplateStore(session, shelf.tenant_id, PROTECTOR)
         await store.add_all([new], collection_id=shelf.collection_id, source="test")
@@ -105,7 +105,7 @@ async def test_no_face_is_missed_in_a_list_while_faces_are_completed(shelf: Shel
             if not page:
                 break
             seen += [one.face.id for one in page]
-            after = (page[-1].gallery_id, page[-1].place)
+            after = (page[-1].gallery_id, page[-1].seq)
             for subject, face_id in faces.items():
                 await complete(shelf, subject, face_id, f"y{tag}:1")
         assert sorted(seen) == sorted(faces.values())
@@ -118,7 +118,7 @@ async def test_erasing_a_recognizer_waits_for_nobody_who_erases_people(shelf: Sh
 
     async def erase_recognizer() -> None:
         async with shelf.database.transaction(shelf.tenant_id) as session:
-            await RecognizerRepository(session, shelf.tenant_id).erase(shelf.collection_id, B)
+            await RecognizerRepository(session, shelf.tenant_id).delete(shelf.collection_id, B)
 
     async def withdraw(subject: str) -> None:
         async with shelf.database.transaction(shelf.tenant_id) as session:
@@ -139,10 +139,10 @@ async def test_what_was_moved_is_still_known_to_be_when_its_first_template_is_go
     face_id = await register(shelf, "ada", A)
     async with shelf.database.transaction(shelf.tenant_id) as session:
         faces = CollectionFaceRepository(session, shelf.tenant_id)
-        bob = await SubjectRepository(session, shelf.tenant_id).ensure(shelf.collection_id, "bob", None, None)
+        bob = await SubjectRepository(session, shelf.tenant_id).upsert(shelf.collection_id, "bob", None, None)
         shelf.ids["bob"] = bob
-        held = await faces.find_all(shelf.collection_id, [face_id], {shelf.ids["ada"]})
-        await faces.give(list(held.values()), {face_id: bob})
+        held = await faces.find_by_ids(shelf.collection_id, [face_id], {shelf.ids["ada"]})
+        await faces.assign(list(held.values()), {face_id: bob})
     assert await complete(shelf, "bob", face_id, B) == 1
     async with shelf.database.transaction(shelf.tenant_id) as session:
         noted = text("SELECT subject_id, moved_at FROM templates WHERE id = :id")

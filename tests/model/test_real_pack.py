@@ -18,7 +18,7 @@ from app.ml.analysis import Embed
 from app.ml.detail import plan_passes
 from app.ml.image import ImageLimits, open_photo
 from app.ml.insightface_engine import InsightFaceEngine
-from app.ml.packs import PackLibrary
+from app.ml.packs.library import PackLibrary
 from app.ml.sessions import Runtime
 from app.settings import Settings
 from app.wiring.analyzer import build_analyzer

@@ -6,7 +6,7 @@ from pathlib import Path
 from app.rekognition.errors import _CODES, _SIGNATURE_CODES
 from app.rekognition.operations import OPERATIONS
 
-TEXT = (Path(__file__).resolve().parents[2] / "docs" / "rekognition.md").read_text()
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "rekognition.md").read_text()
 
 
 def test_every_operation_is_in_the_table() -> None:

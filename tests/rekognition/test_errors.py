@@ -215,7 +215,7 @@ def test_what_boto3_itself_never_sends(tenant: Tenant, collection: str) -> None:
         ({"CollectionId": 7}, "CollectionId: must be a string (got 7)."),
         ({"CollectionId": None}, "CollectionId: is missing."),
         ({"CollectionId": collection, "MaxResults": "many"}, "MaxResults: must be a whole number (got many)."),
-        ({"CollectionId": collection, "FaceIds": []}, "FaceIds: has 0 entries; at least 1 entries are needed."),
+        ({"CollectionId": collection, "FaceIds": []}, "FaceIds: has 0 entries; the minimum is 1."),
     ):
         assert refused(lambda: client.list_faces(**parameters), "InvalidParameterException") == named  # noqa: B023
 

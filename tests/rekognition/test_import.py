@@ -45,7 +45,7 @@ def test_a_directory_with_a_folder_a_person(bring_in: BringIn, tenant: Tenant, a
     for _ in range(2):  # the second time nothing is stored again
         done = bring_in(tenant, album, "--users", "--report", report)
         assert done.returncode == 1, done.stderr
-        assert "5 photos: 4 faces indexed, 2 users, 1 not done." in done.stdout
+        assert "5 photos: 4 faces indexed, 2 users, 1 failed." in done.stdout
         described = client.describe_collection(CollectionId="people")
         assert (described["FaceCount"], described["UserCount"]) == (4, 2)
     with report.open() as file:
@@ -88,7 +88,7 @@ def test_a_manifest_says_which_ids(bring_in: BringIn, tenant: Tenant, album: Pat
 def test_what_is_wrong_is_said(bring_in: BringIn, tenant: Tenant, album: Path, tmp_path: Path) -> None:
     assert "neither a directory nor a manifest" in bring_in(tenant, tmp_path / "nowhere").stderr
     (tmp_path / "empty").mkdir()
-    assert "holds no photos" in bring_in(tenant, tmp_path / "empty").stderr
+    assert "contains no photos" in bring_in(tenant, tmp_path / "empty").stderr
     wrong = Tenant(tenant.base, tenant.id, tenant.native, tenant.access_key_id, "x" * 40, tenant.closing)
     refused = bring_in(wrong, album)
     assert refused.returncode == 1

@@ -51,7 +51,7 @@ def test_any_region_is_answered_unless_one_is_set(tenant: Tenant, strict_tenant:
 
 def test_a_wrong_secret_an_unknown_key_and_a_revoked_one(tenant: Tenant) -> None:
     wrong = tenant.client(aws_secret_access_key="x" * 40)
-    assert "does not fit" in refused(wrong.list_collections, "InvalidSignatureException")
+    assert "does not match" in refused(wrong.list_collections, "InvalidSignatureException")
     unknown = tenant.client(aws_access_key_id="VK" + "A" * 18)
     refused(unknown.list_collections, "UnrecognizedClientException")
     photo = {"Bytes": b"\0" * 5_000_000}  # a client that has much to send is told nevertheless

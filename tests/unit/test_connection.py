@@ -3,7 +3,7 @@
 import asyncio
 import socket
 
-from app.server.h11_protocol import send_at_once
+from app.server.h11_protocol import disable_nagle
 
 
 async def test_answers_do_not_wait_for_acknowledgements() -> None:
@@ -23,7 +23,7 @@ async def test_answers_do_not_wait_for_acknowledgements() -> None:
         transport = await connected
     accepted = transport.get_extra_info("socket")
     assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 0
-    send_at_once(transport)
+    disable_nagle(transport)
     assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
     transport.close()
     writer.close()

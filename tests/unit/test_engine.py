@@ -32,7 +32,7 @@ def test_faces_of_every_size_are_found_where_they_are(analyzer: FaceAnalyzer, wi
         variation = Variation.random(np.random.default_rng(seed))
         image, (truth,) = draw_group([(Person(seed), Placement(side / 2, side / 2, width), variation)], (side, side))
         (found,) = detect(analyzer, image)
-        assert np.abs(found.landmarks - np.array(truth.keypoints)).max() < 0.13 * width
+        assert np.abs(found.landmarks - np.array(truth.landmarks)).max() < 0.13 * width
         assert found.score > 0.5
 
 
@@ -134,7 +134,7 @@ def test_small_faces_of_a_large_photo_are_found_when_asked_for(analyzer: FaceAna
     assert len(detect(analyzer, image)) < len(truth)
     found = detect(analyzer, image, Detail.THOROUGH)
     assert len(found) == len(truth)
-    centers = np.array([np.mean(face.keypoints, axis=0) for face in truth])
+    centers = np.array([np.mean(face.landmarks, axis=0) for face in truth])
     for detection in found:
         assert np.abs(centers - detection.landmarks.mean(axis=0)).max(axis=1).min() < 6
 
@@ -144,4 +144,4 @@ def test_a_face_on_the_border_of_tiles_is_found_once(analyzer: FaceAnalyzer) -> 
     for x in (starts[1], starts[1] + 160, starts[1] + 320):
         image, truth = draw_group([(Person(3), Placement(x, 1000, 120), Variation())], (3200, 2400))
         (found,) = detect(analyzer, image, Detail.THOROUGH)
-        assert np.abs(found.landmarks - np.array(truth[0].keypoints)).max() < 12
+        assert np.abs(found.landmarks - np.array(truth[0].landmarks)).max() < 12

@@ -14,11 +14,11 @@ from PIL import Image
 from app.domain.decisions import Calibration
 from app.domain.faces import Embedding, RelativeBox
 from app.errors import OperatorError
+from app.evaluation.all_pairs import AllPairs
 from app.evaluation.answers import Answers
 from app.evaluation.charts import histogram_chart, line_chart
-from app.evaluation.datasets import Pair, Person, draws_of_everybody, read_event, read_pairs, split_open_set
-from app.evaluation.every_pair import EveryPair
-from app.evaluation.failures import Failure, Picture, located, worst
+from app.evaluation.datasets import Pair, Person, draws_to_leave_out_everyone, read_event, read_pairs, split_open_set
+from app.evaluation.failures import Failure, Picture, add_boxes, worst
 from app.evaluation.groups import groups_of, rates_by_group
 from app.evaluation.identification import GalleryRun, describe, plan_galleries
 from app.evaluation.metrics import (
@@ -26,8 +26,8 @@ from app.evaluation.metrics import (
     Retrieval,
     best_threshold,
     false_match_rate,
+    fnmr_at_fmr,
     folded_accuracy,
-    missed_at,
     rate_of_pairs,
     rate_of_people,
     retrieval_table,
@@ -108,7 +108,7 @@ def test_intervals_of_true_accept_rates_know_that_thresholds_are_found_too() -> 
     for seed in range(20):
         rng = np.random.default_rng(seed)
         impostors, genuine, ids = rng.normal(0, 1, 2000), rng.normal(2.3263, 1, 2000), np.arange(2000)
-        _, missed = missed_at(genuine, impostors, (ids, ids), (ids, ids), 2000, 1e-2, seed=seed)
+        _, missed = fnmr_at_fmr(genuine, impostors, (ids, ids), (ids, ids), 2000, 1e-2, seed=seed)
         covered += missed.low <= truth <= missed.high
     assert covered >= 16
 
@@ -147,7 +147,7 @@ def test_every_pair_is_counted_as_one_by_one() -> None:
     people = np.repeat(np.arange(300), 3)
     faces: list[Embedding | None] = [near(centers[person], rng, 0.8) for person in people]
     faces[7] = None
-    every = EveryPair(faces, people, 300)
+    every = AllPairs(faces, people, 300)
     pairs = [(one, other) for one in range(900) for other in range(one + 1, 900)]
     stacked = np.stack([np.zeros(512) if face is None else face for face in faces])
     cosines = np.array(
@@ -156,16 +156,16 @@ def test_every_pair_is_counted_as_one_by_one() -> None:
     same = np.array([people[one] == people[other] for one, other in pairs])
     assert (len(every.genuine), every.impostors) == (same.sum(), (~same).sum())
     for rate in (1e-2, 1e-3):
-        threshold, accepted = every.accepted_at(rate, seed=1)
+        threshold, accepted = every.true_accept_rate(rate, seed=1)
         assert threshold == pytest.approx(threshold_at(cosines[~same], rate), abs=1e-6)
         assert accepted.value == pytest.approx(float((cosines[same] >= threshold).mean()))
         assert accepted.value <= 1 - 2 / 900  # who has no face matches nobody
         assert accepted.low <= accepted.value <= accepted.high
-        assert every.matched(threshold, seed=1).value == pytest.approx(rate, rel=0.02)
+        assert every.false_match_rate(threshold, seed=1).value == pytest.approx(rate, rel=0.02)
         nothing = accepted_gain(every, every, rate, seed=1)
         assert (nothing.low, nothing.value, nothing.high) == (0, 0, 0)
     blurred = [None if face is None else near(face, rng, 0.5) for face in faces]
-    gain = accepted_gain(every, EveryPair(blurred, people, 300), 1e-3, seed=1)
+    gain = accepted_gain(every, AllPairs(blurred, people, 300), 1e-3, seed=1)
     assert 0 < gain.low <= gain.value <= gain.high
 
 
@@ -175,8 +175,8 @@ def test_rates_of_a_calibration_that_is_far_off_are_not_cut_short() -> None:
     cosines = np.stack(faces) @ np.stack(faces).T
     strangers = cosines[np.triu_indices(400, 1)]
     for threshold in (-0.05, 0.0, 0.05, 0.1):  # what is beyond is far more than the usual fiftieth
-        every = EveryPair(faces, np.arange(400), 400, down_to=threshold)
-        rate = every.matched(threshold, seed=1)
+        every = AllPairs(faces, np.arange(400), 400, min_threshold=threshold)
+        rate = every.false_match_rate(threshold, seed=1)
         assert rate.value == pytest.approx(float((strangers >= threshold).mean()), abs=0.003)
         assert np.isnan(rate.low) == (rate.value > 0.2)
     assert accepted_gain(every, every, 1e-2, seed=1).count == 0
@@ -184,7 +184,7 @@ def test_rates_of_a_calibration_that_is_far_off_are_not_cut_short() -> None:
 
 def test_the_very_same_photo_is_counted() -> None:
     faces = [face for face in random_embeddings(np.random.default_rng(5), 50) for _ in range(2)]
-    every = EveryPair(faces, np.repeat(np.arange(50), 2), 50)
+    every = AllPairs(faces, np.repeat(np.arange(50), 2), 50)
     assert sum(every.histogram()["genuine"]) == 50
     assert all(fnmr == pytest.approx(0) for threshold, _, fnmr in every.curve() if threshold < 0.99)
 
@@ -346,7 +346,7 @@ def test_everybody_is_a_stranger_once_where_galleries_are_drawn_often_enough() -
     people = [Person(f"p{number}", (Path(f"p{number}/1"), Path(f"p{number}/2"))) for number in range(50)]
     for size in (3, 30, 45):
         (plan,) = plan_galleries(people, [size], seed=1, searches=1000, repeats=1, is_cheap=True)
-        assert len(plan.splits) == draws_of_everybody(50, size)
+        assert len(plan.splits) == draws_to_leave_out_everyone(50, size)
         left_out = [name for split in plan.splits for name in {name for name, _ in split.strangers}]
         assert set(left_out) == {person.name for person in people}
         assert len(left_out) < 50 + 25  # hardly anybody twice
@@ -362,11 +362,11 @@ def test_a_failure_is_shown_as_crops_and_only_where_asked_for(tmp_path: Path) ->
     picture.save(photo)
     known = Picture("searched", photo, RelativeBox(0.75, 0.2, 0.1, 0.4))
     failures = [Failure("they <b>", (known, Picture("found", photo)), 1.0), Failure("less", (known,), 0.1)]
-    assert [failure.said for failure in worst(failures)] == ["they <b>"]  # of the same photo, the more wrong
+    assert [failure.description for failure in worst(failures)] == ["they <b>"]  # of the same photo, the more wrong
     other = Failure("other", (Picture("searched", tmp_path / "other.png"),), 0.5)
-    assert [failure.said for failure in worst([*failures, other])] == ["they <b>", "other"]
-    assert [failure.said for failure in worst([*failures, other], 1)] == ["they <b>"]
-    placed = located(failures, lambda _: RelativeBox(0.0, 0.0, 0.1, 0.4))
+    assert [failure.description for failure in worst([*failures, other])] == ["they <b>", "other"]
+    assert [failure.description for failure in worst([*failures, other], 1)] == ["they <b>"]
+    placed = add_boxes(failures, lambda _: RelativeBox(0.0, 0.0, 0.1, 0.4))
     assert [one.box for one in placed[0].pictures] == [known.box, RelativeBox(0.0, 0.0, 0.1, 0.4)]
     result = {"kind": "A", "about": {}, "failures": [failure.as_json() for failure in placed]}
     assert "<img" not in render(result, with_pictures=False)
@@ -409,11 +409,11 @@ def test_a_run_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
         file.write('["two", 0.')  # cut off
     with Answers(path, about, keep=True) as answers:
         assert "one" in answers
-        assert answers.ask("one", lambda: 1 / 0) == 0.5
+        assert answers.get_or_compute("one", lambda: 1 / 0) == 0.5
         assert "two" not in answers
         answers.put("three", [1.5])
     with Answers(path, about, keep=True) as answers:
-        assert answers.ask("three", lambda: 1 / 0) == [1.5]  # not lost behind what was cut off
+        assert answers.get_or_compute("three", lambda: 1 / 0) == [1.5]  # not lost behind what was cut off
     with Answers(path, {"pack": "b"}, keep=False) as answers:
         assert "one" not in answers
     assert not path.exists()
@@ -438,7 +438,7 @@ def test_a_runs_collection_is_there_until_the_run_is_done(tmp_path: Path) -> Non
     made = done[0][1:]
     assert done == [f"+{made}", f"-{made}", f"+{made}"]  # that it can be erased is tried first
     with Answers(path, about, keep=True) as answers:
-        assert answers.unfinished == [made]
+        assert answers.open_collections == [made]
     with pytest.raises(OperatorError, match=made):
         Answers(path, {"url": "b"}, keep=True)
     assert open_one("first") == made
@@ -448,11 +448,11 @@ def test_a_runs_collection_is_there_until_the_run_is_done(tmp_path: Path) -> Non
     with pytest.raises(KeyboardInterrupt):
         open_one("second", KeyboardInterrupt)
     with Answers(path, about, keep=True) as answers:
-        (left,) = answers.unfinished
-        answers.abandon(lambda gone: done.append(f"-{gone}"))
-        assert (answers.unfinished, done[-1]) == ([], f"-{left}")
+        (left,) = answers.open_collections
+        answers.erase_open_collections(lambda gone: done.append(f"-{gone}"))
+        assert (answers.open_collections, done[-1]) == ([], f"-{left}")
         assert "collection first" in answers
-        answers.forget()
+        answers.clear()
         assert "collection first" not in answers
     assert path.read_text().splitlines() == ['{"url": "a"}']
 

@@ -51,22 +51,22 @@ def test_bad_emails(value: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "not JSON"),
-        ("{", "not JSON"),
+        ("", "not valid JSON"),
+        ("{", "not valid JSON"),
         ("[1]", "not a JSON object"),
         ("7", "not a JSON object"),
         ("null", "not a JSON object"),
         ('{"a": NaN}', "NaN"),
         ('{"a": -Infinity}', "-Infinity"),
         ('{"a": 1e999}', "beyond the range"),
-        ('{"a": "\\u0000"}', "no text"),
-        ('{"\\u0000": 1}', "no text"),
-        ('{"a": "\\ud800"}', "no text"),
+        ('{"a": "\\u0000"}', "NUL character or an unpaired surrogate"),
+        ('{"\\u0000": 1}', "NUL character or an unpaired surrogate"),
+        ('{"a": "\\ud800"}', "NUL character or an unpaired surrogate"),
         ('{"a": ' + "[" * 20 + "]" * 20 + "}", "nested deeper"),
         ("[" * 15_000, "JSON|nested"),
         ('{"a": ' + "9" * 101 + "}", "more than 100 digits"),
         ('{"a": ' + "9" * 10_000 + "}", "digits"),
-        ('{"a": "' + "x" * 17_000 + '"}', "longer than 16384 bytes"),
+        ('{"a": "' + "x" * 17_000 + '"}', "17009 bytes long; at most 16384 are allowed"),
     ],
 )
 def test_bad_metadata_is_refused_with_the_reason(text: str, reason: str) -> None:

@@ -3,14 +3,14 @@
 import numpy as np
 
 from app.domain.faces import Embedding
-from app.matcher.subject_similarity import take_consistent
+from app.matcher.subject_similarity import measure_consistency
 from tests.integration.conftest import near, random_embeddings
 
 LEAST = 0.3
 
 
 def joined(existing: list[Embedding], given: list[Embedding]) -> list[bool]:
-    return [similarity >= LEAST for similarity in take_consistent(existing, given, LEAST)]
+    return [similarity >= LEAST for similarity in measure_consistency(existing, given, LEAST)]
 
 
 def person(rng: np.random.Generator, photos: int) -> list[Embedding]:

@@ -59,7 +59,7 @@ CALIBRATION = Calibration(((1e-2, 0.2), (1e-3, 0.3), (1e-4, 0.4)), "a test")
 
 
 def thresholds(comparisons: int, explicit: float | None = None, **policy: float) -> Thresholds:
-    return Thresholds.of(CALIBRATION, DecisionPolicy(**policy), comparisons, explicit)
+    return Thresholds.from_policy(CALIBRATION, DecisionPolicy(**policy), comparisons, explicit)
 
 
 def test_a_candidate_matches_where_its_best_template_and_the_whole_subject_do() -> None:
@@ -157,7 +157,7 @@ LIMITS = SearchLimits(exact=100, cache_tail=10, graph_tail=20)
 
 
 @pytest.mark.parametrize(
-    ("gallery", "cached_upto", "chosen"),
+    ("gallery", "cached_through_seq", "chosen"),
     [
         (facts(100), None, Strategy.EXACT),
         (facts(100), 100, Strategy.EXACT),
@@ -171,9 +171,9 @@ LIMITS = SearchLimits(exact=100, cache_tail=10, graph_tail=20)
     ],
 )
 def test_the_strategy_follows_the_size_and_what_is_at_hand(
-    gallery: GalleryFacts, cached_upto: int | None, chosen: Strategy
+    gallery: GalleryFacts, cached_through_seq: int | None, chosen: Strategy
 ) -> None:
-    assert choose_strategy(gallery, LIMITS, cached_upto=cached_upto) is chosen
+    assert choose_strategy(gallery, LIMITS, cached_through_seq=cached_through_seq) is chosen
 
 
 def test_a_part_of_the_codes_goes_on_within_bounds() -> None:

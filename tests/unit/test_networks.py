@@ -14,14 +14,15 @@ from PIL import Image
 
 from app.domain.faces import Detail
 from app.errors import ModelPackRefused
-from app.ml.alignment import compose, estimate_alignment, invert, region_of, scale_of
+from app.ml.alignment import compose, estimate_alignment, get_scale, invert, locate_region
 from app.ml.arcface import ArcFace
 from app.ml.batching import Batcher
 from app.ml.detail import plan_passes
 from app.ml.image import ImageLimits, open_photo
 from app.ml.insightface_engine import InsightFaceEngine
-from app.ml.packs import ModelPack, PackLibrary
-from app.ml.scrfd import NOTHING, Found, merge
+from app.ml.packs.library import PackLibrary
+from app.ml.packs.pack import ModelPack
+from app.ml.scrfd import NO_DETECTIONS, RawDetections, merge
 from app.ml.sessions import Runtime
 from app.ml.synthetic.portraits import Person, Placement, Variation, draw_group
 from tests import pictures
@@ -80,20 +81,20 @@ def test_the_alignment_is_insightfaces() -> None:
         points = (base @ turn.T + rng.uniform(0, 150, 2) + rng.normal(0, 2, (5, 2))).astype(np.float32)
         transform = estimate_alignment(points)
         photo = open_photo(png, ImageLimits(max_bytes=10**7, max_pixels=10**7))
-        if scale_of(transform) > 0.56:  # else a coarser level is taken, on purpose
+        if get_scale(transform) > 0.56:  # else a coarser level is taken, on purpose
             theirs = norm_crop(picture, points).astype(int)
             assert np.abs(photo.warp(transform, 112) - theirs).mean() < 0.5
         assert np.allclose(compose(transform, invert(transform))[:, :2], np.eye(2))
-        x1, y1, x2, y2 = region_of(transform)
+        x1, y1, x2, y2 = locate_region(transform)
         assert x1 < x2
         assert y1 < y2
 
 
 def test_what_several_looks_say_of_a_faces_landmarks_is_weighed() -> None:
-    def look(x: float, grain: float, at: float, score: float = 0.8, *, fills: bool = False) -> Found:
+    def look(x: float, grain: float, at: float, score: float = 0.8, *, fills: bool = False) -> RawDetections:
         box = np.array([[x, 0, x + 100, 100]], np.float32)
         landmarks, scores = np.full((1, 5, 2), at, np.float32), np.full(1, score, np.float32)
-        return Found(box, landmarks, scores, np.full(1, grain, np.float32), np.array([fills]))
+        return RawDetections(box, landmarks, scores, np.full(1, grain, np.float32), np.array([fills]))
 
     (fine, coarse) = merge([look(0, 1, 50), look(3, 2, 55)]), merge([look(3, 2, 55)])
     assert (len(fine), len(coarse)) == (1, 1)
@@ -105,13 +106,13 @@ def test_what_several_looks_say_of_a_faces_landmarks_is_weighed() -> None:
     filled = merge([look(0, 1, 50, fills=True), look(0, 2, 55)])
     assert filled.landmarks[0, 0, 0] == 55  # whom it fills sees worse
     assert merge([look(0, 1, 50), look(200, 1, 70)]).landmarks[:, 0, 0].tolist() == [50, 70]
-    assert len(merge([NOTHING, NOTHING])) == 0
+    assert len(merge([NO_DETECTIONS, NO_DETECTIONS])) == 0
 
 
 def test_landmarks_in_one_point_give_a_crop_all_the_same() -> None:
     transform = estimate_alignment(np.full((5, 2), 7.0))
     assert np.isfinite(transform).all()
-    assert scale_of(transform) > 0
+    assert get_scale(transform) > 0
 
 
 def test_the_optimized_graph_is_kept_and_gives_the_same_embeddings(pack: ModelPack, tmp_path: Path) -> None:
@@ -157,7 +158,7 @@ def test_what_is_no_detector_is_refused(pack: ModelPack) -> None:
 
 def test_only_what_runs_on_the_processor_can_be_inherited() -> None:
     assert Runtime(providers="cpu").can_be_inherited
-    assert Runtime(providers="cpu").batch == 1
+    assert Runtime(providers="cpu").max_batch == 1
 
 
 def test_calls_that_wait_at_the_same_moment_share_a_batch() -> None:
@@ -168,7 +169,7 @@ def test_calls_that_wait_at_the_same_moment_share_a_batch() -> None:
         sizes.append(len(items))
         return [item * 10 for item in items]
 
-    batcher = Batcher(work, most=8)
+    batcher = Batcher(work, max_items=8)
     with ThreadPoolExecutor(20) as pool:
         calls = [pool.submit(batcher.run, [index, index + 100]) for index in range(20)]
         gate.set()
@@ -184,7 +185,7 @@ def test_an_error_reaches_everybody_in_its_batch_and_nobody_else() -> None:
             raise ModelPackRefused("no direction")
         return list(items)
 
-    batcher = Batcher(work, most=2)
+    batcher = Batcher(work, max_items=2)
     with pytest.raises(ModelPackRefused):
         batcher.run([1, 3])
     assert batcher.run([1, 2, 4]) == [1, 2, 4]

@@ -9,7 +9,8 @@ import pytest
 
 from app.domain.decisions import Calibration
 from app.errors import ModelPackRefused, ModelPackUnavailable
-from app.ml.packs import CAUTIOUS_THRESHOLD, PackLibrary, write_calibration
+from app.ml.packs.library import PackLibrary
+from app.ml.packs.pack import CAUTIOUS_THRESHOLD, write_calibration
 from app.ml.published import PUBLISHED
 
 
@@ -141,7 +142,7 @@ def test_a_pack_that_looks_twice_is_another_recognizer(library: PackLibrary, bar
         pack = library.find(f"{bare_pack}{ending}")
         assert pack.calibration.similarity_at(1e-2) == pytest.approx(cosine)
         assert pack.calibration.intervals == ((8e-3, 1.2e-2), (7e-4, 1.3e-3))
-        assert pack.calibration.account == "a test; rates below 0.001 are extrapolated"
+        assert pack.calibration.description == "a test; rates below 0.001 are extrapolated"
         assert not pack.name.endswith("+mirror") or pack.is_mirrored
     assert library.find(str(bare_pack)).name == "mine"
     written = json.loads((bare_pack / "pack.json").read_text())

@@ -5,7 +5,7 @@ import pytest
 
 from app.domain.decisions import Calibration
 from app.ml.calibration import DRAWN, find_calibration
-from app.ml.packs import ManifestCalibration
+from app.ml.packs.manifest import ManifestCalibration
 from app.ml.published import PUBLISHED
 from app.rekognition.arns import account_of, model_version
 from app.rekognition.similarity import SimilarityScale
@@ -62,7 +62,7 @@ def test_a_pack_says_how_similar_its_strangers_are() -> None:
     with pytest.raises(ValueError, match="validation error"):
         ManifestCalibration.model_validate({**own.model_dump(), "intervals": {1e-3: (9e-4, 1.1e-3)}})
     whole = ManifestCalibration.model_validate({**own.model_dump(), "intervals": {1e-3: (0, 1), 1e-5: (0, 1e-4)}})
-    assert ManifestCalibration.of(whole.as_calibration()) == whole
+    assert ManifestCalibration.from_calibration(whole.to_calibration()) == whole
 
 
 def test_an_unmeasured_recognizer_is_assumed_from_its_threshold_and_says_so() -> None:
@@ -77,8 +77,8 @@ def test_a_published_figure_is_what_an_unmeasured_packs_rates_are_drawn_from(
     pack = PUBLISHED[name]
     found = find_calibration(pack.recognition_sha256, pack.threshold, knows_only_drawings=False)
     assert found.similarity_at(rate) == pytest.approx(cosine, abs=1e-3)
-    assert "published figure" in found.account
-    assert "not measured" in found.account
+    assert "published figure" in found.description
+    assert "not measured" in found.description
     assert not found.intervals
     # Not more lenient than the cautious threshold by more than a tenth of it.
     assert found.similarity_at(1e-5) == pytest.approx(pack.threshold, rel=0.1)

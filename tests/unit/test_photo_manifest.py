@@ -57,13 +57,13 @@ def test_what_is_neither_is_said(tmp_path: Path) -> None:
     (tmp_path / "twice.csv").write_text("photo,Photo\n1.jpg,2.jpg\n")
     for name, with_subjects, said in (
         ("nowhere", False, "neither a directory nor a manifest"),
-        ("latin.csv", False, "no CSV in UTF-8"),
-        ("other.csv", False, "with commas between"),
-        ("other.csv", True, "no directory"),
+        ("latin.csv", False, "not a CSV file in UTF-8"),
+        ("other.csv", False, "separated by commas"),
+        ("other.csv", True, "not a directory"),
         (".", True, "no folders"),
         ("nul.csv", False, "line 2, column photo: control characters"),
         ("quote.csv", False, "field larger than"),
-        ("misspelt.csv", False, "columns people; known ones are photo, subject"),
+        ("misspelt.csv", False, "unknown columns: people. Allowed columns are photo, subject"),
         ("wide.csv", False, "line 2: more values than columns"),
         ("twice.csv", False, "more than once"),
         ("folder.csv/gone.csv", False, "neither"),
@@ -83,7 +83,7 @@ def test_a_ledger_leaves_out_what_is_done_and_is_of_one_run_only(tmp_path: Path)
     path = tmp_path / "ledger"
     with Ledger(path, "t staff r:1") as ledger:
         assert not ledger.has(done)
-        ledger.note(done)
+        ledger.add(done)
     assert path.stat().st_mode & 0o077 == 0
     with Ledger(path, "t staff r:1") as again:
         assert (again.has(done), again.has(open_one)) == (True, False)
@@ -91,7 +91,7 @@ def test_a_ledger_leaves_out_what_is_done_and_is_of_one_run_only(tmp_path: Path)
     with path.open("a") as file:
         file.write('["cut o')  # a crash while it was written
     with Ledger(path, "t staff r:1") as again:
-        again.note(open_one)
+        again.add(open_one)
     with Ledger(path, "t staff r:1") as again:
         assert again.has(done)
         assert again.has(open_one)
@@ -101,5 +101,5 @@ def test_a_ledger_leaves_out_what_is_done_and_is_of_one_run_only(tmp_path: Path)
             pass
     assert (tmp_path / "mine.csv").read_text() == "photo\n"
     with Ledger(None, "t") as none:
-        none.note(done)
+        none.add(done)
         assert not none.has(done)

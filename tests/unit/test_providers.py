@@ -23,7 +23,7 @@ def test_a_named_provider_is_followed_by_the_cpu_once() -> None:
 
 
 def test_an_unknown_or_absent_provider_is_an_operators_error() -> None:
-    with pytest.raises(OperatorError, match="'tpu'; known are"):
+    with pytest.raises(OperatorError, match="'tpu'; supported are"):
         choose_providers("tpu")
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         with pytest.raises(OperatorError, match="'cuda', which this installation lacks"):

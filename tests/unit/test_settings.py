@@ -1,14 +1,18 @@
-"""Settings: documented, and refusing what is unsafe."""
+"""Check that settings are documented and that unsafe values are refused."""
 
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
-from app.settings import Settings
+from app.cli import cli
+from app.cli.settings_reference import render_env, render_markdown
+from app.settings import GROUPS, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 STRONG = "correct-horse-battery-staple-0123456789"
@@ -34,6 +38,32 @@ def test_the_example_file_lists_every_setting_with_its_default() -> None:
         assert documented[name] == expected, name
 
 
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_described(name: str) -> None:
+    description = Settings.model_fields[name].description
+    assert description
+    assert description.rstrip().endswith(".")
+
+
+def test_groups_begin_at_settings_in_their_order() -> None:
+    assert [name for name in Settings.model_fields if name in GROUPS] == list(GROUPS)
+    assert next(iter(GROUPS)) == next(iter(Settings.model_fields))
+
+
+@pytest.mark.parametrize(
+    ("path", "render", "form"),
+    [
+        (".env.example", render_env, "env"),
+        ("docs/reference/settings.md", render_markdown, "markdown"),
+    ],
+)
+def test_the_settings_reference_is_up_to_date(path: str, render: Callable[[], str], form: str) -> None:
+    text = render()
+    assert (ROOT / path).read_text() == text, "run: make settings-reference"
+    assert not [line for line in text.splitlines() if len(line) >= 120]
+    assert CliRunner().invoke(cli, ["settings", "--format", form]).stdout == text
+
+
 def test_the_example_file_is_loadable(tmp_path: Path) -> None:
     uncommented = re.sub(r"^#(VULTUS_\w+=.+)$", r"\1", (ROOT / ".env.example").read_text(), flags=re.MULTILINE)
     (tmp_path / ".env").write_text(uncommented)
@@ -45,7 +75,7 @@ def test_the_example_file_is_loadable(tmp_path: Path) -> None:
     [
         ({"environment": "production"}, "VULTUS_SECRET_KEY must be set"),
         ({"secret_key": "short"}, "shorter than 32 bytes"),
-        ({"secret_key": "a" * 64}, "too few characters"),
+        ({"secret_key": "a" * 64}, "fewer than 10 distinct characters"),
         ({"database_url": "mysql://root:hunter2@db/x"}, "not a postgresql:// address"),
         ({"min_brightness": 200, "max_brightness": 100}, "below VULTUS_MAX_BRIGHTNESS"),
         ({"previous_secret_keys": "hunter2"}, "VULTUS_PREVIOUS_SECRET_KEYS is shorter"),
@@ -58,11 +88,18 @@ def test_the_example_file_is_loadable(tmp_path: Path) -> None:
         ({"inference_queue": -1}, "greater than or equal to 0"),
     ],
 )
-def test_unsafe_or_senseless_values_are_refused(values: dict[str, Any], message: str) -> None:
+def test_unsafe_or_invalid_values_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message) as raised:
         make(**values)
     errors = raised.value.errors(include_input=False)
     assert "hunter2" not in str(errors)
+
+
+def test_a_refused_endpoint_is_not_quoted() -> None:
+    endpoints = ["https://minio.example", "https://ada:secret-word@minio.example"]
+    with pytest.raises(ValueError, match="entry 2 is not an origin") as refused:
+        Settings(object_store_endpoints=endpoints)
+    assert "secret-word" not in str(refused.value)
 
 
 def test_secrets_do_not_show_when_settings_are_printed() -> None:
@@ -71,7 +108,7 @@ def test_secrets_do_not_show_when_settings_are_printed() -> None:
     assert "hunter2" not in repr(settings)
 
 
-def test_development_makes_one_secret_and_keeps_it_private(tmp_path: Path) -> None:
+def test_development_creates_one_private_secret(tmp_path: Path) -> None:
     settings = make(data_dir=tmp_path / "data")
     (secret,) = settings.signing_keys()
     assert settings.signing_keys() == [secret]
@@ -79,7 +116,7 @@ def test_development_makes_one_secret_and_keeps_it_private(tmp_path: Path) -> No
     assert stat.S_IMODE((tmp_path / "data" / "secret.key").stat().st_mode) == 0o600
 
 
-def test_production_uses_the_secret_it_is_given() -> None:
+def test_production_uses_the_configured_secrets() -> None:
     previous = STRONG[::-1]
     settings = make(environment="production", secret_key=STRONG, previous_secret_keys=previous)
     assert settings.signing_keys() == [STRONG.encode(), previous.encode()]

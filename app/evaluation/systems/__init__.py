@@ -1,8 +1,8 @@
-"""What is evaluated.
+"""The systems that can be evaluated.
 
-protocol.py     what every one of them does
-in_process.py   the pipeline of this installation, and an exact search
+protocol.py     the interface of a system
+in_process.py   the pipeline of this installation, with exact search
 vultus.py       a running Vultus, over its public API
-rekognition.py  anything that speaks Rekognition
-photos.py       the photo files that they are asked about
+rekognition.py  any server that speaks Rekognition
+photos.py       reads and identifies the photo files
 """

@@ -1,4 +1,4 @@
-"""The pipeline of this installation, and an exact search."""
+"""The pipeline of this installation, with exact search."""
 
 import base64
 import time
@@ -20,14 +20,14 @@ from app.matcher.thresholds import Thresholds
 from app.ml.analysis import Embed, FaceAnalyzer
 
 
-class Nearest:
-    """Which of an image's faces is meant: the one nearest its middle, or the largest."""
+class FaceSelector:
+    """Selects one face of an image: the one nearest its center, or the largest."""
 
     def __init__(self, *, central: bool) -> None:
         self.central = central
 
     def choose(self, faces: Sequence[Face], width: int, height: int) -> int:
-        """The place of the face among them, which are ordered by size."""
+        """Return the index of the selected face; `faces` are ordered by size, largest first."""
         if not self.central:
             return 0
 
@@ -39,8 +39,8 @@ class Nearest:
 
 
 @dataclass(frozen=True, slots=True)
-class _Looked:
-    """The faces of a photo that are meant, and how long it took to find and to embed them."""
+class _PhotoFaces:
+    """The selected faces of a photo, and the time it took to detect and embed them."""
 
     embeddings: list[Embedding]
     boxes: list[RelativeBox]
@@ -48,16 +48,15 @@ class _Looked:
 
 
 class InProcess:
-    """See `System` and `Embeds`; what it saw in a photo is kept, so that a run can go on."""
+    """Implements `System` and `Embeds`; the faces of each photo are stored in `answers`, so that a run can resume."""
 
     def __init__(self, analyzer: FaceAnalyzer, answers: Answers, *, central: bool) -> None:
         self._analyzer = analyzer
-        self._idempotency_records = answers
-        self._nearest = Nearest(central=central)
+        self._answers = answers
+        self._selector = FaceSelector(central=central)
         self._seconds: dict[Path, float] = {}
 
     def describe(self) -> dict[str, Any]:
-        """See `System`."""
         info = self._analyzer.engine.info
         return {
             "system": "in process",
@@ -68,74 +67,71 @@ class InProcess:
             "precision": info.precision,
             "detection_threshold": info.detection_threshold,
             "detail": Detail.STANDARD.value,
-            "face": "central" if self._nearest.central else "largest",
-            "calibration": info.calibration.account,
-            "threshold_of_claims": Thresholds.of(info.calibration, ONE_TO_ONE, 1).match,
+            "face": "central" if self._selector.central else "largest",
+            "calibration": info.calibration.description,
+            "threshold_of_claims": Thresholds.from_policy(info.calibration, ONE_TO_ONE, 1).match,
         }
 
     @property
     def calibration(self) -> Calibration:
-        """The recognizer's."""
         return self._analyzer.engine.info.calibration
 
     @property
-    def seconds_a_photo(self) -> float:
-        """How long finding and embedding a photo's face took, on average, on one thread of those that asked."""
+    def seconds_per_photo(self) -> float:
+        """The mean time to detect and embed a photo's face, on one thread."""
         return sum(self._seconds.values()) / max(1, len(self._seconds))
 
     def embed(self, photo: Path) -> Embedding | None:
-        """See `Embeds`."""
-        found = self._look(photo, everybody=False).embeddings
-        return found[0] if found else None
+        embeddings = self._read_faces(photo, all_faces=False).embeddings
+        return embeddings[0] if embeddings else None
 
     def compare(self, first: Path, second: Path) -> float:
-        """See `System`."""
-        one, other = self.embed(first), self.embed(second)
-        return MISSING if one is None or other is None else float(one @ other)
+        first_embedding, second_embedding = self.embed(first), self.embed(second)
+        if first_embedding is None or second_embedding is None:
+            return MISSING
+        return float(first_embedding @ second_embedding)
 
     def locate(self, photo: Path) -> RelativeBox | None:
-        """See `System`."""
-        boxes = self._look(photo, everybody=False).boxes
+        boxes = self._read_faces(photo, all_faces=False).boxes
         return boxes[0] if boxes else None
 
     @contextmanager
     def gallery(self, name: str) -> Iterator["InProcessGallery"]:
-        """See `System`."""
-        yield InProcessGallery(self._look, self.calibration)
+        yield InProcessGallery(self._read_faces, self.calibration)
 
-    def abandon(self) -> None:
-        """See `System`: none is left."""
+    def erase_open_collections(self) -> None:
+        """See `System`; in process there are none."""
 
-    def _look(self, photo: Path, *, everybody: bool) -> _Looked:
-        found = self._idempotency_records.ask(
-            f"{'all' if everybody else 'one'} {identity_of(photo)}", lambda: self._analyze(photo, everybody)
+    def _read_faces(self, photo: Path, *, all_faces: bool) -> _PhotoFaces:
+        found = self._answers.get_or_compute(
+            f"{'all' if all_faces else 'one'} {identity_of(photo)}", lambda: self._analyze(photo, all_faces)
         )
         self._seconds[photo] = found["seconds"]
         faces = found["faces"]
-        return _Looked(
+        return _PhotoFaces(
             [unpack_embedding(text) for text, _ in faces], [RelativeBox(*box) for _, box in faces], found["seconds"]
         )
 
-    def _analyze(self, photo: Path, everybody: bool) -> dict[str, Any]:
+    def _analyze(self, photo: Path, all_faces: bool) -> dict[str, Any]:
         chosen: list[int] = []
 
         def choose(faces: Sequence[Face]) -> list[int]:
-            if everybody or not faces:
+            if all_faces or not faces:
                 chosen.extend(range(len(faces)))
             else:
-                chosen.append(self._nearest.choose(faces, *size))
+                chosen.append(self._selector.choose(faces, *size))
             return chosen
 
-        data, began = read_photo(photo), time.perf_counter()
+        data, started = read_photo(photo), time.perf_counter()
         try:
             size = size_of(data)
-            analysis = self._analyzer.analyze(data, Embed.ALL if everybody else choose)
+            analysis = self._analyzer.analyze(data, Embed.ALL if all_faces else choose)
         except AppError:
-            return {"faces": [], "seconds": time.perf_counter() - began}
-        seconds = time.perf_counter() - began
+            return {"faces": [], "seconds": time.perf_counter() - started}
+        seconds = time.perf_counter() - started
         boxes = [
             analysis.faces[index].box.relative_to(analysis.width, analysis.height)
-            for index in (range(len(analysis.faces)) if everybody else chosen)
+            for index in (range(len(analysis.faces)) if all_faces else chosen)
         ]
         faces = [
             [pack_embedding(embedding), [round(side, 4) for side in (box.left, box.top, box.width, box.height)]]
@@ -145,54 +141,53 @@ class InProcess:
 
 
 class InProcessGallery:
-    """See `Gallery`; decides by the default policy and the recognizer's calibration."""
+    """Implements `Gallery`; decides by the default policy and the recognizer's calibration."""
 
-    def __init__(self, look: Callable[..., _Looked], calibration: Calibration) -> None:
-        self._look = look
+    def __init__(self, read_faces: Callable[..., _PhotoFaces], calibration: Calibration) -> None:
+        self._read_faces = read_faces
         self._calibration = calibration
         self._keys: list[str] = []
         self._boxes: list[RelativeBox] = []
         self._embeddings: list[Embedding] = []
         self._stacked: np.ndarray[Any, np.dtype[np.float32]] | None = None
 
-    def enroll(self, key: str, photo: Path, *, everybody: bool = False) -> Enrolled:
-        """See `Gallery`."""
-        looked = self._look(photo, everybody=everybody)
-        self._keys += [key] * len(looked.embeddings)
-        self._boxes += looked.boxes
-        self._embeddings += looked.embeddings
+    def enroll(self, key: str, photo: Path, *, all_faces: bool = False) -> Enrolled:
+        faces = self._read_faces(photo, all_faces=all_faces)
+        self._keys += [key] * len(faces.embeddings)
+        self._boxes += faces.boxes
+        self._embeddings += faces.embeddings
         self._stacked = None
-        return Enrolled(len(looked.embeddings), looked.seconds)
+        return Enrolled(len(faces.embeddings), faces.seconds)
 
     def search(self, photo: Path, limit: int) -> Searched:
-        """See `Gallery`."""
-        looked, began = self._look(photo, everybody=False), time.perf_counter()
-        if not looked.embeddings:
-            return Searched(None, looked.seconds)
-        used = Thresholds.of(self._calibration, DecisionPolicy(), len(self._keys))
+        faces, started = self._read_faces(photo, all_faces=False), time.perf_counter()
+        if not faces.embeddings:
+            return Searched(None, faces.seconds)
+        thresholds = Thresholds.from_policy(self._calibration, DecisionPolicy(), len(self._keys))
         best: dict[str, Hit] = {}
-        for place, similarity in self._ranked(looked.embeddings[0]):
+        for index, similarity in self._ranked(faces.embeddings[0]):
             if len(best) == limit:
                 break
-            key = self._keys[place]
-            best.setdefault(key, Hit(key, similarity, similarity >= used.match, self._boxes[place]))
-        return Searched(list(best.values()), looked.seconds + time.perf_counter() - began, used.false_match_rate)
+            key = self._keys[index]
+            best.setdefault(key, Hit(key, similarity, similarity >= thresholds.match, self._boxes[index]))
+        return Searched(list(best.values()), faces.seconds + time.perf_counter() - started, thresholds.false_match_rate)
 
     def _ranked(self, probe: Embedding) -> Iterator[tuple[int, float]]:
+        """Yield index and similarity of every enrolled face, most similar first."""
         if not self._embeddings:
             return
         if self._stacked is None:
             self._stacked = np.stack(self._embeddings)
         similarities = self._stacked @ probe
-        for place in np.argsort(-similarities, kind="stable").tolist():
-            yield place, float(similarities[place])
+        for index in np.argsort(-similarities, kind="stable").tolist():
+            yield index, float(similarities[index])
 
 
 def pack_embedding(embedding: Embedding) -> str:
-    """An embedding as text, for `Answers`."""
+    """Encode an embedding as text, for `Answers`."""
     return base64.b64encode(embedding.astype(np.float32).tobytes()).decode()
 
 
 def unpack_embedding(text: str) -> Embedding:
-    """What `pack_embedding` wrote."""
+    """Decode the text of `pack_embedding`."""
     return np.frombuffer(base64.b64decode(text), dtype=np.float32)

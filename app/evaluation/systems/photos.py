@@ -1,4 +1,4 @@
-"""The photo files that systems are asked about."""
+"""Reads and identifies the photo files of an evaluation."""
 
 import hashlib
 from collections.abc import Iterable
@@ -7,20 +7,20 @@ from pathlib import Path
 from app.errors import OperatorError
 from app.ml.image import ImageLimits, open_photo
 
-_OWN_PHOTOS = ImageLimits(max_bytes=1 << 30, max_pixels=1 << 30)
+_PHOTO_LIMITS = ImageLimits(max_bytes=1 << 30, max_pixels=1 << 30)
 
 
 def identity_of(photo: Path) -> str:
-    """A photo's place, size and time: another photo under the same name is another. Raises `OperatorError`."""
+    """Identify a photo by path, size and modification time, so a replaced file differs; raises `OperatorError`."""
     try:
-        found = photo.stat()
+        status = photo.stat()
     except OSError as exc:
         raise OperatorError(f"{photo} cannot be read: {exc.strerror}.") from exc
-    return f"{photo.resolve()} {found.st_size} {found.st_mtime_ns}"
+    return f"{photo.resolve()} {status.st_size} {status.st_mtime_ns}"
 
 
 def digest_of(photos: Iterable[tuple[str, Path]]) -> str:
-    """Photos and what each is called, in their order, as a short name; raises `OperatorError`."""
+    """Return a short digest of photos and their names, in order; raises `OperatorError`."""
     digest = hashlib.sha256()
     for name, photo in photos:
         digest.update(f"{name}\0{identity_of(photo)}\0".encode("utf-8", "surrogateescape"))
@@ -28,7 +28,7 @@ def digest_of(photos: Iterable[tuple[str, Path]]) -> str:
 
 
 def read_photo(photo: Path) -> bytes:
-    """The file's bytes; raises `OperatorError`."""
+    """Return the file's bytes; raises `OperatorError`."""
     try:
         return photo.read_bytes()
     except OSError as exc:
@@ -36,6 +36,6 @@ def read_photo(photo: Path) -> bytes:
 
 
 def size_of(data: bytes) -> tuple[int, int]:
-    """Width and height as the pipeline sees them, turned upright; raises an `ImageRefused`."""
-    photo = open_photo(data, _OWN_PHOTOS)
+    """Return width and height of the upright image, as the pipeline sees it; raises a subclass of `ImageRefused`."""
+    photo = open_photo(data, _PHOTO_LIMITS)
     return photo.width, photo.height

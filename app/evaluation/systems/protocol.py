@@ -1,4 +1,4 @@
-"""What every system that is evaluated does: compare two photos, find a face's place, hold a gallery and search it."""
+"""The interface of an evaluated system: compare two photos, locate a face, fill a gallery and search it."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -8,24 +8,24 @@ from typing import Any, Protocol
 from app.domain.faces import Embedding, RelativeBox
 
 MISSING = float("-inf")
-"""The similarity of two photos where a face is missing in one: it matches nobody."""
+"""The similarity of two photos if one has no face; no threshold accepts it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """Something enrolled that a search found."""
+    """An enrolled key that a search found."""
 
     key: str
     similarity: float
     is_match: bool
-    """By what the system itself decided, or decides where nobody says anything."""
+    """The system's own decision, or the decision at its default threshold."""
     box: RelativeBox | None = None
-    """The enrolled face's place in its photo, where the system says."""
+    """The enrolled face's box in its photo, if the system reports it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """How many faces of a photo were stored, and how long it took."""
+    """The number of faces stored from a photo, and the time it took."""
 
     faces: int
     seconds: float
@@ -33,45 +33,45 @@ class Enrolled:
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """What a search found, the most similar first; no hits at all (None) without a face in the photo."""
+    """The results of a search, most similar first; `hits` is None if the photo has no face."""
 
     hits: list[Hit] | None
     seconds: float
     stated_rate: float | None = None
-    """How often, by its own word, such a search of a stranger ends in a match."""
+    """The false-match rate of such a search that the system states; None if it states none."""
 
 
 class Gallery(Protocol):
-    """Photos under keys, to be searched."""
+    """Enrolled photos under keys. Similarities are cosines or percentages, depending on the system."""
 
-    def enroll(self, key: str, photo: Path, *, everybody: bool = False) -> Enrolled:
-        """Store the photo's face, or all of them."""
+    def enroll(self, key: str, photo: Path, *, all_faces: bool = False) -> Enrolled:
+        """Store the photo's selected face, or all its faces."""
 
     def search(self, photo: Path, limit: int) -> Searched:
-        """The `limit` most similar keys at most."""
+        """Return at most the `limit` most similar keys."""
 
 
 class System(Protocol):
-    """Compares photos, and holds galleries."""
+    """Compares photos, and provides galleries."""
 
     def describe(self) -> dict[str, Any]:
-        """What it is: pack, digest, detector settings, threshold, as far as it says."""
+        """Return what is known of the system for the report: pack, digest, detector settings, threshold."""
 
     def compare(self, first: Path, second: Path) -> float:
-        """The similarity of two photos' faces; -inf where one has none."""
+        """Return the similarity of the faces in two photos; `MISSING` if one has none."""
 
     def locate(self, photo: Path) -> RelativeBox | None:
-        """The place of the face that is meant; None without one."""
+        """Return the box of the photo's selected face; None without a face."""
 
     def gallery(self, name: str) -> AbstractContextManager[Gallery]:
-        """An empty gallery, or, where a run was interrupted, its gallery of this name as it was left."""
+        """Provide an empty gallery, or the partly filled one of this name that an interrupted run left."""
 
-    def abandon(self) -> None:
-        """Erase the galleries that interrupted runs left."""
+    def erase_open_collections(self) -> None:
+        """Erase the collections that interrupted runs left on a server."""
 
 
 class Embeds(Protocol):
-    """Makes embeddings of photos."""
+    """Embeds photos."""
 
     def embed(self, photo: Path) -> Embedding | None:
-        """The photo's face; None without one."""
+        """Return the embedding of the photo's selected face; None without a face."""

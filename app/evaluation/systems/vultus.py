@@ -17,14 +17,15 @@ from app.evaluation.systems.protocol import MISSING, Enrolled, Hit, Searched
 
 _RETRIES = 10
 _TIMEOUT_S = 60
-_MAX_CANDIDATES = 100  # that the API answers
+_MAX_CANDIDATES = 100
+"""The maximum number of candidates that the API returns."""
 _PHOTO_CODES = ("image_", "no_face", "face_", "several_faces", "no_image_accepted")
-"""What is wrong with a photo or the face in it, not with the call."""
-_SAID = ("recognizer", "calibration", "threshold", "comparisons")
+"""Prefixes of error codes that concern the photo or the face in it, not the request."""
+_DESCRIBING_FIELDS = ("recognizer", "calibration", "threshold", "comparisons")
 
 
 class VultusServer:
-    """See `System`; with an API key (VULTUS_API_KEY) that may register, recognize and delete."""
+    """Implements `System`; needs an API key in VULTUS_API_KEY with the scopes register, recognize and delete."""
 
     def __init__(self, url: str, answers: Answers) -> None:
         key = os.environ.get("VULTUS_API_KEY")
@@ -35,151 +36,159 @@ class VultusServer:
                 base_url=f"{url.rstrip('/')}/api/v1", headers={"authorization": f"Bearer {key}"}, timeout=_TIMEOUT_S
             )
         except UnicodeError:
-            raise OperatorError("VULTUS_API_KEY is no API key: it has letters that none has.") from None
+            raise OperatorError("VULTUS_API_KEY is not an API key: it contains characters outside ASCII.") from None
         except (ValueError, httpx.InvalidURL) as exc:
             raise OperatorError(f"--url {url!r}: {exc}") from exc
-        self._idempotency_records = answers
-        self._said: dict[str, Any] = {}
+        self._answers = answers
+        self._description: dict[str, Any] = {}
 
     def describe(self) -> dict[str, Any]:
-        """See `System`."""
-        return {"system": "Vultus API", "most_faces_a_search": _MAX_CANDIDATES, **self._said}
+        return {"system": "Vultus API", "most_faces_a_search": _MAX_CANDIDATES, **self._description}
 
     def compare(self, first: Path, second: Path) -> float:
-        """See `System`; the first photo's largest face with the most similar of the second's."""
+        """Return the similarity of the first photo's largest face and the most similar one of the second."""
 
-        def ask() -> dict[str, Any]:
+        def compute() -> dict[str, Any]:
             files = [("source", ("a.jpg", read_photo(first))), ("target", ("b.jpg", read_photo(second)))]
-            answer = self.send("POST", "/compare", files=files)
-            targets = answer.get("targets")
-            return {"said": said_in(answer), "similarity": targets[0]["similarity"] if targets else None}
+            response = self.send("POST", "/compare", files=files)
+            targets = response.get("targets")
+            return {"said": _describe(response), "similarity": targets[0]["similarity"] if targets else None}
 
-        found = self._idempotency_records.ask(f"compare {identity_of(first)} {identity_of(second)}", ask)
-        self.note(found["said"])
-        return MISSING if found["similarity"] is None else float(found["similarity"])
+        answer = self._answers.get_or_compute(f"compare {identity_of(first)} {identity_of(second)}", compute)
+        self.set_description(answer["said"])
+        return MISSING if answer["similarity"] is None else float(answer["similarity"])
 
     def locate(self, photo: Path) -> RelativeBox | None:
-        """See `System`."""
-        answer = self.send("POST", "/detect", files=[("image", ("a.jpg", read_photo(photo)))])
-        faces = answer.get("faces")
-        return RelativeBox(*_place(faces[0]["box"], **answer["image"])) if faces else None
+        response = self.send("POST", "/detect", files=[("image", ("a.jpg", read_photo(photo)))])
+        faces = response.get("faces")
+        return RelativeBox(*_relative_box(faces[0]["box"], **response["image"])) if faces else None
 
     @contextmanager
     def gallery(self, name: str) -> Iterator["VultusGallery"]:
-        """See `System`."""
-        with self._idempotency_records.collection(name, self._create, self._erase) as collection:
-            yield VultusGallery(self, self._idempotency_records, collection)
+        with self._answers.collection(name, self._create, self._erase) as collection:
+            yield VultusGallery(self, self._answers, collection)
 
-    def abandon(self) -> None:
-        """See `System`."""
-        self._idempotency_records.abandon(self._erase)
+    def erase_open_collections(self) -> None:
+        self._answers.erase_open_collections(self._erase)
 
-    def note(self, said: dict[str, Any]) -> None:
-        """Keep what an answer says of the system; one about a photo without a face says nothing."""
-        self._said = said or self._said
+    def set_description(self, description: dict[str, Any]) -> None:
+        """Remember what a response says about the system; empty for a photo without a face, which changes nothing."""
+        self._description = description or self._description
 
-    def send(self, method: str, path: str, *, or_gone: bool = False, **more: Any) -> dict[str, Any]:
-        """The answer; empty where the photo, or the face in it, was refused, or the collection is not there and that is
-        as well. Raises `OperatorError` for all else."""
+    def send(self, method: str, path: str, *, ignore_missing: bool = False, **request: Any) -> dict[str, Any]:
+        """Return the response's body; empty if the photo, or the face in it, was refused.
+
+        With `ignore_missing` also empty if the collection does not exist. Repeats a request that the server refused
+        with 429 or 503. Raises `OperatorError` for all other errors.
+        """
         try:
             for _ in range(_RETRIES):
-                answer = self._client.request(method, path, **more)
-                if answer.status_code not in (429, 503):
+                response = self._client.request(method, path, **request)
+                if response.status_code not in (429, 503):
                     break
-                time.sleep(float(answer.headers.get("retry-after", 1)))
-            body: dict[str, Any] = answer.json() if answer.content else {}
+                time.sleep(float(response.headers.get("retry-after", 1)))
+            body: dict[str, Any] = response.json() if response.content else {}
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise OperatorError(f"{self._client.base_url}: {exc or type(exc).__name__}") from exc
         except ValueError as exc:
-            raise OperatorError(f"{path}: {answer.status_code}, and no JSON: is this a Vultus?") from exc
+            raise OperatorError(
+                f"{path}: status {response.status_code} without JSON; is --url the address of a Vultus server?"
+            ) from exc
         code = str(body.get("code", ""))
-        if answer.is_error and (code.startswith(_PHOTO_CODES) or (or_gone and code == "collection_not_found")):
+        if response.is_error and (code.startswith(_PHOTO_CODES) or (ignore_missing and code == "collection_not_found")):
             return {}
-        if answer.is_error:
-            raise OperatorError(f"{path}: {answer.status_code} {body.get('detail', '')}")
+        if response.is_error:
+            raise OperatorError(f"{path}: status {response.status_code}. {body.get('detail', '')}")
         return body
 
     def _create(self, collection: str) -> None:
         self.send("POST", "/collections", json={"name": collection})
 
     def _erase(self, collection: str) -> None:
-        """Whoever erased it by hand did no harm."""
-        self.send("DELETE", f"/collections/{collection}", or_gone=True)
+        """Delete the collection, unless somebody already did so by hand."""
+        self.send("DELETE", f"/collections/{collection}", ignore_missing=True)
 
 
 class VultusGallery:
-    """See `Gallery`: a collection. Of a photo in which everybody is enrolled, each face is a subject of its own."""
+    """Implements `Gallery` as a collection. If all faces of a photo are enrolled, each one is a separate subject."""
 
     def __init__(self, server: VultusServer, answers: Answers, collection: str) -> None:
         self._server = server
-        self._idempotency_records = answers
+        self._answers = answers
         self._collection = collection
         self._faces: dict[str, tuple[str, RelativeBox]] = {}
-        """Of the subjects that stand for a face of a photo: its key, and the face's place."""
+        """The key and the face's box of each subject stored."""
 
-    def enroll(self, key: str, photo: Path, *, everybody: bool = False) -> Enrolled:
-        """See `Gallery`."""
-        found = self._idempotency_records.ask(
+    def enroll(self, key: str, photo: Path, *, all_faces: bool = False) -> Enrolled:
+        answer = self._answers.get_or_compute(
             f"enroll {self._collection} {key} {identity_of(photo)}",
-            lambda: self._enroll_everybody(key, photo) if everybody else self._enroll_one(key, photo),
+            lambda: self._enroll_all(key, photo) if all_faces else self._enroll_one(key, photo),
         )
-        for subject, box in found["stored"]:
+        for subject, box in answer["stored"]:
             self._faces[subject] = (key, RelativeBox(*box))
-        return Enrolled(len(found["stored"]), found["seconds"])
+        return Enrolled(len(answer["stored"]), answer["seconds"])
 
-    def _enroll_everybody(self, key: str, photo: Path) -> dict[str, Any]:
+    def _enroll_all(self, key: str, photo: Path) -> dict[str, Any]:
         data = {"collection": self._collection, "external_image_id": key}
-        files, began = [("image", ("a.jpg", read_photo(photo)))], time.perf_counter()
-        answer = self._server.send("POST", "/register/all", data=data, files=files)
-        seconds = time.perf_counter() - began
-        stored = [[one["subject"], _place(one["face"]["box"], **answer["image"])] for one in answer.get("stored", ())]
+        files, started = [("image", ("a.jpg", read_photo(photo)))], time.perf_counter()
+        response = self._server.send("POST", "/register/all", data=data, files=files)
+        seconds = time.perf_counter() - started
+        stored = [
+            [face["subject"], _relative_box(face["face"]["box"], **response["image"])]
+            for face in response.get("stored", ())
+        ]
         return {"stored": stored, "seconds": seconds}
 
     def _enroll_one(self, key: str, photo: Path) -> dict[str, Any]:
         data = {"subject": key, "collection": self._collection, "face": "largest"}
         content = read_photo(photo)
-        files, began = [("images", ("a.jpg", content))], time.perf_counter()
-        answer = self._server.send("POST", "/register", data=data, files=files)
-        seconds = time.perf_counter() - began
-        stored = [[key, _place(one["face"]["box"], *size_of(content))] for one in answer.get("templates", ())]
+        files, started = [("images", ("a.jpg", content))], time.perf_counter()
+        response = self._server.send("POST", "/register", data=data, files=files)
+        seconds = time.perf_counter() - started
+        stored = [
+            [key, _relative_box(template["face"]["box"], *size_of(content))]
+            for template in response.get("templates", ())
+        ]
         return {"stored": stored, "seconds": seconds}
 
     def search(self, photo: Path, limit: int) -> Searched:
-        """See `Gallery`."""
-        most = min(limit, _MAX_CANDIDATES)
+        max_candidates = min(limit, _MAX_CANDIDATES)
 
-        def ask() -> dict[str, Any]:
-            data = {"collection": self._collection, "limit": str(most)}
-            files, began = [("image", ("a.jpg", read_photo(photo)))], time.perf_counter()
-            answer = self._server.send("POST", "/recognize", data=data, files=files)
-            seconds = time.perf_counter() - began
-            faces = answer.get("faces")
+        def compute() -> dict[str, Any]:
+            data = {"collection": self._collection, "limit": str(max_candidates)}
+            files, started = [("image", ("a.jpg", read_photo(photo)))], time.perf_counter()
+            response = self._server.send("POST", "/recognize", data=data, files=files)
+            seconds = time.perf_counter() - started
+            faces = response.get("faces")
             return {
-                "said": said_in(answer),
+                "said": _describe(response),
                 "seconds": seconds,
-                "stated": answer.get("false_match_rate"),
+                "stated": response.get("false_match_rate"),
                 "candidates": [
-                    [one["subject"], one["similarity"], one["decision"] == "match"] for one in faces[0]["candidates"]
+                    [candidate["subject"], candidate["similarity"], candidate["decision"] == "match"]
+                    for candidate in faces[0]["candidates"]
                 ]
                 if faces
                 else None,
             }
 
-        found = self._idempotency_records.ask(f"search {self._collection} {identity_of(photo)} {most}", ask)
-        self._server.note(found["said"])
-        if found["candidates"] is None:
-            return Searched(None, found["seconds"])
+        answer = self._answers.get_or_compute(
+            f"search {self._collection} {identity_of(photo)} {max_candidates}", compute
+        )
+        self._server.set_description(answer["said"])
+        if answer["candidates"] is None:
+            return Searched(None, answer["seconds"])
         best: dict[str, Hit] = {}
-        for subject, similarity, is_match in found["candidates"]:  # best first
+        for subject, similarity, is_match in answer["candidates"]:  # best first
             key, box = self._faces.get(subject, (subject, None))
             best.setdefault(key, Hit(key, similarity, is_match, box))
-        return Searched(list(best.values()), found["seconds"], found["stated"])
+        return Searched(list(best.values()), answer["seconds"], answer["stated"])
 
 
-def said_in(answer: dict[str, Any]) -> dict[str, Any]:
-    """What of an answer describes the system."""
-    return {name: answer[name] for name in _SAID if name in answer}
+def _describe(response: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a response that describe the system."""
+    return {name: response[name] for name in _DESCRIBING_FIELDS if name in response}
 
 
-def _place(box: dict[str, float], width: int, height: int) -> list[float]:
+def _relative_box(box: dict[str, float], width: int, height: int) -> list[float]:
     return [box["x"] / width, box["y"] / height, box["width"] / width, box["height"] / height]

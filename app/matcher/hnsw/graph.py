@@ -1,4 +1,4 @@
-"""One HNSW graph: which rows it holds, and the PostgreSQL settings under which a search walks it."""
+"""One HNSW graph: which rows it contains, and the PostgreSQL settings under which a search walks it."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -9,23 +9,26 @@ SELECT set_config('hnsw.ef_search', '{breadth}', true), set_config('hnsw.iterati
 """
 
 _MIN_BREADTH, _MAX_BREADTH = 400, 1_000
-"""Of a walk (`hnsw.ef_search`); pgvector allows at most 1,000."""
+"""Bounds of `hnsw.ef_search`; pgvector allows at most 1,000."""
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """An HNSW index over a gallery's places up to `upto`; not trusted if it lost too many matches."""
+    """An HNSW index over a gallery's templates up to the sequence number `through_seq`.
+
+    `is_trusted` is False until the recall monitor has checked the graph, and if it missed too many matches.
+    """
 
     name: str
-    upto: int
+    through_seq: int
     is_trusted: bool
 
 
-def graph_condition(gallery_id: UUID, upto: int) -> str:
-    """Which rows a graph holds; the index and the search must state it in the same words."""
-    return f"gallery_id = '{gallery_id}' AND seq <= {upto:d}"
+def graph_condition(gallery_id: UUID, through_seq: int) -> str:
+    """Return the condition of the rows in a graph; the index and the search must state it in the same words."""
+    return f"gallery_id = '{gallery_id}' AND seq <= {through_seq:d}"
 
 
 def walk_breadth(templates: int) -> int:
-    """How many templates a walk examines to find this many of the nearest."""
+    """Return how many templates a walk examines (`hnsw.ef_search`) to return this many of the nearest."""
     return min(max(_MIN_BREADTH, templates), _MAX_BREADTH)

@@ -1,5 +1,5 @@
-"""A model pack the project makes itself: it finds and tells apart only the portraits drawn here.
+"""Generate a model pack that detects and recognizes only the portraits drawn here.
 
-It exists so that tests, CI and a first run work with neither a network nor licensed weights, through the
-very same insightface and onnxruntime code as a real pack. It is of no use on photographs.
+With it, tests, CI and a first run need neither a download nor licensed weights, and run the same code as with a real
+pack. It is useless on photographs.
 """

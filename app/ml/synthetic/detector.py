@@ -1,29 +1,30 @@
-"""An SCRFD-shaped detector for drawn faces, computed in closed form: no weights are learned.
+"""Build an SCRFD-shaped detector for drawn faces in closed form, without learned weights.
 
-Two color maps (iris blue, lip red) are averaged into cells; at every anchor one convolution takes the mass and the
-first moments of both maps in a square window, left and right half apart for the eyes. Centers of mass are the eyes and
-the mouth; the box and the five key points follow from them, the score from how face-like they stand to one another.
-Input, outputs, strides and anchors are those of InsightFace's SCRFD (insightface/model_zoo/scrfd.py):
-RGB `(x - 127.5) / 128`, NCHW; scores, distances and key points for strides 8, 16 and 32, in units of the stride.
+Two color maps (iris blue, lip red) are averaged into cells. At every anchor, one convolution computes the mass and the
+first moments of both maps in a square window, separately for its left and right half for the eyes. The centers of mass
+are the eyes and the mouth; they determine the box and the five landmarks. The score says how much their arrangement
+resembles a face. Input, outputs, strides and anchors are those of InsightFace's SCRFD
+(insightface/model_zoo/scrfd.py): RGB `(x - 127.5) / 128`, NCHW; scores, distances and landmarks for strides 8, 16 and
+32, in units of the stride.
 """
 
 import numpy as np
 import onnx
 
 from app.ml.synthetic.graph import GraphBuilder
-from app.ml.synthetic.portraits import FACE_CENTRE, FACE_WIDTH, TEMPLATE
+from app.ml.synthetic.portraits import ARCFACE_FRAME, FACE_CENTER, FACE_WIDTH
 
 _STRIDES = (8, 16, 32)
 _HALF_WINDOWS = (4, 6)  # in cells of half a stride: windows of 4 and 6 strides, one anchor each
-_LEFT, _RIGHT, _NOSE = TEMPLATE[0], TEMPLATE[1], TEMPLATE[2]
-_MOUTH = (TEMPLATE[3] + TEMPLATE[4]) / 2
-_EYES = (_LEFT + _RIGHT) / 2
-_EYE_DISTANCE = float(np.linalg.norm(_RIGHT - _LEFT))
+_LEFT_EYE, _RIGHT_EYE, _NOSE = ARCFACE_FRAME[0], ARCFACE_FRAME[1], ARCFACE_FRAME[2]
+_MOUTH = (ARCFACE_FRAME[3] + ARCFACE_FRAME[4]) / 2
+_EYES = (_LEFT_EYE + _RIGHT_EYE) / 2
+_EYE_DISTANCE = float(np.linalg.norm(_RIGHT_EYE - _LEFT_EYE))
 _DROP = float(_MOUTH[1] - _EYES[1])
 
 
 def build_detector() -> onnx.ModelProto:
-    """The detector as a model with free height and width, each a multiple of 32."""
+    """Build the model; its input's height and width are any multiples of 32."""
     graph = GraphBuilder()
     maps = _color_maps(graph, "input")
     outputs: dict[str, list[int | str]] = {}
@@ -37,7 +38,7 @@ def build_detector() -> onnx.ModelProto:
 
 
 def _color_maps(graph: GraphBuilder, image: str) -> str:
-    """Iris and lip maps, (1, 2, H, W), each about 0..1; ratios of channels, so that light hardly matters."""
+    """Add iris and lip maps, (1, 2, H, W), about 0..1; ratios of channels make them nearly independent of the light."""
     pixels = graph.node("Add", graph.node("Mul", image, 128.0), 127.5)
     total = graph.node("Add", graph.node("ReduceSum", pixels, graph.constant([1], np.int64), keepdims=1), 3.0)
     share = graph.node("Div", pixels, total)
@@ -48,7 +49,10 @@ def _color_maps(graph: GraphBuilder, image: str) -> str:
 
 
 def _moment_kernels(half: int) -> np.ndarray:
-    """(9, 2, 2*half, 2*half): mass, x, y of the left eye, the right eye and the mouth; in strides, from the anchor."""
+    """Return kernels (9, 2, 2*half, 2*half): mass, x and y of left eye, right eye and mouth.
+
+    x and y are relative to the anchor, in units of the stride.
+    """
     axis = (np.arange(2 * half) - half + 0.5) / 2
     x, y = np.meshgrid(axis, axis)
     ones, left, right = np.ones_like(x), (x < 0).astype(float), (x > 0).astype(float)
@@ -59,10 +63,10 @@ def _moment_kernels(half: int) -> np.ndarray:
 
 
 def _level(graph: GraphBuilder, maps: str, stride: int) -> tuple[list[str], list[str], list[str]]:
-    """Score, box and key points of both anchors of one stride, each (1, C, H/stride, W/stride)."""
+    """Add scores, boxes and landmarks of one stride, one value per anchor: (1, C, H/stride, W/stride)."""
     cell = stride // 2
     cells = graph.node("AveragePool", maps, kernel_shape=[cell, cell], strides=[cell, cell])
-    scores, boxes, keypoints = [], [], []
+    scores, boxes, landmarks = [], [], []
     for half in _HALF_WINDOWS:
         moments = graph.node(
             "Conv",
@@ -75,41 +79,24 @@ def _level(graph: GraphBuilder, maps: str, stride: int) -> tuple[list[str], list
         score, box, points = _face(graph, moments, window=float(half))
         scores.append(score)
         boxes.append(box)
-        keypoints.append(points)
-    return scores, boxes, keypoints
+        landmarks.append(points)
+    return scores, boxes, landmarks
 
 
 def _face(graph: GraphBuilder, moments: str, window: float) -> tuple[str, str, str]:
+    """Add score, box and landmarks of one anchor, all in units of the stride."""
     node = graph.node
-    mass, x, y = [], [], []
-    for start in (0, 3, 6):
-        weight = graph.channels(moments, start, start + 1)
-        safe = node("Add", weight, 1e-4)
-        mass.append(weight)
-        x.append(node("Div", graph.channels(moments, start + 1, start + 2), safe))
-        y.append(node("Div", graph.channels(moments, start + 2, start + 3), safe))
+    mass, x, y = _centers_of_mass(graph, moments)
     eye_x, eye_y = node("Sub", x[1], x[0]), node("Sub", y[1], y[0])
     mid_x, mid_y = (node("Mul", node("Add", v[0], v[1]), 0.5) for v in (x, y))
     drop_x, drop_y = node("Sub", x[2], mid_x), node("Sub", y[2], mid_y)
     distance = _length(graph, eye_x, eye_y)
     drop = _length(graph, drop_x, drop_y)
     score = _score(graph, mass, (eye_x, eye_y, distance), (drop_x, drop_y, drop), (mid_x, mid_y), window)
-
-    down = (FACE_CENTRE[1] - _EYES[1]) / _EYE_DISTANCE
-    center_x, center_y = node("Sub", mid_x, node("Mul", eye_y, down)), node("Add", mid_y, node("Mul", eye_x, down))
-    half_width = node("Mul", distance, FACE_WIDTH / 2 / _EYE_DISTANCE)
-    half_height = node("Mul", half_width, 1.24)
-    box = node(
-        "Concat",
-        node("Sub", half_width, center_x),
-        node("Sub", half_height, center_y),
-        node("Add", half_width, center_x),
-        node("Add", half_height, center_y),
-        axis=1,
-    )
+    box = _box(graph, (eye_x, eye_y, distance), (mid_x, mid_y))
 
     nose = float(_NOSE[1] - _EYES[1]) / _DROP
-    corner = float(TEMPLATE[4][0] - TEMPLATE[3][0]) / 2 / _EYE_DISTANCE
+    corner = float(ARCFACE_FRAME[4][0] - ARCFACE_FRAME[3][0]) / 2 / _EYE_DISTANCE
     across_x, across_y = node("Mul", eye_x, corner), node("Mul", eye_y, corner)
     points = node(
         "Concat",
@@ -128,6 +115,36 @@ def _face(graph: GraphBuilder, moments: str, window: float) -> tuple[str, str, s
     return score, box, points
 
 
+def _centers_of_mass(graph: GraphBuilder, moments: str) -> tuple[list[str], list[str], list[str]]:
+    """Add mass, x and y of the left eye, the right eye and the mouth."""
+    mass, x, y = [], [], []
+    for start in (0, 3, 6):
+        weight = graph.channels(moments, start, start + 1)
+        safe = graph.node("Add", weight, 1e-4)
+        mass.append(weight)
+        x.append(graph.node("Div", graph.channels(moments, start + 1, start + 2), safe))
+        y.append(graph.node("Div", graph.channels(moments, start + 2, start + 3), safe))
+    return mass, x, y
+
+
+def _box(graph: GraphBuilder, eyes: tuple[str, str, str], middle: tuple[str, str]) -> str:
+    """Add the distances from the anchor to the box's sides; `eyes` is their vector (x, y) and its length."""
+    node = graph.node
+    (eye_x, eye_y, distance), (mid_x, mid_y) = eyes, middle
+    down = (FACE_CENTER[1] - _EYES[1]) / _EYE_DISTANCE
+    center_x, center_y = node("Sub", mid_x, node("Mul", eye_y, down)), node("Add", mid_y, node("Mul", eye_x, down))
+    half_width = node("Mul", distance, FACE_WIDTH / 2 / _EYE_DISTANCE)
+    half_height = node("Mul", half_width, 1.24)
+    return node(
+        "Concat",
+        node("Sub", half_width, center_x),
+        node("Sub", half_height, center_y),
+        node("Add", half_width, center_x),
+        node("Add", half_height, center_y),
+        axis=1,
+    )
+
+
 def _score(
     graph: GraphBuilder,
     mass: list[str],
@@ -136,21 +153,24 @@ def _score(
     middle: tuple[str, str],
     window: float,
 ) -> str:
-    """A product of ramps, each 1 for a face that stands upright and centerd in a window of its size."""
+    """Multiply ramps, each of which is 1 for an upright face that is centered in a window of its size.
+
+    `eyes` and `mouth` are vectors (x, y, length): from eye to eye, and from the middle between them to the mouth.
+    """
     node, ramp = graph.node, graph.ramp
     area = (2 * window) ** 2  # cells of the window
-    fewer, more = node("Min", mass[0], mass[1]), node("Max", mass[0], mass[1])
+    smaller, larger = node("Min", mass[0], mass[1]), node("Max", mass[0], mass[1])
     across = node("Div", eyes[2], window)
     safe_distance = node("Add", eyes[2], 1e-3)
     ratio = node("Div", mouth[2], safe_distance)
     product = node("Mul", safe_distance, node("Add", mouth[2], 1e-3))
     slant = node("Div", node("Add", node("Mul", eyes[0], mouth[0]), node("Mul", eyes[1], mouth[1])), product)
-    away = _length(
+    offset = _length(
         graph, node("Add", middle[0], node("Mul", mouth[0], 0.5)), node("Add", middle[1], node("Mul", mouth[1], 0.5))
     )
     factors = [
-        ramp(node("Div", fewer, area), 0.0015, 0.0045),
-        ramp(node("Div", fewer, node("Add", more, 1e-4)), 0.2, 0.5),
+        ramp(node("Div", smaller, area), 0.0015, 0.0045),
+        ramp(node("Div", smaller, node("Add", larger, 1e-4)), 0.2, 0.5),
         ramp(node("Div", mass[2], area), 0.0015, 0.005),
         ramp(mouth[1], 0.0, 0.3),
         ramp(across, 0.26, 0.33),
@@ -158,12 +178,12 @@ def _score(
         ramp(ratio, 0.75, 0.95),
         ramp(ratio, 1.75, 1.45),
         ramp(node("Abs", slant), 0.5, 0.25),
-        ramp(node("Div", away, window), 0.26, 0.0),
+        ramp(node("Div", offset, window), 0.26, 0.0),
     ]
     score = factors[0]
     for factor in factors[1:-1]:
         score = node("Mul", score, factor)
-    # Off-center anchors keep a little more than half, so that suppression prefers the best-centerd one.
+    # Off-center anchors keep 44% of their score, so that non-maximum suppression prefers the best-centered one.
     return node("Mul", score, node("Add", node("Mul", factors[-1], 0.55), 0.44))
 
 
@@ -172,6 +192,6 @@ def _length(graph: GraphBuilder, x: str, y: str) -> str:
 
 
 def _flatten(graph: GraphBuilder, anchors: list[str], width: int, name: str) -> None:
-    """(1, C, h, w) of each anchor -> (h * w * anchors, C), anchors innermost."""
+    """Reshape one (1, C, h, w) value per anchor to (h * w * anchors, C), anchors innermost."""
     joined = graph.node("Transpose", graph.node("Concat", *anchors, axis=1), perm=[0, 2, 3, 1])
     graph.node("Reshape", joined, graph.constant([-1, width], np.int64), name=name)

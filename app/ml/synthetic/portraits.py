@@ -1,7 +1,7 @@
-"""Draws the people of the synthetic pack: one seed is one person, one variation is one picture of them.
+"""Draw the people of the synthetic pack: one seed is one person, one variation is one picture of that person.
 
-Everything is drawn in the frame that ArcFace aligns to (112x112, see `TEMPLATE`), carried onto the canvas by a
-similarity transform, so the true key points of each face are known. No photograph is involved.
+Everything is drawn in ArcFace's 112x112 frame, see `ARCFACE_FRAME`. A similarity transform moves it onto the canvas, so
+the true landmarks of each face are known. No photograph is involved.
 """
 
 import colorsys
@@ -12,14 +12,14 @@ from functools import cached_property
 import numpy as np
 from PIL import Image, ImageDraw
 
-# ArcFace's five points in its 112x112 frame: left eye, right eye, nose, left and right corner of the mouth
+# The five landmarks in ArcFace's 112x112 frame: left eye, right eye, nose, left and right corner of the mouth
 # (insightface/utils/face_align.py).
-TEMPLATE = np.array(
+ARCFACE_FRAME = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
     dtype=np.float64,
 )
-FACE_CENTRE = (56.0, 68.0)
-FACE_WIDTH = 80.0  # of the drawn head, in units of the template frame
+FACE_CENTER = (56.0, 68.0)
+FACE_WIDTH = 80.0  # of the drawn head, in units of the frame
 _SUPERSAMPLING = 2
 
 Color = tuple[int, int, int]
@@ -52,85 +52,74 @@ _BACKGROUNDS: tuple[Color, ...] = (
     (150, 152, 150),
 )
 _LIPS: tuple[Color, ...] = ((206, 44, 56), (186, 30, 44), (222, 58, 62), (164, 24, 36))
+_GIVEN = ("Ada", "Ben", "Cleo", "Dev", "Elif", "Finn", "Gia", "Hugo", "Ines", "Jomo", "Kira", "Luc", "Mina", "Noor")
+_FAMILY = ("Acker", "Birch", "Castell", "Dorn", "Eames", "Falk", "Grau", "Holm", "Iversen", "Juarez", "Klee")
+
+_TRAITS: dict[str, int | tuple[float, float]] = {
+    "skin": len(_SKINS),
+    "hair": len(_HAIRS),
+    "lips": len(_LIPS),
+    "iris_hue": (0.50, 0.66),
+    "eye_size": (0.9, 1.2),
+    "head_width": (0.92, 1.06),
+    "head_height": (0.94, 1.08),
+    "hair_style": 5,
+    "hairline": (22, 36),
+    "hair_volume": (1.0, 1.18),
+    "parting": (-18, 18),
+    "brow_thickness": (1.6, 4.6),
+    "brow_tilt": (-4, 4),
+    "brow_height": (-13, -9),
+    "nose_width": (4, 10),
+    "nose_shade": (0.72, 0.88),
+    "lip_thickness": (3.2, 6.0),
+    "beard": 5,
+    "beard_shade": (0.75, 1.1),
+    "glasses": 4,
+    "glasses_size": (10.5, 13.5),
+    "cheeks": (0.0, 0.5),
+    "freckles": 3,
+    "freckle_seed": 1_000_000,
+    "mole_x": (-30, 30),
+    "mole_y": (-2, 40),
+    "mole_size": (0, 3.4),
+    "wrinkles": 3,
+    "scar": 5,
+    "band": 4,
+    "band_hue": (0.16, 0.46),
+}
+"""How each trait varies: an int is the number of choices, a pair the range of a number."""
 
 
 @dataclass(frozen=True)
 class Person:
-    """One drawn person; equal seeds are the same person for ever."""
+    """One drawn person; the same seed always gives the same person."""
 
     seed: int
 
     @property
     def name(self) -> str:
-        """A made-up name."""
-        given = (
-            "Ada",
-            "Ben",
-            "Cleo",
-            "Dev",
-            "Elif",
-            "Finn",
-            "Gia",
-            "Hugo",
-            "Ines",
-            "Jomo",
-            "Kira",
-            "Luc",
-            "Mina",
-            "Noor",
-        )
-        family = ("Acker", "Birch", "Castell", "Dorn", "Eames", "Falk", "Grau", "Holm", "Iversen", "Juarez", "Klee")
-        return f"{given[self.seed % len(given)]} {family[(self.seed // len(given) + self.seed) % len(family)]}"
+        family = (self.seed // len(_GIVEN) + self.seed) % len(_FAMILY)
+        return f"{_GIVEN[self.seed % len(_GIVEN)]} {_FAMILY[family]}"
 
     @cached_property
     def traits(self) -> dict[str, float]:
-        """What makes the person recognizable: proportions in template units, palette indices, marks."""
+        """Features that identify the person: proportions in units of the frame, palette indices, marks."""
         rng = np.random.default_rng(7_919 * (self.seed + 1))
-
-        def pick(count: int) -> int:
-            return int(rng.integers(count))
-
-        def span(low: float, high: float) -> float:
-            return float(rng.uniform(low, high))
-
+        # In the order of the table: another order would give every person another face.
         return {
-            "skin": pick(len(_SKINS)),
-            "hair": pick(len(_HAIRS)),
-            "lips": pick(len(_LIPS)),
-            "iris_hue": span(0.50, 0.66),
-            "eye_size": span(0.9, 1.2),
-            "head_width": span(0.92, 1.06),
-            "head_height": span(0.94, 1.08),
-            "hair_style": pick(5),
-            "hairline": span(22, 36),
-            "hair_volume": span(1.0, 1.18),
-            "parting": span(-18, 18),
-            "brow_thickness": span(1.6, 4.6),
-            "brow_tilt": span(-4, 4),
-            "brow_height": span(-13, -9),
-            "nose_width": span(4, 10),
-            "nose_shade": span(0.72, 0.88),
-            "lip_thickness": span(3.2, 6.0),
-            "beard": pick(5),
-            "beard_shade": span(0.75, 1.1),
-            "glasses": pick(4),
-            "glasses_size": span(10.5, 13.5),
-            "cheeks": span(0.0, 0.5),
-            "freckles": pick(3),
-            "freckle_seed": pick(1_000_000),
-            "mole_x": span(-30, 30),
-            "mole_y": span(-2, 40),
-            "mole_size": span(0, 3.4),
-            "wrinkles": pick(3),
-            "scar": pick(5),
-            "band": pick(4),
-            "band_hue": span(0.16, 0.46),
+            name: float(rng.uniform(*choice)) if isinstance(choice, tuple) else int(rng.integers(choice))
+            for name, choice in _TRAITS.items()
         }
 
 
 @dataclass(frozen=True)
 class Variation:
-    """What differs between two pictures of one person."""
+    """The differences between two pictures of one person.
+
+    Smile (-1..1), open mouth (0..1) and gaze (-1..1) are relative; `gain` multiplies the light, `warmth` shifts it from
+    blue to red, `noise` is a standard deviation in gray levels, `background` an index.
+    """
 
     roll_deg: float = 0.0
     smile: float = 0.0
@@ -143,7 +132,7 @@ class Variation:
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> "Variation":
-        """An everyday picture: head tilted a little, lit a little differently."""
+        """Vary a picture moderately: tilt, expression, light and background."""
         return cls(
             roll_deg=float(rng.uniform(-14, 14)),
             smile=float(rng.uniform(-0.6, 1.0)),
@@ -158,7 +147,7 @@ class Variation:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a face stands on the canvas: center in pixels, width of the head in pixels."""
+    """The position of a face on the canvas: its center and the width of its head, in pixels."""
 
     x: float
     y: float
@@ -167,15 +156,15 @@ class Placement:
 
 @dataclass(frozen=True)
 class DrawnFace:
-    """Ground truth of one drawn face: box `(x1, y1, x2, y2)` and five key points, in pixels of the canvas."""
+    """Ground truth of one drawn face: box `(x1, y1, x2, y2)` and five landmarks, in pixels of the canvas."""
 
     person: Person
     box: tuple[float, float, float, float]
-    keypoints: tuple[tuple[float, float], ...]
+    landmarks: tuple[tuple[float, float], ...]
 
 
 class _Pen:
-    """Draws in template units onto a canvas through one similarity transform."""
+    """Draws in units of the frame onto a canvas, through one similarity transform."""
 
     def __init__(self, draw: ImageDraw.ImageDraw, placement: Placement, roll_deg: float) -> None:
         self._draw = draw
@@ -185,26 +174,26 @@ class _Pen:
         self._matrix = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
         self.scale = scale
 
-    def carry(self, points: np.ndarray) -> np.ndarray:
-        carried: np.ndarray = (points - np.array(FACE_CENTRE)) @ self._matrix.T + self._origin
-        return carried
+    def to_canvas(self, points: np.ndarray) -> np.ndarray:
+        on_canvas: np.ndarray = (points - np.array(FACE_CENTER)) @ self._matrix.T + self._origin
+        return on_canvas
 
     def polygon(self, points: Points, fill: Color) -> None:
-        carried = self.carry(np.asarray(points, dtype=np.float64)) * _SUPERSAMPLING
-        self._draw.polygon([tuple(p) for p in carried.tolist()], fill=fill)
+        on_canvas = self.to_canvas(np.asarray(points, dtype=np.float64)) * _SUPERSAMPLING
+        self._draw.polygon([tuple(p) for p in on_canvas.tolist()], fill=fill)
 
     def ellipse(self, x: float, y: float, rx: float, ry: float, fill: Color, start: int = 0, stop: int = 360) -> None:
         angles = np.radians(np.linspace(start, stop, 40))
         self.polygon(list(zip(x + rx * np.cos(angles), y + ry * np.sin(angles), strict=True)), fill)
 
     def line(self, points: Points, width: float, fill: Color) -> None:
-        carried = self.carry(np.asarray(points, dtype=np.float64)) * _SUPERSAMPLING
+        on_canvas = self.to_canvas(np.asarray(points, dtype=np.float64)) * _SUPERSAMPLING
         pixels = max(1, round(width * self.scale * _SUPERSAMPLING))
-        self._draw.line([tuple(p) for p in carried.tolist()], fill=fill, width=pixels, joint="curve")
+        self._draw.line([tuple(p) for p in on_canvas.tolist()], fill=fill, width=pixels, joint="curve")
 
 
 def draw_portrait(person: Person, variation: Variation | None = None, *, side: int = 320) -> Image.Image:
-    """One person on a square canvas of `side` pixels, RGB; the head takes about half of its width."""
+    """Draw one person on a square RGB canvas of `side` pixels; the head takes about half of its width."""
     picture, _ = draw_group(
         [(person, Placement(side / 2, side * 0.5, side * 0.5), variation or Variation())], (side, side)
     )
@@ -214,7 +203,10 @@ def draw_portrait(person: Person, variation: Variation | None = None, *, side: i
 def draw_group(
     people: list[tuple[Person, Placement, Variation]], size: tuple[int, int]
 ) -> tuple[Image.Image, list[DrawnFace]]:
-    """Several people on one RGB canvas of `size` `(width, height)`, with the ground truth of every face."""
+    """Draw people on an RGB canvas of `size` `(width, height)`, and return it with the ground truth of every face.
+
+    The first person's variation decides light and background.
+    """
     light = people[0][2] if people else Variation()
     wide = (size[0] * _SUPERSAMPLING, size[1] * _SUPERSAMPLING)
     canvas = Image.new("RGB", wide, _BACKGROUNDS[light.background % len(_BACKGROUNDS)])
@@ -225,13 +217,13 @@ def draw_group(
         _draw_person(pen, person, variation)
         half_width, half_height = placement.width / 2, placement.width * 0.62
         box = (placement.x - half_width, placement.y - half_height, placement.x + half_width, placement.y + half_height)
-        keypoints = tuple((float(x), float(y)) for x, y in pen.carry(TEMPLATE))
-        truth.append(DrawnFace(person, box, keypoints))
+        landmarks = tuple((float(x), float(y)) for x, y in pen.to_canvas(ARCFACE_FRAME))
+        truth.append(DrawnFace(person, box, landmarks))
     canvas = canvas.resize(size, Image.Resampling.BOX)
-    return _light(canvas, light, seed=people[0][0].seed if people else 0), truth
+    return _relight(canvas, light, seed=people[0][0].seed if people else 0), truth
 
 
-def _light(canvas: Image.Image, variation: Variation, seed: int) -> Image.Image:
+def _relight(canvas: Image.Image, variation: Variation, seed: int) -> Image.Image:
     pixels = np.asarray(canvas, dtype=np.float32) * variation.gain
     pixels *= np.array([1 + variation.warmth, 1.0, 1 - variation.warmth], dtype=np.float32)
     if variation.noise:
@@ -245,7 +237,7 @@ def _shade(color: Color, factor: float) -> Color:
     return red, green, blue
 
 
-def _hue(hue: float, saturation: float, value: float) -> Color:
+def _from_hsv(hue: float, saturation: float, value: float) -> Color:
     red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
     return round(red * 255), round(green * 255), round(blue * 255)
 
@@ -296,7 +288,7 @@ def _draw_head(pen: _Pen, traits: dict[str, float], skin: Color, hair: Color, rx
     if int(traits["band"]) == 1:
         pen.polygon(
             [(56 - rx * 0.86, 38), (56 + rx * 0.86, 38), (56 + rx * 0.8, 30), (56 - rx * 0.8, 30)],
-            _hue(traits["band_hue"], 0.45, 0.75),
+            _from_hsv(traits["band_hue"], 0.45, 0.75),
         )
 
 
@@ -341,8 +333,8 @@ def _draw_marks(pen: _Pen, person: Person, traits: dict[str, float], skin: Color
 
 
 def _draw_eyes(pen: _Pen, traits: dict[str, float], hair: Color, variation: Variation) -> None:
-    size, iris = traits["eye_size"], _hue(traits["iris_hue"], 0.78, 0.86)
-    for side, (x, y) in ((-1, TEMPLATE[0]), (1, TEMPLATE[1])):
+    size, iris = traits["eye_size"], _from_hsv(traits["iris_hue"], 0.78, 0.86)
+    for side, (x, y) in ((-1, ARCFACE_FRAME[0]), (1, ARCFACE_FRAME[1])):
         pen.ellipse(x, y, 9.2 * size, 6.6 * size, (250, 250, 250))
         pen.ellipse(x + variation.gaze * 0.8, y, 5.6 * size, 5.6 * size, iris)
         pen.ellipse(x + variation.gaze * 0.8, y, 1.9, 1.9, (24, 24, 30))
@@ -366,7 +358,7 @@ def _draw_eyes(pen: _Pen, traits: dict[str, float], hair: Color, variation: Vari
 
 
 def _draw_mouth(pen: _Pen, traits: dict[str, float], variation: Variation) -> None:
-    (left, y), (right, _) = TEMPLATE[3], TEMPLATE[4]
+    (left, y), (right, _) = ARCFACE_FRAME[3], ARCFACE_FRAME[4]
     lips, thick, bend = _LIPS[int(traits["lips"])], traits["lip_thickness"], 3.0 * variation.smile
     middle = (left + right) / 2
     upper = [

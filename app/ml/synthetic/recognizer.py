@@ -1,8 +1,8 @@
-"""A recognizer of drawn faces, fitted in closed form: linear discriminants on a coarse, gain-normalized crop.
+"""Fit a recognizer of drawn faces in closed form: linear discriminants on a coarse, gain-normalized crop.
 
 Input and output are those of InsightFace's ArcFace models: an aligned 112x112 RGB crop, `(x - 127.5) / 127.5`,
-NCHW -> (N, 512). The crop is averaged into 14x14 cells and each color divided by its mean; the directions that
-separate people, after whitening what varies within a person (Fisher's discriminants), carry the identity; an
+NCHW -> (N, 512). The crop is averaged into 14x14 cells, and each color is divided by its mean. Fisher's discriminants,
+the directions that separate people after whitening the variation within a person, represent the identity. An
 orthonormal matrix spreads them over 512 numbers without changing any cosine.
 """
 
@@ -11,18 +11,18 @@ import numpy as np
 import onnx
 
 from app.ml.synthetic.graph import GraphBuilder
-from app.ml.synthetic.portraits import TEMPLATE, Person, Placement, Variation, draw_group
+from app.ml.synthetic.portraits import ARCFACE_FRAME, Person, Placement, Variation, draw_group
 
 EMBEDDING_SIZE = 512
 _CROP = 112
 _CELL = 8
 _FEATURES = 3 * (_CROP // _CELL) ** 2
 _DISCRIMINANTS = 48
-_RIDGE = 0.05  # of the mean within-person variance; keeps directions seen in few pictures from dominating
+_RIDGE = 0.05  # share of the mean within-person variance; without it, directions seen in few pictures dominate
 
 
 def build_recognizer(*, people: int = 300, pictures: int = 5, seed: int = 11) -> onnx.ModelProto:
-    """Fit on people that the demo and the tests never use (seeds from 100,000) and return the model."""
+    """Fit the model to people that the demo and the tests never use: seeds from 100,000 on."""
     features, identities = _training_set(people, pictures, np.random.default_rng(seed))
     mean, matrix = _discriminants(features, identities)
     spread = _orthonormal_rows(matrix.shape[1], EMBEDDING_SIZE, np.random.default_rng(seed + 1))
@@ -31,13 +31,13 @@ def build_recognizer(*, people: int = 300, pictures: int = 5, seed: int = 11) ->
     cells = graph.node("AveragePool", pixels, kernel_shape=[_CELL, _CELL], strides=[_CELL, _CELL])
     gain = graph.node("Add", graph.node("ReduceMean", cells, axes=[2, 3], keepdims=1), 1e-3)
     flat = graph.node("Flatten", graph.node("Div", cells, gain), axis=1)
-    centerd = graph.node("Sub", flat, graph.constant(mean[None]))
-    graph.node("MatMul", centerd, graph.constant(matrix @ spread), name="embedding")
+    centered = graph.node("Sub", flat, graph.constant(mean[None]))
+    graph.node("MatMul", centered, graph.constant(matrix @ spread), name="embedding")
     return graph.build({"input": ["batch", 3, _CROP, _CROP]}, {"embedding": ["batch", EMBEDDING_SIZE]})
 
 
 def _training_set(people: int, pictures: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Features (people * pictures, 588) and the person of each row; crops are misaligned as a detector would."""
+    """Return features (people * pictures, 588) and each row's person; crops have the misalignment of a detector."""
     features = np.empty((people * pictures, _FEATURES))
     for row in range(len(features)):
         crop = _draw_crop(Person(100_000 + row // pictures), rng)
@@ -47,19 +47,19 @@ def _training_set(people: int, pictures: int, rng: np.random.Generator) -> tuple
 
 
 def _draw_crop(person: Person, rng: np.random.Generator) -> np.ndarray:
-    """An aligned crop, (112, 112, 3) float RGB 0..255, of a face drawn 40 to 160 pixels wide."""
+    """Draw a face 40 to 160 pixels wide and return its aligned crop: (112, 112, 3), float64, RGB, 0..255."""
     width = float(rng.uniform(40, 160))
     side = round(width * 2)
     placed = Placement(side / 2, side / 2, width)
     picture, truth = draw_group([(person, placed, Variation.random(rng))], (side, side))
-    keypoints = np.array(truth[0].keypoints) + rng.normal(0, 0.02 * width, (5, 2))
-    matrix, _ = cv2.estimateAffinePartial2D(keypoints, TEMPLATE, method=cv2.LMEDS)
+    landmarks = np.array(truth[0].landmarks) + rng.normal(0, 0.02 * width, (5, 2))
+    matrix, _ = cv2.estimateAffinePartial2D(landmarks, ARCFACE_FRAME, method=cv2.LMEDS)
     crop: np.ndarray = cv2.warpAffine(np.asarray(picture), matrix, (_CROP, _CROP)).astype(np.float64)
     return crop
 
 
 def _discriminants(features: np.ndarray, identities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (588,) and projection (588, 48): Fisher's linear discriminants with a ridge."""
+    """Return the mean (588,) and the projection (588, 48) of Fisher's linear discriminants with a ridge."""
     centers = np.stack([features[identities == person].mean(axis=0) for person in np.unique(identities)])
     mean = centers.mean(axis=0)
     within = np.cov((features - centers[identities]).T)
@@ -67,7 +67,7 @@ def _discriminants(features: np.ndarray, identities: np.ndarray) -> tuple[np.nda
     values, vectors = np.linalg.eigh(within)
     whiten = vectors / np.sqrt(values)
     _, strengths, directions = np.linalg.svd((centers - mean) @ whiten, full_matrices=False)
-    # Strong directions are damped: a trait that splits everybody in two should not outvote the rest.
+    # Strong directions are damped, so that one trait that splits people in two cannot outvote the others.
     weights = 1 / np.sqrt(strengths[:_DISCRIMINANTS])
     return mean, whiten @ directions[:_DISCRIMINANTS].T * weights
 

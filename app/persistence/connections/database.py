@@ -1,8 +1,8 @@
-"""Connections and transactions; the only file that builds a SQLAlchemy engine.
+"""Read-write transactions for repositories, on a SQLAlchemy pool; the only file that builds an engine.
 
-Every transaction says for whom it runs, in its first statement and for itself alone, so a pooler that hands the
-connection to somebody else afterwards hands over nothing: the role `vultus_app`, which row-level security binds, and
-the tenant. Without a tenant it sees no tenant's rows.
+The first statement of every transaction sets, for this transaction only, the role and the tenant. The role `vultus_app`
+is subject to row-level security. A pooler may therefore reuse the connection for another tenant. Without a tenant, a
+transaction sees no tenant's rows. `Database` also owns a `StatementPool` for hot single statements (`fetch_row`).
 """
 
 import asyncio
@@ -18,21 +18,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 from sqlalchemy.orm import Session, SessionTransaction
 
 from app.errors import DatabaseNotReady
-from app.persistence.connections.errors import unavailability
+from app.persistence.connections.errors import translate_errors
 from app.persistence.connections.statements import StatementPool
-from app.persistence.erasure_journal import Erased, ErasureJournal
+from app.persistence.erasure_journal import ErasureJournal, JournalEntry
 from app.telemetry import get_logger
 
 _log = get_logger(__name__)
 
 Transaction: TypeAlias = AsyncSession
-"""What repositories read and write in; services pass it on without looking inside."""
+"""The session that repositories work in; services pass it on without using it."""
 
 APP_ROLE = "vultus_app"
 OPERATOR_ROLE = "vultus_operator"
 
 ERASED = "erased"
-"""In a session's `info`: what it erased, for the journal once it has committed."""
+"""Key in a session's `info`: the entries to append to the erasure journal after the commit."""
 
 _CONNECT_TIMEOUT_S = 5
 _POOL_TIMEOUT_S = 10
@@ -46,7 +46,7 @@ _CONTEXT = text(
 
 @dataclass(frozen=True, slots=True)
 class LoginRights:
-    """What the database login could do behind the app's back."""
+    """Rights of the database login that would bypass row-level security."""
 
     name: str
     bypasses_row_security: bool
@@ -54,12 +54,12 @@ class LoginRights:
 
     @property
     def is_confined(self) -> bool:
-        """Whether row-level security holds even if somebody made the login leave its role."""
+        """Whether row-level security holds even if an attacker resets the login's role."""
         return not (self.bypasses_row_security or self.owns_tables)
 
 
 class Database:
-    """One process's pool of connections to PostgreSQL."""
+    """One process's connections to PostgreSQL: a SQLAlchemy pool and a smaller `StatementPool`."""
 
     def __init__(
         self,
@@ -75,25 +75,28 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=_POOL_TIMEOUT_S,
-            hide_parameters=True,  # an exception's message must not carry names or embeddings into a log
+            hide_parameters=True,  # exception messages must not carry names or embeddings into a log
             connect_args=_connect_args(behind_pgbouncer),
         )
         self._statements = StatementPool(
             driver_address(url), size=max(2, pool_size // 2), behind_pgbouncer=behind_pgbouncer
         )
-        event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
+        event.listen(self.engine.sync_engine, "checkout", _reject_closed)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
     @asynccontextmanager
     async def transaction(
         self, tenant_id: UUID | None = None, *, lookup: str | None = None, as_operator: bool = False
     ) -> AsyncIterator[AsyncSession]:
-        """A session that commits when the block ends and rolls back when it raises.
+        """Open a session that commits when the block ends and rolls back when the block raises.
 
-        What was erased in it goes to the erasure journal before it returns. It sees the rows of `tenant_id`, and of the
-        one login or key that `lookup` names; `as_operator`, which the service's own login may not, sees all. It takes a
-        connection with its first query, not before. Raises `DatabaseUnavailable` when PostgreSQL cannot be reached or
-        the pool has no connection to give.
+        - Visible rows: those of `tenant_id`, and the one login or key that `lookup` names; all rows with `as_operator`,
+          which the service's own login may not use.
+        - The first query takes a connection from the pool, not the start of the block.
+        - After the commit, erasures are appended to the erasure journal.
+
+        Raises `DatabaseUnavailable` when PostgreSQL cannot be reached or no connection becomes free in 10 s, and
+        `DatabaseNotReady` when the login lacks the operator role.
         """
         context = {
             "role": OPERATOR_ROLE if as_operator else APP_ROLE,
@@ -101,33 +104,34 @@ class Database:
             "lookup": lookup or "",
             "timeout": _STATEMENT_TIMEOUT,
         }
-        with unavailability(), _operator_rights(as_operator):
-            erased: list[Erased] = []
+        with translate_errors(), _explain_missing_operator_role(as_operator):
+            erased: list[JournalEntry] = []
             async with self._sessions(info={"context": context, ERASED: erased}) as session, session.begin():
                 yield session
         if erased and self._journal is not None:
             try:
                 await asyncio.to_thread(self._journal.append, erased)
-            except OSError as exc:  # it is erased all the same; restoring a backup would bring it back
-                _log.error("erasures_not_noted_in_the_journal", count=len(erased), error=type(exc).__name__)
+            except OSError as exc:  # the rows are erased, but restoring an older backup would bring them back
+                _log.error("erasure_journal_write_failed", count=len(erased), error=type(exc).__name__)
 
     @asynccontextmanager
     async def autocommit(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for single statements on tables without tenants: one round trip, no context."""
-        with unavailability():
+        """Open a connection in autocommit mode, without tenant context, for tables that belong to no tenant."""
+        with translate_errors():
             async with self.engine.connect() as connection:
                 yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
     async def fetch_row(self, statement: str, *values: object) -> Any:
-        """The first row of one statement: one round trip, no ORM, and no context.
+        """Run one statement and return its first row, None if there is none: one round trip, no ORM.
 
-        So for tables without tenants, and for functions that enter a tenant themselves.
+        It runs without tenant context: use it for tables without tenants and for functions that set the tenant
+        themselves.
         """
         return await self._statements.fetch_row(statement, *values)
 
     async def revision(self) -> str | None:
-        """The migration that the database stands at; None before the first one."""
-        with unavailability():
+        """Return the id of the newest applied migration; None for an unmigrated database."""
+        with translate_errors():
             async with self.engine.connect() as connection:
                 if await connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
                     return None
@@ -135,7 +139,7 @@ class Database:
         return revision
 
     async def login_rights(self) -> LoginRights:
-        """What the login of this pool could do outside its role."""
+        """Query which rights the pool's login has beyond its role."""
         statement = text("""
             SELECT session_user::text,
                    bool_or(rolsuper OR rolbypassrls OR rolcreaterole OR rolname = :operator),
@@ -143,34 +147,34 @@ class Database:
                            AND pg_has_role(session_user, relowner, 'MEMBER'))
             FROM pg_roles WHERE pg_has_role(session_user, oid, 'MEMBER')
         """)
-        with unavailability():
+        with translate_errors():
             async with self.engine.connect() as connection:
                 rights = LoginRights(*(await connection.execute(statement, {"operator": OPERATOR_ROLE})).one())
         return rights
 
     async def close(self) -> None:
-        """Close every connection."""
         await self.engine.dispose()
         await self._statements.close()
 
 
 @contextmanager
-def _operator_rights(are_needed: bool) -> Iterator[None]:
-    """A login that may not become the operator is a wrong setting, and says which."""
+def _explain_missing_operator_role(as_operator: bool) -> Iterator[None]:
+    """Name the wrong setting when the login may not use the operator role."""
     try:
         yield
     except DBAPIError as exc:
-        if are_needed and getattr(exc.orig, "sqlstate", None) == _INSUFFICIENT_PRIVILEGE:
+        if as_operator and getattr(exc.orig, "sqlstate", None) == _INSUFFICIENT_PRIVILEGE:
             raise DatabaseNotReady(
-                f"The database login may not act as {OPERATOR_ROLE}: set VULTUS_DATABASE_ADMIN_URL to one that may."
+                f"The database login may not use the role {OPERATOR_ROLE}: set VULTUS_DATABASE_ADMIN_URL to a login "
+                f"that is a member of it."
             ) from exc
         raise
 
 
-def _refuse_closed(connection: Any, _: object, __: object) -> None:
-    """A connection that the server or the network closed is replaced by another, without asking it each time.
+def _reject_closed(connection: Any, _: object, __: object) -> None:
+    """Make the pool replace a connection that the server or the network closed.
 
-    asyncpg knows as soon as the socket does; a ping would cost a round trip a transaction.
+    asyncpg notices a closed socket itself; a ping would cost one round trip per transaction.
     """
     if connection.driver_connection.is_closed():
         raise DisconnectionError
@@ -178,17 +182,20 @@ def _refuse_closed(connection: Any, _: object, __: object) -> None:
 
 @event.listens_for(Session, "after_begin")
 def _enter_context(session: Session, _: SessionTransaction, connection: Connection) -> None:
-    """First statement of every transaction; local to it. A nested one (a savepoint) inherits it."""
+    """Set role and tenant in the first statement of every transaction; savepoints inherit them."""
     context = session.info.get("context")
     if context is not None:
         connection.execute(_CONTEXT, context)
 
 
 def async_url(url: str) -> URL:
-    """A `postgresql://` address for SQLAlchemy's asyncpg driver; libpq's `sslmode` becomes asyncpg's `ssl`."""
+    """Convert a `postgresql://` URL for SQLAlchemy's asyncpg driver; `sslmode` (libpq) becomes `ssl` (asyncpg).
+
+    Raises `DatabaseNotReady` for any other scheme.
+    """
     parsed = make_url(url)
     if parsed.get_backend_name() not in ("postgresql", "postgres"):
-        raise DatabaseNotReady("VULTUS_DATABASE_URL is not a postgresql:// address.")
+        raise DatabaseNotReady("VULTUS_DATABASE_URL must be a postgresql:// URL.")
     parsed = parsed.set(drivername="postgresql+asyncpg")
     if "sslmode" in parsed.query:
         mode = parsed.query["sslmode"]
@@ -197,7 +204,7 @@ def async_url(url: str) -> URL:
 
 
 def driver_address(url: str) -> str:
-    """The same address for asyncpg itself, which reads `sslmode` as libpq does."""
+    """Convert a `postgresql://` URL for asyncpg itself, which reads `sslmode` as libpq does."""
     parsed = async_url(url).set(drivername="postgresql")
     if "ssl" in parsed.query:
         mode = parsed.query["ssl"]
@@ -208,7 +215,7 @@ def driver_address(url: str) -> str:
 def _connect_args(behind_pgbouncer: bool) -> dict[str, object]:
     if not behind_pgbouncer:
         return {"timeout": _CONNECT_TIMEOUT_S, "server_settings": {"application_name": "vultus"}}
-    # In transaction mode the next statement may meet another server connection: nothing may be prepared by name.
+    # In transaction mode the next statement may run on another server connection, so names must never be reused.
     return {
         "timeout": _CONNECT_TIMEOUT_S,
         "statement_cache_size": 0,

@@ -1,4 +1,4 @@
-"""asyncpg connections, opened as they are needed and closed together: what the pools without SQLAlchemy share."""
+"""Pool of asyncpg connections, opened on demand: the shared base of `StatementPool` and `SnapshotPool`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -7,17 +7,17 @@ from typing import Any
 
 import asyncpg
 
-from app.persistence.connections.errors import unavailability
+from app.persistence.connections.errors import translate_errors
 
 _CONNECT_TIMEOUT_S = 5
-_COMMAND_TIMEOUT_S = 35  # beyond the database's own 30: for a network that fell silent
+_COMMAND_TIMEOUT_S = 35  # above the database's statement_timeout of 30 s: for a network that stopped responding
 
 Connection = Any
 """An asyncpg connection; the package has no types."""
 
 
 class DriverPool:
-    """One process's connections to one address; `init` prepares each when it is opened."""
+    """One process's connections to one address, at most `size`; `init` runs on each new connection."""
 
     def __init__(
         self,
@@ -36,8 +36,11 @@ class DriverPool:
 
     @asynccontextmanager
     async def connection(self, *, wait_s: float) -> AsyncIterator[Connection]:
-        """One of them for the time of the block; raises `DatabaseUnavailable` when PostgreSQL does not answer."""
-        with unavailability():
+        """Lend a connection for the block.
+
+        Raises `DatabaseUnavailable` when no connection becomes free in `wait_s` or PostgreSQL does not respond.
+        """
+        with translate_errors():
             pool = self._pool or await self._open()
             connection = await pool.acquire(timeout=wait_s)
             try:
@@ -46,7 +49,6 @@ class DriverPool:
                 await pool.release(connection)
 
     async def close(self) -> None:
-        """Close every connection."""
         if self._pool is not None:
             self._pool.terminate()
             self._pool = None
@@ -61,14 +63,14 @@ class DriverPool:
                     timeout=_CONNECT_TIMEOUT_S,
                     command_timeout=_COMMAND_TIMEOUT_S,
                     init=self._init,
-                    reset=_leave_as_it_is,
-                    # In transaction mode the next transaction may meet another server connection, which knows no
-                    # statement of ours by name. Inside one, unnamed statements are safe.
+                    reset=_skip_reset,
+                    # In transaction mode the next transaction may run on another server connection, which does not
+                    # have our prepared statements. Within one transaction, unnamed statements are safe.
                     statement_cache_size=0 if self._behind_pgbouncer else 100,
                     server_settings=None if self._behind_pgbouncer else {"application_name": "vultus"},
                 )
         return self._pool
 
 
-async def _leave_as_it_is(_: Connection) -> None:
-    """Everything was set for one transaction or one statement: nothing is left to reset."""
+async def _skip_reset(_: Connection) -> None:
+    """Save asyncpg's reset round trip: all settings are local to a transaction or statement."""

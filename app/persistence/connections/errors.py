@@ -1,4 +1,4 @@
-"""Which database errors mean "not now", for both drivers' ways of saying so."""
+"""Translates errors of SQLAlchemy and asyncpg into the service's errors; says which of them are transient."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,19 +9,21 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.errors import ConsentRequired, DatabaseUnavailable, NotReady
 
-# SQLSTATEs that say "not now": connection lost, shutting down, out of resources, deadlock, serialisation, lock or
-# statement timeout, or what a row belongs to was deleted meanwhile (PostgreSQL, appendix A). SQLAlchemy gives some of
-# them the general DBAPIError.
-_PASSING = ("08", "53", "57P", "40P01", "40001", "55P03", "57014", "23503")
-
-
-_UNMIGRATED = ("42P01", "42883")  # no such table, no such function: a database before the migration that makes them
-_WITHOUT_CONSENT = "VU001"  # of our own trigger (migration 0009): the policy changed under way
+# Prefixes of transient SQLSTATEs (PostgreSQL, appendix A): connection lost, shutdown, out of resources, deadlock,
+# serialization failure, lock or statement timeout, and a parent row that a concurrent transaction deleted. SQLAlchemy
+# raises the general DBAPIError for some of them.
+_TRANSIENT = ("08", "53", "57P", "40P01", "40001", "55P03", "57014", "23503")
+_UNMIGRATED = ("42P01", "42883")  # undefined table or function: a migration is missing
+_WITHOUT_CONSENT = "VU001"  # raised by our trigger (migration 0009), when the policy changed during the request
 
 
 @contextmanager
-def unavailability() -> Iterator[None]:
-    """Passing troubles of the block become `DatabaseUnavailable`; everything else passes as it is."""
+def translate_errors() -> Iterator[None]:
+    """Raise the service's error in place of a driver's; errors without a translation propagate unchanged.
+
+    Transient errors become `DatabaseUnavailable`, a missing table or function `NotReady`, and the consent trigger's
+    error `ConsentRequired`.
+    """
     try:
         yield
     except (InterfaceError, OperationalError, PoolTimeoutError, asyncpg.InterfaceError, OSError) as exc:
@@ -31,7 +33,7 @@ def unavailability() -> Iterator[None]:
         if getattr(cause, "sqlstate", "") == _WITHOUT_CONSENT:
             raise ConsentRequired from exc
         if getattr(cause, "sqlstate", "") in _UNMIGRATED:
-            raise NotReady("The database is not migrated: `vultus migrate`.") from exc
-        if str(getattr(cause, "sqlstate", "")).startswith(_PASSING):
+            raise NotReady("The database schema is out of date: run `vultus migrate`.") from exc
+        if str(getattr(cause, "sqlstate", "")).startswith(_TRANSIENT):
             raise DatabaseUnavailable from exc
         raise

@@ -1,8 +1,10 @@
-"""The search path's own connections: raw asyncpg, embeddings in binary, so many searches at a time and no more.
+"""`SnapshotPool`: read-only snapshots for searches, on raw asyncpg with embeddings in binary.
 
-A search is a scan of memory on one core of the database: more at a time than cores only makes all of them slow. What is
-read in one block is one snapshot. The codec for embeddings is why this pool is apart: SQLAlchemy's connections send
-them as text, and one connection can do only one of the two.
+A search scans memory on one core of the database server, so more concurrent searches than cores would slow all of them
+down. The pool's size is therefore the limit of concurrent searches. All reads in one block see one snapshot.
+
+The pool is separate because of the embedding codec: SQLAlchemy's connections send embeddings as text, and a connection
+can have only one codec.
 """
 
 import asyncio
@@ -18,7 +20,7 @@ from app.persistence.connections.database import APP_ROLE, driver_address
 from app.persistence.connections.driver import Connection, DriverPool
 
 _WAIT_S = 5
-# The last lines make the planner read the covering indexes, on one core, uncompiled: it is a scan of memory.
+# The planner settings favor the covering indexes on one core without JIT: a search scans memory.
 _BEGIN = """
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SELECT set_config('role', '{role}', true), set_config('app.tenant_id', '{tenant_id}', true),
@@ -30,59 +32,61 @@ _HEADER = EMBEDDING_SIZE.to_bytes(2, "big") + b"\0\0"
 
 
 class SnapshotPool:
-    """One process's connections for searching; they are opened as they are needed."""
+    """One process's connections for searches, opened on demand."""
 
     def __init__(self, url: str, *, size: int, behind_pgbouncer: bool = False) -> None:
         address = driver_address(url)
         self._pool = DriverPool(address, size=size, behind_pgbouncer=behind_pgbouncer, init=use_binary_embeddings)
         self._size = size
-        self._turns = asyncio.Semaphore(size)
+        self._slots = asyncio.Semaphore(size)
 
     @asynccontextmanager
     async def snapshot(self, tenant_id: UUID) -> AsyncIterator[Connection]:
-        """A connection that sees the tenant's rows, all at one moment, and writes nothing.
+        """Lend a connection whose reads see one read-only snapshot of the tenant's rows.
 
-        Raises `Overloaded` when no search ends in time to make room, `DatabaseUnavailable` when PostgreSQL does not
-        answer.
+        Raises `Overloaded` when no slot becomes free within 5 s, `DatabaseUnavailable` when PostgreSQL does not
+        respond.
         """
-        async with self._turn(), self._pool.connection(wait_s=_WAIT_S) as connection:
+        async with self._slot(), self._pool.connection(wait_s=_WAIT_S) as connection:
             try:
-                # One round trip: several statements, which only the simple protocol takes, without parameters.
+                # One round trip for several statements needs the simple protocol, which takes no parameters.
                 await connection.execute(_BEGIN.format(role=APP_ROLE, tenant_id=UUID(str(tenant_id))))
                 yield connection
                 if not connection.is_closed():
                     await connection.execute("ROLLBACK")  # nothing was written
             except BaseException:
-                connection.terminate()  # cancelled or broken: its state is unknown
+                connection.terminate()  # canceled or broken: its state is unknown
                 raise
 
     async def close(self) -> None:
-        """Close every connection."""
         await self._pool.close()
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    async def _slot(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(_WAIT_S):
-                await self._turns.acquire()
+                await self._slots.acquire()
         except TimeoutError:
-            raise Overloaded(f"{self._size} searches run, the most at a time; none ended in {_WAIT_S} s.") from None
+            raise Overloaded(
+                f"{self._size} searches are running, which is the limit, and none ended within {_WAIT_S} s."
+            ) from None
         try:
             yield
         finally:
-            self._turns.release()
+            self._slots.release()
 
 
 async def use_binary_embeddings(connection: Connection) -> None:
-    """Let the connection take embeddings as `encode_embedding` makes them and give them as (512,) float32."""
+    """Register the codec for halfvec: parameters as `encode_embedding` returns them, results as (512,) float32."""
     schema = await connection.fetchval("SELECT typnamespace::regnamespace::text FROM pg_type WHERE typname = 'halfvec'")
     await connection.set_type_codec("halfvec", schema=schema, format="binary", encoder=bytes, decoder=_decode)
 
 
 def encode_embedding(embedding: Embedding) -> bytes:
-    """An embedding as a parameter: dimensions and zero as 16-bit integers, then the numbers, all big-endian.
+    """Encode an embedding (512,) as a halfvec parameter, in the format of pgvector's `halfvec_recv`.
 
-    The format is pgvector's `halfvec_recv`. A numpy array itself asyncpg would take for an array of the database.
+    Dimensions and a zero as 16-bit integers, then the values as float16, all big-endian. The result is bytes because
+    asyncpg would send a numpy array as a PostgreSQL array.
     """
     return _HEADER + embedding.astype(">f2").tobytes()
 

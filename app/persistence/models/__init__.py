@@ -1,12 +1,12 @@
-"""The tables. Every row that belongs to a tenant carries tenant_id, and it leads every key.
+"""The database tables as SQLAlchemy models. Every tenant-owned row carries tenant_id, the first column of every key.
 
-Users and their sessions are logins and hold no biometrics; subjects and templates are biometrics and know no login.
+Login tables (users, sessions, keys) hold no biometrics; biometric tables (subjects, templates) refer to no login.
 """
 
 from app.persistence.models.audit import AuditEntryModel, AuditHeadModel
 from app.persistence.models.base import Base, TenantOwned, TenantRow
 from app.persistence.models.biometrics import (
-    COVERED_PLACES,
+    MAX_COVERED_SEQ,
     CollectionModel,
     GalleryModel,
     SubjectModel,
@@ -52,7 +52,7 @@ TENANT_TABLES: tuple[type[TenantOwned], ...] = (
 )
 
 __all__ = [
-    "COVERED_PLACES",
+    "MAX_COVERED_SEQ",
     "TENANT_TABLES",
     "AccessKeyModel",
     "ApiKeyModel",

@@ -1,4 +1,4 @@
-"""The audit trail: one chain of entries a tenant, only ever added to."""
+"""The audit trail: one append-only chain of entries per tenant."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from app.persistence.models.base import TenantOwned
 
 
 class AuditHeadModel(TenantOwned):
-    """The newest entry's number and seal; whoever adds one holds its row until the end of the transaction."""
+    """The newest entry's sequence number and seal; adding an entry locks this row until the transaction ends."""
 
     __tablename__ = "audit_heads"
     __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),)
@@ -20,7 +20,7 @@ class AuditHeadModel(TenantOwned):
 
 
 class AuditEntryModel(TenantOwned):
-    """One change; the database refuses to alter it or to take it away while its tenant is there."""
+    """One recorded change; a trigger rejects updates, and deletes while the tenant exists."""
 
     __tablename__ = "audit_entries"
     __table_args__ = (

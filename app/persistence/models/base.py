@@ -1,4 +1,4 @@
-"""What every table has; a row that belongs to a tenant carries tenant_id, which leads every key."""
+"""Base classes of the tables; tenant-owned rows carry tenant_id, the first column of every key."""
 
 from datetime import datetime
 from typing import Any
@@ -18,14 +18,14 @@ _NAMING = {
 
 
 class Base(DeclarativeBase):
-    """All tables."""
+    """Base of all tables: naming convention and column types."""
 
     metadata = MetaData(naming_convention=_NAMING)
     type_annotation_map = {datetime: DateTime(timezone=True), str: Text, dict[str, Any]: JSONB}
 
 
 class TenantOwned(Base):
-    """A row that belongs to one tenant; the key begins with it, so PostgreSQL can be distributed by tenant."""
+    """A row of one tenant; the key starts with tenant_id, so PostgreSQL can be distributed by tenant."""
 
     __abstract__ = True
 
@@ -33,7 +33,7 @@ class TenantOwned(Base):
 
 
 class TenantRow(TenantOwned):
-    """One with an id and a time."""
+    """A tenant-owned row with an id and a creation time."""
 
     __abstract__ = True
 

@@ -1,4 +1,4 @@
-"""Collections, subjects, galleries and templates: biometrics, which know no login."""
+"""Collections, subjects, galleries and templates: the biometric tables, which refer to no login."""
 
 from datetime import datetime
 from typing import Any
@@ -12,8 +12,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.domain.faces import EMBEDDING_SIZE
 from app.persistence.models.base import TenantOwned, TenantRow
 
-COVERED_PLACES = 10_000
-"""The places of a gallery whose embeddings stand in the covering index; a change needs a migration."""
+MAX_COVERED_SEQ = 10_000
+"""Templates up to this sequence number have their embeddings in the covering index; changing it needs a migration."""
 
 
 class CollectionModel(TenantRow):
@@ -30,15 +30,15 @@ class CollectionModel(TenantRow):
     max_false_match_rate: Mapped[float | None]
     review_false_match_rate: Mapped[float | None]
     calibration: Mapped[dict[str, Any] | None]
-    """How similar strangers of its own are: recognizer, points, source."""
+    """Calibration from the collection's own impostor pairs: recognizer, points, source."""
     recognizer: Mapped[str | None]
-    """Whose templates are searched; None until a face is stored: the server's first."""
+    """Searches use this recognizer's templates; None until a face is stored, when it becomes the server's first."""
     secondary_recognizer: Mapped[str | None]
-    """With whose templates faces are stored as well, to go over to it or back."""
+    """New faces are also embedded with this recognizer during a migration."""
 
 
 class SubjectModel(TenantRow):
-    """One person in one collection, under the caller's own id."""
+    """One person in one collection, under an id that the caller chose."""
 
     __tablename__ = "subjects"
     __table_args__ = (
@@ -59,7 +59,7 @@ class SubjectModel(TenantRow):
     collection_id: Mapped[UUID]
     subject: Mapped[str]
     name: Mapped[str | None]
-    # "metadata" is SQLAlchemy's own name on a mapped class.
+    # SQLAlchemy reserves the attribute "metadata" on mapped classes.
     details: Mapped[dict[str, Any]] = mapped_column("metadata", server_default="{}")
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
     consent: Mapped[str | None]
@@ -68,15 +68,16 @@ class SubjectModel(TenantRow):
     consent_withdrawn_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
     is_anonymous: Mapped[bool] = mapped_column(server_default="false")
-    """Stands for one face that was stored without saying whose."""
+    """A placeholder subject for one face that was stored without a name."""
 
 
 class GalleryModel(TenantRow):
-    """One collection's templates of one recognizer: what a search looks through.
+    """One collection's templates of one recognizer: the set that a search ranks.
 
-    `last_seq` is the place of the newest template; whoever stores some takes the next places under the row's lock, so
-    every template up to `last_seq` can be seen by whoever sees `last_seq`. `deletions` counts erased templates, `epoch`
-    changes whenever an embedding does. The graph columns describe the HNSW index over the places up to `graph_upto`.
+    - `last_seq`: sequence number of the newest template. New templates take the next numbers under this row's lock, so
+      a transaction that sees `last_seq` also sees every template up to it.
+    - `deletions`: counts erased templates. `epoch` changes whenever a stored embedding changes.
+    - `graph*`: describe the HNSW index over the sequence numbers up to `graph_upto`.
     """
 
     __tablename__ = "galleries"
@@ -94,7 +95,7 @@ class GalleryModel(TenantRow):
     deletions: Mapped[int] = mapped_column(BigInteger, server_default="0")
     epoch: Mapped[int] = mapped_column(BigInteger, server_default="0")
     generation: Mapped[int] = mapped_column(server_default="0")
-    """Which of the tenant's salts protects the embeddings; 0: none."""
+    """Generation of the tenant's salt that protects the embeddings; 0: unprotected."""
     graph: Mapped[str | None]
     graph_upto: Mapped[int | None] = mapped_column(BigInteger)
     graph_recall: Mapped[float | None]
@@ -103,9 +104,9 @@ class GalleryModel(TenantRow):
 
 
 class TemplateModel(TenantRow):
-    """The stored record of one face by one recognizer. Half precision loses no match (docs/decisions).
+    """The stored record of one face by one recognizer, in half precision, which loses no match (docs/decisions).
 
-    A face stored with two recognizers has two, in two galleries, of one id.
+    A face stored with two recognizers has two templates with the same id, in two galleries.
     """
 
     __tablename__ = "templates"
@@ -113,15 +114,15 @@ class TemplateModel(TenantRow):
         ForeignKeyConstraint(["tenant_id", "subject_id"], ["subjects.tenant_id", "subjects.id"], ondelete="CASCADE"),
         ForeignKeyConstraint(["tenant_id", "gallery_id"], ["galleries.tenant_id", "galleries.id"], ondelete="CASCADE"),
         Index("ix_templates_tenant_id_subject_id_gallery_id_seq", "tenant_id", "subject_id", "gallery_id", "seq"),
-        # Searches read these two alone: tenant first for row-level security, the vectors inside the leaves. The first
-        # holds embeddings only where they are compared whole: it would cost every registration in a large gallery.
+        # Searches read only these two indexes: tenant first for row-level security, vectors in the leaves. The first is
+        # partial because only small galleries compare full embeddings; in large ones it would slow registration.
         Index(
             "ix_templates_search",
             "tenant_id",
             "gallery_id",
             "seq",
             postgresql_include=["subject_id", "embedding"],
-            postgresql_where=text(f"seq <= {COVERED_PLACES}"),
+            postgresql_where=text(f"seq <= {MAX_COVERED_SEQ}"),
         ),
         Index("ix_templates_codes", "tenant_id", "gallery_id", "seq", unique=True, postgresql_include=["code"]),
         Index(
@@ -145,23 +146,23 @@ class TemplateModel(TenantRow):
         deferred=True,
         nullable=True,
     )
-    """The sign of each number of the embedding; PostgreSQL makes it."""
+    """The signs of the embedding's 512 values, one bit each; PostgreSQL generates it."""
     detection_score: Mapped[float]
     quality: Mapped[dict[str, Any]]
     source: Mapped[str]
     image_id: Mapped[UUID | None]
-    """The same for all faces stored from one image in one call."""
+    """Shared by all faces stored from one image in one request."""
     external_image_id: Mapped[str | None]
     box: Mapped[list[float] | None] = mapped_column(ARRAY(Double))
-    """Left, top, width and height of the face in its image, as shares of the image's width and height."""
+    """Left, top, width and height of the face in its image, as fractions of the image's width and height."""
     image_digest: Mapped[bytes | None]
-    """A keyed digest of image, collection and external id; only of faces that are not to be stored twice."""
+    """A keyed digest of image, collection and external id, set only for faces whose registration is idempotent."""
     moved_at: Mapped[datetime | None]
-    """When it was given to the subject it belongs to, if it belonged to another before."""
+    """When the face was assigned to its current subject; None if it always belonged to it."""
 
 
 class TemplateSaltModel(TenantOwned):
-    """A salt of the rotation that a tenant's embeddings are stored under; the newest is for new galleries."""
+    """A salt of the rotation that protects a tenant's embeddings; new galleries use the newest one."""
 
     __tablename__ = "template_salts"
     __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),)

@@ -1,4 +1,4 @@
-"""Users, their sessions, programs' keys: logins, which hold no biometrics."""
+"""Users, sessions, API keys and access keys: the login tables, which hold no biometrics."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +11,7 @@ from app.persistence.models.base import Base, TenantRow
 
 
 class LoginAttemptsModel(Base):
-    """Tries to sign in to one account from one address; the key is a keyed hash of both."""
+    """Sign-in attempts to one account from one address; the key is a keyed hash of both."""
 
     __tablename__ = "login_attempts"
     __table_args__ = {"prefixes": ["UNLOGGED"]}
@@ -23,12 +23,12 @@ class LoginAttemptsModel(Base):
 
 
 class UserModel(TenantRow):
-    """A login of a tenant."""
+    """A user of a tenant."""
 
     __tablename__ = "users"
     __table_args__ = (
         ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
-        # One login per email in the whole service: the password form names no tenant. Stored in lower case.
+        # Emails are unique across tenants, because the sign-in form names no tenant. Stored in lower case.
         UniqueConstraint("email"),
     )
 
@@ -38,7 +38,7 @@ class UserModel(TenantRow):
 
 
 class SessionModel(TenantRow):
-    """One sign-in: the family of its refresh tokens, of which only the one of this generation is good."""
+    """One sign-in and its family of refresh tokens; only the token of this generation is valid."""
 
     __tablename__ = "sessions"
     __table_args__ = (
@@ -53,7 +53,7 @@ class SessionModel(TenantRow):
 
 
 class ApiKeyModel(TenantRow):
-    """A program's key: its public id, and the HMAC of its secret under the service key that `key_id` names."""
+    """A program's API key: its public id, and the HMAC of its secret under the service key with id `key_id`."""
 
     __tablename__ = "api_keys"
     __table_args__ = (
@@ -73,7 +73,7 @@ class ApiKeyModel(TenantRow):
 
 
 class AccessKeyModel(TenantRow):
-    """A key pair for signed requests: verifying needs the secret itself, so it is encrypted, not hashed."""
+    """An access key for signed requests; the secret is encrypted, not hashed, because verification needs it."""
 
     __tablename__ = "access_keys"
     __table_args__ = (
@@ -90,7 +90,7 @@ class AccessKeyModel(TenantRow):
 
 
 class IdempotencyRecordModel(TenantRow):
-    """The answer to a request with an Idempotency-Key, for one principal and 24 hours."""
+    """The stored response to a request with an Idempotency-Key, for one principal and 24 hours."""
 
     __tablename__ = "remembered_answers"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""Tenants, their plans, and what they use."""
+"""Tenants, plans, usage, policies and object stores."""
 
 from datetime import date, datetime
 from typing import Any
@@ -22,7 +22,7 @@ class TenantModel(Base):
 
 
 class PlanModel(Base):
-    """What a tenant may do how often (rates, as `60/minute`) and have how much of (quotas; null: no limit)."""
+    """A plan's rates (such as `60/minute`) and quotas (null: no limit)."""
 
     __tablename__ = "plans"
 
@@ -32,7 +32,7 @@ class PlanModel(Base):
 
 
 class UsageModel(TenantOwned):
-    """What a tenant has and did; counted by triggers, so that cascades count too."""
+    """A tenant's counts; triggers update the stored objects, so that cascading deletes count too."""
 
     __tablename__ = "tenant_usage"
 
@@ -45,7 +45,7 @@ class UsageModel(TenantOwned):
 
 
 class RateCounterModel(Base):
-    """How often something was done in a window; shared by all workers and hosts."""
+    """Requests in one rate window; shared by all workers and hosts."""
 
     __tablename__ = "rate_counters"
     __table_args__ = {"prefixes": ["UNLOGGED"]}
@@ -56,7 +56,7 @@ class RateCounterModel(Base):
 
 
 class PolicyModel(TenantOwned):
-    """What a tenant demands of its own faces; without a row: nothing."""
+    """A tenant's consent and retention policy; no row means no requirements."""
 
     __tablename__ = "tenant_policies"
     __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),)
@@ -67,7 +67,7 @@ class PolicyModel(TenantOwned):
 
 
 class ObjectStoreModel(TenantOwned):
-    """Where a tenant's photos may be fetched from, and with which credentials; the secret is encrypted."""
+    """The S3-compatible store of a tenant's photos, with credentials; the secret is encrypted."""
 
     __tablename__ = "object_stores"
     __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),)
@@ -81,7 +81,7 @@ class ObjectStoreModel(TenantOwned):
 
 
 class ErasureMarkModel(Base):
-    """Up to which position each erasure journal was followed."""
+    """The position in bytes up to which this database has applied an erasure journal."""
 
     __tablename__ = "erasure_marks"
 
@@ -90,7 +90,7 @@ class ErasureMarkModel(Base):
 
 
 class UsageDayModel(TenantOwned):
-    """How often a caller did something on a day (UTC), and with how many photos."""
+    """A caller's calls of one operation on one day (UTC), and the photos in them."""
 
     __tablename__ = "usage_days"
     __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),)

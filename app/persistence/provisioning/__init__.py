@@ -1,1 +1,1 @@
-"""Which database to use: the configured one, or the embedded PostgreSQL; and its migrations."""
+"""Provides the database: the configured one or the embedded PostgreSQL, and its migrations."""

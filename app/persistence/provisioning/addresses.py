@@ -1,4 +1,4 @@
-"""Finds the database to use: the one that is configured, or the embedded one, started and migrated."""
+"""Provides the database's URLs: the configured database, or the embedded one, started and migrated."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ from app.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class DatabaseAddresses:
-    """Two logins of one database: the service's, which row-level security binds, and the operator's."""
+    """URLs of one database with two logins: the service's, subject to row-level security, and the operator's."""
 
     service: str
     operator: str
@@ -20,10 +20,10 @@ class DatabaseAddresses:
 
 @asynccontextmanager
 async def provisioned_database(settings: Settings) -> AsyncIterator[DatabaseAddresses]:
-    """The database's addresses for the time of the block.
+    """Provide the database's URLs for the block.
 
-    A configured database is taken as it is (`vultus migrate` is the operator's step). Without one, the embedded
-    PostgreSQL is started, migrated, and stopped at the end unless another process uses it. Raises `DatabaseNotReady`.
+    A configured database is not migrated here; the operator runs `vultus migrate`. Without one, this starts and
+    migrates the embedded PostgreSQL, and stops it afterwards unless another process uses it. Raises `DatabaseNotReady`.
     """
     if settings.database_url is not None:
         service = settings.database_url.get_secret_value()

@@ -1,4 +1,4 @@
-"""Brings a database to the newest schema with Alembic; the only file that drives it."""
+"""Migrates a database to the newest schema; the only file that runs Alembic."""
 
 from pathlib import Path
 
@@ -13,7 +13,10 @@ _MIGRATIONS = Path(__file__).resolve().parents[3] / "migrations"
 
 
 def migrate(url: str, revision: str = "head") -> None:
-    """Apply all migrations up to `revision`; safe to call from several processes at once. Blocks."""
+    """Apply all migrations up to `revision`; blocks.
+
+    Several processes may call it at once. Raises `DatabaseNotReady`.
+    """
     try:
         command.upgrade(_config(url), revision)
     except (DBAPIError, OSError) as exc:
@@ -22,10 +25,10 @@ def migrate(url: str, revision: str = "head") -> None:
 
 
 def head_revision() -> str:
-    """The newest migration that this version of Vultus knows."""
+    """Return the id of the newest migration in this version of Vultus."""
     head = ScriptDirectory.from_config(_config("")).get_current_head()
     if head is None:  # pragma: no cover - the package ships its migrations
-        raise DatabaseNotReady(f"No migrations in {_MIGRATIONS}.")
+        raise DatabaseNotReady(f"There are no migrations in {_MIGRATIONS}; reinstall Vultus.")
     return head
 
 

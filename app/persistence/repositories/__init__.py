@@ -1,1 +1,1 @@
-"""Queries, one file a noun; they flush, never commit, and return domain values or rows."""
+"""Database queries, one file per noun. Repositories flush but never commit, and return domain values or records."""

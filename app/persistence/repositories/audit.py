@@ -1,4 +1,4 @@
-"""The audit trail in the database: added to at its end, read in its order."""
+"""The audit trail in the database: append-only, read in the order of sequence numbers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from app.persistence.models import AuditEntryModel, AuditHeadModel
 from app.persistence.repositories.base import TenantRepository
 from app.security.audit_chain import FIRST_SEAL, AuditEntry, Detail, SealedEntry
 
-# Takes the next number and holds the chain until the transaction ends: entries follow each other as commits do.
+# Takes the next sequence number and locks the chain until the transaction ends, so entries follow the commit order.
 _NEXT = text("""
 INSERT INTO audit_heads AS head (tenant_id, seq, seal) VALUES (:tenant_id, 1, :first)
 ON CONFLICT (tenant_id) DO UPDATE SET seq = head.seq + 1
@@ -21,7 +21,7 @@ RETURNING seq, seal, clock_timestamp() AS at
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which entries; None: all. `since` and `before` bound the time, the second exclusively."""
+    """Which entries to list; None: no restriction. `since` is inclusive, `before` exclusive."""
 
     actions: Sequence[str] | None = None
     actor: str | None = None
@@ -31,7 +31,7 @@ class AuditFilter:
 
 
 class AuditRepository(TenantRepository):
-    """One tenant's chain."""
+    """One tenant's audit chain."""
 
     async def add(
         self,
@@ -44,7 +44,7 @@ class AuditRepository(TenantRepository):
         key_id: str,
         sealer: Callable[[AuditEntry, bytes], bytes],
     ) -> SealedEntry:
-        """Add an entry at the end; `sealer` makes its seal from it and the previous one."""
+        """Append an entry; `sealer` computes its seal from the entry and the previous seal."""
         seq, previous, at = (await self._session.execute(_NEXT, self._row(first=FIRST_SEAL))).one()
         entry = AuditEntry(self._tenant_id, seq, at, actor, action, target, details, request_id)
         added = SealedEntry(entry, key_id, bytes(previous), sealer(entry, bytes(previous)))
@@ -65,41 +65,41 @@ class AuditRepository(TenantRepository):
         await self._session.execute(head.execution_options(synchronize_session=False))
         return added
 
-    async def list_page(self, wanted: AuditFilter, before_seq: int | None, limit: int) -> list[SealedEntry]:
-        """Up to `limit` entries, the newest first, from before a number."""
-        conditions = _conditions(wanted)
+    async def list_page(self, matching: AuditFilter, before_seq: int | None, limit: int) -> list[SealedEntry]:
+        """List up to `limit` entries before a sequence number, newest first."""
+        conditions = _conditions(matching)
         if before_seq is not None:
             conditions.append(AuditEntryModel.seq < before_seq)
         statement = self._select(AuditEntryModel, *conditions).order_by(AuditEntryModel.seq.desc()).limit(limit)
         return [_describe(row) for row in await self._session.scalars(statement)]
 
-    async def read_on(self, after_seq: int, limit: int) -> list[SealedEntry]:
-        """Up to `limit` entries behind a number, the oldest first."""
+    async def list_after(self, after_seq: int, limit: int) -> list[SealedEntry]:
+        """List up to `limit` entries after a sequence number, oldest first."""
         statement = self._select(AuditEntryModel, AuditEntryModel.seq > after_seq).order_by(AuditEntryModel.seq)
         return [_describe(row) for row in await self._session.scalars(statement.limit(limit))]
 
-    async def lock_chain(self) -> None:
-        """Read one snapshot from here on; before anything else in the transaction."""
+    async def use_snapshot(self) -> None:
+        """Make all reads of this transaction see one snapshot; call it before any query."""
         await self._session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
 
-    async def head(self) -> tuple[int, bytes]:
-        """Number and seal of the newest entry."""
+    async def get_head(self) -> tuple[int, bytes]:
+        """Return the newest entry's sequence number and seal; 0 and `FIRST_SEAL` for an empty chain."""
         row: Any = await self._session.scalar(self._select(AuditHeadModel))
         return (row.seq, bytes(row.seal)) if row is not None else (0, FIRST_SEAL)
 
 
-def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
+def _conditions(matching: AuditFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
-    if wanted.actions is not None:
-        conditions.append(AuditEntryModel.action.in_(wanted.actions))
-    if wanted.actor is not None:
-        conditions.append(AuditEntryModel.actor == wanted.actor)
-    if wanted.targets is not None:
-        conditions.append(AuditEntryModel.target.in_(wanted.targets))
-    if wanted.since is not None:
-        conditions.append(AuditEntryModel.at >= wanted.since)
-    if wanted.before is not None:
-        conditions.append(AuditEntryModel.at < wanted.before)
+    if matching.actions is not None:
+        conditions.append(AuditEntryModel.action.in_(matching.actions))
+    if matching.actor is not None:
+        conditions.append(AuditEntryModel.actor == matching.actor)
+    if matching.targets is not None:
+        conditions.append(AuditEntryModel.target.in_(matching.targets))
+    if matching.since is not None:
+        conditions.append(AuditEntryModel.at >= matching.since)
+    if matching.before is not None:
+        conditions.append(AuditEntryModel.at < matching.before)
     return conditions
 
 

@@ -1,4 +1,4 @@
-"""Collections."""
+"""Collections: counts, recognizers, decision settings and tags."""
 
 from collections.abc import Mapping
 from typing import Any, overload
@@ -23,90 +23,90 @@ _SEARCHED_TEMPLATES = func.coalesce(
 
 
 class CollectionRepository(TenantRepository):
-    """The collections of one tenant, or those of them that a key is limited to."""
+    """One tenant's collections; `only` limits them to those that an API key may access."""
 
     def __init__(self, session: AsyncSession, tenant_id: UUID, only: frozenset[str] | None = None) -> None:
         super().__init__(session, tenant_id)
         self._only = only
 
-    def may_hold(self, name: str) -> bool:
-        """Whether the caller may see a collection of this name at all."""
+    def may_access(self, name: str) -> bool:
+        """Whether the caller's key allows a collection of this name, existing or not."""
         return self._only is None or name in self._only
 
     async def add(self, name: str) -> Collection | None:
-        """Create an empty collection; None if the name is taken."""
+        """Create an empty collection; return None if the name is taken."""
         statement = insert(CollectionModel).values(self._row(name=name)).on_conflict_do_nothing()
         created = await self._session.scalar(statement.returning(CollectionModel))
         return Collection(created.id, created.name, created.created_at, 0, 0) if created is not None else None
 
     async def find(self, name: str) -> Collection | None:
-        """The collection of this name, with its counts."""
+        """Find a collection by name, with its counts."""
         row = (await self._session.execute(self._counted().where(CollectionModel.name == name))).one_or_none()
         return _describe(row) if row is not None else None
 
-    async def find_row(self, name: str, *, lock: bool = False, change: bool = False) -> CollectionRecord | None:
-        """The collection without counts; `lock` keeps it from being deleted until the transaction ends.
+    async def find_row(self, name: str, *, lock: bool = False, exclusive: bool = False) -> CollectionRecord | None:
+        """Find a collection without its counts.
 
-        With `change` nobody else changes it either, while faces may be stored and taken away.
+        `lock` prevents its deletion until the transaction ends. `exclusive` also prevents updates of its row; faces can
+        still be stored and erased.
         """
         statement = self._select(CollectionModel, CollectionModel.name == name, self._visible())
-        if lock or change:
-            statement = statement.with_for_update(read=not change, key_share=True)
+        if lock or exclusive:
+            statement = statement.with_for_update(read=not exclusive, key_share=True)
         return _record(await self._session.scalar(statement))
 
     async def list_page(self, after: str | None, limit: int) -> list[Collection]:
-        """Up to `limit` collections behind the name `after`, by name."""
+        """List up to `limit` collections after the name `after`, by name."""
         statement = self._counted().order_by(CollectionModel.name).limit(limit)
         if after is not None:
             statement = statement.where(CollectionModel.name > after)
         return [_describe(row) for row in await self._session.execute(statement)]
 
     async def list_by_id(self, after: UUID | None, limit: int) -> list[CollectionRecord]:
-        """Up to `limit` bare rows behind an id, by id: an order that needs no name to be carried on from."""
+        """List up to `limit` collections after an id, by id and without counts."""
         statement = self._select(CollectionModel, self._visible()).order_by(CollectionModel.id).limit(limit)
         if after is not None:
             statement = statement.where(CollectionModel.id > after)
         return [_record(row) for row in await self._session.scalars(statement)]
 
     async def count_templates(self, collection_id: UUID) -> int:
-        """How many templates of the recognizer in use a collection has, as its gallery says."""
+        """Count a collection's templates of the recognizer in use, from the gallery's counter."""
         counted = (
             select(_SEARCHED_TEMPLATES)
             .select_from(GalleryModel)
             .join(CollectionModel, CollectionModel.id == GalleryModel.collection_id)
-            .where(self._own(GalleryModel), self._own(CollectionModel), CollectionModel.id == collection_id)
+            .where(self._of_tenant(GalleryModel), self._of_tenant(CollectionModel), CollectionModel.id == collection_id)
         )
         return int(await self._session.scalar(counted) or 0)
 
     async def lock_row(self, name: str) -> CollectionRecord | None:
-        """The collection without counts; nobody stores faces, or goes on storing them, until the transaction ends."""
+        """Lock a collection against any change, including new faces, until the transaction ends; return it."""
         statement = self._select(CollectionModel, CollectionModel.name == name, self._visible()).with_for_update()
         return _record(await self._session.scalar(statement))
 
     async def bind_recognizer(self, collection_id: UUID, recognizer: str) -> str:
-        """Search the collection with a recognizer, unless it has one by now; which it is."""
+        """Set the collection's recognizer unless it has one; return the recognizer in use."""
         bound = self._update(CollectionModel, CollectionModel.id == collection_id).values(
             recognizer=func.coalesce(CollectionModel.recognizer, recognizer)
         )
         return await self._session.scalar(bound.returning(CollectionModel.recognizer)) or recognizer
 
     async def set_recognizers(self, collection_id: UUID, recognizers: Recognizers) -> None:
-        """Search with one, store with both."""
         values = {"recognizer": recognizers.in_use, "secondary_recognizer": recognizers.secondary}
         await self._session.execute(self._update(CollectionModel, CollectionModel.id == collection_id).values(values))
 
     async def set_decisions(self, collection_id: UUID, values: Mapping[str, Any]) -> None:
-        """Set `max_false_match_rate`, `review_false_match_rate` or `calibration`; None: the default."""
+        """Set `max_false_match_rate`, `review_false_match_rate` or `calibration`; None means the default."""
         statement = self._update(CollectionModel, CollectionModel.id == collection_id)
         await self._session.execute(statement.values(**values))
 
     async def set_tags(self, collection_id: UUID, tags: Mapping[str, str]) -> None:
-        """Keep these tags and no others."""
+        """Replace the collection's tags."""
         statement = self._update(CollectionModel, CollectionModel.id == collection_id)
         await self._session.execute(statement.values(tags=dict(tags)))
 
     async def delete(self, name: str) -> bool:
-        """Erase a collection with its subjects and templates; False if there is none."""
+        """Erase a collection with its subjects and templates; return False if it does not exist."""
         statement = self._delete(CollectionModel, CollectionModel.name == name, self._visible()).returning(
             CollectionModel.id
         )
@@ -117,7 +117,7 @@ class CollectionRepository(TenantRepository):
     def _counted(self) -> Select[Any]:
         subjects, templates = (
             select(counted)
-            .where(self._own(model), model.collection_id == CollectionModel.id)
+            .where(self._of_tenant(model), model.collection_id == CollectionModel.id)
             .correlate(CollectionModel)
             .scalar_subquery()
             for model, counted in (
@@ -136,7 +136,7 @@ class CollectionRepository(TenantRepository):
             CollectionModel.calibration,
             CollectionModel.recognizer,
             CollectionModel.secondary_recognizer,
-        ).where(self._own(CollectionModel), self._visible())
+        ).where(self._of_tenant(CollectionModel), self._visible())
 
     def _visible(self) -> ColumnElement[bool]:
         return true() if self._only is None else CollectionModel.name.in_(self._only)
@@ -155,25 +155,24 @@ def _record(row: CollectionModel | None) -> CollectionRecord | None:
 
 
 def _describe(row: Any) -> Collection:
-    one, name, created_at, subjects, templates, max_rate, review_rate, calibration, in_use, secondary = row
+    collection_id, name, created_at, subjects, templates, max_rate, review_rate, calibration, in_use, secondary = row
     if calibration is not None and calibration["recognizer"] != in_use:
-        calibration = None  # of a recognizer that decides nothing now
-    return Collection(
-        one, name, created_at, subjects, templates, read_policy(max_rate, review_rate), calibration, in_use, secondary
-    )
+        calibration = None  # measured for a recognizer that is no longer in use
+    policy = read_policy(max_rate, review_rate)
+    return Collection(collection_id, name, created_at, subjects, templates, policy, calibration, in_use, secondary)
 
 
 def read_policy(max_rate: float | None, review_rate: float | None) -> DecisionPolicy:
-    """A collection's policy; what it does not say is the default's."""
+    """Build a collection's decision policy; None means the default, for review at least the match rate."""
     default = DecisionPolicy()
-    most = default.max_false_match_rate if max_rate is None else max_rate
-    review = max(most, default.review_false_match_rate) if review_rate is None else review_rate
-    return DecisionPolicy(most, review)
+    match = default.max_false_match_rate if max_rate is None else max_rate
+    review = max(match, default.review_false_match_rate) if review_rate is None else review_rate
+    return DecisionPolicy(match, review)
 
 
 def read_calibration(stored: dict[str, Any] | None, recognizer: str) -> Calibration | None:
-    """A collection's own calibration, if it is of this recognizer."""
+    """Read a collection's own calibration; None if it has none for this recognizer."""
     if stored is None or stored["recognizer"] != recognizer:
         return None
-    points, intervals = (tuple((one, other) for one, other in stored.get(name, ())) for name in ("points", "intervals"))
+    points, intervals = (tuple((x, y) for x, y in stored.get(name, ())) for name in ("points", "intervals"))
     return Calibration(points, stored["source"], intervals)

@@ -1,4 +1,4 @@
-"""Erasing by row id what was erased before, and how far each erasure journal was followed."""
+"""Replays erasures after a restore: deletes rows by id, and stores how far each erasure journal was applied."""
 
 from datetime import datetime
 from typing import Any
@@ -19,16 +19,16 @@ _MODELS: dict[ErasedKind, type[TenantRow]] = {
 
 
 class ErasureRepository(TenantRepository):
-    """One tenant's rows that a restored backup may have brought back."""
+    """One tenant's rows that a restored backup may have brought back; nothing here enters the journal again."""
 
-    async def erase(self, kind: ErasedKind, row_id: UUID) -> bool:
-        """Erase the row, if it is there."""
+    async def delete(self, kind: ErasedKind, row_id: UUID) -> bool:
+        """Erase a row by id; return False if it does not exist."""
         model = _MODELS[kind]
         erased = await self._session.scalars(self._delete(model, model.id == row_id).returning(model.id))
         return erased.first() is not None
 
     async def withdraw_consent(self, subject_id: UUID, at: datetime) -> bool:
-        """Withdraw again what a subject consented to before that moment, unless it is withdrawn."""
+        """Withdraw a consent recorded before `at` again; return False if there was nothing to withdraw."""
         statement = self._update(
             SubjectModel,
             SubjectModel.id == subject_id,
@@ -39,22 +39,22 @@ class ErasureRepository(TenantRepository):
         return await self._session.scalar(withdrawn) is not None
 
     async def find_names(self, kind: ErasedKind, row_id: UUID) -> tuple[str, str | None] | None:
-        """The collection, and the subject where it is one's or a face of one's; None if the row is not there."""
+        """Find the names of the row's collection and subject (None for a collection); None if the row is missing."""
         statement: Any
         if kind is ErasedKind.COLLECTION:
             statement = select(CollectionModel.name, null()).where(
-                self._own(CollectionModel), CollectionModel.id == row_id
+                self._of_tenant(CollectionModel), CollectionModel.id == row_id
             )
         else:
-            own = (self._own(SubjectModel), self._own(CollectionModel))
+            conditions = (self._of_tenant(SubjectModel), self._of_tenant(CollectionModel))
             statement = (
                 select(CollectionModel.name, SubjectModel.subject)
                 .join(SubjectModel, SubjectModel.collection_id == CollectionModel.id)
-                .where(*own)
+                .where(*conditions)
             )
             if kind is ErasedKind.FACE:
                 of_face = TemplateModel.subject_id == SubjectModel.id
-                statement = statement.join(TemplateModel, of_face & self._own(TemplateModel)).where(
+                statement = statement.join(TemplateModel, of_face & self._of_tenant(TemplateModel)).where(
                     TemplateModel.id == row_id
                 )
             else:
@@ -63,25 +63,24 @@ class ErasureRepository(TenantRepository):
         return (row[0], row[1]) if row is not None else None
 
     async def has_tenant(self) -> bool:
-        """Whether the tenant itself is there."""
         statement = select(func.count()).select_from(TenantModel).where(TenantModel.id == self._tenant_id)
         return bool(await self._session.scalar(statement))
 
 
 class ErasureMarks:
-    """Up to which position of which journal this database has followed; a restored one has followed less."""
+    """Positions up to which this database has applied each erasure journal; a restored database is behind."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def get(self, journal: UUID) -> int:
-        """The position; 0 for a journal not seen before."""
+        """Return the position in bytes; 0 for an unknown journal."""
         async with self._database.transaction() as session:
             statement = text("SELECT position FROM erasure_marks WHERE journal = :journal")
             return int(await session.scalar(statement, {"journal": journal}) or 0)
 
     async def set(self, journal: UUID, position: int) -> None:
-        """Remember the position; never an earlier one."""
+        """Store the position unless a later one is stored."""
         async with self._database.transaction() as session:
             statement = text(
                 "INSERT INTO erasure_marks AS m (journal, position) VALUES (:journal, :position) "

@@ -1,4 +1,4 @@
-"""Reads and writes a gallery's embeddings as they are stored, for turning them."""
+"""Reads and rewrites a gallery's stored embeddings, for rotating them to a new template protection."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,9 +16,9 @@ from app.persistence.repositories.templates import embedding_literal
 from app.security.template_protection import Protection
 
 _WRITE = text("""
-UPDATE templates SET embedding = CAST(given.embedding AS halfvec)
-FROM unnest(:seqs, :embeddings) AS given(seq, embedding)
-WHERE templates.gallery_id = :gallery_id AND templates.seq = given.seq
+UPDATE templates SET embedding = CAST(rotated.embedding AS halfvec)
+FROM unnest(:seqs, :embeddings) AS rotated(seq, embedding)
+WHERE templates.gallery_id = :gallery_id AND templates.seq = rotated.seq
 """).bindparams(
     bindparam("seqs", type_=ARRAY(BigInteger)),
     bindparam("embeddings", type_=ARRAY(Text)),
@@ -27,34 +27,36 @@ WHERE templates.gallery_id = :gallery_id AND templates.seq = given.seq
 
 
 class StoredEmbedding(NamedTuple):
-    """A template's place and embedding, as stored."""
+    """A template's sequence number and stored (protected) embedding."""
 
     seq: int
     embedding: Embedding
 
 
 class GalleryRotationRepository(TenantRepository):
-    """One tenant's galleries."""
+    """One tenant's galleries, as template rotation sees them."""
 
     async def list_older(self, generation: int) -> list[UUID]:
-        """Every gallery under an older protection, the oldest first."""
+        """List the galleries whose protection is older than `generation`, oldest gallery first."""
         is_older = GalleryModel.generation < generation
-        statement = select(GalleryModel.id).where(self._own(GalleryModel), is_older).order_by(GalleryModel.created_at)
+        statement = (
+            select(GalleryModel.id).where(self._of_tenant(GalleryModel), is_older).order_by(GalleryModel.created_at)
+        )
         return list(await self._session.scalars(statement))
 
     async def lock(self, gallery_id: UUID) -> Protection | None:
-        """The gallery's protection; nothing is stored in it until this transaction ends. None if it is gone."""
+        """Lock a gallery against new templates and return its protection; None if the gallery was deleted."""
         statement = self._select(GalleryModel, GalleryModel.id == gallery_id).with_for_update()
         row = await self._session.scalar(statement)
         if row is None:
             return None
         return await ProtectionRepository(self._session, self._tenant_id).get(row.generation)
 
-    async def read_on(self, gallery_id: UUID, after: int, limit: int) -> list[StoredEmbedding]:
-        """Up to `limit` templates behind a place, by place."""
+    async def list_after(self, gallery_id: UUID, after: int, limit: int) -> list[StoredEmbedding]:
+        """List up to `limit` templates after a sequence number, in order."""
         statement = (
             select(TemplateModel.seq, TemplateModel.embedding)
-            .where(self._own(TemplateModel), TemplateModel.gallery_id == gallery_id, TemplateModel.seq > after)
+            .where(self._of_tenant(TemplateModel), TemplateModel.gallery_id == gallery_id, TemplateModel.seq > after)
             .order_by(TemplateModel.seq)
             .limit(limit)
         )
@@ -62,15 +64,15 @@ class GalleryRotationRepository(TenantRepository):
         return [StoredEmbedding(seq, np.asarray(embedding, dtype=np.float32)) for seq, embedding in rows]
 
     async def write(self, seqs: Sequence[int], embeddings: Sequence[Embedding], gallery_id: UUID) -> None:
-        """Store these embeddings at these places."""
+        """Replace the embeddings of the templates with these sequence numbers."""
         values = {
             "seqs": list(seqs),
-            "embeddings": [embedding_literal(one) for one in embeddings],
+            "embeddings": [embedding_literal(embedding) for embedding in embeddings],
             "gallery_id": gallery_id,
         }
         await self._session.execute(_WRITE, values)
 
     async def set_protection(self, gallery_id: UUID, protection: Protection) -> None:
-        """Say what protects the gallery now; whoever held it in memory loads it anew."""
+        """Set the gallery's protection; the new epoch makes processes reload their cached copy."""
         changed = {"generation": protection.generation, "epoch": GalleryModel.epoch + 1}
         await self._session.execute(self._update(GalleryModel, GalleryModel.id == gallery_id).values(**changed))

@@ -1,7 +1,7 @@
-"""The HNSW graphs of large galleries: partial indexes that the schema's owner builds beside running searches.
+"""HNSW graphs of large galleries: partial indexes, built concurrently with searches, for the operator's login only.
 
-A graph holds the places up to the one that was newest when its building began, and its own condition says so: what is
-registered later is not its business, so no registration ever waits for a graph. For the operator's login only.
+A graph covers the sequence numbers up to the newest one at the start of its build; the index condition says so. Later
+registrations are outside the condition, so they never wait for a graph.
 """
 
 import re
@@ -22,15 +22,15 @@ from app.persistence.models import CollectionModel, GalleryModel, TenantModel
 CONNECTIONS, CONSTRUCTION_BREADTH = 24, 200
 """pgvector's m and ef_construction; its defaults of 16 and 64 lose matches (PERFORMANCE.md)."""
 
-_BYTES_A_TEMPLATE = 2_048
+_BYTES_PER_TEMPLATE = 2_048
 _MIN_MEMORY_MB = 64
-_LOCK = 0x6772617068  # "graph"; migrations have another
+_LOCK = 0x6772617068  # "graph"; differs from the migrations' lock
 _NAME = re.compile(r"graph_[0-9a-f]{32}_\d+_[0-9a-f]{4}")
 
 
 @dataclass(frozen=True, slots=True)
 class GalleryRecord:
-    """A gallery as the operator sees it."""
+    """A gallery with its names and graph, across tenants."""
 
     tenant_id: UUID
     tenant: str
@@ -48,24 +48,24 @@ class GalleryRecord:
 
 
 class GraphDirectory:
-    """All galleries and their graphs."""
+    """All galleries of all tenants and their graphs."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
-        """For the time of the block no other process builds or drops graphs; raises `GraphsBusy` if one does."""
+    async def lock(self) -> AsyncIterator[None]:
+        """Lock building and dropping of graphs for the block; raises `GraphsBusy` if another process has the lock."""
         async with self._database.autocommit() as connection:
             if not await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}):
-                raise GraphsBusy("Another process builds or drops search graphs just now; try again later.")
+                raise GraphsBusy("Another process is building or dropping search graphs; try again later.")
             try:
                 yield
             finally:
                 await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
 
     async def list_galleries(self) -> list[GalleryRecord]:
-        """Every gallery of every tenant, the largest first."""
+        """List every gallery of every tenant, largest first."""
         statement = (
             select(
                 GalleryModel.tenant_id,
@@ -89,13 +89,14 @@ class GraphDirectory:
         async with self._database.transaction(as_operator=True) as session:
             return [GalleryRecord(**row) for row in (await session.execute(statement)).mappings()]
 
-    async def build(self, gallery: GalleryRecord, condition: str, *, upto: int, memory_mb: int) -> str:
-        """Build a graph over the rows of the condition and return its name; takes minutes for a million.
+    async def build(self, gallery: GalleryRecord, condition: str, *, through_seq: int, memory_mb: int) -> str:
+        """Build a graph over the templates that satisfy `condition` and return its name.
 
-        Searches, registrations and erasures go on, as does the gallery's graph of before.
+        Takes minutes per million templates. Searches, registrations and erasures continue, and the gallery's current
+        graph stays in use. Raises `DatabaseNotReady`.
         """
-        name = f"graph_{gallery.id.hex}_{upto:d}_{token_hex(2)}"
-        memory_mb = max(_MIN_MEMORY_MB, min(memory_mb, gallery.templates * _BYTES_A_TEMPLATE // 2**20))
+        name = f"graph_{gallery.id.hex}_{through_seq:d}_{token_hex(2)}"
+        memory_mb = max(_MIN_MEMORY_MB, min(memory_mb, gallery.templates * _BYTES_PER_TEMPLATE // 2**20))
         async with self._database.autocommit() as connection:
             await connection.execute(text("SELECT set_config('statement_timeout', '0', false)"))
             await connection.execute(
@@ -115,22 +116,25 @@ class GraphDirectory:
                 await connection.execute(text("RESET ALL"))
         return name
 
-    async def install(self, gallery: GalleryRecord, name: str, upto: int) -> None:
-        """Let searches know the graph; it serves none until its recall is noted."""
+    async def set_graph(self, gallery: GalleryRecord, name: str, through_seq: int) -> None:
+        """Set the gallery's graph; searches use it only after `update_recall` marks it as trusted."""
         await self._update(
-            gallery, graph=name, graph_upto=upto, graph_checked_at=None, graph_recall=None, graph_trusted=False
+            gallery, graph=name, graph_upto=through_seq, graph_checked_at=None, graph_recall=None, graph_trusted=False
         )
 
-    async def note_recall(self, gallery: GalleryRecord, recall: float, *, is_trusted: bool) -> None:
-        """Write down what the recall monitor measured; an untrusted graph serves no more searches."""
+    async def update_recall(self, gallery: GalleryRecord, recall: float, *, is_trusted: bool) -> None:
+        """Store the recall (0..1) that the recall monitor measured; searches do not use an untrusted graph."""
         await self._update(gallery, graph_recall=recall, graph_checked_at=func.now(), graph_trusted=is_trusted)
 
-    async def remove(self, gallery: GalleryRecord) -> None:
-        """Let searches forget the gallery's graph; `drop_unused` removes it."""
+    async def clear_graph(self, gallery: GalleryRecord) -> None:
+        """Detach the gallery's graph from searches; `drop_unused` drops the index."""
         await self._update(gallery, graph=None, graph_upto=None, graph_recall=None, graph_trusted=False)
 
     async def drop_unused(self) -> list[str]:
-        """Drop graphs that no gallery names any more, half-built ones too, unless one is being built just now."""
+        """Drop indexes that no gallery uses, including incomplete ones, and return their names.
+
+        Drops nothing while any index is being built in this database.
+        """
         statement = text(
             "SELECT indexname FROM pg_indexes WHERE schemaname = 'public' AND tablename = 'templates' "
             "AND NOT EXISTS (SELECT 1 FROM pg_stat_progress_create_index WHERE datname = current_database())"

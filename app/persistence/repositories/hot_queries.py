@@ -1,7 +1,7 @@
-"""What every recognition asks before its inference, each in one round trip (functions of migrations 0006 and 0015).
+"""The queries of every recognition before its inference, each in one round trip (functions of migrations 0006, 0015).
 
-Who calls, may they do it once more this month, which collection: as transactions through the ORM these took longer than
-finding a face does. Everything rarer goes through the other repositories.
+They find the caller, count the monthly quota and find the collection. Through the ORM they took longer than detecting
+a face. Rarer queries use the other repositories.
 """
 
 import json
@@ -13,7 +13,7 @@ from app.persistence.connections.database import Database
 
 
 class FoundCollection(NamedTuple):
-    """A collection's id, and the recognizers it is searched and stored with, as far as it has its own."""
+    """A collection's id and its recognizers; None where it has no recognizer of its own."""
 
     id: UUID
     recognizer: str | None
@@ -21,14 +21,14 @@ class FoundCollection(NamedTuple):
 
 
 class HotQueries:
-    """One tenant's answers; each function enters the tenant itself, so that row-level security binds it."""
+    """One tenant's hot queries; each SQL function sets the tenant itself, so that row-level security applies."""
 
     def __init__(self, database: Database, tenant_id: UUID) -> None:
         self._database = database
         self._tenant_id = tenant_id
 
     async def find_user(self, session_id: UUID, user_id: UUID) -> Principal | None:
-        """The user behind a session that is neither revoked nor expired, with the role they have now."""
+        """Find the user of a session that is neither revoked nor expired, with their current role."""
         row = await self._database.fetch_row(
             "SELECT email, role, plan, rates::text AS rates, quotas::text AS quotas FROM vultus_find_user($1, $2, $3)",
             self._tenant_id,
@@ -48,15 +48,14 @@ class HotQueries:
             role=role,
         )
 
-    async def count_recognitions(self, most: int | None, images: int) -> bool:
-        """Count so many recognitions of this month; False, without counting, if they would be more than `most`."""
+    async def count_recognitions(self, quota: int | None, images: int) -> bool:
+        """Add `images` to this month's recognitions; return False and add nothing if that would exceed `quota`."""
         row = await self._database.fetch_row(
-            "SELECT vultus_count_recognitions($1, $2, $3) AS done", self._tenant_id, most, images
+            "SELECT vultus_count_recognitions($1, $2, $3) AS done", self._tenant_id, quota, images
         )
         return bool(row["done"])
 
     async def find_collection(self, name: str) -> FoundCollection | None:
-        """The collection of this name."""
         row = await self._database.fetch_row(
             "SELECT id, recognizer, secondary_recognizer FROM vultus_find_gallery($1, $2)", self._tenant_id, name
         )
@@ -64,7 +63,7 @@ class HotQueries:
 
 
 def read_plan(name: str, rates: dict[str, str], quotas: dict[str, Any]) -> Plan:
-    """The domain's value of a stored plan."""
-    # Written past our checks, a quota that is no number would be no quota: none of it, rather than all.
-    sane = {quota: most if most is None or isinstance(most, int) else 0 for quota, most in quotas.items()}
-    return Plan(name, rates, sane)
+    """Convert a stored plan; a quota that is neither an integer nor null counts as 0."""
+    # Fail closed: somebody may have edited the table directly, and an unreadable quota must not mean "no limit".
+    checked = {name: limit if limit is None or isinstance(limit, int) else 0 for name, limit in quotas.items()}
+    return Plan(name, rates, checked)

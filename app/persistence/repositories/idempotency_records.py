@@ -1,4 +1,4 @@
-"""Remembered answers to requests with an Idempotency-Key."""
+"""Stored responses to requests with an Idempotency-Key."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,13 +10,13 @@ from app.persistence.models import IdempotencyRecordModel
 from app.persistence.repositories.base import TenantRepository
 
 LIFETIME = timedelta(hours=24)
-ERASED = 410
-"""The status of an answer about somebody who was erased since."""
+ERASED_STATUS = 410
+"""The status of a redacted response: its subject was erased after the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyRecord:
-    """What was answered, to which request."""
+    """A stored response and the fingerprint of its request."""
 
     fingerprint: bytes
     status: int
@@ -24,10 +24,10 @@ class IdempotencyRecord:
 
 
 class IdempotencyRecords(TenantRepository):
-    """The remembered answers of one tenant's callers."""
+    """The stored responses of one tenant's callers."""
 
     async def find(self, principal: str, key: str) -> IdempotencyRecord | None:
-        """The answer of the last 24 hours under this key."""
+        """Find the response stored under this key in the last 24 hours."""
         row = await self._session.scalar(
             self._select(
                 IdempotencyRecordModel,
@@ -38,47 +38,50 @@ class IdempotencyRecords(TenantRepository):
         )
         return IdempotencyRecord(row.fingerprint, row.status or 200, row.body or "") if row is not None else None
 
-    async def remember(self, principal: str, key: str, answer: IdempotencyRecord, about: str | None) -> bool:
-        """Keep an answer; False if another request under the same key was quicker (waits for it to commit)."""
-        await self.forget_old()
+    async def add(self, principal: str, key: str, record: IdempotencyRecord, about: str | None) -> bool:
+        """Store a response; `about` is the collection or subject in it.
+
+        Waits for a concurrent request under the same key; returns False if that one stored its response.
+        """
+        await self.delete_expired()
         values = self._row(
             principal=principal,
             key=key,
-            fingerprint=answer.fingerprint,
-            status=answer.status,
-            body=answer.body,
+            fingerprint=record.fingerprint,
+            status=record.status,
+            body=record.body,
             about=about,
         )
         statement = insert(IdempotencyRecordModel).values(values).on_conflict_do_nothing()
         return await self._session.scalar(statement.returning(IdempotencyRecordModel.id)) is not None
 
-    async def forget_old(self) -> None:
-        """Forget every answer whose time is over."""
+    async def delete_expired(self) -> None:
+        """Delete responses older than 24 hours."""
         await self._session.execute(
             self._delete(IdempotencyRecordModel, IdempotencyRecordModel.created_at <= func.now() - LIFETIME)
         )
 
-    async def forget_about(self, collection: str, subject: str | None = None) -> None:
-        """Empty the answers that speak of a subject, or of anybody in a collection.
+    async def redact_about(self, collection: str, subject: str | None = None) -> None:
+        """Redact the responses about a subject, or about a whole collection.
 
-        Those about all who are in a photo speak of whoever is asked for.
-        That there was an answer stays: a late retry must not bring back whom somebody erased.
+        Responses about a whole photo are redacted too, since they may name any subject. The records themselves stay: a
+        late retry must not register an erased subject again.
         """
         about = f"{collection}/{subject}" if subject is not None else f"{collection}/"
         column = IdempotencyRecordModel.about
         of_photos = about_photos(collection)
         matches = column.in_((about, of_photos)) if subject is not None else column.startswith(about, autoescape=True)
-        await self._empty(matches)
+        await self._redact(matches)
 
-    async def forget_photos(self, collection: str) -> None:
-        """Empty the answers that speak of everybody in a photo."""
-        await self._empty(IdempotencyRecordModel.about == about_photos(collection))
+    async def redact_photos(self, collection: str) -> None:
+        """Redact the responses about a whole photo."""
+        await self._redact(IdempotencyRecordModel.about == about_photos(collection))
 
-    async def _empty(self, matches: ColumnElement[bool]) -> None:
-        emptied = self._update(IdempotencyRecordModel, matches).values(status=ERASED, body=None, about=None)
-        await self._session.execute(emptied)
+    async def _redact(self, matches: ColumnElement[bool]) -> None:
+        statement = self._update(IdempotencyRecordModel, matches)
+        await self._session.execute(statement.values(status=ERASED_STATUS, body=None, about=None))
 
 
 def about_photos(collection: str) -> str:
-    """What an answer is about that speaks of everybody in a photo."""
+    """Return the `about` value of responses about a whole photo in this collection."""
     return f"{collection}/"

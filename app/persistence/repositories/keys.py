@@ -1,4 +1,4 @@
-"""API keys and access-key pairs of a tenant."""
+"""A tenant's API keys and access keys."""
 
 from datetime import datetime
 from uuid import UUID
@@ -24,7 +24,6 @@ class ApiKeyRepository(TenantRepository):
         collections: list[str] | None,
         expires_at: datetime | None,
     ) -> KeyRecord:
-        """Store a key."""
         row = ApiKeyModel(
             **self._row(
                 name=name,
@@ -41,12 +40,12 @@ class ApiKeyRepository(TenantRepository):
         return _api_key(row)
 
     async def lock_name(self, name: str) -> None:
-        """Let nobody else issue a key of this name until the transaction ends."""
+        """Lock a key name, so that no other transaction issues a key of this name until this one ends."""
         lock = func.pg_advisory_xact_lock(func.hashtextextended(f"{self._tenant_id}/{name}", 0))
         await self._session.execute(select(lock))
 
     async def list(self, name: str | None = None) -> list[KeyRecord]:
-        """The keys that are neither revoked nor expired, oldest first; of one name, if given."""
+        """List the keys that are neither revoked nor expired, oldest first; `name` selects one name."""
         live = or_(ApiKeyModel.expires_at.is_(None), ApiKeyModel.expires_at > func.now())
         statement = self._select(ApiKeyModel, ApiKeyModel.revoked_at.is_(None), live)
         if name is not None:
@@ -55,16 +54,15 @@ class ApiKeyRepository(TenantRepository):
         return [_api_key(row) for row in await self._session.scalars(statement)]
 
     async def revoke(self, key_id: UUID) -> bool:
-        """Make a key worthless from here on; False if there is no such live key."""
+        """Revoke a key; return False if there is no such unrevoked key."""
         statement = self._update(ApiKeyModel, ApiKeyModel.id == key_id, ApiKeyModel.revoked_at.is_(None))
         return await self._session.scalar(statement.values(revoked_at=func.now()).returning(ApiKeyModel.id)) is not None
 
 
 class AccessKeyRepository(TenantRepository):
-    """The live access-key pairs of one tenant."""
+    """The live access keys of one tenant."""
 
     async def add(self, *, public_id: str, key_id: str, secret_encrypted: bytes, scopes: list[str]) -> KeyRecord:
-        """Store a pair."""
         values = self._row(public_id=public_id, key_id=key_id, secret_encrypted=secret_encrypted, scopes=scopes)
         row = AccessKeyModel(**values)
         self._session.add(row)
@@ -72,13 +70,13 @@ class AccessKeyRepository(TenantRepository):
         return _access_key(row)
 
     async def list(self) -> list[KeyRecord]:
-        """The pairs that are not revoked, oldest first."""
+        """List the access keys that are not revoked, oldest first."""
         statement = self._select(AccessKeyModel, AccessKeyModel.revoked_at.is_(None))
         statement = statement.order_by(AccessKeyModel.created_at, AccessKeyModel.id)
         return [_access_key(row) for row in await self._session.scalars(statement)]
 
     async def revoke(self, key_id: UUID) -> bool:
-        """Make a pair worthless from here on; False if there is no such live pair."""
+        """Revoke an access key; return False if there is no such unrevoked key."""
         statement = self._update(AccessKeyModel, AccessKeyModel.id == key_id, AccessKeyModel.revoked_at.is_(None))
         revoked = statement.values(revoked_at=func.now()).returning(AccessKeyModel.id)
         return await self._session.scalar(revoked) is not None

@@ -1,4 +1,4 @@
-"""Where each tenant's photos may be fetched from."""
+"""Each tenant's object store, from which photos may be fetched."""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ from app.persistence.repositories.base import TenantRepository
 
 @dataclass(frozen=True, slots=True)
 class StoredObjectStore:
-    """An object store with its secret, encrypted under the service key that `key_id` names."""
+    """An object store with its secret, encrypted under the service key with id `key_id`."""
 
     store: ObjectStore
     key_id: str
@@ -22,7 +22,6 @@ class ObjectStoreRepository(TenantRepository):
     """One tenant's object store."""
 
     async def get(self) -> StoredObjectStore | None:
-        """The object store, if one is set."""
         row = await self._session.scalar(self._select(ObjectStoreModel))
         if row is None:
             return None
@@ -30,8 +29,8 @@ class ObjectStoreRepository(TenantRepository):
             ObjectStore(row.endpoint, row.region, row.access_key_id), row.key_id, row.secret_encrypted
         )
 
-    async def put(self, stored: StoredObjectStore) -> None:
-        """Set the object store."""
+    async def save(self, stored: StoredObjectStore) -> None:
+        """Create or replace the object store."""
         values = {
             "endpoint": stored.store.endpoint,
             "region": stored.store.region,
@@ -43,6 +42,6 @@ class ObjectStoreRepository(TenantRepository):
         await self._session.execute(statement.on_conflict_do_update(index_elements=["tenant_id"], set_=values))
 
     async def delete(self) -> bool:
-        """Forget the object store; False if there is none."""
+        """Delete the object store; return False if there is none."""
         statement = self._delete(ObjectStoreModel).returning(ObjectStoreModel.tenant_id)
         return await self._session.scalar(statement) is not None

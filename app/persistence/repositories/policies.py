@@ -1,4 +1,4 @@
-"""What each tenant demands of its own faces."""
+"""Each tenant's consent and retention policy."""
 
 from sqlalchemy.dialects.postgresql import insert
 
@@ -11,12 +11,12 @@ class PolicyRepository(TenantRepository):
     """One tenant's policy."""
 
     async def get(self) -> Policy:
-        """The policy in force."""
+        """Return the tenant's policy, or the default policy."""
         row = await self._session.scalar(self._select(PolicyModel))
         return Policy(row.consent_required, row.retention_days) if row is not None else Policy()
 
-    async def put(self, policy: Policy) -> None:
-        """Set the policy."""
+    async def save(self, policy: Policy) -> None:
+        """Create or replace the policy."""
         values = {"consent_required": policy.consent_required, "retention_days": policy.retention_days}
         statement = insert(PolicyModel).values(self._row(**values))
         await self._session.execute(statement.on_conflict_do_update(index_elements=["tenant_id"], set_=values))

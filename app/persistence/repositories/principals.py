@@ -1,4 +1,4 @@
-"""Who is behind an API key, with the plan of their tenant. (Behind a session: `brief.py`.)"""
+"""Finds the principal behind an API key or access key, with the tenant's plan. (Sessions: `hot_queries.py`.)"""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,12 +13,12 @@ from app.persistence.models import AccessKeyModel, ApiKeyModel, PlanModel, Tenan
 from app.persistence.repositories.base import TenantRepository
 from app.persistence.repositories.hot_queries import read_plan
 
-_TOUCH_EVERY = timedelta(minutes=1)
+_TOUCH_INTERVAL = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """What checking a presented API key needs."""
+    """The stored part of an API key, to verify a presented key against."""
 
     id: UUID
     tenant_id: UUID
@@ -30,7 +30,10 @@ class StoredKey:
 
 @dataclass(frozen=True, slots=True)
 class StoredAccessKey:
-    """What checking a signed request needs; the secret is encrypted under the service key that `key_id` names."""
+    """The stored part of an access key, to verify a signed request with.
+
+    The secret is encrypted under the service key with id `key_id`.
+    """
 
     id: UUID
     tenant_id: UUID
@@ -41,31 +44,33 @@ class StoredAccessKey:
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """The program behind an access key, and whether its use was noted within the last minute."""
+    """The program behind an access key, and whether its last use was recorded within the last minute."""
 
     principal: Principal
-    is_use_noted: bool
+    was_just_used: bool
 
 
 def _is_fresh(model: type[ApiKeyModel] | type[AccessKeyModel]) -> ColumnElement[bool]:
-    return model.last_used_at > func.now() - _TOUCH_EVERY
+    return model.last_used_at > func.now() - _TOUCH_INTERVAL
 
 
 class KeyDirectory:
-    """Finds a key by its public id, whichever tenant it belongs to: nobody is known yet."""
+    """Finds keys by public id across tenants, before the caller is authenticated.
+
+    The transaction's `lookup` must be that public id; otherwise row-level security hides the row.
+    """
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def find(self, public_id: str) -> StoredKey | None:
-        """The key; the transaction must look it up by that id."""
+        """Find an API key."""
         row = await self._session.scalar(select(ApiKeyModel).where(ApiKeyModel.public_id == public_id))
         if row is None:
             return None
         return StoredKey(row.id, row.tenant_id, row.key_id, row.secret_hmac, row.expires_at, row.revoked_at)
 
     async def find_access_key(self, public_id: str) -> StoredAccessKey | None:
-        """The access key; the transaction must look it up by that id."""
         row = await self._session.scalar(select(AccessKeyModel).where(AccessKeyModel.public_id == public_id))
         if row is None:
             return None
@@ -75,13 +80,13 @@ class KeyDirectory:
 class PrincipalRepository(TenantRepository):
     """The callers of one tenant."""
 
-    async def find_program(self, key_id: UUID) -> Principal | None:
-        """The program behind an API key, whose time of last use is noted, to the minute."""
+    async def find_by_api_key(self, key_id: UUID) -> Principal | None:
+        """Find the program behind an API key, and record the time of use to the minute."""
         row = (await self._session.execute(self._with_plan(ApiKeyModel).where(ApiKeyModel.id == key_id))).one_or_none()
         if row is None:
             return None
         key, plan = row
-        await self._note_use(ApiKeyModel, key_id)
+        await self._touch(ApiKeyModel, key_id)
         return Principal(
             key.tenant_id,
             permissions_of(key.scopes),
@@ -90,8 +95,8 @@ class PrincipalRepository(TenantRepository):
             collections=frozenset(key.collections) if key.collections is not None else None,
         )
 
-    async def find_signer(self, key_id: UUID) -> Signer | None:
-        """The program behind an access key; nothing is noted, since it has not proved to be it yet."""
+    async def find_by_access_key(self, key_id: UUID) -> Signer | None:
+        """Find the program behind an access key, without recording a use: the signature is not verified yet."""
         statement = self._with_plan(AccessKeyModel).add_columns(_is_fresh(AccessKeyModel))
         row = (await self._session.execute(statement.where(AccessKeyModel.id == key_id))).one_or_none()
         if row is None:
@@ -100,29 +105,28 @@ class PrincipalRepository(TenantRepository):
         principal = Principal(key.tenant_id, permissions_of(key.scopes), describe_plan(plan), key_id=key.id)
         return Signer(principal, bool(is_fresh))
 
-    async def note_signer(self, key_id: UUID) -> None:
-        """Note that an access key was used, to the minute."""
-        await self._note_use(AccessKeyModel, key_id)
+    async def touch_access_key(self, key_id: UUID) -> None:
+        """Record the use of an access key, to the minute."""
+        await self._touch(AccessKeyModel, key_id)
 
-    async def _note_use(self, model: type[ApiKeyModel] | type[AccessKeyModel], key_id: UUID) -> None:
-        noted = self._update(model, model.id == key_id, _is_fresh(model).is_not(True))
-        await self._session.execute(noted.values(last_used_at=func.now()))
+    async def _touch(self, model: type[ApiKeyModel] | type[AccessKeyModel], key_id: UUID) -> None:
+        statement = self._update(model, model.id == key_id, _is_fresh(model).is_not(True))
+        await self._session.execute(statement.values(last_used_at=func.now()))
 
-    async def renew_hash(self, key_id: UUID, under: str, secret_hmac: bytes) -> None:
-        """Keep a key's hash under another service key."""
+    async def update_hash(self, key_id: UUID, service_key_id: str, secret_hmac: bytes) -> None:
+        """Replace an API key's hash by one under another service key."""
         statement = self._update(ApiKeyModel, ApiKeyModel.id == key_id)
-        await self._session.execute(statement.values(key_id=under, secret_hmac=secret_hmac))
+        await self._session.execute(statement.values(key_id=service_key_id, secret_hmac=secret_hmac))
 
     def _with_plan(self, model: Any) -> Select[Any, PlanModel]:
         return (
             select(model, PlanModel)
             .join(TenantModel, TenantModel.id == model.tenant_id)
             .join(PlanModel, PlanModel.name == TenantModel.plan)
-            .where(self._own(model))
+            .where(self._of_tenant(model))
             .execution_options(populate_existing=True)
         )
 
 
 def describe_plan(row: PlanModel) -> Plan:
-    """The domain's value of a stored plan."""
     return read_plan(row.name, row.rates, row.quotas)

@@ -1,4 +1,4 @@
-"""Which rotation protects which of a tenant's galleries."""
+"""Template protection of a tenant's galleries: the salts of their rotations, by generation."""
 
 import secrets
 from typing import Any, Literal
@@ -14,17 +14,20 @@ from app.security.template_protection import SALT_BYTES, UNPROTECTED, Protection
 
 
 class ProtectionRepository(TenantRepository):
-    """One tenant's salts. Galleries that are there keep theirs until they are rotated; new ones get the newest."""
+    """One tenant's salts. New galleries get the newest salt; existing ones keep theirs until they are rotated."""
 
-    async def of_gallery(self, collection_id: UUID, recognizer: str, key_id: str) -> Protection:
-        """The gallery's protection, or what it will have; the tenant's first salt is made with the key of this name."""
-        own_salt = self._own(TemplateSaltModel) & (TemplateSaltModel.generation == GalleryModel.generation)
+    async def get_for_gallery(self, collection_id: UUID, recognizer: str, key_id: str) -> Protection:
+        """Return a gallery's protection; for a new gallery the newest one, locked until the transaction ends.
+
+        If the tenant has no salt yet, this creates one, bound to the service key `key_id`.
+        """
+        own_salt = self._of_tenant(TemplateSaltModel) & (TemplateSaltModel.generation == GalleryModel.generation)
         row = (
             await self._session.execute(
                 select(GalleryModel.generation, TemplateSaltModel.salt, TemplateSaltModel.key_id)
                 .outerjoin(TemplateSaltModel, own_salt)
                 .where(
-                    self._own(GalleryModel),
+                    self._of_tenant(GalleryModel),
                     GalleryModel.collection_id == collection_id,
                     GalleryModel.recognizer == recognizer,
                 )
@@ -32,27 +35,30 @@ class ProtectionRepository(TenantRepository):
         ).one_or_none()
         if row is not None:
             return _describe(row)
-        # Held until the transaction ends: a rotation must not begin, nor forget this salt, before the gallery is seen.
+        # The lock keeps a rotation from starting, or from deleting this salt, before it can see the new gallery.
         newest = await self._find_newest(lock="read")
-        return newest or await self._begin_first(key_id)
+        return newest or await self._add(1, key_id)
 
     async def get(self, generation: int) -> Protection:
-        """The protection of a generation."""
+        """Return the protection of a generation; raises `NotReady` if its salt is missing."""
         row = await self._session.scalar(self._select(TemplateSaltModel, TemplateSaltModel.generation == generation))
         if row is None and generation:
-            raise NotReady(f"The salt of generation {generation}, which protects these templates, is missing.")
+            raise NotReady(
+                f"The salt of generation {generation}, which protects these templates, is missing from the database; "
+                f"restore the table template_salts from a backup."
+            )
         return _describe(row) if row is not None else UNPROTECTED
 
-    async def begin(self, key_id: str) -> Protection:
-        """A new salt, for new galleries from here on, and for those that are rotated to it."""
+    async def add(self, key_id: str) -> Protection:
+        """Add a new generation with a new salt, for new galleries and for galleries that are rotated to it."""
         newest = await self._find_newest(lock="write")
         return await self._add((newest.generation if newest else 0) + 1, key_id)
 
-    async def drop_unused(self) -> None:
-        """Forget the salts that protect nothing any more; the newest stays."""
+    async def delete_unused(self) -> None:
+        """Delete the salts that no gallery uses, except the newest."""
         newest = await self._find_newest(lock="write")
         if newest is not None:
-            used = select(GalleryModel.generation).where(self._own(GalleryModel))
+            used = select(GalleryModel.generation).where(self._of_tenant(GalleryModel))
             await self._session.execute(
                 self._delete(
                     TemplateSaltModel,
@@ -61,18 +67,15 @@ class ProtectionRepository(TenantRepository):
                 )
             )
 
-    async def _begin_first(self, key_id: str) -> Protection:
-        return await self._add(1, key_id)
-
     async def _add(self, generation: int, key_id: str) -> Protection:
         values = self._row(generation=generation, salt=secrets.token_bytes(SALT_BYTES), key_id=key_id)
         await self._session.execute(insert(TemplateSaltModel).values(values).on_conflict_do_nothing())
         newest = await self._find_newest(lock="read")
-        assert newest is not None  # ours, or of whoever was quicker
+        assert newest is not None  # inserted here or by a concurrent transaction
         return newest
 
     async def _find_newest(self, *, lock: Literal["read", "write"]) -> Protection | None:
-        """The newest salt, with all of the tenant's salts held against whoever would add or forget one."""
+        """Find the newest salt, and lock all of the tenant's salts until the transaction ends."""
         statement = self._select(TemplateSaltModel).order_by(TemplateSaltModel.generation.desc())
         rows = list(await self._session.scalars(statement.with_for_update(read=lock == "read")))
         return _describe(rows[0]) if rows else None

@@ -1,4 +1,4 @@
-"""Sign-ins: how long they live, and which refresh token of a session is the good one."""
+"""Sign-in sessions: expiry, revocation, and the generation of the valid refresh token."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,15 +12,18 @@ from app.persistence.repositories.base import TenantRepository
 class SessionRepository(TenantRepository):
     """The sessions of one tenant's users."""
 
-    async def open(self, user_id: UUID, expires_at: datetime) -> UUID:
-        """Begin a session at generation 0 and return its id."""
+    async def add(self, user_id: UUID, expires_at: datetime) -> UUID:
+        """Create a session at generation 0 and return its id."""
         session = SessionModel(**self._row(user_id=user_id, expires_at=expires_at, generation=0))
         self._session.add(session)
         await self._session.flush()
         return session.id
 
     async def rotate(self, session_id: UUID, generation: int, expires_at: datetime) -> bool:
-        """Step from `generation` to the next; False if the session has moved on, ended or never was."""
+        """Advance a session from `generation` to the next.
+
+        Returns False if its generation differs, or if it is revoked, expired or unknown.
+        """
         statement = (
             self._update(
                 SessionModel,
@@ -34,15 +37,15 @@ class SessionRepository(TenantRepository):
         )
         return await self._session.scalar(statement) is not None
 
-    async def revoke_all(self, user_id: UUID, *, but: UUID | None = None) -> None:
-        """End every session of a user, except one."""
+    async def revoke_all(self, user_id: UUID, *, except_id: UUID | None = None) -> None:
+        """Revoke all sessions of a user, except one."""
         statement = self._update(SessionModel, SessionModel.user_id == user_id, SessionModel.revoked_at.is_(None))
-        if but is not None:
-            statement = statement.where(SessionModel.id != but)
+        if except_id is not None:
+            statement = statement.where(SessionModel.id != except_id)
         await self._session.execute(statement.values(revoked_at=func.now()))
 
     async def revoke(self, session_id: UUID) -> None:
-        """End a session; every token of it is worthless from here on."""
+        """Revoke a session; its access and refresh tokens stop working."""
         await self._session.execute(
             self._update(SessionModel, SessionModel.id == session_id, SessionModel.revoked_at.is_(None)).values(
                 revoked_at=func.now()

@@ -1,4 +1,4 @@
-"""Subjects."""
+"""Subjects: the people of a collection, named and anonymous, with their consent and expiry."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ _TERMS = (
 
 @dataclass(frozen=True, slots=True)
 class ExpiredSubject:
-    """Somebody whose time is over."""
+    """A subject that was erased because its expiry or the tenant's retention period had passed."""
 
     id: UUID
     collection: str
     subject: str
-    has_expiry: bool
-    """By their own date; else by the tenant's retention."""
+    is_past_expiry: bool
+    """Whether the subject's own expiry had passed; otherwise the retention period had."""
 
 
 class SubjectRepository(TenantRepository):
@@ -46,7 +46,7 @@ class SubjectRepository(TenantRepository):
         metadata: dict[str, Any],
         expires_at: datetime | None = None,
     ) -> UUID | None:
-        """Create a subject; None if the collection has it already."""
+        """Create a subject and return its row id; None if the collection already has this subject."""
         values = self._row(
             collection_id=collection_id, subject=subject, name=name, details=metadata, expires_at=expires_at
         )
@@ -54,7 +54,7 @@ class SubjectRepository(TenantRepository):
         created: UUID | None = await self._session.scalar(statement)
         return created
 
-    async def ensure(
+    async def upsert(
         self,
         collection_id: UUID,
         subject: str,
@@ -62,21 +62,24 @@ class SubjectRepository(TenantRepository):
         metadata: dict[str, Any] | None,
         expires_at: datetime | None = None,
     ) -> UUID:
-        """Create the subject, or take the one there is and give it what is not None; holds its row."""
+        """Create a subject, or update an existing one with the values that are not None; locks and returns its row id.
+
+        The lock lasts until the transaction ends.
+        """
         values = self._row(
             collection_id=collection_id, subject=subject, name=name, details=metadata or {}, expires_at=expires_at
         )
-        given: dict[str, Any] = {"updated_at": func.now()}
+        updates: dict[str, Any] = {"updated_at": func.now()}
         if name is not None:
-            given["name"] = name
+            updates["name"] = name
         if metadata is not None:
-            given["metadata"] = metadata
+            updates["metadata"] = metadata
         if expires_at is not None:
-            given["expires_at"] = expires_at
+            updates["expires_at"] = expires_at
         statement = (
             insert(SubjectModel)
             .values(values)
-            .on_conflict_do_update(index_elements=["tenant_id", "collection_id", "subject"], set_=given)
+            .on_conflict_do_update(index_elements=["tenant_id", "collection_id", "subject"], set_=updates)
             .returning(SubjectModel.id)
         )
         subject_id: UUID | None = await self._session.scalar(statement)
@@ -84,7 +87,7 @@ class SubjectRepository(TenantRepository):
         return subject_id
 
     async def find_row(self, collection_id: UUID, subject: str, *, lock: bool = False) -> SubjectRecord | None:
-        """A subject without counts; `lock` locks it until the transaction ends."""
+        """Find a subject without counts; `lock` locks its row until the transaction ends."""
         statement = self._select(
             SubjectModel, SubjectModel.collection_id == collection_id, SubjectModel.subject == subject
         )
@@ -92,23 +95,23 @@ class SubjectRepository(TenantRepository):
         return _record(row) if row is not None else None
 
     async def find(self, collection_id: UUID, subject: str) -> Subject | None:
-        """A subject with the number of their templates."""
+        """Find a subject with the number of its faces."""
         found = await self._list(SubjectModel.collection_id == collection_id, SubjectModel.subject == subject, limit=1)
         return found[0] if found else None
 
     async def list_page(self, collection_id: UUID, after: str | None, limit: int) -> list[Subject]:
-        """Up to `limit` subjects behind the id `after`, by the caller's id."""
+        """List up to `limit` subjects after the subject id `after`, by subject id."""
         conditions = [SubjectModel.collection_id == collection_id]
         if after is not None:
             conditions.append(SubjectModel.subject > after)
         return await self._list(*conditions, limit=limit)
 
-    async def change(self, subject_id: UUID, values: Mapping[str, Any]) -> None:
+    async def update(self, subject_id: UUID, values: Mapping[str, Any]) -> None:
         """Set `name`, `details` (the metadata) or `expires_at`."""
         await self._session.execute(self._update(SubjectModel, SubjectModel.id == subject_id).values(**values))
 
     async def record_consent(self, subject_id: UUID, reference: str, recorded_by: str) -> None:
-        """Note that the person agreed, now; it takes the place of an earlier consent."""
+        """Record a consent given now; it replaces an earlier consent and ends a withdrawal."""
         values = {
             "consent": reference,
             "consented_at": func.clock_timestamp(),
@@ -118,7 +121,7 @@ class SubjectRepository(TenantRepository):
         await self._session.execute(self._update(SubjectModel, SubjectModel.id == subject_id).values(values))
 
     async def restore_consent(self, subject_id: UUID, consent: Consent) -> None:
-        """Set the consent of an imported subject as it was recorded."""
+        """Set an imported subject's consent, with its original times."""
         values = {
             "consent": consent.reference,
             "consented_at": consent.recorded_at,
@@ -128,28 +131,28 @@ class SubjectRepository(TenantRepository):
         await self._session.execute(self._update(SubjectModel, SubjectModel.id == subject_id).values(values))
 
     async def withdraw_consent(self, subject_id: UUID) -> None:
-        """Note that the person agrees no longer."""
+        """Record that the subject's consent is withdrawn now, also in the erasure journal."""
         values = {"consent_withdrawn_at": func.clock_timestamp()}
         await self._session.execute(self._update(SubjectModel, SubjectModel.id == subject_id).values(values))
         self._note_erased(ErasedKind.CONSENT, [subject_id])
 
     async def delete(self, collection_id: UUID, subject: str) -> UUID | None:
-        """Erase a subject with their templates; their id, None if there is none."""
+        """Erase a subject with its templates; return its row id, None if it does not exist."""
         row = await self.find_row(collection_id, subject, lock=True)
         if row is None:
             return None
         await self._erase([row.id])
         return row.id
 
-    async def erase_expired(self, now: datetime, retention_days: int | None, limit: int) -> list[ExpiredSubject]:
-        """Erase up to `limit` subjects whose time is over; those that others hold come another time."""
+    async def delete_expired(self, now: datetime, retention_days: int | None, limit: int) -> list[ExpiredSubject]:
+        """Erase up to `limit` expired subjects and return them; skips subjects that other transactions have locked."""
         conditions: list[ColumnElement[bool]] = [SubjectModel.expires_at <= now]
         if retention_days is not None:
             conditions.append(SubjectModel.updated_at <= now - timedelta(days=retention_days))
         expired = (
             select(SubjectModel.id, SubjectModel.subject, SubjectModel.expires_at, CollectionModel.name)
             .join(CollectionModel, SubjectModel.collection_id == CollectionModel.id)
-            .where(self._own(SubjectModel), self._own(CollectionModel), or_(*conditions))
+            .where(self._of_tenant(SubjectModel), self._of_tenant(CollectionModel), or_(*conditions))
             .order_by(SubjectModel.id)
             .limit(limit)
             .with_for_update(of=SubjectModel, skip_locked=True)
@@ -159,92 +162,99 @@ class SubjectRepository(TenantRepository):
             for row in await self._session.execute(expired)
         ]
         if found:
-            await self._erase([one.id for one in found])
+            await self._erase([subject.id for subject in found])
         return found
 
     async def add_anonymous(
         self, collection_id: UUID, subjects: Mapping[UUID, str], like: SubjectRecord | None = None
     ) -> None:
-        """Create subjects for faces of nobody known; `like`: with the consent and the end of that subject's stay."""
+        """Create anonymous subjects; `subjects` maps row ids to subject ids, `like` lends its consent and expiry."""
         terms = {}
         if like is not None:
             terms = {name: getattr(like, name) for name in _TERMS}
         rows = [
-            self._row(id=one, collection_id=collection_id, subject=subject, is_anonymous=True, **terms)
-            for one, subject in subjects.items()
+            self._row(id=row_id, collection_id=collection_id, subject=subject, is_anonymous=True, **terms)
+            for row_id, subject in subjects.items()
         ]
         await self._session.execute(insert(SubjectModel), rows)
 
     async def lock(self, subject_ids: Sequence[UUID]) -> list[SubjectRecord]:
-        """Lock subjects, always in the same order, until the transaction ends; those that are there."""
+        """Lock subjects in a fixed order until the transaction ends; return those that exist."""
         rows = self._select(SubjectModel, SubjectModel.id.in_(subject_ids)).order_by(SubjectModel.id)
         return [_record(row) for row in await self._session.scalars(rows.with_for_update())]
 
-    async def drop_empty_anonymous(self, subject_ids: Sequence[UUID]) -> None:
-        """Take away those of these that stand for a face which is theirs no longer. Erases no face."""
-        await self._drop_empty_anonymous(SubjectModel.id.in_(subject_ids))
+    async def delete_empty_anonymous(self, subject_ids: Sequence[UUID]) -> None:
+        """Delete those of these subjects that are anonymous and have no face left; erases no face."""
+        await self._delete_empty_anonymous(SubjectModel.id.in_(subject_ids))
 
     async def lock_anonymous_with(self, collection_id: UUID, recognizer: str) -> None:
-        """Lock the anonymous subjects that have faces of a recognizer, in the order in which `lock` does."""
+        """Lock the anonymous subjects that have templates of a recognizer, in the order that `lock` uses."""
         faces = select(TemplateModel.id).where(
-            self._own(TemplateModel),
+            self._of_tenant(TemplateModel),
             TemplateModel.subject_id == SubjectModel.id,
             TemplateModel.recognizer == recognizer,
         )
-        held = self._select(
+        rows = self._select(
             SubjectModel,
             SubjectModel.collection_id == collection_id,
             SubjectModel.is_anonymous.is_(True),
             faces.exists(),
         )
-        await self._session.execute(held.with_only_columns(SubjectModel.id).order_by(SubjectModel.id).with_for_update())
+        await self._session.execute(rows.with_only_columns(SubjectModel.id).order_by(SubjectModel.id).with_for_update())
 
-    async def drop_empty_anonymous_of(self, collection_id: UUID) -> None:
-        """The same of a whole collection, in which nobody stores meanwhile."""
-        await self._drop_empty_anonymous(SubjectModel.collection_id == collection_id)
+    async def delete_empty_anonymous_in(self, collection_id: UUID) -> None:
+        """Delete a collection's anonymous subjects without faces; lock the collection first."""
+        await self._delete_empty_anonymous(SubjectModel.collection_id == collection_id)
 
-    async def _drop_empty_anonymous(self, which: ColumnElement[bool]) -> None:
-        faces = select(TemplateModel.id).where(self._own(TemplateModel), TemplateModel.subject_id == SubjectModel.id)
+    async def _delete_empty_anonymous(self, condition: ColumnElement[bool]) -> None:
+        faces = select(TemplateModel.id).where(
+            self._of_tenant(TemplateModel), TemplateModel.subject_id == SubjectModel.id
+        )
         await self._session.execute(
             self._delete(
                 SubjectModel,
-                which,
+                condition,
                 SubjectModel.is_anonymous.is_(True),
                 SubjectModel.consent_withdrawn_at.is_(None),
                 ~faces.exists(),
             )
         )
 
-    async def drop(self, subject_id: UUID) -> None:
-        """Take away a subject whose faces were given away before; erases no face."""
+    async def delete_row(self, subject_id: UUID) -> None:
+        """Delete a subject whose faces were all assigned to others; it does not enter the erasure journal."""
         await self._session.execute(self._delete(SubjectModel, SubjectModel.id == subject_id))
 
     async def touch(self, subject_id: UUID) -> None:
-        """Note that the subject's faces changed now."""
+        """Set the subject's `updated_at` to now, because its faces changed."""
         await self._session.execute(
             self._update(SubjectModel, SubjectModel.id == subject_id).values(updated_at=func.now())
         )
 
     async def list_named(self, collection_id: UUID, after: UUID | None, limit: int) -> list[tuple[UUID, Subject]]:
-        """Up to `limit` subjects that are not anonymous, behind a row's id, by that id."""
+        """List up to `limit` named subjects with their row ids, after a row id, by row id."""
         conditions = [SubjectModel.collection_id == collection_id, ~SubjectModel.is_anonymous]
         if after is not None:
             conditions.append(SubjectModel.id > after)
         return await self._read(self._counted(*conditions).order_by(SubjectModel.id).limit(limit))
 
     async def count_named(self, collection_id: UUID) -> int:
-        """How many subjects of the collection are not anonymous."""
-        own = (self._own(SubjectModel), SubjectModel.collection_id == collection_id, ~SubjectModel.is_anonymous)
-        return await self._session.scalar(select(func.count()).select_from(SubjectModel).where(*own)) or 0
+        conditions = (
+            self._of_tenant(SubjectModel),
+            SubjectModel.collection_id == collection_id,
+            ~SubjectModel.is_anonymous,
+        )
+        return await self._session.scalar(select(func.count()).select_from(SubjectModel).where(*conditions)) or 0
 
     async def _erase(self, subject_ids: Sequence[UUID]) -> None:
-        theirs = select(TemplateModel.gallery_id).where(
-            self._own(TemplateModel), TemplateModel.subject_id.in_(subject_ids)
+        galleries = select(TemplateModel.gallery_id).where(
+            self._of_tenant(TemplateModel), TemplateModel.subject_id.in_(subject_ids)
         )
-        await self._lock_galleries(GalleryModel.id.in_(theirs))
-        # An older backup holds a face that was given to somebody since under another subject: it is named by itself.
+        await self._lock_galleries(GalleryModel.id.in_(galleries))
+        # In an older backup a face that was assigned later belongs to another subject, so it gets an entry of its own.
         moved = select(TemplateModel.id).where(
-            self._own(TemplateModel), TemplateModel.subject_id.in_(subject_ids), TemplateModel.moved_at.is_not(None)
+            self._of_tenant(TemplateModel),
+            TemplateModel.subject_id.in_(subject_ids),
+            TemplateModel.moved_at.is_not(None),
         )
         self._note_erased(ErasedKind.FACE, set(await self._session.scalars(moved)))
         await self._session.execute(self._delete(SubjectModel, SubjectModel.id.in_(subject_ids)))
@@ -257,7 +267,7 @@ class SubjectRepository(TenantRepository):
     def _counted(self, *conditions: ColumnElement[bool]) -> Select[SubjectModel, int]:
         templates = (
             select(func.count(TemplateModel.id.distinct()))
-            .where(self._own(TemplateModel), TemplateModel.subject_id == SubjectModel.id)
+            .where(self._of_tenant(TemplateModel), TemplateModel.subject_id == SubjectModel.id)
             .correlate(SubjectModel)
             .scalar_subquery()
         )
@@ -297,7 +307,7 @@ def _record(row: SubjectModel) -> SubjectRecord:
 
 
 def describe_consent(row: SubjectModel) -> Consent | None:
-    """The subject's consent, if one was ever recorded."""
+    """Read the subject's consent; None if none was ever recorded."""
     if row.consent is None or row.consented_at is None:
         return None
     return Consent(row.consent, row.consented_at, row.consent_recorded_by or "", row.consent_withdrawn_at)

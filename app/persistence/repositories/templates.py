@@ -1,4 +1,4 @@
-"""Templates: the stored faces. Embeddings go in here and come out only as similarities."""
+"""Templates: `TemplateStore` stores faces with protected embeddings; `TemplateRepository` reads them without."""
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -34,11 +34,11 @@ from app.persistence.repositories.base import TenantRepository
 from app.persistence.repositories.protections import ProtectionRepository
 from app.persistence.template_protector import TemplateProtector
 
-# One round trip. The gallery's row is locked by the upsert until the transaction ends, and every template up to its
-# `last_seq` was stored under that lock: places become visible in their order, which lets a search hold what is stored
-# up to one place and read only what came after it. Nothing is stored where the gallery's protection is another by now.
+# One round trip. The upsert locks the gallery's row until the transaction ends, and every template up to its `last_seq`
+# was stored under that lock. Sequence numbers thus become visible in order, so a search can cache the templates up to
+# one number and read only newer ones. If the gallery's protection changed in between, the statement stores nothing.
 _STORE = text("""
-WITH place AS (
+WITH gallery AS (
     INSERT INTO galleries (tenant_id, id, collection_id, recognizer, templates, last_seq, generation)
     VALUES (:tenant_id, :gallery_id, :collection_id, :recognizer, :count, :count, :generation)
     ON CONFLICT (tenant_id, collection_id, recognizer) DO UPDATE
@@ -50,12 +50,12 @@ INSERT INTO templates (
     tenant_id, id, collection_id, subject_id, gallery_id, seq, recognizer, embedding, detection_score, quality, source,
     image_id, external_image_id, box, image_digest, moved_at
 )
-SELECT :tenant_id, given.id, :collection_id, given.subject_id, place.id, place.last_seq - :count + given.ordinal,
-       :recognizer, CAST(given.embedding AS halfvec), given.score, CAST(given.quality AS jsonb), :source,
-       given.image_id, given.external_image_id, CAST(given.box AS double precision[]), given.image_digest,
-       given.moved_at
-FROM place, unnest(:ids, :subject_ids, :embeddings, :scores, :qualities, :image_ids, :external_image_ids, :boxes,
-                   :image_digests, :moved) WITH ORDINALITY AS given(
+SELECT :tenant_id, face.id, :collection_id, face.subject_id, gallery.id, gallery.last_seq - :count + face.ordinal,
+       :recognizer, CAST(face.embedding AS halfvec), face.score, CAST(face.quality AS jsonb), :source,
+       face.image_id, face.external_image_id, CAST(face.box AS double precision[]), face.image_digest,
+       face.moved_at
+FROM gallery, unnest(:ids, :subject_ids, :embeddings, :scores, :qualities, :image_ids, :external_image_ids, :boxes,
+                     :image_digests, :moved) WITH ORDINALITY AS face(
     id, subject_id, embedding, score, quality, image_id, external_image_id, box, image_digest, moved_at, ordinal)
 RETURNING id, recognizer, detection_score, quality, source, created_at
 """).bindparams(
@@ -81,7 +81,7 @@ RETURNING id, recognizer, detection_score, quality, source, created_at
 
 @dataclass(frozen=True, slots=True)
 class NewFace:
-    """A face to store, with its embeddings by recognizer, and whose it is."""
+    """A face to store for a subject, with its embeddings by recognizer."""
 
     subject_id: UUID
     embeddings: Mapping[str, Embedding] = field(repr=False)
@@ -90,18 +90,18 @@ class NewFace:
     origin: FaceOrigin | None = None
     id: UUID = field(default_factory=uuid4)
     moved_at: datetime | None = None
-    """When the face was given to the subject, if it was another's before."""
+    """When the face was assigned to its current subject; None if it always belonged to it."""
 
     @classmethod
     def of(
         cls, subject_id: UUID, face: Face, embeddings: Mapping[str, Embedding], origin: FaceOrigin | None = None
     ) -> "NewFace":
-        """A face that was just found in an image."""
+        """Build a new face from a detection."""
         return cls(subject_id, embeddings, face.detection_score, _describe_quality(face), origin)
 
 
 class TemplateStore(TenantRepository):
-    """Where one tenant's faces are stored: the one way in, and it protects them."""
+    """Writes and exports one tenant's templates; it applies and removes the template protection."""
 
     def __init__(self, session: AsyncSession, tenant_id: UUID, protector: TemplateProtector) -> None:
         super().__init__(session, tenant_id)
@@ -109,37 +109,40 @@ class TemplateStore(TenantRepository):
         self._protections = ProtectionRepository(session, tenant_id)
 
     async def add_all(self, faces: Sequence[NewFace], *, collection_id: UUID, source: str) -> list[Template]:
-        """Store faces in their order; the next search finds them once this transaction is committed.
+        """Store faces in order, one template per embedding; searches find them after the commit.
 
-        Each with a template for each recognizer that embedded it; its first is given back.
+        Returns one template per face, that of its first embedding.
         """
         templates: dict[tuple[str, UUID], Template] = {}
         recognizers = sorted({name for face in faces for name in face.embeddings})
         if len(recognizers) > 1:
             await self.lock_galleries(collection_id, recognizers)
         for recognizer in recognizers:
-            own = [face for face in faces if recognizer in face.embeddings]
-            for template in await self._add(own, collection_id, recognizer, source):
+            embedded = [face for face in faces if recognizer in face.embeddings]
+            for template in await self._add(embedded, collection_id, recognizer, source):
                 templates[recognizer, template.id] = template
         return [templates[next(iter(face.embeddings)), face.id] for face in faces]
 
     async def lock_galleries(self, collection_id: UUID, recognizers: Iterable[str]) -> None:
-        """Lock the collection's galleries of these recognizers, made if need be, until the transaction ends.
+        """Lock the collection's galleries of these recognizers until the transaction ends; creates missing ones.
 
-        For whoever stores in several: always all of them, in the order in which migration 0015 locks them, before the
-        first is stored in. A tenant's usage is locked by the first template; who waits for a gallery must not hold it.
+        Storing in several galleries needs this before the first template, with all of them at once. The first template
+        locks the tenant's usage row, and a transaction that waits for a gallery must not hold that lock. The order is
+        that of migration 0015.
         """
         names = sorted(recognizers)
         for name in names:
-            protection = await self._protections.of_gallery(collection_id, name, self._protector.current_key_id)
+            protection = await self._protections.get_for_gallery(collection_id, name, self._protector.current_key_id)
             row = self._row(id=uuid4(), collection_id=collection_id, recognizer=name, generation=protection.generation)
             await self._session.execute(insert(GalleryModel).values(row).on_conflict_do_nothing())
         await self._lock_galleries(GalleryModel.collection_id == collection_id, GalleryModel.recognizer.in_(names))
 
     async def _add(self, faces: Sequence[NewFace], collection_id: UUID, recognizer: str, source: str) -> list[Template]:
         rows: Sequence[Any] = []
-        while not rows:  # again where the gallery was given another protection meanwhile
-            protection = await self._protections.of_gallery(collection_id, recognizer, self._protector.current_key_id)
+        while not rows:  # retry if the gallery's protection changed in between
+            protection = await self._protections.get_for_gallery(
+                collection_id, recognizer, self._protector.current_key_id
+            )
             embeddings = [face.embeddings[recognizer] for face in faces]
             stored = await self._protector.protect(self._tenant_id, protection, embeddings)
             origins = [face.origin for face in faces]
@@ -164,54 +167,54 @@ class TemplateStore(TenantRepository):
             rows = (await self._session.execute(_STORE, values)).all()
         return [Template(*row) for row in rows]
 
-    async def add_to(
+    async def add_missing(
         self,
         embeddings: Mapping[UUID, Mapping[str, Embedding]],
         *,
         collection_id: UUID,
-        owners: Collection[UUID],
+        subject_ids: Collection[UUID],
         source: str,
     ) -> int:
-        """Store more templates of these owners' faces, by face and recognizer; how many faces got some.
+        """Add the missing templates of stored faces of these subjects; return the number of faces that got any.
 
-        The owners' rows must be held. A recognizer's second template of a face is not stored.
+        `embeddings` maps face id and recognizer to the embedding; existing templates stay. Lock the subjects first.
         """
         statement = self._select(
             TemplateModel,
             TemplateModel.collection_id == collection_id,
             TemplateModel.id.in_(list(embeddings)),
-            TemplateModel.subject_id.in_(list(owners)),
+            TemplateModel.subject_id.in_(list(subject_ids)),
         ).order_by(TemplateModel.id, TemplateModel.gallery_id)
         stored: dict[UUID, list[TemplateModel]] = {}
         for row in await self._session.scalars(statement):
             stored.setdefault(row.id, []).append(row)
         new = []
         for face_id, rows in stored.items():
-            known = {row.recognizer for row in rows}
-            missing = {name: made for name, made in embeddings[face_id].items() if name not in known}
+            present = {row.recognizer for row in rows}
+            missing = {name: embedding for name, embedding in embeddings[face_id].items() if name not in present}
             if missing:
-                new.append(_another_of(rows[0], missing))
+                new.append(_with_embeddings(rows[0], missing))
         if new:
             await self.add_all(new, collection_id=collection_id, source=source)
         return len(new)
 
-    async def import_subject(
-        self, faces: Sequence[ExportedFace], *, collection_id: UUID, subject_id: UUID
+    async def add_exported(
+        self, templates: Sequence[ExportedFace], *, collection_id: UUID, subject_id: UUID
     ) -> list[Template]:
-        """Store faces that were exported; templates of one id are one face's, which gets a new one."""
-        one_face: dict[UUID, NewFace] = {}
-        for exported in faces:
+        """Store exported templates; those with the same id become one face, which gets a new id."""
+        faces: dict[UUID, NewFace] = {}
+        for exported in templates:
             new = NewFace(subject_id, {}, exported.detection_score, exported.quality)
-            known = one_face.setdefault(exported.id, new)
-            embeddings = {**known.embeddings, exported.recognizer: exported.embedding}
-            one_face[exported.id] = replace(known, embeddings=embeddings)
-        return await self.add_all(list(one_face.values()), collection_id=collection_id, source="import")
+            face = faces.setdefault(exported.id, new)
+            embeddings = {**face.embeddings, exported.recognizer: exported.embedding}
+            faces[exported.id] = replace(face, embeddings=embeddings)
+        return await self.add_all(list(faces.values()), collection_id=collection_id, source="import")
 
     async def export(self, subject_id: UUID) -> list[ExportedFace]:
-        """A subject's faces with their embeddings as the recognizer made them, the oldest first."""
+        """Export a subject's templates with unprotected embeddings, by gallery, oldest first."""
         statement = (
             self._select(TemplateModel, TemplateModel.subject_id == subject_id)
-            .join(GalleryModel, (GalleryModel.id == TemplateModel.gallery_id) & self._own(GalleryModel))
+            .join(GalleryModel, (GalleryModel.id == TemplateModel.gallery_id) & self._of_tenant(GalleryModel))
             .add_columns(GalleryModel.generation)
             .options(undefer(TemplateModel.embedding))
             .order_by(TemplateModel.gallery_id, TemplateModel.seq)
@@ -227,65 +230,63 @@ class TemplateStore(TenantRepository):
 
 
 class TemplateRepository(TenantRepository):
-    """The stored faces of one tenant's subjects, without their embeddings; each once, however many embedded it."""
+    """The stored faces of one tenant's subjects, without embeddings; a face counts once, even with two templates."""
 
     async def list_page(self, subject_id: UUID, after: UUID | None, limit: int) -> list[Template]:
-        """Up to `limit` faces of a subject behind the id `after`, by id."""
+        """List up to `limit` faces of a subject after the face id `after`, by id."""
         conditions = [TemplateModel.subject_id == subject_id]
         if after is not None:
             conditions.append(TemplateModel.id > after)
         return await self._read(*conditions, limit=limit)
 
     async def find(self, subject_id: UUID, face_id: UUID) -> Template | None:
-        """One face of a subject."""
         found = await self._read(TemplateModel.subject_id == subject_id, TemplateModel.id == face_id, limit=1)
         return found[0] if found else None
 
     async def delete(self, subject_id: UUID, face_id: UUID) -> bool:
-        """Erase one face; False if there is none."""
+        """Erase one face; return False if it does not exist."""
         return await self._erase(TemplateModel.subject_id == subject_id, TemplateModel.id == face_id) > 0
 
     async def delete_all(self, subject_id: UUID) -> int:
-        """Erase a subject's faces; how many there were."""
+        """Erase a subject's faces and return their number."""
         return await self._erase(TemplateModel.subject_id == subject_id)
 
     async def count(self, subject_id: UUID) -> int:
-        """How many faces a subject has."""
         counted = select(func.count(TemplateModel.id.distinct())).where(
-            self._own(TemplateModel), TemplateModel.subject_id == subject_id
+            self._of_tenant(TemplateModel), TemplateModel.subject_id == subject_id
         )
         return await self._session.scalar(counted) or 0
 
     async def _erase(self, *conditions: ColumnElement[bool]) -> int:
-        theirs = select(TemplateModel.gallery_id).where(self._own(TemplateModel), *conditions)
-        await self._lock_galleries(GalleryModel.id.in_(theirs))
+        galleries = select(TemplateModel.gallery_id).where(self._of_tenant(TemplateModel), *conditions)
+        await self._lock_galleries(GalleryModel.id.in_(galleries))
         statement = self._delete(TemplateModel, *conditions).returning(TemplateModel.id)
         erased = set(await self._session.scalars(statement))
         self._note_erased(ErasedKind.FACE, erased)
         return len(erased)
 
     async def _read(self, *conditions: ColumnElement[bool], limit: int) -> list[Template]:
-        """With the template of the recognizer in use, where there is one."""
-        is_searched = TemplateModel.recognizer == CollectionModel.recognizer
+        """Read each face with its template of the recognizer in use, if there is one."""
+        is_in_use = TemplateModel.recognizer == CollectionModel.recognizer
         statement = (
             self._select(TemplateModel, *conditions)
             .outerjoin(
-                CollectionModel, (CollectionModel.id == TemplateModel.collection_id) & self._own(CollectionModel)
+                CollectionModel, (CollectionModel.id == TemplateModel.collection_id) & self._of_tenant(CollectionModel)
             )
             .ext(distinct_on(TemplateModel.id))
-            .order_by(TemplateModel.id, is_searched.desc().nulls_last(), TemplateModel.gallery_id)
+            .order_by(TemplateModel.id, is_in_use.desc().nulls_last(), TemplateModel.gallery_id)
             .limit(limit)
         )
         return [_describe(row) for row in await self._session.scalars(statement)]
 
 
 def embedding_literal(embedding: Embedding) -> str:
-    """An embedding as PostgreSQL reads it."""
+    """Format an embedding (512,) as pgvector text, with six significant digits."""
     return "[" + ",".join(f"{value:.6g}" for value in embedding.tolist()) + "]"
 
 
-def _another_of(row: TemplateModel, embeddings: Mapping[str, Embedding]) -> NewFace:
-    """The same face as other recognizers embedded it."""
+def _with_embeddings(row: TemplateModel, embeddings: Mapping[str, Embedding]) -> NewFace:
+    """Build a stored face again, with the same id and other recognizers' embeddings."""
     origin = None
     if row.image_id is not None and row.box is not None:
         origin = FaceOrigin(row.image_id, RelativeBox(*row.box), row.external_image_id, row.image_digest)

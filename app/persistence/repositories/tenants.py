@@ -1,4 +1,4 @@
-"""Tenants and plans themselves: the only rows that belong to none."""
+"""Tenants and plans: the rows that belong to no tenant."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain.tenancy import TenantRecord
 from app.permissions import Plan
 from app.persistence.connections.database import Database
-from app.persistence.erasure_journal import Erased, ErasedKind
+from app.persistence.erasure_journal import ErasedKind, JournalEntry
 from app.persistence.models import PlanModel, TenantModel, UsageModel
 from app.persistence.repositories.base import note_erased
 from app.persistence.repositories.principals import describe_plan
@@ -19,25 +19,25 @@ from app.persistence.repositories.usage import UsageRepository
 
 
 class TenantDirectory:
-    """All tenants; used by sign-up and the operator's command line only."""
+    """All tenants; only sign-up and the operator's commands use it."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def add(self, tenant_id: UUID, name: str, plan: str = "free") -> None:
-        """Create a tenant; the transaction must run in its name already."""
+        """Create a tenant; the transaction's `tenant_id` must be that tenant."""
         self._session.add(TenantModel(id=tenant_id, name=name, plan=plan))
         await self._session.flush()
-        await UsageRepository(self._session, tenant_id).begin()
+        await UsageRepository(self._session, tenant_id).add()
 
     async def find_by_name(self, name: str) -> UUID | None:
-        """The oldest tenant of that name; names are labels and need not be unique."""
+        """Find the oldest tenant with this name; names need not be unique."""
         statement = select(TenantModel.id).where(TenantModel.name == name).order_by(TenantModel.created_at).limit(1)
         found: UUID | None = await self._session.scalar(statement)
         return found
 
     async def list(self, tenant_id: UUID | None = None) -> list[TenantRecord]:
-        """Every tenant, oldest first; or the one."""
+        """List every tenant, oldest first, or only `tenant_id`."""
         statement = (
             select(TenantModel, UsageModel.templates)
             .join(UsageModel, TenantModel.id == UsageModel.tenant_id)
@@ -51,16 +51,16 @@ class TenantDirectory:
         ]
 
     async def set_plan(self, tenant_id: UUID, plan: str) -> bool:
-        """Put a tenant on a plan; False if there is no such tenant."""
+        """Set a tenant's plan; return False if there is no such tenant."""
         statement = update(TenantModel).where(TenantModel.id == tenant_id).values(plan=plan).returning(TenantModel.id)
         return await self._session.scalar(statement) is not None
 
     async def delete(self, tenant_id: UUID) -> bool:
-        """Erase a tenant with everything it has; False if there is no such tenant."""
+        """Erase a tenant with all its data; return False if there is no such tenant."""
         statement = delete(TenantModel).where(TenantModel.id == tenant_id).returning(TenantModel.id)
         erased = await self._session.scalar(statement)
         if erased is not None:
-            note_erased(self._session, [Erased(ErasedKind.TENANT, tenant_id, tenant_id)])
+            note_erased(self._session, [JournalEntry(ErasedKind.TENANT, tenant_id, tenant_id)])
         return erased is not None
 
 
@@ -71,23 +71,22 @@ class PlanDirectory:
         self._session = session
 
     async def list(self) -> list[Plan]:
-        """Every plan, by name."""
+        """List every plan, by name."""
         return [describe_plan(row) for row in await self._session.scalars(select(PlanModel).order_by(PlanModel.name))]
 
     async def find(self, name: str) -> Plan | None:
-        """One plan."""
         row = await self._session.scalar(select(PlanModel).where(PlanModel.name == name))
         return describe_plan(row) if row is not None else None
 
     async def save(self, plan: Plan) -> None:
-        """Create a plan or replace it; tenants on it feel that with their next request."""
+        """Create or replace a plan; it applies to its tenants from their next request on."""
         values: dict[str, Any] = {"rates": dict(plan.rates), "quotas": dict(plan.quotas)}
         statement = insert(PlanModel).values(name=plan.name, **values)
         await self._session.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
 
 
 async def find_tenants_with_expired(database: Database, now: datetime) -> list[UUID]:
-    """The tenants that have subjects whose time is over: ids only, which is all the service may ask of all tenants."""
+    """Find the ids of tenants with expired data: the only query across tenants that the service's login may run."""
     async with database.transaction() as session:
         rows = await session.scalars(text("SELECT vultus_tenants_with_expired(:at)"), {"at": now})
         return list(rows)

@@ -1,4 +1,4 @@
-"""What a tenant has and did, and the plan it is on."""
+"""A tenant's usage counts and plan."""
 
 from sqlalchemy import case, func, select
 
@@ -12,33 +12,33 @@ _THIS_MONTH = func.date_trunc("month", func.now()).cast(UsageModel.month.type)
 
 
 class UsageRepository(TenantRepository):
-    """The usage of one tenant; triggers count what is stored."""
+    """The usage of one tenant; triggers count stored templates, collections and users."""
 
-    async def begin(self) -> None:
-        """Open the books of a new tenant."""
+    async def add(self) -> None:
+        """Create the usage row of a new tenant."""
         self._session.add(UsageModel(**self._row()))
         await self._session.flush()
 
-    async def used(self, quota: Quota) -> int:
-        """How many there are now, this transaction's own included."""
+    async def count_used(self, quota: Quota) -> int:
+        """Return how much of a quota is used, including this transaction's changes."""
         column = {
             Quota.TEMPLATES: UsageModel.templates,
             Quota.COLLECTIONS: UsageModel.collections,
             Quota.USERS: UsageModel.users,
             Quota.RECOGNITIONS: case((UsageModel.month == _THIS_MONTH, UsageModel.recognitions), else_=0),
         }[quota]
-        return await self._session.scalar(select(column).where(self._own(UsageModel))) or 0
+        return await self._session.scalar(select(column).where(self._of_tenant(UsageModel))) or 0
 
-    async def overview(self) -> TenantOverview | None:
-        """The tenant as it stands."""
+    async def get_overview(self) -> TenantOverview | None:
+        """Return the tenant with its plan and usage; None if it does not exist."""
         statement = (
             select(TenantModel.name, PlanModel)
             .join(UsageModel, TenantModel.id == UsageModel.tenant_id)
             .join(PlanModel, PlanModel.name == TenantModel.plan)
-            .where(self._own(UsageModel))
+            .where(self._of_tenant(UsageModel))
         )
         row = (await self._session.execute(statement)).one_or_none()
         if row is None:
             return None
         name, plan = row
-        return TenantOverview(name, describe_plan(plan), {quota: await self.used(quota) for quota in Quota})
+        return TenantOverview(name, describe_plan(plan), {quota: await self.count_used(quota) for quota in Quota})

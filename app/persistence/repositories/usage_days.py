@@ -1,4 +1,4 @@
-"""What each caller did on each day."""
+"""Daily usage counts by operation and caller."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -11,10 +11,10 @@ from app.persistence.repositories.base import TenantRepository
 
 
 class UsageDayRepository(TenantRepository):
-    """One tenant's counts."""
+    """One tenant's daily usage counts."""
 
     async def list_days(self, since: date, before: date) -> dict[UsageKey, UsageCount]:
-        """Every count from one day on to before another, by day, operation and caller."""
+        """List the counts from `since` (inclusive) to `before` (exclusive), by day, operation and caller."""
         statement = self._select(UsageDayModel, UsageDayModel.day >= since, UsageDayModel.day < before).order_by(
             UsageDayModel.day, UsageDayModel.operation, UsageDayModel.caller
         )
@@ -25,7 +25,7 @@ class UsageDayRepository(TenantRepository):
 
 
 async def add_usage(database: Database, tenant_id: UUID, counts: Mapping[UsageKey, UsageCount]) -> None:
-    """Add to a tenant's counts, in one round trip; nothing where the tenant is gone."""
+    """Add to a tenant's counts in one round trip; does nothing if the tenant was deleted."""
     keys = list(counts)
     await database.fetch_row(
         "SELECT vultus_add_usage($1, $2, $3, $4, $5, $6)",

@@ -1,4 +1,4 @@
-"""Logins."""
+"""Users: logins, roles and password hashes."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -14,7 +14,7 @@ from app.persistence.repositories.base import TenantRepository
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What a sign-in needs to know."""
+    """The stored part of a login, to check a password against."""
 
     user_id: UUID
     tenant_id: UUID
@@ -22,13 +22,16 @@ class Login:
 
 
 class LoginDirectory:
-    """Finds a login by its email, whichever tenant it belongs to: nobody is signed in yet."""
+    """Finds logins by email across tenants, before the caller is authenticated.
+
+    The transaction's `lookup` must be that email; otherwise row-level security hides the row.
+    """
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def find(self, email: str) -> Login | None:
-        """The login with this email (any case)."""
+        """Find a login by email, ignoring case."""
         statement = select(UserModel).where(UserModel.email == email.lower())
         user = await self._session.scalar(statement)
         return Login(user.id, user.tenant_id, user.password_hash) if user is not None else None
@@ -38,43 +41,42 @@ class UserRepository(TenantRepository):
     """The users of one tenant."""
 
     async def add(self, *, email: str, password_hash: str, role: str) -> UUID | None:
-        """Create a user and return their id; None if the email is taken, by whichever tenant."""
+        """Create a user and return their id; None if the email is taken in any tenant."""
         values = self._row(email=email.lower(), password_hash=password_hash, role=role)
         statement = insert(UserModel).values(values).on_conflict_do_nothing(index_elements=["email"])
         created: UUID | None = await self._session.scalar(statement.returning(UserModel.id))
         return created
 
     async def list(self) -> list[UserRecord]:
-        """Every user, oldest first."""
+        """List every user, oldest first."""
         statement = self._select(UserModel).order_by(UserModel.created_at, UserModel.id)
         return [_describe(row) for row in await self._session.scalars(statement)]
 
     async def find(self, user_id: UUID) -> UserRecord | None:
-        """One user."""
         row = await self._session.scalar(self._select(UserModel, UserModel.id == user_id))
         return _describe(row) if row is not None else None
 
     async def find_password_hash(self, user_id: UUID, *, lock: bool = False) -> str | None:
-        """What a password is checked against; `lock` keeps it from being changed until the transaction ends."""
+        """Find a user's password hash; `lock` prevents changes to it until the transaction ends."""
         statement = self._select(UserModel, UserModel.id == user_id)
         row = await self._session.scalar(statement.with_for_update(read=True) if lock else statement)
         return row.password_hash if row is not None else None
 
     async def lock_admins(self) -> set[UUID]:
-        """The admins, who stay what they are until the transaction ends."""
+        """Lock the admins until the transaction ends and return their ids."""
         statement = self._select(UserModel, UserModel.role == "admin").order_by(UserModel.id).with_for_update()
         return {row.id for row in await self._session.scalars(statement)}
 
-    async def change(self, user_id: UUID, **values: str) -> None:
-        """Set a user's role or password hash."""
+    async def update(self, user_id: UUID, **values: str) -> None:
+        """Set a user's `role` or `password_hash`."""
         await self._session.execute(self._update(UserModel, UserModel.id == user_id).values(**values))
 
     async def delete(self, user_id: UUID) -> None:
-        """Remove a user with their sessions."""
+        """Delete a user with their sessions."""
         await self._session.execute(self._delete(UserModel, UserModel.id == user_id))
 
     async def find_first(self, role: str) -> UserModel | None:
-        """The oldest user with a role."""
+        """Find the oldest user with a role."""
         statement = self._select(UserModel, UserModel.role == role).order_by(UserModel.created_at).limit(1)
         user: UserModel | None = await self._session.scalar(statement)
         return user

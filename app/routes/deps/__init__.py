@@ -1,5 +1,5 @@
-"""What routes depend on: `callers.py` says who calls and whether they may, `services.py` which services answer them.
+"""Define the dependencies of routes: `callers.py` authenticates and authorizes, `services.py` provides the services.
 
-All dependencies are `async def`, also those that wait for nothing: FastAPI runs plain functions in a thread, which
-costs more than the function. They form a shallow tree, since FastAPI walks the whole tree for every request.
+All dependencies are `async def`, even without an `await`: FastAPI runs plain functions in a thread, which costs more
+than the function itself. The tree of dependencies is shallow because FastAPI walks all of it for every request.
 """

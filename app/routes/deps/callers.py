@@ -1,4 +1,4 @@
-"""Who calls, whether they may, and how often: asked before anything of a request's body is read."""
+"""Authenticate the caller, check permissions and apply rate limits, all before the request's body is read."""
 
 import hmac
 from collections.abc import Awaitable, Callable
@@ -8,17 +8,18 @@ from fastapi import Depends, Request, Response
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer, OAuth2PasswordBearer
 from pydantic import SecretStr
 
-from app.errors import AuthenticationFailed, RouteNotFound
+from app.errors import AuthenticationFailed, RouteNotFound, SignupDisabled
 from app.permissions import Permission, Principal
 from app.routes import API
 from app.server.admission import address_of, admit
 from app.server.state import limiter_of, state_of
-from app.services.tenancy.quotas import count_recognition
 from app.services.tenancy.tenants import OperatorService
 from app.wiring.process import AppState
 
 _bearer = OAuth2PasswordBearer(tokenUrl=f"{API}/auth/token", auto_error=False)
-_api_key = APIKeyHeader(name="x-api-key", auto_error=False, description="An API key; also taken as a bearer token.")
+_api_key = APIKeyHeader(
+    name="x-api-key", auto_error=False, description="An API key. It can also be sent as a bearer token."
+)
 
 
 async def get_state(request: Request) -> AppState:
@@ -26,8 +27,6 @@ async def get_state(request: Request) -> AppState:
 
 
 StateDep = Annotated[AppState, Depends(get_state)]
-
-# --- who calls ----------------------------------------------------------------------------------------------------
 
 
 async def get_address(request: Request) -> str:
@@ -42,10 +41,13 @@ async def get_principal(
     token: Annotated[str | None, Depends(_bearer)],
     key: Annotated[str | None, Depends(_api_key)],
 ) -> Principal:
-    """The authenticated caller. Its queries have transactions of their own, over before anything else begins."""
+    """Authenticate the caller; raises `AuthenticationFailed`.
+
+    Its queries run in separate transactions, which end before the request's own transaction begins.
+    """
     credential = token or key
     if not credential:
-        raise AuthenticationFailed("Send an access token or an API key as `Authorization: Bearer ...`.")
+        raise AuthenticationFailed("Send an access token or an API key as `Authorization: Bearer <token>`.")
     try:
         return await state_of(request).auth.authenticate(credential)
     except AuthenticationFailed:
@@ -56,9 +58,7 @@ async def get_principal(
 PrincipalDep = Annotated[Principal, Depends(get_principal)]
 
 
-def require(permission: Permission) -> Callable[..., Awaitable[Principal]]:
-    """A dependency that comes before the body is read, and lets only those pass whom `admit` does."""
-
+def _build_guard(permission: Permission) -> Callable[..., Awaitable[Principal]]:
     async def check(principal: PrincipalDep, request: Request, response: Response) -> Principal:
         response.headers.update(await admit(request, principal, permission))
         return principal
@@ -67,36 +67,27 @@ def require(permission: Permission) -> Callable[..., Awaitable[Principal]]:
     return check
 
 
-async def get_counted_images(request: Request, principal: PrincipalDep) -> Callable[[int], Awaitable[None]]:
-    """Counts a batch's images for the month; `require` counted the first before the body was read."""
-
-    async def count(images: int) -> None:
-        if images > 1:
-            await count_recognition(state_of(request).database, principal, images - 1)
-
-    return count
+_GUARDS = {permission: _build_guard(permission) for permission in Permission}
 
 
-CountedImages = Annotated[Callable[[int], Awaitable[None]], Depends(get_counted_images)]
+def require_permission(permission: Permission) -> Callable[..., Awaitable[Principal]]:
+    """Return the dependency that admits only callers with a permission, within their rate limit and quota.
 
-_GUARDS = {permission: require(permission) for permission in Permission}
-
-
-def guard_of(permission: Permission) -> Callable[..., Awaitable[Principal]]:
-    """The one dependency for a permission: FastAPI runs it once a request, however often it is asked for."""
+    There is one per permission, so that FastAPI runs it only once per request.
+    """
     return _GUARDS[permission]
 
 
-CanRead = Annotated[Principal, Depends(guard_of(Permission.READ))]
-CanRecognize = Annotated[Principal, Depends(guard_of(Permission.RECOGNIZE))]
-CanReadEmbeddings = Annotated[Principal, Depends(guard_of(Permission.READ_EMBEDDINGS))]
-CanRegister = Annotated[Principal, Depends(guard_of(Permission.REGISTER))]
-CanDelete = Annotated[Principal, Depends(guard_of(Permission.DELETE))]
-CanAdmin = Annotated[Principal, Depends(guard_of(Permission.ADMIN))]
+CanRead = Annotated[Principal, Depends(require_permission(Permission.READ))]
+CanRecognize = Annotated[Principal, Depends(require_permission(Permission.RECOGNIZE))]
+CanReadEmbeddings = Annotated[Principal, Depends(require_permission(Permission.READ_EMBEDDINGS))]
+CanRegister = Annotated[Principal, Depends(require_permission(Permission.REGISTER))]
+CanDelete = Annotated[Principal, Depends(require_permission(Permission.DELETE))]
+CanAdmin = Annotated[Principal, Depends(require_permission(Permission.ADMIN))]
 
 
 async def limit_address(request: Request, response: Response) -> None:
-    """For routes that anybody may call: so many requests from one address, each route for itself."""
+    """Limit the rate of requests from one address to a public route. Each route is counted separately."""
     name = request.scope["route"].path.rsplit("/", 1)[-1]
     response.headers.update(await limiter_of(request).admit_address(address_of(request), name))
 
@@ -104,8 +95,16 @@ async def limit_address(request: Request, response: Response) -> None:
 LIMITED_BY_ADDRESS = Depends(limit_address)
 
 
-def _is_token(sent: HTTPAuthorizationCredentials | None, wanted: SecretStr) -> bool:
-    return sent is not None and hmac.compare_digest(sent.credentials.encode(), wanted.get_secret_value().encode())
+async def require_signup_enabled(request: Request) -> None:
+    if not state_of(request).settings.signup_enabled:
+        raise SignupDisabled
+
+
+SIGNUP_ENABLED = Depends(require_signup_enabled)
+
+
+def _is_token(sent: HTTPAuthorizationCredentials | None, expected: SecretStr) -> bool:
+    return sent is not None and hmac.compare_digest(sent.credentials.encode(), expected.get_secret_value().encode())
 
 
 _operator_token = HTTPBearer(scheme_name="OperatorToken", auto_error=False)
@@ -115,14 +114,17 @@ async def get_operator(
     request: Request,
     sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_operator_token)],
 ) -> OperatorService:
-    """The operator's service, for whoever sends the operator token; without one set there is nothing here."""
+    """Return the operator's service; raises `AuthenticationFailed` without the operator token.
+
+    Raises `RouteNotFound` if no operator token is configured.
+    """
     state = state_of(request)
-    wanted, operator = state.settings.operator_token, state.operator
-    if wanted is None or operator is None:
+    expected, operator = state.settings.operator_token, state.operator
+    if expected is None or operator is None:
         raise RouteNotFound
     await limiter_of(request).admit_address(address_of(request), "operator")
-    if not _is_token(sent, wanted):
-        raise AuthenticationFailed("Send the operator token as `Authorization: Bearer ...`.")
+    if not _is_token(sent, expected):
+        raise AuthenticationFailed("Send the operator token as `Authorization: Bearer <token>`.")
     return operator
 
 
@@ -133,13 +135,13 @@ async def require_metrics_token(
     request: Request,
     sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_metrics_token)],
 ) -> None:
-    """For whoever sends the metrics token; without one set there is nothing here."""
-    wanted = state_of(request).settings.metrics_token
-    if wanted is None:
+    """Raise `AuthenticationFailed` without the metrics token, and `RouteNotFound` if none is configured."""
+    expected = state_of(request).settings.metrics_token
+    if expected is None:
         raise RouteNotFound
-    if not _is_token(sent, wanted):
+    if not _is_token(sent, expected):
         await limiter_of(request).admit_address(address_of(request), "bad-credentials")
-        raise AuthenticationFailed("Send the metrics token as `Authorization: Bearer ...`.")
+        raise AuthenticationFailed("Send the metrics token as `Authorization: Bearer <token>`.")
 
 
 OperatorDep = Annotated[OperatorService, Depends(get_operator)]

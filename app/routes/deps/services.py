@@ -1,4 +1,4 @@
-"""Which services answer the caller, in which transaction; and the parameters that many routes share."""
+"""Provide the caller's services, with or without a transaction, and the parameters that many routes share."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -18,7 +18,7 @@ async def get_caller(request: Request, principal: PrincipalDep, disconnect: Disc
 
 
 CallerDep = Annotated[CallerServices, Depends(get_caller)]
-"""Services without a transaction of their own."""
+"""The services that run outside the request's transaction."""
 
 
 async def get_services(caller: CallerDep) -> AsyncIterator[TransactionServices]:
@@ -26,16 +26,17 @@ async def get_services(caller: CallerDep) -> AsyncIterator[TransactionServices]:
         yield services
 
 
-# Scope "function": the transaction commits before the answer is sent, not after.
+# Scope "function" commits the transaction before the response is sent; the default would commit after it.
 ServicesDep = Annotated[TransactionServices, Depends(get_services, scope="function")]
-"""Services in the one transaction of the request, in the caller's tenant."""
+"""The services that run in the request's single transaction, confined to the caller's tenant."""
 
 IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="idempotency-key",
         pattern=r"^[!-~]{1,255}$",
-        description="For 24 hours the same key with the same request has one effect and one answer.",
+        description="Makes retries safe: for 24 hours, repeating a request with the same key returns the first "
+        "response and has no further effect.",
     ),
 ]
 
@@ -48,8 +49,8 @@ IdempotencyDep = Annotated[IdempotencyService, Depends(get_idempotency)]
 
 
 async def get_page(
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Items per page.")] = DEFAULT_PAGE,
-    cursor: Annotated[str | None, Query(max_length=2048, description="`next_cursor` of the previous page.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Maximum number of items per page.")] = DEFAULT_PAGE,
+    cursor: Annotated[str | None, Query(max_length=2048, description="The `next_cursor` of the previous page.")] = None,
 ) -> PageRequest:
     return PageRequest(limit, cursor)
 

@@ -1,7 +1,7 @@
-"""Signing in, staying signed in, signing out, and who a credential speaks for.
+"""Sign users in and out, refresh their sessions, and authenticate tokens and API keys.
 
-Unlike most services this one opens its transactions itself: hashing a password takes a pool and tens of milliseconds,
-and no database connection may wait for it; and whoever is not known yet has no tenant to open one for.
+Unlike most services, this one opens its own transactions, for two reasons. Hashing a password takes tens of
+milliseconds, during which no database connection may be held. And a caller's tenant is unknown before the sign-in.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from app.services.audit.trail import AuditAction, AuditTrails
 
 @dataclass(frozen=True, slots=True)
 class TokenPair:
-    """What a sign-in hands out."""
+    """The tokens of a session, as returned by a sign-in or a refresh."""
 
     access_token: str
     refresh_token: str
@@ -36,7 +36,10 @@ class TokenPair:
 
 
 class AuthService:
-    """Sessions of users and keys of programs; both are checked on every request, so revoking one is immediate."""
+    """Manage user sessions and authenticate credentials.
+
+    Sessions and keys are checked on every request, so revoking one takes effect immediately.
+    """
 
     def __init__(
         self, database: Database, hasher: PasswordHasher, tokens: TokenIssuer, keyring: Keyring, trails: AuditTrails
@@ -48,87 +51,97 @@ class AuthService:
         self._trails = trails
 
     async def sign_in(self, email: str, password: str, address: str) -> TokenPair:
-        """Begin a session.
+        """Start a session with an email and a password.
 
-        Raises `InvalidCredentials`, as slowly for an unknown email as for a wrong password, and `TooManyLoginAttempts`
-        when this account was tried too often from this address; other addresses, sessions and keys go on.
+        Raises `InvalidCredentials`, in the same time for an unknown email as for a wrong password. Raises
+        `TooManyLoginAttempts` after too many attempts on this account from this address; other addresses, sessions
+        and keys are not affected.
         """
         email = email.strip().lower()
-        tried = self._attempt_keys(email, address)
+        attempt_keys = self._attempt_keys(email, address)
         async with self._database.transaction(lookup=email) as session:
-            wait = await _admit_attempt(LoginAttempts(session), tried)
+            wait = await _count_attempt(LoginAttempts(session), attempt_keys)
             login = await LoginDirectory(session).find(email)
         _refuse_while_waiting(wait)
         if not await self._hasher.verify(password, login.password_hash if login else None) or login is None:
             raise InvalidCredentials
         async with self._database.transaction(login.tenant_id) as session:
-            # The password may have been changed while we hashed: then this sign-in came too late.
+            # The password may have changed while it was being hashed; then this sign-in is refused.
             users = UserRepository(session, login.tenant_id)
             if await users.find_password_hash(login.user_id, lock=True) != login.password_hash:
                 raise InvalidCredentials
-            for key in tried:
-                await LoginAttempts(session).forget(key)
+            for key in attempt_keys:
+                await LoginAttempts(session).delete(key)
             sessions = SessionRepository(session, login.tenant_id)
-            session_id = await sessions.open(login.user_id, self._session_end())
+            session_id = await sessions.add(login.user_id, self._session_end())
         return self._pair(TokenClaims(login.user_id, login.tenant_id, session_id, 0))
 
     async def refresh(self, refresh_token: str) -> TokenPair:
-        """Trade a refresh token for new tokens; one used before ends its session and raises `TokenRevoked`."""
+        """Exchange a refresh token for new tokens.
+
+        A token that was used before ends its session; raises `TokenRevoked`.
+        """
         claims = self._tokens.read(TokenKind.REFRESH, refresh_token)
         async with self._database.transaction(claims.tenant_id) as session:
             sessions = SessionRepository(session, claims.tenant_id)
             is_rotated = await sessions.rotate(claims.session_id, claims.generation, self._session_end())
             if not is_rotated:
-                # Signed by us yet not the current one: it was used before, so one of its two holders stole it.
+                # A valid signature on an outdated token: it was used before, so one of its two users stole it.
                 await sessions.revoke(claims.session_id)
         if not is_rotated:
             raise TokenRevoked
         return self._pair(TokenClaims(claims.user_id, claims.tenant_id, claims.session_id, claims.generation + 1))
 
     async def sign_in_for_operator(self, tenant_id: UUID) -> TokenPair:
-        """Begin a session of the tenant's first admin without a password: for whoever owns the database anyway."""
+        """Start a session of the tenant's first admin without a password, for an operator who owns the database."""
         async with self._database.transaction(tenant_id) as session:
             admin = await UserRepository(session, tenant_id).find_first(Role.ADMIN)
             if admin is None:
                 raise InvalidCredentials("The tenant has no admin.")
-            session_id = await SessionRepository(session, tenant_id).open(admin.id, self._session_end())
+            session_id = await SessionRepository(session, tenant_id).add(admin.id, self._session_end())
         return self._pair(TokenClaims(admin.id, tenant_id, session_id, 0))
 
     async def sign_out(self, principal: Principal) -> None:
-        """End the session; its access and refresh tokens are refused from here on."""
+        """End the session; its access and refresh tokens become invalid immediately."""
         if principal.session_id is None:
-            return  # a program has no session; its key is revoked by an admin
+            return  # an API key has no session; an admin revokes the key instead
         async with self._database.transaction(principal.tenant_id) as session:
             await SessionRepository(session, principal.tenant_id).revoke(principal.session_id)
 
     async def change_password(self, principal: Principal, current: str, new: str, address: str) -> None:
-        """Set a user's own password and end their other sessions; raises `InvalidCredentials`."""
+        """Change a user's own password and end their other sessions.
+
+        Raises `InvalidCredentials` or `TooManyLoginAttempts`.
+        """
         if principal.user_id is None:
-            raise InvalidCredentials("A key has no password.")
-        tried = self._attempt_keys(str(principal.user_id), address)
+            raise InvalidCredentials("An API key has no password; sign in as a user.")
+        attempt_keys = self._attempt_keys(str(principal.user_id), address)
         async with self._database.transaction(principal.tenant_id) as session:
-            wait = await _admit_attempt(LoginAttempts(session), tried)
+            wait = await _count_attempt(LoginAttempts(session), attempt_keys)
             hashed = await UserRepository(session, principal.tenant_id).find_password_hash(principal.user_id)
         _refuse_while_waiting(wait)
         if not await self._hasher.verify(current, hashed):
             raise InvalidCredentials("The current password is wrong.")
-        renewed = await self._hasher.hash(new)
+        new_hash = await self._hasher.hash(new)
         async with self._database.transaction(principal.tenant_id) as session:
-            await UserRepository(session, principal.tenant_id).change(principal.user_id, password_hash=renewed)
+            await UserRepository(session, principal.tenant_id).update(principal.user_id, password_hash=new_hash)
             sessions = SessionRepository(session, principal.tenant_id)
-            await sessions.revoke_all(principal.user_id, but=principal.session_id)
-            for key in tried:
-                await LoginAttempts(session).forget(key)
+            await sessions.revoke_all(principal.user_id, except_id=principal.session_id)
+            for key in attempt_keys:
+                await LoginAttempts(session).delete(key)
             trail = self._trails.open(session, principal.tenant_id, principal.name)
             await trail.record(AuditAction.PASSWORD_CHANGED, f"user:{principal.user_id}")
 
     async def authenticate(self, credential: str) -> Principal:
-        """Who sends this access token or API key, with the rights they have now; raises an `AuthenticationFailed`."""
+        """Return the caller behind an access token or API key, with current permissions.
+
+        Raises an `AuthenticationFailed`.
+        """
         if credential.startswith(PREFIX):
             return await self._authenticate_key(credential)
         claims = self._tokens.read(TokenKind.ACCESS, credential)
-        callers = HotQueries(self._database, claims.tenant_id)
-        principal = await callers.find_user(claims.session_id, claims.user_id)
+        queries = HotQueries(self._database, claims.tenant_id)
+        principal = await queries.find_user(claims.session_id, claims.user_id)
         if principal is None:
             raise TokenRevoked
         return principal
@@ -140,7 +153,7 @@ class AuthService:
         async with self._database.transaction(lookup=presented.public_id) as session:
             stored = await KeyDirectory(session).find(presented.public_id)
         key = self._keyring.find("api-keys", stored.key_id) if stored is not None else None
-        # Only who knows the secret learns that a key expired or was revoked.
+        # Check the secret first: only its owner may learn that a key expired or was revoked.
         if stored is None or key is None or not is_same_hash(stored.secret_hmac, hash_secret(key, presented.secret)):
             raise TokenInvalid
         if stored.revoked_at is not None:
@@ -150,9 +163,9 @@ class AuthService:
         current_id, current = self._keyring.current("api-keys")
         async with self._database.transaction(stored.tenant_id) as session:
             principals = PrincipalRepository(session, stored.tenant_id)
-            principal = await principals.find_program(stored.id)
-            if stored.key_id != current_id:  # the secret rolled: while we see the key, carry it over
-                await principals.renew_hash(stored.id, current_id, hash_secret(current, presented.secret))
+            principal = await principals.find_by_api_key(stored.id)
+            if stored.key_id != current_id:  # the signing secret rotated: rehash under the new one
+                await principals.update_hash(stored.id, current_id, hash_secret(current, presented.secret))
         if principal is None:
             raise TokenRevoked("This key was revoked.")
         return principal
@@ -166,18 +179,25 @@ class AuthService:
         return datetime.now(UTC) + self._tokens.lifetime(TokenKind.REFRESH)
 
     def _attempt_keys(self, account: str, address: str) -> list[str]:
-        """Keyed hashes, one a secret: the table tells nobody who tried from where, and a new
-        secret gives no new tries."""
+        """Hash account and address once per secret.
+
+        The hashes are keyed, so the table does not reveal who tried from where. Hashing with every configured secret
+        keeps the counts when the secret rotates.
+        """
         subject = f"{account}\0{address}".encode()
         return [hmac.new(key, subject, hashlib.sha256).hexdigest() for key in self._keyring.all("login-tries")]
 
 
-async def _admit_attempt(tries: LoginAttempts, keys: list[str]) -> timedelta | None:
-    waits = [await tries.admit(key) for key in keys]
+async def _count_attempt(attempts: LoginAttempts, keys: list[str]) -> timedelta | None:
+    """Count one attempt under each key; return the longest wait if any of them is blocked, otherwise None."""
+    waits = [await attempts.count_attempt(key) for key in keys]
     return max((wait for wait in waits if wait is not None), default=None)
 
 
 def _refuse_while_waiting(wait: timedelta | None) -> None:
     if wait is not None:
         seconds = math.ceil(wait.total_seconds())
-        raise TooManyLoginAttempts(f"Try again in {seconds} seconds.", retry_after_s=seconds)
+        raise TooManyLoginAttempts(
+            f"Too many attempts for this account from this address; try again in {seconds} seconds.",
+            retry_after_s=seconds,
+        )

@@ -1,4 +1,4 @@
-"""API keys and access-key pairs: issued, rotated, revoked."""
+"""Issue, rotate, list and revoke API keys and access keys."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,13 +13,13 @@ from app.security.api_keys import generate_api_key, hash_secret
 from app.security.keyring import Keyring
 from app.services.audit.trail import AuditAction, AuditTrail
 
-ALIVE_AT_A_TIME = 2
-"""Keys of one name: the one in use and its successor, so that rotating needs no pause."""
+MAX_KEYS_PER_NAME = 2
+"""The key in use and its successor, so that a rotation needs no downtime."""
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedKey:
-    """A new key and its secret, which is shown only now."""
+    """A new key and its secret, which is shown only once."""
 
     record: KeyRecord
     secret: str
@@ -29,7 +29,7 @@ class IssuedKey:
 
 
 class KeyService:
-    """The keys of the caller's tenant."""
+    """Manage the keys of the caller's tenant."""
 
     def __init__(
         self, api_keys: ApiKeyRepository, access_keys: AccessKeyRepository, keyring: Keyring, trail: AuditTrail
@@ -48,15 +48,20 @@ class KeyService:
         collections: list[str] | None = None,
         expires_at: datetime | None = None,
     ) -> IssuedKey:
-        """Issue an API key; raises `TooManyKeys` for a third of one name, `PermissionDenied` for more than one's own.
+        """Issue an API key.
 
-        `principal` None: the operator, who may issue anything.
+        `principal` is None for the operator, who may issue any key. Raises `TooManyKeys` if two active keys have this
+        name, `PermissionDenied` if the key could do more than the caller, or `InvalidParameter`.
         """
         _refuse_escalation(principal, scopes, collections)
         if collections is not None and Scope.ADMIN in scopes:
-            raise InvalidParameter("collections: a key that manages users and keys reaches all.", field="collections")
+            raise InvalidParameter(
+                f"collections: a key with the scope {Scope.ADMIN.value!r} cannot be limited to collections; leave out "
+                f"either the scope or the collections.",
+                field="collections",
+            )
         await self._api_keys.lock_name(name)
-        if len(await self._api_keys.list(name)) >= ALIVE_AT_A_TIME:
+        if len(await self._api_keys.list(name)) >= MAX_KEYS_PER_NAME:
             raise TooManyKeys
         fresh = generate_api_key()
         key_id, key = self._keyring.current("api-keys")
@@ -74,7 +79,7 @@ class KeyService:
         return IssuedKey(record, fresh.text)
 
     async def rotate(self, principal: Principal, key_id: UUID) -> IssuedKey:
-        """Issue a successor with the same name and rights; the old key lives until it is revoked."""
+        """Issue a successor with the same name and scopes; the old key works until it is revoked."""
         old = await self.get(key_id)
         scopes = [Scope(scope) for scope in old.scopes if scope in set(Scope)]
         return await self.issue(
@@ -86,24 +91,24 @@ class KeyService:
         )
 
     async def list_keys(self) -> list[KeyRecord]:
-        """The live API keys."""
+        """List the active API keys."""
         return await self._api_keys.list()
 
     async def get(self, key_id: UUID) -> KeyRecord:
-        """One live API key; raises `KeyNotFound`."""
+        """Return one active API key; raises `KeyNotFound`."""
         found = next((key for key in await self._api_keys.list() if key.id == key_id), None)
         if found is None:
             raise KeyNotFound
         return found
 
     async def revoke(self, key_id: UUID) -> None:
-        """End an API key at once; raises `KeyNotFound`."""
+        """Revoke an API key, effective immediately; raises `KeyNotFound`."""
         if not await self._api_keys.revoke(key_id):
             raise KeyNotFound
         await self._trail.record(AuditAction.KEY_REVOKED, f"key:{key_id}", kind="api")
 
     async def issue_access_key(self, principal: Principal | None, scopes: list[Scope]) -> tuple[KeyRecord, AccessKey]:
-        """Issue a pair for signed requests."""
+        """Issue an access key, a pair of id and secret, for signed requests; raises `PermissionDenied`."""
         _refuse_escalation(principal, scopes, None)
         fresh = generate_access_key()
         key_id, key = self._keyring.current("access-keys")
@@ -118,23 +123,23 @@ class KeyService:
         return record, fresh
 
     async def list_access_keys(self) -> list[KeyRecord]:
-        """The live pairs."""
+        """List the active access keys."""
         return await self._access_keys.list()
 
     async def revoke_access_key(self, key_id: UUID) -> None:
-        """End a pair at once; raises `KeyNotFound`."""
+        """Revoke an access key, effective immediately; raises `KeyNotFound`."""
         if not await self._access_keys.revoke(key_id):
             raise KeyNotFound
         await self._trail.record(AuditAction.KEY_REVOKED, f"key:{key_id}", kind="access")
 
 
 def _refuse_escalation(principal: Principal | None, scopes: list[Scope], collections: list[str] | None) -> None:
-    """Nobody issues a key that may do more than they may themselves."""
+    """Raise `PermissionDenied` for a key that could do more than its issuer."""
     if principal is None:
         return
     missing = permissions_of([scope.value for scope in scopes]) - principal.permissions
     if missing:
         names = ", ".join(sorted(permission.value for permission in missing))
-        raise PermissionDenied(f"You cannot issue a key that may do what you may not: {names}.")
+        raise PermissionDenied(f"scopes: you cannot issue a key with permissions that you do not have: {names}.")
     if principal.collections is not None and (collections is None or not principal.collections.issuperset(collections)):
-        raise PermissionDenied("You cannot issue a key for collections that you cannot reach yourself.")
+        raise PermissionDenied("collections: you cannot issue a key for collections that you cannot access.")

@@ -1,4 +1,4 @@
-"""Who sent a request that is signed with an access key."""
+"""Authenticate requests that are signed with an access key."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -20,12 +20,11 @@ from app.security.request_signatures import (
     read_claim,
 )
 
-_SERVICE = "rekognition"
-_MAX_RECEIVED = 32
+_MAX_RECEIVING = 32
 
 
 class SignedCaller:
-    """Whose access key a request names; not believed before its signature is checked."""
+    """The owner of the access key that a request names; not authenticated until `verify` succeeds."""
 
     def __init__(self, claim: Claim, secret: str, signer: Signer) -> None:
         self.claim = claim
@@ -33,7 +32,7 @@ class SignedCaller:
         self._secret = secret
 
     def verify(self, request: SignedRequest) -> Principal:
-        """The caller, once the whole request is there; raises `SignatureInvalid`."""
+        """Check the signature of the complete request and return the caller; raises `SignatureInvalid`."""
         try:
             check_signature(request, self.claim, self._secret)
         except SignatureRefused as exc:
@@ -42,7 +41,10 @@ class SignedCaller:
 
 
 class SignedRequestService:
-    """Checks signatures in two steps, so that nothing is read of a request that names no key."""
+    """Check signatures in two steps: find the key from the headers, then verify after the body was read.
+
+    A request that names no valid key is refused before its body is read.
+    """
 
     def __init__(self, database: Database, keyring: Keyring, *, region: str | None) -> None:
         self._database = database
@@ -50,37 +52,40 @@ class SignedRequestService:
         self._region = region
         self._receiving = Counter[str]()
 
-    async def find_caller(self, request: SignedRequest) -> SignedCaller:
-        """Whose key the request names (its body is not looked at); raises `SignatureInvalid`."""
+    async def find_caller(self, request: SignedRequest, *, service: str) -> SignedCaller:
+        """Find the owner of the access key in the request's headers; raises `SignatureInvalid`."""
         try:
-            claim = read_claim(request, service=_SERVICE, now=datetime.now(UTC))
+            claim = read_claim(request, service=service, now=datetime.now(UTC))
         except SignatureRefused as exc:
             raise SignatureInvalid(exc.fault, str(exc)) from None
         if self._region is not None and claim.region != self._region:
             raise SignatureInvalid(
                 SignatureFault.WRONG_SCOPE,
-                f"The credential is scoped to region {claim.region!r}; this server answers for {self._region!r}.",
+                f"The credential is scoped to region {claim.region!r}; this server's region is {self._region!r}.",
             )
         async with self._database.transaction(lookup=claim.access_key_id) as session:
             stored = await KeyDirectory(session).find_access_key(claim.access_key_id)
         secret = self._decrypt(claim, stored) if stored is not None else None
         if stored is None or secret is None or stored.revoked_at is not None:
-            raise SignatureInvalid(None, "There is no such access key, or it was revoked.")
+            raise SignatureInvalid(None, "The access key does not exist or was revoked.")
         async with self._database.transaction(stored.tenant_id) as session:
-            signer = await PrincipalRepository(session, stored.tenant_id).find_signer(stored.id)
+            signer = await PrincipalRepository(session, stored.tenant_id).find_by_access_key(stored.id)
         if signer is None:
-            raise SignatureInvalid(None, "There is no such access key, or it was revoked.")
+            raise SignatureInvalid(None, "The access key does not exist or was revoked.")
         return SignedCaller(claim, secret, signer)
 
     @contextmanager
     def receiving(self, caller: SignedCaller) -> Iterator[None]:
-        """While a body is received and verified: until then it may be anybody's who knows an access key's id.
+        """Count a request of this key while its body is received and verified.
 
-        Only so many of one key at a time; raises `Overloaded`.
+        Until then any client that knows a key's id could send bodies. So a key may have at most `_MAX_RECEIVING` of
+        them in progress; raises `Overloaded` beyond that.
         """
         key = caller.claim.access_key_id
-        if self._receiving[key] >= _MAX_RECEIVED:
-            raise Overloaded(f"{_MAX_RECEIVED} requests of this access key are being received, which is the limit.")
+        if self._receiving[key] >= _MAX_RECEIVING:
+            raise Overloaded(
+                f"{_MAX_RECEIVING} requests with this access key are being received, the maximum; try again."
+            )
         self._receiving[key] += 1
         try:
             yield
@@ -89,13 +94,13 @@ class SignedRequestService:
             if not self._receiving[key]:
                 del self._receiving[key]
 
-    async def note_use(self, caller: SignedCaller) -> None:
-        """Note that the key was used, to the minute; for a caller who was verified."""
+    async def touch_key(self, caller: SignedCaller) -> None:
+        """Record the last use of a verified caller's key, to the minute."""
         principal = caller.signer.principal
-        if caller.signer.is_use_noted or principal.key_id is None:
+        if caller.signer.was_just_used or principal.key_id is None:
             return
         async with self._database.transaction(principal.tenant_id) as session:
-            await PrincipalRepository(session, principal.tenant_id).note_signer(principal.key_id)
+            await PrincipalRepository(session, principal.tenant_id).touch_access_key(principal.key_id)
 
     def _decrypt(self, claim: Claim, stored: StoredAccessKey) -> str | None:
         key = self._keyring.find("access-keys", stored.key_id)

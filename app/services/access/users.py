@@ -1,4 +1,4 @@
-"""The users of a tenant: added, promoted, removed; one admin always stays."""
+"""Add, change and remove a tenant's users; at least one admin always remains."""
 
 from uuid import UUID
 
@@ -11,19 +11,25 @@ from app.services.tenancy.quotas import QuotaService
 
 
 class UserService:
-    """The users of the caller's tenant. Passwords come in hashed: hashing must not hold a connection."""
+    """Manage the users of the caller's tenant.
+
+    Passwords arrive hashed, because no database connection may be held while hashing.
+    """
 
     def __init__(
         self, users: UserRepository, quotas: QuotaService, principal: Principal | None, trail: AuditTrail
     ) -> None:
-        """`principal` None: the operator, who may make anybody anything."""
+        """`principal` is None for the operator, who may grant any role."""
         self._trail = trail
         self._users = users
         self._quotas = quotas
         self._principal = principal
 
     async def add(self, email: str, password_hash: str, role: Role) -> UserRecord:
-        """Add a user; raises `EmailTaken`, `QuotaExceeded`, or `PermissionDenied` for a role above one's own rights."""
+        """Add a user.
+
+        Raises `EmailTaken`, `QuotaExceeded`, or `PermissionDenied` for a role with more permissions than the caller.
+        """
         self._refuse_escalation(role)
         user_id = await self._users.add(email=email, password_hash=password_hash, role=role)
         if user_id is None:
@@ -33,38 +39,43 @@ class UserService:
         return await self.get(user_id)
 
     async def list(self) -> list[UserRecord]:
-        """Every user, oldest first."""
+        """List all users, oldest first."""
         return await self._users.list()
 
     async def get(self, user_id: UUID) -> UserRecord:
-        """One user; raises `UserNotFound`."""
+        """Return one user; raises `UserNotFound`."""
         found = await self._users.find(user_id)
         if found is None:
             raise UserNotFound
         return found
 
     async def set_role(self, user_id: UUID, role: Role) -> UserRecord:
-        """Give a user another role, from their next request on; raises `LastAdmin` or `PermissionDenied`."""
+        """Change a user's role, effective from their next request.
+
+        Raises `LastAdmin`, `PermissionDenied` or `UserNotFound`.
+        """
         self._refuse_escalation(role)
         if role is not Role.ADMIN:
-            await self._keep_an_admin(user_id)
+            await self._refuse_last_admin(user_id)
         await self.get(user_id)
-        await self._users.change(user_id, role=role.value)
+        await self._users.update(user_id, role=role.value)
         await self._trail.record(AuditAction.USER_CHANGED, f"user:{user_id}", role=role.value)
         return await self.get(user_id)
 
     async def remove(self, user_id: UUID) -> None:
-        """Remove a user with their sessions; raises `LastAdmin`."""
-        await self._keep_an_admin(user_id)
+        """Remove a user and their sessions; raises `LastAdmin` or `UserNotFound`."""
+        await self._refuse_last_admin(user_id)
         await self.get(user_id)
         await self._users.delete(user_id)
         await self._trail.record(AuditAction.USER_REMOVED, f"user:{user_id}")
 
     def _refuse_escalation(self, role: Role) -> None:
-        """Nobody makes a user who may do more than they may themselves."""
+        """Raise `PermissionDenied` for a role that could do more than the caller."""
         if self._principal is not None and not ROLE_PERMISSIONS[role] <= self._principal.permissions:
-            raise PermissionDenied(f"You cannot give the role {role.value!r}: it may do what you may not.")
+            raise PermissionDenied(
+                f"role: you cannot grant the role {role.value!r}, which has permissions that you do not have."
+            )
 
-    async def _keep_an_admin(self, user_id: UUID) -> None:
+    async def _refuse_last_admin(self, user_id: UUID) -> None:
         if await self._users.lock_admins() == {user_id}:
             raise LastAdmin

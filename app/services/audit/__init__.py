@@ -1,1 +1,1 @@
-"""The audit trail: written in the transaction of each change, read by page, verified."""
+"""Record, list and verify the audit trail."""

@@ -1,4 +1,4 @@
-"""The audit trail: written in the transaction of what it is about, read page by page."""
+"""Write the audit trail in the transaction of each change, and read it page by page."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,15 +14,15 @@ from app.services.paging import Page, PageRequest, cut_page
 from app.telemetry import request_id
 
 OPERATOR = "operator"
-"""The actor of what whoever runs the service does."""
+"""The actor of changes by the operator of the service."""
 RETENTION = "retention"
-"""The actor of what is erased because its time was over."""
+"""The actor of erasures because a subject expired."""
 RESTORE = "restore"
-"""The actor of what is erased again because an older backup brought it back."""
+"""The actor of erasures that are repeated because an older backup brought the data back."""
 
 
 class AuditAction(StrEnum):
-    """Everything that is written down."""
+    """The actions that the trail records."""
 
     TENANT_CREATED = "tenant.created"
     PLAN_CHANGED = "plan.changed"
@@ -43,9 +43,9 @@ class AuditAction(StrEnum):
     FACE_ERASED = "face.erased"
     CONSENT_RECORDED = "consent.recorded"
     CONSENT_WITHDRAWN = "consent.withdrawn"
-    FACES_ASSIGNED = "faces.given"
-    FACES_UNASSIGNED = "faces.taken"
-    SUBJECT_UNNAMED = "subject.dissolved"
+    FACES_ASSIGNED = "faces.assigned"
+    FACES_UNASSIGNED = "faces.unassigned"
+    SUBJECT_UNNAMED = "subject.unnamed"
     COLLECTION_CHANGED = "collection.changed"
     COLLECTION_CALIBRATED = "collection.calibrated"
     RECOGNIZERS_CHANGED = "recognizers.changed"
@@ -56,10 +56,18 @@ class AuditAction(StrEnum):
     TEMPLATES_ROTATED = "templates.rotated"
 
 
-class AuditTrail:
-    """Writes entries of one actor in one tenant.
+_FORMER_TEXTS = {
+    AuditAction.FACES_ASSIGNED: "faces.given",
+    AuditAction.FACES_UNASSIGNED: "faces.taken",
+    AuditAction.SUBJECT_UNNAMED: "subject.dissolved",
+}
+"""The text of an action in entries that an earlier version sealed; a filter by the action finds these too."""
 
-    To be called after the change itself: an entry takes the chain's lock, which the tenant's other changes wait for.
+
+class AuditTrail:
+    """Write one actor's entries in one tenant's trail.
+
+    Record an entry after the change itself: it locks the chain, and the tenant's other changes wait for that lock.
     """
 
     def __init__(self, entries: AuditRepository, keyring: Keyring, actor: str) -> None:
@@ -68,7 +76,7 @@ class AuditTrail:
         self.actor = actor
 
     async def record(self, action: AuditAction, target: str | None = None, **details: Detail) -> SealedEntry:
-        """Write down what was done; with the change, or not at all."""
+        """Append an entry; it is committed or rolled back together with the change."""
         key_id, key = self._keyring.current(SEAL_PURPOSE)
         return await self._entries.add(
             actor=self.actor,
@@ -80,34 +88,34 @@ class AuditTrail:
             sealer=lambda entry, previous: seal(key, entry, previous),
         )
 
-    def name_subject(self, collection: str, subject: str) -> str:
-        """The target for a subject: a keyed hash, which erasing need not touch."""
+    def subject_target(self, collection: str, subject: str) -> str:
+        """Return a subject's target: a keyed hash, so an erasure need not change the trail."""
         _, key = self._keyring.current(REFERENCE_PURPOSE)
         return refer_to_subject(key, self._entries.tenant_id, collection, subject)
 
-    def all_names_of_subject(self, collection: str, subject: str) -> list[str]:
-        """Whatever the trail may call a subject."""
-        return names_of_subject(self._keyring, self._entries.tenant_id, collection, subject)
+    def all_subject_targets(self, collection: str, subject: str) -> list[str]:
+        """Return all targets that the trail may have for a subject, one per secret."""
+        return subject_targets(self._keyring, self._entries.tenant_id, collection, subject)
 
 
 class AuditTrails:
-    """Opens the trail of any tenant, in the transaction of the change that it records."""
+    """Open the trail of any tenant, in the transaction of the change to record."""
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
 
     def open(self, transaction: Transaction, tenant_id: UUID, actor: str) -> AuditTrail:
-        """The trail of a tenant; `actor` did what is recorded."""
+        """Open a tenant's trail; `actor` makes the recorded changes."""
         return AuditTrail(AuditRepository(transaction, tenant_id), self._keyring, actor)
 
 
-def names_of_subject(keyring: Keyring, tenant_id: UUID, collection: str, subject: str) -> list[str]:
-    """Every target that a trail may have for a subject: one for each secret that is still believed."""
+def subject_targets(keyring: Keyring, tenant_id: UUID, collection: str, subject: str) -> list[str]:
+    """Return all targets that a trail may have for a subject, one per secret that is still configured."""
     return [refer_to_subject(key, tenant_id, collection, subject) for key in keyring.all(REFERENCE_PURPOSE)]
 
 
 class AuditService:
-    """Reads the caller's tenant's trail."""
+    """List the entries of the caller's tenant."""
 
     def __init__(self, entries: AuditRepository, keyring: Keyring, cursors: CursorSigner) -> None:
         self._entries = entries
@@ -125,14 +133,19 @@ class AuditService:
         since: datetime | None = None,
         before: datetime | None = None,
     ) -> Page[SealedEntry]:
-        """One page of entries, the newest first; a subject is asked for with its collection."""
+        """List one page of entries, newest first; `subject` filters only together with `collection`."""
         targets = None
         if collection is not None and subject is not None:
-            targets = names_of_subject(self._keyring, self._entries.tenant_id, collection, subject)
+            targets = subject_targets(self._keyring, self._entries.tenant_id, collection, subject)
         elif collection is not None:
             targets = [f"collection:{collection}"]
-        wanted = AuditFilter([action.value for action in actions] if actions else None, actor, targets, since, before)
+        filters = AuditFilter(_stored_texts(actions) if actions else None, actor, targets, since, before)
         scope = f"{self._entries.tenant_id}/audit"
-        behind = int(self._cursors.open(scope, request.cursor)) if request.cursor else None
-        found = await self._entries.list_page(wanted, behind, request.limit + 1)
+        before_seq = int(self._cursors.open(scope, request.cursor)) if request.cursor else None
+        found = await self._entries.list_page(filters, before_seq, request.limit + 1)
         return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, str(last.entry.seq)))
+
+
+def _stored_texts(actions: Sequence[AuditAction]) -> list[str]:
+    former = [_FORMER_TEXTS[action] for action in actions if action in _FORMER_TEXTS]
+    return [action.value for action in actions] + former

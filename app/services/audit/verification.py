@@ -1,4 +1,4 @@
-"""Checks a tenant's audit trail: whether any entry was altered, taken away, or stands where it was not written."""
+"""Verify a tenant's audit trail: detect altered, deleted and moved entries."""
 
 import hmac
 from dataclasses import dataclass, replace
@@ -8,12 +8,12 @@ from app.persistence.repositories.audit import AuditRepository
 from app.security.audit_chain import FIRST_SEAL, SEAL_PURPOSE, SealedEntry, seal
 from app.security.keyring import Keyring
 
-_AT_A_TIME = 1_000
-_MAX_NAMED = 1_000
+_BATCH_SIZE = 1_000
+_MAX_LISTED = 1_000
 
 
 class FlawKind(StrEnum):
-    """What is wrong with a place of the trail."""
+    """What is wrong at a sequence number of the trail."""
 
     ALTERED = "altered"
     MISSING = "missing"
@@ -24,7 +24,7 @@ class FlawKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """One place (`seq`) with what is wrong there."""
+    """A flaw at one sequence number."""
 
     seq: int
     kind: FlawKind
@@ -33,9 +33,9 @@ class Flaw:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How long the trail is, its last seal, and its flaws in order.
+    """The number of entries, the last sequence number and seal, and all flaws in order.
 
-    Whoever keeps number and seal elsewhere can tell later that nothing was cut off the end.
+    An operator who stores the last number and seal elsewhere can later detect entries deleted from the end.
     """
 
     entries: int
@@ -45,60 +45,61 @@ class Verdict:
 
 
 class AuditVerifier:
-    """Reads one trail from its beginning, in one snapshot."""
+    """Read one trail from its beginning, in one snapshot."""
 
     def __init__(self, entries: AuditRepository, keyring: Keyring) -> None:
         self._entries = entries
         self._keyring = keyring
 
     async def verify(self, *, expected: tuple[int, bytes] | None = None) -> Verdict:
-        """Every flaw; `expected` is a number and seal noted earlier, which must still be there."""
-        await self._entries.lock_chain()
+        """Find all flaws; `expected` is a sequence number and seal stored earlier, which the trail must still have."""
+        await self._entries.use_snapshot()
         flaws: list[Flaw] = []
         broken: list[SealedEntry] = []
         count, last, last_seal, is_last_broken = 0, 0, FIRST_SEAL, False
         is_expected_there = expected is None
-        while page := await self._entries.read_on(last, _AT_A_TIME):
-            for one in page:
-                seq = one.entry.seq
+        while page := await self._entries.list_after(last, _BATCH_SIZE):
+            for sealed in page:
+                seq = sealed.entry.seq
                 flaws += _missing(last + 1, seq - 1)
-                is_broken, key = False, self._keyring.find(SEAL_PURPOSE, one.key_id)
+                is_broken, key = False, self._keyring.find(SEAL_PURPOSE, sealed.key_id)
                 if key is None:
-                    flaws.append(Flaw(seq, FlawKind.UNKNOWN_KEY, f"sealed with key {one.key_id}, which is not at hand"))
-                elif not hmac.compare_digest(seal(key, one.entry, one.previous), one.seal):
+                    flaws.append(Flaw(seq, FlawKind.UNKNOWN_KEY, f"sealed with key {sealed.key_id}, not configured"))
+                elif not hmac.compare_digest(seal(key, sealed.entry, sealed.previous), sealed.seal):
                     is_broken = True
-                    broken.append(one)
-                elif seq == last + 1 and not is_last_broken and one.previous != last_seal:
-                    flaws.append(Flaw(seq, FlawKind.DETACHED, "it was written behind another entry"))
+                    broken.append(sealed)
+                elif seq == last + 1 and not is_last_broken and sealed.previous != last_seal:
+                    flaws.append(Flaw(seq, FlawKind.DETACHED, "it was written after a different entry"))
                 if expected is not None and seq == expected[0]:
-                    is_expected_there = hmac.compare_digest(one.seal, expected[1])
-                count, last, last_seal, is_last_broken = count + 1, seq, one.seal, is_broken
-        head_seq, head_seal = await self._entries.head()
+                    is_expected_there = hmac.compare_digest(sealed.seal, expected[1])
+                count, last, last_seal, is_last_broken = count + 1, seq, sealed.seal, is_broken
+        head_seq, head_seal = await self._entries.get_head()
         flaws += _missing(last + 1, head_seq)
         if last == head_seq and not is_last_broken and head_seal != last_seal:
-            flaws.append(Flaw(last, FlawKind.DETACHED, "it is not the entry that was written last"))
+            flaws.append(Flaw(last, FlawKind.DETACHED, "it is not the last entry that was written"))
         if expected is not None and not is_expected_there:
-            flaws.append(Flaw(expected[0], FlawKind.MISSING, "not the entry that was there when its seal was noted"))
-        flaws += self._name_broken(broken, {flaw.seq for flaw in flaws if flaw.kind is FlawKind.MISSING})
+            flaws.append(Flaw(expected[0], FlawKind.MISSING, "its seal is not the expected one"))
+        flaws += self._classify_all(broken, {flaw.seq for flaw in flaws if flaw.kind is FlawKind.MISSING})
         return Verdict(count, last, last_seal, sorted(flaws, key=lambda flaw: flaw.seq))
 
-    def _name_broken(self, broken: list[SealedEntry], missing: set[int]) -> list[Flaw]:
-        """Altered, unless the entry is what was written at another of the places that are wrong."""
-        places = missing | {one.entry.seq for one in broken}
-        return [self._name(one, places) for one in broken]
+    def _classify_all(self, broken: list[SealedEntry], missing: set[int]) -> list[Flaw]:
+        seqs = missing | {sealed.entry.seq for sealed in broken}
+        return [self._classify(sealed, seqs) for sealed in broken]
 
-    def _name(self, one: SealedEntry, places: set[int]) -> Flaw:
-        key = self._keyring.find(SEAL_PURPOSE, one.key_id)
-        for place in sorted(places):
-            moved = replace(one.entry, seq=place)
-            if key is not None and hmac.compare_digest(seal(key, moved, one.previous), one.seal):
-                return Flaw(one.entry.seq, FlawKind.MOVED, f"it was written as entry {place}")
-        return Flaw(one.entry.seq, FlawKind.ALTERED, "its seal does not fit what it says")
+    def _classify(self, sealed: SealedEntry, seqs: set[int]) -> Flaw:
+        """Call an entry moved if its seal fits another missing or broken sequence number, otherwise altered."""
+        key = self._keyring.find(SEAL_PURPOSE, sealed.key_id)
+        for seq in sorted(seqs):
+            moved = replace(sealed.entry, seq=seq)
+            if key is not None and hmac.compare_digest(seal(key, moved, sealed.previous), sealed.seal):
+                return Flaw(sealed.entry.seq, FlawKind.MOVED, f"it was written as entry {seq}")
+        return Flaw(sealed.entry.seq, FlawKind.ALTERED, "its seal does not match its content")
 
 
 def _missing(first: int, last: int) -> list[Flaw]:
-    """Each missing entry by name; of very many the first ones, and how many more."""
-    named = [Flaw(seq, FlawKind.MISSING, "no entry") for seq in range(first, min(last, first + _MAX_NAMED - 1) + 1)]
-    if last - first >= _MAX_NAMED:
-        named.append(Flaw(first + _MAX_NAMED, FlawKind.MISSING, f"nor are there the entries up to {last}"))
-    return named
+    """List missing entries one by one; after the first `_MAX_LISTED`, report the rest as one range."""
+    last_listed = min(last, first + _MAX_LISTED - 1)
+    listed = [Flaw(seq, FlawKind.MISSING, "no entry") for seq in range(first, last_listed + 1)]
+    if last > last_listed:
+        listed.append(Flaw(last_listed + 1, FlawKind.MISSING, f"no entries up to {last}"))
+    return listed

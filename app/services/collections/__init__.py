@@ -1,1 +1,1 @@
-"""Collections: their recognizers, calibrations, decision policies, and the lookup of what is searched."""
+"""Manage collections, their recognizers, calibrations and decision policies, and look them up for searches."""

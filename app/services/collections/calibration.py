@@ -1,4 +1,4 @@
-"""A collection's own calibration: how similar its strangers are, from its stored faces."""
+"""Calibrate a collection on its own stored faces: measure how similar different subjects are."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import numpy as np
 
 from app.domain.collections import Collection
 from app.errors import InvalidParameter
-from app.matcher.strangers import MIN_PEOPLE, MeasuredStrangers, measure_strangers
+from app.matcher.impostors import MIN_PEOPLE, ImpostorRates, measure_impostors
 from app.persistence.repositories.collection_faces import CollectionFaceRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.services.audit.trail import AuditAction, AuditTrail
@@ -16,11 +16,11 @@ from app.services.collections.collections import CollectionService, require_foun
 from app.services.collections.recognizer_directory import RecognizerDirectory
 
 MAX_FACES = 4_000
-"""Compared with one another: eight million pairs, some seconds on one core."""
+"""The number of faces compared with one another: eight million pairs, a few seconds on one core."""
 
 
 class CalibrationService:
-    """Measures on what is stored: stored embeddings keep their cosines under the rotation that protects them."""
+    """Measure and reset calibrations; template protection rotates embeddings, which preserves their cosines."""
 
     def __init__(
         self,
@@ -37,23 +37,24 @@ class CalibrationService:
         self._directory = directory
 
     async def calibrate(self, collection: str) -> Collection:
-        """Compare one face of each of up to `MAX_FACES` known subjects, and go by what was found.
+        """Compare one face of each of up to `MAX_FACES` named subjects, and calibrate the collection with the result.
 
-        By the recognizer in use; with another one the collection goes by that one's own calibration again.
-        Whoever stands in the collection under two names counts as one pair of strangers among all. Raises
-        `CollectionNotFound`, and `InvalidParameter` where there are too few people to tell anything.
+        The calibration applies to the recognizer in use; after a switch, the new recognizer's own calibration applies.
+        A person with two subject ids counts as an impostor pair. Raises `CollectionNotFound`, or `InvalidParameter` if
+        there are too few subjects or too many duplicates.
         """
         collection_id = require_found(await self._collections.find_row(collection, lock=True), collection).id
         recognizer = self._directory.in_use((await self._service.get(collection)).recognizer)
-        faces = await self._faces.sample(collection_id, recognizer, MAX_FACES)
+        faces = await self._faces.sample_embeddings(collection_id, recognizer, MAX_FACES)
         measured = await asyncio.to_thread(_measure, faces)
         if len(measured.points) < 2:
-            why = (
-                f"it has faces of {len(faces)} subjects; at least {MIN_PEOPLE} are needed"
+            reason = (
+                f"{collection!r} has faces of {len(faces)} subjects; at least {MIN_PEOPLE} are needed"
                 if len(faces) < MIN_PEOPLE
-                else "more than 1 in 100 pairs of its subjects have the same face: people stand there under several ids"
+                else f"more than 1 in 100 pairs of subjects of {collection!r} have the same face; delete subjects "
+                f"that duplicate another one"
             )
-            raise InvalidParameter(f"collection: {why}.", field="collection")
+            raise InvalidParameter(f"collection: {reason}.", field="collection")
         source = f"this collection's {len(faces)} subjects, {datetime.now(UTC):%Y-%m-%d}"
         stored = {
             "recognizer": recognizer,
@@ -68,13 +69,13 @@ class CalibrationService:
         return await self._service.get(collection)
 
     async def forget(self, collection: str) -> Collection:
-        """Go by the recognizer's calibration again; raises `CollectionNotFound`."""
+        """Return to the recognizer's own calibration; raises `CollectionNotFound`."""
         collection_id = require_found(await self._collections.find_row(collection, lock=True), collection).id
         await self._collections.set_decisions(collection_id, {"calibration": None})
         await self._trail.record(AuditAction.COLLECTION_CALIBRATED, f"collection:{collection}", faces=0, points=0)
         return await self._service.get(collection)
 
 
-def _measure(faces: Sequence[str]) -> MeasuredStrangers:
+def _measure(faces: Sequence[str]) -> ImpostorRates:
     embeddings = [np.array(face[1:-1].split(","), dtype=np.float32) for face in faces]
-    return measure_strangers(embeddings, np.arange(len(faces)))
+    return measure_impostors(embeddings, np.arange(len(faces)))

@@ -1,4 +1,4 @@
-"""From the names that callers use to the gallery that is searched."""
+"""Look up the gallery to search by the names that callers use."""
 
 from uuid import UUID
 
@@ -14,10 +14,10 @@ from app.services.collections.recognizer_directory import RecognizerDirectory
 
 
 class GalleryLookup:
-    """Finds what the caller may search, and with which recognizer; one per request, asked before its inference.
+    """Find the galleries that the caller may search, and their recognizers; one per request, used before inference.
 
-    In transactions of its own, over before the search begins: searches wait for their turn, and must hold no other
-    connection meanwhile. What was found holds for the whole request.
+    Lookups use short transactions that end before the search, because a search that waits for its turn must not hold
+    another connection. Results are kept for the whole request.
     """
 
     def __init__(self, database: Database, principal: Principal, directory: RecognizerDirectory) -> None:
@@ -27,26 +27,26 @@ class GalleryLookup:
         self._found: dict[str, FoundCollection] = {}
 
     async def find(self, collection: str) -> Gallery:
-        """The collection's templates of the recognizer in use.
+        """Find the collection's gallery of the recognizer in use.
 
-        Raises `CollectionNotFound`, or `RecognizerUnavailable` where that is not loaded.
+        Raises `CollectionNotFound`, or `RecognizerUnavailable` if that recognizer is not loaded.
         """
         found = await self._find(collection)
         return Gallery(found.id, self._directory.of(collection, found.recognizer, found.secondary).in_use)
 
     async def recognizers(self, collection: str) -> Recognizers:
-        """With which recognizers faces are stored; raises as `find`."""
+        """Find the recognizers that embed new faces; raises as `find`."""
         found = await self._find(collection)
         return self._directory.of(collection, found.recognizer, found.secondary)
 
     async def recognizer_name(self, collection: str) -> str:
-        """The recognizer in use, loaded or not; raises `CollectionNotFound`."""
+        """Return the recognizer in use, loaded or not; raises `CollectionNotFound`."""
         return self._directory.in_use((await self._find(collection)).recognizer)
 
     async def find_subject(self, collection: str, subject: str, *, named_only: bool = False) -> tuple[Gallery, UUID]:
-        """The gallery, and the id of a subject in it; raises as `find`, or `SubjectNotFound`.
+        """Find the gallery and the row id of a subject; raises as `find`, or `SubjectNotFound`.
 
-        With `named_only` an anonymous one is none.
+        `named_only` excludes anonymous subjects.
         """
         gallery, tenant_id = await self.find(collection), self._principal.tenant_id
         async with self._database.transaction(tenant_id) as session:

@@ -1,4 +1,4 @@
-"""Going over to another recognizer, and back, collection by collection."""
+"""Switch collections to other recognizers, and report how far each recognizer covers a collection."""
 
 from dataclasses import dataclass
 
@@ -16,8 +16,8 @@ from app.services.paging import Page, PageRequest, cut_page
 
 
 @dataclass(frozen=True, slots=True)
-class KnownRecognizer:
-    """A recognizer that the server has or the collection has faces of; `pack` where it is loaded."""
+class RecognizerStatus:
+    """A recognizer that is loaded or has embedded faces of the collection; `pack` is None if it is not loaded."""
 
     recognizer: str
     pack: str | None
@@ -26,22 +26,22 @@ class KnownRecognizer:
 
 @dataclass(frozen=True, slots=True)
 class RecognizerOverview:
-    """What a collection is searched with, stored with as well, and how far each recognizer is."""
+    """The recognizer in use, the secondary one, and the coverage of all recognizers of a collection."""
 
     in_use: str
     secondary: str | None
-    known: list[KnownRecognizer]
+    recognizers: list[RecognizerStatus]
 
 
 class CollectionRecognizerService:
-    """Which recognizers the collections of the caller's tenant are searched and stored with."""
+    """Manage the recognizers of the collections of the caller's tenant."""
 
     def __init__(
         self,
         collections: CollectionRepository,
         recognizers: RecognizerRepository,
         subjects: SubjectRepository,
-        answers: IdempotencyRecords,
+        idempotency_records: IdempotencyRecords,
         cursors: CursorSigner,
         trail: AuditTrail,
         directory: RecognizerDirectory,
@@ -49,17 +49,20 @@ class CollectionRecognizerService:
         self._collections = collections
         self._recognizers = recognizers
         self._subjects = subjects
-        self._idempotency_records = answers
+        self._idempotency_records = idempotency_records
         self._cursors = cursors
         self._trail = trail
         self._directory = directory
 
     async def get(self, collection: str) -> RecognizerOverview:
-        """How it stands; raises `CollectionNotFound`."""
+        """Describe the collection's recognizers; raises `CollectionNotFound`."""
         return await self._describe(require_found(await self._collections.find_row(collection), collection))
 
     async def list_missing(self, collection: str, recognizer: str, request: PageRequest) -> Page[str]:
-        """One page of the subjects that are searched now, and would not be with another recognizer; by their ids."""
+        """List one page of the subjects that searches would no longer find after a switch to `recognizer`.
+
+        Raises `CollectionNotFound`.
+        """
         row = require_found(await self._collections.find_row(collection), collection)
         in_use = self._directory.in_use(row.recognizer)
         scope = f"{self._collections.tenant_id}/collections/{row.id}/missing/{recognizer}"
@@ -67,75 +70,77 @@ class CollectionRecognizerService:
         found = await self._recognizers.list_missing(row.id, in_use, recognizer, after, request.limit + 1)
         return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, last))
 
-    async def choose(self, collection: str, wanted: Recognizers, *, accept_missing: bool) -> RecognizerOverview:
-        """Search with one from now on, store with both.
+    async def choose(self, collection: str, chosen: Recognizers, *, accept_missing: bool) -> RecognizerOverview:
+        """Set the recognizer in use and the secondary one; waits for running registrations.
 
-        Whoever registers meanwhile is waited for. Raises `CollectionNotFound`, `InvalidParameter` for a recognizer that
-        is not loaded, and `RecognizerIncomplete` where subjects would not be found any more and that is not accepted.
+        Raises `CollectionNotFound`, `InvalidParameter` for a recognizer that is not loaded, or `RecognizerIncomplete`
+        if searches would no longer find some subjects and `accept_missing` is not set.
         """
         row = require_found(await self._collections.lock_row(collection), collection)
         before = Recognizers(self._directory.in_use(row.recognizer), row.secondary_recognizer)
-        if wanted.in_use != before.in_use:
-            self._directory.require(wanted.in_use, "in_use")
-            missing = await self._recognizers.count_missing(row.id, before.in_use, wanted.in_use)
+        if chosen.in_use != before.in_use:
+            self._directory.require(chosen.in_use, "in_use")
+            missing = await self._recognizers.count_missing(row.id, before.in_use, chosen.in_use)
             if missing and not accept_missing:
                 raise RecognizerIncomplete(
-                    f"in_use: {missing} subjects of collection {collection!r} have faces of {before.in_use!r} and none "
-                    f"of {wanted.in_use!r}: no search would find them. Store those first (vultus models migrate), or "
-                    f"accept it (accept_missing, or --accept-missing of the command)."
+                    f"in_use: {missing} subjects of collection {collection!r} have templates of {before.in_use!r} but "
+                    f"none of {chosen.in_use!r}, so searches would not find them. Migrate them first (vultus models "
+                    f"migrate), or set accept_missing (--accept-missing of the command)."
                 )
-        if wanted.secondary is not None and wanted.secondary != before.secondary:
-            self._directory.require(wanted.secondary, "secondary")
-        if wanted != before or row.recognizer is None:
-            await self._collections.set_recognizers(row.id, wanted)
+        if chosen.secondary is not None and chosen.secondary != before.secondary:
+            self._directory.require(chosen.secondary, "secondary")
+        if chosen != before or row.recognizer is None:
+            await self._collections.set_recognizers(row.id, chosen)
             await self._trail.record(
                 AuditAction.RECOGNIZERS_CHANGED,
                 f"collection:{collection}",
-                in_use=wanted.in_use,
-                secondary=wanted.secondary,
+                in_use=chosen.in_use,
+                secondary=chosen.secondary,
             )
         return await self.get(collection)
 
     async def erase(self, collection: str, recognizer: str, *, accept_missing: bool) -> None:
-        """Erase what a recognizer made of the collection's faces.
+        """Erase a recognizer's templates of the collection.
 
-        Raises `CollectionNotFound`, `RecognizerNotFound`, `RecognizerInUse` for one that is searched or stored with,
-        and `RecognizerIncomplete` where somebody would be left without a face and that is not accepted.
+        Raises `CollectionNotFound`, `RecognizerNotFound`, `RecognizerInUse` if it is in use or secondary, or
+        `RecognizerIncomplete` if subjects would lose their last templates and `accept_missing` is not set.
         """
         row = require_found(await self._collections.lock_row(collection), collection)
         in_use = self._directory.in_use(row.recognizer)
         if recognizer in (in_use, row.secondary_recognizer):
-            raise RecognizerInUse(f"Collection {collection!r} is searched or stored with {recognizer!r}.")
+            raise RecognizerInUse(
+                f"Collection {collection!r} uses the recognizer {recognizer!r}; switch it to another one first."
+            )
         missing = await self._recognizers.count_missing(row.id, recognizer, in_use)
         if missing and not accept_missing:
             raise RecognizerIncomplete(
-                f"{missing} subjects of collection {collection!r} have faces of {recognizer!r} and none of {in_use!r}, "
-                f"which is in use: nothing of them would be left to search. accept_missing (--accept-missing of the "
-                f"command) erases them all the same."
+                f"{missing} subjects of collection {collection!r} have templates of {recognizer!r} but none of "
+                f"{in_use!r}, the recognizer in use, so they would lose their last templates. Set accept_missing "
+                f"(--accept-missing of the command) to erase them anyway."
             )
-        await self._subjects.lock_anonymous_with(row.id, recognizer)  # subjects come before faces in all that locks
-        erased = await self._recognizers.erase(row.id, recognizer)
+        await self._subjects.lock_anonymous_with(row.id, recognizer)  # lock order: subjects before faces
+        erased = await self._recognizers.delete(row.id, recognizer)
         if not erased:
             raise RecognizerNotFound(f"Collection {collection!r} has no faces of {recognizer!r}.")
-        await self._subjects.drop_empty_anonymous_of(row.id)
+        await self._subjects.delete_empty_anonymous_in(row.id)
         if row.calibration is not None and row.calibration["recognizer"] == recognizer:
             await self._collections.set_decisions(row.id, {"calibration": None})
         if missing:
-            await self._idempotency_records.forget_about(collection)
+            await self._idempotency_records.redact_about(collection)
         await self._trail.record(
             AuditAction.RECOGNIZER_ERASED, f"collection:{collection}", recognizer=recognizer, faces=erased
         )
 
     async def _describe(self, row: CollectionRecord) -> RecognizerOverview:
         in_use = self._directory.in_use(row.recognizer)
-        covered = await self._recognizers.count(row.id)
+        coverage = await self._recognizers.get_coverage(row.id)
         chosen = Recognizers(in_use, row.secondary_recognizer).all
-        names = dict.fromkeys((*chosen, *self._directory.loaded, *sorted(covered)))
+        names = dict.fromkeys((*chosen, *self._directory.loaded, *sorted(coverage)))
         return RecognizerOverview(
             in_use,
             row.secondary_recognizer,
             [
-                KnownRecognizer(name, self._directory.find_pack(name), covered.get(name, Coverage(0, 0)))
+                RecognizerStatus(name, self._directory.find_pack(name), coverage.get(name, Coverage(0, 0)))
                 for name in names
             ],
         )

@@ -1,1 +1,1 @@
-"""Erasing people: expiry, replay after a restored backup, signed receipts."""
+"""Erase people: on expiry, again after a restored backup, and with signed receipts."""

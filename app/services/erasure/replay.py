@@ -1,4 +1,4 @@
-"""Erases again whom a restored backup brought back, as the erasure journal remembers them."""
+"""Erase again what a restored backup brought back, as recorded in the erasure journal."""
 
 import asyncio
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from itertools import groupby
 from uuid import UUID
 
 from app.persistence.connections.database import Database, Transaction
-from app.persistence.erasure_journal import Erased, ErasedKind, ErasureJournal
+from app.persistence.erasure_journal import ErasedKind, ErasureJournal, JournalEntry
 from app.persistence.repositories.erasures import ErasureMarks, ErasureRepository
 from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.services.audit.trail import RESTORE, AuditAction, AuditTrails
@@ -14,7 +14,7 @@ from app.telemetry import get_logger
 
 _log = get_logger(__name__)
 
-_BECAUSE = "restored from a backup"
+_REASON = "restored from a backup"
 _ACTIONS = {
     ErasedKind.COLLECTION: AuditAction.COLLECTION_ERASED,
     ErasedKind.SUBJECT: AuditAction.SUBJECT_ERASED,
@@ -24,7 +24,7 @@ _ACTIONS = {
 
 
 class ErasureReplay:
-    """Runs before a server answers. Where nothing was restored it finds nobody, and takes milliseconds."""
+    """Replay the erasure journal before the server is ready; without a restore this takes milliseconds."""
 
     def __init__(self, database: Database, journal: ErasureJournal, trails: AuditTrails) -> None:
         self._database = database
@@ -32,43 +32,45 @@ class ErasureReplay:
         self._trails = trails
 
     async def run(self) -> int:
-        """Erase everything that was noted since the database last saw the journal's end; how much was there again."""
+        """Erase all entries after the position the database has applied; return how many records had come back."""
         identity = await asyncio.to_thread(self._journal.identity)
         if identity is None:
             return 0
         marks = ErasureMarks(self._database)
         part = await asyncio.to_thread(self._journal.read, await marks.get(identity))
-        again = 0
-        for tenant_id, erased in groupby(part.erased, lambda one: one.tenant_id):
-            again += await self._erase(tenant_id, list(erased))
+        erased = 0
+        for tenant_id, entries in groupby(part.entries, lambda entry: entry.tenant_id):
+            erased += await self._erase(tenant_id, list(entries))
         await marks.set(identity, part.position)
-        if again:
-            _log.warning("erased_again_after_a_restore", count=again)
-        return again
+        if erased:
+            _log.warning("erased_again_after_a_restore", count=erased)
+        return erased
 
-    async def _erase(self, tenant_id: UUID, erased: Iterable[Erased]) -> int:
-        again = 0
+    async def _erase(self, tenant_id: UUID, entries: Iterable[JournalEntry]) -> int:
+        erased = 0
         async with self._database.transaction(tenant_id) as session:
             rows = ErasureRepository(session, tenant_id)
-            for one in erased:
-                if one.kind is ErasedKind.TENANT:
+            for entry in entries:
+                if entry.kind is ErasedKind.TENANT:
                     if await rows.has_tenant():
                         # The service's login may not erase tenants.
                         _log.error("an_erased_tenant_is_back", tenant=str(tenant_id))
-                elif names := await rows.find_names(one.kind, one.id):
-                    again += await self._erase_one(session, one, *names)
-        return again
+                elif names := await rows.find_names(entry.kind, entry.id):
+                    erased += await self._erase_entry(session, entry, *names)
+        return erased
 
-    async def _erase_one(self, session: Transaction, one: Erased, collection: str, subject: str | None) -> int:
-        rows = ErasureRepository(session, one.tenant_id)
-        if one.kind is ErasedKind.CONSENT:
-            is_done = await rows.withdraw_consent(one.id, one.at)
+    async def _erase_entry(
+        self, session: Transaction, entry: JournalEntry, collection: str, subject: str | None
+    ) -> int:
+        rows = ErasureRepository(session, entry.tenant_id)
+        if entry.kind is ErasedKind.CONSENT:
+            is_done = await rows.withdraw_consent(entry.id, entry.at)
         else:
-            is_done = await rows.erase(one.kind, one.id)
+            is_done = await rows.delete(entry.kind, entry.id)
         if not is_done:
             return 0
-        await IdempotencyRecords(session, one.tenant_id).forget_about(collection, subject)
-        trail = self._trails.open(session, one.tenant_id, RESTORE)
-        target = f"collection:{collection}" if subject is None else trail.name_subject(collection, subject)
-        await trail.record(_ACTIONS[one.kind], target, collection=collection, because=_BECAUSE)
+        await IdempotencyRecords(session, entry.tenant_id).redact_about(collection, subject)
+        trail = self._trails.open(session, entry.tenant_id, RESTORE)
+        target = f"collection:{collection}" if subject is None else trail.subject_target(collection, subject)
+        await trail.record(_ACTIONS[entry.kind], target, collection=collection, because=_REASON)
         return 1

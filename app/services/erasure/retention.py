@@ -1,4 +1,4 @@
-"""Erases whose time is over: by their own date, by their tenant's retention; and remembered answers, after a day."""
+"""Erase expired subjects, by their own date or their tenant's retention, and delete day-old stored responses."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,17 +17,16 @@ from app.telemetry import get_logger
 
 _log = get_logger(__name__)
 
-_AT_A_TIME = 100
+_BATCH_SIZE = 100
 SWEEP_PAUSE_S = 60.0
 
 
 def now_utc() -> datetime:
-    """The clock, unless a test has another."""
     return datetime.now(UTC)
 
 
 class RetentionSweep:
-    """One sweep over all tenants, in transactions of its own; several at a time do not disturb each other."""
+    """Sweep all tenants for expired subjects, in its own transactions; several workers may sweep concurrently."""
 
     def __init__(self, database: Database, trails: AuditTrails, *, clock: Callable[[], datetime] = now_utc) -> None:
         self._database = database
@@ -35,17 +34,17 @@ class RetentionSweep:
         self._clock = clock
 
     async def run(self) -> int:
-        """Erase every subject whose time is over now; how many there were."""
+        """Erase all expired subjects; return how many there were."""
         now, erased = self._clock(), 0
         for tenant_id in await find_tenants_with_expired(self._database, now):
             try:
                 erased += await self._sweep(tenant_id, now)
-            except AppError as exc:  # one tenant's trouble is not the others'
+            except AppError as exc:  # the other tenants are still swept
                 _log.warning("retention_not_swept", tenant=str(tenant_id), code=exc.code)
         return erased
 
-    async def keep(self, *, pause_s: float = SWEEP_PAUSE_S) -> None:
-        """Sweep again and again, until cancelled."""
+    async def run_forever(self, *, pause_s: float = SWEEP_PAUSE_S) -> None:
+        """Sweep until cancelled, with a pause after each sweep."""
         while True:
             with log_and_continue("retention_not_swept"):
                 erased = await self.run()
@@ -55,24 +54,24 @@ class RetentionSweep:
 
     async def _sweep(self, tenant_id: UUID, now: datetime) -> int:
         async with self._database.transaction(tenant_id) as session:
-            await IdempotencyRecords(session, tenant_id).forget_old()
+            await IdempotencyRecords(session, tenant_id).delete_expired()
         erased = 0
-        while found := await self._erase_some(tenant_id, now):
-            erased += found
+        while count := await self._erase_batch(tenant_id, now):
+            erased += count
         return erased
 
-    async def _erase_some(self, tenant_id: UUID, now: datetime) -> int:
+    async def _erase_batch(self, tenant_id: UUID, now: datetime) -> int:
         async with self._database.transaction(tenant_id) as session:
             policy = await PolicyRepository(session, tenant_id).get()
             subjects = SubjectRepository(session, tenant_id)
-            erased = await subjects.erase_expired(now, policy.retention_days, _AT_A_TIME)
+            erased = await subjects.delete_expired(now, policy.retention_days, _BATCH_SIZE)
             trail = self._trails.open(session, tenant_id, RETENTION)
-            for one in erased:
-                await IdempotencyRecords(session, tenant_id).forget_about(one.collection, one.subject)
+            for expired in erased:
+                await IdempotencyRecords(session, tenant_id).redact_about(expired.collection, expired.subject)
                 await trail.record(
                     AuditAction.SUBJECT_ERASED,
-                    trail.name_subject(one.collection, one.subject),
-                    collection=one.collection,
-                    because="expired" if one.has_expiry else "retention",
+                    trail.subject_target(expired.collection, expired.subject),
+                    collection=expired.collection,
+                    because="expired" if expired.is_past_expiry else "retention",
                 )
         return len(erased)

@@ -1,1 +1,1 @@
-"""Work an operator or a background task does on stored data."""
+"""Maintain stored data, on behalf of an operator or in a background task."""

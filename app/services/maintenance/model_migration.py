@@ -1,9 +1,9 @@
-"""Storing what another recognizer makes of a collection's faces, from photos that the tenant still has.
+"""Migrate a collection to another recognizer, from photos that the tenant still has.
 
-Every face that a photo shows is looked up with the recognizer in use: where the very same picture of it is stored, what
-the other recognizer makes of it is stored beside it, under the same id. So nobody is registered who was not before, and
-no list of who is in which photo is needed. Where a photo's subject is named, another picture of theirs will do, which
-the recognizer in use must take for them. Searches go on with the recognizer in use.
+Each face of a photo is searched with the recognizer in use. If a template of the same image is stored, the other
+recognizer's template of that face is added under the same face id. So no new person is registered, and no list of who
+is in which photo is needed. If the photo's subject is given, a different image of the subject is also accepted, as long
+as the recognizer in use matches it. Searches keep using the recognizer in use.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from app.domain.collections import Recognizers
+from app.domain.collections import CollectionRecord, Recognizers
 from app.domain.decisions import ONE_TO_ONE
 from app.domain.faces import Analysis, Embedding
 from app.domain.people import FaceOrigin
@@ -35,26 +35,28 @@ from app.services.audit.trail import OPERATOR, AuditAction, AuditTrail, AuditTra
 from app.services.collections.collections import require_found
 from app.services.people.consent import ConsentGate
 from app.services.people.template_completion import CompletionResult, TemplateCompletion
-from app.services.photos.face_reader import by_recognizer, refusal
+from app.services.photos.face_reader import by_recognizer, quality_error
 from app.services.retries import retry_transient
 
-SAME_PICTURE = 0.9
-"""The cosine from which on two embeddings are of one picture, or of two that no embedding tells apart: a photo sent in
-another size or quality reaches it, another photo of the same person hardly ever, a stranger's never
-(benchmarks/same_picture.py)."""
+SAME_IMAGE_SIMILARITY = 0.9
+"""The cosine from which on two embeddings count as the same image.
 
-_MAX_ALIKE = 1_000
+The same photo in another size or quality reaches it. A different photo of the same person hardly ever does, and a
+stranger's photo never (benchmarks/same_picture.py).
+"""
+
+_MAX_MATCHES = 1_000
 _SOURCE = "migrate"
 _ATTEMPTS = 6
 _FIRST_PAUSE_S = 0.2
-"""Six seconds in all: a database that starts anew is there again by then."""
+"""Doubled after each attempt: six seconds in all, enough for a database restart."""
 _MAX_ERASURES = 100
-"""Of recognizers in one collection, that are looked through for the last one of this recognizer."""
+"""The number of recent audit entries among which the last erasure of the target recognizer is searched."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourcePhoto:
-    """A photo that the tenant still has; `subject` where it is known whose it is."""
+    """A photo that the tenant still has; `subject` is None if it is unknown who is in it."""
 
     name: str
     read: Callable[[], Awaitable[bytes]]
@@ -63,35 +65,35 @@ class SourcePhoto:
 
 @dataclass
 class MigrationReport:
-    """How many photos were used now and before; how many faces got a template; which photos gave none, and why."""
+    """Counts of photos used, photos already stored and faces stored; failed photos with the reason."""
 
     used: int = 0
-    known: int = 0
+    already_stored: int = 0
     faces: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
 
-    def add(self, taken: "_Taken") -> None:
-        """Count a photo that was of use."""
-        self.used += taken.faces > 0
-        self.known += taken.faces == 0
-        self.faces += taken.faces
+    def add(self, result: "_PhotoResult") -> None:
+        """Count a photo that did not fail."""
+        self.used += result.faces > 0
+        self.already_stored += result.faces == 0
+        self.faces += result.faces
 
 
 @dataclass(frozen=True, slots=True)
 class MigrationStart:
-    """A migration that may go on: the gallery that it goes over from, and since when it is the same migration.
+    """A migration that can run: the gallery it starts from, and a number that identifies the migration.
 
-    `since` is the audit trail's number of the last time that the other recognizer's faces of this collection were
-    erased, 0 for never: what was noted as done before is not done any more.
+    `last_erasure_seq` is the audit sequence number of the last erasure of the target recognizer's templates in this
+    collection, 0 if there was none. Progress recorded before that erasure is no longer valid.
     """
 
     gallery: Gallery
-    since: int
+    last_erasure_seq: int
 
 
 @dataclass(frozen=True, slots=True)
 class MigrationTarget:
-    """The collection that is migrated, and the recognizer it migrates to."""
+    """The collection to migrate, and the recognizer to migrate it to."""
 
     tenant_id: UUID
     collection: str
@@ -99,7 +101,7 @@ class MigrationTarget:
 
 
 class ModelMigration:
-    """One collection's way to another recognizer; it can be interrupted and run again."""
+    """Migrate one collection to another recognizer; can be interrupted and run again."""
 
     def __init__(
         self,
@@ -120,91 +122,97 @@ class ModelMigration:
         self._collection = target.collection
         self._target = target.recognizer
         self.report = MigrationReport()
-        """What was done until now."""
+        """The progress so far."""
 
     async def run(
         self,
-        begun: MigrationStart,
+        start: MigrationStart,
         photos: Iterable[SourcePhoto],
         *,
         threads: int,
         advance: Callable[[SourcePhoto, bool], None],
     ) -> None:
-        """Work through the photos; `advance` hears of each whether all that it shows is stored by now.
+        """Process the photos with `threads` workers.
 
-        A photo that is of no use is reported, and the others go on. Raises what concerns all of them: an `Unavailable`.
+        `advance` is called for each photo, with True if all faces of the photo are stored. A photo that fails is added
+        to the report. Raises `Unavailable`, because that affects all photos.
         """
-        left = iter(photos)
+        remaining = iter(photos)
 
-        async def work_off() -> None:
-            for photo in left:
-                advance(photo, await self._work(begun.gallery, photo))
+        async def process_remaining() -> None:
+            for photo in remaining:
+                advance(photo, await self._process(start.gallery, photo))
 
-        lanes = [asyncio.create_task(work_off()) for _ in range(threads)]
+        workers = [asyncio.create_task(process_remaining()) for _ in range(threads)]
         try:
-            await asyncio.gather(*lanes)
+            await asyncio.gather(*workers)
         finally:
-            for lane in lanes:
-                lane.cancel()
-            await asyncio.gather(*lanes, return_exceptions=True)
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
 
-    async def _work(self, gallery: Gallery, photo: SourcePhoto) -> bool:
-        """Whether all that the photo shows is stored by now."""
+    async def _process(self, gallery: Gallery, photo: SourcePhoto) -> bool:
+        """Store the templates of one photo; return whether all its faces are stored."""
         try:
-            taken = await self._take(gallery, photo)
+            result = await self._migrate(gallery, photo)
         except Unavailable:
             raise
         except (AppError, OSError) as exc:
             self.report.failures.append((photo.name, exc.detail if isinstance(exc, AppError) else str(exc)))
             return False
-        self.report.add(taken)
-        return taken.is_all
+        self.report.add(result)
+        return result.is_complete
 
     async def begin(self) -> MigrationStart:
-        """Put the recognizer beside the one in use: from now on faces are registered with both.
+        """Make the target the collection's secondary recognizer: new faces are embedded with both from now on.
 
-        Raises `CollectionNotFound`, or `InvalidParameter` where there is nothing to go over from.
+        Raises `CollectionNotFound`, or `InvalidParameter` if the collection cannot be migrated.
         """
         async with self._database.transaction(self._tenant_id) as session:
             collections = CollectionRepository(session, self._tenant_id)
             row = require_found(await collections.lock_row(self._collection), self._collection)
-            in_use = row.recognizer
-            if in_use is None:
-                raise InvalidParameter(f"Collection {self._collection!r} has no faces to go over from.")
-            if in_use == self._target:
-                raise InvalidParameter(f"Collection {self._collection!r} is searched with {in_use!r} already.")
-            if in_use not in self._analyzer.engine.infos:
-                raise InvalidParameter(
-                    f"Collection {self._collection!r} is searched with {in_use!r}, which must be loaded as well: name "
-                    f"its pack in VULTUS_MODEL_PACK or VULTUS_EXTRA_MODEL_PACKS."
-                )
-            if row.secondary_recognizer not in (None, self._target):
-                raise InvalidParameter(
-                    f"Collection {self._collection!r} is stored with {row.secondary_recognizer!r} as well: "
-                    f"end that before (vultus models switch --alone)."
-                )
-            audit, target = AuditRepository(session, self._tenant_id), f"collection:{self._collection}"
+            in_use = self._require_migratable(row)
+            target = f"collection:{self._collection}"
             if row.secondary_recognizer is None:
                 await collections.set_recognizers(row.id, Recognizers(in_use, self._target))
                 await self._trails.open(session, self._tenant_id, OPERATOR).record(
                     AuditAction.RECOGNIZERS_CHANGED, target, in_use=in_use, secondary=self._target
                 )
-            erased = await audit.list_page(
+            erasures = await AuditRepository(session, self._tenant_id).list_page(
                 AuditFilter(actions=[AuditAction.RECOGNIZER_ERASED], targets=[target]), None, _MAX_ERASURES
             )
-        own = (one.entry.seq for one in erased if one.entry.details.get("recognizer") == self._target)
-        return MigrationStart(Gallery(row.id, in_use), next(own, 0))
+        seqs = (erasure.entry.seq for erasure in erasures if erasure.entry.details.get("recognizer") == self._target)
+        return MigrationStart(Gallery(row.id, in_use), next(seqs, 0))
 
-    async def _take(self, gallery: Gallery, photo: SourcePhoto) -> "_Taken":
+    def _require_migratable(self, row: CollectionRecord) -> str:
+        """Return the recognizer in use; raises `InvalidParameter` if the collection cannot be migrated."""
+        in_use = row.recognizer
+        if in_use is None:
+            raise InvalidParameter(f"Collection {self._collection!r} has no faces, so there is nothing to migrate.")
+        if in_use == self._target:
+            raise InvalidParameter(f"Collection {self._collection!r} is already searched with {in_use!r}.")
+        if in_use not in self._analyzer.engine.infos:
+            raise InvalidParameter(
+                f"Collection {self._collection!r} is searched with {in_use!r}, which is not loaded. Add its pack to "
+                f"VULTUS_MODEL_PACK or VULTUS_EXTRA_MODEL_PACKS."
+            )
+        if row.secondary_recognizer not in (None, self._target):
+            raise InvalidParameter(
+                f"Collection {self._collection!r} already has the secondary recognizer {row.secondary_recognizer!r}. "
+                f"Remove it first (vultus models switch --alone)."
+            )
+        return in_use
+
+    async def _migrate(self, gallery: Gallery, photo: SourcePhoto) -> "_PhotoResult":
         image = await photo.read()
         recognizers = Recognizers(gallery.recognizer, self._target)
         analysis = await asyncio.to_thread(self._analyzer.analyze, image, Embed.ALL, recognizers=recognizers)
         if not analysis.faces:
             raise NoFace
-        made = by_recognizer(analysis, recognizers)
-        # Only what the database does is done again: what the networks made of the photo stays as it is.
+        embeddings = by_recognizer(analysis, recognizers)
+        # Only the database work is retried, not the inference.
         return await retry_transient(
-            lambda: self._store(gallery, photo.subject, image, analysis, made), _ATTEMPTS, pause_s=_FIRST_PAUSE_S
+            lambda: self._store(gallery, photo.subject, image, analysis, embeddings), _ATTEMPTS, pause_s=_FIRST_PAUSE_S
         )
 
     async def _store(
@@ -213,95 +221,98 @@ class ModelMigration:
         subject: str | None,
         image: bytes,
         analysis: Analysis,
-        made: Sequence[Mapping[str, Embedding]],
-    ) -> "_Taken":
-        found, shown = await self._find_stored(gallery, made, subject)
-        if found:
-            done = await self._complete(found)
-            return _Taken(done.faces, shown == len(made) and not done.has_left_out)
+        embeddings: Sequence[Mapping[str, Embedding]],
+    ) -> "_PhotoResult":
+        stored, found_faces = await self._find_stored(gallery, embeddings, subject)
+        if stored:
+            done = await self._complete(stored)
+            return _PhotoResult(done.faces, found_faces == len(embeddings) and not done.has_skipped)
         if subject is None:
             raise FaceNotFound("The photo shows no face that is stored in the collection.")
-        index = await self._find_named(gallery, made, subject)
-        return _Taken(await self._add(subject, image, analysis, index), is_all=True)
+        index = await self._find_face_of(gallery, embeddings, subject)
+        return _PhotoResult(await self._add(subject, image, analysis, index), is_complete=True)
 
     async def _find_stored(
         self, gallery: Gallery, faces: Sequence[Mapping[str, Embedding]], subject: str | None
     ) -> tuple[dict[UUID, Embedding], int]:
-        """By the ids of the stored faces that the photo shows: what the other recognizer makes of each.
+        """Find the stored faces that the photo shows, by the similarity of the same image.
 
-        And how many of the photo's faces they are.
+        Returns the target recognizer's embedding by stored face id, and how many of the photo's faces are stored.
         """
-        found: dict[UUID, tuple[float, Embedding]] = {}
-        shown = 0
-        for made in faces:
-            alike = await self._search.faces_like(gallery, made[gallery.recognizer], _MAX_ALIKE, SAME_PICTURE)
-            theirs = [one for one in alike if subject is None or one.face.subject == subject]
-            for candidate in theirs:
-                best, _ = found.get(candidate.face.id, (-1.0, None))
+        stored: dict[UUID, tuple[float, Embedding]] = {}
+        found_faces = 0
+        for embeddings in faces:
+            probe = embeddings[gallery.recognizer]
+            matches = await self._search.faces_like(gallery, probe, _MAX_MATCHES, SAME_IMAGE_SIMILARITY)
+            candidates = [match for match in matches if subject is None or match.face.subject == subject]
+            for candidate in candidates:
+                best, _ = stored.get(candidate.face.id, (-1.0, None))
                 if candidate.similarity > best:
-                    found[candidate.face.id] = (candidate.similarity, made[self._target])
-            shown += bool(theirs)
-        return {face_id: embedding for face_id, (_, embedding) in found.items()}, shown
+                    stored[candidate.face.id] = (candidate.similarity, embeddings[self._target])
+            found_faces += bool(candidates)
+        return {face_id: embedding for face_id, (_, embedding) in stored.items()}, found_faces
 
-    async def _find_named(self, gallery: Gallery, faces: Sequence[Mapping[str, Embedding]], subject: str) -> int:
-        """Which face of the photo the recognizer in use takes for the subject before anybody else."""
+    async def _find_face_of(self, gallery: Gallery, faces: Sequence[Mapping[str, Embedding]], subject: str) -> int:
+        """Return the index of the face whose best match in the collection is the subject; raises `FaceNotFound`."""
         calibration = self._analyzer.engine.infos[gallery.recognizer].calibration
-        least = Thresholds.of(calibration, ONE_TO_ONE, 1).match
-        theirs = []
-        for index, made in enumerate(faces):
-            for known in await self._search.named_subjects_like(gallery, made[gallery.recognizer], 1, least):
-                if known.subject == subject:
-                    theirs.append((known.similarity, index))
-        if not theirs:
-            raise FaceNotFound(f"The photo shows no face that resembles the faces of subject {subject!r}.")
-        return max(theirs)[1]
+        threshold = Thresholds.from_policy(calibration, ONE_TO_ONE, 1).match
+        matches = []
+        for index, embeddings in enumerate(faces):
+            probe = embeddings[gallery.recognizer]
+            for candidate in await self._search.named_subjects_like(gallery, probe, 1, threshold):
+                if candidate.subject == subject:
+                    matches.append((candidate.similarity, index))
+        if not matches:
+            raise FaceNotFound(f"The photo shows no face that matches subject {subject!r}.")
+        return max(matches)[1]
 
-    async def _complete(self, found: Mapping[UUID, Embedding]) -> CompletionResult:
-        async with self._writing() as at:
-            held = await at.faces.find_all(at.collection_id, list(found), ())
-            done = await TemplateCompletion(at.subjects, at.store, at.consent).add(
-                at.collection_id,
-                [one.subject_id for one in held.values()],
-                {face_id: {self._target: embedding} for face_id, embedding in found.items()},
+    async def _complete(self, embeddings: Mapping[UUID, Embedding]) -> CompletionResult:
+        async with self._writing() as writer:
+            stored = await writer.faces.find_by_ids(writer.collection_id, list(embeddings), ())
+            done = await TemplateCompletion(writer.subjects, writer.templates, writer.consent).add(
+                writer.collection_id,
+                [face.subject_id for face in stored.values()],
+                {face_id: {self._target: embedding} for face_id, embedding in embeddings.items()},
                 source=_SOURCE,
             )
             if done.faces:
-                await self._record(at, f"collection:{self._collection}", done.faces)
+                await self._record(writer, f"collection:{self._collection}", done.faces)
         return done
 
     async def _add(self, subject: str, image: bytes, analysis: Analysis, index: int) -> int:
-        """Store one face for a subject who has another picture of it for the recognizer in use; 0 if it is there."""
+        """Store one face for a subject whose stored faces are of other images; return 0 if it is stored already."""
         face = analysis.faces[index]
         if face.quality.findings:
-            raise refusal(face.quality.findings[0])
-        async with self._writing() as at:
-            digests = image_digests(self._keyring, (_SOURCE, str(self._tenant_id), str(at.collection_id)), image)
-            await at.faces.lock_image(at.collection_id, digests[0])
-            row = await at.subjects.find_row(at.collection_id, subject, lock=True)
+            raise quality_error(face.quality.findings[0])
+        async with self._writing() as writer:
+            collection_id = writer.collection_id
+            digests = image_digests(self._keyring, (_SOURCE, str(self._tenant_id), str(collection_id)), image)
+            await writer.faces.lock_image(collection_id, digests[0])
+            row = await writer.subjects.find_row(collection_id, subject, lock=True)
             if row is None or row.is_anonymous:
                 raise SubjectNotFound(f"Collection {self._collection!r} has no subject {subject!r}.")
-            before = await at.faces.find_of_image(at.collection_id, digests)
-            if any(one.subject_id == row.id and one.face.recognizer == self._target for one in before):
+            stored = await writer.faces.list_by_image(collection_id, digests)
+            if any(entry.subject_id == row.id and entry.face.recognizer == self._target for entry in stored):
                 return 0
-            await at.consent.require(at.collection_id, subject)
+            await writer.consent.require(collection_id, subject)
             box = face.box.relative_to(analysis.width, analysis.height)
             origin = FaceOrigin(uuid4(), box, digest=digests[0])
             new = NewFace.of(row.id, face, {self._target: analysis.secondary[index]}, origin)
-            await at.store.add_all([new], collection_id=at.collection_id, source=_SOURCE)
-            await self._record(at, at.trail.name_subject(self._collection, subject), 1)
+            await writer.templates.add_all([new], collection_id=collection_id, source=_SOURCE)
+            await self._record(writer, writer.trail.subject_target(self._collection, subject), 1)
         return 1
 
-    async def _record(self, at: "_Writing", target: str, faces: int) -> None:
-        await at.trail.record(
+    async def _record(self, writer: "_Writer", target: str, faces: int) -> None:
+        await writer.trail.record(
             AuditAction.FACES_REGISTERED, target, collection=self._collection, faces=faces, recognizer=self._target
         )
 
     @asynccontextmanager
-    async def _writing(self) -> AsyncIterator["_Writing"]:
+    async def _writing(self) -> AsyncIterator["_Writer"]:
         async with self._database.transaction(self._tenant_id) as session:
             collections = CollectionRepository(session, self._tenant_id)
             subjects = SubjectRepository(session, self._tenant_id)
-            yield _Writing(
+            yield _Writer(
                 require_found(await collections.find_row(self._collection, lock=True), self._collection).id,
                 subjects,
                 CollectionFaceRepository(session, self._tenant_id),
@@ -312,20 +323,20 @@ class ModelMigration:
 
 
 @dataclass(frozen=True, slots=True)
-class _Taken:
-    """How many faces a photo gave a template, and whether all that it shows have theirs now."""
+class _PhotoResult:
+    """How many faces of a photo got a template, and whether all its faces have one now."""
 
     faces: int
-    is_all: bool
+    is_complete: bool
 
 
 @dataclass(frozen=True, slots=True)
-class _Writing:
-    """What one transaction writes with; the collection is held."""
+class _Writer:
+    """The repositories and checks of one transaction, which has locked the collection against deletion."""
 
     collection_id: UUID
     subjects: SubjectRepository
     faces: CollectionFaceRepository
-    store: TemplateStore
+    templates: TemplateStore
     consent: ConsentGate
     trail: AuditTrail

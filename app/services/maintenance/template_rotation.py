@@ -1,4 +1,4 @@
-"""Gives a tenant's templates another protection, without any photo: gallery by gallery, searchable all the while."""
+"""Rotate the protection of a tenant's templates gallery by gallery, without photos and without search downtime."""
 
 from uuid import UUID
 
@@ -13,12 +13,12 @@ from app.security.template_protection import Protection, rotate
 from app.services.audit.trail import OPERATOR, AuditAction, AuditTrails
 from app.services.retries import retry_transient
 
-_AT_A_TIME = 500
+_BATCH_SIZE = 500
 _ATTEMPTS = 10
 
 
 class TemplateRotation:
-    """Works in one transaction a gallery: until it commits, searches and registrations go by the old protection."""
+    """Rotate one gallery per transaction; until that commits, searches and registrations use the old protection."""
 
     def __init__(self, database: Database, keyring: Keyring, trails: AuditTrails) -> None:
         self._database = database
@@ -26,44 +26,44 @@ class TemplateRotation:
         self._protector = TemplateProtector(keyring)
 
     async def run(self, tenant_id: UUID) -> int:
-        """Make a new salt and store every template under it; how many there were.
+        """Create a new salt and re-encode every template under it; return the number of templates.
 
-        What was interrupted is taken up by running it again: galleries not yet turned still say so.
+        Run it again after an interruption: each gallery records the generation of its protection.
         """
         async with self._database.transaction(tenant_id) as session:
-            # Waits for registrations under way: whatever salt they took, their gallery is seen from here on.
-            new = await ProtectionRepository(session, tenant_id).begin(self._protector.current_key_id)
-        turned = 0
-        while galleries := await self._list_older(tenant_id, new):  # again for those that were made meanwhile
+            # Waits for running registrations, so that the galleries they create under the old salt are visible below.
+            new = await ProtectionRepository(session, tenant_id).add(self._protector.current_key_id)
+        rotated = 0
+        while galleries := await self._list_older(tenant_id, new):  # again for galleries created meanwhile
             for gallery_id in galleries:
-                turned += await self._turn(tenant_id, gallery_id, new)
+                rotated += await self._rotate(tenant_id, gallery_id, new)
         async with self._database.transaction(tenant_id) as session:
-            await ProtectionRepository(session, tenant_id).drop_unused()
+            await ProtectionRepository(session, tenant_id).delete_unused()
             trail = self._trails.open(session, tenant_id, OPERATOR)
-            await trail.record(AuditAction.TEMPLATES_ROTATED, faces=turned, generation=new.generation)
-        return turned
+            await trail.record(AuditAction.TEMPLATES_ROTATED, faces=rotated, generation=new.generation)
+        return rotated
 
     async def _list_older(self, tenant_id: UUID, new: Protection) -> list[UUID]:
         async with self._database.transaction(tenant_id) as session:
             return await GalleryRotationRepository(session, tenant_id).list_older(new.generation)
 
-    async def _turn(self, tenant_id: UUID, gallery_id: UUID, new: Protection) -> int:
-        async def turn() -> int:
+    async def _rotate(self, tenant_id: UUID, gallery_id: UUID, new: Protection) -> int:
+        async def rotate_once() -> int:
             async with self._database.transaction(tenant_id) as session:
-                return await self._turn_in(GalleryRotationRepository(session, tenant_id), gallery_id, new)
+                return await self._rotate_in(GalleryRotationRepository(session, tenant_id), gallery_id, new)
 
-        return await retry_transient(turn, _ATTEMPTS)  # an erasure that locks the other way round may end it
+        return await retry_transient(rotate_once, _ATTEMPTS)  # a concurrent erasure may deadlock with it
 
-    async def _turn_in(self, rows: GalleryRotationRepository, gallery_id: UUID, new: Protection) -> int:
+    async def _rotate_in(self, rows: GalleryRotationRepository, gallery_id: UUID, new: Protection) -> int:
         old = await rows.lock(gallery_id)
         if old is None or old.generation >= new.generation:
             return 0
-        change = await self._protector.change(rows.tenant_id, old, new)
-        after = turned = 0
-        while stored := await rows.read_on(gallery_id, after, _AT_A_TIME):
+        conversion = await self._protector.derive_conversion(rows.tenant_id, old, new)
+        after = rotated = 0
+        while stored := await rows.list_after(gallery_id, after, _BATCH_SIZE):
             after = stored[-1].seq
-            turned += len(stored)
-            embeddings = rotate(np.stack([one.embedding for one in stored]), change)
-            await rows.write([one.seq for one in stored], list(embeddings), gallery_id)
+            rotated += len(stored)
+            embeddings = rotate(np.stack([template.embedding for template in stored]), conversion)
+            await rows.write([template.seq for template in stored], list(embeddings), gallery_id)
         await rows.set_protection(gallery_id, new)
-        return turned
+        return rotated

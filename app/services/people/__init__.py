@@ -1,1 +1,1 @@
-"""Subjects and their stored faces: registration, assignment, consent, export and import."""
+"""Register, assign, export and import subjects and their stored faces, and check consent."""

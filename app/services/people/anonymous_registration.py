@@ -1,10 +1,11 @@
-"""Registering everybody in a photo, without saying who they are: each face is stored as an anonymous subject's."""
+"""Register all faces of a photo without naming anybody: each face is stored for an anonymous subject."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from app.domain.faces import Embedding, Face, QualityBar, QualityReason, RelativeBox
+from app.domain.collections import Recognizers
+from app.domain.faces import Analysis, Embedding, Face, QualityBar, QualityReason, RelativeBox
 from app.domain.people import CollectionFace, FaceOrigin
 from app.permissions import Quota
 from app.persistence.repositories.collection_faces import CollectionFaceRepository, GalleryFace
@@ -16,29 +17,29 @@ from app.services.audit.trail import AuditAction
 from app.services.collections.gallery_lookup import GalleryLookup
 from app.services.collections.lookup import CollectionLookup
 from app.services.people.face_storage import FaceStorage
-from app.services.people.registration import RESERVED
+from app.services.people.rules import anonymous_name
 from app.services.people.template_completion import TemplateCompletion
 from app.services.photos.face_reader import FaceReader, by_recognizer
 
-_SAME_PLACE = 0.9
+_MIN_OVERLAP = 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFace:
-    """A face of the photo and what is stored of it, now or before."""
+    """A face of the photo and its stored record, created by this call or an earlier one."""
 
     face: Face
     stored: CollectionFace
 
     @property
     def subject(self) -> str:
-        """Whose it is: somebody who was named, or the subject that stands for it."""
+        """The id of the face's subject, named or anonymous."""
         return self.stored.subject or anonymous_name(self.stored.id)
 
 
 @dataclass(frozen=True, slots=True)
 class SkippedFace:
-    """A face of the photo that was not stored: it is below the bar, or there were enough better ones (no reasons)."""
+    """A face that was not stored: it is below the quality bar, or, without reasons, beyond the maximum number."""
 
     face: Face
     reasons: tuple[QualityReason, ...]
@@ -46,7 +47,7 @@ class SkippedFace:
 
 @dataclass(frozen=True, slots=True)
 class PhotoRegistration:
-    """What became of the faces of a photo of this size."""
+    """The stored and skipped faces of a photo of this size in pixels."""
 
     width: int
     height: int
@@ -54,8 +55,18 @@ class PhotoRegistration:
     skipped: list[SkippedFace]
 
 
+@dataclass(frozen=True, slots=True)
+class _ChosenFace:
+    """A face to store: its index in the photo, its relative box, and its embeddings by recognizer."""
+
+    index: int
+    face: Face
+    box: RelativeBox
+    embeddings: dict[str, Embedding] = field(repr=False)
+
+
 class AnonymousRegistrationService:
-    """Stores the faces of a photo."""
+    """Store the faces of a photo for anonymous subjects."""
 
     def __init__(
         self,
@@ -76,91 +87,74 @@ class AnonymousRegistrationService:
         self._keyring = keyring
 
     async def register(
-        self, image: bytes, *, collection: str, external_image_id: str | None, most: int, bar: QualityBar
+        self, image: bytes, *, collection: str, external_image_id: str | None, max_faces: int, bar: QualityBar
     ) -> PhotoRegistration:
-        """Store the faces that reach the bar, at most `most`: those good enough to register first, then the largest.
+        """Store at most `max_faces` faces that reach the bar, preferring good quality, then large faces.
 
-        The very same photo under the same external id is not stored twice: its faces of before are answered, and get
-        what a recognizer that is wanted by now makes of them. Raises `CollectionNotFound`, `QuotaExceeded`,
-        `ConsentRequired`, an `ImageRefused`, `RecognizerUnavailable`, `RecognizerChanged`.
+        Idempotent per photo and external id: returns the stored faces and adds templates for recognizers enabled since.
+        Raises `CollectionNotFound`, `QuotaExceeded`, `ConsentRequired`, an `ImageRefused`, `RecognizerUnavailable` or
+        `RecognizerChanged`.
         """
 
         def choose(faces: Sequence[Face]) -> list[int]:
-            fit = [index for index, face in enumerate(faces) if not self._faces.judge(face, bar)]
-            return sorted(fit, key=lambda index: (bool(faces[index].quality.findings), -faces[index].box.area))[:most]
+            return self._choose(faces, bar, max_faces)
 
-        made_by = await self._galleries.recognizers(collection)
-        analysis = await self._faces.extract_chosen(image, choose, made_by)
-        chosen = choose(analysis.faces)
-        collection_id, wanted = await self._collections.lock_for_storing(collection, made_by)
-        embeddings = {
-            index: {name: own[name] for name in wanted.all}
-            for index, own in zip(chosen, by_recognizer(analysis, made_by), strict=True)
-        }
-        boxes = {
-            index: face.box.relative_to(analysis.width, analysis.height) for index, face in enumerate(analysis.faces)
-        }
-        about = (str(self._stored.tenant_id), str(collection_id), external_image_id or "")
-        digests = image_digests(self._keyring, about, image)
-        before = await self._known_of(collection_id, digests, boxes, chosen)
-        known = {index: own[0].face for index, own in before.items()}
-        image_id = next((face.image_id for face in known.values() if face.image_id), None) or uuid4()
-        new = list[NewFace]()
-        for index in chosen:
-            if index not in before:
-                origin = FaceOrigin(image_id, boxes[index], external_image_id, digests[0])
-                new.append(NewFace.of(uuid4(), analysis.faces[index], embeddings[index], origin))
-                known[index] = CollectionFace(
-                    new[-1].id, wanted.in_use, new[-1].detection_score, image_id, external_image_id, boxes[index], None
-                )
-        added = await self._complete(collection_id, before, embeddings, wanted.all if new else ())
+        computed_by = await self._galleries.recognizers(collection)
+        analysis = await self._faces.extract_chosen(image, choose, computed_by)
+        collection_id, recognizers = await self._collections.lock_for_storing(collection, computed_by)
+        chosen = _describe_chosen(analysis, choose(analysis.faces), computed_by, recognizers)
+        source = (str(self._stored.tenant_id), str(collection_id), external_image_id or "")
+        digests = image_digests(self._keyring, source, image)
+        stored = await self._find_stored(collection_id, digests, chosen)
+        new, faces = _build_new(chosen, stored, external_image_id, digests[0], recognizers.in_use)
+        added = await self._complete(collection_id, stored, chosen, recognizers.all if new else ())
         if new:
             await self._store(collection_id, new)
         if new or added:
             await self._storage.quotas.check(Quota.TEMPLATES)
-            faces = len(new) + added
-            target = f"collection:{collection}"
-            await self._storage.trail.record(AuditAction.FACES_REGISTERED, target, collection=collection, faces=faces)
+            await self._record(collection, len(new) + added)
         return PhotoRegistration(
             analysis.width,
             analysis.height,
-            [StoredFace(analysis.faces[index], known[index]) for index in chosen],
-            [
-                SkippedFace(face, tuple(finding.reason for finding in self._faces.judge(face, bar)))
-                for index, face in enumerate(analysis.faces)
-                if index not in chosen
-            ],
+            [StoredFace(chosen_face.face, faces[chosen_face.index]) for chosen_face in chosen],
+            self._list_skipped(analysis, set(faces), bar),
         )
 
-    async def _known_of(
-        self, collection_id: UUID, digests: Sequence[bytes], boxes: dict[int, RelativeBox], chosen: Sequence[int]
+    def _choose(self, faces: Sequence[Face], bar: QualityBar, max_faces: int) -> list[int]:
+        acceptable = [index for index, face in enumerate(faces) if not self._faces.judge(face, bar)]
+        acceptable.sort(key=lambda index: (bool(faces[index].quality.findings), -faces[index].box.area))
+        return acceptable[:max_faces]
+
+    async def _find_stored(
+        self, collection_id: UUID, digests: Sequence[bytes], chosen: Sequence[_ChosenFace]
     ) -> dict[int, list[GalleryFace]]:
-        """Which of the chosen faces are stored already, with what each recognizer made of them."""
+        """Lock the image, and find the templates of chosen faces that are stored already, by index."""
         if not chosen:
             return {}
         await self._stored.lock_image(collection_id, digests[0])
-        before = await self._stored.find_of_image(collection_id, digests)
-        known = {}
-        for index in chosen:
-            same = next((one for one in before if one.face.box and _is_same(one.face.box, boxes[index])), None)
+        entries = await self._stored.list_by_image(collection_id, digests)
+        stored = {}
+        for face in chosen:
+            same = next((entry for entry in entries if entry.face.box and _is_same(entry.face.box, face.box)), None)
             if same is not None:
-                known[index] = [one for one in before if one.face.id == same.face.id]
-        return known
+                stored[face.index] = [entry for entry in entries if entry.face.id == same.face.id]
+        return stored
 
     async def _complete(
         self,
         collection_id: UUID,
-        before: dict[int, list[GalleryFace]],
-        embeddings: dict[int, dict[str, Embedding]],
+        stored: dict[int, list[GalleryFace]],
+        chosen: Sequence[_ChosenFace],
         also_into: Sequence[str],
     ) -> int:
-        """Store what recognizers that are wanted by now make of faces that others embedded before; of how many."""
+        """Add templates of recognizers that have not embedded the stored faces; return the number of faces."""
+        embeddings = {face.index: face.embeddings for face in chosen}
         owners, missing = set[UUID](), dict[UUID, dict[str, Embedding]]()
-        for index, own in before.items():
-            names = set(embeddings[index]) - {one.face.recognizer for one in own}
+        for index, entries in stored.items():
+            names = set(embeddings[index]) - {entry.face.recognizer for entry in entries}
             if names:
-                owners.add(own[0].subject_id)
-                missing[own[0].face.id] = {name: embeddings[index][name] for name in names}
+                owners.add(entries[0].subject_id)
+                missing[entries[0].face.id] = {name: embeddings[index][name] for name in names}
         if not missing:
             return 0
         completion = TemplateCompletion(self._subjects, self._storage.templates, self._storage.consent)
@@ -172,15 +166,57 @@ class AnonymousRegistrationService:
         await self._subjects.add_anonymous(collection_id, {face.subject_id: anonymous_name(face.id) for face in new})
         await self._storage.templates.add_all(new, collection_id=collection_id, source="register")
 
+    async def _record(self, collection: str, faces: int) -> None:
+        target = f"collection:{collection}"
+        await self._storage.trail.record(AuditAction.FACES_REGISTERED, target, collection=collection, faces=faces)
 
-def anonymous_name(face_id: UUID) -> str:
-    """The id of the subject that stands for a face of nobody known; no other can have it."""
-    return f"{RESERVED}{face_id}"
+    def _list_skipped(self, analysis: Analysis, stored: set[int], bar: QualityBar) -> list[SkippedFace]:
+        return [
+            SkippedFace(face, tuple(finding.reason for finding in self._faces.judge(face, bar)))
+            for index, face in enumerate(analysis.faces)
+            if index not in stored
+        ]
 
 
-def _is_same(one: RelativeBox, other: RelativeBox) -> bool:
-    """Whether the boxes overlap by nine tenths of what they cover together: detection finds the same place again."""
-    width = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)
-    height = min(one.top + one.height, other.top + other.height) - max(one.top, other.top)
+def _describe_chosen(
+    analysis: Analysis, indexes: Iterable[int], computed_by: Recognizers, recognizers: Recognizers
+) -> list[_ChosenFace]:
+    """Describe the chosen faces, with the embeddings of the collection's recognizers only."""
+    return [
+        _ChosenFace(
+            index,
+            analysis.faces[index],
+            analysis.faces[index].box.relative_to(analysis.width, analysis.height),
+            {name: embeddings[name] for name in recognizers.all},
+        )
+        for index, embeddings in zip(indexes, by_recognizer(analysis, computed_by), strict=True)
+    ]
+
+
+def _build_new(
+    chosen: Sequence[_ChosenFace],
+    stored: dict[int, list[GalleryFace]],
+    external_image_id: str | None,
+    digest: bytes,
+    in_use: str,
+) -> tuple[list[NewFace], dict[int, CollectionFace]]:
+    """Build the faces that are not stored yet; also return the records of all chosen faces, by index."""
+    records = {index: entries[0].face for index, entries in stored.items()}
+    image_id = next((record.image_id for record in records.values() if record.image_id), None) or uuid4()
+    new = list[NewFace]()
+    for face in chosen:
+        if face.index not in stored:
+            origin = FaceOrigin(image_id, face.box, external_image_id, digest)
+            new.append(NewFace.of(uuid4(), face.face, face.embeddings, origin))
+            records[face.index] = CollectionFace(
+                new[-1].id, in_use, new[-1].detection_score, image_id, external_image_id, face.box, None
+            )
+    return new, records
+
+
+def _is_same(box: RelativeBox, other: RelativeBox) -> bool:
+    """Return whether two boxes show the same face: their intersection over union is at least `_MIN_OVERLAP`."""
+    width = min(box.left + box.width, other.left + other.width) - max(box.left, other.left)
+    height = min(box.top + box.height, other.top + other.height) - max(box.top, other.top)
     shared = max(0.0, width) * max(0.0, height)
-    return shared >= _SAME_PLACE * (one.width * one.height + other.width * other.height - shared)
+    return shared >= _MIN_OVERLAP * (box.width * box.height + other.width * other.height - shared)

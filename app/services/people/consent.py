@@ -1,4 +1,4 @@
-"""No face is stored without the consent that its tenant demands: every way of storing one asks here."""
+"""Check consent before any face is stored."""
 
 from uuid import UUID
 
@@ -8,30 +8,34 @@ from app.persistence.repositories.subjects import SubjectRepository
 
 
 class ConsentGate:
-    """The database demands the same once more (migration 0009), of whatever stores templates."""
+    """Enforce the tenant's consent policy; the database enforces it again for every template (migration 0009)."""
 
     def __init__(self, subjects: SubjectRepository, policies: PolicyRepository) -> None:
         self._subjects = subjects
         self._policies = policies
 
     async def require(self, collection_id: UUID, subject: str) -> None:
-        """Raises `ConsentWithdrawn` or `ConsentRequired`; the subject's row is held by the caller."""
+        """Raise `ConsentWithdrawn` or `ConsentRequired` if the subject's faces may not be stored.
+
+        Lock the subject's row first.
+        """
         found = await self._subjects.find_row(collection_id, subject)
         if found is not None and found.consent_withdrawn_at is not None:
             raise ConsentWithdrawn(
-                f"consent: subject {subject!r} withdrew theirs; send the reference of a new one.", field="consent"
+                f"consent: subject {subject!r} withdrew the consent; send the reference of a new one.", field="consent"
             )
         has_consent = found is not None and found.consented_at is not None
         if not has_consent and (await self._policies.get()).consent_required:
             raise ConsentRequired(
-                f"consent: your tenant's policy demands a consent, and subject {subject!r} has none.", field="consent"
+                f"consent: your tenant's policy requires consent, but subject {subject!r} has none; send a reference.",
+                field="consent",
             )
 
     async def require_for_anonymous(self) -> None:
-        """Raises `ConsentRequired` where the tenant stores nobody without consent: a face nobody named has none."""
+        """Raise `ConsentRequired` if the tenant's policy requires consent, which anonymous faces cannot have."""
         if (await self._policies.get()).consent_required:
             raise ConsentRequired(
-                "consent: your tenant's policy demands a consent, and a face stored without saying whose it is has "
-                "none; register people with their consent instead.",
+                "consent: your tenant's policy requires consent, which anonymous faces cannot have; register subjects "
+                "with their consent instead.",
                 field="consent",
             )

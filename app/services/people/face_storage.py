@@ -1,4 +1,4 @@
-"""What storing a face always involves: the templates, the consent, the quota, and the audit entry."""
+"""Bundle the collaborators that every service needs to store faces."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from app.services.tenancy.quotas import QuotaService
 
 @dataclass(frozen=True, slots=True)
 class FaceStorage:
-    """The collaborators of every service that stores faces, within one transaction of one tenant."""
+    """Template store, consent gate, quotas and audit trail, within one transaction of one tenant."""
 
     templates: TemplateStore
     consent: ConsentGate

@@ -1,4 +1,4 @@
-"""Everything held about a person, to take along: given out whole, and taken in again."""
+"""Export all stored data about a subject, and import it again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,15 +16,16 @@ from app.security.audit_chain import SealedEntry
 from app.services.audit.trail import AuditAction
 from app.services.collections.lookup import CollectionLookup
 from app.services.people.face_storage import FaceStorage
-from app.services.people.registration import check_expiry, refuse_reserved
+from app.services.people.rules import refuse_past_expiry, refuse_reserved_id
 
 _MAX_ENTRIES = 1_000
-_MAX_DEVIATION = 0.01  # of an embedding's length from 1: the rounding of what was exported
+_MAX_LENGTH_ERROR = 0.01
+"""How far an embedding's length may differ from 1, because exported values are rounded."""
 
 
 @dataclass(frozen=True, slots=True)
 class SubjectExport:
-    """A subject with their faces, embeddings included, and the newest of what the audit trail says about them."""
+    """A subject with all faces and embeddings, and the newest audit entries about it."""
 
     collection: str
     subject: Subject
@@ -33,7 +34,7 @@ class SubjectExport:
 
 
 class PortabilityService:
-    """Exports and imports the subjects of the caller's tenant."""
+    """Export and import the subjects of the caller's tenant."""
 
     def __init__(
         self,
@@ -49,88 +50,107 @@ class PortabilityService:
         self._trail = storage.trail
 
     async def export(self, collection: str, subject: str) -> SubjectExport:
-        """Everything held about a subject; raises `CollectionNotFound` or `SubjectNotFound`. It is written down."""
+        """Return all stored data about a subject, and record the export in the audit trail.
+
+        Raises `CollectionNotFound` or `SubjectNotFound`.
+        """
         collection_id = await self._collections.find_id(collection)
-        held = await self._subjects.find_row(collection_id, subject, lock=True)
+        row = await self._subjects.find_row(collection_id, subject, lock=True)
         described = await self._subjects.find(collection_id, subject)
-        if held is None or described is None:
+        if row is None or described is None:
             raise SubjectNotFound(f"Collection {collection!r} has no subject {subject!r}.")
-        faces = await self._storage.templates.export(held.id)
-        targets = self._trail.all_names_of_subject(collection, subject)
+        faces = await self._storage.templates.export(row.id)
+        targets = self._trail.all_subject_targets(collection, subject)
         entries = await self._entries.list_page(AuditFilter(targets=targets), None, _MAX_ENTRIES)
         await self._trail.record(
             AuditAction.SUBJECT_EXPORTED,
-            self._trail.name_subject(collection, subject),
+            self._trail.subject_target(collection, subject),
             collection=collection,
             faces=_count(faces),
         )
         return SubjectExport(collection, described, faces, entries)
 
     async def import_subject(self, collection: str, subject: Subject, faces: Sequence[ExportedFace]) -> Subject:
-        """Store an exported subject anew, with new ids, as who they were: name, metadata, consent, expiry, faces.
+        """Store an exported subject under new ids, with its name, metadata, consent, expiry and faces.
 
-        What the collection's own recognizers embedded is taken. Raises `SubjectExists`, `RecognizerMismatch` where the
-        one in use embedded none of the faces, and whatever registering them would.
+        Stores the templates of the collection's own recognizers. Raises `SubjectExists`, `RecognizerMismatch` if no
+        face has a template of the recognizer in use, and the errors of a registration.
         """
-        check_expiry(subject.expires_at)
-        refuse_reserved(subject.subject)
-        own: Sequence[ExportedFace] = ()
+        refuse_past_expiry(subject.expires_at)
+        refuse_reserved_id(subject.subject)
+        usable: Sequence[ExportedFace] = ()
         if faces:
-            collection_id, wanted = await self._collections.lock_for_storing(collection)
-            own = _take(faces, wanted)
+            collection_id, recognizers = await self._collections.lock_for_storing(collection)
+            usable = _select_usable(faces, recognizers)
         else:
             collection_id = await self._collections.find_id(collection, lock=True)
-        subject_id = await self._subjects.add(
-            collection_id, subject.subject, subject.name, subject.metadata, subject.expires_at
-        )
-        if subject_id is None:
-            raise SubjectExists(f"Collection {collection!r} has a subject {subject.subject!r} already.")
-        if subject.consent is not None:
-            await self._subjects.restore_consent(subject_id, subject.consent)
-        if own:
-            await self._storage.consent.require(collection_id, subject.subject)
-            await self._storage.templates.import_subject(own, collection_id=collection_id, subject_id=subject_id)
-            await self._storage.quotas.check(Quota.TEMPLATES)
+        await self._store(collection, collection_id, subject, usable)
         await self._trail.record(
             AuditAction.SUBJECT_IMPORTED,
-            self._trail.name_subject(collection, subject.subject),
+            self._trail.subject_target(collection, subject.subject),
             collection=collection,
-            faces=_count(own),
+            faces=_count(usable),
             with_consent=subject.consent is not None,
         )
         found = await self._subjects.find(collection_id, subject.subject)
         assert found is not None  # just written
         return found
 
+    async def _store(
+        self, collection: str, collection_id: UUID, subject: Subject, faces: Sequence[ExportedFace]
+    ) -> None:
+        subject_id = await self._subjects.add(
+            collection_id, subject.subject, subject.name, subject.metadata, subject.expires_at
+        )
+        if subject_id is None:
+            raise SubjectExists(f"Collection {collection!r} already has a subject {subject.subject!r}.")
+        if subject.consent is not None:
+            await self._subjects.restore_consent(subject_id, subject.consent)
+        if faces:
+            await self._storage.consent.require(collection_id, subject.subject)
+            await self._storage.templates.add_exported(faces, collection_id=collection_id, subject_id=subject_id)
+            await self._storage.quotas.check(Quota.TEMPLATES)
+
 
 def _count(templates: Sequence[ExportedFace]) -> int:
-    return len({one.id for one in templates})
+    return len({template.id for template in templates})
 
 
-def _take(faces: Sequence[ExportedFace], wanted: Recognizers) -> list[ExportedFace]:
-    """Those that the collection's recognizers made."""
-    if wanted.in_use not in {face.recognizer for face in faces}:
+def _select_usable(faces: Sequence[ExportedFace], recognizers: Recognizers) -> list[ExportedFace]:
+    """Select the templates of the collection's recognizers, scaled to unit length.
+
+    Raises `RecognizerMismatch` if the recognizer in use made none, or `InvalidParameter` for duplicates and for
+    embeddings of another length.
+    """
+    if recognizers.in_use not in {face.recognizer for face in faces}:
         raise RecognizerMismatch(
-            f"faces[0] is of recognizer {faces[0].recognizer!r}; in use is {wanted.in_use!r}, which made none of them.",
+            f"faces: none is from {recognizers.in_use!r}, the collection's recognizer in use; faces[0] is from "
+            f"{faces[0].recognizer!r}.",
             field="faces",
         )
     seen = set[tuple[UUID, str]]()
-    own = []
+    usable = []
     for index, face in enumerate(faces):
         if (face.id, face.recognizer) in seen:
-            raise InvalidParameter(f"faces[{index}].face_id: {face.id} is there twice.", field="faces")
+            raise InvalidParameter(
+                f"faces[{index}].face_id: {face.id} appears twice with the recognizer {face.recognizer!r}.",
+                field="faces",
+            )
         seen.add((face.id, face.recognizer))
-        if face.recognizer in wanted.all:
-            _check(index, face)
-            own.append(_of_unit_length(face))
-    return own
+        if face.recognizer in recognizers.all:
+            _check_length(index, face)
+            usable.append(_normalize(face))
+    return usable
 
 
-def _check(index: int, face: ExportedFace) -> None:
+def _check_length(index: int, face: ExportedFace) -> None:
     length = float(np.linalg.norm(face.embedding))
-    if not abs(length - 1) < _MAX_DEVIATION:
-        raise InvalidParameter(f"faces[{index}].embedding has the length {length:g}; it needs to be 1.", field="faces")
+    if not abs(length - 1) < _MAX_LENGTH_ERROR:
+        raise InvalidParameter(
+            f"faces[{index}].embedding: its length is {length:.9g}; it must be 1, within {_MAX_LENGTH_ERROR:g}.",
+            field="faces",
+        )
 
 
-def _of_unit_length(face: ExportedFace) -> ExportedFace:
+def _normalize(face: ExportedFace) -> ExportedFace:
     return replace(face, embedding=face.embedding / np.float32(np.linalg.norm(face.embedding)))

@@ -1,15 +1,15 @@
-"""Registering a person: images in, stored templates out."""
+"""Register a subject: store the faces of images as its templates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from app.domain.collections import Recognizers
 from app.domain.faces import Face
 from app.domain.people import FaceOrigin, Template
-from app.errors import AppError, FaceRefused, ImageRefused, InvalidParameter, NoImageAccepted, PermissionDenied
+from app.errors import AppError, FaceRefused, ImageRefused, NoImageAccepted
 from app.permissions import Quota
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace
@@ -17,6 +17,7 @@ from app.services.audit.trail import AuditAction
 from app.services.collections.gallery_lookup import GalleryLookup
 from app.services.collections.lookup import CollectionLookup
 from app.services.people.face_storage import FaceStorage
+from app.services.people.rules import refuse_past_expiry, refuse_reserved_id, refuse_shorter_expiry
 from app.services.photos.face_reader import FaceChoice, FaceReader, FoundFace
 
 
@@ -31,7 +32,7 @@ class AcceptedImage:
 
 @dataclass(frozen=True, slots=True)
 class RefusedImage:
-    """One image that was not used, and why."""
+    """One image that was not used, and its error."""
 
     index: int
     error: AppError
@@ -39,7 +40,7 @@ class RefusedImage:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What came of one call; `recognizer` is the one in use, of the templates that are named."""
+    """The accepted and refused images; `recognizer` is the one in use, which made the listed templates."""
 
     recognizer: str
     accepted: list[AcceptedImage]
@@ -47,7 +48,7 @@ class Registration:
 
 
 class RegistrationService:
-    """Stores faces under a caller's id."""
+    """Store faces of a subject that the caller names."""
 
     def __init__(
         self,
@@ -79,57 +80,70 @@ class RegistrationService:
         consent: str | None = None,
         expires_at: datetime | None = None,
     ) -> Registration:
-        """Store one face an image for `subject`, creating it if need be.
+        """Store one face per image for `subject`, creating the subject if necessary.
 
-        Images that cannot be used are reported; if none can, nothing is written and the error is the image's own
-        (one image) or `NoImageAccepted` (several). Raises `CollectionNotFound`, `QuotaExceeded`, `Overloaded` too, and
-        `ConsentRequired` or `ConsentWithdrawn` where there is no consent and none is given; `RecognizerUnavailable` or
-        `RecognizerChanged`.
+        Unusable images are reported. If no image is usable, nothing is written; a single image's own error is raised,
+        or `NoImageAccepted` for several. Also raises `InvalidParameter`, `CollectionNotFound`, `PermissionDenied` for
+        an earlier expiry, `QuotaExceeded`, `Overloaded`, `ConsentRequired` or `ConsentWithdrawn` if consent is missing
+        and none is given, `RecognizerUnavailable` and `RecognizerChanged`.
         """
-        check_expiry(expires_at)
-        refuse_reserved(subject)
-        made_by = await self._galleries.recognizers(collection)
-        usable, refused = await self._read(images, choice, made_by)
+        refuse_past_expiry(expires_at)
+        refuse_reserved_id(subject)
+        computed_by = await self._galleries.recognizers(collection)
+        usable, refused = await self._read(images, choice, computed_by)
         if not usable:
             raise refused[0].error if len(refused) == 1 else _none_accepted(refused)
-        collection_id, wanted = await self._collections.lock_for_storing(collection, made_by)
-        if expires_at is not None and not self._may_delete:
-            known = await self._subjects.find_row(collection_id, subject, lock=True)
-            if known is not None:
-                refuse_to_shorten(known.expires_at, expires_at)
-        subject_id = await self._subjects.ensure(collection_id, subject, name, metadata, expires_at)
+        collection_id, recognizers = await self._collections.lock_for_storing(collection, computed_by)
+        await self._check_expiry_change(collection_id, subject, expires_at)
+        subject_id = await self._subjects.upsert(collection_id, subject, name, metadata, expires_at)
         if consent is not None:
             await self._subjects.record_consent(subject_id, consent, self._trail.actor)
         await self._storage.consent.require(collection_id, subject)
-        new = [
-            NewFace.of(
-                subject_id,
-                found.face,
-                {name: found.embeddings[name] for name in wanted.all},
-                FaceOrigin(uuid4(), found.box),
-            )
-            for _, found in usable
-        ]
-        templates = await self._storage.templates.add_all(new, collection_id=collection_id, source="register")
-        await self._storage.quotas.check(Quota.TEMPLATES)
-        await self._trail.record(
-            AuditAction.FACES_REGISTERED,
-            self._trail.name_subject(collection, subject),
-            collection=collection,
-            faces=len(templates),
-            with_consent=consent is not None,
-        )
+        templates = await self._store(collection_id, subject_id, [found for _, found in usable], recognizers)
+        await self._record(collection, subject, faces=len(templates), with_consent=consent is not None)
         accepted = [
             AcceptedImage(index, found.face, template)
             for (index, found), template in zip(usable, templates, strict=True)
         ]
-        return Registration(wanted.in_use, accepted, refused)
+        return Registration(recognizers.in_use, accepted, refused)
+
+    async def _check_expiry_change(self, collection_id: UUID, subject: str, expires_at: datetime | None) -> None:
+        if expires_at is None or self._may_delete:
+            return
+        row = await self._subjects.find_row(collection_id, subject, lock=True)
+        if row is not None:
+            refuse_shorter_expiry(row.expires_at, expires_at)
+
+    async def _store(
+        self, collection_id: UUID, subject_id: UUID, found_faces: Sequence[FoundFace], recognizers: Recognizers
+    ) -> list[Template]:
+        faces = [
+            NewFace.of(
+                subject_id,
+                found.face,
+                {name: found.embeddings[name] for name in recognizers.all},
+                FaceOrigin(uuid4(), found.box),
+            )
+            for found in found_faces
+        ]
+        templates = await self._storage.templates.add_all(faces, collection_id=collection_id, source="register")
+        await self._storage.quotas.check(Quota.TEMPLATES)
+        return templates
+
+    async def _record(self, collection: str, subject: str, *, faces: int, with_consent: bool) -> None:
+        await self._trail.record(
+            AuditAction.FACES_REGISTERED,
+            self._trail.subject_target(collection, subject),
+            collection=collection,
+            faces=faces,
+            with_consent=with_consent,
+        )
 
     async def _read(
         self, images: Sequence[bytes], choice: FaceChoice, recognizers: Recognizers
     ) -> tuple[list[tuple[int, FoundFace]], list[RefusedImage]]:
         usable, refused = [], []
-        # One after the other: a call with many images takes one place in the queue, not all of them.
+        # One image after the other, so that a request with many images takes one place in the queue, not all.
         for index, image in enumerate(images):
             try:
                 found = await self._faces.read_for_registration(image, choice, recognizers)
@@ -143,27 +157,3 @@ class RegistrationService:
 def _none_accepted(refused: Sequence[RefusedImage]) -> NoImageAccepted:
     errors = [{"image": item.index, "code": item.error.code, "detail": item.error.detail} for item in refused]
     return NoImageAccepted(errors=errors)
-
-
-RESERVED = "face@"
-"""How the ids of anonymous subjects begin."""
-
-
-def refuse_reserved(subject: str) -> None:
-    """Raises `InvalidParameter` for an id that only an anonymous subject has."""
-    if subject.startswith(RESERVED):
-        raise InvalidParameter(f"subject: {RESERVED} begins the ids of faces that nobody named.", field="subject")
-
-
-def check_expiry(expires_at: datetime | None) -> None:
-    """Raises `InvalidParameter` for a time that is over: whoever sends it means another."""
-    if expires_at is not None and expires_at <= datetime.now(UTC):
-        raise InvalidParameter(f"expires_at: {expires_at.isoformat()} is over already.", field="expires_at")
-
-
-def refuse_to_shorten(now: datetime | None, wanted: datetime | None) -> None:
-    """An earlier end erases, later: for whoever may not erase it is `PermissionDenied`."""
-    if wanted is not None and (now is None or wanted < now):
-        raise PermissionDenied(
-            "expires_at: only who may delete people may set an end to their stay, or an earlier one."
-        )

@@ -1,4 +1,4 @@
-"""The stored faces of a collection, whosever they are: listed and erased."""
+"""List and erase the stored faces of a collection, of named and anonymous subjects."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from uuid import UUID
 
 from app.domain.people import CollectionFace
 from app.errors import InvalidCursor, SubjectNotFound
-from app.persistence.repositories.collection_faces import CollectionFaceRepository, GalleryFace, Place
+from app.persistence.repositories.collection_faces import CollectionFaceRepository, FacePosition, GalleryFace
 from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.subjects import SubjectRepository
 from app.security.cursors import CursorSigner
@@ -17,26 +17,26 @@ from app.services.paging import Page, PageRequest, cut_page
 
 @dataclass(frozen=True, slots=True)
 class FaceErasure:
-    """Which faces were erased, which are somebody's and stay, and which are not there."""
+    """The erased faces, the faces that stay because a named subject owns them (by id), and the missing ids."""
 
     erased: list[UUID]
-    of_subjects: dict[UUID, str]
+    assigned: dict[UUID, str]
     missing: list[UUID]
 
 
 class StoredFaceService:
-    """The faces of one tenant's collections."""
+    """List and erase the faces of the caller's tenant."""
 
     def __init__(
         self,
         collections: CollectionLookup,
         subjects: SubjectRepository,
         faces: CollectionFaceRepository,
-        answers: IdempotencyRecords,
+        idempotency_records: IdempotencyRecords,
         cursors: CursorSigner,
         trail: AuditTrail,
     ) -> None:
-        self._idempotency_records = answers
+        self._idempotency_records = idempotency_records
         self._collections = collections
         self._subjects = subjects
         self._faces = faces
@@ -46,7 +46,10 @@ class StoredFaceService:
     async def list(
         self, collection: str, request: PageRequest, *, subject: str | None = None, ids: Sequence[UUID] | None = None
     ) -> Page[CollectionFace]:
-        """One page of a collection's faces; of one subject, or of these ids. Raises `SubjectNotFound`."""
+        """List one page of a collection's faces, filtered by `subject` and `ids`.
+
+        Raises `CollectionNotFound` or `SubjectNotFound`.
+        """
         collection_id = await self._collections.find_id(collection)
         subject_id = None
         if subject is not None:
@@ -55,38 +58,38 @@ class StoredFaceService:
                 raise SubjectNotFound(f"Collection {collection!r} has no subject {subject!r}.")
             subject_id = row.id
         scope = f"{self._faces.tenant_id}/collections/{collection_id}/faces"
-        after = _read_place(self._cursors.open(scope, request.cursor)) if request.cursor else None
+        after = _read_position(self._cursors.open(scope, request.cursor)) if request.cursor else None
         found = await self._faces.list_page(collection_id, after, request.limit + 1, subject_id=subject_id, ids=ids)
-        page = cut_page(found, request.limit, lambda last: self._cursors.sign(scope, _write_place(last)))
-        return Page([held.face for held in page.items], page.next_cursor)
+        page = cut_page(found, request.limit, lambda last: self._cursors.sign(scope, _write_position(last)))
+        return Page([entry.face for entry in page.items], page.next_cursor)
 
     async def erase(self, collection: str, ids: Sequence[UUID]) -> FaceErasure:
-        """Erase faces of nobody known; those of known subjects stay."""
+        """Erase faces of anonymous subjects; faces of named subjects stay. Raises `CollectionNotFound`."""
         collection_id = await self._collections.find_id(collection)
-        owners = await self._subjects.lock(list(await self._faces.find_anonymous_owners(collection_id, ids)))
-        held = await self._faces.find_all(collection_id, ids, {owner.id for owner in owners})
-        theirs = {one: held[one].face.subject for one in ids if one in held}
-        erased = [one for one, subject in theirs.items() if subject is None]
+        owners = await self._subjects.lock(list(await self._faces.find_anonymous_subject_ids(collection_id, ids)))
+        stored = await self._faces.find_by_ids(collection_id, ids, {owner.id for owner in owners})
+        subjects = {face_id: stored[face_id].face.subject for face_id in ids if face_id in stored}
+        erased = [face_id for face_id, subject in subjects.items() if subject is None]
         if erased:
             await self._faces.delete(erased)
-            await self._subjects.drop_empty_anonymous([held[one].subject_id for one in erased])
-            await self._idempotency_records.forget_photos(collection)
+            await self._subjects.delete_empty_anonymous([stored[face_id].subject_id for face_id in erased])
+            await self._idempotency_records.redact_photos(collection)
             await self._trail.record(
                 AuditAction.FACE_ERASED, f"collection:{collection}", collection=collection, faces=len(erased)
             )
         return FaceErasure(
             erased,
-            {one: subject for one, subject in theirs.items() if subject is not None},
-            [one for one in ids if one not in held],
+            {face_id: subject for face_id, subject in subjects.items() if subject is not None},
+            [face_id for face_id in ids if face_id not in stored],
         )
 
 
-def _write_place(held: GalleryFace) -> str:
-    return f"{held.gallery_id.hex}:{held.place}"
+def _write_position(entry: GalleryFace) -> str:
+    return f"{entry.gallery_id.hex}:{entry.seq}"
 
 
-def _read_place(position: str) -> Place:
-    gallery, separator, place = position.partition(":")
+def _read_position(position: str) -> FacePosition:
+    gallery, separator, seq = position.partition(":")
     if not separator:
         raise InvalidCursor
-    return UUID(hex=gallery), int(place)
+    return UUID(hex=gallery), int(seq)

@@ -1,4 +1,4 @@
-"""Subjects and their faces: create, list, read, erase."""
+"""Create, list, change and erase subjects and their faces."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,13 +16,13 @@ from app.security.cursors import CursorSigner
 from app.security.receipts import SignedReceipt
 from app.services.audit.trail import AuditAction, AuditTrail
 from app.services.collections.lookup import CollectionLookup
-from app.services.erasure.receipts import ReceiptOffice
+from app.services.erasure.receipts import ReceiptSigner
 from app.services.paging import Page, PageRequest, cut_page
-from app.services.people.registration import check_expiry, refuse_reserved, refuse_to_shorten
+from app.services.people.rules import refuse_past_expiry, refuse_reserved_id, refuse_shorter_expiry
 
 
 class Unchanged(Enum):
-    """For what a change leaves as it is; None is a value."""
+    """The type of `UNCHANGED`, which marks a field that a change leaves alone; None is a value."""
 
     TOKEN = 0
 
@@ -32,7 +32,7 @@ UNCHANGED: Literal[Unchanged.TOKEN] = Unchanged.TOKEN
 
 @dataclass(frozen=True, slots=True)
 class SubjectChanges:
-    """What to change of a subject."""
+    """The new values of a subject's fields."""
 
     name: str | Unchanged | None = UNCHANGED
     metadata: dict[str, Any] | Unchanged = UNCHANGED
@@ -40,24 +40,24 @@ class SubjectChanges:
 
 
 class SubjectService:
-    """The subjects of the caller's tenant."""
+    """Manage the subjects of the caller's tenant."""
 
     def __init__(
         self,
         collections: CollectionLookup,
         subjects: SubjectRepository,
         templates: TemplateRepository,
-        answers: IdempotencyRecords,
+        idempotency_records: IdempotencyRecords,
         cursors: CursorSigner,
         trail: AuditTrail,
-        receipts: ReceiptOffice,
+        receipts: ReceiptSigner,
         *,
         may_delete: bool,
     ) -> None:
         self._collections = collections
         self._subjects = subjects
         self._templates = templates
-        self._idempotency_records = answers
+        self._idempotency_records = idempotency_records
         self._cursors = cursors
         self._trail = trail
         self._receipts = receipts
@@ -73,26 +73,33 @@ class SubjectService:
         consent: str | None = None,
         expires_at: datetime | None = None,
     ) -> Subject:
-        """Create a subject without faces; raises `CollectionNotFound` or `SubjectExists`."""
-        check_expiry(expires_at)
-        refuse_reserved(subject)
+        """Create a subject without faces.
+
+        Raises `CollectionNotFound`, `SubjectExists`, or `InvalidParameter` for a reserved id or a past expiry.
+        """
+        refuse_past_expiry(expires_at)
+        refuse_reserved_id(subject)
         collection_id = await self._collections.find_id(collection, lock=True)
         subject_id = await self._subjects.add(collection_id, subject, name, metadata, expires_at)
         if subject_id is None:
-            raise SubjectExists(f"Collection {collection!r} has a subject {subject!r} already.")
+            raise SubjectExists(f"Collection {collection!r} already has a subject {subject!r}.")
         if consent is not None:
             await self._subjects.record_consent(subject_id, consent, self._trail.actor)
         await self._record(AuditAction.SUBJECT_CREATED, collection, subject, with_consent=consent is not None)
-        return await self._found(collection_id, collection, subject)
+        return await self._get(collection_id, collection, subject)
 
     async def change(self, collection: str, subject: str, changes: SubjectChanges) -> Subject:
-        """Change what is given; raises `SubjectNotFound`."""
+        """Change the given fields.
+
+        Raises `SubjectNotFound`, `InvalidParameter` for a past expiry, or `PermissionDenied` for an earlier expiry if
+        the caller may not delete.
+        """
         if not isinstance(changes.expires_at, Unchanged):
-            check_expiry(changes.expires_at)
+            refuse_past_expiry(changes.expires_at)
         collection_id, row = await self._lock_subject(collection, subject)
         if not isinstance(changes.expires_at, Unchanged) and not self._may_delete:
-            refuse_to_shorten(row.expires_at, changes.expires_at)
-        given = {
+            refuse_shorter_expiry(row.expires_at, changes.expires_at)
+        values = {
             column: value
             for column, value in (
                 ("name", changes.name),
@@ -101,33 +108,34 @@ class SubjectService:
             )
             if value is not UNCHANGED
         }
-        if given:
-            await self._subjects.change(row.id, given)
-            fields = ["metadata" if column == "details" else column for column in given]
+        if values:
+            await self._subjects.update(row.id, values)
+            fields = ["metadata" if column == "details" else column for column in values]
             await self._record(AuditAction.SUBJECT_CHANGED, collection, subject, fields=fields)
-        return await self._found(collection_id, collection, subject)
+        return await self._get(collection_id, collection, subject)
 
     async def record_consent(self, collection: str, subject: str, reference: str) -> Subject:
-        """Note that the person agreed; raises `SubjectNotFound`."""
-        collection_id, subject_id = await self._held(collection, subject)
+        """Record the person's consent; `reference` is the caller's reference to the proof. Raises `SubjectNotFound`."""
+        collection_id, subject_id = await self._lock_ids(collection, subject)
         await self._subjects.record_consent(subject_id, reference, self._trail.actor)
         await self._record(AuditAction.CONSENT_RECORDED, collection, subject)
-        return await self._found(collection_id, collection, subject)
+        return await self._get(collection_id, collection, subject)
 
     async def withdraw_consent(self, collection: str, subject: str) -> Subject:
-        """Note that the person agrees no longer, and erase their faces: no search finds them from here on.
+        """Record that the person withdrew the consent, and erase their faces.
 
-        The subject stays, so that nobody registers them again without a new consent.
+        The subject stays, so that the person cannot be registered again without a new consent. Raises
+        `SubjectNotFound`.
         """
-        collection_id, subject_id = await self._held(collection, subject)
+        collection_id, subject_id = await self._lock_ids(collection, subject)
         faces = await self._templates.delete_all(subject_id)
         await self._subjects.withdraw_consent(subject_id)
-        await self._idempotency_records.forget_about(collection, subject)
+        await self._idempotency_records.redact_about(collection, subject)
         await self._record(AuditAction.CONSENT_WITHDRAWN, collection, subject, faces=faces)
-        return await self._found(collection_id, collection, subject)
+        return await self._get(collection_id, collection, subject)
 
     async def list(self, collection: str, request: PageRequest) -> Page[Subject]:
-        """One page of a collection's subjects, by the caller's id."""
+        """List one page of a collection's subjects, ordered by subject id; raises `CollectionNotFound`."""
         collection_id = await self._collections.find_id(collection)
         scope = f"{self._subjects.tenant_id}/collections/{collection_id}/subjects"
         after = self._cursors.open(scope, request.cursor) if request.cursor else None
@@ -135,21 +143,21 @@ class SubjectService:
         return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, last.subject))
 
     async def get(self, collection: str, subject: str) -> Subject:
-        """One subject; raises `CollectionNotFound` or `SubjectNotFound`."""
-        return await self._found(await self._collections.find_id(collection), collection, subject)
+        """Return one subject; raises `CollectionNotFound` or `SubjectNotFound`."""
+        return await self._get(await self._collections.find_id(collection), collection, subject)
 
     async def delete(self, collection: str, subject: str) -> SignedReceipt:
-        """Erase a subject and their templates in one transaction."""
-        collection_id, subject_id = await self._held(collection, subject)
+        """Erase a subject with all templates, and return a signed receipt; raises `SubjectNotFound`."""
+        collection_id, subject_id = await self._lock_ids(collection, subject)
         faces = await self._templates.count(subject_id)
         await self._subjects.delete(collection_id, subject)
-        await self._idempotency_records.forget_about(collection, subject)
+        await self._idempotency_records.redact_about(collection, subject)
         done = await self._record(AuditAction.SUBJECT_ERASED, collection, subject, faces=faces)
-        return self._receipts.confirm(done)
+        return self._receipts.sign(done)
 
     async def list_faces(self, collection: str, subject: str, request: PageRequest) -> Page[Template]:
-        """One page of a subject's stored faces."""
-        subject_id = await self._subject_id(collection, subject)
+        """List one page of a subject's stored faces; raises `SubjectNotFound`."""
+        subject_id = await self._find_id(collection, subject)
         scope = f"{self._subjects.tenant_id}/subjects/{subject_id}/faces"
         after = self._cursors.open(scope, request.cursor) if request.cursor else None
         try:
@@ -160,23 +168,26 @@ class SubjectService:
         return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, str(last.id)))
 
     async def get_face(self, collection: str, subject: str, face_id: UUID) -> Template:
-        """One stored face; raises `FaceNotFound`."""
-        found = await self._templates.find(await self._subject_id(collection, subject), face_id)
+        """Return one stored face; raises `SubjectNotFound` or `FaceNotFound`."""
+        found = await self._templates.find(await self._find_id(collection, subject), face_id)
         if found is None:
             raise FaceNotFound(f"Subject {subject!r} has no face {face_id}.")
         return found
 
     async def delete_face(self, collection: str, subject: str, face_id: UUID) -> None:
-        """Erase one stored face; the subject stays, unless it is anonymous and stood for this face."""
-        _, subject_id = await self._held(collection, subject)
+        """Erase one stored face; the subject stays, unless it is anonymous and has no other face.
+
+        Raises `SubjectNotFound` or `FaceNotFound`.
+        """
+        _, subject_id = await self._lock_ids(collection, subject)
         if not await self._templates.delete(subject_id, face_id):
             raise FaceNotFound(f"Subject {subject!r} has no face {face_id}.")
-        await self._subjects.drop_empty_anonymous([subject_id])
-        await self._idempotency_records.forget_about(collection, subject)
+        await self._subjects.delete_empty_anonymous([subject_id])
+        await self._idempotency_records.redact_about(collection, subject)
         await self._record(AuditAction.FACE_ERASED, collection, subject, faces=1)
 
-    async def _held(self, collection: str, subject: str) -> tuple[UUID, UUID]:
-        """The ids of the collection and of the subject, whose row is held until the transaction ends."""
+    async def _lock_ids(self, collection: str, subject: str) -> tuple[UUID, UUID]:
+        """Lock the subject until the transaction ends; return the ids of the collection and the subject."""
         collection_id, row = await self._lock_subject(collection, subject)
         return collection_id, row.id
 
@@ -188,16 +199,16 @@ class SubjectService:
         return collection_id, row
 
     async def _record(self, action: AuditAction, collection: str, subject: str, **details: Detail) -> SealedEntry:
-        target = self._trail.name_subject(collection, subject)
+        target = self._trail.subject_target(collection, subject)
         return await self._trail.record(action, target, collection=collection, **details)
 
-    async def _subject_id(self, collection: str, subject: str) -> UUID:
+    async def _find_id(self, collection: str, subject: str) -> UUID:
         row = await self._subjects.find_row(await self._collections.find_id(collection), subject)
         if row is None:
             raise SubjectNotFound(_no_subject(collection, subject))
         return row.id
 
-    async def _found(self, collection_id: UUID, collection: str, subject: str) -> Subject:
+    async def _get(self, collection_id: UUID, collection: str, subject: str) -> Subject:
         found = await self._subjects.find(collection_id, subject)
         if found is None:
             raise SubjectNotFound(_no_subject(collection, subject))

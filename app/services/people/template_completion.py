@@ -1,4 +1,4 @@
-"""Adding what another recognizer makes of stored faces: the same faces, under the same ids, of the same subjects."""
+"""Add another recognizer's templates to stored faces, keeping face ids and subjects."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from app.services.people.consent import ConsentGate
 
 @dataclass(frozen=True, slots=True)
 class CompletionResult:
-    """How many faces got a template, and whether some were left out for want of a consent."""
+    """The number of faces that got a template, and whether faces were skipped because consent is missing."""
 
     faces: int
-    has_left_out: bool = False
+    has_skipped: bool = False
 
 
 class TemplateCompletion:
-    """Stores templates of faces that are there; of nobody else."""
+    """Add templates to faces that are stored already; never adds a face."""
 
     def __init__(self, subjects: SubjectRepository, templates: TemplateStore, consent_gate: ConsentGate) -> None:
         self._subjects = subjects
@@ -36,15 +36,15 @@ class TemplateCompletion:
         source: str,
         also_into: Iterable[str] = (),
     ) -> CompletionResult:
-        """Store embeddings, by face and recognizer, of these subjects' faces.
+        """Store embeddings, by face id and recognizer, of faces that belong to `owners`.
 
-        What was erased, given to others or embedded by that recognizer meanwhile is left as it is, and so are the faces
-        of subjects without a consent that is needed. `also_into`: the recognizers whose galleries the same transaction
-        stores in afterwards. Raises `ConsentRequired` or `ConsentWithdrawn` where nobody is left.
+        Skips faces that were erased, moved to other subjects or already embedded meanwhile, and faces of subjects whose
+        consent is missing. `also_into` names the recognizers whose galleries the same transaction stores in later, so
+        that they are locked in order. Raises `ConsentRequired` or `ConsentWithdrawn` if no subject remains.
         """
-        held = await self._subjects.lock(owners)
+        locked = await self._subjects.lock(owners)
         agreed, refused = [], list[AppError]()
-        for row in held:
+        for row in locked:
             try:
                 await self._consent.require(collection_id, row.subject)
             except (ConsentRequired, ConsentWithdrawn) as exc:
@@ -56,5 +56,7 @@ class TemplateCompletion:
         galleries = list(also_into)
         if galleries:
             await self._templates.lock_galleries(collection_id, galleries)
-        done = await self._templates.add_to(embeddings, collection_id=collection_id, owners=agreed, source=source)
+        done = await self._templates.add_missing(
+            embeddings, collection_id=collection_id, subject_ids=agreed, source=source
+        )
         return CompletionResult(done, bool(refused))

@@ -1,1 +1,1 @@
-"""Photos on their way in: fetched from object stores, read into faces."""
+"""Fetch photos from object stores, and read their faces."""

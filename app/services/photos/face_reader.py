@@ -1,4 +1,4 @@
-"""From image bytes to the faces a use case wants; where "no face", "several" and "too blurred" become errors."""
+"""Read the faces that a use case needs from image bytes; turn missing, several and low-quality faces into errors."""
 
 import asyncio
 from collections.abc import Hashable, Mapping, Sequence
@@ -25,7 +25,7 @@ from app.ml.executor import InferenceExecutor
 
 
 class FaceChoice(StrEnum):
-    """Which face of an image is meant."""
+    """Which face of an image to use."""
 
     ONLY = "only"
     LARGEST = "largest"
@@ -33,7 +33,7 @@ class FaceChoice(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundFace:
-    """One face of an image with its embeddings by recognizer, and where in the image it is."""
+    """One face of an image, its embeddings by recognizer, and its box relative to the image size."""
 
     face: Face
     embeddings: Mapping[str, Embedding] = field(repr=False)
@@ -41,9 +41,10 @@ class FoundFace:
 
 
 class FaceReader:
-    """Runs the analyzer on the inference pool, on behalf of one tenant; holds no database connection.
+    """Run the analyzer on the inference pool on behalf of one tenant; holds no database connection.
 
-    `by` names the recognizer whose embeddings are wanted; without it they are the first's.
+    `by` names the recognizer that computes the embeddings; by default the server's first. Every method that reads an
+    image raises `ImageRefused` for an unusable one, `Overloaded` if the queue is full, and `ClientDisconnected`.
     """
 
     def __init__(
@@ -51,36 +52,36 @@ class FaceReader:
         executor: InferenceExecutor,
         analyzer: FaceAnalyzer,
         tenant: Hashable = None,
-        departed: "asyncio.Future[None] | None" = None,
+        disconnect: "asyncio.Future[None] | None" = None,
     ) -> None:
         self._executor = executor
         self._analyzer = analyzer
         self._tenant = tenant
-        self._departed = departed
+        self._disconnect = disconnect
 
-    def on_behalf_of(self, tenant: Hashable, departed: "asyncio.Future[None]") -> "FaceReader":
-        """The same reader, waiting in the tenant's own line, until its caller has `departed`."""
-        return FaceReader(self._executor, self._analyzer, tenant, departed)
+    def for_tenant(self, tenant: Hashable, disconnect: "asyncio.Future[None]") -> "FaceReader":
+        """Return a reader that waits in the tenant's own queue, and leaves it when `disconnect` completes."""
+        return FaceReader(self._executor, self._analyzer, tenant, disconnect)
 
     @property
     def engine(self) -> EngineInfo:
-        """The first recognizer."""
+        """The server's first recognizer."""
         return self._analyzer.engine.info
 
     def judge(self, face: Face, bar: QualityBar) -> tuple[QualityFinding, ...]:
-        """What keeps a face below a bar; empty: nothing."""
+        """List the reasons why a face fails the quality bar; empty if it passes."""
         return self._analyzer.judge(face, bar)
 
     async def detect(self, image: bytes, detail: Detail = Detail.STANDARD) -> Analysis:
-        """All faces, without embeddings."""
+        """Find all faces, without embeddings."""
         return await self._analyze(image, Embed.NONE, detail)
 
     async def extract(self, image: bytes, detail: Detail = Detail.STANDARD, *, by: str | None = None) -> Analysis:
-        """All faces with their embeddings; there may be none."""
-        return await self._analyze(image, Embed.ALL, detail, _one(by))
+        """Find all faces with their embeddings; possibly none."""
+        return await self._analyze(image, Embed.ALL, detail, _only(by))
 
     async def read_all(self, image: bytes, detail: Detail = Detail.STANDARD, *, by: str | None = None) -> Analysis:
-        """All faces with their embeddings; raises `NoFace`."""
+        """Find all faces with their embeddings; raises `NoFace` if there are none."""
         analysis = await self.extract(image, detail, by=by)
         if not analysis.faces:
             raise NoFace
@@ -89,66 +90,69 @@ class FaceReader:
     async def extract_each(
         self, images: Sequence[bytes], detail: Detail, *, by: str | None = None
     ) -> list[Analysis | ImageRefused]:
-        """`extract` for each image, in order; an image that cannot be used stands as its error.
+        """Extract the faces of each image, in order; an unusable image yields its error.
 
-        As many at a time as inferences run, so that a batch fills the cores and not the queue. Raises what is wrong
-        with the call as a whole, `Overloaded` say.
+        Runs at most one image per inference thread, so that a batch fills the cores but not the queue. Errors that
+        affect the whole call, such as `Overloaded`, are raised.
         """
         results: dict[int, Analysis | ImageRefused] = {}
-        left = iter(enumerate(images))
+        remaining = iter(enumerate(images))
 
-        async def work_off() -> None:
-            for index, image in left:
+        async def extract_remaining() -> None:
+            for index, image in remaining:
                 try:
                     results[index] = await self.extract(image, detail, by=by)
                 except ImageRefused as exc:
                     results[index] = exc
 
-        lanes = [asyncio.create_task(work_off()) for _ in range(min(self._executor.threads, len(images)))]
+        workers = [asyncio.create_task(extract_remaining()) for _ in range(min(self._executor.threads, len(images)))]
         try:
-            await asyncio.gather(*lanes)
+            await asyncio.gather(*workers)
         finally:
-            for lane in lanes:
-                lane.cancel()
+            for worker in workers:
+                worker.cancel()
         return [results[index] for index in range(len(images))]
 
     async def read_probe(self, image: bytes, choice: FaceChoice, *, by: str | None = None) -> tuple[Face, Embedding]:
-        """The one face (or the largest) to compare, whatever its quality; raises `NoFace` or `SeveralFaces`."""
+        """Find the only or the largest face, regardless of its quality; raises `NoFace` or `SeveralFaces`."""
         analysis = await self.read_largest(image, by=by)
         return _choose(analysis, choice), analysis.embeddings[0]
 
     async def read_largest(self, image: bytes, *, by: str | None = None) -> Analysis:
-        """All faces, with the embedding of the largest; there may be none."""
-        return await self._analyze(image, Embed.LARGEST, Detail.STANDARD, _one(by))
+        """Find all faces, with the embedding of the largest; possibly none."""
+        return await self._analyze(image, Embed.LARGEST, Detail.STANDARD, _only(by))
 
     async def read_for_registration(self, image: bytes, choice: FaceChoice, recognizers: Recognizers) -> FoundFace:
-        """The face to store; raises also the `FaceRefused` of the first thing wrong with its quality."""
+        """Find the face to store.
+
+        Raises `NoFace`, `SeveralFaces`, or the `FaceRefused` of the first quality finding.
+        """
         embed = Embed.ONLY if choice is FaceChoice.ONLY else Embed.LARGEST_ACCEPTABLE
         analysis = await self._analyze(image, embed, Detail.STANDARD, recognizers)
         face = _choose(analysis, choice)
         if face.quality.findings:
-            raise refusal(face.quality.findings[0])
+            raise quality_error(face.quality.findings[0])
         (embeddings,) = by_recognizer(analysis, recognizers)
         return FoundFace(face, embeddings, face.box.relative_to(analysis.width, analysis.height))
 
     async def extract_chosen(self, image: bytes, choose: Chooser, recognizers: Recognizers | None = None) -> Analysis:
-        """All faces, with the embeddings of those that `choose` names by their place, in its order."""
+        """Find all faces, with embeddings of the faces whose indexes `choose` returns, in that order."""
         return await self._analyze(image, choose, Detail.STANDARD, recognizers)
 
     async def _analyze(
         self, image: bytes, embed: Embed | Chooser, detail: Detail, recognizers: Recognizers | None = None
     ) -> Analysis:
         analyze = self._analyzer.analyze
-        return await self._executor.run_for(self._tenant, self._departed, analyze, image, embed, detail, recognizers)
+        return await self._executor.run_for(self._tenant, self._disconnect, analyze, image, embed, detail, recognizers)
 
 
 def by_recognizer(analysis: Analysis, recognizers: Recognizers) -> list[dict[str, Embedding]]:
-    """Each embedded face's embeddings, by the recognizer that made them."""
-    made = (analysis.embeddings, analysis.secondary)[: len(recognizers.all)]
-    return [dict(zip(recognizers.all, own, strict=True)) for own in zip(*made, strict=True)]
+    """Return the embeddings of each embedded face, by recognizer."""
+    computed = (analysis.embeddings, analysis.secondary)[: len(recognizers.all)]
+    return [dict(zip(recognizers.all, of_face, strict=True)) for of_face in zip(*computed, strict=True)]
 
 
-def _one(by: str | None) -> Recognizers | None:
+def _only(by: str | None) -> Recognizers | None:
     return Recognizers(by) if by is not None else None
 
 
@@ -156,13 +160,16 @@ def _choose(analysis: Analysis, choice: FaceChoice) -> Face:
     if not analysis.faces:
         raise NoFace
     if choice is FaceChoice.ONLY and len(analysis.faces) > 1:
-        raise SeveralFaces(f"The image shows {len(analysis.faces)} faces; send one, or ask with face=largest.")
+        raise SeveralFaces(
+            f"The image shows {len(analysis.faces)} faces; send an image of one person, or set face=largest."
+        )
     return analysis.faces[0]
 
 
-def refusal(finding: QualityFinding) -> FaceRefused:
-    """What is wrong with a face, as an error that names the value and the limit."""
-    value, limit = f"{finding.value:.0f}", f"{finding.limit:g}"
+def quality_error(finding: QualityFinding) -> FaceRefused:
+    """Describe a quality finding as an error whose detail states the measured value and the limit."""
+    is_score = finding.reason is QualityReason.UNCERTAIN
+    value, limit = _format_violation(finding.value, finding.limit, min_decimals=2 if is_score else 0)
     match finding.reason:
         case QualityReason.TOO_SMALL:
             return FaceTooSmall(f"The face is {value} px wide or high; at least {limit} px are needed.")
@@ -175,4 +182,14 @@ def refusal(finding: QualityFinding) -> FaceRefused:
         case QualityReason.TURNED_AWAY:
             return FaceTurnedAway(f"The face is turned by {value} degrees; at most {limit} are allowed.")
         case QualityReason.UNCERTAIN:
-            return FaceUncertain(f"The detector is {finding.value:.2f} sure that it is a face; {limit} is needed.")
+            return FaceUncertain(f"The face's detection score is {value}; at least {limit} is needed.")
+
+
+def _format_violation(value: float, limit: float, *, min_decimals: int) -> tuple[str, str]:
+    """Format a value and the limit that it violates, the value with enough decimals to lie beyond the limit."""
+    shown_limit = f"{limit:.10g}"
+    for decimals in range(min_decimals, 18):
+        shown = f"{value:.{decimals}f}"
+        if all((float(shown) - bound) * (value - limit) > 0 for bound in (limit, float(shown_limit))):
+            return shown, shown_limit
+    return repr(value), repr(limit)

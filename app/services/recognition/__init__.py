@@ -1,1 +1,1 @@
-"""Who is this: recognize, verify, compare and search; stores nothing."""
+"""Recognize, verify, compare and search faces; stores nothing."""

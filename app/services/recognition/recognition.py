@@ -1,4 +1,4 @@
-"""Recognizing, verifying and comparing faces."""
+"""Recognize, verify and compare the faces of images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class RecognizedFace:
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """Everything found in one image."""
+    """All recognized faces of one image of this size in pixels."""
 
     width: int
     height: int
@@ -35,7 +35,7 @@ class Recognition:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Whether the face is the claimed subject's."""
+    """The decision whether a face is the claimed subject's."""
 
     face: Face
     decided: DecidedCandidate
@@ -45,7 +45,7 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class ComparedFace:
-    """One face of the target image against the source's."""
+    """One face of the target image, compared with the source's."""
 
     face: Face
     similarity: float
@@ -55,7 +55,7 @@ class ComparedFace:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The source's largest face against every face of the target, most similar first."""
+    """The source's largest face, and all faces of the target, most similar first."""
 
     source: Face
     thresholds: Thresholds
@@ -65,7 +65,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class BatchRecognition:
-    """What was found in each of several images, or why one could not be used."""
+    """The result of each image, in order: a recognition, or the error of an unusable image."""
 
     thresholds: Thresholds
     recognizer: str
@@ -73,7 +73,7 @@ class BatchRecognition:
 
 
 class RecognitionService:
-    """Asks who is in an image; stores nothing."""
+    """Recognize and verify faces; stores nothing."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class RecognitionService:
     async def recognize(
         self, image: bytes, *, collection: str, limit: int, threshold: float | None, detail: Detail
     ) -> Recognition:
-        """Every face of the image with its `limit` best candidates; raises `NoFace` or `CollectionNotFound`."""
+        """Find the `limit` best candidates for every face of the image; raises `NoFace` or `CollectionNotFound`."""
         gallery = await self._galleries.find(collection)
         analysis = await self._faces.read_all(image, detail, by=gallery.recognizer)
         identified = await self._search.identify(gallery, analysis.embeddings, limit)
@@ -101,13 +101,13 @@ class RecognitionService:
     async def recognize_each(
         self, images: Sequence[bytes], *, collection: str, limit: int, threshold: float | None, detail: Detail
     ) -> BatchRecognition:
-        """`recognize` for each of several images; what is wrong with one of them spoils no other."""
+        """Recognize the faces of several images; an unusable image does not affect the others."""
         gallery = await self._galleries.find(collection)
         analyzes = await self._faces.extract_each(images, detail, by=gallery.recognizer)
-        probes = [embedding for one in analyzes if isinstance(one, Analysis) for embedding in one.embeddings]
+        probes = [probe for analysis in analyzes if isinstance(analysis, Analysis) for probe in analysis.embeddings]
         identified = await self._search.identify(gallery, probes, limit)
         ranked = iter(identified.ranked)
-        used = self._decisions.thresholds(gallery.recognizer, identified.scale, threshold)
+        thresholds = self._decisions.thresholds(gallery.recognizer, identified.scale, threshold)
         results = list[Recognition | AppError]()
         for analysis in analyzes:
             if isinstance(analysis, AppError):
@@ -115,34 +115,39 @@ class RecognitionService:
             elif not analysis.faces:
                 results.append(NoFace())
             else:
-                own = [next(ranked) for _ in analysis.faces]
-                results.append(_describe(analysis, own, used, gallery.recognizer))
-        return BatchRecognition(used, gallery.recognizer, results)
+                candidates = [next(ranked) for _ in analysis.faces]
+                results.append(_describe(analysis, candidates, thresholds, gallery.recognizer))
+        return BatchRecognition(thresholds, gallery.recognizer, results)
 
     async def verify(
         self, image: bytes, *, collection: str, subject: str, threshold: float | None, choice: FaceChoice
     ) -> Verification:
-        """The image's face against the subject's best template."""
+        """Compare the image's face with the subject's most similar template.
+
+        Raises `NoFace`, `SeveralFaces`, `CollectionNotFound`, `SubjectNotFound` or `FaceNotFound`.
+        """
         gallery, subject_id = await self._galleries.find_subject(collection, subject)
         face, embedding = await self._faces.read_probe(image, choice, by=gallery.recognizer)
         compared = await self._search.compare(gallery, subject_id, embedding)
         if compared is None:
             raise FaceNotFound(f"Subject {subject!r} has no face registered with the recognizer in use.")
-        used = self._decisions.one_to_one(gallery.recognizer, compared.scale, threshold)
-        return Verification(face, decide_candidate(compared.candidate, used), used, gallery.recognizer)
+        thresholds = self._decisions.one_to_one(gallery.recognizer, compared.scale, threshold)
+        return Verification(face, decide_candidate(compared.candidate, thresholds), thresholds, gallery.recognizer)
 
     async def compare(self, source: bytes, target: bytes, *, threshold: float | None) -> Comparison:
-        """The source's largest face against every face of the target; raises `NoFace` for either."""
+        """Compare the source's largest face with every face of the target; raises `NoFace` if either has none."""
         face, embedding = await self._faces.read_probe(source, FaceChoice.LARGEST)
         analysis = await self._faces.read_all(target)
         recognizer = self._faces.engine.recognizer
-        used = self._decisions.one_to_one(recognizer, GalleryScale(len(analysis.faces)), threshold)
+        thresholds = self._decisions.one_to_one(recognizer, GalleryScale(len(analysis.faces)), threshold)
         similarities = [cosine_similarity(embedding, other) for other in analysis.embeddings]
         targets = [
-            ComparedFace(other, similarity, used.decide(similarity), used.reported_false_match_rate(similarity))
+            ComparedFace(
+                other, similarity, thresholds.decide(similarity), thresholds.reported_false_match_rate(similarity)
+            )
             for other, similarity in zip(analysis.faces, similarities, strict=True)
         ]
-        return Comparison(face, used, recognizer, sorted(targets, key=lambda compared: -compared.similarity))
+        return Comparison(face, thresholds, recognizer, sorted(targets, key=lambda compared: -compared.similarity))
 
 
 def _describe(

@@ -1,4 +1,4 @@
-"""Searching a collection by what is stored, or by an embedding: who else looks like this."""
+"""Search a collection by an embedding, a subject or a stored face."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -7,7 +7,7 @@ import numpy as np
 
 from app.domain.faces import Embedding
 from app.errors import FaceNotFound, InvalidParameter, RecognizerMismatch
-from app.matcher.search import Gallery, Identified
+from app.matcher.search import Gallery, IdentifyResult
 from app.matcher.tenant_search import TenantSearch
 from app.matcher.thresholds import DecidedCandidate, Thresholds, decide_all
 from app.services.collections.decisions import DecisionMaker
@@ -18,7 +18,7 @@ _MIN_LENGTH = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The candidates, best first, and what decided on them."""
+    """The candidates, best first, and the thresholds that decided."""
 
     recognizer: str
     thresholds: Thresholds
@@ -26,7 +26,7 @@ class SearchResult:
 
 
 class SearchService:
-    """Needs no image and no model; the stored embeddings stay in the database and the search."""
+    """Search without an image or a model; stored embeddings never leave the search."""
 
     def __init__(
         self,
@@ -42,22 +42,31 @@ class SearchService:
     async def by_embedding(
         self, collection: str, embedding: Embedding, recognizer: str, *, limit: int, threshold: float | None
     ) -> SearchResult:
-        """The subjects most similar to an embedding (512,) of any length but zero.
+        """Find the subjects most similar to an embedding, (512,) and of any length except zero.
 
-        Raises `CollectionNotFound`, `RecognizerMismatch` for an embedding that another recognizer made.
+        Raises `CollectionNotFound`, `InvalidParameter`, or `RecognizerMismatch` if `recognizer` is not the one in use.
         """
         gallery = await self._galleries.find(collection)
-        used = gallery.recognizer
-        if recognizer != used:
-            raise RecognizerMismatch(f"The embedding is said to be of {recognizer!r}; in use is {used!r}.")
+        if recognizer != gallery.recognizer:
+            raise RecognizerMismatch(
+                f"recognizer: the embedding is from {recognizer!r}, but collection {collection!r} is searched with "
+                f"{gallery.recognizer!r}. Extract the embedding with that recognizer."
+            )
         length = float(np.linalg.norm(embedding))
         if length < _MIN_LENGTH:
-            raise InvalidParameter(f"embedding has the length {length:g}; it needs a direction.", field="embedding")
+            raise InvalidParameter(
+                f"embedding: its length is {length:g}; the minimum is {_MIN_LENGTH:g}, because a zero vector has no "
+                f"direction.",
+                field="embedding",
+            )
         identified = await self._search.identify(gallery, [embedding / np.float32(length)], limit)
         return self._decide(gallery, identified, threshold)
 
     async def by_subject(self, collection: str, subject: str, *, limit: int, threshold: float | None) -> SearchResult:
-        """Other subjects similar to what this one's templates have in common; raises what is not found."""
+        """Find other subjects similar to a subject's common embedding.
+
+        Raises `CollectionNotFound`, `SubjectNotFound` or `FaceNotFound`.
+        """
         gallery, subject_id = await self._galleries.find_subject(collection, subject)
         identified = await self._search.subjects_like_subject(gallery, subject_id, limit)
         if identified is None:
@@ -67,13 +76,16 @@ class SearchService:
     async def by_face(
         self, collection: str, subject: str, face_id: UUID, *, limit: int, threshold: float | None
     ) -> SearchResult:
-        """Other subjects similar to one stored face; raises what is not found."""
+        """Find other subjects similar to one of a subject's stored faces.
+
+        Raises `CollectionNotFound`, `SubjectNotFound` or `FaceNotFound`.
+        """
         gallery, subject_id = await self._galleries.find_subject(collection, subject)
         identified = await self._search.subjects_like_face(gallery, subject_id, face_id, limit)
         if identified is None:
             raise FaceNotFound(f"Subject {subject!r} has no face {face_id} registered with the recognizer in use.")
         return self._decide(gallery, identified, threshold)
 
-    def _decide(self, gallery: Gallery, identified: Identified, threshold: float | None) -> SearchResult:
-        used = self._decisions.thresholds(gallery.recognizer, identified.scale, threshold)
-        return SearchResult(gallery.recognizer, used, decide_all(identified.ranked[0], used))
+    def _decide(self, gallery: Gallery, identified: IdentifyResult, threshold: float | None) -> SearchResult:
+        thresholds = self._decisions.thresholds(gallery.recognizer, identified.scale, threshold)
+        return SearchResult(gallery.recognizer, thresholds, decide_all(identified.ranked[0], thresholds))

@@ -1,1 +1,1 @@
-"""Tenants, their plans, quotas, policies and usage."""
+"""Manage tenants, their plans, quotas, policies and usage."""

@@ -1,4 +1,4 @@
-"""What a tenant demands of its own faces: consent, and how long they are kept."""
+"""Read and set a tenant's policy: whether consent is required, and how long subjects are kept."""
 
 from app.domain.tenancy import Policy
 from app.errors import PermissionDenied
@@ -8,7 +8,7 @@ from app.services.audit.trail import AuditAction, AuditTrail
 
 
 class PolicyService:
-    """The policy of the caller's tenant."""
+    """Manage the policy of the caller's tenant."""
 
     def __init__(self, policies: PolicyRepository, trail: AuditTrail, principal: Principal) -> None:
         self._policies = policies
@@ -16,21 +16,21 @@ class PolicyService:
         self._trail = trail
 
     async def get(self) -> Policy:
-        """The policy in force."""
         return await self._policies.get()
 
     async def set(self, policy: Policy) -> Policy:
-        """Set it: consent is demanded from the next registration on, retention applied by the next sweep.
+        """Set the policy: the next registration requires consent, the next sweep applies the retention.
 
-        Raises `PermissionDenied` to who would erase by it what they may not erase.
+        A shorter retention erases subjects; raises `PermissionDenied` unless the caller may delete in all collections.
         """
-        old = (await self._policies.get()).retention_days
-        is_shorter = policy.retention_days is not None and (old is None or policy.retention_days < old)
+        old_days = (await self._policies.get()).retention_days
+        is_shorter = policy.retention_days is not None and (old_days is None or policy.retention_days < old_days)
         if is_shorter and not (self._principal.may(Permission.DELETE) and self._principal.collections is None):
             raise PermissionDenied(
-                "retention_days: only who may delete people in all collections may make their stay shorter."
+                f"retention_days: shortening the retention from {old_days or 'unlimited'} to {policy.retention_days} "
+                f"days erases subjects, which requires the delete permission for all collections."
             )
-        await self._policies.put(policy)
+        await self._policies.save(policy)
         await self._trail.record(
             AuditAction.POLICY_CHANGED, consent_required=policy.consent_required, retention_days=policy.retention_days
         )

@@ -1,4 +1,4 @@
-"""Whether a tenant's plan includes more of something."""
+"""Check usage against the quotas of a tenant's plan."""
 
 from app.errors import QuotaExceeded
 from app.permissions import Plan, Principal, Quota
@@ -8,29 +8,38 @@ from app.persistence.repositories.usage import UsageRepository
 
 
 class QuotaService:
-    """Checked after the rows are written and before they are committed: triggers count, and their row lock orders."""
+    """Check the quotas of one tenant, after rows are written and before they are committed.
+
+    Triggers do the counting; their row lock puts concurrent transactions in order.
+    """
 
     def __init__(self, usage: UsageRepository, plan: Plan) -> None:
         self._usage = usage
         self._plan = plan
 
     async def check(self, quota: Quota) -> None:
-        """Raises `QuotaExceeded` if there are more now than the plan includes."""
-        most = self._plan.quota(quota)
-        if most is None:
+        """Raise `QuotaExceeded` if the tenant now uses more than its plan includes."""
+        limit = self._plan.quota(quota)
+        if limit is None:
             return
-        used = await self._usage.used(quota)
-        if used > most:
-            raise _exceeded(self._plan, quota, most)
+        used = await self._usage.count_used(quota)
+        if used > limit:
+            raise QuotaExceeded(
+                f"Plan {self._plan.name!r} includes {limit} {_name(quota)}; this request would make it {used}. "
+                f"Delete some, or ask for a larger plan."
+            )
 
 
 async def count_recognition(database: Database, principal: Principal, images: int = 1) -> None:
-    """Count so many recognitions of the month before they are done: all, or none and `QuotaExceeded`."""
-    most = principal.plan.quota(Quota.RECOGNITIONS)
-    is_counted = await HotQueries(database, principal.tenant_id).count_recognitions(most, images)
+    """Count `images` recognitions of this month in advance: all of them, or none and raise `QuotaExceeded`."""
+    limit = principal.plan.quota(Quota.RECOGNITIONS)
+    is_counted = await HotQueries(database, principal.tenant_id).count_recognitions(limit, images)
     if not is_counted:
-        raise _exceeded(principal.plan, Quota.RECOGNITIONS, most)
+        raise QuotaExceeded(
+            f"Plan {principal.plan.name!r} includes {limit} {_name(Quota.RECOGNITIONS)}; {images} more would exceed "
+            f"it. Wait for the next month, or ask for a larger plan."
+        )
 
 
-def _exceeded(plan: Plan, quota: Quota, most: int | None) -> QuotaExceeded:
-    return QuotaExceeded(f"Plan {plan.name!r} includes {most} {quota.value.replace('_', ' ')}.")
+def _name(quota: Quota) -> str:
+    return quota.value.replace("_", " ")

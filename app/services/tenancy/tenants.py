@@ -1,4 +1,4 @@
-"""Tenants: created with their first admin, and managed by the operator."""
+"""Create tenants with their first admin, and manage them as the operator."""
 
 from dataclasses import dataclass
 from uuid import UUID, uuid4
@@ -30,7 +30,7 @@ class CreatedTenant:
 
 
 class TenantService:
-    """Opens its transactions itself, for the same reasons as `AuthService`."""
+    """Create tenants and describe them; opens its own transactions, for the same reasons as `AuthService`."""
 
     def __init__(self, database: Database, hasher: PasswordHasher, trails: AuditTrails) -> None:
         self._database = database
@@ -38,7 +38,7 @@ class TenantService:
         self._trails = trails
 
     async def create(self, name: str, email: str, password: str, plan: str = "free") -> CreatedTenant:
-        """Create a tenant, its admin and its default collection, or nothing at all.
+        """Create a tenant, its admin and its default collection in one transaction.
 
         Raises `EmailTaken` or `PlanNotFound`.
         """
@@ -59,33 +59,33 @@ class TenantService:
         return CreatedTenant(tenant_id, user_id, name, email.lower())
 
     async def overview(self, tenant_id: UUID) -> TenantOverview:
-        """The tenant with its plan and what it uses of it."""
+        """Return the tenant, its plan and its usage; raises `TenantNotFound`."""
         async with self._database.transaction(tenant_id) as session:
-            found = await UsageRepository(session, tenant_id).overview()
+            found = await UsageRepository(session, tenant_id).get_overview()
         if found is None:
             raise TenantNotFound
         return found
 
 
 class OperatorService:
-    """What only the operator does: sees all tenants, sets plans, erases tenants; needs the operator's login."""
+    """Manage all tenants and plans; needs the operator's database login."""
 
     def __init__(self, database: Database, trails: AuditTrails) -> None:
         self._database = database
         self._trails = trails
 
     async def find(self, name: str) -> UUID | None:
-        """The id of the oldest tenant of that name."""
+        """Return the id of the oldest tenant with this name, or None."""
         async with self._database.transaction(as_operator=True) as session:
             return await TenantDirectory(session).find_by_name(name)
 
     async def list_tenants(self) -> list[TenantRecord]:
-        """Every tenant, oldest first."""
+        """List all tenants, oldest first."""
         async with self._database.transaction(as_operator=True) as session:
             return await TenantDirectory(session).list()
 
     async def get(self, tenant_id: UUID) -> TenantRecord:
-        """One tenant; raises `TenantNotFound`."""
+        """Return one tenant; raises `TenantNotFound`."""
         async with self._database.transaction(as_operator=True) as session:
             found = await TenantDirectory(session).list(tenant_id)
         if not found:
@@ -93,7 +93,7 @@ class OperatorService:
         return found[0]
 
     async def set_plan(self, tenant_id: UUID, plan: str) -> None:
-        """Put a tenant on a plan; raises `PlanNotFound` or `TenantNotFound`."""
+        """Assign a plan to a tenant; raises `PlanNotFound` or `TenantNotFound`."""
         async with self._database.transaction(as_operator=True) as session:
             if await PlanDirectory(session).find(plan) is None:
                 raise PlanNotFound(f"There is no plan {plan!r}.")
@@ -103,21 +103,20 @@ class OperatorService:
             await trail.record(AuditAction.PLAN_CHANGED, plan=plan)
 
     async def delete(self, tenant_id: UUID) -> None:
-        """Erase a tenant with everything it has; raises `TenantNotFound`."""
+        """Erase a tenant with all of its data; raises `TenantNotFound`."""
 
         async def erase() -> None:
             async with self._database.transaction(as_operator=True) as session:
                 if not await TenantDirectory(session).delete(tenant_id):
                     raise TenantNotFound
 
-        await retry_transient(erase, _ATTEMPTS)  # a busy tenant's writes may lock the other way round, and end it
+        await retry_transient(erase, _ATTEMPTS)  # concurrent writes of the tenant may deadlock with it
 
     async def list_plans(self) -> list[Plan]:
-        """Every plan."""
         async with self._database.transaction(as_operator=True) as session:
             return await PlanDirectory(session).list()
 
     async def save_plan(self, plan: Plan) -> None:
-        """Create a plan or replace it."""
+        """Create or replace a plan."""
         async with self._database.transaction(as_operator=True) as session:
             await PlanDirectory(session).save(plan)

@@ -1,4 +1,4 @@
-"""Every pair of many photos, without holding them all: counts by similarity, and the few highest of strangers."""
+"""Compares all pairs of many photos without storing them all: counts by similarity, and the highest impostor pairs."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -6,20 +6,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.domain.faces import Embedding
-from app.evaluation.metrics import Rate, bootstrap, pair_weights, weighted_threshold_at, widened
+from app.evaluation.metrics import Rate, bootstrap, pair_weights, weighted_threshold_at, widen_interval
 from app.matcher.similarity import compare_all
 
 _BINS = np.linspace(-1.0, 1.0, 2_001)
 _TAIL = 0.02
-"""The share of the impostors that is kept one by one: more than any rate asks for, also of people drawn anew."""
-_MAX_KEPT = 0.2
-"""The same where a threshold is asked about that lies lower."""
+"""Share of the impostor pairs stored one by one: more than any reported rate needs, also for resampled people."""
+_MAX_TAIL = 0.2
+"""The same if rates at a lower threshold are needed."""
 _REPLICATES = 200
 _MISSING = -np.inf
 
 
-class EveryPair:
-    """The pairs of n photos; `embeddings` is None where no face was found, `people` (n,) are numbers from 0."""
+class AllPairs:
+    """The pairs of n photos: all genuine similarities, histograms, and the most similar impostor pairs.
+
+    `genuine` are the similarities of the genuine pairs, -inf where a face is missing; `impostors` is the number of
+    impostor pairs.
+    """
 
     def __init__(
         self,
@@ -27,15 +31,21 @@ class EveryPair:
         people: NDArray[np.int64],
         number_of_people: int,
         *,
-        down_to: float = 1.0,
+        min_threshold: float = 1.0,
     ) -> None:
-        """`down_to`: the lowest threshold that `matched` will be asked for."""
-        self._is_found = np.array([one is not None for one in embeddings])
-        self._stacked = np.stack([np.zeros(512, np.float32) if one is None else one for one in embeddings])
+        """Compare all photos; an embedding is None if no face was found. `people` (n,) are numbers from 0.
+
+        `min_threshold` is the lowest threshold that `false_match_rate` will be called with.
+        """
+        self._is_found = np.array([embedding is not None for embedding in embeddings])
+        self._stacked = np.stack(
+            [np.zeros(512, np.float32) if embedding is None else embedding for embedding in embeddings]
+        )
         self._people, self._number = people, number_of_people
         self._photos_of = np.bincount(people, minlength=number_of_people).astype(np.float64)
         self.impostors = int((self._photos_of.sum() ** 2 - (self._photos_of**2).sum()) / 2)
         self._counts = np.zeros((2, len(_BINS) - 1), dtype=np.int64)
+        """Histograms of the genuine and the impostor pairs."""
         genuine, owners = [], []
         for similarities, same, row, _ in self._blocks():
             finite = np.isfinite(similarities)
@@ -45,33 +55,33 @@ class EveryPair:
             owners.append(self._people[row[same]])
         self.genuine = np.concatenate(genuine).astype(np.float64)
         self._owners = np.concatenate(owners)
-        self._collect_tail(down_to)
+        self._collect_tail(min_threshold)
 
-    def accepted_at(self, rate: float, seed: int) -> tuple[float, Rate]:
-        """The threshold that this share of the impostors reaches, and the share of the genuine pairs that do, too.
+    def true_accept_rate(self, rate: float, seed: int) -> tuple[float, Rate]:
+        """Return the threshold that this share of the impostor pairs reaches, and the share of genuine pairs that does.
 
-        In each replicate of the interval the threshold is found anew for the people drawn.
+        Each bootstrap replicate finds its own threshold for the people drawn.
         """
-        ones = np.ones(self._number)
-        threshold = self._threshold(ones, rate)
+        everyone = np.ones(self._number)
+        threshold = self._threshold(everyone, rate)
         low, high = self._interval(lambda drawn: self._accepted(drawn, self._threshold(drawn, rate)), seed)
-        value = self._accepted(ones, threshold)
-        return threshold, widened(Rate(value, low, high, len(self.genuine)), self._number)
+        value = self._accepted(everyone, threshold)
+        return threshold, widen_interval(Rate(value, low, high, len(self.genuine)), self._number)
 
-    def matched(self, threshold: float, seed: int) -> Rate:
-        """The share of the impostors at or above a threshold.
+    def false_match_rate(self, threshold: float, seed: int) -> Rate:
+        """Return the share of the impostor pairs at or above a threshold.
 
-        Without an interval where it lies below those that are kept: so many are not what somebody calibrated for.
+        Below the stored tail the interval is NaN; no calibration is meant for rates that high.
         """
-        if threshold < self._least:
+        if threshold < self._tail_from:
             counted = int(self._counts[1][_BINS[:-1] >= threshold].sum())
             return Rate(counted / self.impostors, float("nan"), float("nan"), self.impostors)
         low, high = self._interval(lambda drawn: self._matched(drawn, threshold), seed)
         value = self._matched(np.ones(self._number), threshold)
-        return widened(Rate(value, low, high, self.impostors), self._number)
+        return widen_interval(Rate(value, low, high, self.impostors), self._number)
 
     def curve(self) -> list[tuple[float, float, float]]:
-        """(threshold, FMR, FNMR)."""
+        """Return (threshold, FMR, FNMR) over all thresholds."""
         above = np.cumsum(self._counts[:, ::-1], axis=1)[:, ::-1] / np.array(
             [[max(1, len(self.genuine))], [self.impostors]]
         )
@@ -81,18 +91,19 @@ class EveryPair:
         ]
 
     def histogram(self) -> dict[str, list[float]]:
-        """How many pairs of either kind have which similarity."""
+        """Return the number of genuine and of impostor pairs by similarity."""
         coarse = self._counts.reshape(2, -1, 25).sum(axis=2)
         return {"edges": _BINS[::25].tolist(), "genuine": coarse[0].tolist(), "impostors": coarse[1].tolist()}
 
-    def _collect_tail(self, down_to: float) -> None:
+    def _collect_tail(self, min_threshold: float) -> None:
+        """Store the most similar impostor pairs, highest first."""
         above = np.cumsum(self._counts[1][::-1])[::-1]
-        usual, most = (float(_BINS[int(np.argmax(above <= share * self.impostors))]) for share in (_TAIL, _MAX_KEPT))
-        least = self._least = max(most, min(usual, down_to))
+        usual, lowest = (float(_BINS[int(np.argmax(above <= share * self.impostors))]) for share in (_TAIL, _MAX_TAIL))
+        tail_from = self._tail_from = max(lowest, min(usual, min_threshold))
         parts = [
             (similarities[high], self._people[row[high]], self._people[column[high]])
             for similarities, same, row, column in self._blocks()
-            for high in [~same & (similarities >= least)]
+            for high in [~same & (similarities >= tail_from)]
         ]
         tail, first, second = (np.concatenate([part[index] for part in parts]) for index in range(3))
         order = np.argsort(-tail)
@@ -101,7 +112,7 @@ class EveryPair:
     def _blocks(
         self,
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]]:
-        """Similarities of some pairs, whether both are of one person, and the photos' places."""
+        """Yield blocks of pairs: similarities, whether both photos show one person, and the photos' two indices."""
         columns = np.arange(len(self._stacked))
         for rows, cosines in compare_all(self._stacked):
             cosines[~(self._is_found[rows][:, None] & self._is_found[None, :])] = _MISSING
@@ -114,6 +125,7 @@ class EveryPair:
         return bootstrap(weighted, self._number, seed=seed, replicates=_REPLICATES)
 
     def _total(self, drawn: NDArray[np.float64]) -> float:
+        """Return the number of impostor pairs if each person counts as often as it was drawn; so do those below."""
         weighted = drawn * self._photos_of
         return float((weighted.sum() ** 2 - (weighted**2).sum()) / 2)
 
@@ -127,7 +139,7 @@ class EveryPair:
         return float((weights * (self.genuine >= threshold)).sum()) / total if total else float("nan")
 
     def _matched(self, drawn: NDArray[np.float64], threshold: float) -> float:
-        hit = self._tail >= threshold
+        reached = self._tail >= threshold
         total = self._total(drawn)
         weights = pair_weights(drawn, self._first, self._second)
-        return float(weights[hit].sum()) / total if total else float("nan")
+        return float(weights[reached].sum()) / total if total else float("nan")

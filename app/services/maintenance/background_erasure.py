@@ -1,4 +1,4 @@
-"""What a server does beside answering: erasing again what a restore brought back, and erasing whose time is over."""
+"""Erase in the background of a server: replay the erasure journal at the start, then sweep expired subjects."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,8 +11,8 @@ from app.services.erasure.retention import RetentionSweep
 _RETRY_S = 1.0
 
 
-class Upkeep:
-    """Begins with the replay: until it is done, the service is not ready."""
+class BackgroundErasure:
+    """Run the replay, then the sweeps; the service is not ready until the replay has succeeded."""
 
     def __init__(self, replay: ErasureReplay, sweep: RetentionSweep | None) -> None:
         self._replay = replay
@@ -21,9 +21,9 @@ class Upkeep:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """The replay is done, or tried again until it is; sweeps go on for the time of the block."""
+        """Try the replay once before the block; retry it and sweep during the block."""
         await self._try_replay()
-        task = asyncio.create_task(self._go_on())
+        task = asyncio.create_task(self._replay_and_sweep())
         try:
             yield
         finally:
@@ -31,14 +31,15 @@ class Upkeep:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def _go_on(self) -> None:
+    async def _replay_and_sweep(self) -> None:
         while not self.is_replayed:
             await asyncio.sleep(_RETRY_S)
             await self._try_replay()
         if self._sweep is not None:
-            await self._sweep.keep()
+            await self._sweep.run_forever()
 
     async def _try_replay(self) -> None:
-        with log_and_continue("erasures_not_replayed"):  # the database is away: nobody can be found in it either
+        # Starting without the database is safe: no search can find anybody in it meanwhile.
+        with log_and_continue("erasures_not_replayed"):
             await self._replay.run()
             self.is_replayed = True

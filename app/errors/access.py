@@ -1,0 +1,64 @@
+"""Errors of authentication, permissions and quotas."""
+
+from app.errors.base import AppError
+
+
+class AuthenticationFailed(AppError):
+    """The request has no valid credentials."""
+
+    status = 401
+    code = "not_authenticated"
+
+
+class InvalidCredentials(AuthenticationFailed):
+    """The email or password is wrong."""
+
+    code = "invalid_credentials"
+
+
+class TokenInvalid(AuthenticationFailed):
+    """The token is not valid."""
+
+    code = "token_invalid"
+
+
+class TokenExpired(AuthenticationFailed):
+    """The token has expired."""
+
+    code = "token_expired"
+
+
+class TokenRevoked(AuthenticationFailed):
+    """The token's session has ended."""
+
+    code = "token_revoked"
+
+
+class SignatureInvalid(AuthenticationFailed):
+    """The request's signature is not valid."""
+
+    code = "signature_invalid"
+
+    def __init__(self, fault: str | None, detail: str) -> None:
+        super().__init__(detail)
+        self.fault = fault
+        """A `SignatureFault`, or None if the access key does not exist."""
+
+
+class PermissionDenied(AppError):
+    """Your role or key does not allow this."""
+
+    status = 403
+    code = "permission_denied"
+
+
+class QuotaExceeded(PermissionDenied):
+    """Your plan's quota is used up."""
+
+    code = "quota_exceeded"
+
+
+class SignupDisabled(PermissionDenied):
+    """Signup is disabled on this server; ask the operator for an account."""
+
+    code = "signup_disabled"

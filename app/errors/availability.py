@@ -1,0 +1,68 @@
+"""Errors that end by waiting: rate limits, overload, and a service or database that is not ready."""
+
+from app.errors.base import AppError
+
+
+class TooManyRequests(AppError):
+    """Too many requests were sent."""
+
+    status = 429
+    code = "too_many_requests"
+
+
+class RateLimited(TooManyRequests):
+    """Your plan's rate limit for this operation is reached; try again later."""
+
+    code = "rate_limited"
+
+
+class TooManyLoginAttempts(TooManyRequests):
+    """Too many failed login attempts for this account from this address; try again later."""
+
+    code = "too_many_login_attempts"
+
+
+class Unavailable(AppError):
+    """The service is temporarily unavailable."""
+
+    status = 503
+    code = "unavailable"
+
+    def __init__(self, detail: str | None = None, *, retry_after_s: int = 1) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
+
+
+class Overloaded(Unavailable):
+    """The service is overloaded; try again later."""
+
+    code = "overloaded"
+
+
+class ClientDisconnected(Unavailable):
+    """The client disconnected before the request was processed."""
+
+    code = "client_disconnected"
+
+
+class NotReady(Unavailable):
+    """The service is starting, stopping or waiting for its database."""
+
+    code = "not_ready"
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database is not responding."""
+
+    code = "database_unavailable"
+
+
+class RecognizerUnavailable(Unavailable):
+    """The collection's recognizer is not loaded on this server."""
+
+    code = "recognizer_unavailable"
+
+
+class RecognizerChanged(Unavailable):
+    """The collection switched to another recognizer during the request; send the request again."""
+
+    code = "recognizer_changed"

@@ -1,0 +1,31 @@
+"""Define `AppError`, the root of every error that a client can receive."""
+
+from typing import Any, ClassVar
+
+
+class AppError(Exception):
+    """The request could not be processed."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        field: str | None = None,
+        errors: list[dict[str, Any]] | None = None,
+        retry_after_s: int | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        self.headers = headers or {}
+        self.title = (type(self).__doc__ or "").strip().splitlines()[0]
+        self.detail = detail or self.title
+        self.field = field
+        self.errors = errors
+        self.retry_after_s = retry_after_s
+        super().__init__(self.detail)
+
+
+class InternalError(AppError):
+    """An unexpected error occurred on the server; report the request id to the operator."""

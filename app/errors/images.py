@@ -1,0 +1,121 @@
+"""Errors in an uploaded image, and in the face that it shows."""
+
+from app.errors.base import AppError
+
+
+class ImageRefused(AppError):
+    """The image cannot be used."""
+
+    status = 422
+    code = "image_refused"
+
+
+class ImageEmpty(ImageRefused):
+    """The image is empty."""
+
+    code = "image_empty"
+
+
+class ImageTooLarge(ImageRefused):
+    """The image file exceeds the size limit."""
+
+    status = 413
+    code = "image_too_large"
+
+
+class ImageUnreadable(ImageRefused):
+    """The file is not a JPEG, PNG or WebP image."""
+
+    code = "image_unreadable"
+
+
+class ImageTruncated(ImageRefused):
+    """The image is truncated or damaged."""
+
+    code = "image_truncated"
+
+
+class ImageTooManyPixels(ImageRefused):
+    """The image has more pixels than allowed."""
+
+    code = "image_too_many_pixels"
+
+
+class ImageTooComplex(ImageRefused):
+    """The image takes too long to decode."""
+
+    code = "image_too_complex"
+
+
+class ImageAnimated(ImageRefused):
+    """The image is animated; send a single frame."""
+
+    code = "image_animated"
+
+
+class ImageModeUnsupported(ImageRefused):
+    """The image's pixel format is not supported."""
+
+    code = "image_mode_unsupported"
+
+
+class FaceRefused(AppError):
+    """The face in the image cannot be used."""
+
+    status = 422
+    code = "face_refused"
+
+
+class NoFace(FaceRefused):
+    """No face was found in the image."""
+
+    code = "no_face"
+
+
+class SeveralFaces(FaceRefused):
+    """The image shows several faces; send an image of one person, or set `face=largest`."""
+
+    code = "several_faces"
+
+
+class FaceTooSmall(FaceRefused):
+    """The face is too small for reliable recognition."""
+
+    code = "face_too_small"
+
+
+class FaceBlurred(FaceRefused):
+    """The face is too blurred for reliable recognition."""
+
+    code = "face_blurred"
+
+
+class FaceTooDark(FaceRefused):
+    """The face is too dark for reliable recognition."""
+
+    code = "face_too_dark"
+
+
+class FaceTooBright(FaceRefused):
+    """The face is too bright for reliable recognition."""
+
+    code = "face_too_bright"
+
+
+class FaceTurnedAway(FaceRefused):
+    """The face is turned too far away from the camera for reliable recognition."""
+
+    code = "face_turned_away"
+
+
+class FaceUncertain(FaceRefused):
+    """The detection score is too low to be sure that this is a face."""
+
+    code = "face_uncertain"
+
+
+class NoImageAccepted(AppError):
+    """None of the images could be used; `errors` gives the reason for each."""
+
+    status = 422
+    code = "no_image_accepted"

@@ -1,0 +1,1 @@
+"""Model packs: their manifest, their files, and the library that finds, installs and verifies them."""
