@@ -1,6 +1,7 @@
 """More photos at a time than can be served: who is sent away is told so at once, comes again, and is served."""
 
 import concurrent.futures
+import threading
 from typing import Any
 
 import pytest
@@ -15,8 +16,10 @@ CLIENTS = 16
 def test_throttled_clients_recover_by_their_own_retries(strict_tenant: Tenant, mode: str, attempts: int) -> None:
     """The legacy mode doubles its pauses without a limit: the ninth attempt comes after two minutes on average."""
     photo = pictures.photo(1)
+    together = threading.Barrier(CLIENTS)
 
     def ask(client: Any) -> tuple[str, int]:
+        together.wait()
         try:
             answer = client.detect_faces(Image={"Bytes": photo})
         except client.exceptions.ThrottlingException as exc:
