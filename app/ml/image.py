@@ -19,8 +19,10 @@ from app.errors import (
     ImageTruncated,
     ImageUnreadable,
 )
-from app.ml.photo import EncodedSource, HugeJpegSource, Photo, PillowSource, PixelSource
+from app.ml.file_types import name_file_type
+from app.ml.photo import EncodedSource, HugeJpegSource, JpegSource, Photo, PillowSource, PixelSource
 from app.ml.pixels import Pixels
+from app.ml.png_chunks import SIGNATURE, drop_metadata
 from app.telemetry import timed
 
 FORMATS = ("JPEG", "PNG", "WEBP")
@@ -64,6 +66,8 @@ def open_photo(data: bytes, limits: ImageLimits) -> Photo:
         raise ImageEmpty
     if len(data) > limits.max_bytes:
         raise ImageTooLarge(f"The image has {len(data)} bytes; the limit is {limits.max_bytes}.")
+    if data.startswith(SIGNATURE):
+        data = drop_metadata(data)
     is_complete_jpeg = data.startswith(b"\xff\xd8") and check_jpeg_structure(data)
     image = _open(data)
     with image:
@@ -93,7 +97,7 @@ def _choose_source(data: bytes, image: Image.Image, *, is_complete_jpeg: bool) -
     if is_complete_jpeg and image.mode in ("L", "RGB"):
         if width * height > _HUGE_PIXELS:
             return HugeJpegSource(data, width, height, lambda: PillowSource(_load(_open(data)), _to_bgr))
-        return EncodedSource(data, width, height)
+        return JpegSource(data, width, height)
     if image.format == "WEBP" and image.mode == "RGB":
         return EncodedSource(data, width, height, coarsest=1)
     with timed("decode"):
@@ -104,7 +108,9 @@ def _open(data: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as exc:
-        raise ImageUnreadable("The bytes are not a JPEG, PNG or WebP image.") from exc
+        file_type = name_file_type(data)
+        hint = f" They are {file_type}." if file_type is not None else ""
+        raise ImageUnreadable(f"The bytes are not a JPEG, PNG or WebP image.{hint}") from exc
     except _DAMAGE as exc:
         raise ImageTruncated("The image's header is damaged.") from exc
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -86,6 +87,22 @@ class EncodedSource:
         return np.asarray(cv2.resize(self._decoded[finer], size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
+class JpegSource(EncodedSource):
+    """Decodes a JPEG with libjpeg-turbo, which takes part of the data for damage: OpenCV only prints a warning."""
+
+    def _decode(self, level: int) -> Pixels:
+        width, height = -(-self.width // level), -(-self.height // level)
+        try:
+            pixels = simplejpeg.decode_jpeg(
+                self._data, colorspace="BGR", fastupsample=False, min_height=height, min_width=width, strict=True
+            )
+        except ValueError as exc:
+            raise ImageTruncated("The image's data ends early or is damaged.") from exc
+        if pixels.shape != (height, width, 3):
+            raise ImageTruncated("The image's data ends early or is damaged.")
+        return np.asarray(pixels, dtype=np.uint8)
+
+
 class PillowSource:
     """Reads from a decoded Pillow image, which stays in Pillow's memory: only requested parts become arrays."""
 
@@ -123,7 +140,7 @@ class HugeJpegSource:
 
     def __init__(self, data: bytes, width: int, height: int, make_finest: Callable[[], PixelSource]) -> None:
         self.width, self.height = width, height
-        self._coarse = EncodedSource(data, width, height)
+        self._coarse = JpegSource(data, width, height)
         self._make_finest = make_finest
         self._finest: PixelSource | None = None
 

@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -223,7 +225,71 @@ def test_a_jpeg_without_its_end_is_refused(mode: str) -> None:
         decode(data[:-3000])
 
 
-def test_opencv_and_pillow_decode_a_jpeg_alike() -> None:
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_cut_in_its_data_is_refused_in_spite_of_an_end_marker(
+    progressive: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = pictures.encode(pictures.portrait(3), "JPEG", progressive=progressive)
+    with pytest.raises(errors.ImageTruncated):
+        decode(data[: int(len(data) * 0.4)] + b"\xff\xd9")
+    assert capfd.readouterr().err == ""  # libjpeg's warnings would break a log in JSON
+
+
+def test_a_jpeg_with_foreign_bytes_in_its_data_is_refused() -> None:
+    data = bytearray(pictures.encode(pictures.portrait(3), "JPEG"))
+    data[-400:-380] = b"\x00\xff\xd0" + bytes(17)  # a restart marker where the file has none
+    with pytest.raises(errors.ImageTruncated):
+        decode(bytes(data))
+
+
+def png_chunk(kind: bytes, content: bytes, *, damaged: bool = False) -> bytes:
+    checksum = zlib.crc32(kind + content) ^ damaged
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        png_chunk(b"tEXt", b"Comment\0hello", damaged=True),
+        png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(1_200_000))),
+        png_chunk(b"iCCP", b"profile\0\0" + zlib.compress(bytes(1_500_000))),
+        png_chunk(b"gAMA", b"\0\0"),
+        png_chunk(b"pHYs", b"\0" * 5),
+        png_chunk(b"eXIf", b"II*\0", damaged=True),
+    ],
+    ids=["text", "long text", "long profile", "gamma", "resolution", "exif"],
+)
+def test_damaged_or_huge_metadata_of_a_png_is_no_damage(chunk: bytes) -> None:
+    data = pictures.encode(quarters(), "PNG")
+    after_header = 8 + 25
+    assert np.array_equal(decode(data[:after_header] + chunk + data[after_header:]), decode(data))
+
+
+def test_the_orientation_of_a_png_is_kept() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = open_photo(pictures.encode(quarters(), "PNG", exif=exif), LIMITS)
+    assert (turned.width, turned.height) == (48, 64)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        (b"\0\0\0\x18ftypavif\0\0\0\0avifmif1", "AVIF"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0isomavc1", "an MP4 video"),
+        (b"GIF89a" + bytes(100), "GIF"),
+        (b"II*\0" + bytes(100), "TIFF"),
+        (b"BM" + bytes(100), "BMP"),
+        (b"%PDF-1.7", "PDF"),
+    ],
+)
+def test_an_unsupported_file_is_named(data: bytes, said: str) -> None:
+    with pytest.raises(errors.ImageUnreadable, match=rf"They are {said}\."):
+        decode(data)
+
+
+def test_libjpeg_and_pillow_decode_a_jpeg_alike() -> None:
     data = pictures.encode(pictures.portrait(4, side=300), "JPEG", quality=90)
     with Image.open(io.BytesIO(data)) as image:
         expected = np.asarray(image.convert("RGB"))[:, :, ::-1].astype(int)
