@@ -19,7 +19,7 @@ import typer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from app.cli.photo_manifest import PhotoToImport, read_photos
+from app.cli.photo_manifest import PhotoToImport, describe_left_out, list_left_out, read_photos
 from app.cli.progress import show_progress
 from app.errors import OperatorError
 
@@ -70,7 +70,9 @@ def import_photos(
     The access key is read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Repeat the command after an interruption: a
     photo is not stored twice under the same external id. Exits with 1 if a photo was not indexed.
     """
-    photos = read_photos(source, with_users=users)
+    photos, left_out = read_photos(source, with_users=users), list_left_out(source)
+    if left_out:
+        typer.echo(describe_left_out(left_out), err=True)
     if not photos:
         raise OperatorError(f"{source} contains no photos.")
     client = _client(endpoint, region, threads)
@@ -79,7 +81,7 @@ def import_photos(
     done = _index(client, photos, options, threads)
     if done.users:
         _associate(client, collection, done)
-    _report(done, len(photos), report)
+    _report(done, len(photos), left_out, report)
     if done.failures:
         raise typer.Exit(1)
 
@@ -170,11 +172,12 @@ def _split(faces: list[str]) -> Iterable[list[str]]:
     return (faces[start : start + _MAX_FACES_PER_CALL] for start in range(0, len(faces), _MAX_FACES_PER_CALL))
 
 
-def _report(done: Import, photos: int, report: Path | None) -> None:
+def _report(done: Import, photos: int, left_out: list[Path], report: Path | None) -> None:
     typer.echo(f"{photos} photos: {done.faces} faces indexed, {len(done.users)} users, {len(done.failures)} failed.")
     if report is not None:
         with report.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("what", "reason", "message"), *done.failures])
+            skipped = [(str(path), "left out", "not JPEG, PNG or WebP by its ending") for path in left_out]
+            csv.writer(file).writerows([("what", "reason", "message"), *done.failures, *skipped])
     else:
         for what, reason, message in done.failures[:10]:
             typer.echo(f"  {what}: {reason}: {message}", err=True)

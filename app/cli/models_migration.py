@@ -13,7 +13,14 @@ import typer
 
 from app.cli.migration_ledger import Ledger
 from app.cli.operator import open_services
-from app.cli.photo_manifest import PhotoOfSubject, read_subject_photos, split_store, top_folder
+from app.cli.photo_manifest import (
+    PhotoOfSubject,
+    describe_left_out,
+    list_left_out,
+    read_subject_photos,
+    split_store,
+    top_folder,
+)
 from app.cli.progress import show_progress
 from app.cli.settings import command_settings
 from app.cli.tables import show_rows
@@ -179,6 +186,9 @@ async def _read_sources(objects: ObjectFetcher, tenant: UUID, source: str, subje
         ]
     else:
         listed = read_subject_photos(Path(source), with_subjects=subjects)
+        left_out = list_left_out(Path(source))
+        if left_out:
+            typer.echo(describe_left_out(left_out), err=True)
     if not listed:
         raise OperatorError(f"{source} contains no photos.")
     return [SourcePhoto(entry.photo, _reader(objects, tenant, entry.photo), entry.subject) for entry in listed]

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,7 @@ def read_subject_photos(source: Path, *, with_subjects: bool) -> list[PhotoOfSub
     In a directory, with `with_subjects`, the top-level folder of a photo is the subject's id. A manifest has the
     columns `photo` (a path relative to the manifest, or `s3://bucket/name`) and, optionally, `subject`.
     """
-    if source.is_file() and source.suffix.lower() in PHOTO_ENDINGS:
+    if source.is_file() and _is_photo(source):
         return [PhotoOfSubject(_absolute(source), None)]
     if source.is_dir():
         walked = ((file, file.relative_to(source)) for file in _photos_below(source))
@@ -87,6 +88,20 @@ def read_subject_photos(source: Path, *, with_subjects: bool) -> list[PhotoOfSub
     raise OperatorError(f"{source} is neither a directory nor a manifest.")
 
 
+def list_left_out(source: Path) -> list[Path]:
+    """List the files in a directory, at any depth, whose endings are not those of a photo; none for other sources."""
+    if not source.is_dir():
+        return []
+    return [file for file in sorted(source.rglob("*")) if file.is_file() and not _is_photo(file)]
+
+
+def describe_left_out(files: Sequence[Path]) -> str:
+    """Say how many files were left out, by ending, the most frequent first."""
+    endings = Counter(file.suffix.lower() or "without an ending" for file in files)
+    counted = ", ".join(f"{count} {ending}" for ending, count in endings.most_common())
+    return f"{len(files)} files left out, which are not JPEG, PNG or WebP by their endings: {counted}."
+
+
 def top_folder(parts: Sequence[str]) -> str | None:
     """Return the top-level folder of a path in parts; None for a file outside of any folder."""
     return parts[0] if len(parts) > 1 else None
@@ -98,7 +113,11 @@ def _absolute(file: Path) -> str:
 
 
 def _photos_below(directory: Path) -> Iterator[Path]:
-    return (file for file in sorted(directory.rglob("*")) if file.suffix.lower() in PHOTO_ENDINGS and file.is_file())
+    return (file for file in sorted(directory.rglob("*")) if file.is_file() and _is_photo(file))
+
+
+def _is_photo(file: Path) -> bool:
+    return file.suffix.lower() in PHOTO_ENDINGS
 
 
 def _walk(directory: Path, with_users: bool) -> Iterator[PhotoToImport]:

@@ -9,7 +9,7 @@ import numpy as np
 from app.errors import OperatorError
 from app.evaluation.manifests import read_rows
 
-PHOTO_ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
+PHOTO_ENDINGS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"}
 
 
 @dataclass(frozen=True, slots=True)

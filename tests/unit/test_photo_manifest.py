@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.migration_ledger import Ledger
-from app.cli.photo_manifest import PhotoOfSubject, read_subject_photos, split_store
+from app.cli.photo_manifest import PhotoOfSubject, describe_left_out, list_left_out, read_subject_photos, split_store
 from app.errors import OperatorError
 from app.services.maintenance.model_migration import SourcePhoto
 from tests import pictures
@@ -103,3 +103,15 @@ def test_a_ledger_leaves_out_what_is_done_and_is_of_one_run_only(tmp_path: Path)
     with Ledger(None, "t") as none:
         none.add(done)
         assert not none.has(done)
+
+
+def test_files_that_are_no_photos_are_counted_by_their_endings(tmp_path: Path) -> None:
+    for name in ("ada/1.jpg", "ada/2.jfif", "ada/3.HEIC", "bob/4.heic", "bob/5.avif", "README"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    left_out = list_left_out(tmp_path)
+    assert [file.name for file in left_out] == ["README", "3.HEIC", "4.heic", "5.avif"]
+    assert "4 files left out" in describe_left_out(left_out)
+    assert "2 .heic, 1 without an ending, 1 .avif" in describe_left_out(left_out)
+    assert len(read_subject_photos(tmp_path, with_subjects=False)) == 2
+    assert list_left_out(tmp_path / "ada" / "1.jpg") == []
