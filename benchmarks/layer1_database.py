@@ -60,7 +60,7 @@ def service_search(engine: SearchEngine, stored: Stored, using: Strategy | None)
     search = TenantSearch(engine, stored.tenant_id)
 
     async def run(probe: Embedding) -> list[str]:
-        ((found,), _) = await search.identify_in_database(stored.gallery, [probe], LIMIT, using=using)
+        (found,) = (await search.identify_in_database(stored.gallery, [probe], LIMIT, using=using)).ranked
         return [candidate.subject for candidate in found]
 
     return run

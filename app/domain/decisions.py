@@ -27,6 +27,15 @@ class Candidate:
     name: str | None
     similarity: float
     subject_similarity: float
+    reliable_similarity: float | None = None
+    """The cosine with the most similar template of reliable quality; None if all of them are reliable."""
+
+
+class DecisionLimit(StrEnum):
+    """Why a decision is `review` at most, and no false-match rate is stated: the rates hold for reliable faces only."""
+
+    PROBE_QUALITY = "probe_quality"
+    TEMPLATE_QUALITY = "template_quality"
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,8 @@ class QualityReason(StrEnum):
     TURNED_AWAY = "turned_away"
     UNCERTAIN = "uncertain"
     """The detection score is low; only the `HIGH` bar checks it."""
+    UNRELIABLE = "unreliable"
+    """The quality score is below the recognizer's bar: similarities of such faces say little."""
 
 
 class QualityBar(StrEnum):
@@ -91,6 +93,15 @@ class QualityFinding:
         return self.value
 
 
+RELIABLE_FROM = 30.0
+"""The quality score from which on a face is reliable, whatever its recognizer: each quality model is scaled to it."""
+
+
+def is_reliable(score: float | None) -> bool:
+    """Return whether a face with this quality score may decide; an unknown score lowers nothing."""
+    return score is None or score >= RELIABLE_FROM
+
+
 @dataclass(frozen=True, slots=True)
 class Quality:
     """Quality measurements of one face; `findings` is empty if the face may be registered."""
@@ -101,11 +112,20 @@ class Quality:
     yaw_deg: float
     pitch_deg: float
     roll_deg: float
+    score: float | None = None
+    """Unified quality score, 0..100 (ISO/IEC 29794-1); None if it was not computed or the recognizer has no model."""
+    embedding_length: float | None = None
+    """Length of the embedding before normalization; None without an embedding."""
     findings: tuple[QualityFinding, ...] = ()
 
     @property
     def is_acceptable(self) -> bool:
         return not self.findings
+
+    @property
+    def is_reliable(self) -> bool:
+        """Whether similarities of the face may decide; true as well if the quality score is unknown."""
+        return is_reliable(self.score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +142,7 @@ class Face:
 class Analysis:
     """The faces of one image, largest first, in an upright image of `width` x `height` pixels.
 
-    `embeddings` has one entry per face, or none if no embedding was requested. `secondary` likewise holds the
+    `embeddings` has one entry per face in `embedded`, which holds indexes of `faces`. `secondary` likewise holds the
     embeddings of the secondary recognizer.
     """
 
@@ -131,3 +151,6 @@ class Analysis:
     faces: tuple[Face, ...]
     embeddings: tuple[Embedding, ...] = field(default=(), repr=False)
     secondary: tuple[Embedding, ...] = field(default=(), repr=False)
+    embedded: tuple[int, ...] = ()
+    left_out: int = 0
+    """How many more faces were found than are listed; the smallest ones are left out."""

@@ -84,6 +84,8 @@ class CollectionFace:
     external_image_id: str | None
     box: RelativeBox | None
     subject: str | None
+    is_reliable: bool = True
+    """False if the face's quality score is known and too low for a match."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,12 @@ class FaceUncertain(FaceRefused):
     code = "face_uncertain"
 
 
+class FaceUnreliable(FaceRefused):
+    """The face's quality score is below the bar, so its similarities say little about who it is."""
+
+    code = "face_unreliable"
+
+
 class NoImageAccepted(AppError):
     """None of the images could be used; `errors` gives the reason for each."""
 

@@ -20,8 +20,8 @@ from app.matcher.pgvector_search import COPY_HEADER_BYTES
 from app.matcher.strategy import CodeDepth
 from app.matcher.subject_similarity import MAX_COMMON_TEMPLATES
 
-BYTES_PER_TEMPLATE = 4 * EMBEDDING_SIZE + 8 + 16 + 16
-"""Memory for one template: its embedding, sequence number, subject id, and two indices."""
+BYTES_PER_TEMPLATE = 4 * EMBEDDING_SIZE + 8 + 16 + 16 + 1
+"""Memory for one template: its embedding, sequence number, subject id, two indices, and whether it is reliable."""
 
 _ROUNDING = 1e-5
 """How far two products of equal embeddings may differ: a matrix product adds their terms in another order."""
@@ -39,15 +39,21 @@ _ROW = np.dtype(
         ("dimensions", ">i2"),
         ("unused", ">i2"),
         ("embedding", ">f2", EMBEDDING_SIZE),
+        ("reliable_length", ">i4"),
+        ("is_reliable", "u1"),
     ]
 )
 
 
 class SimilarSubjects(NamedTuple):
-    """The subjects found for each probe, and the newest embeddings of each subject, (up to 20, 512)."""
+    """The subjects found for each probe, and the newest embeddings of each subject, (up to 20, 512).
+
+    `reliable` says of each of these embeddings whether its face is of reliable quality.
+    """
 
     found: list[list[Found[UUID]]]
     newest: dict[UUID, NDArray[np.float32]]
+    reliable: dict[UUID, NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,7 @@ class CachedGallery:
     - `seqs`: (n,) int64, the sequence numbers.
     - `subject_ids`: (n,) of 16 bytes, the subjects' ids.
     - `embeddings`: (n, 512) float32, rounded to half precision as they are stored.
+    - `are_reliable`: (n,) bool, whether each is of a face of reliable quality.
     - `rows`: (n,) indices of the templates grouped by subject, newest last within each subject.
     - `starts`: (k,) where each subject begins in `rows`.
     - `loaded_at`: on the monotonic clock.
@@ -66,6 +73,7 @@ class CachedGallery:
     seqs: NDArray[np.int64]
     subject_ids: NDArray[np.void]
     embeddings: NDArray[np.float32]
+    are_reliable: NDArray[np.bool_]
     rows: NDArray[np.int64]
     starts: NDArray[np.int64]
     loaded_at: float = field(default_factory=time.monotonic)
@@ -78,13 +86,15 @@ class CachedGallery:
         seqs: NDArray[np.int64],
         subject_ids: NDArray[np.void],
         embeddings: NDArray[np.float32],
+        are_reliable: NDArray[np.bool_],
         loading_s: float = 0.0,
     ) -> Self:
         """Group templates, given by ascending sequence number, by subject."""
         _, first, subject = np.unique(subject_ids, return_index=True, return_inverse=True)
         rows = np.argsort(subject, kind="stable")
         starts = np.concatenate([[0], np.cumsum(np.bincount(subject, minlength=len(first)))[:-1]])
-        return cls(version, seqs, subject_ids, embeddings, rows, starts.astype(np.int64), loading_s=loading_s)
+        grouped = (rows, starts.astype(np.int64))
+        return cls(version, seqs, subject_ids, embeddings, are_reliable, *grouped, loading_s=loading_s)
 
     @property
     def epoch(self) -> int:
@@ -100,7 +110,7 @@ class CachedGallery:
 
     @property
     def size_bytes(self) -> int:
-        arrays = (self.seqs, self.subject_ids, self.embeddings, self.rows, self.starts)
+        arrays = (self.seqs, self.subject_ids, self.embeddings, self.are_reliable, self.rows, self.starts)
         return sum(array.nbytes for array in arrays)
 
     def find_similar(self, probes: Sequence[Embedding], limit: int) -> SimilarSubjects | None:
@@ -110,13 +120,13 @@ class CachedGallery:
         """
         stacked = np.stack(probes)
         products = np.ascontiguousarray((self.embeddings @ stacked.T).T)
-        similar = SimilarSubjects([], {})
+        similar = SimilarSubjects([], {}, {})
         for index, probe in enumerate(stacked):
             by_subject = np.maximum.reduceat(products[index][self.rows], self.starts)
             chosen = np.flatnonzero(by_subject >= _nth_best(by_subject, limit) - _ROUNDING)
             if len(chosen) > limit + _MAX_TIED:
                 return None
-            similar.found.append(self._rank(chosen, probe, limit, similar.newest))
+            similar.found.append(self._rank(chosen, probe, limit, similar))
         return similar
 
     def nearest(self, probe: Embedding, depth: CodeDepth) -> NDArray[np.int64]:
@@ -127,9 +137,9 @@ class CachedGallery:
         return np.sort(self.seqs[nearest])
 
     def _rank(
-        self, chosen: NDArray[np.int64], probe: Embedding, limit: int, newest: dict[UUID, NDArray[np.float32]]
+        self, chosen: NDArray[np.int64], probe: Embedding, limit: int, similar: SimilarSubjects
     ) -> list[Found[UUID]]:
-        """Return the best of the chosen subjects, and add their newest embeddings to `newest`.
+        """Return the best of the chosen subjects, and add their newest embeddings to `similar`.
 
         Each product is summed alone and in one order, so equal embeddings get equal similarities.
         """
@@ -142,7 +152,9 @@ class CachedGallery:
         for index in np.flatnonzero(similarities >= _nth_best(similarities, limit)).tolist():
             subject_rows = rows[offsets[index] : offsets[index] + counts[index]]
             subject_id = UUID(bytes=self.subject_ids[subject_rows[0]].tobytes())
-            newest[subject_id] = self.embeddings[subject_rows[-MAX_COMMON_TEMPLATES:]]
+            newest = subject_rows[-MAX_COMMON_TEMPLATES:]
+            similar.newest[subject_id] = self.embeddings[newest]
+            similar.reliable[subject_id] = self.are_reliable[newest]
             found.append(Found(subject_id, float(similarities[index])))
         return found
 
@@ -161,8 +173,10 @@ def parse_gallery(
     count = (len(copied) - COPY_HEADER_BYTES) // _ROW.itemsize
     rows = np.frombuffer(copied, _ROW, count, COPY_HEADER_BYTES)
     seqs, subject_ids = rows["seq"].astype(np.int64), np.ascontiguousarray(rows["subject"])
-    embeddings = rows["embedding"].astype(np.float32)
+    embeddings, are_reliable = rows["embedding"].astype(np.float32), rows["is_reliable"] != 0
     if previous is not None:
         seqs, subject_ids = np.concatenate([previous.seqs, seqs]), np.concatenate([previous.subject_ids, subject_ids])
         embeddings = np.concatenate([previous.embeddings, embeddings])
-    return CachedGallery.from_templates(version, seqs, subject_ids, embeddings, loading_s=time.monotonic() - started)
+        are_reliable = np.concatenate([previous.are_reliable, are_reliable])
+    loading_s = time.monotonic() - started
+    return CachedGallery.from_templates(version, seqs, subject_ids, embeddings, are_reliable, loading_s)

@@ -30,6 +30,7 @@ class FaceRow(NamedTuple):
     seq: int
     subject_id: UUID
     embedding: Embedding
+    is_reliable: bool = True
 
 
 class FoundSubject(NamedTuple):
@@ -39,3 +40,10 @@ class FoundSubject(NamedTuple):
     name: str | None
     embeddings: Sequence[Embedding]
     is_anonymous: bool = False
+    are_reliable: Sequence[bool] = ()
+    """Whether each embedding is of a face of reliable quality; empty: all are."""
+
+    @property
+    def has_reliable(self) -> bool:
+        """Whether any embedding is of a face of reliable quality."""
+        return not self.are_reliable or any(self.are_reliable)

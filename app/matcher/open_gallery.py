@@ -64,10 +64,10 @@ class OpenGallery:
     async def read_face(self, face_id: UUID) -> FaceRow | None:
         return await self._statements.read_face(self.facts.id, face_id)
 
-    async def read_common_embedding(self, subject_id: UUID) -> Embedding | None:
-        """Return the common embedding of a subject's templates; None if it has none."""
-        subjects = await self._statements.read_subjects(self.facts.id, [subject_id])
-        return common_embedding(subjects[subject_id].embeddings) if subjects else None
+    async def read_common_embedding(self, subject_id: UUID) -> tuple[Embedding, bool] | None:
+        """Return the common embedding of a subject's templates, and whether any is reliable; None if it has none."""
+        subject = (await self._statements.read_subjects(self.facts.id, [subject_id])).get(subject_id)
+        return None if subject is None else (common_embedding(subject.embeddings), subject.has_reliable)
 
     async def compare_subject(
         self, subject_id: UUID, probe: Embedding
@@ -118,14 +118,14 @@ class OpenGallery:
     ) -> list[NamedCandidate]:
         """Return the named subjects whose common embedding is at or above `min_similarity`, best first.
 
-        The subject `exclude` is left out.
+        The subject `exclude` and those without a reliable face are left out.
         """
         (probe,) = round_to_half([probe])
         subjects = await self._preselect_subjects(probe, min_similarity)
         candidates = [
             NamedCandidate(subject.subject, cosine_similarity(probe, common_embedding(subject.embeddings)))
             for subject_id, subject in subjects.items()
-            if subject_id != exclude and not subject.is_anonymous
+            if subject_id != exclude and not subject.is_anonymous and subject.has_reliable
         ]
         similar = [candidate for candidate in candidates if candidate.similarity >= min_similarity]
         return sorted(similar, key=lambda candidate: (-candidate.similarity, candidate.subject))[:limit]
@@ -172,6 +172,7 @@ def describe_candidates(
 ) -> list[list[Candidate]]:
     """Return the subjects found for each probe as candidates with names and subject similarity, in final order."""
     common = {subject_id: common_embedding(subject.embeddings) for subject_id, subject in subjects.items()}
+    limited = {subject_id for subject_id, subject in subjects.items() if not all(subject.are_reliable)}
     return [
         rank(
             [
@@ -180,6 +181,7 @@ def describe_candidates(
                     subjects[subject_id].name,
                     clip_similarity(similarity),
                     cosine_similarity(probe, common[subject_id]),
+                    _reliable_similarity(probe, subjects[subject_id]) if subject_id in limited else None,
                 )
                 for subject_id, similarity in results
             ],
@@ -187,3 +189,9 @@ def describe_candidates(
         )
         for probe, results in zip(probes, found, strict=True)
     ]
+
+
+def _reliable_similarity(probe: Embedding, subject: FoundSubject) -> float:
+    """The similarity with the most similar of a subject's newest reliable templates; -1 if none of them is reliable."""
+    reliable = [one for one, is_good in zip(subject.embeddings, subject.are_reliable, strict=True) if is_good]
+    return max((cosine_similarity(probe, embedding) for embedding in reliable), default=-1.0)

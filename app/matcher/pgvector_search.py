@@ -74,12 +74,15 @@ class GalleryStatements:
         """Return those of the subjects that have templates in the gallery, by id."""
         subjects: dict[UUID, FoundSubject] = {}
         embeddings: dict[UUID, list[Embedding]] = {}
+        reliable: dict[UUID, list[bool]] = {}
         rows = await self._connection.fetch(statements.SUBJECTS, self._tenant_id, gallery_id, subject_ids)
-        for subject_id, subject, name, is_anonymous, embedding in rows:
+        for subject_id, subject, name, is_anonymous, embedding, is_reliable in rows:
             if subject_id not in subjects:
-                embeddings[subject_id] = []
-                subjects[subject_id] = FoundSubject(subject, name, embeddings[subject_id], is_anonymous)
+                embeddings[subject_id], reliable[subject_id] = [], []
+                own = (embeddings[subject_id], is_anonymous, reliable[subject_id])
+                subjects[subject_id] = FoundSubject(subject, name, *own)
             embeddings[subject_id].append(embedding)
+            reliable[subject_id].append(is_reliable)
         return subjects
 
     async def find_best_template(self, gallery_id: UUID, subject_id: UUID, probe: Embedding) -> BestTemplate | None:
@@ -112,6 +115,7 @@ class GalleryStatements:
                 row["external_image_id"],
                 RelativeBox(*row["box"]) if row["box"] is not None else None,
                 None if row["is_anonymous"] else row["subject"],
+                row["is_reliable"],
             )
             for row in rows
         }
@@ -143,7 +147,7 @@ class GalleryStatements:
         return await self._copy(statements.ALL_CODES, gallery_id, after)
 
     async def copy_templates(self, gallery_id: UUID, *, after: int) -> bytes:
-        """Return (seq, subject id, embedding) of every template after a sequence number, in the same format."""
+        """Return (seq, subject id, embedding, is reliable) of all templates after a sequence number, likewise."""
         return await self._copy(statements.ALL_TEMPLATES, gallery_id, after)
 
     async def _copy(self, query: str, gallery_id: UUID, after: int) -> bytes:

@@ -17,10 +17,14 @@ class Gallery:
 
 
 class IdentifyResult(NamedTuple):
-    """The candidates of each probe, best first, and the scale of the searched gallery."""
+    """The candidates of each probe, best first, and the scale of the searched gallery.
+
+    `is_probe_reliable` is false if the probe is a stored face of too low quality.
+    """
 
     ranked: list[list[Candidate]]
     scale: GalleryScale
+    is_probe_reliable: bool = True
 
 
 class CompareResult(NamedTuple):

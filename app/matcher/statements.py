@@ -11,6 +11,7 @@ templates to compare, except where a docstring says otherwise.
 from typing import Generic
 from uuid import UUID
 
+from app.domain.faces import RELIABLE_FROM
 from app.matcher.found import K
 from app.matcher.subject_similarity import MAX_COMMON_TEMPLATES
 from app.persistence.models import MAX_COVERED_SEQ
@@ -40,11 +41,12 @@ WHERE g.tenant_id = $1 AND g.id = $2
 """
 
 _GALLERY = "templates.tenant_id = $1 AND templates.gallery_id = $2"
+_RELIABLE = f"coalesce((templates.quality->>'score')::float8 >= {RELIABLE_FROM}, true)"
 
 SUBJECTS = f"""
-SELECT subjects.id, subjects.subject, subjects.name, subjects.is_anonymous, newest.embedding
+SELECT subjects.id, subjects.subject, subjects.name, subjects.is_anonymous, newest.embedding, newest.is_reliable
 FROM subjects CROSS JOIN LATERAL (
-    SELECT embedding FROM templates
+    SELECT embedding, {_RELIABLE} AS is_reliable FROM templates
     WHERE {_GALLERY} AND templates.subject_id = subjects.id ORDER BY seq DESC LIMIT {MAX_COMMON_TEMPLATES}
 ) AS newest
 WHERE subjects.tenant_id = $1 AND subjects.id = ANY ($3::uuid[])
@@ -63,10 +65,11 @@ WHERE subjects.tenant_id = $1 AND subjects.collection_id = $3 AND NOT subjects.i
 GROUP BY subjects.id ORDER BY similarity DESC LIMIT $5
 """
 
-FACE = f"SELECT seq, subject_id, embedding FROM templates WHERE {_GALLERY} AND templates.id = $3"
+FACE = f"SELECT seq, subject_id, embedding, {_RELIABLE} FROM templates WHERE {_GALLERY} AND templates.id = $3"
 
 FACES = f"""
-SELECT seq, templates.id, recognizer, detection_score, image_id, external_image_id, box, subject, is_anonymous
+SELECT seq, templates.id, recognizer, detection_score, image_id, external_image_id, box, subject, is_anonymous,
+       {_RELIABLE} AS is_reliable
 FROM templates JOIN subjects ON subjects.tenant_id = $1 AND subjects.id = templates.subject_id
 WHERE {_GALLERY} AND seq = ANY ($3::bigint[])
 """
@@ -81,7 +84,9 @@ CROSS JOIN LATERAL (
 """
 
 ALL_CODES = f"SELECT seq, code FROM templates WHERE {_GALLERY} AND seq > $3 ORDER BY seq"
-ALL_TEMPLATES = f"SELECT seq, subject_id, embedding FROM templates WHERE {_GALLERY} AND seq > $3 ORDER BY seq"
+ALL_TEMPLATES = f"""
+SELECT seq, subject_id, embedding, {_RELIABLE} FROM templates WHERE {_GALLERY} AND seq > $3 ORDER BY seq
+"""
 
 # Materialized: otherwise PostgreSQL would parse and quantize the probe again for every template.
 _PROBES = """

@@ -108,7 +108,9 @@ class TenantSearch:
         if named is None:
             return None
         subjects = {
-            subject_id: FoundSubject(*names, list(similar.newest[subject_id]))
+            subject_id: FoundSubject(
+                *names, list(similar.newest[subject_id]), are_reliable=similar.reliable[subject_id].tolist()
+            )
             for subject_id, names in zip(subject_ids, named.names, strict=True)
         }
         return IdentifyResult(describe_candidates(probes, similar.found, subjects, limit), named.scale)
@@ -134,16 +136,17 @@ class TenantSearch:
             if face is None or face.subject_id != subject_id:
                 return None
             ranked = await opened.rank_subjects([face.embedding], limit, exclude=subject_id)
-            return IdentifyResult(ranked, opened.facts.scale)
+            return IdentifyResult(ranked, opened.facts.scale, face.is_reliable)
 
     async def subjects_like_subject(self, gallery: Gallery, subject_id: UUID, limit: int) -> IdentifyResult | None:
         """Return the other subjects most similar to a subject's common embedding; None if it has no templates."""
         async with self._open(gallery) as opened:
-            probe = None if opened.is_empty else await opened.read_common_embedding(subject_id)
-            if probe is None:
+            common = None if opened.is_empty else await opened.read_common_embedding(subject_id)
+            if common is None:
                 return None
+            probe, is_reliable = common
             ranked = await opened.rank_subjects([probe], limit, exclude=subject_id)
-            return IdentifyResult(ranked, opened.facts.scale)
+            return IdentifyResult(ranked, opened.facts.scale, is_reliable)
 
     async def faces_like(
         self, gallery: Gallery, probe: Embedding, limit: int, min_similarity: float
@@ -158,11 +161,16 @@ class TenantSearch:
     async def faces_like_face(
         self, gallery: Gallery, face_id: UUID, limit: int, min_similarity: float
     ) -> list[FaceCandidate] | None:
-        """Return the other stored faces similar to a stored face; None if the gallery has no such face."""
+        """Return the other stored faces similar to a stored face; None if the gallery has no such face.
+
+        A face of too low quality resembles nobody.
+        """
         async with self._open(gallery) as opened:
             stored = None if opened.is_empty else await opened.read_face(face_id)
             if stored is None:
                 return None
+            if not stored.is_reliable:
+                return []
             return await opened.find_faces(stored.embedding, limit, min_similarity, exclude=stored.seq)
 
     async def named_subjects_like(
@@ -181,11 +189,16 @@ class TenantSearch:
     async def named_subjects_like_face(
         self, gallery: Gallery, face_id: UUID, limit: int, min_similarity: float
     ) -> list[NamedCandidate] | None:
-        """Return the named subjects similar to a stored face; None if the gallery has no such face."""
+        """Return the named subjects similar to a stored face; None if the gallery has no such face.
+
+        A face of too low quality resembles nobody.
+        """
         async with self._open(gallery) as opened:
             stored = None if opened.is_empty else await opened.read_face(face_id)
             if stored is None:
                 return None
+            if not stored.is_reliable:
+                return []
             return await opened.find_named_subjects(stored.embedding, limit, min_similarity)
 
     async def named_subjects_like_subject(
@@ -193,8 +206,11 @@ class TenantSearch:
     ) -> list[NamedCandidate]:
         """Return the other named subjects similar to a subject's common embedding; empty if it has no templates."""
         async with self._open(gallery) as opened:
-            probe = None if opened.is_empty else await opened.read_common_embedding(subject_id)
-            if probe is None:
+            common = None if opened.is_empty else await opened.read_common_embedding(subject_id)
+            if common is None:
+                return []
+            probe, is_reliable = common
+            if not is_reliable:
                 return []
             return await opened.find_named_subjects(probe, limit, min_similarity, exclude=subject_id)
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.domain.decisions import Calibration, Candidate, Decision, DecisionPolicy
+from app.domain.decisions import Calibration, Candidate, Decision, DecisionLimit, DecisionPolicy
 
 _MAX_THRESHOLD = 0.999
 
@@ -75,18 +75,41 @@ class DecidedCandidate:
 
     candidate: Candidate
     decision: Decision
-    false_match_rate: float
+    false_match_rate: float | None
+    """None if the decision is limited: the rate was not measured for faces of such quality."""
+    limits: tuple[DecisionLimit, ...] = ()
 
 
-def decide_candidate(candidate: Candidate, thresholds: Thresholds) -> DecidedCandidate:
-    """Decide by the lower of a candidate's two similarities, so that one bad photo of a subject matches no stranger."""
+def decide_candidate(
+    candidate: Candidate, thresholds: Thresholds, *, is_probe_reliable: bool = True
+) -> DecidedCandidate:
+    """Decide by the lower of a candidate's two similarities, so that one bad photo of a subject matches no stranger.
+
+    Faces of low quality resemble each other. If the probe is one, or if only such templates make the candidate a match,
+    the decision is `review` at most.
+    """
     decision = thresholds.decide(min(candidate.similarity, candidate.subject_similarity))
-    return DecidedCandidate(candidate, decision, thresholds.reported_false_match_rate(candidate.similarity))
+    limits = () if is_probe_reliable else (DecisionLimit.PROBE_QUALITY,)
+    reliable = candidate.reliable_similarity
+    if reliable is not None and thresholds.decide(min(reliable, candidate.subject_similarity)) is not decision:
+        limits = (*limits, DecisionLimit.TEMPLATE_QUALITY)
+    return DecidedCandidate(candidate, *limit_decision(decision, candidate.similarity, thresholds, limits))
 
 
-def decide_all(candidates: Sequence[Candidate], thresholds: Thresholds) -> list[DecidedCandidate]:
+def limit_decision(
+    decision: Decision, similarity: float, thresholds: Thresholds, limits: tuple[DecisionLimit, ...]
+) -> tuple[Decision, float | None, tuple[DecisionLimit, ...]]:
+    """Return the decision under these limits, the false-match rate that may be stated, and the limits."""
+    if not limits:
+        return decision, thresholds.reported_false_match_rate(similarity), ()
+    return (Decision.REVIEW if decision is Decision.MATCH else decision), None, limits
+
+
+def decide_all(
+    candidates: Sequence[Candidate], thresholds: Thresholds, *, is_probe_reliable: bool = True
+) -> list[DecidedCandidate]:
     """Decide every candidate; none is left out."""
-    return [decide_candidate(candidate, thresholds) for candidate in candidates]
+    return [decide_candidate(candidate, thresholds, is_probe_reliable=is_probe_reliable) for candidate in candidates]
 
 
 def _rate_per_comparison(rate: float, comparisons: int) -> float:

@@ -1,19 +1,23 @@
 """Run the pipeline of one image: decode, detect, align, assess, embed. Blocking; runs on an inference thread."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from app.domain.collections import Recognizers
 from app.domain.faces import Analysis, BoundingBox, Detail, Face, QualityBar, QualityFinding
 from app.ml.detail import plan_passes
 from app.ml.engine import Detection, FaceEngine
+from app.ml.face_quality.features import measure_crop
+from app.ml.face_quality.model import assemble_inputs
 from app.ml.image import ImageLimits, open_photo
 from app.ml.photo import Photo, PillowSource
 from app.ml.pixels import CROP_SIDE, Crop
-from app.ml.quality import QualityLimits, assess_quality, judge_face
+from app.ml.quality import QualityLimits, assess_quality, judge_face, rate_face
 from app.telemetry import timed
 
 
@@ -31,6 +35,14 @@ class Embed(Enum):
 
 Chooser = Callable[[Sequence[Face]], Sequence[int]]
 """Returns the indexes of the faces that get embeddings, given all faces, largest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredFace:
+    """A face, and what a quality model sees of it: (INPUTS,) float32, see `assemble_inputs`."""
+
+    face: Face
+    inputs: NDArray[np.float32]
 
 
 class FaceAnalyzer:
@@ -75,22 +87,44 @@ class FaceAnalyzer:
         `embeddings` are those of the recognizer in use, by default the engine's first. If `recognizers` has a secondary
         one, `secondary` has its embeddings of the same faces. Raises a subclass of `ImageRefused`.
         """
-        with timed("decode"):
-            photo = open_photo(data, self._images)
-        passes = plan_passes(photo.width, photo.height, detail, self._quality.min_face_pixels)
-        detections = self._engine.detect(photo, passes)[: self._max_faces]
-        crops = [self._engine.align(photo, detection) for detection in detections]
-        width, height = photo.width, photo.height
-        del photo  # frees the pixels before the embeddings are computed
-        faces = tuple(self._describe(detection, crop) for detection, crop in zip(detections, crops, strict=True))
+        found, crops = self._find(data, detail)
+        faces = found.faces
         chosen = range(_count(embed, faces)) if isinstance(embed, Embed) else embed(faces)
         chosen_crops = [crops[index] for index in chosen]
         if not chosen_crops:
-            return Analysis(width, height, faces)
+            return found
         in_use, secondary = (recognizers.in_use, recognizers.secondary) if recognizers is not None else (None, None)
-        embeddings = self._engine.embed(chosen_crops, in_use)
-        secondary_embeddings = self._engine.embed(chosen_crops, secondary) if secondary is not None else []
-        return Analysis(width, height, faces, tuple(embeddings), tuple(secondary_embeddings))
+        scored = self._engine.embed_scored(chosen_crops, [faces[index].detection_score for index in chosen], in_use)
+        others = self._engine.embed(chosen_crops, secondary) if secondary is not None else []
+        rated = dict(zip(chosen, scored, strict=True))
+        faces = tuple(rate_face(face, rated[index]) if index in rated else face for index, face in enumerate(faces))
+        embeddings = tuple(one.embedding for one in scored)
+        return replace(found, faces=faces, embeddings=embeddings, secondary=tuple(others), embedded=tuple(chosen))
+
+    def measure(self, data: bytes, choose: Callable[[Sequence[Face]], int]) -> MeasuredFace | None:
+        """Measure one face of an image as a quality model sees it; None without a face.
+
+        Raises a subclass of `ImageRefused`.
+        """
+        found, crops = self._find(data, Detail.STANDARD)
+        if not found.faces:
+            return None
+        chosen = choose(found.faces)
+        face, crop = found.faces[chosen], crops[chosen]
+        (embedded,) = self._engine.embed_scored([crop], [face.detection_score])
+        inputs = assemble_inputs(measure_crop(crop), face.detection_score, embedded.embedding, embedded.length)
+        return MeasuredFace(face, inputs)
+
+    def _find(self, data: bytes, detail: Detail) -> tuple[Analysis, list[Crop]]:
+        """Return the faces and their crops, without embeddings; the pixels are freed before those are computed."""
+        with timed("decode"):
+            photo = open_photo(data, self._images)
+        passes = plan_passes(photo.width, photo.height, detail, self._quality.min_face_pixels)
+        detected = self._engine.detect(photo, passes)
+        detections = detected[: self._max_faces]
+        crops = [self._engine.align(photo, detection) for detection in detections]
+        faces = tuple(self._describe(detection, crop) for detection, crop in zip(detections, crops, strict=True))
+        return Analysis(photo.width, photo.height, faces, left_out=len(detected) - len(detections)), crops
 
     def _describe(self, detection: Detection, crop: Crop) -> Face:
         x1, y1, x2, y2 = detection.corners

@@ -30,9 +30,14 @@ class ArcFace:
         self._mean, self._deviation = (0.0, 1.0) if _normalizes_input(file) else (127.5, 127.5)
 
     def embed(self, crops: Sequence[Crop]) -> list[Embedding]:
-        """Compute one embedding per crop, in order, in one run: (512,), float32, unit length.
+        """Compute one embedding per crop, in order, in one run: (512,), float32, unit length."""
+        return [embedding for embedding, _ in self.embed_with_lengths(crops)]
 
-        Raises `ModelPackRefused` if the network returns a vector that is zero or not finite.
+    def embed_with_lengths(self, crops: Sequence[Crop]) -> list[tuple[Embedding, float]]:
+        """Compute embeddings as `embed` does, each with its length before normalization.
+
+        The length is short for faces that the network finds hard. Raises `ModelPackRefused` if the network returns a
+        vector that is zero or not finite.
         """
         mean = (self._mean, self._mean, self._mean)
         side = (CROP_SIDE, CROP_SIDE)
@@ -44,7 +49,7 @@ class ArcFace:
         if not np.isfinite(lengths).all() or (lengths < 1e-6).any():
             raise ModelPackRefused("The recognizer returned an embedding that is zero or not finite.")
         # Copies, because a view of one row would keep the whole batch in memory.
-        return [np.array(vector / length) for vector, length in zip(vectors, lengths, strict=True)]
+        return [(np.array(vector / length), float(length)) for vector, length in zip(vectors, lengths, strict=True)]
 
     def _run(self, blob: NDArray[np.float32]) -> NDArray[np.float32]:
         (raw,) = self._session.run([self._output], {self._input: blob})

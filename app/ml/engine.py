@@ -1,7 +1,7 @@
 """Define what a face engine does, without loading one; services and tests use only this interface."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +12,8 @@ from app.domain.faces import Embedding
 from app.ml.detail import Pass
 from app.ml.photo import Photo
 from app.ml.pixels import Crop
+
+UNKNOWN_QUALITY = "unknown: the recognizer has no quality model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +50,28 @@ class EngineInfo:
     """Arithmetic of the first provider: `f32`, or `bf16` on processors that support it."""
     detection_threshold: float
     """Detections with a lower score are dropped, 0..1."""
+    quality: str = UNKNOWN_QUALITY
+    """Where the recognizer's quality model comes from."""
     knows_only_drawings: bool = False
     can_be_inherited: bool = False
     """Whether the networks keep working in a forked process."""
+
+    @property
+    def rates_quality(self) -> bool:
+        """Whether the recognizer has a quality model."""
+        return self.quality != UNKNOWN_QUALITY
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredEmbedding:
+    """An embedding (512,), its length before normalization, and the face's quality score 0..100.
+
+    The score is None if the recognizer has no quality model.
+    """
+
+    embedding: Embedding = field(repr=False)
+    length: float
+    quality_score: float | None
 
 
 class FaceEngine(Protocol):
@@ -77,3 +98,8 @@ class FaceEngine(Protocol):
 
         An embedding does not depend on the other crops. Without `recognizer`, the default one is used.
         """
+
+    def embed_scored(
+        self, crops: Sequence[Crop], detection_scores: Sequence[float], recognizer: str | None = None
+    ) -> list[ScoredEmbedding]:
+        """Compute embeddings as `embed` does, each with its length and the face's quality score."""

@@ -15,7 +15,9 @@ from app.ml.alignment import estimate_alignment
 from app.ml.arcface import ArcFace
 from app.ml.batching import Batcher
 from app.ml.detail import SMALL_INPUT, Pass
-from app.ml.engine import Detection, EngineInfo
+from app.ml.engine import UNKNOWN_QUALITY, Detection, EngineInfo, ScoredEmbedding
+from app.ml.face_quality.features import measure_crop
+from app.ml.face_quality.model import assemble_inputs
 from app.ml.packs.pack import ModelPack
 from app.ml.photo import Photo
 from app.ml.pixels import CROP_SIDE, Crop
@@ -76,6 +78,13 @@ class InsightFaceEngine:
         with timed("embed"):
             return self._recognizers[recognizer or self.info.recognizer].embed(crops)
 
+    def embed_scored(
+        self, crops: Sequence[Crop], detection_scores: Sequence[float], recognizer: str | None = None
+    ) -> list[ScoredEmbedding]:
+        """Compute embeddings as `embed` does, each with its length and the face's quality score."""
+        with timed("embed"):
+            return self._recognizers[recognizer or self.info.recognizer].embed_scored(crops, detection_scores)
+
     def _run_pass(self, photo: Photo, plan: Pass) -> RawDetections:
         """Run the detector once; boxes and landmarks are in pixels of the photo."""
         input_width, input_height = self._detector.fixed_input or plan.input_size
@@ -103,7 +112,9 @@ class _Recognizer:
     def __init__(self, pack: ModelPack, runtime: Runtime, detection_threshold: float) -> None:
         session = runtime.open(pack.recognition)
         self._network = ArcFace(session, pack.recognition.path, is_mirrored=pack.is_mirrored)
-        self._batcher = Batcher(self._network.embed, max_items=runtime.max_batch) if runtime.max_batch > 1 else None
+        embed = self._network.embed_with_lengths
+        self._batcher = Batcher(embed, max_items=runtime.max_batch) if runtime.max_batch > 1 else None
+        self._quality_model = pack.quality_model
         self.info = EngineInfo(
             pack=pack.name,
             digest=pack.digest,
@@ -118,12 +129,31 @@ class _Recognizer:
             detection_threshold=detection_threshold,
             knows_only_drawings=pack.knows_only_drawings,
             can_be_inherited=runtime.can_be_inherited,
+            quality=pack.quality_model.source if pack.quality_model is not None else UNKNOWN_QUALITY,
         )
 
     def embed(self, crops: Sequence[Crop]) -> list[Embedding]:
+        return [embedding for embedding, _ in self._embed_with_lengths(crops)]
+
+    def embed_scored(self, crops: Sequence[Crop], detection_scores: Sequence[float]) -> list[ScoredEmbedding]:
+        embedded = self._embed_with_lengths(crops)
+        model = self._quality_model
+        if model is None or not embedded:
+            return [ScoredEmbedding(embedding, length, None) for embedding, length in embedded]
+        inputs = [
+            assemble_inputs(measure_crop(crop), score, embedding, length)
+            for crop, score, (embedding, length) in zip(crops, detection_scores, embedded, strict=True)
+        ]
+        scores = model.score(np.stack(inputs)).tolist()
+        return [
+            ScoredEmbedding(embedding, length, score)
+            for (embedding, length), score in zip(embedded, scores, strict=True)
+        ]
+
+    def _embed_with_lengths(self, crops: Sequence[Crop]) -> list[tuple[Embedding, float]]:
         if self._batcher is not None:
             return self._batcher.run(crops)
-        return [self._network.embed([crop])[0] for crop in crops]
+        return [self._network.embed_with_lengths([crop])[0] for crop in crops]
 
 
 def _mark_filling(found: RawDetections, input_size: tuple[int, int]) -> NDArray[np.bool_]:

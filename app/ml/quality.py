@@ -7,8 +7,8 @@ from operator import gt, lt
 import cv2
 import numpy as np
 
-from app.domain.faces import Face, Quality, QualityBar, QualityFinding, QualityReason
-from app.ml.engine import Detection
+from app.domain.faces import RELIABLE_FROM, Face, Quality, QualityBar, QualityFinding, QualityReason, is_reliable
+from app.ml.engine import Detection, ScoredEmbedding
 from app.ml.pixels import Crop
 
 
@@ -53,6 +53,20 @@ def assess_quality(detection: Detection, crop: Crop, limits: QualityLimits) -> Q
     return replace(measured, findings=tuple(_find_faults(measured, limits)))
 
 
+def rate_face(face: Face, embedded: ScoredEmbedding) -> Face:
+    """Add the quality score to a face, and a finding if the score is below the bar."""
+    score = embedded.quality_score
+    quality = replace(face.quality, score=score, embedding_length=embedded.length)
+    return replace(face, quality=replace(quality, findings=(*quality.findings, *_find_unreliable(score))))
+
+
+def _find_unreliable(score: float | None) -> tuple[QualityFinding, ...]:
+    """The finding of a score below the bar; an unknown score is no finding."""
+    return (
+        () if score is None or is_reliable(score) else (QualityFinding(QualityReason.UNRELIABLE, score, RELIABLE_FROM),)
+    )
+
+
 def judge_face(face: Face, bar: QualityBar, limits: QualityLimits) -> tuple[QualityFinding, ...]:
     """List the reasons why a face fails the quality bar; `limits` are those of `AUTO`. Empty if it passes."""
     if bar is QualityBar.NONE:
@@ -63,7 +77,7 @@ def judge_face(face: Face, bar: QualityBar, limits: QualityLimits) -> tuple[Qual
     min_score = _MIN_SCORE.get(bar, 0.0)
     if face.detection_score < min_score:
         findings.append(QualityFinding(QualityReason.UNCERTAIN, face.detection_score, min_score))
-    return tuple(findings)
+    return (*findings, *_find_unreliable(face.quality.score))
 
 
 def _find_faults(quality: Quality, limits: QualityLimits) -> list[QualityFinding]:

@@ -15,6 +15,7 @@ REASONS = {
     QualityReason.TOO_BRIGHT: "LOW_FACE_QUALITY",
     QualityReason.TURNED_AWAY: "EXTREME_POSE",
     QualityReason.UNCERTAIN: "LOW_CONFIDENCE",
+    QualityReason.UNRELIABLE: "LOW_FACE_QUALITY",
 }
 
 _HALF_SHARP = 150.0

@@ -54,10 +54,9 @@ async def compare_faces(call: Call) -> Result:
     scale = call.first_scale()
     done = await call.caller.face_search().compare(source, target, bar=call.quality_bar(QualityBar.NONE))
     min_cosine = scale.cosine(call.parameters.get("SimilarityThreshold", _THRESHOLD))
-    shown = [
-        (show_detail(face, done.target.width, done.target.height), similarity)
-        for face, similarity in done.compared[:_MAX_COMPARED]
-    ]
+    width, height = done.target.width, done.target.height
+    shown = [(show_detail(face, width, height), similarity) for face, similarity in done.compared[:_MAX_COMPARED]]
+    unreliable = [show_detail(face, width, height) for face in done.unreliable[: _MAX_COMPARED - len(shown)]]
     largest = done.source.faces[0]
     return {
         "SourceImageFace": {
@@ -69,7 +68,7 @@ async def compare_faces(call: Call) -> Result:
             for face, similarity in shown
             if similarity >= min_cosine
         ],
-        "UnmatchedFaces": [face for face, similarity in shown if similarity < min_cosine],
+        "UnmatchedFaces": [*(face for face, similarity in shown if similarity < min_cosine), *unreliable],
     }
 
 

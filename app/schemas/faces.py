@@ -7,6 +7,8 @@ from pydantic import BaseModel, Field
 from app.domain.faces import Analysis, Face, Quality, QualityReason
 from app.errors import AppError
 
+FACES_LEFT_OUT = "How many more faces were found: the smallest, beyond `VULTUS_MAX_FACES_PER_IMAGE`."
+
 
 class BoxOut(BaseModel):
     """A face's bounding box in pixels of the upright image. It may extend beyond the image."""
@@ -40,6 +42,10 @@ class QualityOut(BaseModel):
 
     acceptable: bool = Field(description="Whether the quality is high enough to register the face.")
     reasons: list[QualityReasonOut] = Field(description="The failed checks. Empty if the face is acceptable.")
+    score: float | None = Field(
+        description="Quality score, 0 to 100; below 30 the face is never a match. Null if the recognizer has no "
+        "quality model."
+    )
     face_pixels: float = Field(description="Shorter side of the box in pixels.")
     sharpness: float = Field(description="Variance of the Laplacian, with the contrast normalized.")
     brightness: float = Field(description="Mean gray level of the face, 0 to 255.")
@@ -56,6 +62,7 @@ class QualityOut(BaseModel):
         return cls(
             acceptable=quality.is_acceptable,
             reasons=reasons,
+            score=None if quality.score is None else round(quality.score, 1),
             face_pixels=round(quality.face_pixels, 1),
             sharpness=round(quality.sharpness, 1),
             brightness=round(quality.brightness, 1),
@@ -90,11 +97,13 @@ class DetectOut(BaseModel):
 
     image: ImageOut
     faces: list[FaceOut]
+    faces_left_out: int = Field(description=FACES_LEFT_OUT)
 
     @classmethod
     def of(cls, analysis: Analysis) -> "DetectOut":
         image = ImageOut(width=analysis.width, height=analysis.height)
-        return cls(image=image, faces=[FaceOut.of(face) for face in analysis.faces])
+        faces = [FaceOut.of(face) for face in analysis.faces]
+        return cls(image=image, faces=faces, faces_left_out=analysis.left_out)
 
 
 class ExtractedFaceOut(FaceOut):
@@ -109,6 +118,7 @@ class ExtractOut(BaseModel):
     image: ImageOut
     recognizer: str = Field(examples=["w600k_r50:4c06341c33c2ca1f"])
     faces: list[ExtractedFaceOut]
+    faces_left_out: int = Field(description=FACES_LEFT_OUT)
 
     @classmethod
     def of(cls, analysis: Analysis, recognizer: str) -> "ExtractOut":
@@ -116,7 +126,8 @@ class ExtractOut(BaseModel):
             ExtractedFaceOut(**describe_face(face), embedding=embedding.tolist())
             for face, embedding in zip(analysis.faces, analysis.embeddings, strict=True)
         ]
-        return cls(image=ImageOut(width=analysis.width, height=analysis.height), recognizer=recognizer, faces=faces)
+        image = ImageOut(width=analysis.width, height=analysis.height)
+        return cls(image=image, recognizer=recognizer, faces=faces, faces_left_out=analysis.left_out)
 
 
 class ImageProblemOut(BaseModel):
@@ -136,6 +147,7 @@ class ExtractedImageOut(BaseModel):
     index: int = Field(description="Position among the request's images, from 0.")
     image: ImageOut | None = Field(default=None, description="The image's size. Null if `error` is set.")
     faces: list[ExtractedFaceOut] = []
+    faces_left_out: int = Field(default=0, description=FACES_LEFT_OUT)
     error: ImageProblemOut | None = Field(default=None, description="Set if the image could not be used.")
 
 
@@ -153,7 +165,8 @@ class ExtractBatchOut(BaseModel):
                 images.append(ExtractedImageOut(index=index, error=ImageProblemOut.of(analysis)))
             else:
                 extracted = ExtractOut.of(analysis, recognizer)
-                images.append(ExtractedImageOut(index=index, image=extracted.image, faces=extracted.faces))
+                image, faces, left_out = extracted.image, extracted.faces, extracted.faces_left_out
+                images.append(ExtractedImageOut(index=index, image=image, faces=faces, faces_left_out=left_out))
         return cls(recognizer=recognizer, images=images)
 
 

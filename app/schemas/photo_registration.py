@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from app.domain.faces import QualityBar
-from app.schemas.faces import FaceOut, ImageOut
+from app.schemas.faces import FACES_LEFT_OUT, FaceOut, ImageOut
 from app.schemas.fields import CollectionName, Label
 from app.services.people.anonymous_registration import PhotoRegistration
 
@@ -62,6 +62,7 @@ class RegisterAllOut(BaseModel):
     image: ImageOut
     stored: list[StoredPhotoFaceOut]
     skipped: list[SkippedFaceOut]
+    faces_left_out: int = Field(description=FACES_LEFT_OUT)
 
     @classmethod
     def of(cls, form: RegisterAllForm, registration: PhotoRegistration) -> "RegisterAllOut":
@@ -76,4 +77,5 @@ class RegisterAllOut(BaseModel):
                 SkippedFaceOut(reasons=[reason.value for reason in found.reasons], face=FaceOut.of(found.face))
                 for found in registration.skipped
             ],
+            faces_left_out=registration.left_out,
         )

@@ -5,11 +5,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from app.domain.decisions import Decision
+from app.domain.decisions import Decision, DecisionLimit
 from app.domain.faces import Detail
 from app.errors import AppError, InvalidMetadata
 from app.matcher.thresholds import DecidedCandidate, Thresholds
-from app.schemas.faces import FaceOut, ImageOut, ImageProblemOut, describe_face
+from app.schemas.faces import FACES_LEFT_OUT, FaceOut, ImageOut, ImageProblemOut, describe_face
 from app.schemas.fields import (
     CandidateLimit,
     CollectionName,
@@ -30,6 +30,10 @@ DEFAULT_CANDIDATES = 5
 _FACE_CHOICE = "`only`: refuse a photo that shows several faces. `largest`: use the largest face."
 _INDEX = "Position among the request's images, from 0."
 _SIMILARITY = "Cosine similarity to the subject's most similar template, -1 to 1. Candidates are sorted by it."
+_LIMITS = (
+    "Why the decision is `review` at most: a quality score is too low, that of the searched face (`probe_quality`) or "
+    "of the other one (`template_quality`)."
+)
 _SUBJECT_SIMILARITY = (
     "Cosine similarity to the combined templates of the subject, -1 to 1. A single bad template cannot raise it."
 )
@@ -179,6 +183,10 @@ def round_rate(rate: float) -> float:
     return float(f"{rate:.3g}")
 
 
+def _round_known_rate(rate: float | None) -> float | None:
+    return None if rate is None else round_rate(rate)
+
+
 class CandidateOut(BaseModel):
     """A subject whom the face may show."""
 
@@ -187,9 +195,10 @@ class CandidateOut(BaseModel):
     similarity: float = Field(description=_SIMILARITY)
     subject_similarity: float = Field(description=_SUBJECT_SIMILARITY)
     decision: Decision = Field(description="`match` if both similarities reach the threshold.")
-    false_match_rate: float = Field(
+    decision_limits: list[DecisionLimit] = Field(description=_LIMITS)
+    false_match_rate: float | None = Field(
         description="How often a search for a person who is not in the collection returns a candidate at least this "
-        "similar."
+        "similar. Null if `decision_limits` is not empty."
     )
 
     @classmethod
@@ -201,7 +210,8 @@ class CandidateOut(BaseModel):
             similarity=round(candidate.similarity, 4),
             subject_similarity=round(candidate.subject_similarity, 4),
             decision=decided.decision,
-            false_match_rate=round_rate(decided.false_match_rate),
+            decision_limits=list(decided.limits),
+            false_match_rate=_round_known_rate(decided.false_match_rate),
         )
 
 
@@ -218,6 +228,7 @@ class RecognizeOut(DecisionBasisOut):
     collection: str
     recognizer: str = Field(description="The recognizer that was used.")
     faces: list[RecognizedFaceOut]
+    faces_left_out: int = Field(description=FACES_LEFT_OUT)
 
     @classmethod
     def of(cls, collection: str, recognition: Recognition) -> "RecognizeOut":
@@ -233,6 +244,7 @@ class RecognizeOut(DecisionBasisOut):
             collection=collection,
             recognizer=recognition.recognizer,
             faces=faces,
+            faces_left_out=recognition.left_out,
             **describe_thresholds(recognition.thresholds),
         )
 
@@ -243,6 +255,7 @@ class RecognizedImageOut(BaseModel):
     index: int = Field(description=_INDEX)
     image: ImageOut | None = Field(default=None, description="The image's size. Null if `error` is set.")
     faces: list[RecognizedFaceOut] = []
+    faces_left_out: int = Field(default=0, description=FACES_LEFT_OUT)
     error: ImageProblemOut | None = Field(default=None, description="Set if the image could not be used.")
 
 
@@ -261,7 +274,8 @@ class RecognizeBatchOut(DecisionBasisOut):
                 images.append(RecognizedImageOut(index=index, error=ImageProblemOut.of(found)))
             else:
                 recognized = RecognizeOut.of(collection, found)
-                images.append(RecognizedImageOut(index=index, image=recognized.image, faces=recognized.faces))
+                image, faces, left_out = recognized.image, recognized.faces, recognized.faces_left_out
+                images.append(RecognizedImageOut(index=index, image=image, faces=faces, faces_left_out=left_out))
         return cls(
             collection=collection, recognizer=batch.recognizer, images=images, **describe_thresholds(batch.thresholds)
         )
@@ -273,11 +287,13 @@ class VerifyOut(DecisionBasisOut):
     subject: str
     recognizer: str = Field(description="The recognizer that was used.")
     similarity: float = Field(description="Cosine similarity to the subject's most similar template, -1 to 1.")
-    similarity_false_match_rate: float = Field(
-        description="How often another person's photo would be at least this similar to one of the subject's templates."
+    similarity_false_match_rate: float | None = Field(
+        description="How often another person's photo would be at least this similar to one of the subject's "
+        "templates. Null if `decision_limits` is not empty."
     )
     subject_similarity: float = Field(description=_SUBJECT_SIMILARITY)
     decision: Decision = Field(description="`match` if both similarities reach the threshold.")
+    decision_limits: list[DecisionLimit] = Field(description=_LIMITS)
     face: FaceOut
 
     @classmethod
@@ -287,9 +303,10 @@ class VerifyOut(DecisionBasisOut):
             subject=subject,
             recognizer=verification.recognizer,
             similarity=round(decided.candidate.similarity, 4),
-            similarity_false_match_rate=round_rate(decided.false_match_rate),
+            similarity_false_match_rate=_round_known_rate(decided.false_match_rate),
             subject_similarity=round(decided.candidate.subject_similarity, 4),
             decision=decided.decision,
+            decision_limits=list(decided.limits),
             face=FaceOut.of(verification.face),
             **describe_thresholds(verification.thresholds),
         )
@@ -300,8 +317,10 @@ class ComparedFaceOut(FaceOut):
 
     similarity: float = Field(description="Cosine similarity to the source face, -1 to 1.")
     decision: Decision
-    false_match_rate: float = Field(
-        description="How often a face at least this similar would be found if the source person were not in the target."
+    decision_limits: list[DecisionLimit] = Field(description=_LIMITS)
+    false_match_rate: float | None = Field(
+        description="How often a face at least this similar would be found if the source person were not in the "
+        "target. Null if `decision_limits` is not empty."
     )
 
 
@@ -311,6 +330,7 @@ class CompareOut(DecisionBasisOut):
     recognizer: str = Field(description="The recognizer that was used.")
     source: FaceOut
     targets: list[ComparedFaceOut]
+    faces_left_out: int = Field(description=FACES_LEFT_OUT)
 
     @classmethod
     def of(cls, comparison: Comparison) -> "CompareOut":
@@ -319,7 +339,8 @@ class CompareOut(DecisionBasisOut):
                 **describe_face(target.face),
                 similarity=round(target.similarity, 4),
                 decision=target.decision,
-                false_match_rate=round_rate(target.false_match_rate),
+                decision_limits=list(target.limits),
+                false_match_rate=_round_known_rate(target.false_match_rate),
             )
             for target in comparison.targets
         ]
@@ -327,5 +348,6 @@ class CompareOut(DecisionBasisOut):
             recognizer=comparison.recognizer,
             source=FaceOut.of(comparison.source),
             targets=targets,
+            faces_left_out=comparison.left_out,
             **describe_thresholds(comparison.thresholds),
         )

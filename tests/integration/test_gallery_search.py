@@ -345,7 +345,7 @@ async def test_a_changed_embedding_makes_the_cache_load_anew(shelf: Shelf, graph
         )
     search = TenantSearch(shelf.engine, shelf.tenant_id, has_stored_probes=True)
     for _ in range(2):  # at once without the cache, then with the new one
-        ((found,), _) = await search.identify_in_database(shelf.gallery(), [two], 1)
+        (found,) = (await search.identify_in_database(shelf.gallery(), [two], 1)).ranked
         assert subjects(found) == ["s7"]
         await shelf.engine.cache.wait_until_loaded()
     assert await strategy_now(shelf) is Strategy.CACHED_CODES

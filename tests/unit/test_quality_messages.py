@@ -6,6 +6,7 @@ import re
 import pytest
 
 from app.domain.faces import QualityFinding, QualityReason
+from app.rekognition.faces_out import REASONS
 from app.services.photos.face_reader import quality_error
 
 MIN_LIMITS = [
@@ -49,6 +50,14 @@ def test_a_value_above_a_maximum_is_printed_above_it(reason: QualityReason, limi
         assert shown_limit == pytest.approx(limit, rel=1e-9)
         assert shown_value > max(limit, shown_limit)
         assert QualityFinding(reason, value, limit).round_value(1) > limit
+
+
+@pytest.mark.parametrize("reason", QualityReason)
+def test_every_reason_has_an_error_and_a_word_of_the_rekognition_protocol(reason: QualityReason) -> None:
+    error = quality_error(QualityFinding(reason, 12.3, 20.0))
+    assert "12" in error.detail
+    assert "20" in error.detail
+    assert REASONS[reason].isupper()
 
 
 @pytest.mark.parametrize(

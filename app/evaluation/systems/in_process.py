@@ -17,7 +17,7 @@ from app.evaluation.answers import Answers
 from app.evaluation.systems.photos import identity_of, read_photo, size_of
 from app.evaluation.systems.protocol import MISSING, Enrolled, Hit, Searched
 from app.matcher.thresholds import Thresholds
-from app.ml.analysis import Embed, FaceAnalyzer
+from app.ml.analysis import Embed, FaceAnalyzer, MeasuredFace
 
 
 class FaceSelector:
@@ -80,6 +80,14 @@ class InProcess:
     def seconds_per_photo(self) -> float:
         """The mean time to detect and embed a photo's face, on one thread."""
         return sum(self._seconds.values()) / max(1, len(self._seconds))
+
+    def measure(self, data: bytes) -> MeasuredFace | None:
+        """Measure the selected face as a quality model sees it; None if the image or its face cannot be used."""
+        try:
+            size = size_of(data)
+            return self._analyzer.measure(data, lambda faces: self._selector.choose(faces, *size))
+        except AppError:
+            return None
 
     def embed(self, photo: Path) -> Embedding | None:
         embeddings = self._read_faces(photo, all_faces=False).embeddings

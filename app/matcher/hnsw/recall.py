@@ -45,8 +45,8 @@ async def measure_recall(search: TenantSearch, gallery: Gallery, strategy: Strat
     """Search each probe by the strategy and exactly; an exact search compares the whole gallery, so it takes long."""
     matches = matches_returned = rows = rows_returned = 0
     for probe in probes:
-        (exact,), _ = await search.identify_in_database(gallery, [probe], _LIMIT, using=Strategy.EXACT)
-        (found,), _ = await search.identify_in_database(gallery, [probe], _LIMIT, using=strategy)
+        (exact,) = (await search.identify_in_database(gallery, [probe], _LIMIT, using=Strategy.EXACT)).ranked
+        (found,) = (await search.identify_in_database(gallery, [probe], _LIMIT, using=strategy)).ranked
         expected = {candidate.subject for candidate in exact if candidate.similarity >= MIN_MATE_SIMILARITY}
         matches += len(expected)
         matches_returned += len(expected & {candidate.subject for candidate in found})

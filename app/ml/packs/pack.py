@@ -15,6 +15,8 @@ from app.domain.faces import EMBEDDING_SIZE
 from app.errors import ModelPackRefused
 from app.ml.calibration import find_calibration
 from app.ml.digests import sha256_of
+from app.ml.face_quality.known import find_quality_model, quality_file
+from app.ml.face_quality.model import QualityModel
 from app.ml.packs.manifest import ManifestCalibration, PackManifest, read_manifest, write_manifest
 from app.ml.published import RESEARCH_LICENSE, PublishedPack
 
@@ -52,6 +54,8 @@ class ModelPack:
     knows_only_drawings: bool = False
     is_mirrored: bool = False
     """Whether an embedding is the sum of the face's and of its mirror image's."""
+    quality_model: QualityModel | None = None
+    """None if nobody has fitted one for this recognizer: its faces' quality is unknown, and limits no decision."""
 
     @property
     def recognizer(self) -> str:
@@ -78,10 +82,12 @@ def read_pack(directory: Path, published: PublishedPack | None = None) -> ModelP
     detection, recognition = _locate_named(directory, named) if named is not None else _locate_by_shape(directory)
     files = ModelFile(detection, sha256_of(detection)), ModelFile(recognition, sha256_of(recognition))
     if manifest is not None:
-        return _describe_by_manifest(manifest, *files)
-    if published is not None:
-        return _describe_published(published, *files)
-    return _describe_unknown(directory.name, *files)
+        pack = _describe_by_manifest(manifest, *files)
+    elif published is not None:
+        pack = _describe_published(published, *files)
+    else:
+        pack = _describe_unknown(directory.name, *files)
+    return replace(pack, quality_model=find_quality_model(directory, pack.recognition.sha256, is_mirrored=False))
 
 
 def mirror_pack(pack: ModelPack) -> ModelPack:
@@ -93,7 +99,10 @@ def mirror_pack(pack: ModelPack) -> ModelPack:
         calibration = find_calibration(
             pack.recognition.sha256 + MIRROR_SUFFIX, pack.threshold, knows_only_drawings=pack.knows_only_drawings
         )
-    return replace(pack, name=pack.name + MIRROR_SUFFIX, calibration=calibration, is_mirrored=True)
+    quality = find_quality_model(pack.recognition.path.parent, pack.recognition.sha256, is_mirrored=True)
+    return replace(
+        pack, name=pack.name + MIRROR_SUFFIX, calibration=calibration, is_mirrored=True, quality_model=quality
+    )
 
 
 def write_calibration(pack: ModelPack, calibration: Calibration) -> Path:
@@ -115,6 +124,21 @@ def write_calibration(pack: ModelPack, calibration: Calibration) -> Path:
     field = "calibration_mirrored" if pack.is_mirrored else "calibration"
     update = {field: ManifestCalibration.from_calibration(calibration)}
     return write_manifest(directory, manifest.model_copy(update=update))
+
+
+def write_quality_model(pack: ModelPack, model: QualityModel) -> Path:
+    """Write a fitted quality model beside the pack's networks and return its path.
+
+    Raises `ModelPackRefused` if the file cannot be written.
+    """
+    path = quality_file(pack.recognition.path.parent, is_mirrored=pack.is_mirrored)
+    try:
+        partial = path.with_suffix(".partial")
+        partial.write_bytes(model.to_bytes())
+        partial.replace(path)
+    except OSError as exc:
+        raise ModelPackRefused(f"{path} cannot be written: {exc.strerror}.") from exc
+    return path
 
 
 def _locate_named(directory: Path, named: PackManifest | PublishedPack) -> tuple[Path, Path]:

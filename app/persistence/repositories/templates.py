@@ -298,7 +298,10 @@ def _box_literal(box: RelativeBox) -> str:
 
 
 def _describe_quality(face: Face) -> dict[str, float]:
+    score, length = face.quality.score, face.quality.embedding_length
     return {
+        **({} if score is None else {"score": round(score, 2)}),
+        **({} if length is None else {"embedding_length": round(length, 3)}),
         "face_pixels": round(face.quality.face_pixels, 1),
         "sharpness": round(face.quality.sharpness, 1),
         "brightness": round(face.quality.brightness, 1),

@@ -1,6 +1,6 @@
 """Register all faces of a photo without naming anybody: each face is stored for an anonymous subject."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
@@ -47,12 +47,13 @@ class SkippedFace:
 
 @dataclass(frozen=True, slots=True)
 class PhotoRegistration:
-    """The stored and skipped faces of a photo of this size in pixels."""
+    """The stored and skipped faces of a photo of this size in pixels; `left_out` more were found but not listed."""
 
     width: int
     height: int
     stored: list[StoredFace]
     skipped: list[SkippedFace]
+    left_out: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class AnonymousRegistrationService:
         computed_by = await self._galleries.recognizers(collection)
         analysis = await self._faces.extract_chosen(image, choose, computed_by)
         collection_id, recognizers = await self._collections.lock_for_storing(collection, computed_by)
-        chosen = _describe_chosen(analysis, choose(analysis.faces), computed_by, recognizers)
+        chosen = self._describe_chosen(analysis, bar, computed_by, recognizers)
         source = (str(self._stored.tenant_id), str(collection_id), external_image_id or "")
         digests = image_digests(self._keyring, source, image)
         stored = await self._find_stored(collection_id, digests, chosen)
@@ -118,12 +119,31 @@ class AnonymousRegistrationService:
             analysis.height,
             [StoredFace(chosen_face.face, faces[chosen_face.index]) for chosen_face in chosen],
             self._list_skipped(analysis, set(faces), bar),
+            analysis.left_out,
         )
 
     def _choose(self, faces: Sequence[Face], bar: QualityBar, max_faces: int) -> list[int]:
         acceptable = [index for index, face in enumerate(faces) if not self._faces.judge(face, bar)]
         acceptable.sort(key=lambda index: (bool(faces[index].quality.findings), -faces[index].box.area))
         return acceptable[:max_faces]
+
+    def _describe_chosen(
+        self, analysis: Analysis, bar: QualityBar, computed_by: Recognizers, recognizers: Recognizers
+    ) -> list[_ChosenFace]:
+        """Describe the embedded faces that still reach the bar, with the collection's recognizers only.
+
+        The quality score is known only once a face is embedded.
+        """
+        return [
+            _ChosenFace(
+                index,
+                analysis.faces[index],
+                analysis.faces[index].box.relative_to(analysis.width, analysis.height),
+                {name: embeddings[name] for name in recognizers.all},
+            )
+            for index, embeddings in zip(analysis.embedded, by_recognizer(analysis, computed_by), strict=True)
+            if not self._faces.judge(analysis.faces[index], bar)
+        ]
 
     async def _find_stored(
         self, collection_id: UUID, digests: Sequence[bytes], chosen: Sequence[_ChosenFace]
@@ -176,21 +196,6 @@ class AnonymousRegistrationService:
             for index, face in enumerate(analysis.faces)
             if index not in stored
         ]
-
-
-def _describe_chosen(
-    analysis: Analysis, indexes: Iterable[int], computed_by: Recognizers, recognizers: Recognizers
-) -> list[_ChosenFace]:
-    """Describe the chosen faces, with the embeddings of the collection's recognizers only."""
-    return [
-        _ChosenFace(
-            index,
-            analysis.faces[index],
-            analysis.faces[index].box.relative_to(analysis.width, analysis.height),
-            {name: embeddings[name] for name in recognizers.all},
-        )
-        for index, embeddings in zip(indexes, by_recognizer(analysis, computed_by), strict=True)
-    ]
 
 
 def _build_new(

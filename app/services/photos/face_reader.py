@@ -15,6 +15,7 @@ from app.errors import (
     FaceTooSmall,
     FaceTurnedAway,
     FaceUncertain,
+    FaceUnreliable,
     ImageRefused,
     NoFace,
     SeveralFaces,
@@ -73,8 +74,9 @@ class FaceReader:
         return self._analyzer.judge(face, bar)
 
     async def detect(self, image: bytes, detail: Detail = Detail.STANDARD) -> Analysis:
-        """Find all faces, without embeddings."""
-        return await self._analyze(image, Embed.NONE, detail)
+        """Find all faces; each is embedded if that tells more about its quality."""
+        embed = Embed.ALL if self.engine.rates_quality else Embed.NONE
+        return await self._analyze(image, embed, detail)
 
     async def extract(self, image: bytes, detail: Detail = Detail.STANDARD, *, by: str | None = None) -> Analysis:
         """Find all faces with their embeddings; possibly none."""
@@ -170,19 +172,31 @@ def quality_error(finding: QualityFinding) -> FaceRefused:
     """Describe a quality finding as an error whose detail states the measured value and the limit."""
     is_score = finding.reason is QualityReason.UNCERTAIN
     value, limit = _format_violation(finding.value, finding.limit, min_decimals=2 if is_score else 0)
-    match finding.reason:
-        case QualityReason.TOO_SMALL:
-            return FaceTooSmall(f"The face is {value} px wide or high; at least {limit} px are needed.")
-        case QualityReason.BLURRED:
-            return FaceBlurred(f"The face's sharpness is {value}; at least {limit} is needed.")
-        case QualityReason.TOO_DARK:
-            return FaceTooDark(f"The face's mean brightness is {value} of 255; at least {limit} is needed.")
-        case QualityReason.TOO_BRIGHT:
-            return FaceTooBright(f"The face's mean brightness is {value} of 255; at most {limit} is allowed.")
-        case QualityReason.TURNED_AWAY:
-            return FaceTurnedAway(f"The face is turned by {value} degrees; at most {limit} are allowed.")
-        case QualityReason.UNCERTAIN:
-            return FaceUncertain(f"The face's detection score is {value}; at least {limit} is needed.")
+    error, detail = _QUALITY_ERRORS[finding.reason]
+    return error(detail.format(value=value, limit=limit))
+
+
+_QUALITY_ERRORS: dict[QualityReason, tuple[type[FaceRefused], str]] = {
+    QualityReason.TOO_SMALL: (FaceTooSmall, "The face is {value} px wide or high; at least {limit} px are needed."),
+    QualityReason.BLURRED: (FaceBlurred, "The face's sharpness is {value}; at least {limit} is needed."),
+    QualityReason.TOO_DARK: (
+        FaceTooDark,
+        "The face's mean brightness is {value} of 255; at least {limit} is needed.",
+    ),
+    QualityReason.TOO_BRIGHT: (
+        FaceTooBright,
+        "The face's mean brightness is {value} of 255; at most {limit} is allowed.",
+    ),
+    QualityReason.TURNED_AWAY: (
+        FaceTurnedAway,
+        "The face is turned by {value} degrees; at most {limit} are allowed.",
+    ),
+    QualityReason.UNCERTAIN: (FaceUncertain, "The face's detection score is {value}; at least {limit} is needed."),
+    QualityReason.UNRELIABLE: (
+        FaceUnreliable,
+        "The face's quality score is {value} of 100; at least {limit} is needed. Send a sharp photo of the whole face.",
+    ),
+}
 
 
 def _format_violation(value: float, limit: float, *, min_decimals: int) -> tuple[str, str]:

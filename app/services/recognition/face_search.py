@@ -12,6 +12,9 @@ from app.matcher.tenant_search import TenantSearch
 from app.services.collections.gallery_lookup import GalleryLookup
 from app.services.photos.face_reader import FaceReader, quality_error
 
+_UNRELIABLE_MARGIN = 20
+"""Additional stored faces to search for, since unreliable ones are left out afterwards."""
+
 
 @dataclass(frozen=True, slots=True)
 class FaceMatches:
@@ -34,11 +37,15 @@ class NamedMatches:
 
 @dataclass(frozen=True, slots=True)
 class PhotoComparison:
-    """The faces of the target and their similarity (cosine) with the source's largest face, most similar first."""
+    """The faces of the target and their similarity (cosine) with the source's largest face, most similar first.
+
+    `unreliable` holds those that match nobody, because their own or the source's quality score is too low.
+    """
 
     source: Analysis
     target: Analysis
     compared: list[tuple[Face, float]]
+    unreliable: list[Face]
 
 
 class FaceSearchService:
@@ -59,18 +66,20 @@ class FaceSearchService:
         gallery = await self._galleries.find(collection)  # first: an unknown collection must cost no inference
         analysis = await self._faces.read_largest(image, by=gallery.recognizer)
         face, embedding = self._largest(analysis, bar)
-        matches = await self._search.faces_like(gallery, embedding, limit, min_similarity)
-        return FaceMatches(analysis.width, analysis.height, face, matches)
+        if not face.quality.is_reliable:
+            return FaceMatches(analysis.width, analysis.height, face, [])
+        found = await self._search.faces_like(gallery, embedding, limit + _UNRELIABLE_MARGIN, min_similarity)
+        return FaceMatches(analysis.width, analysis.height, face, _keep_reliable(found, limit))
 
     async def faces_by_face(
         self, face_id: UUID, collection: str, *, limit: int, min_similarity: float
     ) -> list[FaceCandidate]:
         """Find other stored faces similar to a stored one; raises `FaceNotFound`."""
         gallery = await self._galleries.find(collection)
-        matches = await self._search.faces_like_face(gallery, face_id, limit, min_similarity)
-        if matches is None:
+        found = await self._search.faces_like_face(gallery, face_id, limit + _UNRELIABLE_MARGIN, min_similarity)
+        if found is None:
             raise _no_face(collection, face_id)
-        return matches
+        return _keep_reliable(found, limit)
 
     async def named_by_photo(
         self, image: bytes, collection: str, *, bar: QualityBar, limit: int, min_similarity: float
@@ -80,6 +89,8 @@ class FaceSearchService:
         analysis = await self._faces.read_largest(image, by=gallery.recognizer)
         if not analysis.faces or self._faces.judge(analysis.faces[0], bar):
             return NamedMatches(analysis, None, [])
+        if not analysis.faces[0].quality.is_reliable:
+            return NamedMatches(analysis, analysis.faces[0], [])
         matches = await self._search.named_subjects_like(gallery, analysis.embeddings[0], limit, min_similarity)
         return NamedMatches(analysis, analysis.faces[0], matches)
 
@@ -106,14 +117,19 @@ class FaceSearchService:
         Raises `NoFace` if either photo has no face.
         """
         source_analysis = await self._faces.read_largest(source)
-        _, embedding = self._largest(source_analysis, bar, "source")
+        face, embedding = self._largest(source_analysis, bar, "source")
         target_analysis = await self._faces.extract_chosen(target, lambda faces: self._acceptable(faces, bar))
         if not target_analysis.faces:
             raise NoFace("target: no face was found in the image.", field="target")
-        acceptable = [target_analysis.faces[index] for index in self._acceptable(target_analysis.faces, bar)]
-        similarities = [cosine_similarity(embedding, other) for other in target_analysis.embeddings]
-        compared = sorted(zip(acceptable, similarities, strict=True), key=lambda pair: -pair[1])
-        return PhotoComparison(source_analysis, target_analysis, compared)
+        compared = [
+            (target_analysis.faces[index], cosine_similarity(embedding, other))
+            for index, other in zip(target_analysis.embedded, target_analysis.embeddings, strict=True)
+            if not self._faces.judge(target_analysis.faces[index], bar)
+        ]
+        compared.sort(key=lambda pair: -pair[1])
+        reliable = [pair for pair in compared if face.quality.is_reliable and pair[0].quality.is_reliable]
+        unreliable = [other for other, _ in compared if not (face.quality.is_reliable and other.quality.is_reliable)]
+        return PhotoComparison(source_analysis, target_analysis, reliable, unreliable)
 
     def _acceptable(self, faces: Sequence[Face], bar: QualityBar) -> list[int]:
         return [index for index, face in enumerate(faces) if not self._faces.judge(face, bar)]
@@ -125,6 +141,11 @@ class FaceSearchService:
         if findings:
             raise quality_error(findings[0])
         return analysis.faces[0], analysis.embeddings[0]
+
+
+def _keep_reliable(found: Sequence[FaceCandidate], limit: int) -> list[FaceCandidate]:
+    """Leave out stored faces whose quality score is too low: a bad photo resembles many people."""
+    return [candidate for candidate in found if candidate.face.is_reliable][:limit]
 
 
 def _no_face(collection: str, face_id: UUID) -> FaceNotFound:

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.domain.decisions import Candidate, Decision, GalleryScale
+from app.domain.decisions import Candidate, Decision, DecisionLimit, GalleryScale
 from app.domain.faces import Analysis, Detail, Face
 from app.errors import AppError, FaceNotFound, NoFace
 from app.matcher.similarity import cosine_similarity
 from app.matcher.tenant_search import TenantSearch
-from app.matcher.thresholds import DecidedCandidate, Thresholds, decide_all, decide_candidate
+from app.matcher.thresholds import DecidedCandidate, Thresholds, decide_all, decide_candidate, limit_decision
 from app.services.collections.decisions import DecisionMaker
 from app.services.collections.gallery_lookup import GalleryLookup
 from app.services.photos.face_reader import FaceChoice, FaceReader
@@ -24,13 +24,14 @@ class RecognizedFace:
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """All recognized faces of one image of this size in pixels."""
+    """The recognized faces of one image of this size in pixels; `left_out` more were found."""
 
     width: int
     height: int
     thresholds: Thresholds
     recognizer: str
     faces: list[RecognizedFace]
+    left_out: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +51,19 @@ class ComparedFace:
     face: Face
     similarity: float
     decision: Decision
-    false_match_rate: float
+    false_match_rate: float | None
+    limits: tuple[DecisionLimit, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The source's largest face, and all faces of the target, most similar first."""
+    """The source's largest face, and the faces of the target, most similar first; `left_out` more were found."""
 
     source: Face
     thresholds: Thresholds
     recognizer: str
     targets: list[ComparedFace]
+    left_out: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,8 @@ class RecognitionService:
         if compared is None:
             raise FaceNotFound(f"Subject {subject!r} has no face registered with the recognizer in use.")
         thresholds = self._decisions.one_to_one(gallery.recognizer, compared.scale, threshold)
-        return Verification(face, decide_candidate(compared.candidate, thresholds), thresholds, gallery.recognizer)
+        decided = decide_candidate(compared.candidate, thresholds, is_probe_reliable=face.quality.is_reliable)
+        return Verification(face, decided, thresholds, gallery.recognizer)
 
     async def compare(self, source: bytes, target: bytes, *, threshold: float | None) -> Comparison:
         """Compare the source's largest face with every face of the target; raises `NoFace` if either has none."""
@@ -142,19 +146,30 @@ class RecognitionService:
         thresholds = self._decisions.one_to_one(recognizer, GalleryScale(len(analysis.faces)), threshold)
         similarities = [cosine_similarity(embedding, other) for other in analysis.embeddings]
         targets = [
-            ComparedFace(
-                other, similarity, thresholds.decide(similarity), thresholds.reported_false_match_rate(similarity)
-            )
+            _decide_pair(face, other, similarity, thresholds)
             for other, similarity in zip(analysis.faces, similarities, strict=True)
         ]
-        return Comparison(face, thresholds, recognizer, sorted(targets, key=lambda compared: -compared.similarity))
+        targets.sort(key=lambda compared: -compared.similarity)
+        return Comparison(face, thresholds, recognizer, targets, analysis.left_out)
+
+
+def _decide_pair(source: Face, target: Face, similarity: float, thresholds: Thresholds) -> ComparedFace:
+    """Decide on two faces of photos; either may be of too low quality for a match."""
+    limits = tuple(
+        limit
+        for limit, face in ((DecisionLimit.PROBE_QUALITY, source), (DecisionLimit.TEMPLATE_QUALITY, target))
+        if not face.quality.is_reliable
+    )
+    return ComparedFace(
+        target, similarity, *limit_decision(thresholds.decide(similarity), similarity, thresholds, limits)
+    )
 
 
 def _describe(
     analysis: Analysis, ranked: Sequence[list[Candidate]], thresholds: Thresholds, recognizer: str
 ) -> Recognition:
     found = [
-        RecognizedFace(face, decide_all(candidates, thresholds))
+        RecognizedFace(face, decide_all(candidates, thresholds, is_probe_reliable=face.quality.is_reliable))
         for face, candidates in zip(analysis.faces, ranked, strict=True)
     ]
-    return Recognition(analysis.width, analysis.height, thresholds, recognizer, found)
+    return Recognition(analysis.width, analysis.height, thresholds, recognizer, found, analysis.left_out)

@@ -88,4 +88,6 @@ class SearchService:
 
     def _decide(self, gallery: Gallery, identified: IdentifyResult, threshold: float | None) -> SearchResult:
         thresholds = self._decisions.thresholds(gallery.recognizer, identified.scale, threshold)
-        return SearchResult(gallery.recognizer, thresholds, decide_all(identified.ranked[0], thresholds))
+        is_reliable = identified.is_probe_reliable
+        candidates = decide_all(identified.ranked[0], thresholds, is_probe_reliable=is_reliable)
+        return SearchResult(gallery.recognizer, thresholds, candidates)
