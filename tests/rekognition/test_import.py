@@ -46,11 +46,12 @@ def test_a_directory_with_a_folder_a_person(bring_in: BringIn, tenant: Tenant, a
         done = bring_in(tenant, album, "--users", "--report", report)
         assert done.returncode == 1, done.stderr
         assert "5 photos: 4 faces indexed, 2 users, 1 failed." in done.stdout
+        assert "Files left out: 1, which are not JPEG, PNG or WebP by their endings: 1 .txt." in done.stderr
         described = client.describe_collection(CollectionId="people")
         assert (described["FaceCount"], described["UserCount"]) == (4, 2)
     with report.open() as file:
-        (row,) = csv.DictReader(file)
-    assert (Path(row["what"]).name, row["reason"]) == ("lake.JPG", "NO_FACE")
+        rows = [(Path(row["what"]).name, row["reason"]) for row in csv.DictReader(file)]
+    assert rows == [("lake.JPG", "NO_FACE"), ("notes.txt", "left out")]
     faces = client.list_faces(CollectionId="people")["Faces"]
     users = {face["UserId"] for face in faces}
     assert len(users) == 2

@@ -111,7 +111,7 @@ def test_files_that_are_no_photos_are_counted_by_their_endings(tmp_path: Path) -
         (tmp_path / name).touch()
     left_out = list_left_out(tmp_path)
     assert [file.name for file in left_out] == ["README", "3.HEIC", "4.heic", "5.avif"]
-    assert "4 files left out" in describe_left_out(left_out)
+    assert "Files left out: 4" in describe_left_out(left_out)
     assert "2 .heic, 1 without an ending, 1 .avif" in describe_left_out(left_out)
     assert len(read_subject_photos(tmp_path, with_subjects=False)) == 2
     assert list_left_out(tmp_path / "ada" / "1.jpg") == []
