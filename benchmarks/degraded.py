@@ -69,8 +69,8 @@ def main() -> None:
 def _count_refused(client: httpx.Client, photos: list[Path]) -> dict[str, int]:
     """Of the faces of unaltered photos that pass every other check, how many the quality score refuses.
 
-    A photo's face is the one nearest the middle, which is LFW's person. Other largest faces are counted apart: most of
-    them are out of focus or cut off by the edge.
+    A photo's face is the one nearest the middle, which is LFW's person. Other faces that are the largest of their photo
+    are counted apart.
     """
     counts = {"photos": len(photos), "acceptable_otherwise": 0, "refused_for_the_score": 0}
     others = {"acceptable_otherwise": 0, "refused_for_the_score": 0}
