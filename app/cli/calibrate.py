@@ -49,11 +49,7 @@ def calibrate(
             about = {"source": calibration.description, "rates": rows, "quality": quality.source if quality else None}
             run.finish(out, {"kind": "Calibration", "calibration": about}, [], data, 0)
     if not is_usable:
-        if measured.people < MIN_PEOPLE:
-            raise OperatorError(f"{data} has photos of {measured.people} people; a calibration needs {MIN_PEOPLE}.")
-        raise OperatorError(
-            "More than 1 in 100 impostor pairs look like the same person; check that nobody is in two folders."
-        )
+        raise _unusable(data, measured)
     for row in rows:
         typer.echo(f"FMR {row['fmr']:g} ({row['low']:.2g} to {row['high']:.2g}) at {row['cosine']:.4f}")
     typer.echo(f"({calibration.description})")
@@ -63,6 +59,14 @@ def calibrate(
         typer.echo(f"No quality model: fewer than {MIN_FACES} photos show an acceptable face.")
     if not dry_run:
         _write(calibration, quality, pack)
+
+
+def _unusable(data: Path, measured: ImpostorRates) -> OperatorError:
+    if measured.people < MIN_PEOPLE:
+        return OperatorError(f"{data} has photos of {measured.people} people; a calibration needs {MIN_PEOPLE}.")
+    return OperatorError(
+        "More than 1 in 100 impostor pairs look like the same person; check that nobody is in two folders."
+    )
 
 
 def _measure(run: Run, people: list[Person]) -> ImpostorRates:
