@@ -24,7 +24,7 @@ def calibrate(
     face: Face = "central",
     out: Out = Path("calibration"),
     with_quality: Annotated[
-        bool, typer.Option("--quality/--no-quality", help="Also fit a quality model, which takes three times as long.")
+        bool, typer.Option("--quality/--no-quality", help="Also fit a quality model, which takes longer.")
     ] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the calibration; do not write it.")] = False,
     keep: Keep = False,

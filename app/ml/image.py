@@ -42,7 +42,7 @@ MAX_JPEG_SEGMENTS = 1000
 
 _EXIF_ORIENTATION = 0x0112
 _HUGE_PIXELS = 20_000_000
-"""Above this size, OpenCV's second copy of a JPEG at full resolution takes too much memory."""
+"""Above this size, a JPEG at full resolution stays in Pillow's memory, so that only parts of it become arrays."""
 _BACKDROP = (128, 128, 128)
 """Color behind transparent pixels; mid gray shifts a face's measured brightness least."""
 
@@ -92,7 +92,7 @@ def _check_dimensions(image: Image.Image, max_pixels: int) -> None:
 
 
 def _choose_source(data: bytes, image: Image.Image, *, is_complete_jpeg: bool) -> PixelSource:
-    """Choose OpenCV where it reads the format correctly, else Pillow; `image` is `data` opened but not decoded."""
+    """Choose the fastest decoder that reads the file correctly; `image` is `data` opened but not decoded."""
     width, height = image.size
     if is_complete_jpeg and image.mode in ("L", "RGB"):
         if width * height > _HUGE_PIXELS:
@@ -157,8 +157,7 @@ def _to_bgr(part: Image.Image) -> Pixels:
 def check_jpeg_structure(data: bytes) -> bool:
     """Return whether a JPEG has its end marker; raises `ImageTooComplex` if decoding it would take too long.
 
-    A file without an end marker must be decoded by Pillow, which reports truncated data. OpenCV is three times as fast
-    but fills missing data with gray.
+    A file without an end marker is decoded by Pillow, which reports truncated data.
 
     Each scan of a progressive file processes every pixel again and can be as short as 60 bytes. Pillow joins segments
     in quadratic time. Cameras and browsers write about ten scans and at most a few hundred segments. Other damage is

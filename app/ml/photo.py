@@ -136,7 +136,7 @@ class PillowSource:
 
 
 class HugeJpegSource:
-    """Decodes a huge JPEG: the coarse levels with OpenCV, which needs two copies, the finest level with Pillow."""
+    """Decodes a huge JPEG: the coarse levels with libjpeg-turbo, the finest level with Pillow, in parts."""
 
     def __init__(self, data: bytes, width: int, height: int, make_finest: Callable[[], PixelSource]) -> None:
         self.width, self.height = width, height

@@ -1,14 +1,18 @@
 """Quality models, and decisions about faces that they find unreliable."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from app.domain.decisions import Calibration, Candidate, Decision, DecisionLimit, DecisionPolicy
 from app.domain.faces import RELIABLE_FROM, is_reliable
+from app.errors import ModelPackRefused
 from app.matcher.thresholds import Thresholds, decide_candidate
 from app.ml.face_quality.degradation import degrade
 from app.ml.face_quality.features import FEATURES, measure_crop
 from app.ml.face_quality.fitting import MAX_REFUSED, fit_quality_model
+from app.ml.face_quality.known import find_quality_model, quality_file
 from app.ml.face_quality.model import INPUTS, QualityModel
 
 CALIBRATION = Calibration(((1e-2, 0.2), (1e-3, 0.3), (1e-4, 0.4)), "a test")
@@ -48,6 +52,21 @@ def test_a_model_survives_its_file(fitted: tuple[QualityModel, np.ndarray, np.nd
 def test_a_file_that_is_no_model_is_refused(fitted: tuple[QualityModel, np.ndarray, np.ndarray], size: int) -> None:
     with pytest.raises(ValueError, match="not a quality model"):
         QualityModel.from_bytes(fitted[0].to_bytes()[:size])
+
+
+def test_a_packs_own_model_comes_first_and_a_wrong_file_is_named(
+    fitted: tuple[QualityModel, np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    assert find_quality_model(tmp_path, "0" * 64, is_mirrored=False) is None
+    own = quality_file(tmp_path, is_mirrored=False)
+    own.write_bytes(fitted[0].to_bytes())
+    found = find_quality_model(tmp_path, "0" * 64, is_mirrored=False)
+    assert found is not None
+    assert found.source == fitted[0].source
+    assert find_quality_model(tmp_path, "0" * 64, is_mirrored=True) is None
+    own.write_bytes(b"no model")
+    with pytest.raises(ModelPackRefused, match=r"quality\.npz is not a quality model"):
+        find_quality_model(tmp_path, "0" * 64, is_mirrored=False)
 
 
 def test_features_of_a_crop_are_finite_numbers() -> None:

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from app import errors
 from app.ml.image import ImageLimits, open_photo
+from app.ml.photo import LEVELS, EncodedSource, JpegSource
 from tests import pictures
 
 LIMITS = ImageLimits(max_bytes=2_000_000, max_pixels=4_000_000)
@@ -287,6 +288,18 @@ def test_the_orientation_of_a_png_is_kept() -> None:
 def test_an_unsupported_file_is_named(data: bytes, said: str) -> None:
     with pytest.raises(errors.ImageUnreadable, match=rf"They are {said}\."):
         decode(data)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+def test_libjpeg_and_opencv_decode_a_jpeg_alike_at_every_level(mode: str, progressive: bool, subsampling: int) -> None:
+    portrait = pictures.portrait(4, side=301).convert(mode)
+    data = pictures.encode(portrait, "JPEG", progressive=progressive, subsampling=subsampling)
+    for level in LEVELS:
+        side = -(-301 // level)
+        ours, opencvs = (source(data, 301, 301).cut(level, 0, 0, side, side) for source in (JpegSource, EncodedSource))
+        assert np.abs(ours.astype(int) - opencvs).max() <= 2
 
 
 def test_libjpeg_and_pillow_decode_a_jpeg_alike() -> None:

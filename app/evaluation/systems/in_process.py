@@ -121,14 +121,8 @@ class InProcess:
         )
 
     def _analyze(self, photo: Path, all_faces: bool) -> dict[str, Any]:
-        chosen: list[int] = []
-
         def choose(faces: Sequence[Face]) -> list[int]:
-            if all_faces or not faces:
-                chosen.extend(range(len(faces)))
-            else:
-                chosen.append(self._selector.choose(faces, *size))
-            return chosen
+            return [self._selector.choose(faces, *size)] if faces else []
 
         data, started = read_photo(photo), time.perf_counter()
         try:
@@ -137,10 +131,7 @@ class InProcess:
         except AppError:
             return {"faces": [], "seconds": time.perf_counter() - started}
         seconds = time.perf_counter() - started
-        boxes = [
-            analysis.faces[index].box.relative_to(analysis.width, analysis.height)
-            for index in (range(len(analysis.faces)) if all_faces else chosen)
-        ]
+        boxes = [analysis.faces[index].box.relative_to(analysis.width, analysis.height) for index in analysis.embedded]
         faces = [
             [pack_embedding(embedding), [round(side, 4) for side in (box.left, box.top, box.width, box.height)]]
             for embedding, box in zip(analysis.embeddings, boxes, strict=True)

@@ -22,15 +22,17 @@ def quality_file(directory: Path, *, is_mirrored: bool) -> Path:
 def find_quality_model(directory: Path, recognition_sha256: str, *, is_mirrored: bool) -> QualityModel | None:
     """Return the pack's own model, else the one shipped for the recognizer, else None.
 
-    Raises `ModelPackRefused` for a file that is not a quality model.
+    Raises `ModelPackRefused` if the pack's own cannot be read or is not a quality model.
     """
     own = quality_file(directory, is_mirrored=is_mirrored)
-    shipped = None if is_mirrored else _SHIPPED.get(recognition_sha256)
-    try:
-        if own.is_file():
+    if own.is_file():
+        try:
             return QualityModel.from_bytes(own.read_bytes())
-        if shipped is not None:
-            return QualityModel.from_bytes((files("app.ml.face_quality") / "models" / shipped).read_bytes())
-    except ValueError as exc:
-        raise ModelPackRefused(f"{own} is {exc}; fit it again with `vultus calibrate`.") from exc
-    return None
+        except OSError as exc:
+            raise ModelPackRefused(f"{own} cannot be read: {exc.strerror}.") from exc
+        except ValueError as exc:
+            raise ModelPackRefused(f"{own} is {exc}; fit it again with `vultus calibrate`.") from exc
+    shipped = None if is_mirrored else _SHIPPED.get(recognition_sha256)
+    if shipped is None:
+        return None
+    return QualityModel.from_bytes((files("app.ml.face_quality") / "models" / shipped).read_bytes())
