@@ -162,6 +162,8 @@ class Settings(BaseSettings):
     """How far a face to register may be turned to a side, in degrees."""
     max_pitch_deg: Annotated[float, Field(gt=0, le=90)] = 40.0
     """How far a face to register may be turned up or down, in degrees."""
+    min_visible_share: Annotated[float, Field(ge=0, le=1)] = 0.67
+    """The minimum share of a face to register that lies within the photo, 0 to 1. Measured on its box."""
 
     # Privacy
 

@@ -60,6 +60,8 @@ class QualityReason(StrEnum):
     TOO_DARK = "too_dark"
     TOO_BRIGHT = "too_bright"
     TURNED_AWAY = "turned_away"
+    CUT_OFF = "cut_off"
+    """Too little of the face lies within the image."""
     UNCERTAIN = "uncertain"
     """The detection score is low; only the `HIGH` bar checks it."""
     UNRELIABLE = "unreliable"
@@ -112,6 +114,8 @@ class Quality:
     yaw_deg: float
     pitch_deg: float
     roll_deg: float
+    visible_share: float = 1.0
+    """The share of the face's box that lies within the image, 0..1."""
     score: float | None = None
     """Unified quality score, 0..100 (ISO/IEC 29794-1); None if it was not computed or the recognizer has no model."""
     embedding_length: float | None = None
@@ -136,6 +140,8 @@ class Face:
     landmarks: tuple[Point, ...]
     detection_score: float
     quality: Quality
+    rotation: int = 0
+    """Degrees clockwise, 0, 90, 180 or 270, by which the image must be turned to show the face upright."""
 
 
 @dataclass(frozen=True, slots=True)

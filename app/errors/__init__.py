@@ -9,7 +9,7 @@
       ImageRefused            image_empty, image_too_large, image_unreadable, image_truncated,
                               image_too_many_pixels, image_too_complex, image_animated, image_mode_unsupported
       FaceRefused             no_face, several_faces, face_too_small, face_blurred, face_too_dark,
-                              face_too_bright, face_turned_away, face_uncertain, face_unreliable
+                              face_too_bright, face_turned_away, face_cut_off, face_uncertain, face_unreliable
       NoImageAccepted         no_image_accepted
       AuthenticationFailed    not_authenticated, invalid_credentials, token_invalid, token_expired, token_revoked,
                               signature_invalid
@@ -57,6 +57,7 @@ from app.errors.availability import (
 from app.errors.base import AppError, InternalError
 from app.errors.images import (
     FaceBlurred,
+    FaceCutOff,
     FaceRefused,
     FaceTooBright,
     FaceTooDark,
@@ -133,6 +134,7 @@ __all__ = [
     "DatabaseUnavailable",
     "EmailTaken",
     "FaceBlurred",
+    "FaceCutOff",
     "FaceNotFound",
     "FaceRefused",
     "FaceTooBright",

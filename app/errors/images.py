@@ -108,6 +108,12 @@ class FaceTurnedAway(FaceRefused):
     code = "face_turned_away"
 
 
+class FaceCutOff(FaceRefused):
+    """Too little of the face lies within the photo for reliable recognition."""
+
+    code = "face_cut_off"
+
+
 class FaceUncertain(FaceRefused):
     """The detection score is too low to be sure that this is a face."""
 

@@ -18,6 +18,7 @@ from app.ml.image import ImageLimits, open_photo
 from app.ml.photo import Photo, PillowSource
 from app.ml.pixels import CROP_SIDE, Crop
 from app.ml.quality import QualityLimits, assess_quality, judge_face, rate_face
+from app.ml.turns import detect_turned, shows_upright_face
 from app.telemetry import timed
 
 
@@ -87,7 +88,17 @@ class FaceAnalyzer:
         `embeddings` are those of the recognizer in use, by default the engine's first. If `recognizers` has a secondary
         one, `secondary` has its embeddings of the same faces. Raises a subclass of `ImageRefused`.
         """
-        found, crops = self._find(data, detail)
+        found = self._embed(*self._find(data, detail), embed, recognizers)
+        if _shows_a_reliable_face(found):
+            return found
+        # Decode the photo again rather than keep its pixels through every embedding: few photos come here.
+        turned, crops = self._find(data, detail, in_turns=True)
+        return self._embed(turned, crops, embed, recognizers) if _is_turned(turned) else found
+
+    def _embed(
+        self, found: Analysis, crops: list[Crop], embed: Embed | Chooser, recognizers: Recognizers | None
+    ) -> Analysis:
+        """Embed the chosen faces of an image and rate their quality."""
         faces = found.faces
         chosen = range(_count(embed, faces)) if isinstance(embed, Embed) else embed(faces)
         chosen_crops = [crops[index] for index in chosen]
@@ -104,9 +115,9 @@ class FaceAnalyzer:
     def measure(self, data: bytes, choose: Callable[[Sequence[Face]], int]) -> MeasuredFace | None:
         """Measure one face of an image as a quality model sees it; None without a face.
 
-        Raises a subclass of `ImageRefused`.
+        The image is not searched in other turns. Raises a subclass of `ImageRefused`.
         """
-        found, crops = self._find(data, Detail.STANDARD)
+        found, crops = self._find(data, Detail.STANDARD, in_turns=False)
         if not found.faces:
             return None
         chosen = choose(found.faces)
@@ -115,25 +126,42 @@ class FaceAnalyzer:
         inputs = assemble_inputs(measure_crop(crop), face.detection_score, embedded.embedding, embedded.length)
         return MeasuredFace(face, inputs)
 
-    def _find(self, data: bytes, detail: Detail) -> tuple[Analysis, list[Crop]]:
-        """Return the faces and their crops, without embeddings; the pixels are freed before those are computed."""
+    def _find(self, data: bytes, detail: Detail, *, in_turns: bool | None = None) -> tuple[Analysis, list[Crop]]:
+        """Return the faces and their crops, without embeddings; the pixels are freed before those are computed.
+
+        `in_turns` tells whether to search the image in other turns as well; None: if no face looks upright.
+        """
         with timed("decode"):
             photo = open_photo(data, self._images)
         passes = plan_passes(photo.width, photo.height, detail, self._quality.min_face_pixels)
         detected = self._engine.detect(photo, passes)
+        if in_turns or (in_turns is None and not shows_upright_face(self._engine, detected)):
+            detected = detect_turned(self._engine, photo, detail, self._quality.min_face_pixels, detected)
         detections = detected[: self._max_faces]
         crops = [self._engine.align(photo, detection) for detection in detections]
-        faces = tuple(self._describe(detection, crop) for detection, crop in zip(detections, crops, strict=True))
+        size = photo.width, photo.height
+        faces = tuple(self._describe(detection, crop, size) for detection, crop in zip(detections, crops, strict=True))
         return Analysis(photo.width, photo.height, faces, left_out=len(detected) - len(detections)), crops
 
-    def _describe(self, detection: Detection, crop: Crop) -> Face:
+    def _describe(self, detection: Detection, crop: Crop, image_size: tuple[int, int]) -> Face:
         x1, y1, x2, y2 = detection.corners
         return Face(
             box=BoundingBox(x1, y1, x2 - x1, y2 - y1),
             landmarks=tuple((float(x), float(y)) for x, y in detection.landmarks),
             detection_score=detection.score,
-            quality=assess_quality(detection, crop, self._quality),
+            quality=assess_quality(detection, crop, image_size, self._quality),
+            rotation=detection.rotation,
         )
+
+
+def _shows_a_reliable_face(found: Analysis) -> bool:
+    """Whether a face may decide, as far as is known; true without an embedded face, and for faces found in a turn."""
+    embedded = [found.faces[index] for index in found.embedded]
+    return not embedded or _is_turned(found) or any(face.quality.is_reliable for face in embedded)
+
+
+def _is_turned(found: Analysis) -> bool:
+    return any(face.rotation for face in found.faces)
 
 
 def _count(embed: Embed, faces: tuple[Face, ...]) -> int:

@@ -18,11 +18,15 @@ UNKNOWN_QUALITY = "unknown: the recognizer has no quality model"
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A detected face: corners `(x1, y1, x2, y2)`, landmarks (5, 2) float32, in pixels of the picture; score 0..1."""
+    """A detected face: corners `(x1, y1, x2, y2)`, landmarks (5, 2) float32, in pixels of the picture; score 0..1.
+
+    `rotation` is the clockwise turn of the picture, in degrees, in which the face was found.
+    """
 
     corners: tuple[float, float, float, float]
     landmarks: NDArray[np.float32]
     score: float
+    rotation: int = 0
 
     @property
     def area(self) -> float:

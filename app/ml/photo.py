@@ -170,6 +170,13 @@ class Photo:
         self.width = source.height if is_transposed else source.width
         self.height = source.width if is_transposed else source.height
 
+    def turn(self, degrees: int) -> "Photo":
+        """Return the same picture turned clockwise by 90, 180 or 270 degrees; nothing is decoded or copied."""
+        orientation = self._orientation
+        for _ in range(degrees // 90):
+            orientation = _TURNED_CLOCKWISE[orientation]
+        return Photo(self._source, orientation)
+
     def render(self, box: Box, width: int, height: int) -> Pixels:
         """Render a part of the picture at `width` x `height` pixels: (height, width, 3), uint8, BGR.
 
@@ -258,3 +265,5 @@ _UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
     7: lambda pixels: pixels[::-1, ::-1].transpose(1, 0, 2),
     8: np.rot90,
 }
+# By EXIF orientation: that of the same stored pixels for a picture turned by 90 degrees clockwise.
+_TURNED_CLOCKWISE = {1: 6, 6: 3, 3: 8, 8: 1, 2: 7, 7: 4, 4: 5, 5: 2}

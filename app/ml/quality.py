@@ -22,6 +22,7 @@ class QualityLimits:
     max_brightness: float
     max_yaw_deg: float
     max_pitch_deg: float
+    min_visible_share: float
 
 
 # Strictness relative to `AUTO`.
@@ -36,12 +37,13 @@ _FACE_CENTER = (slice(32, 104), slice(28, 84))
 _HEAD = np.array([[-31.5, -34, 28], [31.5, -34, 28], [0, 0, 0], [-25, 33, 24], [25, 33, 24]], dtype=np.float64)
 
 
-def assess_quality(detection: Detection, crop: Crop, limits: QualityLimits) -> Quality:
-    """Measure one face and compare it with the limits.
+def assess_quality(detection: Detection, crop: Crop, image_size: tuple[int, int], limits: QualityLimits) -> Quality:
+    """Measure one face of an image of `(width, height)` pixels and compare it with the limits.
 
     `face_pixels` is the shorter side of its box. The center of the crop gives `brightness`, its mean gray level
     (0..255), and `sharpness`: the variance of the Laplacian at a standardized contrast, see `measure_sharpness`. Yaw,
-    pitch and roll are in degrees, from the landmarks; a positive roll is clockwise in the picture.
+    pitch and roll are in degrees, from the landmarks; a positive roll is clockwise in the picture. `visible_share` is
+    the part of the box that lies within the image.
     """
     x1, y1, x2, y2 = detection.corners
     face_pixels = max(0.0, min(x2 - x1, y2 - y1))
@@ -49,8 +51,17 @@ def assess_quality(detection: Detection, crop: Crop, limits: QualityLimits) -> Q
     brightness = float(gray.mean())
     sharpness = measure_sharpness(gray)
     yaw, pitch, roll = estimate_pose(detection.landmarks)
-    measured = Quality(face_pixels, sharpness, brightness, yaw, pitch, roll)
+    visible_share = _measure_visible_share(detection, image_size)
+    measured = Quality(face_pixels, sharpness, brightness, yaw, pitch, roll, visible_share)
     return replace(measured, findings=tuple(_find_faults(measured, limits)))
+
+
+def _measure_visible_share(detection: Detection, image_size: tuple[int, int]) -> float:
+    """A box without an area counts as outside."""
+    x1, y1, x2, y2 = detection.corners
+    width = max(0.0, min(x2, image_size[0]) - max(x1, 0.0))
+    height = max(0.0, min(y2, image_size[1]) - max(y1, 0.0))
+    return width * height / detection.area if detection.area > 0 else 0.0
 
 
 def rate_face(face: Face, embedded: ScoredEmbedding) -> Face:
@@ -88,6 +99,7 @@ def _find_faults(quality: Quality, limits: QualityLimits) -> list[QualityFinding
         (QualityReason.TOO_BRIGHT, quality.brightness, gt, limits.max_brightness),
         (QualityReason.TURNED_AWAY, yaw, gt, limits.max_yaw_deg),
         (QualityReason.TURNED_AWAY, pitch, gt, limits.max_pitch_deg),
+        (QualityReason.CUT_OFF, quality.visible_share, lt, limits.min_visible_share),
         (QualityReason.BLURRED, quality.sharpness, lt, limits.min_sharpness),
     )
     return [QualityFinding(reason, value, limit) for reason, value, violates, limit in checks if violates(value, limit)]
@@ -101,6 +113,7 @@ def _scale_limits(limits: QualityLimits, strictness: float) -> QualityLimits:
         max_brightness=255 - (255 - limits.max_brightness) * strictness,
         max_yaw_deg=min(90.0, limits.max_yaw_deg / strictness),
         max_pitch_deg=min(90.0, limits.max_pitch_deg / strictness),
+        min_visible_share=1 - (1 - limits.min_visible_share) / strictness,
     )
 
 

@@ -14,6 +14,7 @@ REASONS = {
     QualityReason.TOO_DARK: "LOW_BRIGHTNESS",
     QualityReason.TOO_BRIGHT: "LOW_FACE_QUALITY",
     QualityReason.TURNED_AWAY: "EXTREME_POSE",
+    QualityReason.CUT_OFF: "LOW_FACE_QUALITY",
     QualityReason.UNCERTAIN: "LOW_CONFIDENCE",
     QualityReason.UNRELIABLE: "LOW_FACE_QUALITY",
 }

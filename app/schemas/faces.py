@@ -52,6 +52,7 @@ class QualityOut(BaseModel):
     yaw_deg: float = Field(description="Rotation to the side, in degrees.")
     pitch_deg: float = Field(description="Rotation up or down, in degrees.")
     roll_deg: float = Field(description="Tilt in the image plane, in degrees.")
+    visible_share: float = Field(description="Share of the face's box that lies within the photo, 0 to 1.")
 
     @classmethod
     def of(cls, quality: Quality) -> "QualityOut":
@@ -69,6 +70,7 @@ class QualityOut(BaseModel):
             yaw_deg=round(quality.yaw_deg, 1),
             pitch_deg=round(quality.pitch_deg, 1),
             roll_deg=round(quality.roll_deg, 1),
+            visible_share=round(quality.visible_share, 2),
         )
 
 
@@ -78,6 +80,10 @@ class FaceOut(BaseModel):
     box: BoxOut
     landmarks: LandmarksOut
     detection_score: float = Field(description="How certain the detector is that this is a face, 0 to 1.")
+    rotation: int = Field(
+        description="Degrees clockwise, 0, 90, 180 or 270, by which the photo must be turned to show the face upright. "
+        "Box and landmarks are in the photo as it is."
+    )
     quality: QualityOut
 
     @classmethod
@@ -179,5 +185,6 @@ def describe_face(face: Face) -> dict[str, object]:
             left_eye=points[0], right_eye=points[1], nose=points[2], mouth_left=points[3], mouth_right=points[4]
         ),
         "detection_score": round(face.detection_score, 4),
+        "rotation": face.rotation,
         "quality": QualityOut.of(face.quality),
     }

@@ -33,6 +33,7 @@ def build_analyzer(settings: Settings) -> FaceAnalyzer:
             max_brightness=settings.max_brightness,
             max_yaw_deg=settings.max_yaw_deg,
             max_pitch_deg=settings.max_pitch_deg,
+            min_visible_share=settings.min_visible_share,
         ),
         max_faces=settings.max_faces_per_image,
     )

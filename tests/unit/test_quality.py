@@ -13,7 +13,7 @@ from app.ml.pixels import Crop
 from app.ml.quality import QualityLimits, assess_quality, estimate_pose, measure_sharpness
 from tests import pictures
 
-LIMITS = QualityLimits(40, 40, 35, 235, 45, 40)
+LIMITS = QualityLimits(40, 40, 35, 235, 45, 40, 0.67)
 HEAD = np.array([[-31.5, -34, 28], [31.5, -34, 28], [0, 0, 0], [-25, 33, 24], [25, 33, 24]])
 
 
@@ -75,7 +75,7 @@ def test_sharpness_falls_with_blur_and_does_not_see_light() -> None:
 def test_each_fault_is_named_with_value_and_limit(
     reason: QualityReason, landmarks: np.ndarray, crop: Crop, side: float
 ) -> None:
-    quality = assess_quality(detection(landmarks, side), crop, LIMITS)
+    quality = assess_quality(detection(landmarks, side), crop, (400, 300), LIMITS)
     assert [found.reason for found in quality.findings] == [reason]
     assert quality.findings[0].value != quality.findings[0].limit
     assert not quality.is_acceptable
@@ -86,3 +86,11 @@ def test_a_plain_portrait_is_acceptable(analyzer: FaceAnalyzer) -> None:
     assert face.quality.is_acceptable
     assert abs(face.quality.yaw_deg) < 5
     assert abs(face.quality.roll_deg) < 5
+
+
+@pytest.mark.parametrize(("left", "share"), [(0, 1.0), (-25, 0.75), (-50, 0.5), (-200, 0.0)])
+def test_the_visible_share_is_that_of_the_box(left: float, share: float) -> None:
+    found = Detection((left, 0, left + 100, 100), turned().astype(np.float32), 0.9)
+    quality = assess_quality(found, face_like_crop(), (400, 300), LIMITS)
+    assert quality.visible_share == pytest.approx(share)
+    assert [finding.reason for finding in quality.findings] == ([QualityReason.CUT_OFF] if share < 0.67 else [])

@@ -15,6 +15,7 @@ MIN_LIMITS = [
     (QualityReason.BLURRED, 40.0),
     (QualityReason.BLURRED, 0.7),
     (QualityReason.UNCERTAIN, 0.7),
+    (QualityReason.CUT_OFF, 0.67),
     (QualityReason.TOO_SMALL, 40.0 * 1.5),
     (QualityReason.TOO_DARK, 35.0 * 1.5),
 ]

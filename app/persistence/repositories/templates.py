@@ -308,6 +308,7 @@ def _describe_quality(face: Face) -> dict[str, float]:
         "yaw_deg": round(face.quality.yaw_deg, 1),
         "pitch_deg": round(face.quality.pitch_deg, 1),
         "roll_deg": round(face.quality.roll_deg, 1),
+        "visible_share": round(face.quality.visible_share, 2),
     }
 
 

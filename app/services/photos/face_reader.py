@@ -9,6 +9,7 @@ from app.domain.collections import Recognizers
 from app.domain.faces import Analysis, Detail, Embedding, Face, QualityBar, QualityFinding, QualityReason, RelativeBox
 from app.errors import (
     FaceBlurred,
+    FaceCutOff,
     FaceRefused,
     FaceTooBright,
     FaceTooDark,
@@ -170,8 +171,8 @@ def _choose(analysis: Analysis, choice: FaceChoice) -> Face:
 
 def quality_error(finding: QualityFinding) -> FaceRefused:
     """Describe a quality finding as an error whose detail states the measured value and the limit."""
-    is_score = finding.reason is QualityReason.UNCERTAIN
-    value, limit = _format_violation(finding.value, finding.limit, min_decimals=2 if is_score else 0)
+    is_share = finding.reason in (QualityReason.UNCERTAIN, QualityReason.CUT_OFF)
+    value, limit = _format_violation(finding.value, finding.limit, min_decimals=2 if is_share else 0)
     error, detail = _QUALITY_ERRORS[finding.reason]
     return error(detail.format(value=value, limit=limit))
 
@@ -190,6 +191,10 @@ _QUALITY_ERRORS: dict[QualityReason, tuple[type[FaceRefused], str]] = {
     QualityReason.TURNED_AWAY: (
         FaceTurnedAway,
         "The face is turned by {value} degrees; at most {limit} are allowed.",
+    ),
+    QualityReason.CUT_OFF: (
+        FaceCutOff,
+        "Only {value} of the face lies within the photo; at least {limit} is needed.",
     ),
     QualityReason.UNCERTAIN: (FaceUncertain, "The face's detection score is {value}; at least {limit} is needed."),
     QualityReason.UNRELIABLE: (
