@@ -108,11 +108,17 @@ class AcceptedImageOut(BaseModel):
 
     index: int = Field(description=_INDEX)
     face_id: UUID = Field(description="The id of the stored face.")
+    was_stored: bool = Field(description="Whether the subject had this photo before; it is not stored twice.")
     face: FaceOut
 
     @classmethod
     def of(cls, accepted: AcceptedImage) -> "AcceptedImageOut":
-        return cls(index=accepted.index, face_id=accepted.template.id, face=FaceOut.of(accepted.face))
+        return cls(
+            index=accepted.index,
+            face_id=accepted.face_id,
+            was_stored=accepted.was_stored,
+            face=FaceOut.of(accepted.face),
+        )
 
 
 class RefusedImageOut(BaseModel):

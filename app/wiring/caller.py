@@ -16,6 +16,7 @@ from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyReposit
 from app.persistence.repositories.object_stores import ObjectStoreRepository
 from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.recognizers import RecognizerRepository
+from app.persistence.repositories.repeated_faces import RepeatedFaceRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateRepository, TemplateStore
 from app.persistence.repositories.usage import UsageRepository
@@ -36,6 +37,7 @@ from app.services.people.consent import ConsentGate
 from app.services.people.face_storage import FaceStorage
 from app.services.people.portability import PortabilityService
 from app.services.people.registration import RegistrationService
+from app.services.people.repeated_photos import RepeatedPhotos
 from app.services.people.stored_faces import StoredFaceService
 from app.services.people.subjects import SubjectService
 from app.services.photos.face_reader import FaceReader
@@ -133,6 +135,7 @@ class TransactionServices:
             self._caller.galleries,
             self._collection_lookup(),
             self._subject_rows(),
+            RepeatedPhotos(RepeatedFaceRepository(self._session, self._tenant_id), self._state.keyring),
             self._face_storage(),
             may_delete=self._principal.may(Permission.DELETE),
         )

@@ -225,7 +225,7 @@ async def test_a_receipt_can_be_checked_by_anybody_and_names_nobody(
     admin: Account, anonymous: httpx.AsyncClient
 ) -> None:
     # A name that no digest in hexadecimal can hold by chance.
-    await admin.register("hugo", pictures.photo(1), pictures.photo(1))
+    await admin.register("hugo", pictures.photo(1), pictures.photo(1, take=1))
     answer = (await admin.client.delete("/collections/default/subjects/hugo")).json()
     (key,) = (await anonymous.get("/receipt-keys")).json()["keys"]
     signed = SignedReceipt(**answer)

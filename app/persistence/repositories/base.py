@@ -52,6 +52,13 @@ class TenantRepository:
         rows = select(GalleryModel.id).where(self._of_tenant(GalleryModel), *conditions).order_by(*order)
         await self._session.execute(rows.with_for_update(key_share=True))
 
+    async def _reserve_seqs(self, gallery_id: UUID, count: int) -> range:
+        """Reserve the gallery's next sequence numbers for templates that leave `count` old numbers unused."""
+        columns = {"last_seq": GalleryModel.last_seq + count, "deletions": GalleryModel.deletions + count}
+        statement = self._update(GalleryModel, GalleryModel.id == gallery_id).values(**columns)
+        last = await self._session.scalar(statement.returning(GalleryModel.last_seq)) or 0
+        return range(last - count + 1, last + 1)
+
     def _note_erased(self, kind: ErasedKind, ids: Iterable[UUID]) -> None:
         note_erased(self._session, [JournalEntry(kind, self._tenant_id, row_id) for row_id in ids])
 

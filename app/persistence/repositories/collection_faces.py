@@ -177,13 +177,6 @@ class CollectionFaceRepository(TenantRepository):
         statement = self._update(TemplateModel, is_target).values(**values)
         await self._session.execute(statement.execution_options(synchronize_session=False))
 
-    async def _reserve_seqs(self, gallery_id: UUID, count: int) -> range:
-        """Reserve the gallery's next sequence numbers for templates that leave `count` old numbers unused."""
-        columns = {"last_seq": GalleryModel.last_seq + count, "deletions": GalleryModel.deletions + count}
-        statement = self._update(GalleryModel, GalleryModel.id == gallery_id).values(**columns)
-        last = await self._session.scalar(statement.returning(GalleryModel.last_seq)) or 0
-        return range(last - count + 1, last + 1)
-
     async def delete(self, ids: Sequence[UUID]) -> None:
         await self._session.execute(self._delete(TemplateModel, TemplateModel.id.in_(ids)))
         self._note_erased(ErasedKind.FACE, ids)

@@ -97,7 +97,7 @@ class NewFace:
         cls, subject_id: UUID, face: Face, embeddings: Mapping[str, Embedding], origin: FaceOrigin | None = None
     ) -> "NewFace":
         """Build a new face from a detection."""
-        return cls(subject_id, embeddings, face.detection_score, _describe_quality(face), origin)
+        return cls(subject_id, embeddings, face.detection_score, describe_quality(face), origin)
 
 
 class TemplateStore(TenantRepository):
@@ -297,7 +297,8 @@ def _box_literal(box: RelativeBox) -> str:
     return f"{{{box.left:.6g},{box.top:.6g},{box.width:.6g},{box.height:.6g}}}"
 
 
-def _describe_quality(face: Face) -> dict[str, float]:
+def describe_quality(face: Face) -> dict[str, float]:
+    """Return a face's quality as it is stored with its templates, rounded."""
     score, length = face.quality.score, face.quality.embedding_length
     return {
         **({} if score is None else {"score": round(score, 2)}),

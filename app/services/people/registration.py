@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from app.domain.collections import Recognizers
-from app.domain.faces import Face
-from app.domain.people import FaceOrigin, Template
+from app.domain.faces import Embedding, Face
+from app.domain.people import FaceOrigin
 from app.errors import AppError, FaceRefused, ImageRefused, NoImageAccepted
 from app.permissions import Quota
 from app.persistence.repositories.subjects import SubjectRepository
@@ -17,6 +17,7 @@ from app.services.audit.trail import AuditAction
 from app.services.collections.gallery_lookup import GalleryLookup
 from app.services.collections.lookup import CollectionLookup
 from app.services.people.face_storage import FaceStorage
+from app.services.people.repeated_photos import RepeatedPhotos, SentPhoto
 from app.services.people.rules import refuse_past_expiry, refuse_reserved_id, refuse_shorter_expiry
 from app.services.photos.face_reader import FaceChoice, FaceReader, FoundFace
 
@@ -27,7 +28,9 @@ class AcceptedImage:
 
     index: int
     face: Face
-    template: Template
+    face_id: UUID
+    was_stored: bool = False
+    """Whether the subject had this photo's face before; it is not stored again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class RegistrationService:
         galleries: GalleryLookup,
         collections: CollectionLookup,
         subjects: SubjectRepository,
+        repeated: RepeatedPhotos,
         storage: FaceStorage,
         *,
         may_delete: bool,
@@ -64,6 +68,7 @@ class RegistrationService:
         self._galleries = galleries
         self._collections = collections
         self._subjects = subjects
+        self._repeated = repeated
         self._storage = storage
         self._trail = storage.trail
         self._may_delete = may_delete
@@ -80,7 +85,7 @@ class RegistrationService:
         consent: str | None = None,
         expires_at: datetime | None = None,
     ) -> Registration:
-        """Store one face per image for `subject`, creating the subject if necessary.
+        """Store one face per image for `subject`, creating the subject if necessary; a repeated photo is stored once.
 
         Unusable images are reported. If no image is usable, nothing is written; a single image's own error is raised,
         or `NoImageAccepted` for several. Also raises `InvalidParameter`, `CollectionNotFound`, `PermissionDenied` for
@@ -99,11 +104,13 @@ class RegistrationService:
         if consent is not None:
             await self._subjects.record_consent(subject_id, consent, self._trail.actor)
         await self._storage.consent.require(collection_id, subject)
-        templates = await self._store(collection_id, subject_id, [found for _, found in usable], recognizers)
-        await self._record(collection, subject, faces=len(templates), with_consent=consent is not None)
+        photos = [self._repeated.describe(subject_id, images[index], found) for index, found in usable]
+        stored = await self._store(collection_id, subject_id, photos, recognizers)
+        new = len({face_id for face_id, was_stored in stored if not was_stored})
+        await self._record(collection, subject, faces=new, with_consent=consent is not None)
         accepted = [
-            AcceptedImage(index, found.face, template)
-            for (index, found), template in zip(usable, templates, strict=True)
+            AcceptedImage(index, found.face, face_id, was_stored)
+            for (index, found), (face_id, was_stored) in zip(usable, stored, strict=True)
         ]
         return Registration(recognizers.in_use, accepted, refused)
 
@@ -115,20 +122,29 @@ class RegistrationService:
             refuse_shorter_expiry(row.expires_at, expires_at)
 
     async def _store(
-        self, collection_id: UUID, subject_id: UUID, found_faces: Sequence[FoundFace], recognizers: Recognizers
-    ) -> list[Template]:
-        faces = [
-            NewFace.of(
-                subject_id,
-                found.face,
-                {name: found.embeddings[name] for name in recognizers.all},
-                FaceOrigin(uuid4(), found.box),
-            )
-            for found in found_faces
-        ]
-        templates = await self._storage.templates.add_all(faces, collection_id=collection_id, source="register")
+        self, collection_id: UUID, subject_id: UUID, photos: Sequence[SentPhoto], recognizers: Recognizers
+    ) -> list[tuple[UUID, bool]]:
+        """Store the faces that the subject does not have yet; return each photo's, and whether it was there before."""
+        known = await self._repeated.find(subject_id, photos)
+        new, missing = dict[bytes, NewFace](), dict[UUID, dict[str, Embedding]]()
+        for photo, stored in zip(photos, known, strict=True):
+            embeddings = {name: photo.face.embeddings[name] for name in recognizers.all}
+            if stored is None:
+                origin = FaceOrigin(uuid4(), photo.face.box, digest=photo.digests[0])
+                new.setdefault(photo.digests[0], NewFace.of(subject_id, photo.face.face, embeddings, origin))
+            else:
+                missing[stored.id] = embeddings
+                await self._repeated.rate(stored, photo)
+        templates = self._storage.templates
+        if missing:
+            subjects = [subject_id]
+            await templates.add_missing(missing, collection_id=collection_id, subject_ids=subjects, source="register")
+        await templates.add_all(list(new.values()), collection_id=collection_id, source="register")
         await self._storage.quotas.check(Quota.TEMPLATES)
-        return templates
+        return [
+            (new[photo.digests[0]].id, False) if stored is None else (stored.id, True)
+            for photo, stored in zip(photos, known, strict=True)
+        ]
 
     async def _record(self, collection: str, subject: str, *, faces: int, with_consent: bool) -> None:
         await self._trail.record(

@@ -1,0 +1,64 @@
+"""Recognize photos that are sent again for the same subject: each face of a photo is stored once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from app.domain.faces import RelativeBox
+from app.persistence.repositories.repeated_faces import RepeatedFaceRepository, StoredPhotoFace
+from app.persistence.repositories.templates import describe_quality
+from app.security.image_digests import image_digests
+from app.security.keyring import Keyring
+from app.services.photos.face_reader import FoundFace
+
+_SAME_COORDINATE = 1e-4
+"""Boxes are stored with six digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentPhoto:
+    """A photo of a subject and its face; `digests` has one digest for each of the service's secrets, newest first."""
+
+    face: FoundFace
+    digests: list[bytes] = field(repr=False)
+
+
+class RepeatedPhotos:
+    """Finds a subject's faces that are stored from the same photos, and rates those stored without a quality score.
+
+    A photo is the same if its bytes are; also, for faces stored before photos had digests, if detector and box say
+    exactly the same about the face.
+    """
+
+    def __init__(self, rows: RepeatedFaceRepository, keyring: Keyring) -> None:
+        self._rows = rows
+        self._keyring = keyring
+
+    def describe(self, subject_id: UUID, image: bytes, face: FoundFace) -> SentPhoto:
+        """Compute the photo's digests, which are comparable within the subject."""
+        about = (str(self._rows.tenant_id), "subject", str(subject_id))
+        return SentPhoto(face, image_digests(self._keyring, about, image))
+
+    async def find(self, subject_id: UUID, photos: Sequence[SentPhoto]) -> list[StoredPhotoFace | None]:
+        """Find the stored face of each photo. Lock the subject first."""
+        digests = [digest for photo in photos for digest in photo.digests]
+        scores = [photo.face.face.detection_score for photo in photos]
+        stored = await self._rows.list_like(subject_id, digests, scores)
+        return [next((face for face in stored if _is_from(face, photo)), None) for photo in photos]
+
+    async def rate(self, stored: StoredPhotoFace, photo: SentPhoto) -> None:
+        """Add the quality to a face that was stored without a quality score."""
+        if not stored.has_score and photo.face.face.quality.score is not None:
+            await self._rows.rate(stored.id, describe_quality(photo.face.face))
+
+
+def _is_from(stored: StoredPhotoFace, photo: SentPhoto) -> bool:
+    if stored.digest in photo.digests:
+        return True
+    same_score = stored.detection_score == photo.face.face.detection_score
+    return same_score and _is_same(stored.box, photo.face.box)
+
+
+def _is_same(box: RelativeBox, other: RelativeBox) -> bool:
+    differences = (box.left - other.left, box.top - other.top, box.width - other.width, box.height - other.height)
+    return max(abs(difference) for difference in differences) < _SAME_COORDINATE
