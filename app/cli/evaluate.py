@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from app.cli.evaluate_quality import quality
 from app.cli.evaluation_run import (
     Data,
     Face,
@@ -35,6 +36,7 @@ from app.evaluation.report import write_report
 from app.evaluation.verification import accuracy_gain, compare_pairs, evaluate_all_pairs, evaluate_pairs, require_pairs
 
 cli = typer.Typer(help="Measure accuracy on your own photos.", no_args_is_help=True)
+cli.command()(quality)
 
 _THREADS = 4
 _REPEATS_IN_PROCESS = 3

@@ -9,7 +9,10 @@ import numpy as np
 from app.errors import OperatorError
 from app.evaluation.manifests import read_rows
 
-PHOTO_ENDINGS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"}
+PHOTO_ENDINGS = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    *(".png", ".apng", ".webp", ".avif", ".heic", ".heif", ".gif", ".bmp", ".tif", ".tiff"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +104,7 @@ def read_people(data: Path) -> list[Person]:
         if photos:
             people.append(Person(folder.name, photos))
     if not people:
-        raise OperatorError(
-            f"{data} has no folder with photos; it needs one folder per person, with photos named .jpg, .png or .webp."
-        )
+        raise OperatorError(f"{data} has no folder with photos; it needs one folder per person, with photos.")
     return people
 
 

@@ -245,6 +245,32 @@ def _packs(found: Sequence[dict[str, Any]]) -> list[str]:
     return [_rows("Packs", headings, rows)]
 
 
+def _quality(found: dict[str, Any]) -> list[str]:
+    shown = {key: value for key, value in found.items() if not isinstance(value, list | dict)}
+    rows = [
+        (
+            name,
+            *(_number(measured["curve"][index][rate]) for rate in ("fnmr", "fmr") for index in (0, -1)),
+            *(_number(measured[f"mean_{rate}_of_start"]) for rate in ("fnmr", "fmr")),
+        )
+        for name, measured in found["measures"].items()
+    ]
+    headings = ("measure", "FNMR", "at the end", "FMR", "at the end", "mean FNMR / start", "mean FMR / start")
+    charts = [
+        line_chart(
+            f"{rate.upper()} without the worst faces",
+            {
+                name: [(row["discarded"], row[rate]) for row in measured["curve"]]
+                for name, measured in found["measures"].items()
+            },
+            x="share of faces discarded",
+            y=rate.upper(),
+        )
+        for rate in ("fnmr", "fmr")
+    ]
+    return [_table("Quality", shown), _rows("Error versus discard", headings, rows), _charts(charts)]
+
+
 _PARTS: dict[str, Callable[[Any], list[str]]] = {
     "verification": _pairs,
     "all_pairs": _all_pairs,
@@ -252,6 +278,7 @@ _PARTS: dict[str, Callable[[Any], list[str]]] = {
     "event": _event,
     "calibration": _calibration,
     "packs": _packs,
+    "quality": _quality,
 }
 """Renders each part of a result."""
 

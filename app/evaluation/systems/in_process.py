@@ -89,6 +89,19 @@ class InProcess:
         except AppError:
             return None
 
+    def rate(self, data: bytes) -> tuple[Face, Embedding] | None:
+        """Return the selected face with its quality score, and its embedding; None if there is none."""
+
+        def choose(faces: Sequence[Face]) -> list[int]:
+            return [self._selector.choose(faces, *size)] if faces else []
+
+        try:
+            size = size_of(data)
+            analysis = self._analyzer.analyze(data, choose)
+        except AppError:
+            return None
+        return (analysis.faces[analysis.embedded[0]], analysis.embeddings[0]) if analysis.embedded else None
+
     def embed(self, photo: Path) -> Embedding | None:
         embeddings = self._read_faces(photo, all_faces=False).embeddings
         return embeddings[0] if embeddings else None
