@@ -136,9 +136,9 @@ class Settings(BaseSettings):
 
     # Image limits
 
-    max_image_bytes: Positive = 10 * 1024 * 1024
-    """The largest image file, in bytes. The default is 10 MiB."""
-    max_image_pixels: Positive = 40_000_000
+    max_image_bytes: Positive = 20 * 1024 * 1024
+    """The largest image file, in bytes. The default, 20 MiB, suffices for phone photos of 48 megapixels."""
+    max_image_pixels: Positive = 50_000_000
     """The largest image, in pixels (width x height). Lower it where memory is scarce."""
     max_request_bytes: Positive = 64 * 1024 * 1024
     """The largest body of a request with images, in bytes. The default is 64 MiB."""

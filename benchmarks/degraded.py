@@ -44,7 +44,7 @@ def main() -> None:
     order = np.random.default_rng(0).permutation(len(people))
     photos = [_read(next(iter(sorted(people[index].glob("*.jpg"))))) for index in order]
     chosen = arguments.only.split(";") if arguments.only else list(ALTERATIONS)
-    with serving(VULTUS_MODEL_PACK=str(arguments.pack.resolve())) as (api, admin):
+    with serving(VULTUS_MODEL_PACK=str(arguments.pack.resolve()), VULTUS_ACCESS_TOKEN_MINUTES="600") as (api, admin):
         headers = sign_up(api, admin, _RATES)
         with httpx.Client(base_url=api, headers=headers, timeout=60) as client:
             unaltered = _count_refused(client, [photo for person in people for photo in sorted(person.glob("*.jpg"))])

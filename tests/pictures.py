@@ -5,9 +5,14 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pillow_heif
 from PIL import Image, ImageFilter
 
 from app.ml.synthetic.portraits import Person, Placement, Variation, draw_group, draw_portrait
+
+pillow_heif.register_heif_opener()
+FORMS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "BMP", "TIFF")
+"""The formats that the service decodes, as Pillow names them."""
 
 
 def portrait(seed: int, variation: Variation | None = None, *, side: int = 320) -> Image.Image:

@@ -176,7 +176,7 @@ def _report(done: Import, photos: int, left_out: list[Path], report: Path | None
     typer.echo(f"{photos} photos: {done.faces} faces indexed, {len(done.users)} users, {len(done.failures)} failed.")
     if report is not None:
         with report.open("w", newline="", encoding="utf-8") as file:
-            skipped = [(str(path), "left out", "not JPEG, PNG or WebP by its ending") for path in left_out]
+            skipped = [(str(path), "left out", "its ending is not that of a photo") for path in left_out]
             csv.writer(file).writerows([("what", "reason", "message"), *done.failures, *skipped])
     else:
         for what, reason, message in done.failures[:10]:

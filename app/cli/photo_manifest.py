@@ -99,7 +99,7 @@ def describe_left_out(files: Sequence[Path]) -> str:
     """Say how many files were left out, by ending, the most frequent first."""
     endings = Counter(file.suffix.lower() or "without an ending" for file in files)
     counted = ", ".join(f"{count} {ending}" for ending, count in endings.most_common())
-    return f"Files left out: {len(files)}, which are not JPEG, PNG or WebP by their endings: {counted}."
+    return f"Files left out: {len(files)}, whose endings are not those of photos: {counted}."
 
 
 def top_folder(parts: Sequence[str]) -> str | None:

@@ -24,7 +24,7 @@ class ImageTooLarge(ImageRefused):
 
 
 class ImageUnreadable(ImageRefused):
-    """The file is not a JPEG, PNG or WebP image."""
+    """The file is not an image of a supported format."""
 
     code = "image_unreadable"
 

@@ -79,7 +79,7 @@ class FaceAnalyzer:
         detail: Detail = Detail.STANDARD,
         recognizers: Recognizers | None = None,
     ) -> Analysis:
-        """Detect the faces of a JPEG, PNG or WebP image, largest first and at most `max_faces`, and embed some of them.
+        """Detect the faces of an image, largest first and at most `max_faces`, and embed some of them.
 
         Boxes and landmarks are in pixels of the upright image. Embeddings are (512,), float32, unit length, and follow
         the order of `faces`, or that of a `Chooser`'s indexes. `LARGEST` gives at most one embedding; `ONLY` and

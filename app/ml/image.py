@@ -1,13 +1,9 @@
 """Open untrusted bytes as a `Photo`; must never decode an image that its header already rules out."""
 
-import io
-import struct
-import warnings
-import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from app.errors import (
     ImageAnimated,
@@ -16,35 +12,26 @@ from app.errors import (
     ImageTooComplex,
     ImageTooLarge,
     ImageTooManyPixels,
-    ImageTruncated,
     ImageUnreadable,
 )
-from app.ml.file_types import name_file_type
-from app.ml.photo import EncodedSource, HugeJpegSource, JpegSource, Photo, PillowSource, PixelSource
-from app.ml.pixels import Pixels
-from app.ml.png_chunks import SIGNATURE, drop_metadata
+from app.ml import heif
+from app.ml.file_types import ImageFormat, find_format, name_file_type
+from app.ml.jpeg_structure import JpegStructure, read_jpeg_structure
+from app.ml.photo import EncodedSource, JpegSource, Photo, PillowSource, PixelSource
+from app.ml.pillow import describe_frames, load, open_header, read_orientation, to_bgr
+from app.ml.png_chunks import drop_metadata
+from app.ml.tiff_structure import check_tiff_structure
 from app.telemetry import timed
 
-FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_ASPECT = 50
 """Maximum ratio of the sides: in a longer strip, detectors scale the short side to nothing."""
 
-# Pillow's own limit only warns, up to 179 million pixels; `open_photo` checks ours before decoding.
-Image.MAX_IMAGE_PIXELS = None
-# Ignore warnings about damaged EXIF, process-wide because catch_warnings is not thread-safe.
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+MEMORY_ABOVE_PIXELS = 64_000_000
+"""Decoding an image takes at most this many bytes more than the pixels of the largest image that is allowed."""
 
-# Exceptions that Pillow raises for damaged files, found by fuzzing.
-_DAMAGE = (OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError, IndexError, KeyError)
-
-MAX_JPEG_SCANS = 100
-MAX_JPEG_SEGMENTS = 1000
-
-_EXIF_ORIENTATION = 0x0112
-_HUGE_PIXELS = 20_000_000
-"""Above this size, a JPEG at full resolution stays in Pillow's memory, so that only parts of it become arrays."""
-_BACKDROP = (128, 128, 128)
-"""Color behind transparent pixels; mid gray shifts a face's measured brightness least."""
+_BYTES_PER_PIXEL = 3
+_MAX_SCANNED_SHARE = 20
+"""A JPEG's scans times its pixels, at most, as a multiple of the pixel limit: each scan processes every pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,126 +41,141 @@ class ImageLimits:
     max_bytes: int
     max_pixels: int
 
+    @property
+    def max_decoded_bytes(self) -> int:
+        """The memory that decoding may take."""
+        return _BYTES_PER_PIXEL * self.max_pixels + MEMORY_ABOVE_PIXELS
+
+
+def supported_formats() -> str:
+    """Name the formats that can be decoded, for a sentence."""
+    *names, last = (form for form in ImageFormat if form is not ImageFormat.HEIF or heif.IS_AVAILABLE)
+    return f"{', '.join(names)} or {last}"
+
 
 def open_photo(data: bytes, limits: ImageLimits) -> Photo:
-    """Open a JPEG, PNG or WebP image as an upright photo.
+    """Open an image of a supported format as an upright photo.
 
     Checks the limits from the header before decoding, and applies the EXIF orientation. Gray, palette, CMYK, 16-bit and
-    transparent images become 8-bit BGR, with mid gray behind transparent pixels. A JPEG is decoded when the photo is
-    read, so damage may raise `ImageTruncated` only then. Raises a subclass of `ImageRefused`.
+    transparent images become 8-bit BGR, with mid gray behind transparent pixels. Some formats are decoded when the
+    photo is read, so damage may raise `ImageTruncated` only then. Raises a subclass of `ImageRefused`.
     """
     if not data:
         raise ImageEmpty
     if len(data) > limits.max_bytes:
         raise ImageTooLarge(f"The image has {len(data)} bytes; the limit is {limits.max_bytes}.")
-    if data.startswith(SIGNATURE):
+    form = find_format(data)
+    if form is None or (form is ImageFormat.HEIF and not heif.IS_AVAILABLE):
+        raise ImageUnreadable(f"The bytes are not a {supported_formats()} image.{_describe(data, form)}")
+    return _OPENERS.get(form, _open_with_pillow)(data, form, limits)
+
+
+def _describe(data: bytes, form: ImageFormat | None) -> str:
+    if form is ImageFormat.HEIF:
+        return " They are HEIC, which this server does not read: its optional package pillow-heif is not installed."
+    file_type = name_file_type(data)
+    return f" They are {file_type}." if file_type is not None else ""
+
+
+def _open_jpeg(data: bytes, form: ImageFormat, limits: ImageLimits) -> Photo:
+    structure = read_jpeg_structure(data)
+    with open_header(data, form) as image:
+        width, height = image.size
+        _check_size(width, height, limits)
+        if structure.scans * width * height > _MAX_SCANNED_SHARE * limits.max_pixels:
+            raise ImageTooComplex(
+                f"The JPEG has {structure.scans} scans of {width} x {height} pixels; the limit is "
+                f"{_MAX_SCANNED_SHARE * limits.max_pixels} pixels in all scans."
+            )
+        if structure.is_complete and image.mode in ("L", "RGB"):
+            finest = _find_finest_level(width * height, structure, limits)
+            return Photo(JpegSource(data, width, height, finest=finest), read_orientation(image))
+        # Pillow knows CMYK, and reports data that ends early.
+        _check_memory(form, image, 4 + _coefficient_bytes(structure), limits)
+        return Photo(_decode_with_pillow(image), read_orientation(image))
+
+
+def _find_finest_level(pixels: int, structure: JpegStructure, limits: ImageLimits) -> int:
+    """The finest level that can be decoded within the memory; raises `ImageTooManyPixels` if there is none.
+
+    libjpeg keeps the coefficients of a whole progressive picture in memory.
+    """
+    for level in (1, 2):
+        if pixels * (_BYTES_PER_PIXEL / level**2 + _coefficient_bytes(structure)) <= limits.max_decoded_bytes:
+            return level
+    most = int(limits.max_decoded_bytes / (_BYTES_PER_PIXEL / 4 + _coefficient_bytes(structure)))
+    raise ImageTooManyPixels(f"The image has {pixels} pixels; the limit for progressive JPEGs of its kind is {most}.")
+
+
+def _coefficient_bytes(structure: JpegStructure) -> float:
+    return 2 * structure.samples_per_pixel if structure.is_progressive else 0.0
+
+
+def _open_heif(data: bytes, form: ImageFormat, limits: ImageLimits) -> Photo:
+    source = heif.HeifSource(data)
+    _check_size(source.width, source.height, limits)
+    return Photo(source)
+
+
+def _open_with_pillow(data: bytes, form: ImageFormat, limits: ImageLimits) -> Photo:
+    if form is ImageFormat.PNG:
         data = drop_metadata(data)
-    is_complete_jpeg = data.startswith(b"\xff\xd8") and check_jpeg_structure(data)
-    image = _open(data)
-    with image:
-        _check_dimensions(image, limits.max_pixels)
-        return Photo(_choose_source(data, image, is_complete_jpeg=is_complete_jpeg), _orientation(image))
+    elif form is ImageFormat.TIFF:
+        check_tiff_structure(data)
+    with open_header(data, form) as image:
+        _check_size(*image.size, limits)
+        if (frames := describe_frames(image, form)) is not None:
+            raise ImageAnimated(f"The image has {frames} frames; send an image with one frame.")
+        if form is ImageFormat.BMP and image.info.get("compression") in _RUN_LENGTH_CODES:
+            raise ImageModeUnsupported("A BMP with run-length compression is not supported; send it without.")
+        if form is ImageFormat.WEBP and image.mode == "RGB":
+            # OpenCV needs half of Pillow's memory and time, but drops transparency.
+            _check_memory(form, image, _BYTES_OF_OPAQUE_WEBP, limits)
+            return Photo(EncodedSource(data, *image.size, coarsest=1), read_orientation(image))
+        _check_memory(form, image, _BYTES_OF_PILLOW[form], limits)
+        return Photo(_decode_with_pillow(image), read_orientation(image))
 
 
-def _check_dimensions(image: Image.Image, max_pixels: int) -> None:
-    width, height = image.size
-    if width * height > max_pixels:
+def _check_size(width: int, height: int, limits: ImageLimits) -> None:
+    if width * height > limits.max_pixels:
         raise ImageTooManyPixels(
-            f"The image has {width} x {height} = {width * height} pixels; the limit is {max_pixels}."
+            f"The image has {width} x {height} = {width * height} pixels; the limit is {limits.max_pixels}."
         )
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise ImageTooManyPixels(
             f"The image is {width} x {height}; its longer side may be at most {MAX_ASPECT} times the shorter one."
         )
-    # Phones append a second picture to a JPEG (MPO) and the first is the photo, so only PNG and WebP are checked.
-    frames = getattr(image, "n_frames", 1) if image.format in ("PNG", "WEBP") else 1
-    if frames > 1:
-        raise ImageAnimated(f"The image has {frames} frames; send an image with one frame.")
 
 
-def _choose_source(data: bytes, image: Image.Image, *, is_complete_jpeg: bool) -> PixelSource:
-    """Choose the fastest decoder that reads the file correctly; `image` is `data` opened but not decoded."""
+def _check_memory(form: ImageFormat, image: Image.Image, bytes_per_pixel: float, limits: ImageLimits) -> None:
     width, height = image.size
-    if is_complete_jpeg and image.mode in ("L", "RGB"):
-        if width * height > _HUGE_PIXELS:
-            return HugeJpegSource(data, width, height, lambda: PillowSource(_load(_open(data)), _to_bgr))
-        return JpegSource(data, width, height)
-    if image.format == "WEBP" and image.mode == "RGB":
-        return EncodedSource(data, width, height, coarsest=1)
-    with timed("decode"):
-        return PillowSource(_load(image), _to_bgr)
-
-
-def _open(data: bytes) -> Image.Image:
-    try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
-    except UnidentifiedImageError as exc:
-        file_type = name_file_type(data)
-        hint = f" They are {file_type}." if file_type is not None else ""
-        raise ImageUnreadable(f"The bytes are not a JPEG, PNG or WebP image.{hint}") from exc
-    except _DAMAGE as exc:
-        raise ImageTruncated("The image's header is damaged.") from exc
-
-
-def _load(image: Image.Image) -> Image.Image:
-    """Decode the image and convert it to mode L, RGB or RGBA, which `_to_bgr` accepts."""
-    try:
-        image.load()
-        return _simplify(image)
-    except _DAMAGE as exc:
-        raise ImageTruncated("The image's data ends early or is damaged.") from exc
-
-
-def _simplify(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        # Pillow would clip 16-bit gray to white on conversion to 8 bits; keep the high byte instead.
-        return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        return image if image.mode == "RGBA" else image.convert("RGBA")
-    if image.mode not in ("RGB", "L", "P", "1", "CMYK", "YCbCr", "RGBX"):
-        raise ImageModeUnsupported(
-            f"Pixels of type {image.mode!r} are not supported; send 8-bit or 16-bit color or gray."
+    most = int(limits.max_decoded_bytes / bytes_per_pixel)
+    if width * height > most:
+        raise ImageTooManyPixels(
+            f"The image has {width} x {height} = {width * height} pixels; the limit for {form} files of its kind, "
+            f"which take more memory to decode, is {most}."
         )
-    return image if image.mode in ("RGB", "L") else image.convert("RGB")
 
 
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
-    except (*_DAMAGE, TypeError, ZeroDivisionError):
-        return 1  # damaged EXIF: use the stored orientation
+def _decode_with_pillow(image: Image.Image) -> PixelSource:
+    with timed("decode"):
+        return PillowSource(load(image), to_bgr)
 
 
-def _to_bgr(part: Image.Image) -> Pixels:
-    """Convert an image in mode L, RGB or RGBA."""
-    if part.mode == "RGBA":
-        backdrop = Image.new("RGBA", part.size, (*_BACKDROP, 255))
-        backdrop.alpha_composite(part)
-        part = backdrop
-    rgb = part if part.mode == "RGB" else part.convert("RGB")
-    return np.ascontiguousarray(np.asarray(rgb)[:, :, ::-1])
+_OPENERS: dict[ImageFormat, Callable[[bytes, ImageFormat, ImageLimits], Photo]] = {
+    ImageFormat.JPEG: _open_jpeg,
+    ImageFormat.HEIF: _open_heif,
+}
+_RUN_LENGTH_CODES = (1, 2)
+"""Pillow decodes them in Python, byte by byte."""
 
-
-def check_jpeg_structure(data: bytes) -> bool:
-    """Return whether a JPEG has its end marker; raises `ImageTooComplex` if decoding it would take too long.
-
-    A file without an end marker is decoded by Pillow, which reports truncated data.
-
-    Each scan of a progressive file processes every pixel again and can be as short as 60 bytes. Pillow joins segments
-    in quadratic time. Cameras and browsers write about ten scans and at most a few hundred segments. Other damage is
-    left to the decoder.
-    """
-    position = 2
-    for _ in range(MAX_JPEG_SEGMENTS):
-        marker = data[position : position + 2]
-        if len(marker) < 2 or marker[0] != 0xFF:
-            return False
-        if marker == b"\xff\xda":
-            # Entropy-coded data escapes 0xFF, so these markers are real.
-            end = data.find(b"\xff\xd9", position)
-            scans = data.count(b"\xff\xda", position, end if end >= 0 else len(data))
-            if scans > MAX_JPEG_SCANS:
-                raise ImageTooComplex(f"The JPEG has {scans} scans; the limit is {MAX_JPEG_SCANS}.")
-            return end >= 0
-        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    raise ImageTooComplex(f"The JPEG has more than {MAX_JPEG_SEGMENTS} segments; the limit is {MAX_JPEG_SEGMENTS}.")
+# Measured by `benchmarks.photo_memory`: the decoder's own picture, and what becomes of it.
+_BYTES_OF_OPAQUE_WEBP = 7.0
+_BYTES_OF_PILLOW = {
+    ImageFormat.PNG: 4.0,
+    ImageFormat.WEBP: 17.0,
+    ImageFormat.AVIF: 10.5,
+    ImageFormat.GIF: 5.0,
+    ImageFormat.BMP: 4.0,
+    ImageFormat.TIFF: 8.0,
+}

@@ -31,6 +31,8 @@ class PixelSource(Protocol):
 
     width: int
     height: int
+    finest: int
+    """The finest level that may be cut; 1 is full resolution."""
 
     @property
     def levels(self) -> set[int]:
@@ -53,9 +55,10 @@ class EncodedSource:
         8: cv2.IMREAD_REDUCED_COLOR_8,
     }
 
-    def __init__(self, data: bytes, width: int, height: int, *, coarsest: int = LEVELS[-1]) -> None:
+    def __init__(self, data: bytes, width: int, height: int, *, finest: int = 1, coarsest: int = LEVELS[-1]) -> None:
         """`coarsest` is the coarsest level that the format decodes faster than the finest."""
         self.width, self.height = width, height
+        self.finest = finest
         self._coarsest = coarsest
         self._data = np.frombuffer(data, np.uint8)
         self._decoded: dict[int, Pixels] = {}
@@ -106,6 +109,8 @@ class JpegSource(EncodedSource):
 class PillowSource:
     """Reads from a decoded Pillow image, which stays in Pillow's memory: only requested parts become arrays."""
 
+    finest = 1
+
     def __init__(self, image: Image.Image, to_bgr: Callable[[Image.Image], Pixels]) -> None:
         self.width, self.height = image.size
         self._image = image
@@ -135,28 +140,6 @@ class PillowSource:
         return shrunk
 
 
-class HugeJpegSource:
-    """Decodes a huge JPEG: the coarse levels with libjpeg-turbo, the finest level with Pillow, in parts."""
-
-    def __init__(self, data: bytes, width: int, height: int, make_finest: Callable[[], PixelSource]) -> None:
-        self.width, self.height = width, height
-        self._coarse = JpegSource(data, width, height)
-        self._make_finest = make_finest
-        self._finest: PixelSource | None = None
-
-    @property
-    def levels(self) -> set[int]:
-        return self._coarse.levels | ({1} if self._finest is not None else set())
-
-    def cut(self, level: int, left: int, top: int, right: int, bottom: int) -> Pixels:
-        if level > 1:
-            return self._coarse.cut(level, left, top, right, bottom)
-        if self._finest is None:
-            with timed("decode"):
-                self._finest = self._make_finest()
-        return self._finest.cut(level, left, top, right, bottom)
-
-
 class Photo:
     """An upright picture; coordinates are pixels at full resolution, from its top left corner.
 
@@ -183,7 +166,7 @@ class Photo:
         Raises `ImageTruncated`.
         """
         x1, y1, x2, y2 = box
-        level = _choose_level(max(width / (x2 - x1), height / (y2 - y1)))
+        level = max(_choose_level(max(width / (x2 - x1), height / (y2 - y1))), self._source.finest)
         corners = self._to_stored(edges=True, level=level) @ np.array([[x1, x2], [y1, y2], [1, 1]])
         (left, right), (top, bottom) = np.rint(np.sort(corners, axis=1)).astype(int)
         part = self._cut(level, left, top, right, bottom)
@@ -199,7 +182,7 @@ class Photo:
 
         Pixels outside the picture are black. Raises `ImageTruncated`.
         """
-        level = _choose_level(get_scale(transform))
+        level = max(_choose_level(get_scale(transform)), self._source.finest)
         to_stored = self._to_stored(edges=False, level=level)
         from_stored = compose(transform, invert(to_stored))
         # Cut out only the visible part, plus one pixel on each side for the interpolation.

@@ -127,7 +127,11 @@ def form_body(model: type[BaseModel], counts: Mapping[str, int], *, one_of: bool
     """Return the `openapi_extra` of a route that reads `image_form(model, counts, one_of=one_of)`."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     properties = {name: _inline(part, schema.get("$defs", {})) for name, part in schema.get("properties", {}).items()}
-    binary = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP."}
+    binary = {
+        "type": "string",
+        "format": "binary",
+        "description": "JPEG, PNG, WebP, AVIF, HEIC (if installed), GIF, BMP or TIFF.",
+    }
     images = {
         name: binary if limit == 1 else {"type": "array", "items": binary, "minItems": 1, "maxItems": limit}
         for name, limit in counts.items()

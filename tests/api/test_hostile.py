@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.errors import DatabaseUnavailable, ImageTooComplex
 from app.main import render_error
-from app.ml.image import MAX_JPEG_SCANS, check_jpeg_structure
+from app.ml.jpeg_structure import MAX_SCANS, read_jpeg_structure
 from app.persistence.connections.database import Database
 from app.server.body_limits import BodyLimit
 from tests import pictures
@@ -32,7 +32,7 @@ def many_segments(count: int) -> bytes:
 
 
 async def test_jpegs_that_take_long_to_decode_are_refused(admin: Account) -> None:
-    for data in (many_scans(MAX_JPEG_SCANS + 1), many_segments(2000)):
+    for data in (many_scans(MAX_SCANS + 1), many_segments(2000)):
         assert problem(await admin.send("/detect", data)) == "422 image_too_complex"
     assert (
         problem(await admin.send("/detect", many_scans(10))) == "422 image_truncated"
@@ -43,9 +43,9 @@ async def test_jpegs_that_take_long_to_decode_are_refused(admin: Account) -> Non
 
 def test_structure_checks_stop_at_the_end_of_the_first_picture() -> None:
     first = pictures.encode(pictures.portrait(1, side=64))
-    check_jpeg_structure(first + many_scans(500))
+    read_jpeg_structure(first + many_scans(500))
     with pytest.raises(ImageTooComplex):
-        check_jpeg_structure(many_scans(500))
+        read_jpeg_structure(many_scans(500))
 
 
 async def test_a_palette_with_too_much_transparency_is_damage_not_a_crash(admin: Account) -> None:

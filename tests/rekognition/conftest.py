@@ -189,7 +189,7 @@ def bucket() -> Iterator[str]:
     s3.put_object(Bucket="photos", Key="people/ada löwe+1.jpg", Body=pictures.photo(1))
     s3.put_object(Bucket="photos", Key="versions.jpg", Body=pictures.photo(2))
     s3.put_object(Bucket="photos", Key="versions.jpg", Body=pictures.photo(3))
-    s3.put_object(Bucket="photos", Key="large.jpg", Body=b"\0" * (10 * 1024 * 1024 + 1))
+    s3.put_object(Bucket="photos", Key="large.jpg", Body=b"\0" * (20 * 1024 * 1024 + 1))
     s3.close()
     yield endpoint
     server.stop()

@@ -46,7 +46,7 @@ def test_a_directory_with_a_folder_a_person(bring_in: BringIn, tenant: Tenant, a
         done = bring_in(tenant, album, "--users", "--report", report)
         assert done.returncode == 1, done.stderr
         assert "5 photos: 4 faces indexed, 2 users, 1 failed." in done.stdout
-        assert "Files left out: 1, which are not JPEG, PNG or WebP by their endings: 1 .txt." in done.stderr
+        assert "Files left out: 1, whose endings are not those of photos: 1 .txt." in done.stderr
         described = client.describe_collection(CollectionId="people")
         assert (described["FaceCount"], described["UserCount"]) == (4, 2)
     with report.open() as file:

@@ -10,7 +10,9 @@ import pytest
 from PIL import Image, ImageOps
 
 from app import errors
+from app.ml import heif
 from app.ml.image import ImageLimits, open_photo
+from app.ml.jpeg_structure import read_jpeg_structure
 from app.ml.photo import LEVELS, EncodedSource, JpegSource
 from tests import pictures
 
@@ -32,14 +34,14 @@ def quarters(mode: str = "RGB") -> Image.Image:
     return image.convert(mode)
 
 
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("form", pictures.FORMS)
 def test_every_supported_format_becomes_upright_bgr(form: str) -> None:
     pixels = decode(pictures.encode(quarters(), form, quality=95))
     assert pixels.shape == (48, 64, 3)
     assert pixels.dtype == np.uint8
     assert pixels.flags["C_CONTIGUOUS"]
-    assert pixels[8, 8].tolist() == pytest.approx([0, 0, 255], abs=12)
-    assert pixels[40, 8].tolist() == pytest.approx([255, 0, 0], abs=12)
+    assert pixels[8, 8].tolist() == pytest.approx([0, 0, 255], abs=16)
+    assert pixels[40, 8].tolist() == pytest.approx([255, 0, 0], abs=16)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -95,8 +97,8 @@ def test_broken_exif_does_not_spoil_a_good_picture() -> None:
     [
         (b"", errors.ImageEmpty),
         (b"not an image", errors.ImageUnreadable),
-        (b"GIF89a" + bytes(100), errors.ImageUnreadable),
-        (b"\xff\xd8\xff", errors.ImageUnreadable),
+        (b"GIF89a" + bytes(100), errors.ImageTruncated),
+        (b"\xff\xd8\xff", errors.ImageTruncated),
         (b"x" * 2_000_001, errors.ImageTooLarge),
     ],
 )
@@ -105,12 +107,7 @@ def test_what_is_no_image_is_refused(data: bytes, expected: type[errors.ImageRef
         decode(data)
 
 
-def test_a_gif_is_refused_even_if_pillow_could_read_it() -> None:
-    with pytest.raises(errors.ImageUnreadable):
-        decode(pictures.encode(quarters("P"), "GIF"))
-
-
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("form", [form for form in pictures.FORMS if form != "GIF"])
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
 def test_a_truncated_image_is_refused(form: str, part: float) -> None:
     data = pictures.encode(pictures.portrait(3), form)
@@ -118,9 +115,11 @@ def test_a_truncated_image_is_refused(form: str, part: float) -> None:
         decode(data[: int(len(data) * part)])
 
 
-@pytest.mark.parametrize("form", ["PNG", "WEBP"])
-def test_an_animation_is_refused(form: str) -> None:
-    with pytest.raises(errors.ImageAnimated, match="3 frames"):
+@pytest.mark.parametrize(
+    ("form", "said"), [("PNG", "3"), ("WEBP", "3"), ("AVIF", "3"), ("GIF", "several"), ("TIFF", "several")]
+)
+def test_an_animation_is_refused(form: str, said: str) -> None:
+    with pytest.raises(errors.ImageAnimated, match=f"{said} frames"):
         decode(pictures.animation(form))
 
 
@@ -147,9 +146,9 @@ def test_a_strip_is_refused() -> None:
 
 def test_random_damage_never_escapes_the_error_tree() -> None:
     rng = np.random.default_rng(0)
-    for form in ("JPEG", "PNG", "WEBP"):
+    for form in pictures.FORMS:
         good = pictures.encode(pictures.portrait(5, side=96), form)
-        for _ in range(120):
+        for _ in range(60):
             damaged = bytearray(good)
             for place in rng.integers(0, len(good), 6):
                 damaged[place] = int(rng.integers(256))
@@ -199,15 +198,32 @@ def test_a_large_jpeg_is_decoded_no_finer_than_it_is_looked_at() -> None:
     assert photo._source.levels == {4, 1}
 
 
-def test_a_huge_jpeg_shows_the_same_at_every_level(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = pictures.encode(pictures.portrait(3, side=1500), "JPEG", quality=95)
-    transform = np.array([[1.0, 0, -700], [0, 1.0, -600]])
-    usual = open_photo(data, LIMITS).warp(transform, 112)
-    monkeypatch.setattr("app.ml.image._HUGE_PIXELS", 1_000_000)
-    photo = open_photo(data, LIMITS)
-    photo.render((0, 0, photo.width, photo.height), 320, 320)
-    assert np.abs(photo.warp(transform, 112).astype(int) - usual).max() <= 4
-    assert photo._source.levels == {4, 1}
+def test_a_progressive_jpeg_is_decoded_at_half_the_resolution_if_memory_is_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits = ImageLimits(max_bytes=10**7, max_pixels=600 * 600)
+    data = pictures.encode(pictures.portrait(3, side=600), progressive=True, subsampling=2, quality=95)
+    transform = np.array([[1.0, 0, -200], [0, 1.0, -200]])
+    usual = open_photo(data, limits).warp(transform, 112)
+    monkeypatch.setattr("app.ml.image.MEMORY_ABOVE_PIXELS", 600 * 600)
+    photo = open_photo(data, limits)
+    assert np.abs(photo.warp(transform, 112).astype(int) - usual).mean() <= 8
+    assert photo._source.levels == {2}
+    monkeypatch.setattr("app.ml.image.MEMORY_ABOVE_PIXELS", 0)
+    with pytest.raises(errors.ImageTooManyPixels, match="360000 pixels; the limit for progressive JPEGs"):
+        open_photo(data, limits)
+
+
+@pytest.mark.parametrize("form", ["WEBP", "AVIF", "TIFF", "GIF"])
+def test_a_format_that_takes_more_memory_has_its_own_limit(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = ImageLimits(max_bytes=10**7, max_pixels=320 * 320)
+    data = pictures.encode(pictures.portrait(3), form)
+    open_photo(data, limits)
+    monkeypatch.setattr("app.ml.image.MEMORY_ABOVE_PIXELS", 0)
+    with pytest.raises(
+        errors.ImageTooManyPixels, match=r"320 x 320 = 102400 pixels; the limit for .* files of its kind"
+    ):
+        open_photo(data, limits)
 
 
 def test_what_lies_outside_the_picture_is_black() -> None:
@@ -276,12 +292,9 @@ def test_the_orientation_of_a_png_is_kept() -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
-        (b"\0\0\0\x18ftypavif\0\0\0\0avifmif1", "AVIF"),
+        (b"\0\0\0\x18ftyphevc\0\0\0\0msf1hevc", "a HEIC sequence"),
         (b"\0\0\0\x18ftypisom\0\0\0\0isomavc1", "an MP4 video"),
-        (b"GIF89a" + bytes(100), "GIF"),
-        (b"II*\0" + bytes(100), "TIFF"),
-        (b"BM" + bytes(100), "BMP"),
+        (b"II+\0" + bytes(100), "a BigTIFF"),
         (b"%PDF-1.7", "PDF"),
     ],
 )
@@ -307,3 +320,76 @@ def test_libjpeg_and_pillow_decode_a_jpeg_alike() -> None:
     with Image.open(io.BytesIO(data)) as image:
         expected = np.asarray(image.convert("RGB"))[:, :, ::-1].astype(int)
     assert np.abs(decode(data) - expected).max() <= 2
+
+
+def test_heic_photos_stand_upright_as_their_own_transformation_says() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo = open_photo(pictures.encode(quarters(), "HEIF", exif=exif.tobytes()), LIMITS)
+    assert (photo.width, photo.height) == (48, 64)
+    pixels = photo.render((0, 0, 48, 64), 48, 64)
+    assert pixels[8, 8].tolist() == pytest.approx([255, 0, 0], abs=24)
+
+
+def test_without_the_optional_package_an_error_says_that_the_photo_is_heic(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = pictures.encode(quarters(), "HEIF")
+    monkeypatch.setattr(heif, "IS_AVAILABLE", False)
+    with pytest.raises(errors.ImageUnreadable, match=r"They are HEIC, which this server does not read"):
+        decode(data)
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        ("L", {}),
+        ("1", {}),
+        ("P", {}),
+        ("CMYK", {}),
+        ("RGB", {"compression": "tiff_lzw"}),
+        ("RGB", {"compression": "jpeg"}),
+        ("RGBA", {"compression": "tiff_adobe_deflate"}),
+        ("LA", {}),
+    ],
+)
+def test_tiff_of_many_kinds(mode: str, options: dict[str, str]) -> None:
+    pixels = decode(pictures.encode(quarters(mode), "TIFF", **options))
+    assert pixels.shape == (48, 64, 3)
+    assert int(pixels[8, 8].max()) < int(pixels[40, 40].min()) + 1
+
+
+def test_a_bmp_with_run_length_compression_is_refused() -> None:
+    header = struct.pack("<2sIHHI", b"BM", 1100, 0, 0, 54 + 1024)
+    info = struct.pack("<IiiHHIIiiII", 40, 8, 8, 1, 8, 1, 20, 0, 0, 256, 0)
+    with pytest.raises(errors.ImageModeUnsupported, match="run-length"):
+        decode(header + info + bytes(1024) + b"\x08\x01" * 8 + b"\0\1")
+
+
+def test_a_tiff_in_too_many_parts_is_refused_before_they_are_listed() -> None:
+    entry = struct.pack("<HHII", 273, 4, 1_000_000, 100)
+    with pytest.raises(errors.ImageTooComplex, match="1000000 parts"):
+        decode(b"II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(100))
+
+
+def test_markers_inside_a_comment_do_not_hide_scans() -> None:
+    data = pictures.encode(pictures.portrait(1, side=64), progressive=True)
+    comment = b"\xff\xfe\x00\x06\xff\xd9\xff\xda"
+    assert read_jpeg_structure(data[:2] + comment + data[2:]) == read_jpeg_structure(data)
+    filled = data.replace(b"\xff\xda", b"\xff\xff\xff\xda")
+    assert read_jpeg_structure(filled) == read_jpeg_structure(data)
+    assert read_jpeg_structure(data).scans == 10
+    assert read_jpeg_structure(data).is_progressive
+
+
+@pytest.mark.parametrize(("subsampling", "samples"), [(0, 3.0), (1, 2.0), (2, 1.5)])
+def test_the_structure_of_a_jpeg_says_how_many_samples_it_has(subsampling: int, samples: float) -> None:
+    structure = read_jpeg_structure(pictures.encode(pictures.portrait(1, side=64), subsampling=subsampling))
+    assert (structure.samples_per_pixel, structure.is_progressive, structure.is_complete) == (samples, False, True)
+
+
+def test_pixels_in_all_scans_have_a_limit() -> None:
+    data = pictures.encode(Image.new("L", (1900, 1900)), progressive=True)
+    scans = read_jpeg_structure(data).scans
+    decode(data)
+    last = data.rindex(b"\xff\xda")
+    with pytest.raises(errors.ImageTooComplex, match=r"scans of 1900 x 1900 pixels"):
+        decode(data[:-2] + data[last:-2] * (25 - scans) + data[-2:])

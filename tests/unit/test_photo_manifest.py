@@ -106,12 +106,12 @@ def test_a_ledger_leaves_out_what_is_done_and_is_of_one_run_only(tmp_path: Path)
 
 
 def test_files_that_are_no_photos_are_counted_by_their_endings(tmp_path: Path) -> None:
-    for name in ("ada/1.jpg", "ada/2.jfif", "ada/3.HEIC", "bob/4.heic", "bob/5.avif", "README"):
+    for name in ("ada/1.jpg", "ada/2.HEIC", "ada/3.MOV", "bob/4.mov", "bob/5.cr2", "README"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     left_out = list_left_out(tmp_path)
-    assert [file.name for file in left_out] == ["README", "3.HEIC", "4.heic", "5.avif"]
+    assert [file.name for file in left_out] == ["README", "3.MOV", "4.mov", "5.cr2"]
     assert "Files left out: 4" in describe_left_out(left_out)
-    assert "2 .heic, 1 without an ending, 1 .avif" in describe_left_out(left_out)
+    assert "2 .mov, 1 without an ending, 1 .cr2" in describe_left_out(left_out)
     assert len(read_subject_photos(tmp_path, with_subjects=False)) == 2
     assert list_left_out(tmp_path / "ada" / "1.jpg") == []

@@ -1,0 +1,75 @@
+"""Read the structure of a JPEG file without decoding it: is it whole, and how much work and memory does it take?"""
+
+import re
+from dataclasses import dataclass
+
+from app.errors import ImageTooComplex
+
+SIGNATURE = b"\xff\xd8"
+
+MAX_SCANS = 100
+MAX_SEGMENTS = 1000
+
+_END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
+_PROGRESSIVE_FRAMES = {0xC2, 0xC6, 0xCA, 0xCE}
+_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+# Entropy-coded data escapes 0xFF with 0x00 and may contain restart markers, 0xD0 to 0xD7; 0xFF may repeat as filling.
+_NEXT_MARKER = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")
+
+
+@dataclass(frozen=True, slots=True)
+class JpegStructure:
+    """What the markers of a JPEG file tell (ITU-T T.81, annex B)."""
+
+    is_complete: bool
+    """Whether the end marker is there."""
+    scans: int
+    samples_per_pixel: float
+    """Of all components: 3 in full resolution, 1.5 with 4:2:0 subsampling; 0 without a frame header."""
+    is_progressive: bool
+
+
+def read_jpeg_structure(data: bytes) -> JpegStructure:
+    """Read the markers up to the first picture's end; raises `ImageTooComplex` for too many scans or segments.
+
+    Each scan of a progressive file processes every pixel again and can be as short as 60 bytes. Pillow joins segments
+    in quadratic time. Cameras and browsers write about ten scans and at most a few hundred segments. Damage is left for
+    the decoder to find: the rest counts as missing.
+    """
+    position, segments, scans, samples, is_progressive = len(SIGNATURE), 0, 0, 0.0, False
+    while True:
+        marker, position = _read_marker(data, position)
+        if marker is None or marker == _END_OF_IMAGE:
+            return JpegStructure(marker is not None, scans, samples, is_progressive)
+        segments += 1
+        end = position + int.from_bytes(data[position : position + 2], "big")
+        if marker in _FRAMES:
+            samples, is_progressive = _count_samples(data[position:end]), marker in _PROGRESSIVE_FRAMES
+        if marker == _START_OF_SCAN:
+            scans += 1
+            following = _NEXT_MARKER.search(data, end)
+            end = following.start() if following is not None else len(data)
+        position = end
+        if scans > MAX_SCANS:
+            raise ImageTooComplex(f"The JPEG has more than {MAX_SCANS} scans; the limit is {MAX_SCANS}.")
+        if segments - scans > MAX_SEGMENTS:
+            raise ImageTooComplex(f"The JPEG has more than {MAX_SEGMENTS} segments; the limit is {MAX_SEGMENTS}.")
+
+
+def _read_marker(data: bytes, position: int) -> tuple[int | None, int]:
+    """Return the marker at a position and the position behind it; None if there is no marker."""
+    if data[position : position + 1] != b"\xff":
+        return None, position
+    while data[position : position + 1] == b"\xff":
+        position += 1
+    return (data[position], position + 1) if position < len(data) else (None, position)
+
+
+def _count_samples(frame: bytes) -> float:
+    """The samples per pixel of a frame header: length, precision, height, width, components with their factors."""
+    factors = [(frame[at] >> 4, frame[at] & 15) for at in range(9, len(frame), 3)]
+    horizontal, vertical = (max((factor[axis] for factor in factors), default=0) for axis in (0, 1))
+    if not horizontal or not vertical:
+        return 0.0
+    return sum(h * v for h, v in factors) / (horizontal * vertical)
