@@ -2,18 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from app.errors import InvalidParameter
 from app.routes import API
 from app.routes.deps.callers import CanAdmin
 from app.routes.deps.services import PageDep, ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
+from app.routes.strict_route import strict_router
 from app.schemas.audit import AuditEntryOut, AuditPage
 from app.schemas.fields import CollectionName, Label, SubjectId, Timestamp
 from app.services.audit.trail import AuditAction
 
-router = APIRouter(prefix=f"{API}/audit", tags=["privacy"], responses=AUTHENTICATED)
+router = strict_router(prefix=f"{API}/audit", tags=["privacy"], responses=AUTHENTICATED)
 
 
 @router.get("", summary="List audit entries, newest first", responses=problems(422))

@@ -2,14 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form
+from fastapi import Form
 
 from app.routes import API
 from app.routes.deps.callers import LIMITED_BY_ADDRESS, SIGNUP_ENABLED, AddressDep, PrincipalDep, StateDep
 from app.routes.responses import problems
+from app.routes.strict_route import strict_router
 from app.schemas.auth import MeOut, PasswordIn, RefreshIn, SignupIn, SignupOut, TokenForm, TokenOut
 
-router = APIRouter(prefix=f"{API}/auth", tags=["auth"])
+router = strict_router(prefix=f"{API}/auth", tags=["auth"])
 
 
 @router.post(

@@ -2,16 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 
 from app.routes import API
 from app.routes.deps.callers import CanAdmin, CanDelete, CanRead
 from app.routes.deps.services import PageDep, ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
+from app.routes.strict_route import strict_router
 from app.schemas.fields import CollectionName, Label
 from app.schemas.recognizers import AcceptMissing, MissingPage, RecognizersIn, RecognizersOut
 
-router = APIRouter(
+router = strict_router(
     prefix=f"{API}/collections/{{collection}}/recognizers",
     tags=["collections"],
     responses={**AUTHENTICATED, **problems(404)},

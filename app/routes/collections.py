@@ -2,16 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from app.routes import API
 from app.routes.deps.callers import CanAdmin, CanDelete, CanRead, CanRegister
 from app.routes.deps.services import IdempotencyDep, PageDep, ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
+from app.routes.strict_route import strict_router
 from app.schemas.collections import CollectionIn, CollectionOut, CollectionPage, DecisionPolicyIn
 from app.schemas.fields import CollectionName
 
-router = APIRouter(prefix=f"{API}/collections", tags=["collections"], responses=AUTHENTICATED)
+router = strict_router(prefix=f"{API}/collections", tags=["collections"], responses=AUTHENTICATED)
 
 Name = Annotated[CollectionName, Path(alias="collection")]
 

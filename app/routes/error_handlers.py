@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from app.errors import AppError, AuthenticationFailed, InvalidParameter, MethodNotAllowed, RequestRefused, RouteNotFound
+from app.routes.unknown_names import describe_unknown, list_fields
 from app.server.request_context import ErrorRenderer
 from app.services.idempotency import ResponseReplayed
 from app.telemetry import request_id
@@ -36,7 +37,7 @@ def install_error_handlers(app: FastAPI, render_error: ErrorRenderer) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def handle_validation_error(request: Request, error: RequestValidationError) -> Response:
-        return render_error(request.url.path, validation_failed(error.errors()))
+        return render_error(request.url.path, validation_failed(error.errors(), _body_model(request)))
 
     @app.exception_handler(HTTPException)
     async def handle_http_exception(request: Request, error: HTTPException) -> Response:
@@ -84,16 +85,24 @@ def problem(error: AppError, *, status: int | None = None) -> ProblemResponse:
     return ProblemResponse(body, status_code=status or error.status, headers=headers)
 
 
-def validation_failed(errors: Iterable[Mapping[str, Any]]) -> InvalidParameter:
-    """Combine pydantic's errors into one that names each field, its value and its limit."""
-    described = [_describe(error) for error in errors]
+def validation_failed(errors: Iterable[Mapping[str, Any]], model: Any = None) -> InvalidParameter:
+    """Combine pydantic's errors into one that names each field, its value and its limit.
+
+    `model` is the type of the body; with it, an unknown field is told with the nearest known one.
+    """
+    described = [_describe(error, model) for error in errors]
     return InvalidParameter("; ".join(_summarize(item) for item in described), errors=described)
 
 
-def _describe(error: Mapping[str, Any]) -> dict[str, Any]:
+def _body_model(request: Request) -> Any:
+    field = getattr(request.scope.get("route"), "body_field", None)
+    return field.field_info.annotation if field is not None else None
+
+
+def _describe(error: Mapping[str, Any], model: Any) -> dict[str, Any]:
     location = [str(part) for part in error.get("loc", ()) if part not in ("body", "query", "path", "form")]
     field = ".".join(location) or "body"
-    described: dict[str, Any] = {"field": _shorten(field), "code": error["type"], "detail": _sentence(error)}
+    described: dict[str, Any] = {"field": _shorten(field), "code": error["type"], "detail": _sentence(error, model)}
     value = error.get("input")
     # An unknown field may be a misspelled password.
     is_secret = bool(_SECRET_FIELDS & set(location)) or error["type"] == "extra_forbidden"
@@ -110,7 +119,10 @@ def _summarize(item: Mapping[str, Any]) -> str:
     return f"{item['field']}: {item['detail']}{value}"
 
 
-def _sentence(error: Mapping[str, Any]) -> str:
+def _sentence(error: Mapping[str, Any], model: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        path = [part for part in error["loc"] if part != "body"]
+        return describe_unknown("field", _text(str(path[-1])), list_fields(model, path[:-1]))
     return str(error["msg"]).removeprefix("Value error, ")
 
 

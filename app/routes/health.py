@@ -1,13 +1,14 @@
 """Serve liveness, readiness and metrics, outside /api/v1."""
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 from pydantic import BaseModel
 
 from app.routes.deps.callers import StateDep, require_metrics_token
 from app.routes.responses import problems
+from app.routes.strict_route import strict_router
 from app.telemetry.metrics import CONTENT_TYPE, expose
 
-router = APIRouter(tags=["health"])
+router = strict_router(tags=["health"])
 
 
 class Health(BaseModel):

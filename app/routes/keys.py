@@ -2,15 +2,14 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter
-
 from app.routes import API
 from app.routes.deps.callers import CanAdmin
 from app.routes.deps.services import ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
+from app.routes.strict_route import strict_router
 from app.schemas.keys import AccessKeyIn, IssuedAccessKeyOut, IssuedKeyOut, KeyIn, KeyList, KeyOut
 
-router = APIRouter(prefix=API, tags=["keys"], responses=AUTHENTICATED)
+router = strict_router(prefix=API, tags=["keys"], responses=AUTHENTICATED)
 
 
 @router.post("/keys", status_code=201, summary="Create an API key", responses=problems(409, 422))

@@ -1,14 +1,13 @@
 """Serve the tenant's object store, which the Rekognition API fetches `S3Object` photos from."""
 
-from fastapi import APIRouter
-
 from app.routes import API
 from app.routes.deps.callers import CanAdmin
 from app.routes.deps.services import ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
+from app.routes.strict_route import strict_router
 from app.schemas.object_stores import ObjectStoreIn, ObjectStoreOut
 
-router = APIRouter(prefix=f"{API}/object-store", tags=["object store"], responses=AUTHENTICATED)
+router = strict_router(prefix=f"{API}/object-store", tags=["object store"], responses=AUTHENTICATED)
 
 
 @router.get("", summary="Get your object store", responses=problems(404))

@@ -6,15 +6,14 @@ database login, which sees every tenant. Without it, use the `vultus` command.
 
 from uuid import UUID
 
-from fastapi import APIRouter
-
 from app.routes import API
 from app.routes.deps.callers import OperatorDep, StateDep
 from app.routes.responses import problems
+from app.routes.strict_route import strict_router
 from app.schemas.auth import SignupOut
 from app.schemas.operator import PlanIn, PlanList, PlanName, PlanOut, SetPlanIn, TenantIn, TenantList, TenantRecordOut
 
-router = APIRouter(prefix=f"{API}/operator", tags=["operator"], responses=problems(401, 429))
+router = strict_router(prefix=f"{API}/operator", tags=["operator"], responses=problems(401, 429))
 
 
 @router.post(

@@ -1,14 +1,13 @@
 """Serve the tenant's privacy policy: consent and retention."""
 
-from fastapi import APIRouter
-
 from app.routes import API
 from app.routes.deps.callers import CanAdmin, CanRead
 from app.routes.deps.services import ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
+from app.routes.strict_route import strict_router
 from app.schemas.policies import PolicyBody
 
-router = APIRouter(prefix=f"{API}/policy", tags=["privacy"], responses=AUTHENTICATED)
+router = strict_router(prefix=f"{API}/policy", tags=["privacy"], responses=AUTHENTICATED)
 
 
 @router.get("", summary="Get your privacy policy")

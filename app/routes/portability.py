@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
@@ -14,6 +14,7 @@ from app.routes.deps.callers import CanReadEmbeddings, CanRegister, require_perm
 from app.routes.deps.services import IdempotencyDep, ServicesDep
 from app.routes.error_handlers import validation_failed
 from app.routes.responses import AUTHENTICATED, problems
+from app.routes.strict_route import strict_router
 from app.routes.subjects import Collection, Subject
 from app.schemas.portability import SubjectDocument
 from app.schemas.subjects import SubjectOut
@@ -22,7 +23,7 @@ IMPORT_PATH = f"{API}/subjects/import"
 MAX_IMPORT_BODY = 16 * 1024 * 1024
 """Bytes; the allowed 2,000 templates take 12 MiB."""
 
-router = APIRouter(tags=["privacy"], responses={**AUTHENTICATED, **problems(404)})
+router = strict_router(tags=["privacy"], responses={**AUTHENTICATED, **problems(404)})
 
 
 @router.get(API + "/collections/{collection}/subjects/{subject}/export", summary="Export all data about a subject")
@@ -44,7 +45,7 @@ async def read_document(
         return SubjectDocument.model_validate_json(await request.body())
     except ValidationError as exc:
         # An embedding that is wrong throughout would cause hundreds of errors.
-        raise validation_failed([dict(error) for error in exc.errors()[:_MAX_ERRORS]]) from exc
+        raise validation_failed([dict(error) for error in exc.errors()[:_MAX_ERRORS]], SubjectDocument) from exc
     except ClientDisconnect as exc:
         raise RequestRefused("The client closed the connection before the body was complete.") from exc
 

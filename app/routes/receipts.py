@@ -1,12 +1,11 @@
 """Serve the public keys that verify erasure receipts."""
 
-from fastapi import APIRouter
-
 from app.routes import API
 from app.routes.deps.callers import StateDep
+from app.routes.strict_route import strict_router
 from app.schemas.subjects import ReceiptKeysOut
 
-router = APIRouter(tags=["privacy"])
+router = strict_router(tags=["privacy"])
 
 
 @router.get(f"{API}/receipt-keys", summary="List the public keys that verify erasure receipts")

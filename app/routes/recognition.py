@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 
 from app.permissions import Permission
 from app.routes import API
 from app.routes.deps.callers import CanReadEmbeddings, CanRecognize, CanRegister, PrincipalDep, StateDep
 from app.routes.deps.services import CallerDep, IdempotencyDep, ServicesDep
 from app.routes.responses import WITH_IMAGE, problems
+from app.routes.strict_route import strict_router
 from app.routes.uploads import ImageForm, form_body, image_form
 from app.schemas.faces import DetectOut, ExtractBatchOut, ExtractOut
 from app.schemas.photo_registration import RegisterAllForm, RegisterAllOut
@@ -29,7 +30,7 @@ from app.server.state import state_of
 from app.services.tenancy.quotas import count_recognition
 from app.telemetry import begin_last_stage
 
-router = APIRouter(prefix=API, tags=["recognition"])
+router = strict_router(prefix=API, tags=["recognition"])
 
 MAX_IMAGES = 20
 

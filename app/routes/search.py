@@ -3,17 +3,18 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 
 from app.routes import API
 from app.routes.deps.callers import CanReadEmbeddings, CanRecognize
 from app.routes.deps.services import CallerDep
 from app.routes.responses import AUTHENTICATED, problems
+from app.routes.strict_route import strict_router
 from app.schemas.fields import CandidateLimit, CollectionName, SubjectId, Threshold
 from app.schemas.recognition import DEFAULT_CANDIDATES
 from app.schemas.search import EmbeddingSearchIn, SearchOut
 
-router = APIRouter(
+router = strict_router(
     prefix=API + "/collections/{collection}",
     tags=["search"],
     responses={**AUTHENTICATED, **problems(404, 422, 503)},

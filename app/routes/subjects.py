@@ -3,12 +3,13 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from app.routes import API
 from app.routes.deps.callers import CanDelete, CanRead, CanRegister
 from app.routes.deps.services import IdempotencyDep, PageDep, ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
+from app.routes.strict_route import strict_router
 from app.schemas.fields import CollectionName, SubjectId
 from app.schemas.subjects import (
     ConsentIn,
@@ -21,7 +22,7 @@ from app.schemas.subjects import (
     SubjectPage,
 )
 
-router = APIRouter(
+router = strict_router(
     prefix=API + "/collections/{collection}/subjects", tags=["subjects"], responses={**AUTHENTICATED, **problems(404)}
 )
 

@@ -1,13 +1,12 @@
 """Serve the caller's tenant: its plan and current usage."""
 
-from fastapi import APIRouter
-
 from app.routes import API
 from app.routes.deps.callers import CanAdmin, StateDep
 from app.routes.responses import AUTHENTICATED
+from app.routes.strict_route import strict_router
 from app.schemas.tenants import TenantOut
 
-router = APIRouter(prefix=f"{API}/tenant", tags=["tenant"], responses=AUTHENTICATED)
+router = strict_router(prefix=f"{API}/tenant", tags=["tenant"], responses=AUTHENTICATED)
 
 
 @router.get("", summary="Get your tenant's plan and quota usage")

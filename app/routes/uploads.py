@@ -120,7 +120,7 @@ def _validate(model: type[F], text: Mapping[str, str]) -> F:
         # Swagger UI and HTML forms send an omitted field as an empty string.
         return model.model_validate({name: value for name, value in text.items() if value != ""})
     except ValidationError as exc:
-        raise validation_failed([dict(error) for error in exc.errors()]) from exc
+        raise validation_failed([dict(error) for error in exc.errors()], model) from exc
 
 
 def form_body(model: type[BaseModel], counts: Mapping[str, int], *, one_of: bool = False) -> dict[str, Any]:
@@ -138,6 +138,7 @@ def form_body(model: type[BaseModel], counts: Mapping[str, int], *, one_of: bool
     }
     body: dict[str, Any] = {
         "type": "object",
+        "additionalProperties": False,
         "properties": {**images, **properties},
         "required": [*(() if one_of else counts), *schema.get("required", [])],
     }

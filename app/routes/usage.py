@@ -3,16 +3,17 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from app.errors import InvalidParameter
 from app.routes import API
 from app.routes.deps.callers import CanAdmin
 from app.routes.deps.services import ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
+from app.routes.strict_route import strict_router
 from app.schemas.usage import UsageOut
 
-router = APIRouter(prefix=f"{API}/usage", tags=["tenant"], responses=AUTHENTICATED)
+router = strict_router(prefix=f"{API}/usage", tags=["tenant"], responses=AUTHENTICATED)
 
 _MAX_PERIOD = timedelta(days=366)
 

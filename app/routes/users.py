@@ -2,15 +2,14 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter
-
 from app.routes import API
 from app.routes.deps.callers import CanAdmin, StateDep
 from app.routes.deps.services import ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
+from app.routes.strict_route import strict_router
 from app.schemas.tenants import RoleIn, UserIn, UserList, UserOut
 
-router = APIRouter(prefix=f"{API}/users", tags=["users"], responses=AUTHENTICATED)
+router = strict_router(prefix=f"{API}/users", tags=["users"], responses=AUTHENTICATED)
 
 
 @router.post("", status_code=201, summary="Add a user", responses=problems(409, 422))

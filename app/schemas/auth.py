@@ -7,15 +7,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.permissions import Principal, Role
 from app.schemas.fields import DisplayName, Email, NewPassword, check_printable
+from app.schemas.request_body import RequestBody
 from app.services.access.authentication import TokenPair
 from app.services.tenancy.tenants import CreatedTenant
 
 
-class SignupIn(BaseModel):
+class SignupIn(RequestBody):
     """A tenant to create, with the login of its first admin."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "example": {"tenant": "Acme", "email": "ada@example.com", "password": "correct horse battery"}
         },
@@ -51,10 +51,8 @@ class TokenForm(BaseModel):
     client_secret: str | None = Field(default=None, json_schema_extra={"format": "password"})
 
 
-class RefreshIn(BaseModel):
+class RefreshIn(RequestBody):
     """A refresh token to exchange for new tokens."""
-
-    model_config = ConfigDict(extra="forbid")
 
     refresh_token: str = Field(max_length=4096, description="The latest refresh token. Each one works once.")
 
@@ -72,10 +70,8 @@ class TokenOut(BaseModel):
         return cls(access_token=pair.access_token, refresh_token=pair.refresh_token, expires_in=pair.expires_in_s)
 
 
-class PasswordIn(BaseModel):
+class PasswordIn(RequestBody):
     """The current password and a new one."""
-
-    model_config = ConfigDict(extra="forbid")
 
     current: str = Field(max_length=256, json_schema_extra={"format": "password"})
     new: NewPassword

@@ -10,22 +10,21 @@ from app.domain.collections import Collection
 from app.domain.decisions import DecisionPolicy
 from app.schemas.fields import CollectionName
 from app.schemas.recognition import round_rate
+from app.schemas.request_body import RequestBody
 
 Rate = Annotated[float, Field(strict=True, ge=1e-9, le=0.5, allow_inf_nan=False)]
 
 
-class CollectionIn(BaseModel):
+class CollectionIn(RequestBody):
     """A collection to create."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"name": "visitors"}})
+    model_config = ConfigDict(json_schema_extra={"example": {"name": "visitors"}})
 
     name: CollectionName
 
 
-class DecisionPolicyIn(BaseModel):
+class DecisionPolicyIn(RequestBody):
     """How often a search of the collection may return the wrong person."""
-
-    model_config = ConfigDict(extra="forbid")
 
     max_false_match_rate: Rate = Field(
         default=DecisionPolicy().max_false_match_rate,

@@ -4,11 +4,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
 from app.domain.tenancy import KeyRecord
 from app.permissions import Scope
 from app.schemas.fields import CollectionName, DisplayName
+from app.schemas.request_body import RequestBody
 from app.security.access_keys import AccessKey
 from app.services.access.keys import IssuedKey
 
@@ -29,10 +30,8 @@ def _in_future(value: datetime) -> datetime:
 Scopes = Annotated[list[Scope], Field(min_length=1, max_length=10, examples=[["register", "recognize"]])]
 
 
-class KeyIn(BaseModel):
+class KeyIn(RequestBody):
     """An API key to create."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: DisplayName = Field(
         description="What the key is used for. Two active keys may share a name, so that you can rotate without "
@@ -48,10 +47,8 @@ class KeyIn(BaseModel):
     )
 
 
-class AccessKeyIn(BaseModel):
+class AccessKeyIn(RequestBody):
     """An access key to create."""
-
-    model_config = ConfigDict(extra="forbid")
 
     scopes: Scopes = Field(description="What the access key may be used for.")
 

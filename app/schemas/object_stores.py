@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from app.domain.tenancy import ObjectStore
+from app.schemas.request_body import RequestBody
 
 _Printable = StringConstraints(pattern=r"^[!-~]{1,255}$")
 
@@ -15,11 +16,10 @@ def _check_ascii(secret: SecretStr) -> SecretStr:
     return secret
 
 
-class ObjectStoreIn(BaseModel):
+class ObjectStoreIn(RequestBody):
     """An S3-compatible server and the credentials to use there."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "example": {
                 "endpoint": "https://minio.example:9000",

@@ -4,12 +4,13 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from app.domain.tenancy import TenantRecord
 from app.permissions import Permission, Plan, Quota
 from app.schemas.auth import SignupIn
 from app.schemas.fields import CollectionName
+from app.schemas.request_body import RequestBody
 from app.settings import check_rate
 
 PlanName = CollectionName  # the same characters and length
@@ -23,10 +24,8 @@ class TenantIn(SignupIn):
     plan: PlanName = "free"
 
 
-class SetPlanIn(BaseModel):
+class SetPlanIn(RequestBody):
     """The plan to assign to a tenant."""
-
-    model_config = ConfigDict(extra="forbid")
 
     plan: PlanName
 
@@ -57,10 +56,8 @@ class TenantList(BaseModel):
     items: list[TenantRecordOut]
 
 
-class PlanIn(BaseModel):
+class PlanIn(RequestBody):
     """The rate limits and quotas of a plan."""
-
-    model_config = ConfigDict(extra="forbid")
 
     rates: dict[Permission, Rate] = Field(
         default_factory=dict, description="Rate limits by permission. Default for each: 60/minute."

@@ -8,12 +8,13 @@ from pydantic import BaseModel, Field
 from app.domain.faces import QualityBar
 from app.schemas.faces import FACES_LEFT_OUT, FaceOut, ImageOut
 from app.schemas.fields import CollectionName, Label
+from app.schemas.request_body import RequestBody
 from app.services.people.anonymous_registration import PhotoRegistration
 
 MAX_FACES = 100
 
 
-class RegisterAllForm(BaseModel):
+class RegisterAllForm(RequestBody):
     """The text fields of `POST /register/all`."""
 
     collection: CollectionName = "default"

@@ -2,17 +2,17 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from app.domain.tenancy import Policy
+from app.schemas.request_body import RequestBody
 
 
-class PolicyBody(BaseModel):
+class PolicyBody(RequestBody):
     """The tenant's rules for consent and retention."""
 
     model_config = ConfigDict(
         # Strict mode: otherwise `true` would count as 1 retention day, and erase every subject.
-        extra="forbid",
         strict=True,
         json_schema_extra={"example": {"consent_required": True, "retention_days": 365}},
     )

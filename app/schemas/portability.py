@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from uuid import UUID, uuid4
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, FailFast, Field
+from pydantic import ConfigDict, FailFast, Field
 
 from app.domain.faces import EMBEDDING_SIZE
 from app.domain.people import Consent, ExportedFace, Subject
@@ -20,13 +20,14 @@ from app.schemas.fields import (
     SubjectId,
     Timestamp,
 )
+from app.schemas.request_body import RequestBody
 from app.services.people.portability import SubjectExport
 
 MAX_TEMPLATES = 2_000
 """1,000 faces, each embedded by two recognizers."""
 
 
-class ExportedConsent(BaseModel):
+class ExportedConsent(RequestBody):
     """A recorded consent."""
 
     reference: ConsentReference
@@ -35,7 +36,7 @@ class ExportedConsent(BaseModel):
     withdrawn_at: Timestamp | None = None
 
 
-class ExportedFaceBody(BaseModel):
+class ExportedFaceBody(RequestBody):
     """A template: a stored face as embedded by one recognizer. Photos are never stored."""
 
     face_id: UUID | None = Field(
@@ -80,7 +81,7 @@ class ExportedFaceBody(BaseModel):
         )
 
 
-class SubjectDocument(BaseModel):
+class SubjectDocument(RequestBody):
     """All stored data about one subject. An import ignores `audit`, `created_at` and `updated_at`."""
 
     model_config = ConfigDict(title="SubjectExport")

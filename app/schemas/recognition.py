@@ -22,6 +22,7 @@ from app.schemas.fields import (
     Threshold,
     parse_metadata,
 )
+from app.schemas.request_body import RequestBody
 from app.services.people.registration import AcceptedImage, RefusedImage, Registration
 from app.services.photos.face_reader import FaceChoice
 from app.services.recognition.recognition import BatchRecognition, Comparison, Recognition, Verification
@@ -49,7 +50,7 @@ def _metadata_from_text(value: object) -> object:
         raise InvalidMetadata(f"metadata {exc}.", field="metadata") from None
 
 
-class RegisterForm(BaseModel):
+class RegisterForm(RequestBody):
     """The text fields of `POST /register`."""
 
     subject: SubjectId
@@ -65,7 +66,7 @@ class RegisterForm(BaseModel):
     expires_at: Expiry | None = None
 
 
-class RecognizeForm(BaseModel):
+class RecognizeForm(RequestBody):
     """The text fields of `POST /recognize`."""
 
     collection: CollectionName = "default"
@@ -74,7 +75,7 @@ class RecognizeForm(BaseModel):
     detail: DetailField = Detail.STANDARD
 
 
-class VerifyForm(BaseModel):
+class VerifyForm(RequestBody):
     """The text fields of `POST /verify`."""
 
     subject: SubjectId
@@ -83,13 +84,13 @@ class VerifyForm(BaseModel):
     face: FaceChoice = Field(default=FaceChoice.ONLY, description=_FACE_CHOICE)
 
 
-class CompareForm(BaseModel):
+class CompareForm(RequestBody):
     """The text fields of `POST /compare`."""
 
     threshold: Threshold | None = None
 
 
-class DetectForm(BaseModel):
+class DetectForm(RequestBody):
     """The text fields of `POST /detect`."""
 
     detail: DetailField = Detail.STANDARD

@@ -6,16 +6,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain.collections import Recognizers
 from app.schemas.fields import Label
+from app.schemas.request_body import RequestBody
 from app.services.collections.recognizers import RecognizerOverview
 
 AcceptMissing = Annotated[bool, Field(description="Proceed even if searches will no longer find some subjects.")]
 
 
-class RecognizersIn(BaseModel):
+class RecognizersIn(RequestBody):
     """The recognizer to search a collection with, and an optional secondary recognizer."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "example": {"in_use": "w600k_r50:4c06341c33c2ca1f", "secondary": "w600k_mbf:9cc6e4a75f0e2bf0"}
         },

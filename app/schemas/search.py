@@ -3,17 +3,18 @@
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from app.domain.faces import Embedding
 from app.schemas.fields import CandidateLimit, Threshold
 from app.schemas.recognition import DEFAULT_CANDIDATES, CandidateOut, DecisionBasisOut, describe_thresholds
+from app.schemas.request_body import RequestBody
 from app.services.recognition.search import SearchResult
 
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
 
 
-class EmbeddingSearchIn(BaseModel):
+class EmbeddingSearchIn(RequestBody):
     """An embedding from `POST /extract` to search for."""
 
     embedding: list[Number] = Field(

@@ -8,15 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain.people import Consent, Subject, Template
 from app.schemas.fields import ConsentReference, DisplayName, Expiry, Metadata, SubjectId
+from app.schemas.request_body import RequestBody
 from app.security.receipts import SignedReceipt
 from app.services.people.subjects import SubjectChanges
 
 
-class SubjectIn(BaseModel):
+class SubjectIn(RequestBody):
     """A subject to create, without faces."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={"example": {"subject": "emp-1042", "name": "Ada Acker", "metadata": {"team": 7}}},
     )
 
@@ -27,10 +27,10 @@ class SubjectIn(BaseModel):
     expires_at: Expiry | None = None
 
 
-class SubjectChangesIn(BaseModel):
+class SubjectChangesIn(RequestBody):
     """The fields of a subject to change. Omitted fields keep their values; null clears a field."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"expires_at": "2027-12-31T23:59:59Z"}})
+    model_config = ConfigDict(json_schema_extra={"example": {"expires_at": "2027-12-31T23:59:59Z"}})
 
     name: DisplayName | None = None
     metadata: Metadata | None = None
@@ -44,10 +44,8 @@ class SubjectChangesIn(BaseModel):
         return SubjectChanges(**changes)
 
 
-class ConsentIn(BaseModel):
+class ConsentIn(RequestBody):
     """A consent to record."""
-
-    model_config = ConfigDict(extra="forbid")
 
     reference: ConsentReference
 

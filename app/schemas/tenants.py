@@ -3,11 +3,12 @@
 from datetime import datetime
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.domain.tenancy import TenantOverview, UserRecord
 from app.permissions import Role
 from app.schemas.fields import Email, NewPassword
+from app.schemas.request_body import RequestBody
 
 
 class QuotaOut(BaseModel):
@@ -38,20 +39,16 @@ class TenantOut(BaseModel):
         )
 
 
-class UserIn(BaseModel):
+class UserIn(RequestBody):
     """A user to add."""
-
-    model_config = ConfigDict(extra="forbid")
 
     email: Email
     password: NewPassword
     role: Role = Role.VIEWER
 
 
-class RoleIn(BaseModel):
+class RoleIn(RequestBody):
     """The role to assign to a user."""
-
-    model_config = ConfigDict(extra="forbid")
 
     role: Role
 

@@ -15,7 +15,7 @@ def test_quality_is_evaluated_by_discarding_the_worst_faces(service_env: dict[st
         (tmp_path / "album" / f"p{seed}").mkdir(parents=True)
         for take in range(1, TAKES + 1):
             (tmp_path / "album" / f"p{seed}" / f"{take}.jpg").write_bytes(pictures.photo(seed, take))
-    arguments = ["eval", "quality", "--data", tmp_path / "album", "--out", tmp_path / "out"]
+    arguments: list[str | Path] = ["eval", "quality", "--data", tmp_path / "album", "--out", tmp_path / "out"]
     said = vultus(service_env, *arguments, "--degraded", "0.1", "--fmr", "0.01")
     found = report(tmp_path / "out")["quality"]
     assert found["people"] == PEOPLE
