@@ -91,7 +91,7 @@ def _open_jpeg(data: bytes, form: ImageFormat, limits: ImageLimits) -> Photo:
             finest = _find_finest_level(width * height, structure, limits)
             return Photo(JpegSource(data, width, height, finest=finest), read_orientation(image))
         # Pillow knows CMYK, and reports data that ends early.
-        _check_memory(form, image, 4 + _coefficient_bytes(structure), limits)
+        _check_memory(form, image, _BYTES_OF_CMYK + _coefficient_bytes(structure), limits)
         return Photo(_decode_with_pillow(image), read_orientation(image))
 
 
@@ -169,13 +169,13 @@ _OPENERS: dict[ImageFormat, Callable[[bytes, ImageFormat, ImageLimits], Photo]] 
 _RUN_LENGTH_CODES = (1, 2)
 """Pillow decodes them in Python, byte by byte."""
 
-# Measured by `benchmarks.photo_memory`: the decoder's own picture, and what becomes of it.
-_BYTES_OF_OPAQUE_WEBP = 7.0
+# Bytes per pixel at the peak, by `benchmarks.photo_memory --unlimited`.
+_BYTES_OF_OPAQUE_WEBP, _BYTES_OF_CMYK = 7.0, 5.8
 _BYTES_OF_PILLOW = {
-    ImageFormat.PNG: 4.0,
+    ImageFormat.PNG: 5.8,
     ImageFormat.WEBP: 17.0,
     ImageFormat.AVIF: 10.5,
-    ImageFormat.GIF: 5.0,
-    ImageFormat.BMP: 4.0,
-    ImageFormat.TIFF: 8.0,
+    ImageFormat.GIF: 4.0,
+    ImageFormat.BMP: 5.8,
+    ImageFormat.TIFF: 6.5,
 }
