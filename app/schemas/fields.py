@@ -6,9 +6,10 @@ import unicodedata
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 
 from app.domain.faces import Detail
+from app.domain.text import has_invisible, normalize
 
 MAX_METADATA_BYTES = 16 * 1024
 _MAX_METADATA_DEPTH = 8
@@ -22,6 +23,27 @@ def check_printable(value: str) -> str:
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
         raise ValueError("must not contain control characters or unpaired surrogates")
     return value
+
+
+def _compose(value: object) -> object:
+    """Normalize text before its other checks, which count its characters."""
+    return normalize(value) if isinstance(value, str) else value
+
+
+def _check_visible(value: str) -> str:
+    if has_invisible(value):
+        raise ValueError("must not contain invisible characters, such as zero-width or direction marks")
+    return value
+
+
+def _check_readable(value: str) -> str:
+    """Names may join letters without a space, as Persian and Indic scripts do."""
+    if has_invisible(value, allow_joiners=True):
+        raise ValueError("must not contain invisible characters, such as direction marks")
+    return check_printable(value)
+
+
+_Composed = BeforeValidator(_compose)
 
 
 def check_year(value: datetime) -> datetime:
@@ -44,6 +66,8 @@ CollectionName = Annotated[
 ]
 SubjectId = Annotated[
     str,
+    _Composed,
+    AfterValidator(_check_visible),
     StringConstraints(pattern=r"^(\.{3,}|\.*[\w:\-][\w.:@+\-]*)$", max_length=128),
     Field(
         description="Your own id for the person: at most 128 letters, digits and `_ . : @ + -`.", examples=["emp-1042"]
@@ -51,17 +75,19 @@ SubjectId = Annotated[
 ]
 DisplayName = Annotated[
     str,
+    _Composed,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
-    AfterValidator(check_printable),
+    AfterValidator(_check_readable),
     Field(examples=["Ada Acker"]),
 ]
 ConsentReference = Annotated[
     str,
+    _Composed,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
-    AfterValidator(check_printable),
+    AfterValidator(_check_readable),
     Field(description="Your reference to the proof of the person's consent.", examples=["form-2026-0117"]),
 ]
-Label = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(check_printable)]
+Label = Annotated[str, _Composed, StringConstraints(min_length=1, max_length=200), AfterValidator(_check_readable)]
 Timestamp = Annotated[AwareDatetime, AfterValidator(check_year)]
 Expiry = Annotated[
     Timestamp,
@@ -72,6 +98,8 @@ Expiry = Annotated[
 ]
 Email = Annotated[
     str,
+    _Composed,
+    AfterValidator(_check_visible),
     StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[^@\s]{1,64}@[^@\s]{1,255}$"),
     AfterValidator(check_printable),
     Field(examples=["ada@example.com"]),

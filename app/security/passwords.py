@@ -11,6 +11,7 @@ from typing import ParamSpec, TypeVar
 
 from passlib.context import CryptContext
 
+from app.domain.text import normalize
 from app.errors import Overloaded
 
 MAX_PASSWORD_CHARS = 256
@@ -42,8 +43,8 @@ class PasswordHasher:
         self._waiting = 0
 
     async def hash(self, password: str) -> str:
-        """Hash a password with a new salt; returns PHC string format."""
-        return await self._run(_CONTEXT.hash, password)
+        """Hash a password in its composed form, with a new salt; returns PHC string format."""
+        return await self._run(_CONTEXT.hash, normalize(password))
 
     async def verify(self, password: str, hashed: str | None) -> bool:
         """Check a password against a hash; takes equally long for an unknown user (`hashed` is None)."""
@@ -51,9 +52,9 @@ class PasswordHasher:
         if hashed is None or not is_hashable:
             if self._decoy is None:
                 self._decoy = await self.hash(secrets.token_urlsafe())
-            await self._run(_CONTEXT.verify, password if is_hashable else "-", self._decoy)
+            await self._run(_verify, password if is_hashable else "-", self._decoy)
             return False
-        return await self._run(_CONTEXT.verify, password, hashed)
+        return await self._run(_verify, password, hashed)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -76,3 +77,12 @@ def _is_text(password: str) -> bool:
 def generate_password() -> str:
     """Generate a password of 128 random bits."""
     return secrets.token_urlsafe(16)
+
+
+def _verify(password: str, hashed: str) -> bool:
+    """Check a password in its composed form, then as it was typed: earlier versions hashed it as it came."""
+    composed = normalize(password)
+    is_right = bool(_CONTEXT.verify(composed, hashed))
+    if composed != password:
+        is_right = bool(_CONTEXT.verify(password, hashed)) or is_right
+    return is_right

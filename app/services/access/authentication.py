@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from app.domain.text import normalize_email
 from app.errors import InvalidCredentials, TokenExpired, TokenInvalid, TokenRevoked, TooManyLoginAttempts
 from app.permissions import Principal, Role
 from app.persistence.connections.database import Database
@@ -57,7 +58,7 @@ class AuthService:
         `TooManyLoginAttempts` after too many attempts on this account from this address; other addresses, sessions
         and keys are not affected.
         """
-        email = email.strip().lower()
+        email = normalize_email(email)
         attempt_keys = self._attempt_keys(email, address)
         async with self._database.transaction(lookup=email) as session:
             wait = await _count_attempt(LoginAttempts(session), attempt_keys)

@@ -1,5 +1,6 @@
 """Write the audit trail in the transaction of each change, and read it page by page."""
 
+import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -110,8 +111,11 @@ class AuditTrails:
 
 
 def subject_targets(keyring: Keyring, tenant_id: UUID, collection: str, subject: str) -> list[str]:
-    """Return all targets that a trail may have for a subject, one per secret that is still configured."""
-    return [refer_to_subject(key, tenant_id, collection, subject) for key in keyring.all(REFERENCE_PURPOSE)]
+    """Return all targets that a trail may have for a subject, for each secret that is still configured."""
+    # Entries from before ids were normalized may have a decomposed id.
+    forms = dict.fromkeys((subject, unicodedata.normalize("NFD", subject)))
+    keys = keyring.all(REFERENCE_PURPOSE)
+    return [refer_to_subject(key, tenant_id, collection, form) for form in forms for key in keys]
 
 
 class AuditService:
