@@ -13,6 +13,9 @@ from app.domain.decisions import Calibration, Candidate, Decision, DecisionLimit
 
 _MAX_THRESHOLD = 0.999
 
+_CHANCE = 0.5
+"""The false-match rate of a search from which on a match says nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
@@ -30,9 +33,13 @@ class Thresholds:
     def from_policy(
         cls, calibration: Calibration, policy: DecisionPolicy, comparisons: int, explicit: float | None = None
     ) -> "Thresholds":
-        """Derive both thresholds from the policy's rates; an `explicit` similarity replaces both."""
+        """Derive both thresholds from the policy's rates; an `explicit` similarity replaces both.
+
+        An explicit similarity that one stranger in two would reach decides on reviews only: matches begin above it.
+        """
         if explicit is not None:
-            return cls(explicit, explicit, comparisons, calibration)
+            rate = _rate_per_comparison(_CHANCE, max(1, comparisons))
+            return cls(max(explicit, calibration.similarity_at(rate)), explicit, comparisons, calibration)
         match, review = (
             max(-1.0, min(_MAX_THRESHOLD, calibration.similarity_at(_rate_per_comparison(rate, max(1, comparisons)))))
             for rate in (policy.max_false_match_rate, policy.review_false_match_rate)

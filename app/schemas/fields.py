@@ -116,8 +116,8 @@ Threshold = Annotated[
         ge=-1,
         le=1,
         allow_inf_nan=False,
-        description="The cosine similarity at or above which a candidate is a match, -1 to 1. Default: derived from "
-        "the collection's policy and size.",
+        description="The cosine similarity at or above which a candidate is a match, -1 to 1; a `review` where one "
+        "stranger in two would reach it. Default: derived from the collection's policy and size.",
     ),
 ]
 DetailField = Annotated[

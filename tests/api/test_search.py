@@ -43,10 +43,12 @@ async def test_an_embedding_finds_its_person(three: Account) -> None:
 
 async def test_a_threshold_decides_and_hides_nobody(three: Account) -> None:
     probe = await extracted(three, pictures.photo(2, take=1))
-    for threshold, decisions in ((1.0, ["no_match"] * 3), (-1.0, ["match"] * 3)):
+    for threshold, decisions in ((1.0, {"no_match"}), (-1.0, {"match", "review"})):
         body = (await three.client.post("/collections/default/search", json={**probe, "threshold": threshold})).json()
-        assert body["threshold"] == threshold
-        assert [candidate["decision"] for candidate in body["candidates"]] == decisions
+        assert body["review_threshold"] == threshold
+        assert {candidate["decision"] for candidate in body["candidates"]} == decisions
+        assert len(body["candidates"]) == 3
+    assert body["false_match_rate"] == pytest.approx(0.5, abs=1e-3)  # strangers, however low the threshold
 
 
 @pytest.mark.parametrize(

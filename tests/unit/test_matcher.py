@@ -93,11 +93,18 @@ def test_between_match_and_no_match_somebody_should_look() -> None:
 
 
 def test_an_explicit_threshold_wins_and_says_how_often_it_is_wrong() -> None:
-    used = thresholds(1000, explicit=0.3)
+    used = thresholds(100, explicit=0.3)
     assert (used.match, used.review) == (0.3, 0.3)
-    assert used.false_match_rate == pytest.approx(1 - 0.999**1000)
-    assert thresholds(1000, explicit=-1.0).false_match_rate == pytest.approx(1)
+    assert used.false_match_rate == pytest.approx(1 - 0.999**100)
     assert thresholds(1000, explicit=1.0).false_match_rate < 1e-6
+
+
+@pytest.mark.parametrize("comparisons", [1, 7, 1000])
+def test_a_threshold_that_one_stranger_in_two_reaches_makes_no_match(comparisons: int) -> None:
+    used = thresholds(comparisons, explicit=-1.0)
+    assert used.false_match_rate == pytest.approx(0.5)
+    assert (used.decide(used.match), used.decide(used.match - 1e-6)) == (Decision.MATCH, Decision.REVIEW)
+    assert used.decide(-1.0) == Decision.REVIEW
 
 
 def test_no_rate_is_told_that_is_far_beyond_what_was_measured() -> None:
