@@ -1,7 +1,7 @@
 """Do strangers match when their photos are bad in the same way?
 
     make bench-degraded
-    python -m benchmarks.degraded --photos DIR --pack DIR [--probes 500] [--only NAMES] [--out FILE]
+    python -m benchmarks.degraded --photos DIR --pack DIR [--probes 700] [--only NAMES] [--out FILE]
 
 For each alteration: 60 people are registered over HTTP, then others are searched, all with photos altered alike. A
 second collection holds every altered face, whatever its quality (`POST /register/all` with `quality=none`), so that
@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Search for strangers in photos that are altered alike.")
     parser.add_argument("--photos", type=Path, required=True, help="LFW's photos, one folder a person")
     parser.add_argument("--pack", type=Path, required=True, help="a model pack's directory")
-    parser.add_argument("--probes", type=int, default=500, help="strangers searched for each alteration")
+    parser.add_argument("--probes", type=int, default=700, help="strangers searched for each alteration")
     parser.add_argument("--only", help="alterations to measure, separated by semicolons")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()

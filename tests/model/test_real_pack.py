@@ -120,7 +120,7 @@ async def test_a_person_is_recognized_in_every_kind_of_picture(account: Account,
         if mode == "I;16":
             picture = Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 257)
         else:
-            picture = photo.convert(mode)
+            picture = photo.convert(mode, palette=Image.Palette.ADAPTIVE)
     buffer = io.BytesIO()
     picture.save(buffer, form)
     answer = await account.send("/verify", buffer.getvalue(), subject=name, collection="kinds", face="largest")

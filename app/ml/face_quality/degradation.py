@@ -45,7 +45,7 @@ def _enlarge(picture: Pixels, landmarks: Landmarks, rng: np.random.Generator) ->
 
 
 def _noise(picture: Pixels, _: Landmarks, rng: np.random.Generator) -> Pixels:
-    noise = rng.normal(0, float(rng.uniform(35, 90)), picture.shape)
+    noise = rng.normal(0, float(rng.uniform(25, 90)), picture.shape)
     return np.asarray(np.clip(picture + noise, 0, 255), dtype=np.uint8)
 
 
@@ -63,7 +63,7 @@ def _darken(picture: Pixels, _: Landmarks, rng: np.random.Generator) -> Pixels:
 
 
 def _overexpose(picture: Pixels, _: Landmarks, rng: np.random.Generator) -> Pixels:
-    brightened = picture.astype(np.float32) * float(rng.uniform(2, 4)) + float(rng.uniform(20, 80))
+    brightened = picture.astype(np.float32) * float(rng.uniform(2, 6)) + float(rng.uniform(20, 120))
     return np.asarray(np.clip(brightened, 0, 255), dtype=np.uint8)
 
 
@@ -116,6 +116,7 @@ def _eye_distance(landmarks: Landmarks) -> float:
 _Kind = Callable[[Pixels, Landmarks, np.random.Generator], Pixels]
 # Kinds named twice are drawn twice as often: they vary more, or are harder to tell from undamaged faces.
 _KINDS: tuple[_Kind, ...] = (
-    _blur, _blur, _motion, _motion, _enlarge, _enlarge, _noise, _compress, _invert, _invert, _darken, _overexpose,
-    _turn_upside_down, _cover_eyes, _cover_eyes, _cover_mouth, _cover_mouth, _cover_half, _cover_half, _cover_below,
+    _blur, _blur, _motion, _motion, _enlarge, _enlarge, _noise, _compress, _invert, _invert, _darken,
+    _overexpose, _overexpose, _turn_upside_down, _cover_eyes, _cover_eyes, _cover_mouth, _cover_mouth,
+    _cover_half, _cover_half, _cover_below,
 )  # fmt: skip

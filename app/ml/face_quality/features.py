@@ -1,4 +1,4 @@
-"""Measure an aligned crop on a grid: light, sharpness in both directions, saturation, symmetry.
+"""Measure an aligned crop on a grid: light, sharpness in both directions, saturation, symmetry, lost highlights.
 
 The grid keeps local damage visible that an average hides: covered eyes, a mask, a face cut in half, motion blur.
 """
@@ -10,8 +10,15 @@ from numpy.typing import NDArray
 from app.ml.pixels import Crop
 
 GRID = 7
-FEATURES = 5 * GRID * GRID + 3 * GRID * (GRID // 2) + 2
-"""Numbers per crop: five grids, mean and spread of the light, and three half grids of left-right differences."""
+LEVELS = 32
+FEATURES = 7 * GRID * GRID + 3 * GRID * (GRID // 2) + 2 + LEVELS
+"""Numbers per crop: seven grids, three half grids of left-right differences, mean and spread of light, histogram."""
+
+_FACE = (slice(24, 108), slice(20, 92))
+"""Rows and columns of the crop without most of hair and background."""
+
+_WHITE_FROM, _BLACK_TO = 250, 8
+"""A pixel whose brightest channel is at least or at most this has lost its detail."""
 
 _MIN_SPREAD = 8.0
 """Gray levels added to the spread, so that an even surface does not divide by zero."""
@@ -21,10 +28,12 @@ def measure_crop(crop: Crop) -> NDArray[np.float32]:
     """Measure a (112, 112, 3) BGR uint8 crop; returns (FEATURES,) float32.
 
     Grids hold the mean of each cell: gray level relative to the crop's own mean and spread, logarithms of the absolute
-    horizontal and vertical gradients (Sobel) and of the Laplacian, and saturation. Sharpness is not normalized by
-    contrast: normalizing would lift a blurred face above the limit.
+    horizontal and vertical gradients (Sobel) and of the Laplacian, saturation, and the shares of white and of black
+    pixels. Sharpness is not normalized by contrast: normalizing would lift a blurred face above the limit. The
+    histogram of gray levels (square roots of the shares) shows what removes levels, such as overexposure.
     """
-    gray = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    gray_levels = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
+    gray = gray_levels.astype(np.float32)
     light = _cells(gray)
     mean, spread = light.mean(), light.std() + _MIN_SPREAD
     relative = (light - mean) / spread
@@ -32,9 +41,15 @@ def measure_crop(crop: Crop) -> NDArray[np.float32]:
     vertical = np.log1p(_cells(np.abs(cv2.Sobel(gray, cv2.CV_32F, 0, 1, ksize=3))))
     detail = np.log1p(_cells(np.abs(cv2.Laplacian(gray, cv2.CV_32F))))
     saturation = _cells(cv2.cvtColor(crop, cv2.COLOR_BGR2HSV)[..., 1].astype(np.float32))
-    grids = (relative, horizontal, vertical, detail, saturation)
+    brightest = crop.max(axis=2)
+    white = _cells((brightest >= _WHITE_FROM).astype(np.float32))
+    black = _cells((brightest <= _BLACK_TO).astype(np.float32))
+    face = np.ascontiguousarray(gray_levels[_FACE])
+    histogram = np.sqrt(cv2.calcHist([face], [0], None, [LEVELS], [0, 256]).ravel() / face.size)
+    grids = (relative, horizontal, vertical, detail, saturation, white, black)
     differences = (_asymmetry(grid) for grid in (relative, horizontal, vertical))
-    return np.concatenate([*(grid.ravel() for grid in grids), *differences, np.array([mean, spread])], dtype=np.float32)
+    light_and_levels = (np.array([mean, spread]), histogram)
+    return np.concatenate([*(grid.ravel() for grid in grids), *differences, *light_and_levels], dtype=np.float32)
 
 
 def _cells(picture: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ _RATE, _DECAY = 2e-3, 3e-3
 _FIRST_MOMENT, _SECOND_MOMENT, _TINY = 0.9, 0.999, 1e-8
 """Adam's constants (Kingma and Ba, 2015)."""
 
-MAX_REFUSED = 0.004
+MAX_REFUSED = 0.01
 """The share of undamaged faces that falls below the bar."""
 
 Network = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
