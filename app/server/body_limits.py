@@ -1,4 +1,4 @@
-"""Limit the size of a request's body and the time that it takes to arrive."""
+"""Limit the size of a request's body and the time that it takes to arrive; refuse compressed ones."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import RequestTimeout, RequestTooLarge
+from app.errors import AppError, RequestTimeout, RequestTooLarge, UnsupportedMediaType
 from app.server.request_context import ErrorRenderer
 
 MAX_PLAIN_BODY = 64 * 1024
@@ -18,7 +18,7 @@ MIN_BODY_RATE = 4 * 1024
 
 
 class BodyLimit:
-    """Refuses a body that is too large or too slow. An oversized Content-Length is refused without reading the body."""
+    """Refuses a body that is too large, too slow or compressed; from the headers, without reading it, if possible."""
 
     def __init__(
         self, app: ASGIApp, *, render_error: ErrorRenderer, max_bytes: Callable[[str, Headers], int], timeout_s: float
@@ -36,10 +36,11 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._max_bytes(scope["path"], Headers(scope=scope))
-        declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdigit() and int(declared) > limit:
-            await self._render_error(scope["path"], too_large(int(declared), limit))(scope, receive, send)
+        headers = Headers(scope=scope)
+        limit = self._max_bytes(scope["path"], headers)
+        error = _refusal(headers, limit)
+        if error is not None:
+            await self._render_error(scope["path"], error)(scope, receive, send)
             return
         await self._app(scope, self._bounded(receive, limit), send)
 
@@ -68,6 +69,20 @@ class BodyLimit:
             return message
 
         return receive_within_limits
+
+
+def _refusal(headers: Headers, limit: int) -> AppError | None:
+    """Return the error for headers that announce a body that is too large or compressed."""
+    declared = headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        return too_large(int(declared), limit)
+    encodings = ", ".join(headers.getlist("content-encoding"))
+    if all(encoding.strip().lower() in ("", "identity") for encoding in encodings.split(",")):
+        return None
+    return UnsupportedMediaType(
+        f"Content-Encoding: {encodings[:64]} is not supported; send the body without compression.",
+        headers={"accept-encoding": "identity"},
+    )
 
 
 def too_large(size: int, limit: int) -> RequestTooLarge:
