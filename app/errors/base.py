@@ -14,6 +14,7 @@ class AppError(Exception):
         detail: str | None = None,
         *,
         field: str | None = None,
+        index: int | None = None,
         errors: list[dict[str, Any]] | None = None,
         retry_after_s: int | None = None,
         headers: dict[str, str] | None = None,
@@ -22,9 +23,16 @@ class AppError(Exception):
         self.title = (type(self).__doc__ or "").strip().splitlines()[0]
         self.detail = detail or self.title
         self.field = field
+        self.index = index
         self.errors = errors
         self.retry_after_s = retry_after_s
         super().__init__(self.detail)
+
+    def name_field(self, field: str) -> None:
+        """Say which field of the request the error is about, unless it says so already."""
+        if self.field is None:
+            self.field = field
+            self.detail = f"{field}: {self.detail}"
 
 
 class InternalError(AppError):

@@ -72,7 +72,7 @@ def problem(error: AppError, *, status: int | None = None) -> ProblemResponse:
         "code": error.code,
         "request_id": current_id,
     }
-    errors = error.errors or ([{"field": _text(error.field), "detail": _text(error.detail)}] if error.field else None)
+    errors = error.errors or ([_describe_field(error)] if error.field else None)
     if errors:
         body["errors"] = errors
     headers: dict[str, str] = {"cache-control": "no-store", **error.headers}
@@ -83,6 +83,11 @@ def problem(error: AppError, *, status: int | None = None) -> ProblemResponse:
     if isinstance(error, AuthenticationFailed):
         headers["www-authenticate"] = "Bearer"
     return ProblemResponse(body, status_code=status or error.status, headers=headers)
+
+
+def _describe_field(error: AppError) -> dict[str, Any]:
+    index = {} if error.index is None else {"index": error.index}
+    return {"field": _text(error.field or ""), **index, "detail": _text(error.detail)}
 
 
 def validation_failed(errors: Iterable[Mapping[str, Any]], model: Any = None) -> InvalidParameter:

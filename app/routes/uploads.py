@@ -4,20 +4,19 @@ FastAPI would read the whole body before it authenticates the caller, and spool 
 therefore read the form through `image_form`, and describe it for OpenAPI with `form_body`.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from app.errors import InvalidParameter, RequestRefused, TooManyImages, UnsupportedMediaType
+from app.errors import InvalidParameter, RequestRefused, TooManyImages
 from app.permissions import Permission, Principal
 from app.routes.deps.callers import StateDep, require_permission
 from app.routes.error_handlers import validation_failed
+from app.routes.multipart import FormPart, FormReader, decode_text, holds_text
 from app.server.body_limits import too_large
 from app.server.disconnects import DisconnectDep, watch_connection
 from app.server.request_context import IMAGES
@@ -27,13 +26,6 @@ from app.telemetry import timed
 F = TypeVar("F", bound=BaseModel)
 
 _FIELDS_BYTES = 64 * 1024  # allowed for text fields and part headers, in addition to the images
-_MAX_FIELDS = 20
-# Accepted for an image part besides image/*; the decoder determines the real format.
-_GENERIC_TYPES = ("", "application/octet-stream", "binary/octet-stream")
-
-
-class _InMemoryParser(MultiPartParser):
-    spool_max_size = 1 << 40  # never write photos to disk; the body limit bounds the memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +55,8 @@ def image_form(
         request: Request, _: Annotated[Principal, Depends(guard)], state: StateDep, disconnect: DisconnectDep
     ) -> AsyncIterator[ImageForm[F]]:
         with timed("receive"):
-            text, images = await _read_parts(request, state.settings, sum(counts.values()))
-            _check_counts(_sent_field(counts, images) if one_of else counts, images, text)
+            text, images = await _read_parts(request, state.settings, counts)
+            _check_counts(_sent_field(counts, images) if one_of else counts, images, counts)
             form = ImageForm(_validate(model, text), images)
         request.scope[IMAGES] = sum(len(sent) for sent in form.images.values())
         async with watch_connection(request, disconnect):
@@ -74,45 +66,36 @@ def image_form(
 
 
 async def _read_parts(
-    request: Request, settings: Settings, max_images: int
+    request: Request, settings: Settings, counts: Mapping[str, int]
 ) -> tuple[dict[str, str], dict[str, list[bytes]]]:
     """Return the text fields, and the images by field."""
-    form = await _parse(request, settings, max_images)
+    max_images = sum(counts.values())
+    content_type = request.headers.get("content-type", "")
+    # One file more than allowed, so that `_check_counts` can name the field and the number.
+    reader = FormReader(content_type, image_fields=counts, max_files=max_images + 1)
+    max_bytes = min(settings.max_request_bytes, max_images * settings.max_image_bytes + _FIELDS_BYTES)
+    async for chunk in _limited_stream(request, max_bytes):
+        reader.feed(chunk)
     text: dict[str, str] = {}
     images: dict[str, list[bytes]] = {}
-    try:
-        for name, value in form.multi_items():
-            if isinstance(value, UploadFile):
-                images.setdefault(name, []).append(await _read_image(name, value, settings.max_image_bytes))
-            else:
-                text[name] = value
-    finally:
-        await form.close()
+    for part in reader.finish():
+        if not part.is_file:
+            text[part.name] = decode_text(part.take_data())
+        elif not part.is_omitted:
+            images.setdefault(part.name, []).append(_take_image(part, len(images.get(part.name, ()))))
     return text, images
 
 
-async def _parse(request: Request, settings: Settings, max_images: int) -> FormData:
-    content_type = request.headers.get("content-type", "")
-    if not content_type.lower().startswith("multipart/form-data"):
-        raise UnsupportedMediaType(f"The body must be multipart/form-data, not {content_type[:64] or 'untyped'}.")
-    max_bytes = min(settings.max_request_bytes, max_images * settings.max_image_bytes + _FIELDS_BYTES)
-    parser = _InMemoryParser(
-        request.headers,
-        _limited_stream(request, max_bytes),
-        max_files=max_images + 1,  # one more, so that `_check_counts` can name the field and the number
-        max_fields=_MAX_FIELDS,
-        max_part_size=_FIELDS_BYTES,
-    )
-    try:
-        return await parser.parse()
-    except MultiPartException as exc:
-        if exc.message.startswith("Too many files"):
-            raise TooManyImages(
-                f"The request contains more than {max_images + 1} images; at most {max_images} are allowed per call."
-            ) from exc
-        raise RequestRefused(f"The multipart body is malformed: {exc.message}") from exc
-    except (KeyError, ValueError) as exc:  # for example a content type without a boundary
-        raise RequestRefused("The multipart body is malformed.") from exc
+def _take_image(part: FormPart, index: int) -> bytes:
+    data = part.take_data()
+    if data and not part.has_filename and holds_text(data):
+        field = part.name[:64]
+        raise InvalidParameter(
+            f"{field}: contains {len(data)} bytes of text, not a photo. Send a file, or leave the field out.",
+            field=field,
+            index=index,
+        )
+    return data
 
 
 def _validate(model: type[F], text: Mapping[str, str]) -> F:
@@ -178,14 +161,6 @@ async def _limited_stream(request: Request, limit: int) -> AsyncGenerator[bytes,
         raise RequestRefused("The client closed the connection before the body was complete.") from exc
 
 
-async def _read_image(name: str, part: UploadFile, max_bytes: int) -> bytes:
-    content_type = (part.content_type or "").split(";")[0].strip().lower()
-    if content_type not in _GENERIC_TYPES and not content_type.startswith("image/"):
-        raise UnsupportedMediaType(f"{name}: the content type is {content_type[:64]}; send an image.", field=name)
-    # Read at most one byte over the limit; the decoder refuses the image then.
-    return await part.read(max_bytes + 1)
-
-
 def _sent_field(counts: Mapping[str, int], images: Mapping[str, list[bytes]]) -> dict[str, int]:
     """Return the count of the field that has images, or of the first field if none has."""
     sent = [name for name in counts if name in images]
@@ -195,14 +170,15 @@ def _sent_field(counts: Mapping[str, int], images: Mapping[str, list[bytes]]) ->
     return {name: counts[name]}
 
 
-def _check_counts(counts: Mapping[str, int], images: Mapping[str, list[bytes]], text: Mapping[str, str]) -> None:
+def _check_counts(counts: Mapping[str, int], images: Mapping[str, list[bytes]], fields: Collection[str]) -> None:
+    """Check the number of images in each field of `counts`, and that no other than the route's `fields` has any."""
+    unknown = next((name for name in images if name not in fields), None)
+    if unknown is not None:
+        name, known = unknown[:64], " and ".join(f"`{field}`" for field in fields)
+        raise InvalidParameter(f"{name}: this route takes no file in this field, only in {known}.", field=name)
     for name, limit in counts.items():
         sent = len(images.get(name, ()))
         if not sent:
-            hint = " (it was sent as text; add a filename to the part)" if name in text else ""
-            raise InvalidParameter(f"{name}: an image is required{hint}.", field=name)
+            raise InvalidParameter(f"{name}: an image is required.", field=name)
         if sent > limit:
             raise TooManyImages(f"{name}: {sent} images were sent; at most {limit} are allowed.", field=name)
-    unknown = next((name for name in images if name not in counts), None)
-    if unknown is not None:
-        raise InvalidParameter(f"{unknown[:64]}: this route has no image field of this name.", field=unknown[:64])

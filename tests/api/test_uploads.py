@@ -88,20 +88,6 @@ async def test_a_body_of_the_wrong_kind(admin: Account, content: bytes, content_
     assert problem(await admin.client.post("/recognize", content=content, headers=headers)) == expected
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/pdf", "video/mp4"])
-async def test_a_part_that_says_it_is_no_image_is_refused(admin: Account, content_type: str) -> None:
-    files = {"image": ("a.jpg", pictures.photo(1), content_type)}
-    answer = await admin.client.post("/recognize", files=files)
-    assert problem(answer) == "415 unsupported_media_type"
-    assert content_type in answer.json()["detail"]
-
-
-@pytest.mark.parametrize("content_type", ["image/jpeg", "image/png", "application/octet-stream"])
-async def test_the_bytes_decide_what_an_image_is(admin: Account, content_type: str) -> None:
-    files = {"image": ("a", pictures.photo(1), content_type)}
-    assert (await admin.client.post("/detect", files=files)).status_code == 200
-
-
 async def test_too_many_images_and_images_nobody_asked_for(admin: Account) -> None:
     tiny = pictures.encode(pictures.portrait(1, side=96))
     answer = await admin.register("ada", *[tiny] * 21)
