@@ -77,6 +77,7 @@ from app.errors.images import (
     NoFace,
     NoImageAccepted,
     SeveralFaces,
+    about_image,
 )
 from app.errors.operator import DatabaseNotReady, GraphsBusy, ModelPackRefused, ModelPackUnavailable, OperatorError
 from app.errors.requests import (
@@ -206,4 +207,5 @@ __all__ = [
     "UnknownOperation",
     "UnsupportedMediaType",
     "UserNotFound",
+    "about_image",
 ]

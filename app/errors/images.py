@@ -1,5 +1,8 @@
 """Errors in an uploaded image, and in the face that it shows."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from app.errors.base import AppError
 
 
@@ -131,3 +134,14 @@ class NoImageAccepted(AppError):
 
     status = 422
     code = "no_image_accepted"
+
+
+@contextmanager
+def about_image(field: str | None) -> Iterator[None]:
+    """Name the field of the image in the errors about it that the block raises; None names no field."""
+    try:
+        yield
+    except (ImageRefused, FaceRefused) as exc:
+        if field is not None:
+            exc.name_field(field)
+        raise

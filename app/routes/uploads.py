@@ -12,7 +12,7 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
-from app.errors import InvalidParameter, RequestRefused, TooManyImages
+from app.errors import InvalidParameter, RequestRefused, TooManyImages, about_image
 from app.permissions import Permission, Principal
 from app.routes.deps.callers import StateDep, require_permission
 from app.routes.error_handlers import validation_failed
@@ -60,7 +60,8 @@ def image_form(
             form = ImageForm(_validate(model, text), images)
         request.scope[IMAGES] = sum(len(sent) for sent in form.images.values())
         async with watch_connection(request, disconnect):
-            yield form
+            with about_image(next(iter(images)) if len(images) == 1 else None):
+                yield form
 
     return read
 

@@ -171,5 +171,8 @@ class RegistrationService:
 
 
 def _none_accepted(refused: Sequence[RefusedImage]) -> NoImageAccepted:
-    errors = [{"image": item.index, "code": item.error.code, "detail": item.error.detail} for item in refused]
+    errors = [
+        {"field": "images", "index": item.index, "code": item.error.code, "detail": item.error.detail}
+        for item in refused
+    ]
     return NoImageAccepted(errors=errors)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from app.domain.faces import Analysis, Embedding, Face, QualityBar
 from app.domain.people import FaceCandidate, NamedCandidate
-from app.errors import FaceNotFound, NoFace
+from app.errors import FaceNotFound, NoFace, about_image
 from app.matcher.similarity import cosine_similarity
 from app.matcher.tenant_search import TenantSearch
 from app.services.collections.gallery_lookup import GalleryLookup
@@ -116,9 +116,11 @@ class FaceSearchService:
 
         Raises `NoFace` if either photo has no face.
         """
-        source_analysis = await self._faces.read_largest(source)
-        face, embedding = self._largest(source_analysis, bar, "source")
-        target_analysis = await self._faces.extract_chosen(target, lambda faces: self._acceptable(faces, bar))
+        with about_image("source"):
+            source_analysis = await self._faces.read_largest(source)
+            face, embedding = self._largest(source_analysis, bar, "source")
+        with about_image("target"):
+            target_analysis = await self._faces.extract_chosen(target, lambda faces: self._acceptable(faces, bar))
         if not target_analysis.faces:
             raise NoFace("target: no face was found in the image.", field="target")
         compared = [

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from app.domain.decisions import Candidate, Decision, DecisionLimit, GalleryScale
 from app.domain.faces import Analysis, Detail, Face
-from app.errors import AppError, FaceNotFound, NoFace
+from app.errors import AppError, FaceNotFound, NoFace, about_image
 from app.matcher.similarity import cosine_similarity
 from app.matcher.tenant_search import TenantSearch
 from app.matcher.thresholds import DecidedCandidate, Thresholds, decide_all, decide_candidate, limit_decision
@@ -140,8 +140,10 @@ class RecognitionService:
 
     async def compare(self, source: bytes, target: bytes, *, threshold: float | None) -> Comparison:
         """Compare the source's largest face with every face of the target; raises `NoFace` if either has none."""
-        face, embedding = await self._faces.read_probe(source, FaceChoice.LARGEST)
-        analysis = await self._faces.read_all(target)
+        with about_image("source"):
+            face, embedding = await self._faces.read_probe(source, FaceChoice.LARGEST)
+        with about_image("target"):
+            analysis = await self._faces.read_all(target)
         recognizer = self._faces.engine.recognizer
         thresholds = self._decisions.one_to_one(recognizer, GalleryScale(len(analysis.faces)), threshold)
         similarities = [cosine_similarity(embedding, other) for other in analysis.embeddings]
