@@ -4,37 +4,37 @@ import asyncio
 import json
 import os
 import socket
-from typing import Any
+from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from app.server.lingering_transport import LingeringTransport
+
 _DEFAULT_TIMEOUT_S = 10.0
-_LINGER_S, _LINGER_IDLE_S = 30.0, 5.0
-"""How long data is discarded after an early response: in total, and without receiving a byte. nginx's defaults."""
 
 
 class TimedH11Protocol(H11Protocol):
     """uvicorn's h11 protocol with a time limit for a request's headers, against slowloris attacks.
 
     It also closes connections with a delay if the response is sent before the request body is complete, for example
-    because the body is too large or the service is overloaded. An immediate close would reset the connection: some
-    clients then lose the response, and Node.js raises an error that applications cannot catch.
+    because the body is too large or malformed, or the service is overloaded.
     """
 
     _header_timer: asyncio.TimerHandle | None = None
-    _linger_until: float | None = None
-    _linger_timer: asyncio.TimerHandle | None = None
+    _lingering: LingeringTransport
+    _is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        self._lingering = LingeringTransport(transport, self._may_be_sending)
+        super().connection_made(cast(asyncio.Transport, self._lingering))
         disable_nagle(transport)
         self._wait_for_headers()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; stop the header timer when headers are complete, restart it for further partial headers."""
-        if self._linger_until is not None:
-            self._extend_linger()
+        if self._lingering.is_lingering:
+            self._lingering.discard()
             return
         super().data_received(data)
         if self.conn.their_state is h11.IDLE:
@@ -45,41 +45,40 @@ class TimedH11Protocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
-        if self._linger_timer is not None:
-            self._linger_timer.cancel()
+        self._lingering.stop_timer()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        """Start the lingering close if the request body is incomplete, since it may never be completed."""
+        """Close the connection if the request body is incomplete, since it may never be completed."""
         is_body_missing = self.conn.their_state is h11.SEND_BODY
         super().on_response_complete()
         if is_body_missing and not self.transport.is_closing():
             self._unset_keepalive_if_required()
-            self._linger_until = self.loop.time() + _LINGER_S
-            self.transport.write_eof()
-            self._extend_linger()
-
-    def _extend_linger(self) -> None:
-        """Restart the idle timer of the lingering close; received data is discarded."""
-        assert self._linger_until is not None
-        if self._linger_timer is not None:
-            self._linger_timer.cancel()
-        left_s = self._linger_until - self.loop.time()
-        if left_s <= 0:
             self.transport.close()
+
+    def shutdown(self) -> None:
+        if self._lingering.is_lingering:
+            self._lingering.close_now()
         else:
-            self._linger_timer = self.loop.call_later(min(left_s, _LINGER_IDLE_S), self.transport.close)
+            super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
         """Respond to malformed HTTP with problem+json, without a request id since no request could be parsed."""
-        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
-            self.transport.close()  # a response has already begun
-            return
+        self._is_refused = True
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            self._send_problem(msg)
+        if self.cycle is not None and not self.cycle.response_complete:
+            # The request in progress has been answered, or is cut off within its response.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.close()
+
+    def _send_problem(self, detail: str) -> None:
         problem = {
             "type": "urn:vultus:problem:malformed_http",
             "title": "The HTTP request is malformed.",
             "status": 400,
-            "detail": msg,
+            "detail": detail,
             "code": "malformed_http",
             "request_id": None,
         }
@@ -98,7 +97,9 @@ class TimedH11Protocol(H11Protocol):
             output = self.conn.send(event)
             if output:
                 self.transport.write(output)
-        self.transport.close()
+
+    def _may_be_sending(self) -> bool:
+        return self._is_refused or self.conn.their_state is h11.SEND_BODY or bool(self.conn.trailing_data[0])
 
     def _wait_for_headers(self) -> None:
         timeout_s = float(os.environ.get("VULTUS_HEADER_TIMEOUT_S", _DEFAULT_TIMEOUT_S))
@@ -112,7 +113,7 @@ class TimedH11Protocol(H11Protocol):
     def _close_idle(self) -> None:
         self._header_timer = None
         if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
-            self.transport.close()
+            self._lingering.close_now()
 
 
 def disable_nagle(transport: asyncio.Transport) -> None:
