@@ -14,6 +14,27 @@ from app.server.lingering_transport import LingeringTransport
 _DEFAULT_TIMEOUT_S = 10.0
 
 
+class _StrictConnection(h11.Connection):
+    """Refuses requests whose body has two lengths, which other servers on the way may read differently.
+
+    RFC 9112 allows to prefer Transfer-Encoding over Content-Length, but what one server takes for the rest of the body
+    is a request of its own for another (request smuggling).
+    """
+
+    refusal: str | None = None
+    """Why the last request was refused, if h11 itself would have accepted it."""
+
+    def next_event(self) -> Any:
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            names = {name for name, _ in event.headers}
+            if b"transfer-encoding" in names and (b"content-length" in names or event.http_version < b"1.1"):
+                other = "Content-Length" if b"content-length" in names else "HTTP/1.0"
+                self.refusal = f"Transfer-Encoding cannot be combined with {other}; send one length of the body."
+                raise h11.RemoteProtocolError(self.refusal)
+        return event
+
+
 class TimedH11Protocol(H11Protocol):
     """uvicorn's h11 protocol with a time limit for a request's headers, against slowloris attacks.
 
@@ -21,11 +42,13 @@ class TimedH11Protocol(H11Protocol):
     because the body is too large or malformed, or the service is overloaded.
     """
 
+    conn: _StrictConnection
     _header_timer: asyncio.TimerHandle | None = None
     _lingering: LingeringTransport
     _is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.conn = _StrictConnection(h11.SERVER)
         self._lingering = LingeringTransport(transport, self._may_be_sending)
         super().connection_made(cast(asyncio.Transport, self._lingering))
         disable_nagle(transport)
@@ -66,7 +89,7 @@ class TimedH11Protocol(H11Protocol):
         """Respond to malformed HTTP with problem+json, without a request id since no request could be parsed."""
         self._is_refused = True
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self._send_problem(msg)
+            self._send_problem(self.conn.refusal or msg)
         if self.cycle is not None and not self.cycle.response_complete:
             # The request in progress has been answered, or is cut off within its response.
             self.cycle.disconnected = True

@@ -127,6 +127,33 @@ def test_malformed_http_is_answered_before_the_close(service: tuple[str, dict[st
             assert client.recv(1) == b""
 
 
+@pytest.mark.parametrize(
+    ("version", "lengths", "said"),
+    [
+        ("1.1", ["Content-Length: 4", "Transfer-Encoding: chunked"], "Content-Length"),
+        ("1.1", ["Transfer-Encoding: chunked", "Content-Length: 0"], "Content-Length"),
+        ("1.1", ["transfer-encoding: Chunked", "content-length: 4"], "Content-Length"),
+        ("1.0", ["Transfer-Encoding: chunked"], "HTTP/1.0"),
+        ("1.1", ["Content-Length: 4", "Content-Length: 5"], ""),
+        ("1.1", ["Transfer-Encoding: gzip"], ""),
+    ],
+)
+def test_a_body_with_two_lengths_ends_the_connection(
+    service: tuple[str, dict[str, str]], version: str, lengths: list[str], said: str
+) -> None:
+    """What follows could be the rest of the body or another request: nobody answers it."""
+    host, _ = service
+    follower = f"GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n"
+    for body in (f"0\r\n\r\n{follower}", follower, ""):
+        with connect(host) as client:
+            fields = "\r\n".join([f"Host: {host}", *lengths])
+            client.sendall(f"POST /api/v1/auth/signup HTTP/{version}\r\n{fields}\r\n\r\n{body}".encode())
+            status, answer = read_answer(client)
+            assert (status, json.loads(answer)["code"]) == ("400", "malformed_http")
+            assert said in json.loads(answer)["detail"]
+            assert client.recv(1) == b""
+
+
 def test_a_well_formed_follower_is_answered(service: tuple[str, dict[str, str]]) -> None:
     host, _ = service
     with connect(host) as client:
