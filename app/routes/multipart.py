@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from app.errors import RequestRefused, TooManyImages, UnsupportedMediaType
+from app.errors import RequestRefused, TooManyImages
 
 MAX_TEXT_BYTES = 64 * 1024
 """Of one text field."""
@@ -43,11 +43,7 @@ class FormPart:
 
 
 class FormReader:
-    """Collects the parts of one form.
-
-    Raises `UnsupportedMediaType` for another content type, `TooManyImages`, and `RequestRefused` for a malformed body
-    or too much text.
-    """
+    """Collects the parts of one form; raises `TooManyImages`, or `RequestRefused` for a malformed body or long text."""
 
     def __init__(self, content_type: str, *, image_fields: Collection[str], max_files: int) -> None:
         """Take the request's content type, and the fields whose parts are files in any case."""
@@ -147,8 +143,6 @@ class FormReader:
 
 
 def _read_boundary(content_type: str) -> bytes:
-    if not content_type.lower().startswith("multipart/form-data"):
-        raise UnsupportedMediaType(f"The body must be multipart/form-data, not {content_type[:64] or 'untyped'}.")
     boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
     if not boundary:
         raise RequestRefused(

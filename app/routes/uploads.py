@@ -1,9 +1,10 @@
-"""Read multipart forms with images: after authentication, in memory only, and within the size limits.
+"""Read forms and JSON bodies with images: after authentication, in memory only, and within the size limits.
 
 FastAPI would read the whole body before it authenticates the caller, and spool photos to disk. Routes with images
 therefore read the form through `image_form`, and describe it for OpenAPI with `form_body`.
 """
 
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
@@ -12,10 +13,11 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
-from app.errors import InvalidParameter, RequestRefused, TooManyImages, about_image
+from app.errors import InvalidParameter, RequestRefused, TooManyImages, UnsupportedMediaType, about_image
 from app.permissions import Permission, Principal
 from app.routes.deps.callers import StateDep, require_permission
 from app.routes.error_handlers import validation_failed
+from app.routes.json_photos import read_json_photos
 from app.routes.multipart import FormPart, FormReader, decode_text, holds_text
 from app.server.body_limits import too_large
 from app.server.disconnects import DisconnectDep, watch_connection
@@ -25,12 +27,14 @@ from app.telemetry import timed
 
 F = TypeVar("F", bound=BaseModel)
 
+_FORMATS = "JPEG, PNG, WebP, AVIF, HEIC (if installed), GIF, BMP or TIFF."
 _FIELDS_BYTES = 64 * 1024  # allowed for text fields and part headers, in addition to the images
+_BASE64_GROWTH = 1.4  # 4 characters for 3 bytes, and line breaks
 
 
 @dataclass(frozen=True, slots=True)
 class ImageForm(Generic[F]):
-    """A validated form: its text fields, and the bytes of its images by field."""
+    """A validated form or JSON body: its text fields, and the bytes of its images by field."""
 
     fields: F
     images: Mapping[str, list[bytes]]
@@ -43,7 +47,7 @@ class ImageForm(Generic[F]):
 def image_form(
     model: type[F], counts: Mapping[str, int], permission: Permission, *, one_of: bool = False
 ) -> Callable[..., AsyncIterator[ImageForm[F]]]:
-    """Return a dependency that reads the text fields of `model` and the images of a form.
+    """Return a dependency that reads the text fields of `model` and the images of a form or JSON body.
 
     `counts` maps each image field to its maximum number of images; at least one image is required in every field, or
     with `one_of` in exactly one of the fields. The dependency checks `permission` first, so that nothing is read for
@@ -55,9 +59,9 @@ def image_form(
         request: Request, _: Annotated[Principal, Depends(guard)], state: StateDep, disconnect: DisconnectDep
     ) -> AsyncIterator[ImageForm[F]]:
         with timed("receive"):
-            text, images = await _read_parts(request, state.settings, counts)
+            fields, images = await _read_body(request, state.settings, counts, model.model_fields)
             _check_counts(_sent_field(counts, images) if one_of else counts, images, counts)
-            form = ImageForm(_validate(model, text), images)
+            form = ImageForm(_validate(model, fields), images)
         request.scope[IMAGES] = sum(len(sent) for sent in form.images.values())
         async with watch_connection(request, disconnect):
             with about_image(next(iter(images)) if len(images) == 1 else None):
@@ -66,24 +70,40 @@ def image_form(
     return read
 
 
-async def _read_parts(
-    request: Request, settings: Settings, counts: Mapping[str, int]
-) -> tuple[dict[str, str], dict[str, list[bytes]]]:
+async def _read_body(
+    request: Request, settings: Settings, counts: Mapping[str, int], fields: Collection[str]
+) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
     """Return the text fields, and the images by field."""
-    max_images = sum(counts.values())
     content_type = request.headers.get("content-type", "")
+    images_bytes = sum(counts.values()) * settings.max_image_bytes
+    match content_type.partition(";")[0].strip().lower():
+        case "multipart/form-data":
+            max_bytes = min(settings.max_request_bytes, images_bytes + _FIELDS_BYTES)
+            return await _read_form(content_type, _limited_stream(request, max_bytes), counts)
+        case "application/json":
+            max_bytes = min(settings.max_request_bytes, int(images_bytes * _BASE64_GROWTH) + _FIELDS_BYTES)
+            body = b"".join([chunk async for chunk in _limited_stream(request, max_bytes)])
+            return await read_json_photos(body, counts, fields)
+        case _:
+            raise UnsupportedMediaType(
+                f"The body must be multipart/form-data or application/json, not {content_type[:64] or 'untyped'}."
+            )
+
+
+async def _read_form(
+    content_type: str, stream: AsyncGenerator[bytes, None], counts: Mapping[str, int]
+) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
     # One file more than allowed, so that `_check_counts` can name the field and the number.
-    reader = FormReader(content_type, image_fields=counts, max_files=max_images + 1)
-    max_bytes = min(settings.max_request_bytes, max_images * settings.max_image_bytes + _FIELDS_BYTES)
-    async for chunk in _limited_stream(request, max_bytes):
+    reader = FormReader(content_type, image_fields=counts, max_files=sum(counts.values()) + 1)
+    async for chunk in stream:
         reader.feed(chunk)
-    text: dict[str, str] = {}
+    text: dict[str, Any] = {}
     images: dict[str, list[bytes]] = {}
     for part in reader.finish():
-        if not part.is_file:
-            text[part.name] = decode_text(part.take_data())
-        elif not part.is_omitted:
+        if part.is_file and not part.is_omitted:
             images.setdefault(part.name, []).append(_take_image(part, len(images.get(part.name, ()))))
+        elif not part.is_file and part.size:  # Swagger UI and HTML forms send an omitted field as an empty string.
+            text[part.name] = decode_text(part.take_data())
     return text, images
 
 
@@ -99,10 +119,9 @@ def _take_image(part: FormPart, index: int) -> bytes:
     return data
 
 
-def _validate(model: type[F], text: Mapping[str, str]) -> F:
+def _validate(model: type[F], fields: Mapping[str, Any]) -> F:
     try:
-        # Swagger UI and HTML forms send an omitted field as an empty string.
-        return model.model_validate({name: value for name, value in text.items() if value != ""})
+        return model.model_validate(fields)
     except ValidationError as exc:
         raise validation_failed([dict(error) for error in exc.errors()], model) from exc
 
@@ -111,24 +130,41 @@ def form_body(model: type[BaseModel], counts: Mapping[str, int], *, one_of: bool
     """Return the `openapi_extra` of a route that reads `image_form(model, counts, one_of=one_of)`."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     properties = {name: _inline(part, schema.get("$defs", {})) for name, part in schema.get("properties", {}).items()}
-    binary = {
-        "type": "string",
-        "format": "binary",
-        "description": "JPEG, PNG, WebP, AVIF, HEIC (if installed), GIF, BMP or TIFF.",
+
+    def describe(image: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+        images = {
+            name: image if limit == 1 else {"type": "array", "items": image, "minItems": 1, "maxItems": limit}
+            for name, limit in counts.items()
+        }
+        required = [*(() if one_of else counts), *schema.get("required", [])]
+        body: dict[str, Any] = {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {**images, **fields},
+            "required": required,
+        }
+        if one_of:
+            body["oneOf"] = [{"required": [name]} for name in counts]
+        return {"schema": body}
+
+    binary = {"type": "string", "format": "binary", "description": _FORMATS}
+    text = {"type": "string", "contentEncoding": "base64", "description": f"{_FORMATS} As base64 or a data URI."}
+    content = {
+        "multipart/form-data": describe(binary, properties),
+        "application/json": describe(text, {name: _as_json(part) for name, part in properties.items()}),
     }
-    images = {
-        name: binary if limit == 1 else {"type": "array", "items": binary, "minItems": 1, "maxItems": limit}
-        for name, limit in counts.items()
-    }
-    body: dict[str, Any] = {
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _as_json(part: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a form's field in a JSON body, where an object needs not be text."""
+    if part.get("contentMediaType") != "application/json":
+        return part
+    return {
         "type": "object",
-        "additionalProperties": False,
-        "properties": {**images, **properties},
-        "required": [*(() if one_of else counts), *schema.get("required", [])],
+        "description": part["description"].removesuffix(", as text.") + ".",
+        "example": json.loads(part["example"]),
     }
-    if one_of:
-        body["oneOf"] = [{"required": [name]} for name in counts]
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": body}}}}
 
 
 def _inline(part: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from app.schemas.fields import (
     Label,
     SubjectId,
     Threshold,
+    check_metadata,
     parse_metadata,
 )
 from app.schemas.request_body import RequestBody
@@ -41,11 +42,11 @@ _SUBJECT_SIMILARITY = (
 
 
 def _metadata_from_text(value: object) -> object:
-    """Parse the JSON text of a form field; raises `InvalidMetadata`."""
-    if not isinstance(value, str):
-        return value
+    """Parse the JSON text of a form field, or check the object of a JSON body; raises `InvalidMetadata`."""
     try:
-        return parse_metadata(value)
+        if isinstance(value, dict):
+            return check_metadata(value)
+        return parse_metadata(value) if isinstance(value, str) else value
     except ValueError as exc:
         raise InvalidMetadata(f"metadata {exc}.", field="metadata") from None
 
@@ -58,7 +59,7 @@ class RegisterForm(RequestBody):
     metadata: Annotated[dict[str, Any] | None, BeforeValidator(_metadata_from_text)] = Field(
         default=None,
         description="Any JSON object of at most 16 KiB, as text.",
-        json_schema_extra={"type": "string", "example": '{"team": 7}'},
+        json_schema_extra={"type": "string", "contentMediaType": "application/json", "example": '{"team": 7}'},
     )
     collection: CollectionName = "default"
     face: FaceChoice = Field(default=FaceChoice.ONLY, description=_FACE_CHOICE)

@@ -69,7 +69,7 @@ async def test_nobody_reads_the_body_of_an_anonymous_caller(anonymous: httpx.Asy
 @pytest.mark.parametrize(
     ("content", "content_type", "expected"),
     [
-        (b"{}", "application/json", "415 unsupported_media_type"),
+        (b"{}", "application/json", "422 invalid_parameter"),
         (b"image=x", "application/x-www-form-urlencoded", "415 unsupported_media_type"),
         (b"", "", "415 unsupported_media_type"),
         (b"", "multipart/form-data", "422 invalid_request"),

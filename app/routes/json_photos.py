@@ -1,0 +1,88 @@
+"""Read JSON bodies with images: the fields of the form, and each image as base64 or as a data URI."""
+
+import asyncio
+import base64
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from app.errors import InvalidParameter, RequestRefused
+
+SMALL_BYTES = 64 * 1024
+"""Larger bodies are decoded in a thread, so that other requests do not wait for them."""
+
+_MAX_PARTS = 20_000
+_FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+
+
+async def read_json_photos(
+    body: bytes, counts: Mapping[str, int], fields: Collection[str]
+) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
+    """Return the text fields that are not null, and the decoded images by field.
+
+    `counts` maps each image field to its maximum number of images: a field for one is a string, a field for more an
+    array of strings. Raises `RequestRefused` for malformed JSON, and `InvalidParameter` for an image that is not base64
+    or was sent in a field that is neither an image field nor one of `fields`.
+    """
+    if len(body) <= SMALL_BYTES:
+        return _read(body, counts, fields)
+    return await asyncio.to_thread(_read, body, counts, fields)
+
+
+def _read(
+    body: bytes, counts: Mapping[str, int], fields: Collection[str]
+) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
+    sent = {name: value for name, value in _parse(body).items() if value is not None}
+    images = {name: _decode_field(name, sent[name], counts[name]) for name in counts if name in sent}
+    others = {name: value for name, value in sent.items() if name not in counts}
+    unknown = next((name for name in others if name not in fields), None)
+    if unknown is not None and not images:
+        name, known = unknown[:64], " and ".join(f"`{field}`" for field in counts)
+        raise InvalidParameter(f"{name}: this route takes no image in this field, only in {known}.", field=name)
+    return others, images
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    if len(body) > SMALL_BYTES and sum(body.count(mark) for mark in (b",", b":", b"[", b"{")) > _MAX_PARTS:
+        # Parsed, they would take many times the memory of the body.
+        raise RequestRefused(f"The JSON body has more than {_MAX_PARTS} commas, colons and brackets.")
+    try:
+        value = json.loads(body.decode("utf-8-sig"))
+    except RecursionError:
+        raise RequestRefused("The JSON body is nested too deeply.") from None
+    except json.JSONDecodeError as exc:
+        raise RequestRefused(f"The body is not valid JSON (error at character {exc.pos}).") from None
+    except ValueError:  # not UTF-8, or an integer of thousands of digits
+        raise RequestRefused("The body is not valid JSON in UTF-8.") from None
+    if not isinstance(value, dict):
+        raise RequestRefused("The JSON body must be an object.")
+    return value
+
+
+def _decode_field(field: str, value: object, limit: int) -> list[bytes]:
+    if limit == 1:
+        return [_decode(field, value)]
+    if not isinstance(value, list):
+        raise InvalidParameter(f"{field}: must be an array of images, each as base64 or a data URI.", field=field)
+    return [_decode(field, item, index) for index, item in enumerate(value)]
+
+
+def _decode(field: str, value: object, index: int | None = None) -> bytes:
+    """Decode base64 of either alphabet, with or without padding and line breaks."""
+    data = value if isinstance(value, str) else None
+    if data is not None and data[:5].lower() == "data:":
+        media_type, comma, data = data.partition(",")
+        data = data if comma and media_type.lower().endswith(";base64") else None
+    try:
+        raw = b"" if data is None else data.encode("ascii").translate(_FROM_URL_SAFE, b" \t\r\n").rstrip(b"=")
+        decoded = base64.b64decode(raw + b"=" * (-len(raw) % 4), validate=True)
+    except ValueError:
+        data = None
+    if data is None:
+        where = field if index is None else f"{field}[{index}]"
+        raise InvalidParameter(
+            f"{where}: must be a string: the image's bytes as base64, or as a data URI with base64.",
+            field=field,
+            index=index,
+        )
+    return decoded
