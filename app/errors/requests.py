@@ -79,7 +79,7 @@ class RequestTimeout(RequestRefused):
 
 
 class UnsupportedMediaType(RequestRefused):
-    """This route does not accept the request's content type."""
+    """This route does not accept the content type or encoding of the request's body."""
 
     status = 415
     code = "unsupported_media_type"
