@@ -103,6 +103,9 @@ async def _read_form(
         if part.is_file and not part.is_omitted:
             images.setdefault(part.name, []).append(_take_image(part, len(images.get(part.name, ()))))
         elif not part.is_file and part.size:  # Swagger UI and HTML forms send an omitted field as an empty string.
+            if part.name in text:
+                field = part.name[:64]
+                raise InvalidParameter(f"{field}: was sent more than once; send one value.", field=field)
             text[part.name] = decode_text(part.take_data())
     return text, images
 

@@ -97,6 +97,15 @@ async def test_a_photo_that_looks_like_text_is_named_with_the_wanted_field(admin
     assert (answer.json()["errors"][0]["field"], "`image`" in answer.json()["detail"]) == ("file", True)
 
 
+async def test_a_field_with_two_values_is_refused(admin: Account) -> None:
+    photo = part("image", pictures.photo(1))
+    for first, second in ((b"fast", b"thorough"), (b"fast", b"fast")):
+        answer = await send(admin, "/detect", part("detail", first), photo, part("detail", second))
+        assert problem(answer) == "422 invalid_parameter"
+        assert answer.json()["errors"][0]["field"] == "detail"
+    assert (await send(admin, "/detect", part("detail", b""), photo, part("detail", b"fast"))).status_code == 200
+
+
 async def test_a_body_without_its_last_boundary(admin: Account) -> None:
     photo = part("image", pictures.photo(1), more='; filename="a.jpg"')
     whole = photo + b"--XX--"
