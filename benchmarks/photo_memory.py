@@ -23,6 +23,7 @@ import json
 import multiprocessing
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +92,8 @@ def main() -> None:
                 for picture, image in pictures.items():
                     Path(directory, picture).write_bytes(_encode(image, format_name))
                 for analysis, (picture, detail) in ANALYSES.items():
-                    row[analysis] = _measure(
-                        Path(directory, picture), size, arguments.pack, detail, is_unlimited=arguments.unlimited
-                    )
+                    job = _Job(Path(directory, picture), format_name, arguments.pack, detail, arguments.unlimited)
+                    row[analysis] = _measure(job, size)
                 print(f"{format_name}, {size_name}: {row}", flush=True)
     goals = [
         at_most(f"{name}, {analysis}: memory above the pixels", TARGET_MB, row[analysis]["above its pixels, MB"], "MB")
@@ -164,35 +164,46 @@ def _encode(picture: Image.Image, format_name: str) -> bytes:
     return buffer.getvalue()
 
 
-def _measure(file: Path, size: tuple[int, int], pack: Path, detail: Detail, *, is_unlimited: bool) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One photo to analyze in a process of its own."""
+
+    file: Path
+    format_name: str
+    pack: Path
+    detail: Detail
+    is_unlimited: bool
+
+
+def _measure(job: _Job, size: tuple[int, int]) -> dict[str, Any]:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        measured = pool.apply(_analyze_one, (file, pack, detail, is_unlimited))
+        measured = pool.apply(_analyze_one, (job,))
     pixels_mb = size[0] * size[1] * 3 / MB
     return {
         **({} if "refused" in measured else {"above its pixels, MB": round(measured["peak, MB"] - pixels_mb, 1)}),
         **measured,
-        "file, MB": round(file.stat().st_size / MB, 1),
+        "file, MB": round(job.file.stat().st_size / MB, 1),
     }
 
 
-def _analyze_one(file: Path, pack: Path, detail: Detail, is_unlimited: bool) -> dict[str, Any]:
+def _analyze_one(job: _Job) -> dict[str, Any]:
     """Analyze a photo; memory is counted from what is resident before."""
     settings: dict[str, Any] = {
-        "model_pack": str(pack),
-        "data_dir": str(file.parent / "data"),
+        "model_pack": str(job.pack),
+        "data_dir": str(job.file.parent / "data"),
         "inference_threads": 1,
         "max_image_bytes": 1 << 30,
     }
-    if is_unlimited:
+    if job.is_unlimited:
         settings["max_image_pixels"] = 1 << 40
     analyzer = build_analyzer(Settings.model_validate(settings))
-    _warm(analyzer)
-    data = file.read_bytes()
+    _warm(analyzer, job.format_name)
+    data = job.file.read_bytes()
     before = _status_mb("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
     started = time.process_time()
     try:
-        faces = len(analyzer.analyze(data, Embed.ALL, detail).faces)
+        faces = len(analyzer.analyze(data, Embed.ALL, job.detail).faces)
     except ImageRefused as exc:
         return {"refused": exc.detail, "peak, MB": round(_status_mb("VmHWM") - before, 1)}
     return {
@@ -203,13 +214,12 @@ def _analyze_one(file: Path, pack: Path, detail: Detail, is_unlimited: bool) -> 
     }
 
 
-def _warm(analyzer: FaceAnalyzer) -> None:
+def _warm(analyzer: FaceAnalyzer, format_name: str) -> None:
     head = _heads(1, None)[0]
     for size in ((250, 250), (390, 300), (640, 640), (640, 480), (480, 640), (640, 360), (360, 640)):
         analyzer.analyze(_encode(_backdrop(head, size), "JPEG baseline"), Embed.ALL)
-    for format_name in FORMATS:
-        for detail in Detail:
-            analyzer.analyze(_encode(head.resize((640, 640)), format_name), Embed.ALL, detail)
+    for detail in Detail:
+        analyzer.analyze(_encode(head.resize((640, 640)), format_name), Embed.ALL, detail)
     analyzer.warm_up()
 
 

@@ -18,7 +18,7 @@ from app.ml.image import ImageLimits, open_photo
 from app.ml.photo import Photo, PillowSource
 from app.ml.pixels import CROP_SIDE, Crop
 from app.ml.quality import QualityLimits, assess_quality, judge_face, rate_face
-from app.ml.turns import detect_turned, shows_upright_face
+from app.ml.turns import SURELY_UPRIGHT_SCORE, detect_turned, may_be_upright
 from app.telemetry import timed
 
 
@@ -89,7 +89,7 @@ class FaceAnalyzer:
         one, `secondary` has its embeddings of the same faces. Raises a subclass of `ImageRefused`.
         """
         found = self._embed(*self._find(data, detail), embed, recognizers)
-        if _shows_a_reliable_face(found):
+        if _is_surely_upright(found):
             return found
         # Decode the photo again rather than keep its pixels through every embedding: few photos come here.
         turned, crops = self._find(data, detail, in_turns=True)
@@ -135,7 +135,7 @@ class FaceAnalyzer:
             photo = open_photo(data, self._images)
         passes = plan_passes(photo.width, photo.height, detail, self._quality.min_face_pixels)
         detected = self._engine.detect(photo, passes)
-        if in_turns or (in_turns is None and not shows_upright_face(self._engine, detected)):
+        if in_turns or (in_turns is None and not may_be_upright(self._engine, detected)):
             detected = detect_turned(self._engine, photo, detail, self._quality.min_face_pixels, detected)
         detections = detected[: self._max_faces]
         crops = [self._engine.align(photo, detection) for detection in detections]
@@ -154,10 +154,14 @@ class FaceAnalyzer:
         )
 
 
-def _shows_a_reliable_face(found: Analysis) -> bool:
-    """Whether a face may decide, as far as is known; true without an embedded face, and for faces found in a turn."""
+def _is_surely_upright(found: Analysis) -> bool:
+    """Whether no embedded face is so bad that it may be upside down; true as well for faces found in a turn."""
     embedded = [found.faces[index] for index in found.embedded]
-    return not embedded or _is_turned(found) or any(face.quality.is_reliable for face in embedded)
+    return (
+        not embedded
+        or _is_turned(found)
+        or any(face.quality.is_reliable or face.detection_score > SURELY_UPRIGHT_SCORE for face in embedded)
+    )
 
 
 def _is_turned(found: Analysis) -> bool:
