@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
 from app.errors import ClientDisconnected, Overloaded
+from app.ml.memory import is_out_of_memory
 from app.telemetry import StageTimes, stage_times
 
 P = ParamSpec("P")
@@ -136,6 +137,8 @@ class InferenceExecutor:
         duration_s = time.monotonic() - job.started_at
         self._mean_s = duration_s if self._mean_s == 0 else self._mean_s + _NEWEST_WEIGHT * (duration_s - self._mean_s)
         error = None if done.cancelled() else done.exception()
+        if error is not None and is_out_of_memory(error):
+            error = Overloaded("The server has too little memory left for this photo. Retry later.")
         if not job.result.done():
             if done.cancelled():
                 job.result.cancel()

@@ -17,7 +17,17 @@ from app.ml.pixels import Pixels
 IS_AVAILABLE = find_spec("pillow_heif") is not None
 
 # What libheif's binding raises for damaged files, found by fuzzing.
-_DAMAGE = (ValueError, RuntimeError, OSError, EOFError, SyntaxError, IndexError, KeyError)
+_DAMAGE = (
+    ValueError,
+    RuntimeError,
+    OSError,
+    EOFError,
+    SyntaxError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    ZeroDivisionError,
+)
 
 
 class HeifSource(EncodedSource):
@@ -49,8 +59,9 @@ def _open(data: bytes) -> Any:
     options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
     try:
         file = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True, bgr_mode=True)
+        mode = file.mode  # raises for a file without pictures
     except _DAMAGE as exc:
         raise ImageTruncated("The image's header is damaged.") from exc
-    if file.mode not in ("BGR", "L"):
-        raise ImageModeUnsupported(f"HEIC pixels of type {file.mode!r} are not supported; send color or gray.")
+    if mode not in ("BGR", "L"):
+        raise ImageModeUnsupported(f"HEIC pixels of type {mode!r} are not supported; send color or gray.")
     return file

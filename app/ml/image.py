@@ -12,6 +12,7 @@ from app.errors import (
     ImageTooComplex,
     ImageTooLarge,
     ImageTooManyPixels,
+    ImageTruncated,
     ImageUnreadable,
 )
 from app.ml import heif
@@ -137,6 +138,8 @@ def _open_with_pillow(data: bytes, form: ImageFormat, limits: ImageLimits) -> Ph
 
 
 def _check_size(width: int, height: int, limits: ImageLimits) -> None:
+    if min(width, height) < 1:
+        raise ImageTruncated(f"The image is {width} x {height}; each side must be at least 1.")
     if width * height > limits.max_pixels:
         raise ImageTooManyPixels(
             f"The image has {width} x {height} = {width * height} pixels; the limit is {limits.max_pixels}."

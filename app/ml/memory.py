@@ -8,10 +8,14 @@ Pictures and activations then come from the heap, where small surviving blocks k
 import ctypes
 import sys
 
+import cv2
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LARGE_BYTES = 1 << 20
 _TRIM_BYTES = 4 << 20
 _ARENAS = 4
+
+_ONNX_RUNTIME_FAILURES = ("bad_alloc", "Failed to allocate memory", "out of memory")
 
 
 def steady_memory() -> bool:
@@ -24,3 +28,12 @@ def steady_memory() -> bool:
         return False
     settings = ((_M_MMAP_THRESHOLD, _LARGE_BYTES), (_M_TRIM_THRESHOLD, _TRIM_BYTES), (_M_ARENA_MAX, _ARENAS))
     return all(mallopt(option, value) == 1 for option, value in settings)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python, numpy, OpenCV or ONNX Runtime says that memory could not be allocated."""
+    if isinstance(error, cv2.error):
+        return getattr(error, "code", None) == cv2.Error.StsNoMem
+    if isinstance(error, RuntimeError):
+        return any(text in str(error) for text in _ONNX_RUNTIME_FAILURES)
+    return isinstance(error, MemoryError)

@@ -1,6 +1,9 @@
 """Signed pagination cursors: clients can neither forge one nor use it for another tenant or another list."""
 
 import hashlib
+from collections.abc import Callable
+from typing import TypeVar
+from uuid import UUID
 
 from itsdangerous import BadData, URLSafeSerializer
 
@@ -9,6 +12,9 @@ from app.security.keyring import Keyring
 
 _PURPOSE = "cursors"
 _MAX_CHARS = 1024
+_MAX_NUMBER = 2**63 - 1
+"""PostgreSQL's largest bigint."""
+T = TypeVar("T")
 _HMAC_SHA256 = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
 
 
@@ -25,16 +31,44 @@ class CursorSigner:
         """Sign `position` for the list that `scope` identifies (tenant and list); returns the cursor."""
         return str(self._serializer(scope).dumps(position))
 
-    def open(self, scope: str, cursor: str) -> str:
-        """Return a cursor's position; raises `InvalidCursor` unless it was signed for exactly this scope."""
+    def open(self, scope: str, cursor: str, read: Callable[[str], T]) -> T:
+        """Return a cursor's position as `read` parses it.
+
+        Raises `InvalidCursor` unless the cursor was signed for exactly this scope and `read` raises no `ValueError`.
+        """
         if len(cursor) > _MAX_CHARS:
             raise InvalidCursor
         try:
-            return str(self._serializer(scope).loads(cursor))
-        except (BadData, UnicodeError):
+            position = self._serializer(scope).loads(cursor)
+            if not isinstance(position, str):
+                raise InvalidCursor
+            return read(position)
+        except (BadData, ValueError):
             raise InvalidCursor from None
 
     def _serializer(self, scope: str) -> URLSafeSerializer:
         # itsdangerous signs with the last key, and accepts all of them.
         keys = list(reversed(list(self._keyring.all(_PURPOSE))))
         return URLSafeSerializer(keys, salt=scope, signer_kwargs=_HMAC_SHA256)
+
+
+def read_text(position: str) -> str:
+    """Return a position that PostgreSQL can compare with text; raises `ValueError`."""
+    position.encode()
+    if "\0" in position:
+        raise ValueError("a position contains no NUL character")
+    return position
+
+
+def read_number(position: str) -> int:
+    """Parse a position in a numbered list; raises `ValueError`."""
+    number = int(position)
+    if not 0 <= number <= _MAX_NUMBER:
+        raise ValueError("a position is a positive bigint")
+    return number
+
+
+def read_numbered(position: str) -> tuple[UUID, int]:
+    """Parse a row's group and its number in it, as `<32 hexadecimal digits>:<number>`; raises `ValueError`."""
+    group, _, number = position.partition(":")
+    return UUID(hex=group), read_number(number)

@@ -5,6 +5,7 @@ file therefore allows HS256 only, checks the header before the signature, and re
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -21,6 +22,10 @@ _ALGORITHM = "HS256"
 _ISSUER = "vultus"
 _PURPOSE = "tokens"
 _MAX_TOKEN_CHARS = 2048
+_MAX_GENERATION = 2**31 - 1
+"""PostgreSQL's largest integer."""
+_MAX_TIME = 253_402_300_799
+"""The end of year 9999, in seconds since 1970."""
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")  # python-jose accepts padding and spaces
 
 
@@ -84,10 +89,16 @@ class TokenIssuer:
             payload: dict[str, Any] = jwt.decode(
                 token, key, algorithms=[_ALGORITHM], audience=kind.value, issuer=_ISSUER, options=options
             )
-            if payload["aud"] != kind.value or not isinstance(payload["gen"], int) or isinstance(payload["gen"], bool):
+            if payload["aud"] != kind.value or not _are_numbers_valid(payload):
                 raise TokenInvalid
             return TokenClaims(UUID(payload["sub"]), UUID(payload["tid"]), UUID(payload["sid"]), payload["gen"])
         except ExpiredSignatureError:
             raise TokenExpired from None
-        except (JOSEError, KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        except (JOSEError, KeyError, ValueError, TypeError, AttributeError, RecursionError, OverflowError):
             raise TokenInvalid from None
+
+
+def _are_numbers_valid(payload: Mapping[str, Any]) -> bool:
+    """Whether the times and the generation are integers in range; python-jose converts texts and fractions itself."""
+    limits = {"gen": _MAX_GENERATION, "iat": _MAX_TIME, "exp": _MAX_TIME}
+    return all(type(payload[claim]) is int and 0 <= payload[claim] <= limit for claim, limit in limits.items())

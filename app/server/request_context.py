@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import AppError, InternalError, NotReady
+from app.errors import AppError, InternalError, NotReady, Overloaded
 from app.telemetry import StageTimes, accept_request_id, get_logger, request_id, stage_times
 from app.telemetry.metrics import observe_images, observe_request, observe_stage
 
@@ -115,6 +115,9 @@ class RequestContext:
             # The server's shutdown timeout has passed: tell the remaining clients to retry.
             await respond(NotReady("The service is stopping."))
             raise
+        except MemoryError as exc:
+            _log.error("out_of_memory", frames=_frames(exc))
+            await respond(Overloaded("The server has too little memory left for this request. Retry later."))
         except Exception as exc:  # noqa: BLE001 - not re-raised: the server would log the message, which may be personal data
             _log.error("unexpected_error", error=type(exc).__name__, frames=_frames(exc))
             await respond(InternalError())

@@ -10,7 +10,7 @@ from app.errors import InvalidCursor, Overloaded
 from app.permissions import ROLE_PERMISSIONS, Permission, Plan, Principal, Role, permissions_of
 from app.security.access_keys import decrypt_secret, encrypt_secret, generate_access_key
 from app.security.api_keys import generate_api_key, parse_api_key
-from app.security.cursors import CursorSigner
+from app.security.cursors import CursorSigner, read_text
 from app.security.keyring import Keyring
 from app.security.keys import derive_key
 from app.security.passwords import MAX_WAITING, PasswordHasher, generate_password
@@ -21,17 +21,17 @@ SECRET = b"a secret for tests only, 32 bytes or more"
 def test_a_cursor_opens_only_in_its_own_list() -> None:
     signer = CursorSigner(Keyring([SECRET]))
     cursor = signer.sign("tenant-a/collections", "visitors é")
-    assert signer.open("tenant-a/collections", cursor) == "visitors é"
+    assert signer.open("tenant-a/collections", cursor, read_text) == "visitors é"
     with pytest.raises(InvalidCursor):
-        signer.open("tenant-b/collections", cursor)
+        signer.open("tenant-b/collections", cursor, read_text)
     with pytest.raises(InvalidCursor):
-        CursorSigner(Keyring([SECRET[::-1]])).open("tenant-a/collections", cursor)
+        CursorSigner(Keyring([SECRET[::-1]])).open("tenant-a/collections", cursor, read_text)
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "====", "é", "A" * 2000, "AAAAAAAAAAAAAAAAAAAAAAAAAAAA", "\0"])
 def test_a_made_up_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(InvalidCursor):
-        CursorSigner(Keyring([SECRET])).open("scope", cursor)
+        CursorSigner(Keyring([SECRET])).open("scope", cursor, read_text)
 
 
 def test_keys_of_two_purposes_differ() -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from app.persistence.connections.database import Transaction
 from app.persistence.repositories.audit import AuditFilter, AuditRepository
 from app.security.audit_chain import REFERENCE_PURPOSE, SEAL_PURPOSE, Detail, SealedEntry, refer_to_subject, seal
-from app.security.cursors import CursorSigner
+from app.security.cursors import CursorSigner, read_number
 from app.security.keyring import Keyring
 from app.services.paging import Page, PageRequest, cut_page
 from app.telemetry import request_id
@@ -145,7 +145,7 @@ class AuditService:
             targets = [f"collection:{collection}"]
         filters = AuditFilter(_stored_texts(actions) if actions else None, actor, targets, since, before)
         scope = f"{self._entries.tenant_id}/audit"
-        before_seq = int(self._cursors.open(scope, request.cursor)) if request.cursor else None
+        before_seq = self._cursors.open(scope, request.cursor, read_number) if request.cursor else None
         found = await self._entries.list_page(filters, before_seq, request.limit + 1)
         return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, str(last.entry.seq)))
 

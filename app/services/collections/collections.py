@@ -11,7 +11,7 @@ from app.errors import CollectionExists, CollectionNotFound, PermissionDenied, Q
 from app.permissions import Quota
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.idempotency_records import IdempotencyRecords
-from app.security.cursors import CursorSigner
+from app.security.cursors import CursorSigner, read_text
 from app.services.audit.trail import AuditAction, AuditTrail
 from app.services.paging import Page, PageRequest, cut_page
 from app.services.tenancy.quotas import QuotaService
@@ -64,7 +64,7 @@ class CollectionService:
     async def list(self, request: PageRequest) -> Page[Collection]:
         """List one page of collections, ordered by name."""
         scope = f"{self._collections.tenant_id}/collections"
-        after = self._cursors.open(scope, request.cursor) if request.cursor else None
+        after = self._cursors.open(scope, request.cursor, read_text) if request.cursor else None
         found = await self._collections.list_page(after, request.limit + 1)
         return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, last.name))
 
@@ -85,7 +85,7 @@ class CollectionService:
         The recognizer is None for a collection without faces.
         """
         scope = f"{self._collections.tenant_id}/collections-by-id"
-        after = UUID(self._cursors.open(scope, request.cursor)) if request.cursor else None
+        after = self._cursors.open(scope, request.cursor, UUID) if request.cursor else None
         found = await self._collections.list_by_id(after, request.limit + 1)
         page = cut_page(found, request.limit, lambda last: self._cursors.sign(scope, str(last.id)))
         return Page([(row.name, row.recognizer) for row in page.items], page.next_cursor)

@@ -8,7 +8,7 @@ from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.recognizers import RecognizerRepository
 from app.persistence.repositories.subjects import SubjectRepository
-from app.security.cursors import CursorSigner
+from app.security.cursors import CursorSigner, read_text
 from app.services.audit.trail import AuditAction, AuditTrail
 from app.services.collections.collections import require_found
 from app.services.collections.recognizer_directory import RecognizerDirectory
@@ -66,7 +66,7 @@ class CollectionRecognizerService:
         row = require_found(await self._collections.find_row(collection), collection)
         in_use = self._directory.in_use(row.recognizer)
         scope = f"{self._collections.tenant_id}/collections/{row.id}/missing/{recognizer}"
-        after = self._cursors.open(scope, request.cursor) if request.cursor else None
+        after = self._cursors.open(scope, request.cursor, read_text) if request.cursor else None
         found = await self._recognizers.list_missing(row.id, in_use, recognizer, after, request.limit + 1)
         return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, last))
 

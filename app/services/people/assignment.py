@@ -82,7 +82,7 @@ class AssignmentService:
         """List one page of a collection's named subjects, ordered by row id; raises `CollectionNotFound`."""
         collection_id = await self._collections.find_id(collection)
         scope = f"{self._subjects.tenant_id}/collections/{collection_id}/known"
-        after = UUID(self._cursors.open(scope, request.cursor)) if request.cursor else None
+        after = self._cursors.open(scope, request.cursor, UUID) if request.cursor else None
         found = await self._subjects.list_named(collection_id, after, request.limit + 1)
         page = cut_page(found, request.limit, lambda last: self._cursors.sign(scope, str(last[0])))
         return Page([subject for _, subject in page.items], page.next_cursor)

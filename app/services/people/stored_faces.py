@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.domain.people import CollectionFace
-from app.errors import InvalidCursor, SubjectNotFound
-from app.persistence.repositories.collection_faces import CollectionFaceRepository, FacePosition, GalleryFace
+from app.errors import SubjectNotFound
+from app.persistence.repositories.collection_faces import CollectionFaceRepository, GalleryFace
 from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.subjects import SubjectRepository
-from app.security.cursors import CursorSigner
+from app.security.cursors import CursorSigner, read_numbered
 from app.services.audit.trail import AuditAction, AuditTrail
 from app.services.collections.lookup import CollectionLookup
 from app.services.paging import Page, PageRequest, cut_page
@@ -58,7 +58,7 @@ class StoredFaceService:
                 raise SubjectNotFound(f"Collection {collection!r} has no subject {subject!r}.")
             subject_id = row.id
         scope = f"{self._faces.tenant_id}/collections/{collection_id}/faces"
-        after = _read_position(self._cursors.open(scope, request.cursor)) if request.cursor else None
+        after = self._cursors.open(scope, request.cursor, read_numbered) if request.cursor else None
         found = await self._faces.list_page(collection_id, after, request.limit + 1, subject_id=subject_id, ids=ids)
         page = cut_page(found, request.limit, lambda last: self._cursors.sign(scope, _write_position(last)))
         return Page([entry.face for entry in page.items], page.next_cursor)
@@ -86,10 +86,3 @@ class StoredFaceService:
 
 def _write_position(entry: GalleryFace) -> str:
     return f"{entry.gallery_id.hex}:{entry.seq}"
-
-
-def _read_position(position: str) -> FacePosition:
-    gallery, separator, seq = position.partition(":")
-    if not separator:
-        raise InvalidCursor
-    return UUID(hex=gallery), int(seq)

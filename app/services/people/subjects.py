@@ -7,12 +7,12 @@ from typing import Any, Literal
 from uuid import UUID
 
 from app.domain.people import Subject, SubjectRecord, Template
-from app.errors import FaceNotFound, InvalidCursor, SubjectExists, SubjectNotFound
+from app.errors import FaceNotFound, SubjectExists, SubjectNotFound
 from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateRepository
 from app.security.audit_chain import Detail, SealedEntry
-from app.security.cursors import CursorSigner
+from app.security.cursors import CursorSigner, read_text
 from app.security.receipts import SignedReceipt
 from app.services.audit.trail import AuditAction, AuditTrail
 from app.services.collections.lookup import CollectionLookup
@@ -138,7 +138,7 @@ class SubjectService:
         """List one page of a collection's subjects, ordered by subject id; raises `CollectionNotFound`."""
         collection_id = await self._collections.find_id(collection)
         scope = f"{self._subjects.tenant_id}/collections/{collection_id}/subjects"
-        after = self._cursors.open(scope, request.cursor) if request.cursor else None
+        after = self._cursors.open(scope, request.cursor, read_text) if request.cursor else None
         found = await self._subjects.list_page(collection_id, after, request.limit + 1)
         return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, last.subject))
 
@@ -159,12 +159,8 @@ class SubjectService:
         """List one page of a subject's stored faces; raises `SubjectNotFound`."""
         subject_id = await self._find_id(collection, subject)
         scope = f"{self._subjects.tenant_id}/subjects/{subject_id}/faces"
-        after = self._cursors.open(scope, request.cursor) if request.cursor else None
-        try:
-            position = UUID(after) if after else None
-        except ValueError as exc:  # pragma: no cover - a signed position is a UUID
-            raise InvalidCursor from exc
-        found = await self._templates.list_page(subject_id, position, request.limit + 1)
+        after = self._cursors.open(scope, request.cursor, UUID) if request.cursor else None
+        found = await self._templates.list_page(subject_id, after, request.limit + 1)
         return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, str(last.id)))
 
     async def get_face(self, collection: str, subject: str, face_id: UUID) -> Template:
