@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from app.persistence.connections.database import async_url
+from app.persistence.connections.watchdog import connect
 from app.persistence.models import Base
 
 _LOCK = 0x76756C747573  # "vultus"
@@ -29,7 +30,7 @@ def _run(connection: Connection) -> None:
 
 async def _connect_and_run() -> None:
     url = context.config.attributes.get("url") or os.environ["VULTUS_DATABASE_URL"]
-    engine = create_async_engine(async_url(url), poolclass=NullPool)
+    engine = create_async_engine(async_url(url), poolclass=NullPool, connect_args={"async_creator_fn": connect})
     try:
         async with engine.connect() as connection:
             await connection.run_sync(_run)

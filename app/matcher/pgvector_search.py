@@ -19,8 +19,8 @@ from app.matcher.hnsw.graph import GRAPH_SETTINGS, Graph, graph_condition
 from app.matcher.search import Gallery
 from app.matcher.statements import Ranking
 from app.matcher.strategy import GalleryFacts
-from app.persistence.connections.driver import Connection
 from app.persistence.connections.snapshots import encode_embedding
+from app.persistence.connections.watchdog import Connection
 from app.persistence.models import MAX_COVERED_SEQ
 
 COPY_HEADER_BYTES = 19

@@ -12,7 +12,8 @@ from app.errors import OperatorError
 from app.matcher.engine import SearchEngine
 from app.ml.analysis import FaceAnalyzer
 from app.ml.executor import InferenceExecutor
-from app.persistence.connections.database import Database
+from app.persistence.connections.database import Database, driver_address
+from app.persistence.connections.watchdog import Watchdog
 from app.persistence.erasure_journal import ErasureJournal
 from app.persistence.provisioning.addresses import DatabaseAddresses, provisioned_database
 from app.security.cursors import CursorSigner
@@ -112,7 +113,8 @@ async def running_process(settings: Settings, analyzer: FaceAnalyzer | None = No
 
 async def _open_resources(stack: AsyncExitStack, settings: Settings, addresses: DatabaseAddresses) -> _Resources:
     journal = ErasureJournal(settings.erasure_journal_path)
-    database, operator_database = await _open_databases(stack, settings, addresses, journal)
+    watchdog = Watchdog(driver_address(addresses.service))
+    database, operator_database = await _open_databases(stack, settings, addresses, journal, watchdog)
     executor = InferenceExecutor(
         threads=count_inference_threads(settings),
         queue=settings.inference_queue,
@@ -126,8 +128,10 @@ async def _open_resources(stack: AsyncExitStack, settings: Settings, addresses: 
         database, keyring, endpoints=settings.object_store_endpoints, max_bytes=settings.max_image_bytes
     )
     stack.push_async_callback(objects.close)
-    search = build_search(settings, addresses.service, keyring)
+    search = build_search(settings, addresses.service, keyring, watchdog=watchdog)
     stack.push_async_callback(search.close)
+    # Entered last: it stops first, and no connection is ended while the others close theirs.
+    await stack.enter_async_context(watchdog.running())
     return _Resources(database, operator_database, journal, executor, hasher, keyring, objects, search)
 
 
@@ -175,21 +179,26 @@ def _build_token_issuer(settings: Settings, keyring: Keyring) -> TokenIssuer:
 
 
 async def _open_databases(
-    stack: AsyncExitStack, settings: Settings, addresses: DatabaseAddresses, journal: ErasureJournal
+    stack: AsyncExitStack,
+    settings: Settings,
+    addresses: DatabaseAddresses,
+    journal: ErasureJournal,
+    watchdog: Watchdog,
 ) -> tuple[Database, Database | None]:
     """Open the service's pool and, if the operator API is enabled, one with the login that sees every tenant."""
+    logins = [(addresses.service, settings.database_pool_size)]
+    if settings.operator_token:
+        logins.append((addresses.operator, 2))
     pools = [
         Database(
-            addresses.service,
-            pool_size=settings.database_pool_size,
+            address,
+            pool_size=size,
             behind_pgbouncer=settings.database_pgbouncer,
             journal=journal,
+            watchdog=watchdog,
         )
+        for address, size in logins
     ]
-    if settings.operator_token:
-        pools.append(
-            Database(addresses.operator, pool_size=2, behind_pgbouncer=settings.database_pgbouncer, journal=journal)
-        )
     for pool in pools:
         stack.push_async_callback(pool.close)
     return pools[0], pools[1] if len(pools) > 1 else None

@@ -8,23 +8,24 @@ from app.matcher.strategy import SearchLimits
 from app.persistence.connections.database import driver_address
 from app.persistence.connections.snapshots import SnapshotPool
 from app.persistence.connections.statements import StatementPool
+from app.persistence.connections.watchdog import Watchdog
 from app.persistence.template_protector import TemplateProtector
 from app.security.keyring import Keyring
 from app.settings import Settings
 
 
-def build_search(settings: Settings, url: str, keyring: Keyring) -> SearchEngine:
+def build_search(settings: Settings, url: str, keyring: Keyring, *, watchdog: Watchdog | None = None) -> SearchEngine:
     """Build the search engine for the database at `url`; its pools connect on first use."""
     size = settings.search_concurrency or settings.inference_threads or os.cpu_count() or 1
     behind_pgbouncer = settings.database_pgbouncer
     # The cache fills over its own connection, so that it and the searches never wait for each other.
-    filling = SnapshotPool(url, size=1, behind_pgbouncer=behind_pgbouncer)
+    filling = SnapshotPool(url, size=1, behind_pgbouncer=behind_pgbouncer, watchdog=watchdog)
     cache = GalleryCache(
         filling, max_bytes=settings.search_cache_mb * 2**20, max_whole_templates=settings.search_cache_whole_limit
     )
     return SearchEngine(
-        SnapshotPool(url, size=size, behind_pgbouncer=behind_pgbouncer),
-        StatementPool(driver_address(url), size=size, behind_pgbouncer=behind_pgbouncer),
+        SnapshotPool(url, size=size, behind_pgbouncer=behind_pgbouncer, watchdog=watchdog),
+        StatementPool(driver_address(url), size=size, behind_pgbouncer=behind_pgbouncer, watchdog=watchdog),
         cache,
         SearchLimits(exact=settings.search_exact_limit),
         TemplateProtector(keyring),

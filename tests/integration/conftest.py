@@ -159,15 +159,19 @@ async def engine(search_database: SearchDatabase) -> AsyncIterator[SearchEngine]
     await engine.close()
 
 
-def make_engine(url: str, *, cache_bytes: int = 2**20, max_whole_templates: int = 0, **options: bool) -> SearchEngine:
+def make_engine(
+    url: str, *, cache_bytes: int = 2**20, max_whole_templates: int = 0, behind_pgbouncer: bool = False
+) -> SearchEngine:
     cache = GalleryCache(
-        SnapshotPool(url, size=1, **options),
+        SnapshotPool(url, size=1, behind_pgbouncer=behind_pgbouncer),
         max_bytes=cache_bytes,
         max_whole_templates=max_whole_templates,
         reload_factor=0 if max_whole_templates else 20,
     )
-    statements = StatementPool(driver_address(url), size=4, **options)
-    return SearchEngine(SnapshotPool(url, size=4, **options), statements, cache, LIMITS, PROTECTOR)
+    statements = StatementPool(driver_address(url), size=4, behind_pgbouncer=behind_pgbouncer)
+    return SearchEngine(
+        SnapshotPool(url, size=4, behind_pgbouncer=behind_pgbouncer), statements, cache, LIMITS, PROTECTOR
+    )
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from app.errors import DatabaseNotReady
 from app.persistence.connections.errors import translate_errors
 from app.persistence.connections.statements import StatementPool
+from app.persistence.connections.watchdog import Watchdog, opener
 from app.persistence.erasure_journal import ErasureJournal, JournalEntry
 from app.telemetry import get_logger
 
@@ -68,7 +69,9 @@ class Database:
         pool_size: int = 10,
         behind_pgbouncer: bool = False,
         journal: ErasureJournal | None = None,
+        watchdog: Watchdog | None = None,
     ) -> None:
+        """Without `watchdog`, a statement waits for a frozen server; the commands, which run long statements, do."""
         self._journal = journal
         self.engine: AsyncEngine = create_async_engine(
             async_url(url),
@@ -76,10 +79,10 @@ class Database:
             max_overflow=0,
             pool_timeout=_POOL_TIMEOUT_S,
             hide_parameters=True,  # exception messages must not carry names or embeddings into a log
-            connect_args=_connect_args(behind_pgbouncer),
+            connect_args=_connect_args(behind_pgbouncer) | {"async_creator_fn": opener(watchdog)},
         )
         self._statements = StatementPool(
-            driver_address(url), size=max(2, pool_size // 2), behind_pgbouncer=behind_pgbouncer
+            driver_address(url), size=max(2, pool_size // 2), behind_pgbouncer=behind_pgbouncer, watchdog=watchdog
         )
         event.listen(self.engine.sync_engine, "checkout", _reject_closed)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)

@@ -8,12 +8,10 @@ from typing import Any
 import asyncpg
 
 from app.persistence.connections.errors import translate_errors
+from app.persistence.connections.watchdog import Connection, Watchdog, opener
 
 _CONNECT_TIMEOUT_S = 5
 _COMMAND_TIMEOUT_S = 35  # above the database's statement_timeout of 30 s: for a network that stopped responding
-
-Connection = Any
-"""An asyncpg connection; the package has no types."""
 
 
 class DriverPool:
@@ -26,11 +24,13 @@ class DriverPool:
         size: int,
         behind_pgbouncer: bool,
         init: Callable[[Connection], Awaitable[None]] | None = None,
+        watchdog: Watchdog | None = None,
     ) -> None:
         self._address = address
         self._size = size
         self._behind_pgbouncer = behind_pgbouncer
         self._init = init
+        self._connect = opener(watchdog)
         self._opening = asyncio.Lock()
         self._pool: Any = None
 
@@ -63,6 +63,7 @@ class DriverPool:
                     timeout=_CONNECT_TIMEOUT_S,
                     command_timeout=_COMMAND_TIMEOUT_S,
                     init=self._init,
+                    connect=self._connect,
                     reset=_skip_reset,
                     # In transaction mode the next transaction may run on another server connection, which does not
                     # have our prepared statements. Within one transaction, unnamed statements are safe.

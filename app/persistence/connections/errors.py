@@ -4,15 +4,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError, ResourceClosedError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.errors import ConsentRequired, DatabaseUnavailable, NotReady
 
 # Prefixes of transient SQLSTATEs (PostgreSQL, appendix A): connection lost, shutdown, out of resources, deadlock,
-# serialization failure, lock or statement timeout, and a parent row that a concurrent transaction deleted. SQLAlchemy
-# raises the general DBAPIError for some of them.
-_TRANSIENT = ("08", "53", "57P", "40P01", "40001", "55P03", "57014", "23503")
+# serialization failure, lock or statement timeout, and a parent row that a concurrent transaction deleted. So are the
+# errors of a server that is being replaced or configured: a login or database that is missing, a standby, a pooler
+# that lost a statement, an idle transaction that was ended, and failures of the system or of PostgreSQL itself.
+# SQLAlchemy raises the general DBAPIError for some of them.
+_TRANSIENT = (
+    "08", "53", "57", "40P01", "40001", "55P03", "23503", "28", "3D000", "25006", "25P03", "26000", "58", "XX",
+)  # fmt: skip
+# The driver lost track of a connection that was closed, or of a statement that a migration changed.
+_LOST_CONNECTION = (
+    asyncpg.InternalClientError,
+    asyncpg.InvalidCachedStatementError,
+    PendingRollbackError,
+    ResourceClosedError,
+)
 _UNMIGRATED = ("42P01", "42883")  # undefined table or function: a migration is missing
 _WITHOUT_CONSENT = "VU001"  # raised by our trigger (migration 0009), when the policy changed during the request
 
@@ -26,10 +37,19 @@ def translate_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (InterfaceError, OperationalError, PoolTimeoutError, asyncpg.InterfaceError, OSError) as exc:
+    except (
+        InterfaceError,
+        OperationalError,
+        PoolTimeoutError,
+        asyncpg.InterfaceError,
+        OSError,
+        *_LOST_CONNECTION,
+    ) as exc:
         raise DatabaseUnavailable from exc
     except (DBAPIError, asyncpg.PostgresError) as exc:
         cause = exc.orig if isinstance(exc, DBAPIError) else exc
+        if cause is not None and isinstance(cause.__cause__, _LOST_CONNECTION):
+            raise DatabaseUnavailable from exc
         if getattr(cause, "sqlstate", "") == _WITHOUT_CONSENT:
             raise ConsentRequired from exc
         if getattr(cause, "sqlstate", "") in _UNMIGRATED:

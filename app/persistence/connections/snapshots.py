@@ -17,7 +17,8 @@ import numpy as np
 from app.domain.faces import EMBEDDING_SIZE, Embedding
 from app.errors import Overloaded
 from app.persistence.connections.database import APP_ROLE, driver_address
-from app.persistence.connections.driver import Connection, DriverPool
+from app.persistence.connections.driver import DriverPool
+from app.persistence.connections.watchdog import Connection, Watchdog
 
 _WAIT_S = 5
 # The planner settings favor the covering indexes on one core without JIT: a search scans memory.
@@ -34,9 +35,13 @@ _HEADER = EMBEDDING_SIZE.to_bytes(2, "big") + b"\0\0"
 class SnapshotPool:
     """One process's connections for searches, opened on demand."""
 
-    def __init__(self, url: str, *, size: int, behind_pgbouncer: bool = False) -> None:
+    def __init__(
+        self, url: str, *, size: int, behind_pgbouncer: bool = False, watchdog: Watchdog | None = None
+    ) -> None:
         address = driver_address(url)
-        self._pool = DriverPool(address, size=size, behind_pgbouncer=behind_pgbouncer, init=use_binary_embeddings)
+        self._pool = DriverPool(
+            address, size=size, behind_pgbouncer=behind_pgbouncer, init=use_binary_embeddings, watchdog=watchdog
+        )
         self._size = size
         self._slots = asyncio.Semaphore(size)
 

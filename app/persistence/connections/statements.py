@@ -7,6 +7,7 @@ takes as long as such a statement. Statements run without ORM, transaction and t
 from typing import Any
 
 from app.persistence.connections.driver import DriverPool
+from app.persistence.connections.watchdog import Watchdog
 
 _WAIT_S = 10
 
@@ -14,8 +15,10 @@ _WAIT_S = 10
 class StatementPool:
     """One process's asyncpg connections for hot single-statement queries."""
 
-    def __init__(self, address: str, *, size: int, behind_pgbouncer: bool = False) -> None:
-        self._pool = DriverPool(address, size=size, behind_pgbouncer=behind_pgbouncer)
+    def __init__(
+        self, address: str, *, size: int, behind_pgbouncer: bool = False, watchdog: Watchdog | None = None
+    ) -> None:
+        self._pool = DriverPool(address, size=size, behind_pgbouncer=behind_pgbouncer, watchdog=watchdog)
         self._behind_pgbouncer = behind_pgbouncer
 
     async def fetch_row(self, statement: str, *values: object) -> Any:

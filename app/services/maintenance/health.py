@@ -1,9 +1,13 @@
 """Check whether the service is ready for requests."""
 
+import asyncio
+
 from app.errors import DatabaseUnavailable, NotReady
-from app.persistence.connections.database import Database
+from app.persistence.connections.database import Database, LoginRights
 from app.persistence.provisioning.migrations import head_revision
 from app.services.maintenance.background_erasure import BackgroundErasure
+
+_TIMEOUT_S = 1.5
 
 
 class HealthService:
@@ -14,12 +18,12 @@ class HealthService:
         self._erasure = erasure
         self._must_be_confined = must_be_confined
         self._head = head_revision()
+        self._reading: asyncio.Task[tuple[str | None, LoginRights]] | None = None
 
     async def check_ready(self) -> None:
         """Raise `NotReady` with the reason if the service is not ready."""
         try:
-            revision = await self._database.revision()
-            rights = await self._database.login_rights()
+            revision, rights = await self._read()
         except DatabaseUnavailable as exc:
             raise NotReady("The database does not respond.") from exc
         if revision != self._head:
@@ -33,3 +37,26 @@ class HealthService:
                 f"The database login {rights.name!r} owns the tables or bypasses row-level security. Create a separate "
                 f"login for the service that is a member of vultus_app only."
             )
+
+    async def _read(self) -> tuple[str | None, LoginRights]:
+        """Read the schema's revision and the login's rights; raises `DatabaseUnavailable` after 1.5 s.
+
+        A reading that takes longer goes on, and later calls wait for it too: a canceled one would still occupy its
+        connection until the database responds.
+        """
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read_database())
+            self._reading.add_done_callback(_retrieve_exception)
+        await asyncio.wait({self._reading}, timeout=_TIMEOUT_S)
+        if not self._reading.done():
+            raise DatabaseUnavailable
+        return self._reading.result()
+
+    async def _read_database(self) -> tuple[str | None, LoginRights]:
+        return await self._database.revision(), await self._database.login_rights()
+
+
+def _retrieve_exception(reading: "asyncio.Task[tuple[str | None, LoginRights]]") -> None:
+    """Keep asyncio from logging the failure of a reading that nobody waits for any more."""
+    if not reading.cancelled():
+        reading.exception()
