@@ -20,6 +20,7 @@ from app.routes.coverage import check_coverage
 from app.routes.docs import TAGS, install_docs
 from app.routes.error_handlers import install_error_handlers, problem
 from app.server.body_limits import MAX_PLAIN_BODY, BodyLimit
+from app.server.parent_process import end_with_parent
 from app.server.photo_gate import PhotoGate
 from app.server.rate_limits import RateLimiter
 from app.server.request_context import RequestContext
@@ -98,6 +99,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
 
 def served_app() -> FastAPI:
     """Return the application inherited from the parent process, or a new one. uvicorn calls this in each worker."""
+    end_with_parent()
     return inherited_app() or create_app()
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from app.persistence.provisioning.addresses import DatabaseAddresses
+from app.server.parent_process import end_with_parent
 from app.services.maintenance.search_indexes import MAINTENANCE_PAUSE_S
 from app.settings import Settings
 from app.wiring.operator import search_index_service
@@ -66,6 +67,7 @@ def _process(settings: Settings, addresses: DatabaseAddresses, pause_s: float) -
 def _run_alone(settings: Settings, addresses: DatabaseAddresses, pause_s: float) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends this one
+    end_with_parent()
     asyncio.run(_maintain(settings, addresses, pause_s))
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
+from app.cli.database_keeper import database_keeper
 from app.cli.graph_keeper import graph_keeper
 from app.cli.settings import command_settings
 from app.ml.packs.library import PackLibrary
@@ -65,7 +66,10 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
             load_settings.cache_clear()
             settings = load_settings()
             is_forking = workers > 1 and settings.share_models and _share_models(settings)
-            with graph_keeper(settings, addresses, in_own_process=is_forking):
+            with (
+                database_keeper(addresses.embedded, in_own_process=is_forking),
+                graph_keeper(settings, addresses, in_own_process=is_forking),
+            ):
                 _run_uvicorn(host, port, workers)
         except KeyboardInterrupt:
             pass  # Ctrl-C after a graceful shutdown is the normal end

@@ -16,6 +16,8 @@ class DatabaseAddresses:
 
     service: str
     operator: str
+    embedded: EmbeddedPostgres | None = None
+    """The embedded server, if it provides the database."""
 
 
 @asynccontextmanager
@@ -35,6 +37,6 @@ async def provisioned_database(settings: Settings) -> AsyncIterator[DatabaseAddr
     try:
         operator = await embedded.ensure_database()
         await asyncio.to_thread(migrate, operator)
-        yield DatabaseAddresses(await embedded.ensure_service_login(), operator)
+        yield DatabaseAddresses(await embedded.ensure_service_login(), operator, embedded)
     finally:
         await asyncio.to_thread(embedded.stop)

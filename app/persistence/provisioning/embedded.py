@@ -7,6 +7,7 @@ for the execute bit that the server needs (docs/decisions/0003).
 
 import os
 import stat
+import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -66,13 +67,22 @@ class EmbeddedPostgres:
                 if not (self._data / "PG_VERSION").exists():
                     server.ensure_pgdata_inited()
                 self._configure()
+                self._remove_dead_server()
                 _remove_dead_processes(server)
                 server.start()
-        except (OSError, RuntimeError) as exc:
+        except (OSError, RuntimeError, subprocess.SubprocessError) as exc:
             raise DatabaseNotReady(f"The embedded PostgreSQL in {self._data} did not start: {exc}") from exc
         self._server = server
         address: str = server.get_uri()
         return address
+
+    def is_running(self) -> bool:
+        """Whether the server's main process runs; a killed process that nobody has collected does not."""
+        try:
+            process = psutil.Process(int(self._pid_file.read_text().split("\n", 1)[0]))
+            return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        except (OSError, ValueError, psutil.Error):
+            return False
 
     async def ensure_database(self, name: str = DATABASE) -> str:
         """Create the database unless it exists; return its URL. Raises `DatabaseNotReady` before `start`."""
@@ -108,8 +118,30 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         """Leave the server; it shuts down when no other process uses it."""
         if self._server is not None:
+            if self.is_running():
+                self._server.ensure_postgres_running()  # adopts the server that another process restarted
             self._server.cleanup()
             self._server = None
+
+    @property
+    def _pid_file(self) -> Path:
+        return self._data / "postmaster.pid"
+
+    def _remove_dead_server(self) -> None:
+        """Remove the lock files of a killed server that nobody has collected: PostgreSQL takes it for running.
+
+        Raises `RuntimeError` while one of its processes still runs, which could still write to the data.
+        """
+        if not self._pid_file.exists() or self.is_running():
+            return
+        pid, _, _, port, directory, *_ = [*self._pid_file.read_text().split("\n"), *[""] * 5]
+        if not pid.isdecimal() or not psutil.pid_exists(int(pid)):
+            return  # PostgreSQL itself tells that this process is gone
+        if any(_works_in(process, self._data) for process in psutil.process_iter()):
+            raise RuntimeError("processes of the server that ended are still running")
+        if directory:
+            (Path(directory) / f".s.PGSQL.{port}.lock").unlink(missing_ok=True)
+        self._pid_file.unlink()
 
     def _configure(self) -> None:
         our_file = self._data / "vultus.conf"
@@ -123,6 +155,14 @@ class EmbeddedPostgres:
         if os.name == "posix" and os.geteuid() == 0:
             owner = self._data.stat()
             os.chown(our_file, owner.st_uid, owner.st_gid)
+
+
+def _works_in(process: psutil.Process, directory: Path) -> bool:
+    """Whether it is a process of the server with this data: all of them work in its directory."""
+    try:
+        return process.name() == "postgres" and Path(process.cwd()) == directory
+    except (OSError, psutil.Error):
+        return False
 
 
 def _remove_dead_processes(server: PostgresServer) -> None:
