@@ -10,11 +10,12 @@ from app.rekognition import MAX_BODY_BYTES, MAX_PLAIN_BYTES, PATH
 from app.rekognition.call import Call, Result
 from app.rekognition.errors import amz_response
 from app.rekognition.operations import OPERATIONS
-from app.rekognition.signing import SignedCall, read_signed_call, run_off_loop
+from app.rekognition.signing import SignedCall, read_signed_call
 from app.rekognition.state import protocol_of
 from app.rekognition.wire_model import WireModel
 from app.server.admission import admit
 from app.server.disconnects import DisconnectDep, watch_connection
+from app.server.off_loop import run_off_loop
 from app.server.request_context import OPERATION
 from app.server.state import state_of
 from app.services.idempotency import ResponseReplayed

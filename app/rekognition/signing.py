@@ -1,9 +1,6 @@
 """Authenticate a signed request: look up its access key, read the body, then verify the signature over both."""
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
@@ -13,12 +10,8 @@ from app.permissions import Principal
 from app.rekognition import SERVICE
 from app.security.request_signatures import SignedRequest
 from app.server.admission import address_of
+from app.server.off_loop import run_off_loop
 from app.server.state import limiter_of, state_of
-
-T = TypeVar("T")
-
-_MAX_INLINE_BYTES = 64 * 1024
-"""Larger bodies are hashed, parsed and serialized in a thread, so that they do not block the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +42,6 @@ async def read_signed_call(request: Request) -> SignedCall:
         await limiter_of(request).admit_address(address_of(request), "bad-credentials")
         raise
     return SignedCall(principal, caller.claim.region, head.headers.get("x-amz-target", ""), body)
-
-
-async def run_off_loop(size: int, work: Callable[[], T]) -> T:
-    """Run work on `size` bytes: in a thread if it would block the event loop for too long."""
-    return work() if size <= _MAX_INLINE_BYTES else await asyncio.to_thread(work)
 
 
 async def _read_body(request: Request) -> bytes:

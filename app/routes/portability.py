@@ -1,10 +1,11 @@
 """Serve the export and import of a subject."""
 
+import hashlib
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import Depends, Request
-from pydantic import ValidationError
+from fastapi import Depends, Request, Response
 from starlette.requests import ClientDisconnect
 
 from app.errors import RequestRefused
@@ -17,7 +18,9 @@ from app.routes.responses import AUTHENTICATED, problems
 from app.routes.strict_route import strict_router
 from app.routes.subjects import Collection, Subject
 from app.schemas.portability import SubjectDocument
+from app.schemas.subject_documents import DocumentInvalid, ReadDocument, read_subject_document, write_subject_document
 from app.schemas.subjects import SubjectOut
+from app.server.off_loop import run_off_loop
 
 IMPORT_PATH = f"{API}/subjects/import"
 MAX_IMPORT_BODY = 16 * 1024 * 1024
@@ -26,26 +29,44 @@ MAX_IMPORT_BODY = 16 * 1024 * 1024
 router = strict_router(tags=["privacy"], responses={**AUTHENTICATED, **problems(404)})
 
 
-@router.get(API + "/collections/{collection}/subjects/{subject}/export", summary="Export all data about a subject")
+@router.get(
+    API + "/collections/{collection}/subjects/{subject}/export",
+    summary="Export all data about a subject",
+    response_model=SubjectDocument,
+)
 async def export_subject(
     _: CanReadEmbeddings, collection: Collection, subject: Subject, services: ServicesDep
-) -> SubjectDocument:
+) -> Response:
     """Returns templates with their embeddings, the consent and the latest audit entries. Photos are never stored."""
-    return SubjectDocument.of(await services.portability().export(collection, subject))
+    export = await services.portability().export(collection, subject)
+    body = await run_off_loop(_BYTES_PER_TEMPLATE * len(export.faces), lambda: write_subject_document(export))
+    return Response(body, media_type="application/json")
 
 
 _MAX_ERRORS = 20
+_BYTES_PER_TEMPLATE = 6 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SentDocument:
+    """A parsed document, and the SHA-256 of its body."""
+
+    parsed: ReadDocument
+    digest: bytes
 
 
 async def read_document(
     request: Request, _: Annotated[Principal, Depends(require_permission(Permission.REGISTER))]
-) -> SubjectDocument:
+) -> SentDocument:
     """Read the document in the body, after authentication because it may be large."""
     try:
-        return SubjectDocument.model_validate_json(await request.body())
-    except ValidationError as exc:
+        body = await request.body()
+        return await run_off_loop(
+            len(body), lambda: SentDocument(read_subject_document(body), hashlib.sha256(body).digest())
+        )
+    except DocumentInvalid as exc:
         # An embedding that is wrong throughout would cause hundreds of errors.
-        raise validation_failed([dict(error) for error in exc.errors()[:_MAX_ERRORS]], SubjectDocument) from exc
+        raise validation_failed(exc.errors[:_MAX_ERRORS], SubjectDocument) from exc
     except ClientDisconnect as exc:
         raise RequestRefused("The client closed the connection before the body was complete.") from exc
 
@@ -65,15 +86,15 @@ _BODY = {
 )
 async def import_subject(
     _: CanRegister,
-    body: Annotated[SubjectDocument, Depends(read_document)],
+    sent: Annotated[SentDocument, Depends(read_document)],
     services: ServicesDep,
     idempotency: IdempotencyDep,
 ) -> SubjectOut:
-    async def work() -> SubjectOut:
-        faces = [face.face() for face in body.faces]
-        return SubjectOut.of(
-            await services.portability().import_subject(body.collection, body.to_subject(datetime.now(UTC)), faces)
-        )
+    document, faces = sent.parsed.document, sent.parsed.faces
 
-    request = ("import", body.model_dump_json())
-    return await idempotency.once(request, 201, work, about=f"{body.collection}/{body.subject}")
+    async def work() -> SubjectOut:
+        subject = document.to_subject(datetime.now(UTC))
+        return SubjectOut.of(await services.portability().import_subject(document.collection, subject, faces))
+
+    about = f"{document.collection}/{document.subject}"
+    return await idempotency.once(("import", sent.digest), 201, work, about=about)

@@ -4,6 +4,7 @@ import json
 import math
 import unicodedata
 from datetime import datetime
+from itertools import count
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
@@ -13,6 +14,8 @@ from app.domain.text import has_invisible, normalize
 
 MAX_METADATA_BYTES = 16 * 1024
 _MAX_METADATA_DEPTH = 8
+_MAX_METADATA_VALUES = MAX_METADATA_BYTES // 2
+"""A value and a comma take at least two bytes."""
 
 
 def check_printable(value: str) -> str:
@@ -146,7 +149,7 @@ def parse_metadata(text: str) -> dict[str, Any]:
 
 def check_metadata(value: dict[str, Any]) -> dict[str, Any]:
     """Return the object; raises `ValueError` with the reason if PostgreSQL cannot store it."""
-    _check(value, depth=0)
+    _check(value, depth=0, counted=count())
     _check_size(json.dumps(value, ensure_ascii=False))
     return value
 
@@ -168,16 +171,18 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"contains {name}, which JSON does not allow")
 
 
-def _check(value: object, depth: int) -> None:
+def _check(value: object, depth: int, counted: "count[int]") -> None:
+    if next(counted) > _MAX_METADATA_VALUES:
+        raise ValueError(f"has more than {_MAX_METADATA_VALUES} values; at most {MAX_METADATA_BYTES} bytes are allowed")
     if depth > _MAX_METADATA_DEPTH:
         raise ValueError(f"is nested deeper than {_MAX_METADATA_DEPTH} levels")
     if isinstance(value, dict):
         for key, item in value.items():
             _check_scalar(key)
-            _check(item, depth + 1)
+            _check(item, depth + 1, counted)
     elif isinstance(value, list):
         for item in value:
-            _check(item, depth + 1)
+            _check(item, depth + 1, counted)
     else:
         _check_scalar(value)
 

@@ -100,6 +100,7 @@ class SubjectDocument(RequestBody):
 
     @classmethod
     def of(cls, export: SubjectExport) -> "SubjectDocument":
+        """Return the document without its faces, which are written one by one."""
         subject = export.subject
         return cls.model_construct(
             format="vultus.subject/1",
@@ -111,7 +112,7 @@ class SubjectDocument(RequestBody):
             expires_at=subject.expires_at,
             created_at=subject.created_at,
             updated_at=subject.updated_at,
-            faces=[ExportedFaceBody.of(face) for face in export.faces],
+            faces=[],
             audit=[AuditEntryOut.of(entry) for entry in export.audit],
         )
 
