@@ -11,6 +11,7 @@ from app.rekognition import SERVICE
 from app.security.request_signatures import SignedRequest
 from app.server.admission import address_of
 from app.server.off_loop import run_off_loop
+from app.server.photo_gate import assign_place
 from app.server.state import limiter_of, state_of
 
 
@@ -33,6 +34,7 @@ async def read_signed_call(request: Request) -> SignedCall:
     try:
         head = _head_of(request)
         caller = await signatures.find_caller(head, service=SERVICE)
+        assign_place(request.scope, caller.signer.principal.tenant_id)
         with signatures.receiving(caller):
             body = await _read_body(request)
             whole = SignedRequest(head.method, head.path, head.query, head.headers, body)

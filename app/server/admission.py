@@ -6,6 +6,7 @@ from starlette.requests import Request
 
 from app.errors import PermissionDenied
 from app.permissions import Permission, Principal
+from app.server.photo_gate import assign_place
 from app.server.request_context import CALLER
 from app.server.state import limiter_of, state_of
 from app.services.tenancy.quotas import count_recognition
@@ -27,11 +28,13 @@ def address_of(request: Request) -> str:
 async def admit(request: Request, principal: Principal, permission: Permission) -> dict[str, str]:
     """Check the permission and the plan's rate limit, and count a recognition against the monthly quota.
 
-    Returns the rate-limit headers for the response. Raises `PermissionDenied`, `RateLimited` or `QuotaExceeded`.
+    Returns the rate-limit headers for the response. Raises `PermissionDenied`, `Overloaded`, `RateLimited` or
+    `QuotaExceeded`.
     """
     if not principal.may(permission):
         holder = f"role {principal.role.value!r}" if principal.role else "key"
         raise PermissionDenied(f"Your {holder} does not have the permission {permission.value!r}.")
+    assign_place(request.scope, principal.tenant_id)
     headers = await limiter_of(request).admit_principal(principal, permission)
     if permission is Permission.RECOGNIZE:
         await count_recognition(state_of(request).database, principal)

@@ -2,7 +2,9 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -11,14 +13,17 @@ from app.errors import Overloaded
 from app.server.request_context import ErrorRenderer
 
 _MAX_RETRY_S = 15
+_PLACE = "vultus.place"
+"""Key in a request's scope."""
 
 
 class PhotoGate:
     """Admits at most `max_in_flight` photo requests at a time and refuses the rest with `Overloaded`.
 
     A refusal costs almost nothing, so a flood does not slow down the admitted requests. The gate runs before
-    authentication and therefore counts by credential. A credential below its fair share is still admitted, up to a
-    total of twice `max_in_flight`; `ml/executor.py` then takes turns between tenants.
+    authentication and therefore first counts by credential; `assign_place` then counts by tenant, before the body is
+    received. A caller below its fair share is still admitted, up to a total of twice `max_in_flight`, so a tenant with
+    many slow uploads leaves room for others. `ml/executor.py` then takes turns between tenants.
     """
 
     def __init__(
@@ -34,8 +39,8 @@ class PhotoGate:
         self._render_error = render_error
         self._has_photos = has_photos
         self._max_in_flight = max_in_flight
-        self._in_flight = Counter[int]()
-        """Requests by hashed credential."""
+        self._in_flight = Counter[Hashable]()
+        """Requests by tenant; before the authentication by hashed credential."""
         self._refused = (0, 0)
         """The current second, and the number of requests refused in it."""
 
@@ -47,13 +52,26 @@ class PhotoGate:
         if not self._has_room_for(caller):
             await self._render_error(scope["path"], self._refusal())(scope, receive, send)
             return
+        place = scope[_PLACE] = _Place(self, caller)
         self._in_flight[caller] += 1
         try:
             await self._app(scope, receive, send)
         finally:
-            self._in_flight[caller] -= 1
-            if not self._in_flight[caller]:
-                del self._in_flight[caller]
+            self._leave(place.caller)
+
+    def assign(self, place: "_Place", tenant: Hashable) -> None:
+        """Count a place for a tenant from now on; raises `Overloaded` if the tenant has its share already."""
+        self._leave(place.caller)
+        has_room = self._has_room_for(tenant)
+        place.caller = tenant
+        self._in_flight[tenant] += 1
+        if not has_room:
+            raise self._refusal()
+
+    def _leave(self, caller: Hashable) -> None:
+        self._in_flight[caller] -= 1
+        if not self._in_flight[caller]:
+            del self._in_flight[caller]
 
     def _refusal(self) -> Overloaded:
         second = int(time.monotonic())
@@ -65,10 +83,25 @@ class PhotoGate:
             retry_after_s=min(_MAX_RETRY_S, 1 + 4 * self._refused[1] // self._max_in_flight),
         )
 
-    def _has_room_for(self, caller: int) -> bool:
+    def _has_room_for(self, caller: Hashable) -> bool:
         total = self._in_flight.total()
         share = self._max_in_flight / (len(self._in_flight) + (caller not in self._in_flight))
         return total < self._max_in_flight or (total < 2 * self._max_in_flight and self._in_flight[caller] < share)
+
+
+@dataclass(slots=True)
+class _Place:
+    """A request in flight, and whom it counts for."""
+
+    gate: PhotoGate
+    caller: Hashable
+
+
+def assign_place(scope: MutableMapping[str, Any], tenant: Hashable) -> None:
+    """Count a photo request for its tenant; raises `Overloaded` beyond the tenant's share. Other requests pass."""
+    place = scope.get(_PLACE)
+    if place is not None and place.caller != tenant:
+        place.gate.assign(place, tenant)
 
 
 def _credential(headers: Headers) -> int:
