@@ -1,5 +1,6 @@
 """Create the web application from routes and middleware; its lifespan runs the process-wide objects."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
@@ -20,6 +21,8 @@ from app.routes.coverage import check_coverage
 from app.routes.docs import TAGS, install_docs
 from app.routes.error_handlers import install_error_handlers, problem
 from app.server.body_limits import MAX_PLAIN_BODY, BodyLimit
+from app.server.descriptors import log_exhaustion_once
+from app.server.drain import install_drain
 from app.server.parent_process import end_with_parent
 from app.server.photo_gate import PhotoGate
 from app.server.rate_limits import RateLimiter
@@ -100,6 +103,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
 def served_app() -> FastAPI:
     """Return the application inherited from the parent process, or a new one. uvicorn calls this in each worker."""
     end_with_parent()
+    install_drain()
     return inherited_app() or create_app()
 
 
@@ -130,6 +134,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:
         configure_logging(settings.log_level, settings.log_format)
+        log_exhaustion_once(asyncio.get_running_loop())
         async with running_process(settings, inherited_analyzer()) as process:
             redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
             limiter = RateLimiter(process.database, redis_url, public_rate=settings.public_rate)

@@ -3,9 +3,11 @@
 from fastapi import Depends, Response
 from pydantic import BaseModel
 
+from app.errors import NotReady
 from app.routes.deps.callers import StateDep, require_metrics_token
 from app.routes.responses import problems
 from app.routes.strict_route import strict_router
+from app.server.drain import drain
 from app.telemetry.metrics import CONTENT_TYPE, expose
 
 router = strict_router(tags=["health"])
@@ -25,6 +27,8 @@ async def healthz() -> Health:
 @router.get("/readyz", summary="Check that the service is ready", responses=problems(503))
 async def readyz(state: StateDep) -> Health:
     """Ready means that the models are loaded and the database is migrated and responding."""
+    if drain.has_begun:
+        raise NotReady("The service is stopping.")
     await state.health.check_ready()
     return Health(status="ready")
 

@@ -12,6 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from app.server.lingering_transport import LingeringTransport
 
 _DEFAULT_TIMEOUT_S = 10.0
+_IDLE_GRACE_S = 1.0
 
 
 class _StrictConnection(h11.Connection):
@@ -80,10 +81,22 @@ class TimedH11Protocol(H11Protocol):
             self.transport.close()
 
     def shutdown(self) -> None:
+        """Close the connection when it is idle, but not at once, since a request may be on its way.
+
+        Responses close it themselves: while the server drains, each carries `connection: close`.
+        """
         if self._lingering.is_lingering:
             self._lingering.close_now()
         else:
-            super().shutdown()
+            self.loop.call_later(_IDLE_GRACE_S, self._close_when_idle)
+
+    def _close_when_idle(self) -> None:
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+        else:
+            self.loop.call_later(_IDLE_GRACE_S, self._close_when_idle)
 
     def send_400_response(self, msg: str) -> None:
         """Respond to malformed HTTP with problem+json, without a request id since no request could be parsed."""

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import AppError, InternalError, NotReady, Overloaded
+from app.server.drain import drain
 from app.telemetry import StageTimes, accept_request_id, get_logger, request_id, stage_times
 from app.telemetry.metrics import observe_images, observe_request, observe_stage
 
@@ -131,6 +132,8 @@ class RequestContext:
             headers["server-timing"] = timing
         for name, value in self._headers.items():
             headers.setdefault(name, value)
+        if drain.has_begun:
+            headers["connection"] = "close"
         if exchange.path.startswith("/api/"):
             headers.setdefault("cache-control", "no-store")
 
