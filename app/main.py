@@ -62,6 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         license_info={"name": "MIT"},
         openapi_tags=TAGS,
         lifespan=_lifespan(settings),
+        openapi_url=None,  # `install_docs` serves it
         docs_url=None,
         redoc_url=None,
     )

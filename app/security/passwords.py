@@ -4,9 +4,13 @@ The installed package is libpass, the maintained fork of passlib with the same i
 """
 
 import asyncio
+import os
 import secrets
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
 from passlib.context import CryptContext
@@ -16,7 +20,9 @@ from app.errors import Overloaded
 
 MAX_PASSWORD_CHARS = 256
 MAX_WAITING = 64
-"""Two threads hash about 70 passwords per second, so the last in the queue waits about one second."""
+"""A thread hashes about 35 passwords per second, so the last in the queue waits two seconds at most."""
+
+_LOWER_BY = 10
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,13 +38,15 @@ _CONTEXT = CryptContext(
 
 
 class PasswordHasher:
-    """Hashes and verifies passwords off the event loop, `threads` at a time, so that sign-ins cannot use all CPUs.
+    """Hashes and verifies passwords off the event loop, so that sign-ins cannot use all CPUs.
 
+    `threads` run at a time, by default on half of the cores and at most 2, with a lower priority than other threads.
     Both methods raise `Overloaded` when `MAX_WAITING` calls are running or waiting.
     """
 
-    def __init__(self, threads: int = 2) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="passwords")
+    def __init__(self, threads: int | None = None) -> None:
+        threads = threads or min(2, max(1, (os.cpu_count() or 1) // 2))
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="passwords", initializer=_lower_priority)
         self._decoy: str | None = None
         self._waiting = 0
 
@@ -67,6 +75,14 @@ class PasswordHasher:
             return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: work(*args, **kwargs))
         finally:
             self._waiting -= 1
+
+
+def _lower_priority() -> None:
+    """Let other threads go first; only Linux has priorities of threads."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            thread = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _LOWER_BY)
 
 
 def _is_text(password: str) -> bool:
