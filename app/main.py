@@ -8,11 +8,13 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.responses import Response
+from starlette.routing import Match
 
 from app import rekognition
 from app.errors import AppError
-from app.rekognition import protocol
+from app.rekognition import protocol, targets
 from app.rekognition.errors import rekognition_error
+from app.rekognition.root import RootEndpoint
 from app.rekognition.signing import read_signed_call
 from app.rekognition.state import ProtocolState
 from app.routes import portability, recognition
@@ -81,6 +83,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
         BodyLimit,
         render_error=render_error,
         max_bytes=_body_limits(settings),
+        has_route=lambda scope: any(route.matches(scope)[0] is not Match.NONE for route in app.routes),
         timeout_s=settings.body_timeout_s,
     )
     app.add_middleware(
@@ -99,6 +102,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             expose_headers=["x-request-id", "retry-after", "ratelimit", "ratelimit-policy", "idempotent-replayed"],
         )
     app.add_middleware(RequestContext, render_error=render_error, is_https_only=settings.environment == "production")
+    app.add_middleware(RootEndpoint)
 
 
 def served_app() -> FastAPI:
@@ -121,14 +125,14 @@ def _body_limits(settings: Settings) -> Callable[[str, Mapping[str, str]], int]:
 
     def max_bytes(path: str, headers: Mapping[str, str]) -> int:
         if rekognition.is_rekognition(path):
-            return protocol.max_body_bytes(headers)
+            return targets.max_body_bytes(headers)
         return limits.get(path, MAX_PLAIN_BODY)
 
     return max_bytes
 
 
 def _has_photos(path: str, headers: Mapping[str, str]) -> bool:
-    return path in recognition.IMAGE_PATHS or (rekognition.is_rekognition(path) and protocol.runs_inference(headers))
+    return path in recognition.IMAGE_PATHS or (rekognition.is_rekognition(path) and targets.runs_inference(headers))
 
 
 def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[LifespanState]]:

@@ -51,6 +51,11 @@ class ObjectUnavailable(RequestRefused):
 
     code = "object_unavailable"
 
+    def __init__(self, detail: str | None = None, *, field: str | None = None, is_unreadable: bool = False) -> None:
+        super().__init__(detail, field=field)
+        self.is_unreadable = is_unreadable
+        """Whether the object store was asked, and has no such object or does not allow reading it."""
+
 
 class MalformedRequest(RequestRefused):
     """The request body is not a JSON object."""

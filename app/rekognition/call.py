@@ -10,7 +10,7 @@ from pydantic import RootModel
 from app.domain.faces import QualityBar
 from app.errors import ImageTooLarge, InvalidParameter
 from app.rekognition import MAX_IMAGE_BYTES
-from app.rekognition.arns import collection_arn, model_version
+from app.rekognition.arns import collection_arn, model_version, read_collection_arn
 from app.rekognition.similarity import SimilarityScale
 from app.rekognition.state import ProtocolState
 from app.server.request_context import IMAGES
@@ -76,6 +76,13 @@ class Call:
     def collection_arn(self, name: str) -> str:
         """Return the ARN of one of the caller's collections."""
         return collection_arn(self._region, self.caller.principal.tenant_id, name)
+
+    def read_collection_arn(self, arn: str) -> str:
+        """Return the name of one of the caller's collections in the region of the request.
+
+        Raises `CollectionNotFound`.
+        """
+        return read_collection_arn(arn, self.caller.principal.tenant_id, self._region)
 
     def quality_bar(self, default: QualityBar) -> QualityBar:
         """Return `QualityFilter`, or the operation's default."""

@@ -1,4 +1,4 @@
-"""Translate our errors into what AWS SDKs expect: error code, HTTP status and parameter names."""
+"""Translate our errors into what AWS SDKs expect: error code, HTTP status and message."""
 
 import json
 from typing import Any
@@ -40,23 +40,11 @@ from app.errors import (
     Unavailable,
     UnknownOperation,
 )
+from app.rekognition.messages import NOTHING_ASKED, Asked, word_detail, word_message
 from app.security.request_signatures import SignatureFault
 from app.telemetry import request_id
 
 JSON_TYPE = "application/x-amz-json-1.1"
-
-_PARAMETERS = {
-    "collection": "CollectionId",
-    "face_id": "FaceId",
-    "face_ids": "FaceIds",
-    "image": "Image",
-    "object": "S3Object",
-    "source": "SourceImage",
-    "subject": "UserId",
-    "tags": "Tags",
-    "target": "TargetImage",
-}
-"""Our names of parameters and AWS's. Details of errors begin with the name of the parameter that is wrong."""
 
 # The first matching class decides: subclasses stand above their bases.
 _CODES: tuple[tuple[type[AppError], str], ...] = (
@@ -111,19 +99,20 @@ def code_of(error: AppError) -> str:
     return next((code for kind, code in _CODES if isinstance(error, kind)), _SERVER_ERROR)
 
 
-def rekognition_error(error: AppError) -> Response:
+def rekognition_error(error: AppError, asked: Asked = NOTHING_ASKED) -> Response:
     """Return the response for an error: status 400, like AWS, or 500 for a failure of the server.
 
-    In addition to AWS's members, `Reason` holds our own stable code, which is more specific.
+    In addition to AWS's members, `Reason` holds our own stable code and `Detail` our own message: both say more.
     """
     code = code_of(error)
     status = 500 if code == _SERVER_ERROR else 400
     body: dict[str, Any] = {
         "__type": code,
-        "message": _replace_surrogates(_translate(error)),
+        "message": _replace_surrogates(word_message(error, asked)),
         "Code": code,
         "Logref": request_id.get(),
         "Reason": error.code,
+        "Detail": _replace_surrogates(word_detail(error)),
     }
     return amz_response(json.dumps(body).encode(), status, error=code)
 
@@ -134,14 +123,6 @@ def amz_response(body: bytes, status: int = 200, *, error: str | None = None) ->
     if error is not None:
         headers["x-amzn-errortype"] = error
     return Response(body, status, headers, media_type=JSON_TYPE)
-
-
-def _translate(error: AppError) -> str:
-    """Return the error's detail; a leading `field:` becomes AWS's name of the parameter."""
-    name, separator, text = error.detail.partition(":")
-    if not separator or name != error.field or name not in _PARAMETERS:
-        return error.detail
-    return f"{_PARAMETERS[name]}:{text}"
 
 
 def _replace_surrogates(text: str) -> str:

@@ -8,6 +8,8 @@ from starlette.requests import ClientDisconnect
 from app.errors import RequestRefused, SignatureInvalid
 from app.permissions import Principal
 from app.rekognition import SERVICE
+from app.rekognition.state import protocol_of
+from app.rekognition.targets import read_target
 from app.security.request_signatures import SignedRequest
 from app.server.admission import address_of
 from app.server.off_loop import run_off_loop
@@ -21,20 +23,21 @@ class SignedCall:
 
     principal: Principal
     region: str
-    target: str
+    operation: str
     body: bytes
 
 
 async def read_signed_call(request: Request) -> SignedCall:
     """Read the whole request and verify its signature.
 
-    Raises `SignatureInvalid`, `Overloaded`, and `RequestRefused` if the client disconnects.
+    Raises `SignatureInvalid`, `UnknownOperation`, `Overloaded`, and `RequestRefused` if the client disconnects.
     """
     signatures = state_of(request).signed_requests
     try:
         head = _head_of(request)
         caller = await signatures.find_caller(head, service=SERVICE)
         assign_place(request.scope, caller.signer.principal.tenant_id)
+        operation = read_target(head.headers.get("x-amz-target", ""), protocol_of(request).wire_model)
         with signatures.receiving(caller):
             body = await _read_body(request)
             whole = SignedRequest(head.method, head.path, head.query, head.headers, body)
@@ -43,7 +46,7 @@ async def read_signed_call(request: Request) -> SignedCall:
     except SignatureInvalid:
         await limiter_of(request).admit_address(address_of(request), "bad-credentials")
         raise
-    return SignedCall(principal, caller.claim.region, head.headers.get("x-amz-target", ""), body)
+    return SignedCall(principal, caller.claim.region, operation, body)
 
 
 async def _read_body(request: Request) -> bytes:

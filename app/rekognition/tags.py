@@ -1,6 +1,5 @@
 """TagResource, UntagResource, ListTagsForResource. Only collections can be tagged."""
 
-from app.rekognition.arns import read_collection_arn
 from app.rekognition.call import Call, Result
 
 
@@ -22,4 +21,4 @@ async def list_tags_for_resource(call: Call) -> Result:
 
 
 def _collection_name(call: Call) -> str:
-    return read_collection_arn(call.parameters["ResourceArn"], call.caller.principal.tenant_id)
+    return call.read_collection_arn(call.parameters["ResourceArn"])

@@ -30,7 +30,6 @@ class WireModel:
 
     def __init__(self) -> None:
         self._model = ServiceModel(Loader().load_service_model(SERVICE, "service-2"), SERVICE)
-        self.target_prefix: str = self._model.metadata["targetPrefix"]
         self.operations = frozenset[str](self._model.operation_names)
         self._patterns: dict[str, Any] = {}
 

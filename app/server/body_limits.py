@@ -21,15 +21,23 @@ class BodyLimit:
     """Refuses a body that is too large, too slow or compressed; from the headers, without reading it, if possible."""
 
     def __init__(
-        self, app: ASGIApp, *, render_error: ErrorRenderer, max_bytes: Callable[[str, Headers], int], timeout_s: float
+        self,
+        app: ASGIApp,
+        *,
+        render_error: ErrorRenderer,
+        max_bytes: Callable[[str, Headers], int],
+        has_route: Callable[[Scope], bool],
+        timeout_s: float,
     ) -> None:
         """Take `max_bytes`, which returns the allowed body size for a request's path and headers.
 
+        `has_route` tells whether any route serves the path: if none does, that is reported, not the body's size.
         `timeout_s` is how long the body may stall.
         """
         self._app = app
         self._render_error = render_error
         self._max_bytes = max_bytes
+        self._has_route = has_route
         self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,7 +47,7 @@ class BodyLimit:
         headers = Headers(scope=scope)
         limit = self._max_bytes(scope["path"], headers)
         error = _refusal(headers, limit)
-        if error is not None:
+        if error is not None and self._has_route(scope):
             await self._render_error(scope["path"], error)(scope, receive, send)
             return
         await self._app(scope, self._bounded(receive, limit), send)

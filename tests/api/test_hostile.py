@@ -118,7 +118,9 @@ async def test_a_body_that_stalls_is_given_up() -> None:
 
     from app.errors import RequestTimeout
 
-    limited = BodyLimit(app, render_error=render_error, max_bytes=lambda *_: 65536, timeout_s=0.05)
+    limited = BodyLimit(
+        app, render_error=render_error, max_bytes=lambda *_: 65536, has_route=lambda _: True, timeout_s=0.05
+    )
     with pytest.raises(RequestTimeout):
         await limited({"type": "http", "path": "/", "headers": []}, receive, None)  # type: ignore[arg-type]
 

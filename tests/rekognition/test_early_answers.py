@@ -16,7 +16,8 @@ PATHS = {"/rekognition": "ImageTooLargeException", "/api/v1/recognize": "request
 def test_a_body_that_is_too_large_can_be_sent_on_after_the_answer(tenant: Tenant, path: str) -> None:
     host, port = tenant.base.removeprefix("http://").split(":")
     length = LENGTH if path == "/rekognition" else 10 * LENGTH
-    head = f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: {length}\r\n\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: {length}\r\n"
+    head += "X-Amz-Target: RekognitionService.DetectFaces\r\n\r\n"
     with socket.create_connection((host, int(port)), timeout=5) as client:
         client.sendall(head.encode() + b"\0" * 100_000)
         received = b""

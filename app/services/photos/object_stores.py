@@ -136,7 +136,10 @@ class ObjectFetcher:
         try:
             if response.status_code != 200:
                 reason = _REASONS.get(response.status_code, "unexpected")
-                raise _unavailable(f"the object store responds with status {response.status_code} ({reason}).")
+                raise _unavailable(
+                    f"the object store responds with status {response.status_code} ({reason}).",
+                    is_unreadable=response.status_code in (403, 404),
+                )
             read = bytearray()
             async for chunk in response.aiter_raw():
                 read += chunk
@@ -155,8 +158,8 @@ _REASONS = {
 }
 
 
-def _unavailable(reason: str) -> ObjectUnavailable:
-    return ObjectUnavailable(f"object: {reason}", field="object")
+def _unavailable(reason: str, *, is_unreadable: bool = False) -> ObjectUnavailable:
+    return ObjectUnavailable(f"object: {reason}", field="object", is_unreadable=is_unreadable)
 
 
 def _binding(tenant: str, store: ObjectStore) -> str:
