@@ -9,6 +9,7 @@ wire_model.py    validates requests and serializes responses by botocore's servi
 errors.py        translates our errors into AWS's codes
 messages.py      words our errors as AWS does
 similarity.py    converts cosines to percentages
+confidence.py    converts detection scores to percentages
 arns.py  faces_out.py  call.py     shared by the operations
 collections.py  tags.py  faces.py  searches.py  users.py     the operations
 """

@@ -5,6 +5,7 @@ from typing import Any
 from app.domain.faces import BoundingBox, Face, QualityReason, RelativeBox
 from app.domain.people import CollectionFace
 from app.rekognition.arns import model_version
+from app.rekognition.confidence import confidence
 
 _LANDMARKS = ("eyeLeft", "eyeRight", "nose", "mouthLeft", "mouthRight")
 
@@ -47,7 +48,7 @@ def show_detail(face: Face, width: int, height: int) -> dict[str, Any]:
             "Brightness": quality.brightness / 2.55,
             "Sharpness": 100 * quality.sharpness / (quality.sharpness + _HALF_SHARP),
         },
-        "Confidence": show_confidence(face.detection_score),
+        "Confidence": confidence(face.detection_score),
     }
 
 
@@ -58,12 +59,7 @@ def show_stored(face: CollectionFace) -> dict[str, Any]:
         "BoundingBox": show_box(face.box) if face.box is not None else None,
         "ImageId": str(face.image_id) if face.image_id is not None else None,
         "ExternalImageId": face.external_image_id,
-        "Confidence": show_confidence(face.detection_score),
+        "Confidence": confidence(face.detection_score),
         "IndexFacesModelVersion": model_version(face.recognizer),
         "UserId": face.subject,
     }
-
-
-def show_confidence(detection_score: float) -> float:
-    """Convert a detection score to percent, 0..100."""
-    return 100 * max(0.0, min(1.0, detection_score))

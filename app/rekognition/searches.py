@@ -8,7 +8,8 @@ from app.domain.faces import QualityBar
 from app.domain.people import FaceCandidate, NamedCandidate
 from app.errors import InvalidParameter
 from app.rekognition.call import Call, Result
-from app.rekognition.faces_out import REASONS, show_confidence, show_detail, show_pixel_box, show_stored
+from app.rekognition.confidence import confidence
+from app.rekognition.faces_out import REASONS, show_detail, show_pixel_box, show_stored
 from app.rekognition.similarity import SimilarityScale
 from app.services.recognition.face_search import NamedMatches
 
@@ -43,7 +44,7 @@ async def search_faces_by_image(call: Call) -> Result:
     )
     return {
         "SearchedFaceBoundingBox": show_pixel_box(found.face.box, found.width, found.height),
-        "SearchedFaceConfidence": show_confidence(found.face.detection_score),
+        "SearchedFaceConfidence": confidence(found.face.detection_score),
         "FaceMatches": _face_matches(scale, found.matches),
         "FaceModelVersion": await call.face_model_version(),
     }
@@ -61,7 +62,7 @@ async def compare_faces(call: Call) -> Result:
     return {
         "SourceImageFace": {
             "BoundingBox": show_pixel_box(largest.box, done.source.width, done.source.height),
-            "Confidence": show_confidence(largest.detection_score),
+            "Confidence": confidence(largest.detection_score),
         },
         "FaceMatches": [
             {"Similarity": scale.percent(similarity), "Face": face}

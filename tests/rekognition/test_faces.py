@@ -23,7 +23,7 @@ def test_detection_tells_what_the_models_know_and_nothing_else(rekognition: Any)
     assert points["eyeLeft"]["Y"] < points["nose"]["Y"] < points["mouthLeft"]["Y"]
     assert 0 < face["Quality"]["Brightness"] <= 100
     assert 0 < face["Quality"]["Sharpness"] <= 100
-    assert 50 < face["Confidence"] <= 100
+    assert 99 < face["Confidence"] <= 100
     assert abs(face["Pose"]["Roll"]) < 10
 
 

@@ -203,9 +203,9 @@ def _check(results: dict[str, Any]) -> None:
     assert match["Face"]["ExternalImageId"] == "known"
     assert match["Face"]["ImageId"] == results["known"]["FaceRecords"][0]["Face"]["ImageId"]
     assert 80 < match["Similarity"] <= 100
-    assert results["found"]["SearchedFaceConfidence"] > 50
+    assert results["found"]["SearchedFaceConfidence"] > 90
     assert results["strange"]["FaceMatches"] == []
-    assert results["strange"]["SearchedFaceConfidence"] > 50
+    assert results["strange"]["SearchedFaceConfidence"] > 90
 
     compared = results["compared"]
     (match,) = compared["FaceMatches"]
@@ -213,7 +213,7 @@ def _check(results: dict[str, Any]) -> None:
     assert _across(match["Face"]) == pytest.approx(0.5, abs=0.05), "the known person stands in the middle"
     aside = sorted(_across(face) for face in compared["UnmatchedFaces"])
     assert aside == pytest.approx([140 / 740, 600 / 740], abs=0.05)
-    assert compared["SourceImageFace"]["Confidence"] > 50
+    assert compared["SourceImageFace"]["Confidence"] > 90
 
     assert results["deleted"] == {"DeletedFaces": [known], "UnsuccessfulFaceDeletions": []}
     assert results["after"]["FaceMatches"] == []

@@ -19,7 +19,7 @@ def test_a_photo_finds_the_persons_faces_first(rekognition: Any, index: Index, c
     assert similarities == sorted(similarities, reverse=True)
     assert similarities[0] > 95
     assert all(similarity >= 80 for similarity in similarities)
-    assert found["SearchedFaceConfidence"] > 50
+    assert found["SearchedFaceConfidence"] > 90
     assert 0.2 < found["SearchedFaceBoundingBox"]["Width"] < 0.8
 
 
@@ -77,7 +77,7 @@ def test_comparing_tells_the_matching_face_from_the_others(rekognition: Any) -> 
     assert len(compared["UnmatchedFaces"]) == 2
     middle = match["Face"]["BoundingBox"]["Left"]
     assert sorted([middle, *(face["BoundingBox"]["Left"] for face in compared["UnmatchedFaces"])])[1] == middle
-    assert compared["SourceImageFace"]["Confidence"] > 50
+    assert compared["SourceImageFace"]["Confidence"] > 90
     everybody = rekognition.compare_faces(**images, SimilarityThreshold=0)
     assert len(everybody["FaceMatches"]) == 3
     assert everybody["UnmatchedFaces"] == []

@@ -124,7 +124,7 @@ def test_users_are_searched_by_face_by_user_and_by_photo(rekognition: Any, index
     photo = pictures.photo(2, 3)
     by_photo = rekognition.search_users_by_image(CollectionId=collection, Image={"Bytes": photo}, MaxUsers=1)
     assert names(by_photo) == ["bob"]
-    assert by_photo["SearchedFace"]["FaceDetail"]["Confidence"] > 50
+    assert by_photo["SearchedFace"]["FaceDetail"]["Confidence"] > 90
     assert by_photo["UnsearchedFaces"] == []
     for wrong in ({}, {"FaceId": lone, "UserId": "ada"}):
         with pytest.raises(rekognition.exceptions.InvalidParameterException, match="exactly one"):
