@@ -25,8 +25,21 @@ class QualityLimits:
     min_visible_share: float
 
 
-# Strictness relative to `AUTO`.
-_BARS = {QualityBar.LOW: 0.5, QualityBar.MEDIUM: 1.5, QualityBar.HIGH: 2.0}
+@dataclass(frozen=True, slots=True)
+class _Strictness:
+    """How strict a bar is relative to `AUTO`: 2 is twice as strict."""
+
+    size: float
+    pose: float
+    other: float
+
+
+# Size and pose rise less than sharpness and light: at twice the strictness, a head turned by 23 degrees would fail.
+_BARS = {
+    QualityBar.LOW: _Strictness(size=0.5, pose=0.5, other=0.5),
+    QualityBar.MEDIUM: _Strictness(size=1.25, pose=1.2, other=1.5),
+    QualityBar.HIGH: _Strictness(size=1.5, pose=1.4, other=2.0),
+}
 _MIN_SCORE = {QualityBar.HIGH: 0.7}
 
 # Rows and columns of the aligned 112x112 crop from eyes to chin, without hair and background.
@@ -105,15 +118,15 @@ def _find_faults(quality: Quality, limits: QualityLimits) -> list[QualityFinding
     return [QualityFinding(reason, value, limit) for reason, value, violates, limit in checks if violates(value, limit)]
 
 
-def _scale_limits(limits: QualityLimits, strictness: float) -> QualityLimits:
+def _scale_limits(limits: QualityLimits, strictness: _Strictness) -> QualityLimits:
     return QualityLimits(
-        min_face_pixels=limits.min_face_pixels * strictness,
-        min_sharpness=limits.min_sharpness * strictness,
-        min_brightness=limits.min_brightness * strictness,
-        max_brightness=255 - (255 - limits.max_brightness) * strictness,
-        max_yaw_deg=min(90.0, limits.max_yaw_deg / strictness),
-        max_pitch_deg=min(90.0, limits.max_pitch_deg / strictness),
-        min_visible_share=1 - (1 - limits.min_visible_share) / strictness,
+        min_face_pixels=limits.min_face_pixels * strictness.size,
+        min_sharpness=limits.min_sharpness * strictness.other,
+        min_brightness=limits.min_brightness * strictness.other,
+        max_brightness=255 - (255 - limits.max_brightness) * strictness.other,
+        max_yaw_deg=min(90.0, limits.max_yaw_deg / strictness.pose),
+        max_pitch_deg=min(90.0, limits.max_pitch_deg / strictness.pose),
+        min_visible_share=1 - (1 - limits.min_visible_share) / strictness.other,
     )
 
 
