@@ -24,6 +24,8 @@ TARGET_PREFIX = "RekognitionService"
 """`X-Amz-Target` is this, a dot and the operation."""
 
 MAX_IMAGE_BYTES = 5_242_880
+MIN_IMAGE_SIDE = 80
+"""In pixels, as AWS requires; the native API takes smaller images."""
 MAX_BODY_BYTES = 2 * 4 * -(-MAX_IMAGE_BYTES // 3) + 64 * 1024
 """Two base64-encoded images and the JSON around them."""
 MAX_PLAIN_BYTES = 256 * 1024

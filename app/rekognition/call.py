@@ -9,7 +9,7 @@ from pydantic import RootModel
 
 from app.domain.faces import QualityBar
 from app.errors import ImageTooLarge, InvalidParameter
-from app.rekognition import MAX_IMAGE_BYTES
+from app.rekognition import MAX_IMAGE_BYTES, MIN_IMAGE_SIDE
 from app.rekognition.arns import collection_arn, model_version, read_collection_arn
 from app.rekognition.similarity import SimilarityScale
 from app.rekognition.state import ProtocolState
@@ -121,6 +121,14 @@ class Call:
                 f"{member}: the image has {len(fetched)} bytes; the maximum is {max_bytes} bytes.", field=member
             )
         return fetched
+
+    def check_size(self, width: int, height: int, member: str = "Image") -> None:
+        """Raise `InvalidParameter` for an image of too few pixels; call this before anything is committed."""
+        if min(width, height) < MIN_IMAGE_SIDE:
+            raise InvalidParameter(
+                f"{member}: it has {width} x {height} pixels; each side must have at least {MIN_IMAGE_SIDE}.",
+                field=member,
+            )
 
     def transaction(self) -> AbstractAsyncContextManager[TransactionServices]:
         """Open a transaction; it commits when the block ends."""

@@ -12,6 +12,7 @@ _MAX_FACES = 100
 
 async def detect_faces(call: Call) -> Result:
     found = await call.faces.detect(await call.image())
+    call.check_size(found.width, found.height)
     return {"FaceDetails": [show_detail(face, found.width, found.height) for face in found.faces[:_MAX_FACES]]}
 
 
@@ -26,6 +27,7 @@ async def index_faces(call: Call) -> Result:
             max_faces=min(parameters.get("MaxFaces", _MAX_FACES), _MAX_FACES),
             bar=call.quality_bar(QualityBar.AUTO),
         )
+        call.check_size(done.width, done.height)
     return {
         "FaceRecords": [
             {"Face": show_stored(face.stored), "FaceDetail": show_detail(face.face, done.width, done.height)}

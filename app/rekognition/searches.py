@@ -42,6 +42,7 @@ async def search_faces_by_image(call: Call) -> Result:
         limit=call.parameters.get("MaxFaces", _MAX_FACES),
         min_similarity=scale.cosine(call.parameters.get("FaceMatchThreshold", _THRESHOLD)),
     )
+    call.check_size(found.width, found.height)
     return {
         "SearchedFaceBoundingBox": show_pixel_box(found.face.box, found.width, found.height),
         "SearchedFaceConfidence": confidence(found.face.detection_score),
@@ -54,6 +55,8 @@ async def compare_faces(call: Call) -> Result:
     source, target = await call.image("SourceImage"), await call.image("TargetImage")
     scale = call.first_scale()
     done = await call.caller.face_search().compare(source, target, bar=call.quality_bar(QualityBar.NONE))
+    call.check_size(done.source.width, done.source.height, "SourceImage")
+    call.check_size(done.target.width, done.target.height, "TargetImage")
     min_cosine = scale.cosine(call.parameters.get("SimilarityThreshold", _THRESHOLD))
     width, height = done.target.width, done.target.height
     shown = [(show_detail(face, width, height), similarity) for face, similarity in done.compared[:_MAX_COMPARED]]
@@ -107,6 +110,7 @@ async def search_users_by_image(call: Call) -> Result:
         min_similarity=scale.cosine(call.parameters.get("UserMatchThreshold", _THRESHOLD)),
     )
     width, height = found.analysis.width, found.analysis.height
+    call.check_size(width, height)
     return {
         "UserMatches": _user_matches(scale, found.matches),
         "FaceModelVersion": await call.face_model_version(),
