@@ -20,6 +20,14 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class ProtocolOptions:
+    """A tenant's options for the Rekognition protocol."""
+
+    placeholder_attributes: bool = False
+    """Whether requested attributes that no model estimates are present, with the confidence 0."""
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectStore:
     """A tenant's S3-compatible photo store, without its secret."""
 

@@ -10,6 +10,7 @@ errors.py        translates our errors into AWS's codes
 messages.py      words our errors as AWS does
 similarity.py    converts cosines to percentages
 confidence.py    converts detection scores to percentages
+attributes.py    fills attributes that no model estimates, if the tenant wants it
 arns.py  faces_out.py  call.py     shared by the operations
 collections.py  tags.py  faces.py  searches.py  users.py     the operations
 """

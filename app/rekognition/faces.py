@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from app.domain.faces import QualityBar
+from app.rekognition.attributes import requested_placeholders
 from app.rekognition.call import Call, Result
 from app.rekognition.faces_out import REASONS, show_detail, show_stored
 
@@ -11,13 +12,17 @@ _MAX_FACES = 100
 
 
 async def detect_faces(call: Call) -> Result:
+    attributes = await requested_placeholders(call, "Attributes")
     found = await call.faces.detect(await call.image())
     call.check_size(found.width, found.height)
-    return {"FaceDetails": [show_detail(face, found.width, found.height) for face in found.faces[:_MAX_FACES]]}
+    return {
+        "FaceDetails": [show_detail(face, found.width, found.height) | attributes for face in found.faces[:_MAX_FACES]]
+    }
 
 
 async def index_faces(call: Call) -> Result:
     await call.caller.galleries.find(call.collection)  # a missing collection is reported before inference
+    attributes = await requested_placeholders(call, "DetectionAttributes")
     image, parameters = await call.image(), call.parameters
     async with call.transaction() as services:
         done = await services.anonymous_registration().register(
@@ -30,13 +35,16 @@ async def index_faces(call: Call) -> Result:
         call.check_size(done.width, done.height)
     return {
         "FaceRecords": [
-            {"Face": show_stored(face.stored), "FaceDetail": show_detail(face.face, done.width, done.height)}
+            {
+                "Face": show_stored(face.stored),
+                "FaceDetail": show_detail(face.face, done.width, done.height) | attributes,
+            }
             for face in done.stored
         ],
         "UnindexedFaces": [
             {
                 "Reasons": list(dict.fromkeys(REASONS[reason] for reason in skipped.reasons)) or ["EXCEEDS_MAX_FACES"],
-                "FaceDetail": show_detail(skipped.face, done.width, done.height),
+                "FaceDetail": show_detail(skipped.face, done.width, done.height) | attributes,
             }
             for skipped in done.skipped
         ],

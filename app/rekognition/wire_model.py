@@ -20,6 +20,9 @@ _MAX_ECHO = 64
 _WIDER_PATTERNS = {"UserId": r"\.{3,}|\.*[\w:\-][\w.:@+\-]*"}
 """Our subject ids allow more characters than AWS's user ids. `.` and `..` are excluded, since URLs resolve them."""
 
+_EXTRA_VALUES = {"GenderType": ("Unknown",)}
+"""Values that responses have in addition to the model's: see attributes.py."""
+
 _SMALL_BYTES = 64 * 1024
 _MAX_PARTS = 20_000
 """Commas, colons, brackets and braces in a body, which determine parsing time. 4096 ids need a fifth of this."""
@@ -198,9 +201,15 @@ def _write_structure(shape: Any, value: dict[str, Any], path: str) -> dict[str, 
 
 def _write_string(shape: Any, value: Any, path: str) -> str:
     text = str(_of_type(value, str, path))
-    if shape.enum and text not in shape.enum:
+    if shape.enum and text not in (*shape.enum, *_EXTRA_VALUES.get(shape.name, ())):
         raise TypeError(f"{path}: {text} is not one of {shape.enum}")
     return text
+
+
+def _write_boolean(value: Any, path: str) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{path}: {type(value).__name__} is not a boolean")
+    return value
 
 
 def _of_type(value: Any, kind: Any, path: str) -> Any:
@@ -217,6 +226,7 @@ _WRITERS: dict[str, Callable[[Any, Any, str], Any]] = {
     },
     "string": _write_string,
     "timestamp": lambda _, value, path: _of_type(value, datetime, path).timestamp(),
+    "boolean": lambda _, value, path: _write_boolean(value, path),
     "integer": lambda _, value, path: _of_type(value, int, path),
     "long": lambda _, value, path: _of_type(value, int, path),
     "float": lambda _, value, path: float(_of_type(value, int | float, path)),

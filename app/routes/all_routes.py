@@ -13,6 +13,7 @@ from app.routes import (
     portability,
     receipts,
     recognition,
+    rekognition_options,
     search,
     subjects,
     tenants,
@@ -39,6 +40,7 @@ ROUTERS = tuple(
         keys,
         operator,
         object_stores,
+        rekognition_options,
         health,
     )
 )

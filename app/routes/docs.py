@@ -35,6 +35,7 @@ TAGS = [
     {"name": "users", "description": "Manage the users of your tenant."},
     {"name": "keys", "description": "Manage API keys and access keys for programs."},
     {"name": "operator", "description": "Manage tenants and plans. Requires the operator token."},
+    {"name": "rekognition options", "description": "How the Rekognition API answers your tenant."},
     {"name": "object store", "description": "The S3-compatible server that the Rekognition API fetches photos from."},
     {"name": "health", "description": "Liveness, readiness and metrics."},
 ]

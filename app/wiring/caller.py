@@ -47,6 +47,7 @@ from app.services.recognition.recognition import RecognitionService
 from app.services.recognition.search import SearchService
 from app.services.tenancy.metering import UsageService
 from app.services.tenancy.policies import PolicyService
+from app.services.tenancy.protocol_options import ProtocolOptionsService
 from app.services.tenancy.quotas import QuotaService
 from app.wiring.process import AppState
 
@@ -185,6 +186,9 @@ class TransactionServices:
 
     def policies(self) -> PolicyService:
         return PolicyService(self._policy_rows(), self._trail(), self._principal)
+
+    def protocol_options(self) -> ProtocolOptionsService:
+        return ProtocolOptionsService(self._policy_rows(), self._trail())
 
     def audit(self) -> AuditService:
         return AuditService(self._audit_rows(), self._state.keyring, self._state.cursors)

@@ -108,6 +108,8 @@ CALLS: dict[str, Call] = {
         options=sends(json={"endpoint": "http://169.254.169.254", "access_key_id": "a", "secret_access_key": "b"}),
     ),
     "DELETE /api/v1/object-store": Call(404, 404),
+    "GET /api/v1/rekognition-options": Call(200, 200),
+    "PUT /api/v1/rekognition-options": Call(200, 200, options=sends(json={"placeholder_attributes": True})),
     "GET /api/v1/audit": Call(200, 200),
     "GET /api/v1/usage": Call(200, 200),
     f"GET {SUBJECT}/faces": Call(200, 404, 404),

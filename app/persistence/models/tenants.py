@@ -56,13 +56,14 @@ class RateCounterModel(Base):
 
 
 class PolicyModel(TenantOwned):
-    """A tenant's consent and retention policy; no row means no requirements."""
+    """A tenant's consent and retention policy and its protocol options; no row means the defaults."""
 
     __tablename__ = "tenant_policies"
     __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),)
 
     consent_required: Mapped[bool] = mapped_column(server_default="false")
     retention_days: Mapped[int | None]
+    placeholder_attributes: Mapped[bool] = mapped_column(server_default="false")
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 
 

@@ -54,6 +54,7 @@ class AuditAction(StrEnum):
     COLLECTION_TAGGED = "collection.tagged"
     OBJECT_STORE_CHANGED = "object_store.changed"
     POLICY_CHANGED = "policy.changed"
+    PROTOCOL_OPTIONS_CHANGED = "rekognition_options.changed"
     TEMPLATES_ROTATED = "templates.rotated"
 
 
