@@ -137,7 +137,9 @@ def _index_one(client: Any, photo: PhotoToImport, options: dict[str, Any]) -> li
         external = {"ExternalImageId": photo.external_image_id} if photo.external_image_id else {}
         answer = client.index_faces(Image=image, **external, **options)
     except ClientError as exc:
-        return exc.response["Error"]["Code"], exc.response["Error"]["Message"]
+        # A server of ours says more than AWS's sentence.
+        more = exc.response["ResponseMetadata"].get("HTTPHeaders", {}).get("x-vultus-detail")
+        return exc.response["Error"]["Code"], more or exc.response["Error"]["Message"]
     except (BotoCoreError, OSError) as exc:
         return type(exc).__name__, str(exc)
     if not answer["FaceRecords"]:

@@ -103,6 +103,7 @@ def rekognition_error(error: AppError, asked: Asked = NOTHING_ASKED) -> Response
     """Return the response for an error: status 400, like AWS, or 500 for a failure of the server.
 
     In addition to AWS's members, `Reason` holds our own stable code and `Detail` our own message: both say more.
+    For a photo that is refused, the header `x-vultus-detail` holds the latter too.
     """
     code = code_of(error)
     status = 500 if code == _SERVER_ERROR else 400
@@ -114,7 +115,11 @@ def rekognition_error(error: AppError, asked: Asked = NOTHING_ASKED) -> Response
         "Reason": error.code,
         "Detail": _replace_surrogates(word_detail(error)),
     }
-    return amz_response(json.dumps(body).encode(), status, error=code)
+    response = amz_response(json.dumps(body).encode(), status, error=code)
+    if isinstance(error, ImageRefused | ObjectUnavailable):
+        # SDKs pass headers on, but not members of the body that AWS does not know. These details contain no ids.
+        response.headers["x-vultus-detail"] = word_detail(error).encode("ascii", "replace").decode()
+    return response
 
 
 def amz_response(body: bytes, status: int = 200, *, error: str | None = None) -> Response:

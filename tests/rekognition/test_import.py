@@ -97,6 +97,17 @@ def test_what_is_wrong_is_said(bring_in: BringIn, tenant: Tenant, album: Path, t
     assert "x" * 40 not in refused.stderr
 
 
+def test_the_report_says_why_a_photo_was_refused(bring_in: BringIn, tenant: Tenant, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "paper.jpg").write_bytes(b"%PDF-1.7 ...")
+    report = tmp_path / "failed.csv"
+    bring_in(tenant, tmp_path / "photos", "--report", report)
+    with report.open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["reason"] == "InvalidImageFormatException"
+    assert "PDF" in row["message"]
+
+
 def test_an_endpoint_that_is_no_address_is_named(bring_in: BringIn, tenant: Tenant, album: Path) -> None:
     done = bring_in(tenant, album, endpoint="vultus.test")
     assert done.returncode == 1

@@ -5,6 +5,7 @@ import uuid
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from app.persistence.connections.database import Database
 from tests import pictures
@@ -51,6 +52,13 @@ def test_of_photos(rekognition: Any, collection: str) -> None:
         image = {"Bytes": large}
         message = refused(lambda: rekognition.detect_faces(Image=image), "ImageTooLargeException")  # noqa: B023
         assert message.startswith("Image size is too large. ")
+
+
+def test_a_header_says_why_a_photo_is_refused(rekognition: Any) -> None:
+    for broken, why in ((b"%PDF-1.7 ...", "They are PDF."), (pictures.animation("GIF"), "several frames")):
+        with pytest.raises(ClientError) as caught:
+            rekognition.detect_faces(Image={"Bytes": broken})
+        assert why in caught.value.response["ResponseMetadata"]["HTTPHeaders"]["x-vultus-detail"]
 
 
 async def test_of_limits(database: Database, tenant: Tenant, index: Index, collection: str) -> None:
