@@ -6,7 +6,7 @@ A logistic function of the score's logit, fitted to detections on photos of face
 
 import math
 
-_OFFSET, _SLOPE = 1.688, 2.924
+_OFFSET, _SLOPE = 4.694, 5.396
 _MIN_SCORE = 1e-6
 
 
