@@ -23,6 +23,7 @@ from app.routes.coverage import check_coverage
 from app.routes.docs import TAGS, install_docs
 from app.routes.error_handlers import install_error_handlers, problem
 from app.server.body_limits import MAX_PLAIN_BODY, BodyLimit
+from app.server.client_address import ClientAddress
 from app.server.descriptors import log_exhaustion_once
 from app.server.drain import install_drain
 from app.server.parent_process import end_with_parent
@@ -103,6 +104,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
         )
     app.add_middleware(RequestContext, render_error=render_error, is_https_only=settings.environment == "production")
     app.add_middleware(RootEndpoint)
+    app.add_middleware(ClientAddress, trusted_proxies=settings.trusted_proxies)
 
 
 def served_app() -> FastAPI:

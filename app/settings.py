@@ -9,12 +9,15 @@ import os
 import re
 import secrets
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from limits import parse_many
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
+
+from app.unknown_settings import refuse_unknown
 
 MIN_SECRET_BYTES = 32
 MIN_DISTINCT_CHARACTERS = 10
@@ -184,6 +187,10 @@ class Settings(BaseSettings):
     public_rate: str = "30/minute"
     """The rate limit per client address for requests without a token. It covers signing up, signing in and refreshing
     tokens. Several limits are separated by semicolons: `60/minute; 1000/day`."""
+    trusted_proxies: Annotated[list[str], NoDecode] = []
+    """Addresses or networks of your proxies, comma-separated. From them only, Vultus takes the client's address from
+    `X-Forwarded-For` and the scheme from `X-Forwarded-Proto`. Set it behind every proxy: otherwise all clients count as
+    one address."""
     redis_url: SecretStr | None = None
     """A Redis that counts for rate limits, `redis://...`; unset: PostgreSQL."""
     cors_origins: Annotated[list[str], NoDecode] = []
@@ -215,7 +222,12 @@ class Settings(BaseSettings):
         return check_rate(value)
 
     @field_validator(
-        "previous_secret_keys", "cors_origins", "object_store_endpoints", "extra_model_packs", mode="before"
+        "previous_secret_keys",
+        "cors_origins",
+        "object_store_endpoints",
+        "extra_model_packs",
+        "trusted_proxies",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:
@@ -229,6 +241,11 @@ class Settings(BaseSettings):
                 # The message does not quote the value, which may hold a password.
                 raise ValueError(f"entry {number} is not an origin; use https://host or https://host:port")
         return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, value: list[str]) -> list[str]:
+        return [_read_network(one) for one in value]
 
     @model_validator(mode="after")
     def _refuse_unsafe(self) -> Self:
@@ -281,7 +298,9 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def load_settings() -> Settings:
-    """Read the settings once and return them from then on."""
+    """Read the settings once and return them from then on; raises `UnknownSetting`."""
+    refuse_unknown(os.environ, Settings.model_fields)
+    refuse_unknown(DotEnvSettingsSource(Settings).env_vars, Settings.model_fields, source=" in .env")
     return Settings()
 
 
@@ -291,6 +310,16 @@ def check_rate(rate: str) -> str:
         if item.amount < 1 or item.get_expiry() > MAX_RATE_WINDOW_S:
             raise ValueError(f"{rate}: a rate allows at least 1 request within at most {MAX_RATE_WINDOW_S} seconds")
     return rate
+
+
+def _read_network(text: str) -> str:
+    try:
+        network = ip_network(text.removeprefix("::ffff:"), strict=False)
+    except ValueError:
+        raise ValueError(f"{text} is not an IP address or network, such as 10.0.0.5 or 10.0.0.0/24") from None
+    if network.prefixlen == 0:
+        raise ValueError(f"{text} trusts everybody, so clients could choose their own address")
+    return str(network)
 
 
 def _refuse_weak_secret(secret: str, name: str) -> None:

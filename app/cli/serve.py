@@ -106,8 +106,7 @@ def _run_uvicorn(host: str, port: int, workers: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        # X-Forwarded-For is ignored unless the operator names the proxy.
-        proxy_headers="FORWARDED_ALLOW_IPS" in os.environ,
+        proxy_headers=False,  # app.server.client_address reads them
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_DRAIN_S,
     )

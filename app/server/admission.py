@@ -1,11 +1,10 @@
 """Admit or refuse a caller by permission, rate limit and monthly quota, before the request's body is read."""
 
-from ipaddress import ip_address, ip_network
-
 from starlette.requests import Request
 
 from app.errors import PermissionDenied
 from app.permissions import Permission, Principal
+from app.server.client_address import group_of
 from app.server.photo_gate import assign_place
 from app.server.request_context import CALLER
 from app.server.state import limiter_of, state_of
@@ -13,16 +12,8 @@ from app.services.tenancy.quotas import count_recognition
 
 
 def address_of(request: Request) -> str:
-    """Return the client's IP address, or the address that a trusted proxy forwarded (uvicorn decides).
-
-    An IPv6 address is returned as its /64 network, since one client usually owns a whole /64. Anything that is not an
-    IP address becomes "unknown".
-    """
-    try:
-        address = ip_address(request.client.host if request.client else "")
-    except ValueError:
-        return "unknown"
-    return str(address) if address.version == 4 else str(ip_network((address, 64), strict=False))
+    """Return the name under which limits count the client's address."""
+    return group_of(request.client.host if request.client else "")
 
 
 async def admit(request: Request, principal: Principal, permission: Permission) -> dict[str, str]:
