@@ -17,7 +17,7 @@ class RateLimited(TooManyRequests):
 
 
 class TooManyLoginAttempts(TooManyRequests):
-    """Too many failed login attempts for this account from this address; try again later."""
+    """Too many failed login attempts for this account; try again later."""
 
     code = "too_many_login_attempts"
 

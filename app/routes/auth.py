@@ -2,13 +2,23 @@
 
 from typing import Annotated
 
-from fastapi import Form
+from fastapi import Depends, Form, Request
 
+from app.errors import TokenInvalid
 from app.routes import API
-from app.routes.deps.callers import LIMITED_BY_ADDRESS, SIGNUP_ENABLED, AddressDep, PrincipalDep, StateDep
+from app.routes.deps.callers import (
+    AUTHENTICATED,
+    LIMITED_BY_ADDRESS,
+    SIGNUP_ENABLED,
+    AddressDep,
+    PrincipalDep,
+    StateDep,
+    count_bad_credential,
+)
 from app.routes.responses import problems
 from app.routes.strict_route import strict_router
 from app.schemas.auth import MeOut, PasswordIn, RefreshIn, SignupIn, SignupOut, TokenForm, TokenOut
+from app.server.state import state_of
 
 router = strict_router(prefix=f"{API}/auth", tags=["auth"])
 
@@ -35,11 +45,20 @@ async def token(form: Annotated[TokenForm, Form()], state: StateDep, address: Ad
     return TokenOut.of(await state.auth.sign_in(form.username, form.password, address))
 
 
+async def refuse_bad_refresh_token(body: RefreshIn, request: Request) -> None:
+    """Raise `TokenInvalid` or `TokenExpired`; forged tokens are counted apart from genuine ones."""
+    try:
+        state_of(request).auth.check_refresh_token(body.refresh_token)
+    except TokenInvalid:
+        await count_bad_credential(request)
+        raise
+
+
 @router.post(
     "/refresh",
     summary="Exchange a refresh token for new tokens",
     responses=problems(401, 422, 429),
-    dependencies=[LIMITED_BY_ADDRESS],
+    dependencies=[Depends(refuse_bad_refresh_token), LIMITED_BY_ADDRESS],  # in this order, as for a password
 )
 async def refresh(body: RefreshIn, state: StateDep) -> TokenOut:
     return TokenOut.of(await state.auth.refresh(body.refresh_token))
@@ -55,7 +74,7 @@ async def logout(principal: PrincipalDep, state: StateDep) -> None:
     status_code=204,
     summary="Change your password and end your other sessions",
     responses=problems(401, 422, 429),
-    dependencies=[LIMITED_BY_ADDRESS],
+    dependencies=[AUTHENTICATED, LIMITED_BY_ADDRESS],  # in this order: bad tokens are counted apart
 )
 async def change_password(body: PasswordIn, principal: PrincipalDep, state: StateDep, address: AddressDep) -> None:
     await state.auth.change_password(principal, body.current, body.new, address)

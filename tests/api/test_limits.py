@@ -11,11 +11,13 @@ from sqlalchemy import text
 
 from app.permissions import Plan
 from app.persistence.connections.database import Database
-from app.persistence.repositories.login_attempts import MAX_ATTEMPTS
+from app.persistence.repositories.login_attempts import BY_ADDRESS
 from app.persistence.repositories.tenants import PlanDirectory, TenantDirectory
 from app.settings import Settings
 from tests import pictures
 from tests.api.conftest import PASSWORD, Account, Running, problem, start
+
+MAX_ATTEMPTS = BY_ADDRESS.attempts
 
 PutOnPlan = Callable[..., Awaitable[str]]
 

@@ -11,7 +11,10 @@ from app.persistence.models.base import Base, TenantRow
 
 
 class LoginAttemptsModel(Base):
-    """Sign-in attempts to one account from one address; the key is a keyed hash of both."""
+    """Sign-in attempts to one account, from one address or from all; `known:` marks an address that signed in.
+
+    The key is a keyed hash of the account and the address.
+    """
 
     __tablename__ = "login_attempts"
     __table_args__ = {"prefixes": ["UNLOGGED"]}

@@ -8,7 +8,7 @@ from fastapi import Depends, Request, Response
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer, OAuth2PasswordBearer
 from pydantic import SecretStr
 
-from app.errors import AuthenticationFailed, RouteNotFound, SignupDisabled
+from app.errors import AuthenticationFailed, RouteNotFound, SignupDisabled, TokenExpired, TokenRevoked
 from app.permissions import Permission, Principal
 from app.routes import API
 from app.server.admission import address_of, admit
@@ -50,12 +50,20 @@ async def get_principal(
         raise AuthenticationFailed("Send an access token or an API key as `Authorization: Bearer <token>`.")
     try:
         return await state_of(request).auth.authenticate(credential)
+    except (TokenExpired, TokenRevoked):  # it was genuine once, so nobody is guessing
+        raise
     except AuthenticationFailed:
-        await limiter_of(request).admit_address(address_of(request), "bad-credentials")
+        await count_bad_credential(request)
         raise
 
 
+async def count_bad_credential(request: Request) -> None:
+    """Count a forged or unknown credential by address, apart from sign-ins; raises `RateLimited`."""
+    await limiter_of(request).admit_address(address_of(request), "bad-credentials")
+
+
 PrincipalDep = Annotated[Principal, Depends(get_principal)]
+AUTHENTICATED = Depends(get_principal)
 
 
 def _build_guard(permission: Permission) -> Callable[..., Awaitable[Principal]]:
@@ -122,9 +130,10 @@ async def get_operator(
     expected, operator = state.settings.operator_token, state.operator
     if expected is None or operator is None:
         raise RouteNotFound
-    await limiter_of(request).admit_address(address_of(request), "operator")
     if not _is_token(sent, expected):
+        await count_bad_credential(request)
         raise AuthenticationFailed("Send the operator token as `Authorization: Bearer <token>`.")
+    await limiter_of(request).admit_address(address_of(request), "operator")
     return operator
 
 
@@ -140,7 +149,7 @@ async def require_metrics_token(
     if expected is None:
         raise RouteNotFound
     if not _is_token(sent, expected):
-        await limiter_of(request).admit_address(address_of(request), "bad-credentials")
+        await count_bad_credential(request)
         raise AuthenticationFailed("Send the metrics token as `Authorization: Bearer <token>`.")
 
 

@@ -4,19 +4,15 @@ Unlike most services, this one opens its own transactions, for two reasons. Hash
 milliseconds, during which no database connection may be held. And a caller's tenant is unknown before the sign-in.
 """
 
-import hashlib
-import hmac
-import math
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 from app.domain.text import normalize_email
-from app.errors import InvalidCredentials, TokenExpired, TokenInvalid, TokenRevoked, TooManyLoginAttempts
+from app.errors import InvalidCredentials, TokenExpired, TokenInvalid, TokenRevoked
 from app.permissions import Principal, Role
 from app.persistence.connections.database import Database
 from app.persistence.repositories.hot_queries import HotQueries
-from app.persistence.repositories.login_attempts import LoginAttempts
 from app.persistence.repositories.principals import KeyDirectory, PrincipalRepository
 from app.persistence.repositories.sessions import SessionRepository
 from app.persistence.repositories.users import LoginDirectory, UserRepository
@@ -24,6 +20,7 @@ from app.security.api_keys import PREFIX, hash_secret, is_same_hash, parse_api_k
 from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher
 from app.security.tokens import TokenClaims, TokenIssuer, TokenKind
+from app.services.access.attempts import GuessLimit, sweep_sometimes
 from app.services.audit.trail import AuditAction, AuditTrails
 
 
@@ -55,15 +52,15 @@ class AuthService:
         """Start a session with an email and a password.
 
         Raises `InvalidCredentials`, in the same time for an unknown email as for a wrong password. Raises
-        `TooManyLoginAttempts` after too many attempts on this account from this address; other addresses, sessions
-        and keys are not affected.
+        `TooManyLoginAttempts` after too many attempts on this account, from this address or from all addresses that
+        never signed in to it; sessions and keys are not affected.
         """
         email = normalize_email(email)
-        attempt_keys = self._attempt_keys(email, address)
+        limit = GuessLimit(self._keyring, email, address)
+        await sweep_sometimes(self._database)
         async with self._database.transaction(lookup=email) as session:
-            wait = await _count_attempt(LoginAttempts(session), attempt_keys)
+            await limit.count(session)
             login = await LoginDirectory(session).find(email)
-        _refuse_while_waiting(wait)
         if not await self._hasher.verify(password, login.password_hash if login else None) or login is None:
             raise InvalidCredentials
         async with self._database.transaction(login.tenant_id) as session:
@@ -71,11 +68,14 @@ class AuthService:
             users = UserRepository(session, login.tenant_id)
             if await users.find_password_hash(login.user_id, lock=True) != login.password_hash:
                 raise InvalidCredentials
-            for key in attempt_keys:
-                await LoginAttempts(session).delete(key)
+            await limit.succeed(session)
             sessions = SessionRepository(session, login.tenant_id)
             session_id = await sessions.add(login.user_id, self._session_end())
         return self._pair(TokenClaims(login.user_id, login.tenant_id, session_id, 0))
+
+    def check_refresh_token(self, refresh_token: str) -> None:
+        """Check a refresh token without using it; raises `TokenInvalid` or `TokenExpired`."""
+        self._tokens.read(TokenKind.REFRESH, refresh_token)
 
     async def refresh(self, refresh_token: str) -> TokenPair:
         """Exchange a refresh token for new tokens.
@@ -116,11 +116,10 @@ class AuthService:
         """
         if principal.user_id is None:
             raise InvalidCredentials("An API key has no password; sign in as a user.")
-        attempt_keys = self._attempt_keys(str(principal.user_id), address)
+        limit = GuessLimit(self._keyring, str(principal.user_id), address)
         async with self._database.transaction(principal.tenant_id) as session:
-            wait = await _count_attempt(LoginAttempts(session), attempt_keys)
+            await limit.count(session)
             hashed = await UserRepository(session, principal.tenant_id).find_password_hash(principal.user_id)
-        _refuse_while_waiting(wait)
         if not await self._hasher.verify(current, hashed):
             raise InvalidCredentials("The current password is wrong.")
         new_hash = await self._hasher.hash(new)
@@ -128,8 +127,7 @@ class AuthService:
             await UserRepository(session, principal.tenant_id).update(principal.user_id, password_hash=new_hash)
             sessions = SessionRepository(session, principal.tenant_id)
             await sessions.revoke_all(principal.user_id, except_id=principal.session_id)
-            for key in attempt_keys:
-                await LoginAttempts(session).delete(key)
+            await limit.succeed(session)
             trail = self._trails.open(session, principal.tenant_id, principal.name)
             await trail.record(AuditAction.PASSWORD_CHANGED, f"user:{principal.user_id}")
 
@@ -178,27 +176,3 @@ class AuthService:
 
     def _session_end(self) -> datetime:
         return datetime.now(UTC) + self._tokens.lifetime(TokenKind.REFRESH)
-
-    def _attempt_keys(self, account: str, address: str) -> list[str]:
-        """Hash account and address once per secret.
-
-        The hashes are keyed, so the table does not reveal who tried from where. Hashing with every configured secret
-        keeps the counts when the secret rotates.
-        """
-        subject = f"{account}\0{address}".encode()
-        return [hmac.new(key, subject, hashlib.sha256).hexdigest() for key in self._keyring.all("login-tries")]
-
-
-async def _count_attempt(attempts: LoginAttempts, keys: list[str]) -> timedelta | None:
-    """Count one attempt under each key; return the longest wait if any of them is blocked, otherwise None."""
-    waits = [await attempts.count_attempt(key) for key in keys]
-    return max((wait for wait in waits if wait is not None), default=None)
-
-
-def _refuse_while_waiting(wait: timedelta | None) -> None:
-    if wait is not None:
-        seconds = math.ceil(wait.total_seconds())
-        raise TooManyLoginAttempts(
-            f"Too many attempts for this account from this address; try again in {seconds} seconds.",
-            retry_after_s=seconds,
-        )
