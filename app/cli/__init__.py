@@ -1,12 +1,14 @@
 """The `vultus` command: serve, demo, migrate, settings, tenants, plans, users, keys, models, index, audit,
 retention, templates, receipts, usage, import, eval, calibrate.
 
-Exit codes: 0 success, 1 failure, 2 wrong usage.
+Exit codes: 0 success, 1 failure, 2 wrong usage. `vultus --install-completion` completes commands in your shell.
 """
 
 import sys
+from typing import NoReturn
 
 import typer
+from typer.exceptions import TyperException
 
 from app.cli import (
     calibrate,
@@ -28,7 +30,6 @@ cli = typer.Typer(
     help="Self-hosted, multi-tenant face recognition.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 cli.command("serve")(serve.serve)
 cli.command("migrate")(serve.migrate_database)
@@ -51,10 +52,29 @@ cli.add_typer(privacy.receipts, name="receipts")
 
 
 def main() -> None:
-    """Run the command; an expected error becomes one message on stderr and exit code 1."""
+    """Run the command; an error becomes one line on stderr and an exit code."""
     try:
-        cli()
-    except OperatorError as exc:
-        sys.exit(f"vultus: {exc}")
+        sys.exit(cli(prog_name="vultus", standalone_mode=False))
+    except typer.Abort:
+        _fail("aborted", 1)
+    except TyperException as exc:
+        _fail(_usage_error(exc), exc.exit_code)
+    except (OperatorError, OSError) as exc:
+        _fail(str(exc), 1)
     except AppError as exc:
-        sys.exit(f"vultus: {exc.code}: {exc.detail}")
+        _fail(f"{exc.code}: {exc.detail}", 1)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    text = " ".join(message.split())
+    if text:
+        typer.echo(f"vultus: {text}", err=True)
+    sys.exit(code)
+
+
+def _usage_error(exc: TyperException) -> str:
+    """Return the error and the command that explains it; empty if a group printed its help instead."""
+    context = getattr(exc, "ctx", None)
+    hint = f" See `{context.command_path} --help`." if context is not None else ""
+    message = exc.format_message().replace("Value error, ", "").rstrip(". ")
+    return f"{message}.{hint}" if message else ""

@@ -20,12 +20,13 @@ from rich.table import Table
 from starlette.types import Receive, Scope, Send
 
 from app.cli.demo_pictures import DemoPictures, drawn_pictures, photo_pictures, sample_photo, sample_pictures
-from app.cli.serve import run_server
+from app.cli.serve import check_before_start, run_server
 from app.cli.settings import command_settings
 from app.errors import ModelPackUnavailable, OperatorError
 from app.ml.packs.library import SYNTHETIC, PackLibrary
 from app.persistence.connections.database import Database
 from app.persistence.provisioning.addresses import provisioned_database
+from app.persistence.provisioning.logins import check_operator_login, check_service_login
 from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher, generate_password
 from app.server.state import ServerState
@@ -54,7 +55,10 @@ def demo(
 
     Exits with 1 if anybody is not recognized correctly.
     """
-    settings = _ensure_pack(command_settings())
+    settings = command_settings()
+    if then_serve:
+        check_before_start(settings, host=host, port=port)
+    settings = _ensure_pack(settings)
     is_complete = asyncio.run(_run(settings, photos))
     if then_serve:
         _out.print(
@@ -102,6 +106,8 @@ class _Outcome:
 
 
 async def _run(settings: Settings, photos: Path | None) -> bool:
+    await check_service_login(settings)
+    await check_operator_login(settings)
     _out.print("Starting the database and loading the models ...")
     from app.main import create_app  # noqa: PLC0415 - imports the inference libraries
 

@@ -13,6 +13,7 @@ from app.cli.settings import command_settings
 from app.cli.tables import show_rows
 from app.errors import CollectionNotFound
 from app.persistence.provisioning.addresses import provisioned_database
+from app.persistence.provisioning.logins import check_operator_login, check_service_login
 from app.persistence.repositories.graphs import GalleryRecord
 from app.services.maintenance.search_indexes import DEFAULT_MEMORY_MB, MIN_RECALL, SearchIndexService
 from app.wiring.operator import search_index_service
@@ -28,6 +29,8 @@ OfCollection = Annotated[str | None, typer.Option("--collection", help="Only col
 async def search_indexes() -> AsyncIterator[SearchIndexService]:
     """Open the search index service with this process's settings."""
     settings = command_settings()
+    await check_service_login(settings)
+    await check_operator_login(settings)
     async with provisioned_database(settings) as addresses, search_index_service(settings, addresses) as indexes:
         yield indexes
 

@@ -30,6 +30,7 @@ from app.evaluation.datasets import PHOTO_ENDINGS
 from app.ml.packs.library import PackLibrary
 from app.ml.packs.pack import ModelPack
 from app.persistence.provisioning.addresses import provisioned_database
+from app.persistence.provisioning.logins import check_operator_login, check_service_login
 from app.services.collections.recognizer_directory import RecognizerDirectory
 from app.services.collections.recognizers import CollectionRecognizerService, RecognizerOverview
 from app.services.maintenance.model_migration import (
@@ -101,6 +102,8 @@ async def _migrate(
 ) -> None:
     from app.wiring.analyzer import build_analyzer  # noqa: PLC0415 - imports the inference libraries
 
+    await check_service_login(settings)
+    await check_operator_login(settings)
     async with provisioned_database(settings) as addresses, operator_services_at(settings, addresses) as services:
         await services.require_tenant(target.tenant_id)
         objects = ObjectFetcher(

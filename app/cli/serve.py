@@ -1,8 +1,10 @@
 """`vultus serve` and `vultus migrate`: run the server, update the database schema."""
 
 import asyncio
+import errno
 import os
 import signal
+import socket
 import sys
 from typing import Annotated
 
@@ -12,8 +14,10 @@ import uvicorn
 from app.cli.database_keeper import database_keeper
 from app.cli.graph_keeper import graph_keeper
 from app.cli.settings import command_settings
+from app.errors import OperatorError
 from app.ml.packs.library import PackLibrary
 from app.persistence.provisioning.addresses import provisioned_database
+from app.persistence.provisioning.logins import check_operator_login, check_service_login
 from app.persistence.provisioning.migrations import head_revision, migrate
 from app.settings import Settings, load_settings
 
@@ -35,6 +39,7 @@ def migrate_database() -> None:
     settings = command_settings()
 
     async def run() -> None:
+        await check_operator_login(settings)
         async with provisioned_database(settings) as addresses:
             await asyncio.to_thread(migrate, addresses.operator)
 
@@ -43,7 +48,8 @@ def migrate_database() -> None:
 
 
 def run_server(settings: Settings, *, host: str, port: int, workers: int) -> None:
-    """Provision the database and fetch the packs once, before any worker starts; then run uvicorn."""
+    """Check port and database, fetch the packs and provision once, before any worker starts; then run uvicorn."""
+    check_before_start(settings, host=host, port=port)
     library = PackLibrary.from_settings(settings)
     for pack in (settings.model_pack, *settings.extra_model_packs):
         library.find(pack)
@@ -75,6 +81,36 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
             pass  # Ctrl-C after a graceful shutdown is the normal end
         finally:
             runner.run(provisioned.__aexit__(None, None, None))
+
+
+def check_before_start(settings: Settings, *, host: str, port: int) -> None:
+    """Raise `OperatorError` if the port cannot be used or the database refuses a login.
+
+    A database that does not respond is only reported: it may still be starting.
+    """
+    _check_port(host, port)
+    for check in (check_service_login, check_operator_login):
+        problem = asyncio.run(check(settings))
+        if problem is not None:
+            typer.echo(f"vultus: {problem}", err=True)
+            return
+
+
+def _check_port(host: str, port: int) -> None:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in found:
+            with socket.socket(family, kind, protocol) as probe:
+                if os.name == "posix":
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+    except OSError as exc:
+        if exc.errno == errno.EADDRINUSE:
+            raise OperatorError(
+                f"Port {port} on {host} is in use; choose another: `--port {port % 65535 + 1}`, or "
+                f"`make run PORT={port % 65535 + 1}`."
+            ) from None
+        raise OperatorError(f"Cannot listen on {host}, port {port}: {exc.strerror or exc}.") from None
 
 
 def _share_metrics(settings: Settings) -> None:

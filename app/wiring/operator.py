@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-from app.errors import TenantNotFound
+from app.errors import DatabaseNotReady, TenantNotFound
 from app.permissions import Plan
 from app.persistence.connections.database import Database, Transaction
 from app.persistence.erasure_journal import ErasureJournal
 from app.persistence.provisioning.addresses import DatabaseAddresses, provisioned_database
+from app.persistence.provisioning.logins import check_operator_login
 from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.graphs import GraphDirectory
@@ -118,7 +119,13 @@ class TenantServices:
 
 @asynccontextmanager
 async def operator_services(settings: Settings) -> AsyncIterator[OperatorServices]:
-    """Provision the database, open it with the operator's login, and close it after the block."""
+    """Provision the database, open it with the operator's login, and close it after the block.
+
+    Raises `DatabaseNotReady` if PostgreSQL does not respond or refuses the login.
+    """
+    problem = await check_operator_login(settings)
+    if problem is not None:
+        raise DatabaseNotReady(problem)
     async with provisioned_database(settings) as addresses, operator_services_at(settings, addresses) as services:
         yield services
 

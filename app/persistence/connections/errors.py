@@ -8,14 +8,17 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, Pending
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.errors import ConsentRequired, DatabaseUnavailable, NotReady
+from app.telemetry import get_logger
+
+_log = get_logger(__name__)
 
 # Prefixes of transient SQLSTATEs (PostgreSQL, appendix A): connection lost, shutdown, out of resources, deadlock,
 # serialization failure, lock or statement timeout, and a parent row that a concurrent transaction deleted. So are the
-# errors of a server that is being replaced or configured: a login or database that is missing, a standby, a pooler
+# errors of a server that is being replaced or configured: a standby, a pooler
 # that lost a statement, an idle transaction that was ended, and failures of the system or of PostgreSQL itself.
 # SQLAlchemy raises the general DBAPIError for some of them.
 _TRANSIENT = (
-    "08", "53", "57", "40P01", "40001", "55P03", "23503", "28", "3D000", "25006", "25P03", "26000", "58", "XX",
+    "08", "53", "57", "40P01", "40001", "55P03", "23503", "25006", "25P03", "26000", "58", "XX",
 )  # fmt: skip
 # The driver lost track of a connection that was closed, or of a statement that a migration changed.
 _LOST_CONNECTION = (
@@ -24,6 +27,7 @@ _LOST_CONNECTION = (
     PendingRollbackError,
     ResourceClosedError,
 )
+_REFUSED = ("28", "3D")  # a wrong login, an unknown database: somebody changed them while the service was running
 _UNMIGRATED = ("42P01", "42883")  # undefined table or function: a migration is missing
 _WITHOUT_CONSENT = "VU001"  # raised by our trigger (migration 0009), when the policy changed during the request
 
@@ -32,8 +36,8 @@ _WITHOUT_CONSENT = "VU001"  # raised by our trigger (migration 0009), when the p
 def translate_errors() -> Iterator[None]:
     """Raise the service's error in place of a driver's; errors without a translation propagate unchanged.
 
-    Transient errors become `DatabaseUnavailable`, a missing table or function `NotReady`, and the consent trigger's
-    error `ConsentRequired`.
+    Transient errors and refused logins become `DatabaseUnavailable`, a missing table or function `NotReady`, and
+    the consent trigger's error `ConsentRequired`.
     """
     try:
         yield
@@ -54,6 +58,9 @@ def translate_errors() -> Iterator[None]:
             raise ConsentRequired from exc
         if getattr(cause, "sqlstate", "") in _UNMIGRATED:
             raise NotReady("The database schema is out of date: run `vultus migrate`.") from exc
+        if str(getattr(cause, "sqlstate", "")).startswith(_REFUSED):
+            _log.error("database_refuses_login", reason=str(cause))
+            raise DatabaseUnavailable from exc
         if str(getattr(cause, "sqlstate", "")).startswith(_TRANSIENT):
             raise DatabaseUnavailable from exc
         raise
