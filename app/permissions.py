@@ -52,6 +52,8 @@ SCOPE_PERMISSIONS: dict[Scope, frozenset[Permission]] = {
 
 DEFAULT_RATE = "60/minute"
 """The rate of permissions that a plan does not name."""
+UNLIMITED = "unlimited"
+"""A rate without a limit, and the plan of an operator's own tenants, which limits nothing."""
 
 
 class Quota(StrEnum):
@@ -74,6 +76,10 @@ class Plan:
     def rate(self, permission: Permission) -> str:
         """Return the rate of requests that need this permission."""
         return self.rates.get(permission, DEFAULT_RATE)
+
+    def all_rates(self) -> dict[str, str]:
+        """Return the rate of every permission, also of those that the plan does not name."""
+        return {permission.value: self.rate(permission) for permission in Permission}
 
     def quota(self, quota: Quota) -> int | None:
         """Return the tenant's limit; None means no limit."""

@@ -24,6 +24,7 @@ from app.cli.serve import check_before_start, run_server
 from app.cli.settings import command_settings
 from app.errors import ModelPackUnavailable, OperatorError
 from app.ml.packs.library import SYNTHETIC, PackLibrary
+from app.permissions import UNLIMITED
 from app.persistence.connections.database import Database
 from app.persistence.provisioning.addresses import provisioned_database
 from app.persistence.provisioning.logins import check_operator_login, check_service_login
@@ -147,7 +148,7 @@ async def _demo_tenant(address: str, keyring: Keyring, *, behind_pgbouncer: bool
             _out.print(f"Tenant {TENANT!r} exists; its password was shown when it was created.")
             return tenant_id
         password = generate_password()
-        created = await services.tenants(hasher).create(TENANT, EMAIL, password)
+        created = await services.tenants(hasher).create(TENANT, EMAIL, password, UNLIMITED)
         _out.print(f"\nTenant {TENANT!r} created. Its admin, shown only once:")
         _out.print(f"  email     {EMAIL}\n  password  {password}\n")
         return created.tenant_id

@@ -26,7 +26,7 @@ from app.cli.evaluation_run import (
     format_rate,
     open_run,
 )
-from app.cli.tables import show_rows
+from app.cli.tables import AsJson, Quiet, show_rows
 from app.errors import OperatorError
 from app.evaluation.datasets import Pair, Person, read_event, read_groups, read_pairs, read_people
 from app.evaluation.event import evaluate_event
@@ -177,6 +177,8 @@ def compare(
     out: Out = Path("eval-compare"),
     face: Face = "central",
     seed: Seed = 1,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Compare the accuracy and speed of model packs on the same photos."""
     if len(packs) < 2:
@@ -189,8 +191,8 @@ def compare(
     about = {**comparison.digests, "data": data.name, "seed": seed}
     result = {"kind": "Comparison", "about": about, "packs": comparison.rows}
     text, page = write_report(out, result, with_pictures=False)
-    typer.echo(f"Report written to {text} and {page}.")
-    show_rows([_comparison_row(row) for row in comparison.rows], as_json=False)
+    typer.echo(f"Report written to {text} and {page}.", err=as_json or quiet)
+    show_rows([_comparison_row(row) for row in comparison.rows], as_json, quiet)
 
 
 @dataclass(slots=True)

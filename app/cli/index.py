@@ -9,8 +9,9 @@ from uuid import UUID
 
 import typer
 
+from app.cli.operator import find_tenant
 from app.cli.settings import command_settings
-from app.cli.tables import show_rows
+from app.cli.tables import AsJson, Quiet, show_rows
 from app.errors import CollectionNotFound
 from app.persistence.provisioning.addresses import provisioned_database
 from app.persistence.provisioning.logins import check_operator_login, check_service_login
@@ -20,8 +21,7 @@ from app.wiring.operator import search_index_service
 
 cli = typer.Typer(help="Show, measure and rebuild how collections are searched.", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
-OfTenant = Annotated[UUID | None, typer.Option("--tenant", help="Only this tenant.")]
+OfTenant = Annotated[str | None, typer.Option("--tenant", help="Only this tenant: its id or name.")]
 OfCollection = Annotated[str | None, typer.Option("--collection", help="Only collections of this name.")]
 
 
@@ -36,7 +36,7 @@ async def search_indexes() -> AsyncIterator[SearchIndexService]:
 
 
 @cli.command()
-def status(as_json: AsJson = False) -> None:
+def status(as_json: AsJson = False, quiet: Quiet = False) -> None:
     """List every collection and recognizer with templates, strategy and graph, the largest first."""
 
     async def run() -> list[dict[str, str]]:
@@ -51,7 +51,7 @@ def status(as_json: AsJson = False) -> None:
                 for gallery in await indexes.status()
             ]
 
-    show_rows(asyncio.run(run()), as_json)
+    show_rows(asyncio.run(run()), as_json, quiet)
 
 
 @cli.command()
@@ -63,6 +63,7 @@ def verify(
     ] = 50,
     seed: Annotated[int, typer.Option(help="Seed of the random choice of faces.")] = 0,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure recall: search variants of stored faces by every strategy and by the exact one.
 
@@ -71,7 +72,9 @@ def verify(
 
     async def run() -> tuple[list[dict[str, str]], bool]:
         async with search_indexes() as indexes:
-            records = _chosen([gallery.record for gallery in await indexes.status()], tenant, collection)
+            records = _chosen(
+                [gallery.record for gallery in await indexes.status()], await find_tenant(tenant), collection
+            )
             measured = await indexes.verify(records, probes=probes, seed=seed)
         rows = [
             {
@@ -87,7 +90,7 @@ def verify(
         return rows, all(recall.is_good(MIN_RECALL) for _, recall in measured)
 
     rows, is_good = asyncio.run(run())
-    show_rows(rows, as_json)
+    show_rows(rows, as_json, quiet)
     if not is_good:
         raise typer.Exit(1)
 
@@ -101,6 +104,7 @@ def rebuild(
         typer.Option(min=64, help="Memory of the database server for building, in MB; larger graphs are built slowly."),
     ] = DEFAULT_MEMORY_MB,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Build HNSW graphs while searches continue, and use those whose recall is high enough.
 
@@ -116,7 +120,7 @@ def rebuild(
                 chosen = None
             else:
                 records = [gallery.record for gallery in await indexes.status()]
-                chosen = {record.id for record in _chosen(records, tenant, collection)}
+                chosen = {record.id for record in _chosen(records, await find_tenant(tenant), collection)}
                 for record in records:
                     if record.id in chosen and record.templates:
                         await indexes.rebuild(record, memory_mb=memory_mb)
@@ -130,7 +134,7 @@ def rebuild(
                 if gallery.record.graph is not None and (chosen is None or gallery.record.id in chosen)
             ]
 
-    show_rows(asyncio.run(run()), as_json)
+    show_rows(asyncio.run(run()), as_json, quiet)
 
 
 def _chosen(records: list[GalleryRecord], tenant: UUID | None, collection: str | None) -> list[GalleryRecord]:

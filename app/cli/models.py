@@ -3,11 +3,10 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from app.cli import models_migration
 from app.cli.settings import command_settings
+from app.cli.tables import AsJson, Quiet, show_rows, show_values
 from app.domain.decisions import Calibration
 from app.ml.packs.library import SYNTHETIC, PackLibrary
 from app.ml.packs.pack import ModelPack
@@ -23,25 +22,28 @@ PackName = Annotated[
 
 
 @cli.command("list")
-def list_packs() -> None:
+def list_packs(as_json: AsJson = False, quiet: Quiet = False) -> None:
     """List all published and installed packs."""
     installed = PackLibrary.from_settings(command_settings()).installed()
-    table = Table("pack", "installed", "download", "description")
-    for name, pack in PUBLISHED.items():
-        table.add_row(name, "yes" if name in installed else "no", f"{pack.download_mb} MB", pack.note)
-    for name in installed:
-        if name not in PUBLISHED:
-            table.add_row(name, "yes", "", "installed by hand")
-    table.add_row(SYNTHETIC, "built on demand", "", "recognizes only drawn faces; for trying Vultus out")
-    Console().print(table)
+    rows = [
+        _row(name, "yes" if name in installed else "no", f"{pack.download_mb} MB", pack.note)
+        for name, pack in PUBLISHED.items()
+    ]
+    rows += [_row(name, "yes", "", "installed by hand") for name in installed if name not in PUBLISHED]
+    rows.append(_row(SYNTHETIC, "built on demand", "", "recognizes only drawn faces; for trying Vultus out"))
+    show_rows(rows, as_json, quiet)
 
 
 @cli.command()
-def install(name: Annotated[str, typer.Argument(help="Name of a published pack, or `synthetic`.")]) -> None:
+def install(
+    name: Annotated[str, typer.Argument(help="Name of a published pack, or `synthetic`.")],
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
     """Download a published pack and verify its files, or build the synthetic one."""
     library = PackLibrary.from_settings(command_settings())
     pack = library.find(SYNTHETIC) if name == SYNTHETIC else library.install(name)
-    _print(pack)
+    show_values(_values(pack), as_json, quiet)
 
 
 @cli.command()
@@ -62,10 +64,15 @@ def verify(
 
 
 @cli.command()
-def show(name: PackName = None) -> None:
+def show(name: PackName = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Show a pack's license, digest, recognizer, threshold and calibration."""
     settings = command_settings()
-    _print(PackLibrary.from_settings(settings).find(name or settings.model_pack, may_download=False))
+    pack = PackLibrary.from_settings(settings).find(name or settings.model_pack, may_download=False)
+    show_values(_values(pack), as_json, quiet)
+
+
+def _row(pack: str, installed: str, download: str, description: str) -> dict[str, str]:
+    return {"pack": pack, "installed": installed, "download": download, "description": description}
 
 
 def _describe(calibration: Calibration) -> str:
@@ -76,18 +83,17 @@ def _describe(calibration: Calibration) -> str:
     )
 
 
-def _print(pack: ModelPack) -> None:
-    for key, value in {
+def _values(pack: ModelPack) -> dict[str, str]:
+    return {
         "name": pack.name,
         "version": pack.version,
         "digest": pack.digest,
         "license": pack.license,
-        "embedding size": pack.embedding_size,
+        "embedding size": str(pack.embedding_size),
         "threshold": f"{pack.threshold} ({pack.threshold_source})",
         "recognizer": pack.recognizer,
         "calibration": f"{_describe(pack.calibration)} ({pack.calibration.description})",
         "detection": f"{pack.detection.path}  sha256 {pack.detection.sha256}",
         "recognition": f"{pack.recognition.path}  sha256 {pack.recognition.sha256}",
         "knows only drawings": "yes" if pack.knows_only_drawings else "no",
-    }.items():
-        typer.echo(f"{key:<20} {value}")
+    }

@@ -23,7 +23,7 @@ from app.cli.photo_manifest import (
 )
 from app.cli.progress import show_progress
 from app.cli.settings import command_settings
-from app.cli.tables import show_rows
+from app.cli.tables import AsJson, Quiet, show_rows
 from app.domain.collections import Recognizers
 from app.errors import OperatorError
 from app.evaluation.datasets import PHOTO_ENDINGS
@@ -49,7 +49,7 @@ from app.wiring.search import build_search
 _IDENTITY = re.compile(r"[^/]+:[0-9a-f]{16}")
 """A recognizer's identity in the database: its file name and the first 16 digits of its digest."""
 
-TenantOption = Annotated[UUID, typer.Option("--tenant", help="The tenant's id.")]
+TenantOption = Annotated[str, typer.Option("--tenant", help="The tenant's id or name.")]
 CollectionOption = Annotated[str, typer.Option("--collection", help="The collection.")]
 AcceptMissingOption = Annotated[
     bool, typer.Option("--accept-missing", help="Continue even if searches no longer find some subjects.")
@@ -86,17 +86,15 @@ def migrate(
     recognizer = _recognizer_of(to, settings)
     if recognizer not in _packs(settings):
         settings = settings.model_copy(update={"extra_model_packs": [*settings.extra_model_packs, to]})
-    target = MigrationTarget(tenant, collection, recognizer)
-    asyncio.run(_migrate(settings, target, to, photos, progress, subjects=subjects, threads=threads))
+    asyncio.run(_migrate(settings, (tenant, collection, recognizer), to, photos, progress, subjects, threads))
 
 
 async def _migrate(
     settings: Settings,
-    target: MigrationTarget,
+    chosen: tuple[str, str, str],
     to: str,
     source: str,
     ledger: Path | None,
-    *,
     subjects: bool,
     threads: int,
 ) -> None:
@@ -105,7 +103,8 @@ async def _migrate(
     await check_service_login(settings)
     await check_operator_login(settings)
     async with provisioned_database(settings) as addresses, operator_services_at(settings, addresses) as services:
-        await services.require_tenant(target.tenant_id)
+        tenant, collection, recognizer = chosen
+        target = MigrationTarget(await services.find_tenant(tenant), collection, recognizer)
         objects = ObjectFetcher(
             services.database,
             services.keyring,
@@ -210,23 +209,24 @@ def coverage(
     missing: Annotated[
         str | None, typer.Option(help="A recognizer or its pack: list the subjects without a template of it.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Show how many faces and subjects each recognizer covers, and which recognizer searches use."""
     if missing is not None:
         recognizer = _recognizer_of(missing, command_settings())
         subjects = asyncio.run(_list_missing(tenant, collection, recognizer))
-        show_rows([{"subject": subject} for subject in subjects], as_json)
+        show_rows([{"subject": subject} for subject in subjects], as_json, quiet)
         return
 
     async def run() -> RecognizerOverview:
         async with _recognizers(tenant) as service:
             return await service.get(collection)
 
-    _show(asyncio.run(run()), as_json)
+    _show(asyncio.run(run()), as_json, quiet)
 
 
-async def _list_missing(tenant: UUID, collection: str, recognizer: str) -> list[str]:
+async def _list_missing(tenant: str, collection: str, recognizer: str) -> list[str]:
     found, cursor = list[str](), None
     async with _recognizers(tenant) as service:
         while True:
@@ -248,6 +248,8 @@ def switch(
         ),
     ] = False,
     accept_missing: AcceptMissingOption = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Search a collection with another recognizer from now on.
 
@@ -270,9 +272,10 @@ def switch(
                 )
             return await service.choose(collection, Recognizers(recognizer, secondary), accept_missing=accept_missing)
 
-    _show(asyncio.run(run()))
+    _show(asyncio.run(run()), as_json, quiet)
     typer.echo(
-        f"Every server of this database must load {to} now; a server without it answers 503 for this collection."
+        f"Every server of this database must load {to} now; a server without it answers 503 for this collection.",
+        err=as_json or quiet,
     )
 
 
@@ -281,6 +284,8 @@ def erase(
     tenant: TenantOption,
     collection: CollectionOption = "default",
     accept_missing: AcceptMissingOption = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Erase the templates of a recognizer from a collection. The collection must not use the recognizer."""
     named = _recognizer_of(recognizer, command_settings())
@@ -290,7 +295,7 @@ def erase(
             await service.erase(collection, named, accept_missing=accept_missing)
             return await service.get(collection)
 
-    _show(asyncio.run(run()))
+    _show(asyncio.run(run()), as_json, quiet)
 
 
 def _packs(settings: Settings) -> dict[str, ModelPack]:
@@ -314,13 +319,13 @@ def _recognizer_of(name: str, settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def _recognizers(tenant: UUID) -> AsyncIterator[CollectionRecognizerService]:
+async def _recognizers(tenant: str) -> AsyncIterator[CollectionRecognizerService]:
     directory = RecognizerDirectory({name: pack.name for name, pack in _packs(command_settings()).items()})
     async with open_services() as services, services.in_tenant(tenant) as tenant_services:
         yield tenant_services.recognizers(directory)
 
 
-def _show(overview: RecognizerOverview, as_json: bool = False) -> None:
+def _show(overview: RecognizerOverview, as_json: bool, quiet: bool) -> None:
     roles = {overview.secondary: "stored with", overview.in_use: "searched"}
     show_rows(
         [
@@ -334,4 +339,5 @@ def _show(overview: RecognizerOverview, as_json: bool = False) -> None:
             for entry in overview.recognizers
         ],
         as_json,
+        quiet,
     )

@@ -2,6 +2,7 @@
 
 from contextlib import AbstractAsyncContextManager
 from typing import Any
+from uuid import UUID
 
 import typer
 from pydantic import TypeAdapter, ValidationError
@@ -14,6 +15,14 @@ from app.wiring.operator import OperatorServices, operator_services
 def open_services() -> AbstractAsyncContextManager[OperatorServices]:
     """Open the operator's services with this process's settings."""
     return operator_services(command_settings())
+
+
+async def find_tenant(name_or_id: str | None) -> UUID | None:
+    """Return the id of the tenant with this id or name; None without one. Raises `TenantNotFound` or `Conflict`."""
+    if name_or_id is None:
+        return None
+    async with open_services() as services:
+        return await services.find_tenant(name_or_id)
 
 
 def command_keyring() -> Keyring:

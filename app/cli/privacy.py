@@ -10,7 +10,7 @@ from uuid import UUID
 import typer
 
 from app.cli.operator import command_keyring, open_services
-from app.cli.tables import show_rows
+from app.cli.tables import AsJson, Quiet, show_rows
 from app.errors import OperatorError
 from app.security.receipts import SignedReceipt, is_valid_receipt
 from app.services.audit.verification import Verdict
@@ -22,17 +22,18 @@ receipts = typer.Typer(help="Verify erasure receipts.", no_args_is_help=True)
 
 templates = typer.Typer(help="Renew the protection of stored templates.", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
+OneTenant = Annotated[str | None, typer.Option("--tenant", help="Only this tenant: its id or name.")]
 
 
 @audit.command("verify")
 def verify_trails(
-    tenant: Annotated[UUID | None, typer.Option("--tenant", help="Only this tenant.")] = None,
+    tenant: OneTenant = None,
     expect: Annotated[
         str | None,
         typer.Option(help="SEQ:SEAL as an earlier run printed it: the entry must still exist. Needs --tenant."),
     ] = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Verify every entry of the audit trails. Exits with 1 and prints the entries that were altered, removed or moved.
 
@@ -51,10 +52,10 @@ def verify_trails(
                     verdicts[tenant_id] = await tenant_services.audit_verifier().verify(expected=expected)
         return verdicts
 
-    _show_verdicts(asyncio.run(run()), as_json)
+    _show_verdicts(asyncio.run(run()), as_json, quiet)
 
 
-def _show_verdicts(verdicts: Mapping[UUID, Verdict], as_json: bool) -> None:
+def _show_verdicts(verdicts: Mapping[UUID, Verdict], as_json: bool, quiet: bool) -> None:
     """Print a row per trail, then a row per flaw; exit with 1 if there is a flaw."""
     rows = [
         {
@@ -74,9 +75,9 @@ def _show_verdicts(verdicts: Mapping[UUID, Verdict], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"trails": rows, "flaws": flaws}))
     else:
-        show_rows(rows, as_json=False)
+        show_rows(rows, as_json, quiet)
         if flaws:
-            show_rows(flaws, as_json=False)
+            show_rows(flaws, as_json, quiet)
     if flaws:
         raise typer.Exit(1)
 
@@ -96,9 +97,7 @@ def sweep() -> None:
 
 
 @templates.command("rotate")
-def rotate_templates(
-    tenant: Annotated[UUID | None, typer.Option("--tenant", help="Only this tenant; by default all.")] = None,
-) -> None:
+def rotate_templates(tenant: OneTenant = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Protect every template with a new secret rotation. Needs no photos; searches continue meanwhile.
 
     Run it after you replaced the service's secret: from then on the old secret is useless. Backups are not changed.
@@ -112,7 +111,7 @@ def rotate_templates(
                 for tenant_id in await services.list_tenant_ids(tenant)
             ]
 
-    show_rows(asyncio.run(run()), as_json=False)
+    show_rows(asyncio.run(run()), as_json, quiet)
 
 
 @receipts.command("verify")

@@ -6,12 +6,11 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
-from rich.console import Console
 
 from app.cli.operator import checked, open_services
-from app.cli.tables import show_rows
-from app.permissions import Permission, Plan, Quota, Role, Scope
-from app.schemas.fields import DisplayName, Email
+from app.cli.tables import AsJson, Quiet, show_rows, show_values
+from app.permissions import UNLIMITED, Permission, Plan, Quota, Role, Scope
+from app.schemas.fields import DisplayName, Email, NewPassword
 from app.schemas.operator import PlanName, QuotaNumber, Rate
 from app.security.passwords import PasswordHasher, generate_password
 
@@ -20,19 +19,17 @@ plans = typer.Typer(help="Manage plans with their rate limits and quotas.", no_a
 users = typer.Typer(help="Manage the users of a tenant.", no_args_is_help=True)
 keys = typer.Typer(help="Manage the API keys of a tenant.", no_args_is_help=True)
 
-TenantId = Annotated[UUID, typer.Argument(help="The tenant's id.")]
-ForTenant = Annotated[UUID, typer.Option("--tenant", help="The tenant's id.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
-
-_out = Console(soft_wrap=True, highlight=False)
+Tenant = Annotated[str, typer.Argument(help="The tenant's id or name.")]
+ForTenant = Annotated[str, typer.Option("--tenant", help="The tenant's id or name.")]
 
 
 @tenants.command("create")
 def create_tenant(
     name: Annotated[str, typer.Argument(help="The tenant's name.")],
     email: Annotated[str, typer.Option(help="Email of the tenant's first admin.")],
-    plan: Annotated[str, typer.Option(help="The tenant's plan.")] = "free",
+    plan: Annotated[str, typer.Option(help="The tenant's plan.")] = UNLIMITED,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Create a tenant with its first admin and access key. Their secrets are shown only once."""
     name, email = checked(DisplayName, name, "NAME"), checked(Email, email, "--email")
@@ -53,11 +50,11 @@ def create_tenant(
             "secret_access_key": pair.secret,
         }
 
-    _show(asyncio.run(run()), as_json)
+    show_values(asyncio.run(run()), as_json, quiet)
 
 
 @tenants.command("list")
-def list_tenants(as_json: AsJson = False) -> None:
+def list_tenants(as_json: AsJson = False, quiet: Quiet = False) -> None:
     """List all tenants, the oldest first."""
 
     async def run() -> list[dict[str, str]]:
@@ -74,55 +71,93 @@ def list_tenants(as_json: AsJson = False) -> None:
             for tenant in found
         ]
 
-    show_rows(asyncio.run(run()), as_json)
+    show_rows(asyncio.run(run()), as_json, quiet)
+
+
+@tenants.command("show")
+def show_tenant(tenant: Tenant, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Show a tenant with its plan, rate limits, and the used part of each quota."""
+
+    async def run() -> dict[str, str]:
+        async with open_services() as services:
+            tenant_id = await services.find_tenant(tenant)
+            record = await services.operator().get(tenant_id)
+            async with services.in_tenant(tenant_id) as tenant_services:
+                overview = await tenant_services.overview()
+        limits = {quota.value: overview.plan.quota(quota) for quota in Quota}
+        return {
+            "tenant_id": str(tenant_id),
+            "name": record.name,
+            "created_at": record.created_at.isoformat(timespec="seconds"),
+            "plan": record.plan,
+            **{f"{permission.value} rate": overview.plan.rate(permission) for permission in Permission},
+            **{
+                quota.value: f"{used} of {limits[quota] if limits[quota] is not None else UNLIMITED}"
+                for quota, used in overview.used.items()
+            },
+        }
+
+    show_values(asyncio.run(run()), as_json, quiet)
 
 
 @tenants.command("set-plan")
-def set_plan(tenant: TenantId, plan: Annotated[str, typer.Argument(help="The plan's name.")]) -> None:
+def set_plan(tenant: Tenant, plan: Annotated[str, typer.Argument(help="The plan's name.")]) -> None:
     """Change the plan of a tenant, starting with its next request."""
 
     async def run() -> None:
         async with open_services() as services:
-            await services.operator().set_plan(tenant, plan)
+            await services.operator().set_plan(await services.find_tenant(tenant), plan)
 
     asyncio.run(run())
 
 
 @tenants.command("delete")
 def delete_tenant(
-    tenant: TenantId, yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False
+    tenant: Tenant, yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False
 ) -> None:
     """Erase a tenant with all its users, keys, subjects and templates."""
-    if not yes:
-        typer.confirm(f"Erase tenant {tenant} with all its users, keys, subjects and templates?", abort=True)
 
     async def run() -> None:
         async with open_services() as services:
-            await services.operator().delete(tenant)
+            found = await services.operator().get(await services.find_tenant(tenant))
+            if not yes:
+                typer.confirm(
+                    f"Erase tenant {found.name!r} ({found.id}, {found.templates} templates) with all its users, keys, "
+                    f"subjects and templates?",
+                    abort=True,
+                )
+            await services.operator().delete(found.id)
 
     asyncio.run(run())
 
 
 @plans.command("list")
-def list_plans(as_json: AsJson = False) -> None:
+def list_plans(as_json: AsJson = False, quiet: Quiet = False) -> None:
     """List all plans with their rate limits and quotas."""
 
     async def run() -> list[dict[str, str]]:
         async with open_services() as services:
             found = await services.operator().list_plans()
         return [
-            {"plan": plan.name, "rates": json.dumps(dict(plan.rates)), "quotas": json.dumps(dict(plan.quotas))}
+            {
+                "plan": plan.name,
+                "rates": json.dumps(plan.all_rates()),
+                "quotas": json.dumps({quota.value: plan.quota(quota) for quota in Quota}),
+            }
             for plan in found
         ]
 
-    show_rows(asyncio.run(run()), as_json)
+    show_rows(asyncio.run(run()), as_json, quiet)
 
 
 @plans.command("set")
 def set_plan_values(
     name: Annotated[str, typer.Argument(help="The plan's name; created if it does not exist.")],
     rate: Annotated[
-        list[str], typer.Option(help="Rate limit as PERMISSION=RATE, such as recognize=60/minute; repeatable.")
+        list[str],
+        typer.Option(
+            help="Rate limit as PERMISSION=RATE, such as recognize=60/minute, or PERMISSION=unlimited; repeatable."
+        ),
     ] = [],  # noqa: B006
     quota: Annotated[list[str], typer.Option(help="Quota as WHAT=NUMBER or WHAT=unlimited; repeatable.")] = [],  # noqa: B006
 ) -> None:
@@ -132,7 +167,7 @@ def set_plan_values(
         Permission(key).value: checked(Rate, value, "--rate") for key, value in _pairs(rate, set(Permission), "--rate")
     }
     quotas = {
-        Quota(key).value: None if value == "unlimited" else checked(QuotaNumber, value, "--quota")
+        Quota(key).value: None if value == UNLIMITED else checked(QuotaNumber, value, "--quota")
         for key, value in _pairs(quota, set(Quota), "--quota")
     }
 
@@ -146,7 +181,7 @@ def set_plan_values(
 
 
 @users.command("list")
-def list_users(tenant: ForTenant, as_json: AsJson = False) -> None:
+def list_users(tenant: ForTenant, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """List the users of a tenant."""
 
     async def run() -> list[dict[str, str]]:
@@ -154,7 +189,7 @@ def list_users(tenant: ForTenant, as_json: AsJson = False) -> None:
             found = await (await tenant_services.users()).list()
         return [{"user_id": str(user.id), "email": user.email, "role": user.role} for user in found]
 
-    show_rows(asyncio.run(run()), as_json)
+    show_rows(asyncio.run(run()), as_json, quiet)
 
 
 @users.command("add")
@@ -163,6 +198,7 @@ def add_user(
     tenant: ForTenant,
     role: Annotated[Role, typer.Option(help="The user's role.")] = Role.VIEWER,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Add a user and print the password. It is shown only once."""
     email, password = checked(Email, email, "EMAIL"), generate_password()
@@ -175,7 +211,36 @@ def add_user(
             user = await (await tenant_services.users()).add(email, hashed, role)
         return {"user_id": str(user.id), "email": user.email, "role": user.role, "password": password}
 
-    _show(asyncio.run(run()), as_json)
+    show_values(asyncio.run(run()), as_json, quiet)
+
+
+@users.command("reset")
+def reset_password(
+    email: Annotated[str, typer.Argument(help="The user's email.")],
+    prompt: Annotated[
+        bool, typer.Option("--prompt", help="Ask for the new password instead of making one up.")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Replace a forgotten password and end the user's sessions. A generated password is shown only once."""
+    email = checked(Email, email, "EMAIL")
+    if prompt:
+        typed = typer.prompt("New password", hide_input=True, confirmation_prompt=True, err=True)
+        password = checked(NewPassword, typed, "The password")
+    else:
+        password = generate_password()
+
+    async def run() -> dict[str, str]:
+        hasher = PasswordHasher()
+        hashed = await hasher.hash(password)
+        hasher.close()
+        async with open_services() as services:
+            user = await services.password_reset().run(email, hashed)
+        values = {"user_id": str(user.user_id), "tenant_id": str(user.tenant_id), "email": user.email}
+        return values if prompt else {**values, "password": password}
+
+    show_values(asyncio.run(run()), as_json, quiet)
 
 
 @keys.command("create")
@@ -184,6 +249,7 @@ def create_key(
     tenant: ForTenant,
     scope: Annotated[list[Scope], typer.Option(help="Permission scope; repeatable.")],
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Create an API key and print it. It is shown only once."""
     name = checked(DisplayName, name, "NAME")
@@ -193,7 +259,7 @@ def create_key(
             issued = await tenant_services.keys().issue(None, name=name, scopes=scope)
         return {"key_id": str(issued.record.id), "name": name, "key": issued.secret}
 
-    _show(asyncio.run(run()), as_json)
+    show_values(asyncio.run(run()), as_json, quiet)
 
 
 @keys.command("revoke")
@@ -215,11 +281,3 @@ def _pairs(arguments: list[str], allowed: set[str], option: str) -> list[tuple[s
             raise typer.BadParameter(f"{option} {text}: use KEY=VALUE with one of {', '.join(sorted(allowed))}")
         pairs.append((key, value))
     return pairs
-
-
-def _show(values: dict[str, str], as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(values))
-    else:
-        for key, value in values.items():
-            typer.echo(f"{key:<18} {value}")

@@ -3,18 +3,17 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
 from app.cli.operator import open_services
-from app.cli.tables import show_rows
+from app.cli.tables import AsJson, Quiet, show_rows
 
 _DAY = ["%Y-%m-%d"]
 
 
 def usage(
-    tenant: Annotated[UUID | None, typer.Option("--tenant", help="Only this tenant.")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Only this tenant: its id or name.")] = None,
     since: Annotated[
         datetime | None,
         typer.Option(formats=_DAY, help="First day (YYYY-MM-DD); by default the first of this month, UTC."),
@@ -23,7 +22,8 @@ def usage(
         datetime | None,
         typer.Option(formats=_DAY, help="Day after the last one (YYYY-MM-DD); by default tomorrow, UTC."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Show successful calls and their images by tenant, day, operation and caller."""
     today = datetime.now(UTC).date()
@@ -49,4 +49,4 @@ def usage(
                 ]
         return rows
 
-    show_rows(asyncio.run(run()), as_json)
+    show_rows(asyncio.run(run()), as_json, quiet)

@@ -7,14 +7,20 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, Field
 
 from app.domain.tenancy import TenantRecord
-from app.permissions import Permission, Plan, Quota
+from app.permissions import UNLIMITED, Permission, Plan, Quota
 from app.schemas.auth import SignupIn
 from app.schemas.fields import CollectionName
 from app.schemas.request_body import RequestBody
 from app.settings import check_rate
 
 PlanName = CollectionName  # the same characters and length
-Rate = Annotated[str, AfterValidator(check_rate), Field(max_length=100, examples=["60/minute; 10000/day"])]
+
+
+def _check_plan_rate(value: str) -> str:
+    return value if value == UNLIMITED else check_rate(value)
+
+
+Rate = Annotated[str, AfterValidator(_check_plan_rate), Field(max_length=100, examples=["60/minute; 10000/day"])]
 QuotaNumber = Annotated[int, Field(ge=0, le=10**12)]
 
 
@@ -60,7 +66,7 @@ class PlanIn(RequestBody):
     """The rate limits and quotas of a plan."""
 
     rates: dict[Permission, Rate] = Field(
-        default_factory=dict, description="Rate limits by permission. Default for each: 60/minute."
+        default_factory=dict, description="Rate limits by permission, or `unlimited`. Default for each: 60/minute."
     )
     quotas: dict[Quota, QuotaNumber | None] = Field(
         default_factory=dict, description="Maximum amounts. Null or omitted: no limit."
@@ -83,7 +89,8 @@ class PlanOut(BaseModel):
 
     @classmethod
     def of(cls, plan: Plan) -> "PlanOut":
-        return cls(name=plan.name, rates=dict(plan.rates), quotas=dict(plan.quotas))
+        quotas = {quota.value: plan.quota(quota) for quota in Quota}
+        return cls(name=plan.name, rates=plan.all_rates(), quotas=quotas)
 
 
 class PlanList(BaseModel):

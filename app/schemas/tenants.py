@@ -34,7 +34,7 @@ class TenantOut(BaseModel):
             tenant_id=tenant_id,
             name=overview.name,
             plan=plan.name,
-            rates=dict(plan.rates),
+            rates=plan.all_rates(),
             quotas={quota.value: QuotaOut(used=used, limit=plan.quota(quota)) for quota, used in overview.used.items()},
         )
 

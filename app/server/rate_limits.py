@@ -15,7 +15,7 @@ from slowapi import Limiter
 from slowapi.util import get_remote_address
 
 from app.errors import NotReady, RateLimited
-from app.permissions import DEFAULT_RATE, Permission, Principal
+from app.permissions import DEFAULT_RATE, UNLIMITED, Permission, Principal
 from app.persistence.connections.database import Database
 from app.persistence.rate_counters import SCHEME, PostgresRateCounters
 from app.settings import check_rate
@@ -64,19 +64,24 @@ class RateLimiter:
     async def admit_principal(self, principal: Principal, permission: Permission) -> dict[str, str]:
         """Count a tenant's request against its plan's rate for a permission.
 
-        Returns the rate-limit headers. Raises `RateLimited`, or `NotReady` if the counters are unavailable.
+        Returns the rate-limit headers, none without a limit. Raises `RateLimited`, or `NotReady` if the counters are
+        unavailable.
         """
         rate = principal.plan.rate(permission)
-        return await self._admit(rate, permission.value, f"tenant:{principal.tenant_id}")
+        if rate == UNLIMITED:
+            return {}
+        whose = f"The plan {principal.plan.name!r} allows"
+        advice = " The operator can put your tenant on another plan (`vultus tenants set-plan`)."
+        return await self._admit(rate, permission.value, f"tenant:{principal.tenant_id}", whose, advice)
 
     async def admit_address(self, address: str, name: str) -> dict[str, str]:
         """Count an unauthenticated request from an address against the public rate; `name` separates the counters.
 
         Returns the rate-limit headers. Raises `RateLimited`, or `NotReady` if the counters are unavailable.
         """
-        return await self._admit(self._public_rate, name, f"address:{address}")
+        return await self._admit(self._public_rate, name, f"address:{address}", "An address may send", "")
 
-    async def _admit(self, rate: str, name: str, caller: str) -> dict[str, str]:
+    async def _admit(self, rate: str, name: str, caller: str, whose: str, advice: str) -> dict[str, str]:
         admissions = []
         try:
             # Count shorter windows first and stop at a refusal: refused requests must not use up a daily limit.
@@ -90,8 +95,8 @@ class RateLimiter:
         if refused is not None:
             item = refused.item
             raise RateLimited(
-                f"The rate limit for {name!r} is {item.amount} requests in {item.get_expiry()} seconds; "
-                f"try again in {refused.reset_s} seconds.",
+                f"{whose} {item.amount} requests of {name!r} in {item.get_expiry()} seconds; try again in "
+                f"{refused.reset_s} seconds.{advice}",
                 retry_after_s=max(1, refused.reset_s),
                 headers=refused.headers(name),
             )

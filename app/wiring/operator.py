@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+from app.domain.tenancy import TenantOverview
 from app.errors import DatabaseNotReady, TenantNotFound
-from app.permissions import Plan
 from app.persistence.connections.database import Database, Transaction
 from app.persistence.erasure_journal import ErasureJournal
 from app.persistence.provisioning.addresses import DatabaseAddresses, provisioned_database
@@ -24,6 +24,7 @@ from app.security.cursors import CursorSigner
 from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher
 from app.services.access.keys import KeyService
+from app.services.access.password_reset import PasswordReset
 from app.services.access.users import UserService
 from app.services.audit.trail import OPERATOR, AuditTrail, AuditTrails
 from app.services.audit.verification import AuditVerifier
@@ -59,20 +60,34 @@ class OperatorServices:
     def template_rotation(self) -> TemplateRotation:
         return TemplateRotation(self.database, self.keyring, self.trails)
 
-    async def list_tenant_ids(self, only: UUID | None = None) -> list[UUID]:
-        """Return `[only]` if given, otherwise every tenant's id, oldest first."""
-        return [only] if only is not None else [tenant.id for tenant in await self.operator().list_tenants()]
+    def password_reset(self) -> PasswordReset:
+        return PasswordReset(self.database, self.keyring, self.trails)
 
-    async def require_tenant(self, tenant_id: UUID) -> None:
-        """Raise `TenantNotFound` for an unknown id, before a command reports missing objects of that tenant."""
+    async def list_tenant_ids(self, only: str | None = None) -> list[UUID]:
+        """Return the tenant with this id or name if given, otherwise every tenant's id, oldest first."""
+        if only is not None:
+            return [await self.find_tenant(only)]
+        return [tenant.id for tenant in await self.operator().list_tenants()]
+
+    async def find_tenant(self, id_or_name: UUID | str) -> UUID:
+        """Return a tenant's id; raises `TenantNotFound`, or `Conflict` if several tenants have the name.
+
+        Only names need the operator's role.
+        """
+        try:
+            tenant_id = UUID(str(id_or_name))
+        except ValueError:
+            return await self.operator().find_only(str(id_or_name))
         async with self.database.transaction(tenant_id) as session:
-            await _require_tenant(session, tenant_id)
+            if await UsageRepository(session, tenant_id).get_overview() is None:
+                raise TenantNotFound(f"No tenant has the id {tenant_id}.")
+        return tenant_id
 
     @asynccontextmanager
-    async def in_tenant(self, tenant_id: UUID) -> AsyncIterator["TenantServices"]:
-        """Open services of one tenant that share one transaction; raises `TenantNotFound`."""
+    async def in_tenant(self, tenant: UUID | str) -> AsyncIterator["TenantServices"]:
+        """Open services of one tenant, by id or name, that share one transaction; see `find_tenant` for errors."""
+        tenant_id = await self.find_tenant(tenant)
         async with self.database.transaction(tenant_id) as session:
-            await _require_tenant(session, tenant_id)
             yield TenantServices(self, session, tenant_id)
 
 
@@ -85,9 +100,15 @@ class TenantServices:
         self._session = session
         self._tenant_id = tenant_id
 
-    async def users(self) -> UserService:
+    async def overview(self) -> TenantOverview:
+        """Return the tenant with its plan and usage; raises `TenantNotFound`."""
         overview = await UsageRepository(self._session, self._tenant_id).get_overview()
-        plan = overview.plan if overview is not None else Plan("none")
+        if overview is None:
+            raise TenantNotFound
+        return overview
+
+    async def users(self) -> UserService:
+        plan = (await self.overview()).plan
         quotas = QuotaService(UsageRepository(self._session, self._tenant_id), plan)
         return UserService(UserRepository(self._session, self._tenant_id), quotas, None, self._trail())
 
@@ -155,8 +176,3 @@ async def search_index_service(settings: Settings, addresses: DatabaseAddresses)
     finally:
         await engine.close()
         await operator.close()
-
-
-async def _require_tenant(session: Transaction, tenant_id: UUID) -> None:
-    if await UsageRepository(session, tenant_id).get_overview() is None:
-        raise TenantNotFound

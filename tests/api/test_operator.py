@@ -8,6 +8,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from app.permissions import Permission, Quota
 from app.routes.coverage import route_dependencies
 from app.routes.deps.callers import get_operator
 from app.settings import Settings
@@ -58,7 +59,9 @@ async def test_the_operators_work(operated: Running) -> None:
     async with operated.client(TOKEN) as operator, operated.client() as client:
         body = {"rates": {"recognize": "7/minute"}, "quotas": {"users": 3, "templates": None}}
         saved = await operator.put(f"/operator/plans/{plan}", json=body)
-        assert (saved.status_code, saved.json()) == (200, {"name": plan, **body})
+        rates = {permission.value: "60/minute" for permission in Permission} | {"recognize": "7/minute"}
+        quotas = {quota.value: None for quota in Quota} | {"users": 3}
+        assert (saved.status_code, saved.json()) == (200, {"name": plan, "rates": rates, "quotas": quotas})
         assert plan in {item["name"] for item in (await operator.get("/operator/plans")).json()["items"]}
 
         body = {"tenant": "Acme", "email": email, "password": PASSWORD, "plan": plan}

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from app.permissions import Permission
 from tests.commands import PROGRAM, Commands
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -74,7 +75,7 @@ def test_the_operator_manages_tenants_plans_users_and_keys(vultus: Run) -> None:
     listed = {row["tenant_id"]: row for row in json.loads(vultus("tenants", "list", "--json").stdout)}
     assert listed[tenant]["plan"] == plan
     plans = {row["plan"]: json.loads(row["rates"]) for row in json.loads(vultus("plans", "list", "--json").stdout)}
-    assert plans[plan] == {"recognize": "7/minute"}
+    assert plans[plan] == {permission.value: "60/minute" for permission in Permission} | {"recognize": "7/minute"}
     email = f"{uuid4().hex}@example.com"
     user = json.loads(vultus("users", "add", email, "--tenant", tenant, "--role", "operator", "--json").stdout)
     assert (user["email"], user["role"]) == (email, "operator")

@@ -30,11 +30,10 @@ class TenantDirectory:
         await self._session.flush()
         await UsageRepository(self._session, tenant_id).add()
 
-    async def find_by_name(self, name: str) -> UUID | None:
-        """Find the oldest tenant with this name; names need not be unique."""
-        statement = select(TenantModel.id).where(TenantModel.name == name).order_by(TenantModel.created_at).limit(1)
-        found: UUID | None = await self._session.scalar(statement)
-        return found
+    async def find_by_name(self, name: str) -> "list[UUID]":
+        """Find the tenants with this name, oldest first; names need not be unique."""
+        statement = select(TenantModel.id).where(TenantModel.name == name).order_by(TenantModel.created_at)
+        return [*await self._session.scalars(statement)]
 
     async def list(self, tenant_id: UUID | None = None) -> list[TenantRecord]:
         """List every tenant, oldest first, or only `tenant_id`."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from app.domain.tenancy import TenantOverview, TenantRecord
-from app.errors import EmailTaken, PlanNotFound, TenantNotFound
+from app.errors import Conflict, EmailTaken, PlanNotFound, TenantNotFound
 from app.permissions import Plan, Role
 from app.persistence.connections.database import Database
 from app.persistence.repositories.collections import CollectionRepository
@@ -77,7 +77,18 @@ class OperatorService:
     async def find(self, name: str) -> UUID | None:
         """Return the id of the oldest tenant with this name, or None."""
         async with self._database.transaction(as_operator=True) as session:
-            return await TenantDirectory(session).find_by_name(name)
+            return next(iter(await TenantDirectory(session).find_by_name(name)), None)
+
+    async def find_only(self, name: str) -> UUID:
+        """Return the id of the tenant with this name; raises `TenantNotFound`, or `Conflict` if several have it."""
+        async with self._database.transaction(as_operator=True) as session:
+            named = await TenantDirectory(session).find_by_name(name)
+        if len(named) > 1:
+            ids = ", ".join(map(str, named))
+            raise Conflict(f"{len(named)} tenants are named {name!r}; give the id of one of them: {ids}.")
+        if not named:
+            raise TenantNotFound(f"No tenant has the id or name {name!r}.")
+        return named[0]
 
     async def list_tenants(self) -> list[TenantRecord]:
         """List all tenants, oldest first."""
