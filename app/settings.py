@@ -71,6 +71,9 @@ class Settings(BaseSettings):
     previous_secret_keys: Annotated[list[SecretStr], NoDecode] = []
     """Earlier secret keys that stay valid, comma-separated. Remove a key when nothing depends on it anymore
     (docs/how-to/replace-the-service-secret.md)."""
+    previous_receipt_keys: Annotated[list[str], NoDecode] = []
+    """Public keys of removed secrets, comma-separated. They verify the erasure receipts that these secrets signed. `GET
+    /api/v1/receipt-keys` lists a secret's key as long as the secret is configured."""
     operator_token: SecretStr | None = None
     """The bearer token of the operator API; unset: the API is off. Use at least 32 random bytes. The API manages
     tenants and plans with the login of `VULTUS_DATABASE_ADMIN_URL`."""
@@ -227,6 +230,7 @@ class Settings(BaseSettings):
         "object_store_endpoints",
         "extra_model_packs",
         "trusted_proxies",
+        "previous_receipt_keys",
         mode="before",
     )
     @classmethod
@@ -240,6 +244,17 @@ class Settings(BaseSettings):
             if not re.fullmatch(r"https?://[A-Za-z0-9.\-]+(:\d{1,5})?", endpoint):
                 # The message does not quote the value, which may hold a password.
                 raise ValueError(f"entry {number} is not an origin; use https://host or https://host:port")
+        return value
+
+    @field_validator("previous_receipt_keys")
+    @classmethod
+    def _check_receipt_keys(cls, value: list[str]) -> list[str]:
+        for number, key in enumerate(value, 1):
+            if not re.fullmatch(r"[A-Za-z0-9+/]{43}=", key):
+                # The message does not quote the value: somebody may have put the secret here.
+                raise ValueError(
+                    f"entry {number} is not a public key; use 32 bytes in base64, as GET /receipt-keys does"
+                )
         return value
 
     @field_validator("trusted_proxies")

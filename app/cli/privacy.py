@@ -10,6 +10,7 @@ from uuid import UUID
 import typer
 
 from app.cli.operator import command_keyring, open_services
+from app.cli.settings import command_settings
 from app.cli.tables import AsJson, Quiet, show_rows
 from app.errors import OperatorError
 from app.security.receipts import SignedReceipt, is_valid_receipt
@@ -118,12 +119,23 @@ def rotate_templates(tenant: OneTenant = None, as_json: AsJson = False, quiet: Q
 def verify_receipt(
     file: Annotated[Path, typer.Argument(exists=True, help="File with the receipt as the API returned it.")],
 ) -> None:
-    """Verify that this service signed a receipt and that it is unchanged; exits with 1 otherwise."""
+    """Verify that this service signed a receipt and that it is unchanged; exits with 1 otherwise.
+
+    Receipts of a removed secret need its public key in VULTUS_PREVIOUS_RECEIPT_KEYS.
+    """
+    settings = command_settings()
+    keys = ReceiptSigner(command_keyring(), settings.previous_receipt_keys).public_keys()
     try:
         signed = SignedReceipt(**json.loads(file.read_text()))
-        genuine = any(is_valid_receipt(signed, key) for key in ReceiptSigner(command_keyring()).public_keys())
+        is_unknown = signed.public_key not in keys and is_valid_receipt(signed, signed.public_key)
+        genuine = any(is_valid_receipt(signed, key) for key in keys)
     except (ValueError, TypeError, AttributeError):
         raise OperatorError(f"{file} does not contain a receipt.") from None
+    if is_unknown:
+        raise OperatorError(
+            f"Unknown key: the receipt is unchanged, but no secret of this service has the key {signed.public_key}. If "
+            f"it is the key of a secret that you removed, list it in VULTUS_PREVIOUS_RECEIPT_KEYS."
+        )
     typer.echo("Genuine." if genuine else "Not genuine: not signed by this service, or changed.")
     raise typer.Exit(0 if genuine else 1)
 

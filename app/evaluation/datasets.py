@@ -1,5 +1,6 @@
 """Which photos show whom. Reads lists and folders; opens no photo."""
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,12 +184,14 @@ def read_event(data: Path, manifest: Path) -> Event:
     Raises `OperatorError` with the line.
     """
     photos: dict[Path, frozenset[str]] = {}
+    lines: dict[str, int] = {}
     selfies = []
     for number, row in read_rows(manifest, ("kind", "photo", "people")):
         path = data / row["photo"]
         people = frozenset(name.strip() for name in row["people"].split(";") if name.strip())
         if row["kind"] == "photo":
             photos[path] = people
+            lines.update(dict.fromkeys(people, number))
         elif row["kind"] == "selfie" and len(people) == 1:
             selfies.append((next(iter(people)), path))
         else:
@@ -199,7 +202,23 @@ def read_event(data: Path, manifest: Path) -> Event:
         raise OperatorError(
             f"{manifest} has {len(photos)} photos and {len(selfies)} selfies; it needs at least one of each."
         )
+    _refuse_other_separators(manifest, lines, {person for person, _ in selfies})
     return Event(photos, selfies)
+
+
+def _refuse_other_separators(manifest: Path, lines: dict[str, int], searched: set[str]) -> None:
+    """Raise `OperatorError` if a name is a list of people with a separator other than `;`, or no selfie fits a photo.
+
+    `lines` are the lines of the photos' people.
+    """
+    for name, number in lines.items():
+        if name not in searched and {part.strip() for part in re.split(r"[,|/:&+]", name)} & searched:
+            raise OperatorError(f"{manifest}, line {number}: `people` has {name!r}; separate people with `;`.")
+    if not searched & lines.keys():
+        raise OperatorError(
+            f"{manifest}: no photo shows anybody who has a selfie, so nothing can be found. Use the same names in "
+            f"`people` of photos and selfies, separated by `;`."
+        )
 
 
 def read_groups(manifest: Path) -> dict[str, str]:

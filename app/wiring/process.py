@@ -166,7 +166,7 @@ def _build_state(
         calibrations=calibrations,
         health=HealthService(database, erasure, must_be_confined=settings.environment == "production"),
         decisions=DecisionMaker(calibrations, settings.match_threshold),
-        receipts=ReceiptSigner(keyring),
+        receipts=ReceiptSigner(keyring, settings.previous_receipt_keys),
     )
 
 
