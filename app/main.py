@@ -68,6 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url=None,  # `install_docs` serves it
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # the redirect would name whatever host the request names
     )
     for router in (*ROUTERS, protocol.router):
         app.include_router(router)

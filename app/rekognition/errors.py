@@ -42,7 +42,7 @@ from app.errors import (
 )
 from app.rekognition.messages import NOTHING_ASKED, Asked, word_detail, word_message
 from app.security.request_signatures import SignatureFault
-from app.telemetry import request_id
+from app.telemetry import error_code, request_id
 
 JSON_TYPE = "application/x-amz-json-1.1"
 
@@ -105,6 +105,7 @@ def rekognition_error(error: AppError, asked: Asked = NOTHING_ASKED) -> Response
     In addition to AWS's members, `Reason` holds our own stable code and `Detail` our own message: both say more.
     For a photo that is refused, the header `x-vultus-detail` holds the latter too.
     """
+    error_code.set(error.code)
     code = code_of(error)
     status = 500 if code == _SERVER_ERROR else 400
     body: dict[str, Any] = {

@@ -14,6 +14,7 @@ from app.security.request_signatures import SignedRequest
 from app.server.admission import address_of
 from app.server.off_loop import run_off_loop
 from app.server.photo_gate import assign_place
+from app.server.request_context import PRINCIPAL
 from app.server.state import limiter_of, state_of
 
 
@@ -46,6 +47,7 @@ async def read_signed_call(request: Request) -> SignedCall:
     except SignatureInvalid:
         await limiter_of(request).admit_address(address_of(request), "bad-credentials")
         raise
+    request.scope[PRINCIPAL] = principal
     return SignedCall(principal, caller.claim.region, operation, body)
 
 

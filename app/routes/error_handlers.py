@@ -12,7 +12,7 @@ from app.errors import AppError, AuthenticationFailed, InvalidParameter, MethodN
 from app.routes.unknown_names import describe_unknown, list_fields
 from app.server.request_context import ErrorRenderer
 from app.services.idempotency import ResponseReplayed
-from app.telemetry import request_id
+from app.telemetry import error_code, request_id
 
 PROBLEM_JSON = "application/problem+json"
 _MAX_ECHO = 64
@@ -45,7 +45,8 @@ def install_error_handlers(app: FastAPI, render_error: ErrorRenderer) -> None:
         if isinstance(error.__cause__, AppError):
             return render_error(request.url.path, error.__cause__)
         if error.status_code == 404:
-            return problem(RouteNotFound(f"No route exists at {_shorten(request.url.path)}."))
+            hint = "; paths do not end with a slash" if request.url.path.endswith("/") else ""
+            return problem(RouteNotFound(f"No route exists at {_shorten(request.url.path)}{hint}."))
         if error.status_code == 405:
             response = render_error(request.url.path, MethodNotAllowed(f"This path does not support {request.method}."))
             response.headers.update(dict(error.headers or {}))
@@ -64,6 +65,7 @@ def install_error_handlers(app: FastAPI, render_error: ErrorRenderer) -> None:
 def problem(error: AppError, *, status: int | None = None) -> ProblemResponse:
     """Build the response for an error; `status` overrides the status of the error's class."""
     current_id = request_id.get()
+    error_code.set(error.code)
     body: dict[str, Any] = {
         "type": f"urn:vultus:problem:{error.code}",
         "title": error.title,

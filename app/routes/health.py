@@ -19,11 +19,13 @@ class Health(BaseModel):
     status: str
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", summary="Check that the process is alive")
 async def healthz() -> Health:
     return Health(status="ok")
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", summary="Check that the service is ready", responses=problems(503))
 async def readyz(state: StateDep) -> Health:
     """Ready means that the models are loaded and the database is migrated and responding."""

@@ -14,12 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import AppError, InternalError, NotReady, Overloaded
 from app.server.drain import drain
-from app.telemetry import StageTimes, accept_request_id, get_logger, request_id, stage_times
+from app.telemetry import StageTimes, accept_request_id, error_code, get_logger, request_id, stage_times
 from app.telemetry.metrics import observe_images, observe_request, observe_stage
 
-CALLER, IMAGES, OPERATION = "vultus.caller", "vultus.images", "vultus.operation"
-"""Keys in a request's scope: the admitted principal, the number of photos sent, and the operation if the route does not
-name it.
+PRINCIPAL, CALLER, IMAGES, OPERATION = "vultus.principal", "vultus.caller", "vultus.images", "vultus.operation"
+"""Keys in a request's scope: the authenticated principal, the admitted one, the number of photos sent, and the
+operation if the route does not name it.
 """
 
 SECURITY_HEADERS = {
@@ -70,12 +70,22 @@ class _Exchange:
             status=self.status,
             ms=round(seconds * 1000, 1),
             **operation,
+            **self._describe_caller(),
         )
         observe_request(template or "none", self.scope["method"], self.status, seconds)
         for stage, stage_s in self.times.items():
             observe_stage(stage, stage_s)
         if 200 <= self.status < 300 and not self.is_replayed:
             _meter(self.scope, str(self.scope.get(OPERATION) or getattr(route, "name", "")))
+
+    def _describe_caller(self) -> dict[str, str]:
+        """Return the address, the tenant and the caller as far as they are known, and the code of an error."""
+        client, principal = self.scope.get("client"), self.scope.get(PRINCIPAL)
+        described = {"address": client[0]} if client else {}
+        if principal is not None:
+            described |= {"tenant": str(principal.tenant_id), "caller": principal.name}
+        code = error_code.get()
+        return described if code is None else {**described, "code": code}
 
 
 class RequestContext:
@@ -98,6 +108,7 @@ class RequestContext:
         exchange = _Exchange(scope)
         request_id.set(exchange.request_id)  # each request runs in its own task, so this needs no reset
         stage_times.set(exchange.times)
+        error_code.set(None)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

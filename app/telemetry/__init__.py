@@ -16,6 +16,8 @@ from uuid import uuid4
 import structlog
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+error_code: ContextVar[str | None] = ContextVar("error_code", default=None)
+"""The code of the error that the current request is answered with."""
 
 _SAFE_REQUEST_ID = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 # Values of these keys are removed from every log line.

@@ -12,6 +12,7 @@ from app.errors import AuthenticationFailed, RouteNotFound, SignupDisabled, Toke
 from app.permissions import Permission, Principal
 from app.routes import API
 from app.server.admission import address_of, admit
+from app.server.request_context import PRINCIPAL
 from app.server.state import limiter_of, state_of
 from app.services.tenancy.tenants import OperatorService
 from app.wiring.process import AppState
@@ -49,12 +50,14 @@ async def get_principal(
     if not credential:
         raise AuthenticationFailed("Send an access token or an API key as `Authorization: Bearer <token>`.")
     try:
-        return await state_of(request).auth.authenticate(credential)
+        principal = await state_of(request).auth.authenticate(credential)
     except (TokenExpired, TokenRevoked):  # it was genuine once, so nobody is guessing
         raise
     except AuthenticationFailed:
         await count_bad_credential(request)
         raise
+    request.scope[PRINCIPAL] = principal
+    return principal
 
 
 async def count_bad_credential(request: Request) -> None:
