@@ -69,28 +69,28 @@ CollectionName = Annotated[
 ]
 SubjectId = Annotated[
     str,
-    _Composed,
-    AfterValidator(_check_visible),
     StringConstraints(pattern=r"^(\.{3,}|\.*[\w:\-][\w.:@+\-]*)$", max_length=128),
+    AfterValidator(_check_visible),
     Field(
         description="Your own id for the person: at most 128 letters, digits and `_ . : @ + -`.", examples=["emp-1042"]
     ),
+    _Composed,
 ]
 DisplayName = Annotated[
     str,
-    _Composed,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
     AfterValidator(_check_readable),
     Field(examples=["Ada Acker"]),
+    _Composed,
 ]
 ConsentReference = Annotated[
     str,
-    _Composed,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
     AfterValidator(_check_readable),
     Field(description="Your reference to the proof of the person's consent.", examples=["form-2026-0117"]),
+    _Composed,
 ]
-Label = Annotated[str, _Composed, StringConstraints(min_length=1, max_length=200), AfterValidator(_check_readable)]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_check_readable), _Composed]
 Timestamp = Annotated[AwareDatetime, AfterValidator(check_year)]
 Expiry = Annotated[
     Timestamp,
@@ -101,11 +101,11 @@ Expiry = Annotated[
 ]
 Email = Annotated[
     str,
-    _Composed,
-    AfterValidator(_check_visible),
     StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[^@\s]{1,64}@[^@\s]{1,255}$"),
     AfterValidator(check_printable),
+    AfterValidator(_check_visible),
     Field(examples=["ada@example.com"]),
+    _Composed,
 ]
 NewPassword = Annotated[
     str,
