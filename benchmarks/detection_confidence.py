@@ -1,10 +1,11 @@
 """Measure how probable it is that a detection with a given score is a face, and fit a logistic map.
 
-    .venv/bin/python -m benchmarks.detection_confidence --pack DIR --photos DIR [--count N] [--out FILE]
+    .venv/bin/python -m benchmarks.detection_confidence --pack DIR --photos DIR [--nobody DIR] [--count N] [--out FILE]
 
 Faces: the central face of LFW photos, one per person, each as it is, at three smaller sizes, at three degrees of blur,
 and half covered. Other detections: what the detector finds in as many pictures of nobody. These are textures, and
-collages of tiles from the borders of LFW photos, too small for the face of a bystander. Both go through
+collages of tiles from the borders of LFW photos, too small for the face of a bystander. With `--nobody`, half of them
+are random crops of photos that show nobody; `benchmarks.false_faces` says which. Both go through
 `build_analyzer(...).analyze(...)` as shipped, with a detection threshold of 0.3.
 
 The map is `1 / (1 + exp(-(a + b * logit(score))))`, fitted by logistic regression. So it is the probability of a face
@@ -30,6 +31,7 @@ from app.ml.analysis import Embed, FaceAnalyzer
 from app.settings import Settings
 from app.wiring.analyzer import build_analyzer
 from benchmarks.detection_accuracy import nearest_to_center, read_photo
+from benchmarks.false_faces import random_crop
 from benchmarks.machine import describe_run
 
 THRESHOLD = 0.3
@@ -53,6 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure how probable it is that a detection is a face.")
     parser.add_argument("--pack", type=Path, required=True)
     parser.add_argument("--photos", type=Path, required=True, help="LFW's photos, one folder per person")
+    parser.add_argument("--nobody", type=Path, help="a directory of photos that show nobody")
     parser.add_argument("--count", type=int, default=600, help="people; 8 pictures of each, and as many of nobody")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
@@ -64,7 +67,8 @@ def main() -> None:
             )
         )
         faces = [score for file in files for score in _central_scores(analyzer, read_photo(file))]
-        pictures = _pictures_of_nobody(files, VARIANTS * len(files), np.random.default_rng(1))
+        empty = sorted(arguments.nobody.iterdir()) if arguments.nobody else []
+        pictures = _pictures_of_nobody(files, empty, VARIANTS * len(files), np.random.default_rng(1))
         others = [face.detection_score for picture in pictures for face in _detect(analyzer, picture)]
     result = {
         "what": "how probable it is that a detection with a given score is a face",
@@ -72,6 +76,7 @@ def main() -> None:
         "pack": arguments.pack.name,
         "people": len(files),
         "pictures of a face, and of nobody": VARIANTS * len(files),
+        "of which crops of photos of nobody": VARIANTS * len(files) // 2 if empty else 0,
         **describe(np.array(faces), np.array(others)),
     }
     output = json.dumps(result, indent=1)
@@ -155,8 +160,11 @@ def _detect(analyzer: FaceAnalyzer, picture: Pixels) -> tuple[Any, ...]:
     return analyzer.analyze(encoded.tobytes(), Embed.NONE).faces
 
 
-def _pictures_of_nobody(files: list[Path], count: int, rng: np.random.Generator) -> Iterator[Pixels]:
-    for index in range(count):
+def _pictures_of_nobody(files: list[Path], empty: list[Path], count: int, rng: np.random.Generator) -> Iterator[Pixels]:
+    crops = count // 2 if empty else 0
+    for index in range(crops):
+        yield random_crop(read_photo(empty[index % len(empty)]), rng)
+    for index in range(count - crops):
         yield _texture(rng) if index % 4 == 3 else _collage(files, TILES[index % 4], rng)
 
 

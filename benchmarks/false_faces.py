@@ -67,7 +67,7 @@ def _count(analyzer: FaceAnalyzer, files: list[Path], crops: int) -> dict[str, A
         picture = np.asarray(cv2.imread(str(file)), dtype=np.uint8)
         for _ in range(crops):
             counts["photos"] += 1
-            data = cv2.imencode(".jpg", _crop(picture, rng), [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
+            data = cv2.imencode(".jpg", random_crop(picture, rng), [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
             for face in analyzer.analyze(data, Embed.ALL).faces:
                 counts["found"] += 1
                 counts["found in a turn"] += face.rotation != 0
@@ -77,7 +77,8 @@ def _count(analyzer: FaceAnalyzer, files: list[Path], crops: int) -> dict[str, A
     return {**counts, "acceptable": counts["acceptable"], "found": counts["found"], "reasons": dict(refused)}
 
 
-def _crop(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def random_crop(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Cut a random square out of a BGR picture, scaled down to the detector's largest input if it is larger."""
     height, width = picture.shape[:2]
     side = int(rng.integers(MIN_SIDE, min(MAX_SIDE, height, width) + 1))
     top, left = int(rng.integers(0, height - side + 1)), int(rng.integers(0, width - side + 1))

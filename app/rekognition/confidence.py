@@ -1,12 +1,12 @@
 """Convert detection scores to the protocol's `Confidence`: the probability in percent that a detection is a face.
 
-A logistic function of the score's logit, fitted to detections on photos of faces and on as many pictures of nobody
+A logistic function of the score's logit, fitted to detections on pictures of faces and on as many pictures of nobody
 (`benchmarks/detection_confidence.py`). It rises strictly, so it keeps every order. The native API shows the score.
 """
 
 import math
 
-_OFFSET, _SLOPE = 4.694, 5.396
+_OFFSET, _SLOPE = 3.253, 4.47
 _MIN_SCORE = 1e-6
 
 
