@@ -8,7 +8,6 @@ from importlib.resources import files
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
@@ -17,6 +16,7 @@ from app.schemas.problems import Problem
 
 _ASSETS = "/docs/assets"
 _DOCUMENT = "/openapi.json"
+_PAGE = (files("app.routes") / "swagger.html").read_text("utf-8")
 
 TAGS = [
     {"name": "auth", "description": "Sign up, log in and log out."},
@@ -49,13 +49,7 @@ def install_docs(app: FastAPI) -> None:
 
     @router.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url=_DOCUMENT,
-            title=f"{app.title} API",
-            swagger_js_url=f"{_ASSETS}/swagger-ui-bundle.js",
-            swagger_css_url=f"{_ASSETS}/swagger-ui.css",
-            swagger_favicon_url=f"{_ASSETS}/favicon-32x32.png",
-        )
+        return HTMLResponse(_PAGE)
 
     @router.get(_DOCUMENT, include_in_schema=False)
     async def document(request: Request) -> Response:

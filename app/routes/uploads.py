@@ -135,10 +135,7 @@ def form_body(model: type[BaseModel], counts: Mapping[str, int], *, one_of: bool
     properties = {name: _inline(part, schema.get("$defs", {})) for name, part in schema.get("properties", {}).items()}
 
     def describe(image: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-        images = {
-            name: image if limit == 1 else {"type": "array", "items": image, "minItems": 1, "maxItems": limit}
-            for name, limit in counts.items()
-        }
+        images = {name: image if limit == 1 else _list_of(image, limit) for name, limit in counts.items()}
         required = [*(() if one_of else counts), *schema.get("required", [])]
         body: dict[str, Any] = {
             "type": "object",
@@ -157,6 +154,12 @@ def form_body(model: type[BaseModel], counts: Mapping[str, int], *, one_of: bool
         "application/json": describe(text, {name: _as_json(part) for name, part in properties.items()}),
     }
     return {"requestBody": {"required": True, "content": content}}
+
+
+def _list_of(image: dict[str, Any], limit: int) -> dict[str, Any]:
+    """Return the schema of several photos; Swagger UI shows the description of the list, not of its items."""
+    description = f"Up to {limit} photos: {image['description']}"
+    return {"type": "array", "items": image, "minItems": 1, "maxItems": limit, "description": description}
 
 
 def _as_json(part: dict[str, Any]) -> dict[str, Any]:
@@ -183,6 +186,8 @@ def _inline(part: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]
         resolved = {**next(option for option in options if option.get("type") != "null"), **resolved}
         if resolved.get("default", ...) is None:
             del resolved["default"]
+    if "default" in resolved:  # Swagger UI shows a form field's description, but not its default
+        resolved["description"] = f"{resolved.get('description', '')} Default: `{resolved['default']}`.".lstrip()
     return resolved
 
 

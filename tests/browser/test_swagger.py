@@ -1,0 +1,139 @@
+"""Swagger UI in a real Chromium: what its forms send when a newcomer fills in only what a call requires."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from playwright.sync_api import FilePayload, Locator, Page, sync_playwright
+
+from app.routes.recognition import IMAGE_PATHS
+from tests import pictures
+from tests.servers import serving
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (Debian: apt install chromium)")
+
+FORMS = {
+    "register": [({"images"}, 201)],
+    "register/all": [({"image"}, 201)],
+    "recognize": [({"image"}, 200), ({"images"}, 200)],
+    "verify": [({"image"}, 404)],  # nobody is registered as this subject
+    "compare": [({"source", "target"}, 200)],
+    "detect": [({"image"}, 200)],
+    "extract": [({"image"}, 200), ({"images"}, 200)],
+}
+"""For each form with photos: the files to choose, and the expected status."""
+
+# FormData with files does not appear in Chromium's record of requests.
+RECORD_SENT_FIELDS = """
+const send = window.fetch;
+window.sent = [];
+window.fetch = (resource, options) => {
+  const body = (options ?? resource).body;
+  if (body instanceof FormData) window.sent.push([...body.keys()]);
+  return send(resource, options);
+};
+"""
+
+
+@pytest.fixture(scope="module")
+def base(data_dir: Path, service_url: str, synthetic_pack: Path) -> Iterator[str]:
+    env = {
+        "VULTUS_DATA_DIR": str(data_dir),
+        "VULTUS_DATABASE_URL": service_url,
+        "VULTUS_MODEL_PACK": str(synthetic_pack),
+        "VULTUS_PUBLIC_RATE": "100000/minute",
+        "VULTUS_LOG_LEVEL": "warning",
+    }
+    with serving(1, **env) as (base, _):
+        yield base
+
+
+@pytest.fixture(scope="module")
+def document(base: str) -> dict[str, Any]:
+    document: dict[str, Any] = httpx.get(f"{base}/openapi.json").json()
+    return document
+
+
+@pytest.fixture(scope="module")
+def page(base: str) -> Iterator[Page]:
+    """The page after signing up and logging in there, as its introduction says."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.set_default_timeout(15_000)
+        page.add_init_script(RECORD_SENT_FIELDS)
+        page.goto(f"{base}/docs")
+        signup = opened(page, "post", "/api/v1/auth/signup")
+        body = {**json.loads(signup.locator("textarea").input_value()), "email": f"{uuid4().hex}@example.com"}
+        signup.locator("textarea").fill(json.dumps(body))
+        assert execute(signup) == 201
+        page.get_by_role("button", name="Authorize").first.click()
+        dialog = page.locator(".modal-ux")
+        dialog.locator("#oauth_username").fill(body["email"])
+        dialog.locator("#oauth_password").fill(body["password"])
+        dialog.get_by_role("button", name="Apply given OAuth2 credentials").click()
+        dialog.get_by_role("button", name="Remove authorization").wait_for()
+        dialog.get_by_role("button", name="Close").first.click()
+        yield page
+        browser.close()
+
+
+def opened(page: Page, method: str, path: str) -> Locator:
+    """The block of an operation, expanded and ready to try out."""
+    block = page.locator(f".opblock-{method}", has=page.locator(f'[data-path="{path}"]'))
+    if "is-open" not in (block.get_attribute("class") or ""):
+        block.locator(".opblock-summary-control").click()
+    block.get_by_role("button", name="Try it out").click()
+    return block
+
+
+def execute(block: Locator) -> int:
+    block.get_by_role("button", name="Execute").click()
+    status = block.locator(".live-responses-table .response-col_status").last
+    return int(status.inner_text().split()[0])
+
+
+def close(block: Locator) -> None:
+    block.get_by_role("button", name="Cancel").click()
+    block.locator(".opblock-summary-control").click()
+
+
+def test_every_form_with_photos_is_tried_out(document: dict[str, Any]) -> None:
+    multipart = {
+        path
+        for path, operations in document["paths"].items()
+        for operation in operations.values()
+        if "multipart/form-data" in operation.get("requestBody", {}).get("content", {})
+    }
+    assert multipart == IMAGE_PATHS == {f"/api/v1/{name}" for name in FORMS}
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "status"), [(name, files, status) for name, cases in FORMS.items() for files, status in cases]
+)
+def test_a_form_sends_only_what_was_filled_in(
+    name: str, files: set[str], status: int, page: Page, document: dict[str, Any]
+) -> None:
+    path = f"/api/v1/{name}"
+    schema = document["paths"][path]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    block = opened(page, "post", path)
+    photo = FilePayload(name="ada.jpg", mimeType="image/jpeg", buffer=pictures.photo(1))
+    for field in files:
+        row(block, field).locator("input[type=file]").set_input_files(photo)
+    text = set(schema["required"]) - files
+    for field in text:
+        row(block, field).locator("input").fill("nobody" if name == "verify" else "emp-1042")
+    page.evaluate("sent.length = 0")
+    assert execute(block) == status
+    assert page.evaluate("sent.map((fields) => fields.sort())") == [sorted(files | text)]
+    close(block)
+
+
+def row(block: Locator, field: str) -> Locator:
+    return block.locator(f'tr[data-property-name="{field}"]')
