@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
+from operator import attrgetter
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -64,6 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=_DESCRIPTION,
         license_info={"name": "MIT"},
         openapi_tags=TAGS,
+        generate_unique_id_function=attrgetter("name"),  # the operation ids
         lifespan=_lifespan(settings),
         openapi_url=None,  # `install_docs` serves it
         docs_url=None,

@@ -38,9 +38,9 @@ ROUTERS = tuple(
         tenants,
         users,
         keys,
-        operator,
         object_stores,
         rekognition_options,
+        operator,
         health,
     )
 )

@@ -18,7 +18,7 @@ router = strict_router(prefix=f"{API}/audit", tags=["privacy"], responses=AUTHEN
 
 
 @router.get("", summary="List audit entries, newest first", responses=problems(422))
-async def list_entries(
+async def list_audit_entries(
     _: CanAdmin,
     page: PageDep,
     services: ServicesDep,
@@ -31,6 +31,7 @@ async def list_entries(
     since: Annotated[Timestamp | None, Query(description="Only entries at or after this time.")] = None,
     before: Annotated[Timestamp | None, Query(description="Only entries before this time.")] = None,
 ) -> AuditPage:
+    """Returns who changed what and when, filtered by all parameters that are given."""
     if subject is not None and collection is None:
         raise InvalidParameter("subject: the parameter `collection` is required with it.", field="subject")
     found = await services.audit().list(

@@ -31,6 +31,7 @@ router = strict_router(prefix=f"{API}/auth", tags=["auth"])
     dependencies=[LIMITED_BY_ADDRESS, SIGNUP_ENABLED],
 )
 async def signup(body: SignupIn, state: StateDep) -> SignupOut:
+    """Also creates the collection `default`. Log in with the same email and password. 403 if signup is disabled."""
     return SignupOut.of(await state.tenants.create(body.tenant, body.email, body.password))
 
 
@@ -61,11 +62,13 @@ async def refuse_bad_refresh_token(body: RefreshIn, request: Request) -> None:
     dependencies=[Depends(refuse_bad_refresh_token), LIMITED_BY_ADDRESS],  # in this order, as for a password
 )
 async def refresh(body: RefreshIn, state: StateDep) -> TokenOut:
+    """Each refresh token works once. A second use of the same token ends its session."""
     return TokenOut.of(await state.auth.refresh(body.refresh_token))
 
 
 @router.post("/logout", status_code=204, summary="Log out and revoke the session's tokens", responses=problems(401))
 async def logout(principal: PrincipalDep, state: StateDep) -> None:
+    """The session's access and refresh tokens become invalid immediately. Other sessions stay active."""
     await state.auth.sign_out(principal)
 
 
@@ -77,9 +80,11 @@ async def logout(principal: PrincipalDep, state: StateDep) -> None:
     dependencies=[AUTHENTICATED, LIMITED_BY_ADDRESS],  # in this order: bad tokens are counted apart
 )
 async def change_password(body: PasswordIn, principal: PrincipalDep, state: StateDep, address: AddressDep) -> None:
+    """Requires the current password, from a user: API keys have none."""
     await state.auth.change_password(principal, body.current, body.new, address)
 
 
 @router.get("/me", summary="Get the current user or API key", responses=problems(401))
 async def me(principal: PrincipalDep) -> MeOut:
+    """Returns the caller's tenant, role, plan and permissions. Use it to check a token or a key."""
     return MeOut.of(principal)

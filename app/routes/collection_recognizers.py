@@ -24,6 +24,7 @@ Recognizer = Annotated[Label, Path(description="The recognizer's name.")]
 
 @router.get("", summary="Get a collection's recognizers")
 async def get_recognizers(_: CanRead, name: Name, services: ServicesDep) -> RecognizersOut:
+    """Returns the recognizer in use, the secondary one, and how many faces each recognizer has embedded."""
     return RecognizersOut.of(await services.recognizers().get(name))
 
 
@@ -62,4 +63,8 @@ async def erase_recognizer(
     services: ServicesDep,
     accept_missing: Annotated[AcceptMissing, Query()] = False,
 ) -> None:
+    """Refused with 409 for the recognizer in use and the secondary one.
+
+    Also refused with 409 if subjects would lose their last templates, unless `accept_missing` is true.
+    """
     await services.recognizers().erase(name, recognizer, accept_missing=accept_missing)

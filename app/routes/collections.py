@@ -21,6 +21,8 @@ Name = Annotated[CollectionName, Path(alias="collection")]
 async def create_collection(
     _: CanRegister, body: CollectionIn, services: ServicesDep, idempotency: IdempotencyDep
 ) -> CollectionOut:
+    """Each collection is searched separately. A new tenant already has the collection `default`."""
+
     async def work() -> CollectionOut:
         return CollectionOut.of(await services.collections().create(body.name))
 
@@ -29,12 +31,14 @@ async def create_collection(
 
 @router.get("", summary="List collections by name", responses=problems(422))
 async def list_collections(_: CanRead, page: PageDep, services: ServicesDep) -> CollectionPage:
+    """Returns a page of collections with their numbers of subjects and templates."""
     found = await services.collections().list(page)
     return CollectionPage(items=[CollectionOut.of(item) for item in found.items], next_cursor=found.next_cursor)
 
 
 @router.get("/{collection}", summary="Get a collection", responses=problems(404))
 async def get_collection(_: CanRead, name: Name, services: ServicesDep) -> CollectionOut:
+    """Returns its size, its recognizers, its accepted false-match rates and its own calibration."""
     return CollectionOut.of(await services.collections().get(name))
 
 
@@ -64,4 +68,5 @@ async def delete_calibration(_: CanAdmin, name: Name, services: ServicesDep) -> 
     "/{collection}", status_code=204, summary="Erase a collection with all its subjects", responses=problems(404)
 )
 async def delete_collection(_: CanDelete, name: Name, services: ServicesDep, idempotency: IdempotencyDep) -> None:
+    """The subjects' faces, metadata and consents are erased with them. This cannot be undone."""
     await idempotency.once(("delete collection", name), 204, lambda: services.collections().delete(name))

@@ -29,15 +29,15 @@ TAGS = [
     {"name": "search", "description": "Search a collection by embedding, by subject or by stored face."},
     {
         "name": "privacy",
-        "description": "Consent and retention policy, export and import, audit trail, erasure receipts.",
+        "description": "Set consent and retention rules, export and import subjects, and read the audit trail.",
     },
-    {"name": "tenant", "description": "Your plan, quotas and usage."},
+    {"name": "tenant", "description": "Get your plan, quotas and usage."},
     {"name": "users", "description": "Manage the users of your tenant."},
     {"name": "keys", "description": "Manage API keys and access keys for programs."},
+    {"name": "object store", "description": "Set the S3-compatible server that the Rekognition API gets photos from."},
+    {"name": "rekognition options", "description": "Choose how the Rekognition API answers your tenant."},
     {"name": "operator", "description": "Manage tenants and plans. Requires the operator token."},
-    {"name": "rekognition options", "description": "How the Rekognition API answers your tenant."},
-    {"name": "object store", "description": "The S3-compatible server that the Rekognition API fetches photos from."},
-    {"name": "health", "description": "Liveness, readiness and metrics."},
+    {"name": "health", "description": "Check liveness and readiness, and get metrics."},
 ]
 """The OpenAPI tags, in the order in which Swagger UI shows them."""
 
@@ -79,6 +79,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
             routes=app.routes,
             license_info=app.license_info,
             tags=app.openapi_tags,
+            servers=[{"url": "/", "description": "This server"}],
         )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas.pop("HTTPValidationError", None)

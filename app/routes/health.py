@@ -22,6 +22,7 @@ class Health(BaseModel):
 @router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", summary="Check that the process is alive")
 async def healthz() -> Health:
+    """Checks neither the models nor the database; see `/readyz`."""
     return Health(status="ok")
 
 

@@ -23,11 +23,13 @@ async def issue_key(principal: CanAdmin, body: KeyIn, services: ServicesDep) -> 
 
 @router.get("/keys", summary="List active API keys")
 async def list_keys(_: CanAdmin, services: ServicesDep) -> KeyList:
+    """Returns all active keys with their scopes and last use, without secrets."""
     return KeyList(items=[KeyOut.of(key) for key in await services.keys().list_keys()])
 
 
 @router.get("/keys/{key_id}", summary="Get an active API key", responses=problems(404))
 async def get_key(_: CanAdmin, key_id: UUID, services: ServicesDep) -> KeyOut:
+    """Returns the key's scopes, collections, expiry and last use, without the secret."""
     return KeyOut.of(await services.keys().get(key_id))
 
 
@@ -44,6 +46,7 @@ async def rotate_key(principal: CanAdmin, key_id: UUID, services: ServicesDep) -
 
 @router.delete("/keys/{key_id}", status_code=204, summary="Revoke an API key", responses=problems(404))
 async def revoke_key(_: CanAdmin, key_id: UUID, services: ServicesDep) -> None:
+    """Takes effect with the key's next request, and cannot be undone."""
     await services.keys().revoke(key_id)
 
 
@@ -56,9 +59,11 @@ async def issue_access_key(principal: CanAdmin, body: AccessKeyIn, services: Ser
 
 @router.get("/access-keys", summary="List active access keys")
 async def list_access_keys(_: CanAdmin, services: ServicesDep) -> KeyList:
+    """Returns all active access keys with their scopes and last use, without secrets."""
     return KeyList(items=[KeyOut.of(key) for key in await services.keys().list_access_keys()])
 
 
 @router.delete("/access-keys/{key_id}", status_code=204, summary="Revoke an access key", responses=problems(404))
 async def revoke_access_key(_: CanAdmin, key_id: UUID, services: ServicesDep) -> None:
+    """Takes effect with the next signed request, and cannot be undone."""
     await services.keys().revoke_access_key(key_id)

@@ -12,6 +12,7 @@ router = strict_router(prefix=f"{API}/object-store", tags=["object store"], resp
 
 @router.get("", summary="Get your object store", responses=problems(404))
 async def get_object_store(_: CanAdmin, services: ServicesDep) -> ObjectStoreOut:
+    """Returns the endpoint, region and access key, without the secret. 404 if none is set."""
     return ObjectStoreOut.of(await services.object_stores().get())
 
 
@@ -25,4 +26,5 @@ async def set_object_store(_: CanAdmin, body: ObjectStoreIn, services: ServicesD
 
 @router.delete("", status_code=204, summary="Delete your object store and its credentials", responses=problems(404))
 async def delete_object_store(_: CanAdmin, services: ServicesDep) -> None:
+    """From then on, the Rekognition API refuses `S3Object` photos."""
     await services.object_stores().delete()

@@ -20,21 +20,25 @@ router = strict_router(prefix=f"{API}/operator", tags=["operator"], responses=pr
     "/tenants", status_code=201, summary="Create a tenant and its first admin", responses=problems(404, 409, 422)
 )
 async def create_tenant(_: OperatorDep, body: TenantIn, state: StateDep) -> SignupOut:
+    """Works even if signup is disabled. The admin logs in with this email and password."""
     return SignupOut.of(await state.tenants.create(body.tenant, body.email, body.password, body.plan))
 
 
 @router.get("/tenants", summary="List tenants, oldest first")
 async def list_tenants(operator: OperatorDep) -> TenantList:
+    """Returns all tenants with their plans and numbers of stored templates."""
     return TenantList(items=[TenantRecordOut.of(tenant) for tenant in await operator.list_tenants()])
 
 
 @router.get("/tenants/{tenant_id}", summary="Get a tenant", responses=problems(404))
 async def get_tenant(tenant_id: UUID, operator: OperatorDep) -> TenantRecordOut:
+    """Returns the tenant's plan and number of stored templates."""
     return TenantRecordOut.of(await operator.get(tenant_id))
 
 
 @router.patch("/tenants/{tenant_id}", summary="Assign a plan to a tenant", responses=problems(404, 422))
 async def set_plan(tenant_id: UUID, body: SetPlanIn, operator: OperatorDep) -> TenantRecordOut:
+    """Takes effect with the tenant's next request."""
     await operator.set_plan(tenant_id, body.plan)
     return TenantRecordOut.of(await operator.get(tenant_id))
 
@@ -43,11 +47,13 @@ async def set_plan(tenant_id: UUID, body: SetPlanIn, operator: OperatorDep) -> T
     "/tenants/{tenant_id}", status_code=204, summary="Erase a tenant with all its data", responses=problems(404)
 )
 async def delete_tenant(tenant_id: UUID, operator: OperatorDep) -> None:
+    """Erases its users, keys, collections and templates. This cannot be undone."""
     await operator.delete(tenant_id)
 
 
 @router.get("/plans", summary="List plans")
 async def list_plans(operator: OperatorDep) -> PlanList:
+    """Returns all plans with their rate limits and quotas."""
     return PlanList(items=[PlanOut.of(plan) for plan in await operator.list_plans()])
 
 

@@ -12,6 +12,7 @@ router = strict_router(prefix=f"{API}/policy", tags=["privacy"], responses=AUTHE
 
 @router.get("", summary="Get your privacy policy")
 async def get_policy(_: CanRead, services: ServicesDep) -> PolicyBody:
+    """Returns whether storing a face requires consent, and after how many days subjects are erased."""
     return PolicyBody.of(await services.policies().get())
 
 

@@ -90,6 +90,7 @@ async def import_subject(
     services: ServicesDep,
     idempotency: IdempotencyDep,
 ) -> SubjectOut:
+    """Stores the document from an export as a new subject, with new face ids. 409 if the id is taken."""
     document, faces = sent.parsed.document, sent.parsed.faces
 
     async def work() -> SubjectOut:

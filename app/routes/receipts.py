@@ -10,4 +10,5 @@ router = strict_router(tags=["privacy"])
 
 @router.get(f"{API}/receipt-keys", summary="List the public keys that verify erasure receipts")
 async def list_receipt_keys(state: StateDep) -> ReceiptKeysOut:
+    """Public: anyone can verify an erasure receipt. Compare a receipt's `public_key` with this list."""
     return ReceiptKeysOut(keys=state.receipts.public_keys())

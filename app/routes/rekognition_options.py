@@ -13,6 +13,7 @@ router = APIRouter(prefix=f"{API}/rekognition-options", tags=["rekognition optio
 
 @router.get("", summary="Get your options for the Rekognition API")
 async def get_rekognition_options(_: CanAdmin, services: ServicesDep) -> RekognitionOptionsBody:
+    """All options are off until an admin turns them on."""
     return RekognitionOptionsBody.of(await services.protocol_options().get())
 
 

@@ -61,5 +61,6 @@ async def search_by_face(
     limit: Limit = DEFAULT_CANDIDATES,
     threshold: MatchThreshold = None,
 ) -> SearchOut:
+    """Returns the subjects whose templates are most similar to one stored face."""
     result = await caller.search().by_face(collection, subject, face_id, limit=limit, threshold=threshold)
     return SearchOut.of(collection, result)

@@ -34,6 +34,8 @@ Subject = Annotated[SubjectId, Path()]
 async def create_subject(
     _: CanRegister, collection: Collection, body: SubjectIn, services: ServicesDep, idempotency: IdempotencyDep
 ) -> SubjectOut:
+    """Searches do not return the subject until `POST /register` stores a face. 409 if the id is taken."""
+
     async def work() -> SubjectOut:
         created = await services.subjects().create(
             collection, body.subject, body.name, body.metadata, consent=body.consent, expires_at=body.expires_at
@@ -46,12 +48,14 @@ async def create_subject(
 
 @router.get("", summary="List subjects by id", responses=problems(422))
 async def list_subjects(_: CanRead, collection: Collection, page: PageDep, services: ServicesDep) -> SubjectPage:
+    """Returns a page of subjects with their metadata, consents and numbers of templates, without faces."""
     found = await services.subjects().list(collection, page)
     return SubjectPage(items=[SubjectOut.of(item) for item in found.items], next_cursor=found.next_cursor)
 
 
 @router.get("/{subject}", summary="Get a subject")
 async def get_subject(_: CanRead, collection: Collection, subject: Subject, services: ServicesDep) -> SubjectOut:
+    """Returns the name, metadata, consent, expiry and number of templates."""
     return SubjectOut.of(await services.subjects().get(collection, subject))
 
 
@@ -64,6 +68,11 @@ async def change_subject(
     services: ServicesDep,
     idempotency: IdempotencyDep,
 ) -> SubjectOut:
+    """Omitted fields keep their values; null clears a field.
+
+    An earlier expiry requires the permission `delete` as well.
+    """
+
     async def work() -> SubjectOut:
         return SubjectOut.of(await services.subjects().change(collection, subject, body.changes()))
 
@@ -80,6 +89,8 @@ async def record_consent(
     services: ServicesDep,
     idempotency: IdempotencyDep,
 ) -> SubjectOut:
+    """Stores your reference to the proof with the time and the caller, and replaces an earlier consent."""
+
     async def work() -> SubjectOut:
         return SubjectOut.of(await services.subjects().record_consent(collection, subject, body.reference))
 
@@ -116,6 +127,7 @@ async def delete_subject(
 async def list_faces(
     _: CanRead, collection: Collection, subject: Subject, page: PageDep, services: ServicesDep
 ) -> StoredFacePage:
+    """Returns a page of stored faces with their quality, without embeddings. Photos are never stored."""
     found = await services.subjects().list_faces(collection, subject, page)
     return StoredFacePage(items=[StoredFaceOut.of(item) for item in found.items], next_cursor=found.next_cursor)
 
@@ -124,6 +136,7 @@ async def list_faces(
 async def get_face(
     _: CanRead, collection: Collection, subject: Subject, face_id: UUID, services: ServicesDep
 ) -> StoredFaceOut:
+    """Returns the recognizer, quality and time of the registration, without the embedding."""
     return StoredFaceOut.of(await services.subjects().get_face(collection, subject, face_id))
 
 
@@ -136,5 +149,6 @@ async def delete_face(
     services: ServicesDep,
     idempotency: IdempotencyDep,
 ) -> None:
+    """The subject remains, unless it is anonymous and has no other face."""
     request = ("delete face", collection, subject, str(face_id))
     await idempotency.once(request, 204, lambda: services.subjects().delete_face(collection, subject, face_id))

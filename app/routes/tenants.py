@@ -10,5 +10,6 @@ router = strict_router(prefix=f"{API}/tenant", tags=["tenant"], responses=AUTHEN
 
 
 @router.get("", summary="Get your tenant's plan and quota usage")
-async def get_tenant(principal: CanAdmin, state: StateDep) -> TenantOut:
+async def get_own_tenant(principal: CanAdmin, state: StateDep) -> TenantOut:
+    """Returns the rate limits by permission, and each quota with its current usage."""
     return TenantOut.of(principal.tenant_id, await state.tenants.overview(principal.tenant_id))

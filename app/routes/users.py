@@ -14,24 +14,29 @@ router = strict_router(prefix=f"{API}/users", tags=["users"], responses=AUTHENTI
 
 @router.post("", status_code=201, summary="Add a user", responses=problems(409, 422))
 async def add_user(_: CanAdmin, body: UserIn, state: StateDep, services: ServicesDep) -> UserOut:
+    """The user logs in with this email and password. 403 for a role with more permissions than yours."""
     return UserOut.of(await services.users().add(body.email, await state.hasher.hash(body.password), body.role))
 
 
 @router.get("", summary="List users, oldest first")
 async def list_users(_: CanAdmin, services: ServicesDep) -> UserList:
+    """Returns all users with their roles, on one page."""
     return UserList(items=[UserOut.of(user) for user in await services.users().list()])
 
 
 @router.get("/{user_id}", summary="Get a user", responses=problems(404))
 async def get_user(_: CanAdmin, user_id: UUID, services: ServicesDep) -> UserOut:
+    """Returns the user's email, role and time of creation."""
     return UserOut.of(await services.users().get(user_id))
 
 
 @router.patch("/{user_id}", summary="Change a user's role", responses=problems(404, 409, 422))
 async def set_role(_: CanAdmin, user_id: UUID, body: RoleIn, services: ServicesDep) -> UserOut:
+    """Takes effect with the user's next request. 409 for the only admin."""
     return UserOut.of(await services.users().set_role(user_id, body.role))
 
 
 @router.delete("/{user_id}", status_code=204, summary="Remove a user", responses=problems(404, 409))
 async def remove_user(_: CanAdmin, user_id: UUID, services: ServicesDep) -> None:
+    """Ends the user's sessions. 409 for the only admin."""
     await services.users().remove(user_id)
