@@ -12,6 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from app.routes.examples import build_example
 from app.schemas.problems import Problem
 
 _ASSETS = "/docs/assets"
@@ -88,6 +89,9 @@ def _document(app: FastAPI) -> dict[str, Any]:
         for path in document["paths"].values():
             for operation in path.values():
                 _replace_default_errors(operation["responses"])
+                body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+                if body:
+                    body["example"] = build_example(body["schema"], schemas)
         app.openapi_schema = document
     return app.openapi_schema
 

@@ -148,7 +148,12 @@ def form_body(model: type[BaseModel], counts: Mapping[str, int], *, one_of: bool
         return {"schema": body}
 
     binary = {"type": "string", "format": "binary", "description": _FORMATS}
-    text = {"type": "string", "contentEncoding": "base64", "description": f"{_FORMATS} As base64 or a data URI."}
+    text = {
+        "type": "string",
+        "contentEncoding": "base64",
+        "description": f"{_FORMATS} As base64 or a data URI.",
+        "examples": ["/9j/4AAQSkZJRg..."],
+    }
     content = {
         "multipart/form-data": describe(binary, properties),
         "application/json": describe(text, {name: _as_json(part) for name, part in properties.items()}),

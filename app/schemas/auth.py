@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from app.permissions import Principal, Role
 from app.schemas.fields import DisplayName, Email, NewPassword, check_printable
@@ -14,12 +14,6 @@ from app.services.tenancy.tenants import CreatedTenant
 
 class SignupIn(RequestBody):
     """A tenant to create, with the login of its first admin."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {"tenant": "Acme", "email": "ada@example.com", "password": "correct horse battery"}
-        },
-    )
 
     tenant: DisplayName = Field(description="The tenant's name.", examples=["Acme"])
     email: Email
@@ -54,7 +48,11 @@ class TokenForm(BaseModel):
 class RefreshIn(RequestBody):
     """A refresh token to exchange for new tokens."""
 
-    refresh_token: str = Field(max_length=4096, description="The latest refresh token. Each one works once.")
+    refresh_token: str = Field(
+        max_length=4096,
+        description="The latest refresh token. Each one works once.",
+        examples=["eyJhbGciOiJIUzI1NiIs..."],
+    )
 
 
 class TokenOut(BaseModel):
@@ -73,8 +71,8 @@ class TokenOut(BaseModel):
 class PasswordIn(RequestBody):
     """The current password and a new one."""
 
-    current: str = Field(max_length=256, json_schema_extra={"format": "password"})
-    new: NewPassword
+    current: str = Field(max_length=256, examples=["correct horse battery"], json_schema_extra={"format": "password"})
+    new: NewPassword = Field(examples=["another correct horse"])
 
 
 class MeOut(BaseModel):

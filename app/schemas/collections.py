@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from app.domain.collections import Collection
 from app.domain.decisions import DecisionPolicy
@@ -18,9 +18,7 @@ Rate = Annotated[float, Field(strict=True, ge=1e-9, le=0.5, allow_inf_nan=False)
 class CollectionIn(RequestBody):
     """A collection to create."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"name": "visitors"}})
-
-    name: CollectionName
+    name: CollectionName = Field(examples=["visitors"])
 
 
 class DecisionPolicyIn(RequestBody):

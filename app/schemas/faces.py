@@ -1,6 +1,7 @@
 """Define the responses that describe faces: box, landmarks, quality and embedding."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from pydantic import BaseModel, Field
 
@@ -10,49 +11,58 @@ from app.errors import AppError
 FACES_LEFT_OUT = "How many more faces were found: the smallest, beyond `VULTUS_MAX_FACES_PER_IMAGE`."
 
 
+RECOGNIZER = "w600k_r50:4c06341c33c2ca1f"
+_Point = tuple[float, float]
+
+
 class BoxOut(BaseModel):
     """A face's bounding box in pixels of the upright image. It may extend beyond the image."""
 
-    x: float = Field(description="Left edge, from the image's left edge.")
-    y: float = Field(description="Top edge, from the image's top edge.")
-    width: float
-    height: float
+    x: float = Field(description="Left edge, from the image's left edge.", examples=[82.0])
+    y: float = Field(description="Top edge, from the image's top edge.", examples=[62.6])
+    width: float = Field(examples=[156.2])
+    height: float = Field(examples=[193.7])
 
 
 class LandmarksOut(BaseModel):
     """Five points `[x, y]` in pixels of the upright image. Left and right are the viewer's."""
 
-    left_eye: tuple[float, float]
-    right_eye: tuple[float, float]
-    nose: tuple[float, float]
-    mouth_left: tuple[float, float]
-    mouth_right: tuple[float, float]
+    left_eye: _Point = Field(examples=[(125.5, 127.6)])
+    right_eye: _Point = Field(examples=[(194.3, 127.3)])
+    nose: _Point = Field(examples=[(159.9, 167.1)])
+    mouth_left: _Point = Field(examples=[(131.5, 207.6)])
+    mouth_right: _Point = Field(examples=[(188.5, 207.4)])
 
 
 class QualityReasonOut(BaseModel):
     """One quality check that the face failed."""
 
     reason: QualityReason
-    value: float = Field(description="The measured value.")
-    limit: float = Field(description="The limit that the value violates.")
+    value: float = Field(description="The measured value.", examples=[31.4])
+    limit: float = Field(description="The limit that the value violates.", examples=[40.0])
 
 
 class QualityOut(BaseModel):
     """The measured quality of a face."""
 
-    acceptable: bool = Field(description="Whether the quality is high enough to register the face.")
-    reasons: list[QualityReasonOut] = Field(description="The failed checks. Empty if the face is acceptable.")
+    acceptable: bool = Field(description="Whether the quality is high enough to register the face.", examples=[True])
+    reasons: list[QualityReasonOut] = Field(
+        description="The failed checks. Empty if the face is acceptable.", examples=[[]]
+    )
     score: float | None = Field(
         description="Quality score, 0 to 100; below 30 the face is never a match. Null if the recognizer has no "
-        "quality model."
+        "quality model.",
+        examples=[71.3],
     )
-    face_pixels: float = Field(description="Shorter side of the box in pixels.")
-    sharpness: float = Field(description="Variance of the Laplacian, with the contrast normalized.")
-    brightness: float = Field(description="Mean gray level of the face, 0 to 255.")
-    yaw_deg: float = Field(description="Rotation to the side, in degrees.")
-    pitch_deg: float = Field(description="Rotation up or down, in degrees.")
-    roll_deg: float = Field(description="Tilt in the image plane, in degrees.")
-    visible_share: float = Field(description="Share of the face's box that lies within the photo, 0 to 1.")
+    face_pixels: float = Field(description="Shorter side of the box in pixels.", examples=[156.2])
+    sharpness: float = Field(description="Variance of the Laplacian, with the contrast normalized.", examples=[151.8])
+    brightness: float = Field(description="Mean gray level of the face, 0 to 255.", examples=[94.5])
+    yaw_deg: float = Field(description="Rotation to the side, in degrees.", examples=[3.2])
+    pitch_deg: float = Field(description="Rotation up or down, in degrees.", examples=[-1.8])
+    roll_deg: float = Field(description="Tilt in the image plane, in degrees.", examples=[-0.1])
+    visible_share: float = Field(
+        description="Share of the face's box that lies within the photo, 0 to 1.", examples=[1.0]
+    )
 
     @classmethod
     def of(cls, quality: Quality) -> "QualityOut":
@@ -79,10 +89,13 @@ class FaceOut(BaseModel):
 
     box: BoxOut
     landmarks: LandmarksOut
-    detection_score: float = Field(description="How certain the detector is that this is a face, 0 to 1.")
+    detection_score: float = Field(
+        description="How certain the detector is that this is a face, 0 to 1.", examples=[0.9116]
+    )
     rotation: int = Field(
         description="Degrees clockwise, 0, 90, 180 or 270, by which the photo must be turned to show the face upright. "
-        "Box and landmarks are in the photo as it is."
+        "Box and landmarks are in the photo as it is.",
+        examples=[0],
     )
     quality: QualityOut
 
@@ -94,8 +107,8 @@ class FaceOut(BaseModel):
 class ImageOut(BaseModel):
     """The size of the upright image in pixels."""
 
-    width: int
-    height: int
+    width: int = Field(examples=[320])
+    height: int = Field(examples=[320])
 
 
 class DetectOut(BaseModel):
@@ -103,7 +116,7 @@ class DetectOut(BaseModel):
 
     image: ImageOut
     faces: list[FaceOut]
-    faces_left_out: int = Field(description=FACES_LEFT_OUT)
+    faces_left_out: int = Field(description=FACES_LEFT_OUT, examples=[0])
 
     @classmethod
     def of(cls, analysis: Analysis) -> "DetectOut":
@@ -115,16 +128,18 @@ class DetectOut(BaseModel):
 class ExtractedFaceOut(FaceOut):
     """One detected face with its embedding."""
 
-    embedding: list[float] = Field(description="512 numbers; a vector of unit length.", min_length=512, max_length=512)
+    embedding: list[Annotated[float, Field(examples=[0.0442])]] = Field(
+        description="512 numbers; a vector of unit length.", min_length=512, max_length=512
+    )
 
 
 class ExtractOut(BaseModel):
     """All faces in an image with their embeddings. Compare only embeddings from the same `recognizer`."""
 
     image: ImageOut
-    recognizer: str = Field(examples=["w600k_r50:4c06341c33c2ca1f"])
+    recognizer: str = Field(examples=[RECOGNIZER])
     faces: list[ExtractedFaceOut]
-    faces_left_out: int = Field(description=FACES_LEFT_OUT)
+    faces_left_out: int = Field(description=FACES_LEFT_OUT, examples=[0])
 
     @classmethod
     def of(cls, analysis: Analysis, recognizer: str) -> "ExtractOut":
@@ -140,7 +155,7 @@ class ImageProblemOut(BaseModel):
     """The reason why one image of a batch could not be used."""
 
     code: str = Field(description="A stable error code.", examples=["image_truncated"])
-    detail: str
+    detail: str = Field(examples=["The image is truncated or damaged."])
 
     @classmethod
     def of(cls, error: AppError) -> "ImageProblemOut":
@@ -150,17 +165,19 @@ class ImageProblemOut(BaseModel):
 class ExtractedImageOut(BaseModel):
     """One image of a batch: its faces, or the reason why it could not be used."""
 
-    index: int = Field(description="Position among the request's images, from 0.")
+    index: int = Field(description="Position among the request's images, from 0.", examples=[0])
     image: ImageOut | None = Field(default=None, description="The image's size. Null if `error` is set.")
     faces: list[ExtractedFaceOut] = []
     faces_left_out: int = Field(default=0, description=FACES_LEFT_OUT)
-    error: ImageProblemOut | None = Field(default=None, description="Set if the image could not be used.")
+    error: ImageProblemOut | None = Field(
+        default=None, description="Set if the image could not be used.", examples=[None]
+    )
 
 
 class ExtractBatchOut(BaseModel):
     """The faces in each image with their embeddings. Compare only embeddings from the same `recognizer`."""
 
-    recognizer: str = Field(examples=["w600k_r50:4c06341c33c2ca1f"])
+    recognizer: str = Field(examples=[RECOGNIZER])
     images: list[ExtractedImageOut]
 
     @classmethod

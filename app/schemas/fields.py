@@ -111,7 +111,11 @@ NewPassword = Annotated[
     str,
     StringConstraints(min_length=10, max_length=256),
     AfterValidator(check_printable),
-    Field(description="10 to 256 characters.", json_schema_extra={"format": "password"}),
+    Field(
+        description="10 to 256 characters.",
+        examples=["correct horse battery"],
+        json_schema_extra={"format": "password"},
+    ),
 ]
 Threshold = Annotated[
     float,

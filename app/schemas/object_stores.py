@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, StringConstraints
 
 from app.domain.tenancy import ObjectStore
 from app.schemas.request_body import RequestBody
@@ -19,21 +19,14 @@ def _check_ascii(secret: SecretStr) -> SecretStr:
 class ObjectStoreIn(RequestBody):
     """An S3-compatible server and the credentials to use there."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "endpoint": "https://minio.example:9000",
-                "region": "us-east-1",
-                "access_key_id": "photos-reader",
-                "secret_access_key": "...",
-            }
-        },
+    endpoint: Annotated[str, _Printable] = Field(
+        description="The server's origin. The operator must have allowed it.", examples=["https://minio.example:9000"]
     )
-
-    endpoint: Annotated[str, _Printable, Field(description="The server's origin. The operator must have allowed it.")]
     region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9\-]{1,64}$")] = "us-east-1"
-    access_key_id: Annotated[str, _Printable]
-    secret_access_key: Annotated[SecretStr, Field(min_length=1, max_length=255), AfterValidator(_check_ascii)]
+    access_key_id: Annotated[str, _Printable] = Field(examples=["photos-reader"])
+    secret_access_key: Annotated[SecretStr, Field(min_length=1, max_length=255), AfterValidator(_check_ascii)] = Field(
+        examples=["your-secret-access-key"]
+    )
 
     def store(self) -> ObjectStore:
         """Return the domain object, without the secret."""

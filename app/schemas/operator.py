@@ -33,7 +33,7 @@ class TenantIn(SignupIn):
 class SetPlanIn(RequestBody):
     """The plan to assign to a tenant."""
 
-    plan: PlanName
+    plan: PlanName = Field(examples=["free"])
 
 
 class TenantRecordOut(BaseModel):

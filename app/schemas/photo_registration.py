@@ -39,10 +39,11 @@ class RegisterAllForm(RequestBody):
 class StoredPhotoFaceOut(BaseModel):
     """A face in the photo that is stored, from this request or an earlier one."""
 
-    face_id: UUID
+    face_id: UUID = Field(examples=["aa6b4d99-8305-48a8-8ad1-e5994b7e7bee"])
     subject: str = Field(
         description="The subject that searches return for this face: an anonymous subject with a generated id, or the "
-        "named subject that it was assigned to."
+        "named subject that it was assigned to.",
+        examples=["emp-1042"],
     )
     face: FaceOut
 
@@ -51,7 +52,8 @@ class SkippedFaceOut(BaseModel):
     """A face that was not stored."""
 
     reasons: list[str] = Field(
-        description="The quality checks that the face failed. Empty if `limit` was reached by other faces."
+        description="The quality checks that the face failed. Empty if `limit` was reached by other faces.",
+        examples=[["blurred"]],
     )
     face: FaceOut
 
@@ -59,11 +61,11 @@ class SkippedFaceOut(BaseModel):
 class RegisterAllOut(BaseModel):
     """The faces in the photo: those that are stored, and those that were skipped."""
 
-    collection: str
+    collection: str = Field(examples=["default"])
     image: ImageOut
     stored: list[StoredPhotoFaceOut]
-    skipped: list[SkippedFaceOut]
-    faces_left_out: int = Field(description=FACES_LEFT_OUT)
+    skipped: list[SkippedFaceOut] = Field(examples=[[]])
+    faces_left_out: int = Field(description=FACES_LEFT_OUT, examples=[0])
 
     @classmethod
     def of(cls, form: RegisterAllForm, registration: PhotoRegistration) -> "RegisterAllOut":

@@ -14,7 +14,6 @@ class PolicyBody(RequestBody):
     model_config = ConfigDict(
         # Strict mode: otherwise `true` would count as 1 retention day, and erase every subject.
         strict=True,
-        json_schema_extra={"example": {"consent_required": True, "retention_days": 365}},
     )
 
     consent_required: bool = Field(default=False, description="Whether storing a face requires a recorded consent.")

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.domain.collections import Recognizers
 from app.schemas.fields import Label
@@ -15,13 +15,7 @@ AcceptMissing = Annotated[bool, Field(description="Proceed even if searches will
 class RecognizersIn(RequestBody):
     """The recognizer to search a collection with, and an optional secondary recognizer."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {"in_use": "w600k_r50:4c06341c33c2ca1f", "secondary": "w600k_mbf:9cc6e4a75f0e2bf0"}
-        },
-    )
-
-    in_use: Label = Field(description="The recognizer that searches use.")
+    in_use: Label = Field(description="The recognizer that searches use.", examples=["w600k_r50:4c06341c33c2ca1f"])
     secondary: Label | None = Field(
         default=None, description="The secondary recognizer, which also embeds new faces during a migration."
     )

@@ -6,12 +6,13 @@ import numpy as np
 from pydantic import Field
 
 from app.domain.faces import Embedding
+from app.schemas.faces import RECOGNIZER
 from app.schemas.fields import CandidateLimit, Threshold
 from app.schemas.recognition import DEFAULT_CANDIDATES, CandidateOut, DecisionBasisOut, describe_thresholds
 from app.schemas.request_body import RequestBody
 from app.services.recognition.search import SearchResult
 
-Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
+Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6, examples=[0.0442])]
 
 
 class EmbeddingSearchIn(RequestBody):
@@ -25,7 +26,7 @@ class EmbeddingSearchIn(RequestBody):
     recognizer: str = Field(
         description="The `recognizer` that made the embedding. It must be the one that the collection uses.",
         max_length=256,
-        examples=["w600k_r50:4c06341c33c2ca1f"],
+        examples=[RECOGNIZER],
     )
     limit: CandidateLimit = DEFAULT_CANDIDATES
     threshold: Threshold | None = None
@@ -38,8 +39,8 @@ class EmbeddingSearchIn(RequestBody):
 class SearchOut(DecisionBasisOut):
     """The most similar subjects in the collection, best first."""
 
-    collection: str
-    recognizer: str
+    collection: str = Field(examples=["default"])
+    recognizer: str = Field(description="The recognizer that was used.", examples=[RECOGNIZER])
     candidates: list[CandidateOut]
 
     @classmethod

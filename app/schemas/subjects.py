@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.domain.people import Consent, Subject, Template
 from app.schemas.fields import ConsentReference, DisplayName, Expiry, Metadata, SubjectId
@@ -16,10 +16,6 @@ from app.services.people.subjects import SubjectChanges
 class SubjectIn(RequestBody):
     """A subject to create, without faces."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"subject": "emp-1042", "name": "Ada Acker", "metadata": {"team": 7}}},
-    )
-
     subject: SubjectId
     name: DisplayName | None = None
     metadata: Metadata = Field(default_factory=dict)
@@ -29,8 +25,6 @@ class SubjectIn(RequestBody):
 
 class SubjectChangesIn(RequestBody):
     """The fields of a subject to change. Omitted fields keep their values; null clears a field."""
-
-    model_config = ConfigDict(json_schema_extra={"example": {"expires_at": "2027-12-31T23:59:59Z"}})
 
     name: DisplayName | None = None
     metadata: Metadata | None = None

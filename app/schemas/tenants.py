@@ -42,7 +42,7 @@ class TenantOut(BaseModel):
 class UserIn(RequestBody):
     """A user to add."""
 
-    email: Email
+    email: Email = Field(examples=["grace@example.com"])
     password: NewPassword
     role: Role = Role.VIEWER
 
@@ -50,7 +50,7 @@ class UserIn(RequestBody):
 class RoleIn(RequestBody):
     """The role to assign to a user."""
 
-    role: Role
+    role: Role = Field(examples=[Role.VIEWER])
 
 
 class UserOut(BaseModel):

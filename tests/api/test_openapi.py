@@ -1,11 +1,14 @@
 """What the OpenAPI document tells people and code generators."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
+import jsonschema
 import pytest
 
 from app.main import create_app
+from app.routes.recognition import IMAGE_PATHS
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +45,58 @@ def test_tags_are_described_and_in_the_order_of_the_operations(
     assert [tag["name"] for tag in document["tags"]] == list(used)
     assert all(tag["description"].endswith(".") for tag in document["tags"])
     assert document["servers"] == [{"url": "/", "description": "This server"}]
+
+
+def fields_without_example(schema: dict[str, Any], components: dict[str, Any], at: str) -> Iterator[str]:
+    """The fields of a response for which Swagger UI would make up a value."""
+    if schema.keys() & {"examples", "default", "enum", "const"}:
+        return
+    if "$ref" in schema:
+        yield from fields_without_example(components[schema["$ref"].rsplit("/", 1)[-1]], components, at)
+    elif "anyOf" in schema:
+        for option in schema["anyOf"]:
+            if option.get("type") != "null":
+                yield from fields_without_example(option, components, at)
+    elif "properties" in schema:
+        for name, part in schema["properties"].items():
+            yield from fields_without_example(part, components, f"{at}.{name}")
+    elif "items" in schema:
+        yield from fields_without_example(schema["items"], components, f"{at}[]")
+    else:
+        yield at
+
+
+def test_responses_about_photos_have_real_examples(
+    document: dict[str, Any], operations: dict[str, dict[str, Any]]
+) -> None:
+    for name in sorted(IMAGE_PATHS):
+        responses = operations[f"POST {name}"]["responses"]
+        success = responses.get("200") or responses["201"]
+        schema = success["content"]["application/json"]["schema"]
+        assert list(fields_without_example(schema, document["components"]["schemas"], name)) == []
+
+
+def test_every_example_of_a_schema_is_valid(document: dict[str, Any]) -> None:
+    components = {"components": document["components"]}
+    checked = 0
+    for schema in document["components"]["schemas"].values():
+        for part in (schema, *schema.get("properties", {}).values()):
+            for example in part.get("examples", ()):
+                jsonschema.validate(example, {**part, **components})
+                checked += 1
+    assert checked > 50
+
+
+def test_the_example_of_a_json_body_has_its_required_fields_only(
+    document: dict[str, Any], operations: dict[str, dict[str, Any]]
+) -> None:
+    components = document["components"]["schemas"]
+    for name, operation in operations.items():
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        if body:
+            schema = body["schema"]
+            schema = components[schema["$ref"].rsplit("/", 1)[-1]] if "$ref" in schema else schema
+            first_alternative = schema.get("oneOf", [{}])[0]
+            required = [*schema.get("required", ()), *first_alternative.get("required", ())]
+            assert sorted(body["example"]) == sorted(required), name
+            jsonschema.validate(body["example"], {**schema, "components": document["components"]})
