@@ -3,7 +3,7 @@
 from fastapi import Depends, Response
 from pydantic import BaseModel
 
-from app.errors import NotReady
+from app.errors import NotReady, RouteNotFound
 from app.routes.deps.callers import StateDep, require_metrics_token
 from app.routes.responses import problems
 from app.routes.strict_route import strict_router
@@ -40,7 +40,7 @@ async def readyz(state: StateDep) -> Health:
     "/metrics",
     summary="Get Prometheus metrics",
     dependencies=[Depends(require_metrics_token)],
-    responses=problems(401, 404),
+    responses=problems(401, RouteNotFound),
     response_class=Response,
 )
 async def metrics() -> Response:

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from app.errors import KeyNotFound
 from app.routes import API
 from app.routes.deps.callers import CanAdmin
 from app.routes.deps.services import ServicesDep
@@ -27,7 +28,7 @@ async def list_keys(_: CanAdmin, services: ServicesDep) -> KeyList:
     return KeyList(items=[KeyOut.of(key) for key in await services.keys().list_keys()])
 
 
-@router.get("/keys/{key_id}", summary="Get an active API key", responses=problems(404))
+@router.get("/keys/{key_id}", summary="Get an active API key", responses=problems(KeyNotFound))
 async def get_key(_: CanAdmin, key_id: UUID, services: ServicesDep) -> KeyOut:
     """Returns the key's scopes, collections, expiry and last use, without the secret."""
     return KeyOut.of(await services.keys().get(key_id))
@@ -37,14 +38,14 @@ async def get_key(_: CanAdmin, key_id: UUID, services: ServicesDep) -> KeyOut:
     "/keys/{key_id}/rotate",
     status_code=201,
     summary="Rotate an API key",
-    responses=problems(404, 409),
+    responses=problems(KeyNotFound, 409),
 )
 async def rotate_key(principal: CanAdmin, key_id: UUID, services: ServicesDep) -> IssuedKeyOut:
     """Creates a new key with the same name and permissions. The old key stays valid until you revoke it."""
     return IssuedKeyOut.issued(await services.keys().rotate(principal, key_id))
 
 
-@router.delete("/keys/{key_id}", status_code=204, summary="Revoke an API key", responses=problems(404))
+@router.delete("/keys/{key_id}", status_code=204, summary="Revoke an API key", responses=problems(KeyNotFound))
 async def revoke_key(_: CanAdmin, key_id: UUID, services: ServicesDep) -> None:
     """Takes effect with the key's next request, and cannot be undone."""
     await services.keys().revoke(key_id)
@@ -63,7 +64,9 @@ async def list_access_keys(_: CanAdmin, services: ServicesDep) -> KeyList:
     return KeyList(items=[KeyOut.of(key) for key in await services.keys().list_access_keys()])
 
 
-@router.delete("/access-keys/{key_id}", status_code=204, summary="Revoke an access key", responses=problems(404))
+@router.delete(
+    "/access-keys/{key_id}", status_code=204, summary="Revoke an access key", responses=problems(KeyNotFound)
+)
 async def revoke_access_key(_: CanAdmin, key_id: UUID, services: ServicesDep) -> None:
     """Takes effect with the next signed request, and cannot be undone."""
     await services.keys().revoke_access_key(key_id)

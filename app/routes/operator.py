@@ -6,6 +6,7 @@ database login, which sees every tenant. Without it, use the `vultus` command.
 
 from uuid import UUID
 
+from app.errors import PlanNotFound, TenantNotFound
 from app.routes import API
 from app.routes.deps.callers import OperatorDep, StateDep
 from app.routes.responses import problems
@@ -17,7 +18,10 @@ router = strict_router(prefix=f"{API}/operator", tags=["operator"], responses=pr
 
 
 @router.post(
-    "/tenants", status_code=201, summary="Create a tenant and its first admin", responses=problems(404, 409, 422)
+    "/tenants",
+    status_code=201,
+    summary="Create a tenant and its first admin",
+    responses=problems(PlanNotFound, 409, 422),
 )
 async def create_tenant(_: OperatorDep, body: TenantIn, state: StateDep) -> SignupOut:
     """Works even if signup is disabled. The admin logs in with this email and password."""
@@ -30,13 +34,13 @@ async def list_tenants(operator: OperatorDep) -> TenantList:
     return TenantList(items=[TenantRecordOut.of(tenant) for tenant in await operator.list_tenants()])
 
 
-@router.get("/tenants/{tenant_id}", summary="Get a tenant", responses=problems(404))
+@router.get("/tenants/{tenant_id}", summary="Get a tenant", responses=problems(TenantNotFound))
 async def get_tenant(tenant_id: UUID, operator: OperatorDep) -> TenantRecordOut:
     """Returns the tenant's plan and number of stored templates."""
     return TenantRecordOut.of(await operator.get(tenant_id))
 
 
-@router.patch("/tenants/{tenant_id}", summary="Assign a plan to a tenant", responses=problems(404, 422))
+@router.patch("/tenants/{tenant_id}", summary="Assign a plan to a tenant", responses=problems(TenantNotFound, 422))
 async def set_plan(tenant_id: UUID, body: SetPlanIn, operator: OperatorDep) -> TenantRecordOut:
     """Takes effect with the tenant's next request."""
     await operator.set_plan(tenant_id, body.plan)
@@ -44,7 +48,10 @@ async def set_plan(tenant_id: UUID, body: SetPlanIn, operator: OperatorDep) -> T
 
 
 @router.delete(
-    "/tenants/{tenant_id}", status_code=204, summary="Erase a tenant with all its data", responses=problems(404)
+    "/tenants/{tenant_id}",
+    status_code=204,
+    summary="Erase a tenant with all its data",
+    responses=problems(TenantNotFound),
 )
 async def delete_tenant(tenant_id: UUID, operator: OperatorDep) -> None:
     """Erases its users, keys, collections and templates. This cannot be undone."""

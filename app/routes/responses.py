@@ -7,6 +7,7 @@ from app.errors import (
     AuthenticationFailed,
     CollectionNotFound,
     Conflict,
+    InvalidParameter,
     NoFace,
     Overloaded,
     PermissionDenied,
@@ -24,15 +25,16 @@ _EXAMPLES: dict[int, type[AppError]] = {
     409: Conflict,
     413: RequestTooLarge,
     415: UnsupportedMediaType,
-    422: NoFace,
+    422: InvalidParameter,
     429: RateLimited,
     503: Overloaded,
 }
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses=` of a route: a problem document with an example for each status."""
-    return {status: _response(_EXAMPLES[status]) for status in statuses}
+def problems(*errors: int | type[AppError]) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses=` of a route: a problem document for each error, or for the usual error of a status."""
+    described = [_EXAMPLES[error] if isinstance(error, int) else error for error in errors]
+    return {error.status: _response(error) for error in described}
 
 
 def _response(error: type[AppError]) -> dict[str, Any]:
@@ -54,4 +56,4 @@ def _response(error: type[AppError]) -> dict[str, Any]:
 
 
 AUTHENTICATED = problems(401, 403, 429)
-WITH_IMAGE = problems(401, 403, 408, 413, 415, 422, 429, 503)
+WITH_IMAGE = problems(401, 403, 408, 413, 415, NoFace, 429, 503)

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from app.errors import UserNotFound
 from app.routes import API
 from app.routes.deps.callers import CanAdmin, StateDep
 from app.routes.deps.services import ServicesDep
@@ -24,19 +25,19 @@ async def list_users(_: CanAdmin, services: ServicesDep) -> UserList:
     return UserList(items=[UserOut.of(user) for user in await services.users().list()])
 
 
-@router.get("/{user_id}", summary="Get a user", responses=problems(404))
+@router.get("/{user_id}", summary="Get a user", responses=problems(UserNotFound))
 async def get_user(_: CanAdmin, user_id: UUID, services: ServicesDep) -> UserOut:
     """Returns the user's email, role and time of creation."""
     return UserOut.of(await services.users().get(user_id))
 
 
-@router.patch("/{user_id}", summary="Change a user's role", responses=problems(404, 409, 422))
+@router.patch("/{user_id}", summary="Change a user's role", responses=problems(UserNotFound, 409, 422))
 async def set_role(_: CanAdmin, user_id: UUID, body: RoleIn, services: ServicesDep) -> UserOut:
     """Takes effect with the user's next request. 409 for the only admin."""
     return UserOut.of(await services.users().set_role(user_id, body.role))
 
 
-@router.delete("/{user_id}", status_code=204, summary="Remove a user", responses=problems(404, 409))
+@router.delete("/{user_id}", status_code=204, summary="Remove a user", responses=problems(UserNotFound, 409))
 async def remove_user(_: CanAdmin, user_id: UUID, services: ServicesDep) -> None:
     """Ends the user's sessions. 409 for the only admin."""
     await services.users().remove(user_id)

@@ -100,3 +100,17 @@ def test_the_example_of_a_json_body_has_its_required_fields_only(
             required = [*schema.get("required", ()), *first_alternative.get("required", ())]
             assert sorted(body["example"]) == sorted(required), name
             jsonschema.validate(body["example"], {**schema, "components": document["components"]})
+
+
+def test_the_examples_of_errors_fit_the_route(operations: dict[str, dict[str, Any]]) -> None:
+    def code(name: str, status: str) -> str:
+        content = operations[name]["responses"][status]["content"]
+        found: str = content["application/problem+json"]["example"]["code"]
+        return found
+
+    assert code("POST /api/v1/recognize", "422") == "no_face"
+    assert code("POST /api/v1/auth/signup", "422") == "invalid_parameter"
+    assert code("GET /api/v1/keys/{key_id}", "404") == "key_not_found"
+    assert code("GET /api/v1/users/{user_id}", "404") == "user_not_found"
+    assert code("GET /api/v1/operator/tenants/{tenant_id}", "404") == "tenant_not_found"
+    assert code("GET /api/v1/object-store", "404") == "object_store_not_found"
