@@ -1,14 +1,13 @@
 """Serve the tenant's options for the Rekognition protocol."""
 
-from fastapi import APIRouter
-
 from app.routes import API
 from app.routes.deps.callers import CanAdmin
 from app.routes.deps.services import ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
+from app.routes.strict_route import strict_router
 from app.schemas.rekognition_options import RekognitionOptionsBody
 
-router = APIRouter(prefix=f"{API}/rekognition-options", tags=["rekognition options"], responses=AUTHENTICATED)
+router = strict_router(prefix=f"{API}/rekognition-options", tags=["rekognition options"], responses=AUTHENTICATED)
 
 
 @router.get("", summary="Get your options for the Rekognition API")
