@@ -12,7 +12,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
+from benchmarks.goals import at_most
 from benchmarks.machine import describe_run
 
 GALLERIES = "100,500,1000,2000"
@@ -39,9 +41,26 @@ def main() -> None:
             subprocess.run([vultus, "eval", kind, *common, *options, "--out", directory], check=True)
             report = json.loads((Path(directory) / "report.json").read_text())
             report.pop("failures")  # they name photos
+            if "quality" in report:
+                report["goals"] = quality_goals(report["quality"])
             arguments.out.mkdir(parents=True, exist_ok=True)
             (arguments.out / f"eval_{name}.json").write_text(json.dumps({"run": run, **report}, indent=1) + "\n")
             (arguments.out / f"eval_{name}.html").write_text((Path(directory) / "report.html").read_text())
+
+
+def quality_goals(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The quality score must predict errors better than detection score and sharpness alone."""
+    measures = found["measures"]
+    return [
+        at_most(
+            f"mean {rate.upper()} while the worst fifth is discarded, against {other} alone",
+            round(measures[other][f"mean_{rate}_of_start"], 4),
+            round(measures["quality score"][f"mean_{rate}_of_start"], 4),
+            "of the start",
+        )
+        for rate in ("fnmr", "fmr")
+        for other in ("detection score", "sharpness")
+    ]
 
 
 def _link_others(photos: Path, directory: Path) -> Path:
