@@ -133,7 +133,8 @@ def _open_with_pillow(data: bytes, form: ImageFormat, limits: ImageLimits) -> Ph
             # OpenCV needs half of Pillow's memory and time, but drops transparency.
             _check_memory(form, image, _BYTES_OF_OPAQUE_WEBP, limits)
             return Photo(EncodedSource(data, *image.size, coarsest=1), read_orientation(image))
-        _check_memory(form, image, _BYTES_OF_PILLOW[form], limits)
+        has_one_byte = image.mode in ("1", "L", "P")
+        _check_memory(form, image, _BYTES_OF_ONE_BYTE_MODES if has_one_byte else _BYTES_OF_PILLOW[form], limits)
         return Photo(_decode_with_pillow(image), read_orientation(image))
 
 
@@ -173,7 +174,7 @@ _RUN_LENGTH_CODES = (1, 2)
 """Pillow decodes them in Python, byte by byte."""
 
 # Bytes per pixel at the peak, by `benchmarks.photo_memory --unlimited`.
-_BYTES_OF_OPAQUE_WEBP, _BYTES_OF_CMYK = 7.0, 5.8
+_BYTES_OF_OPAQUE_WEBP, _BYTES_OF_CMYK, _BYTES_OF_ONE_BYTE_MODES = 7.0, 5.8, 4.0
 _BYTES_OF_PILLOW = {
     ImageFormat.PNG: 5.8,
     ImageFormat.WEBP: 17.0,
