@@ -10,7 +10,7 @@ from PIL import Image
 
 from app.domain.collections import Recognizers
 from app.domain.faces import Analysis, BoundingBox, Detail, Face, QualityBar, QualityFinding
-from app.ml.detail import plan_passes
+from app.ml.detail import Pass, plan_passes
 from app.ml.engine import Detection, FaceEngine
 from app.ml.face_quality.features import measure_crop
 from app.ml.face_quality.model import assemble_inputs
@@ -18,7 +18,7 @@ from app.ml.image import ImageLimits, open_photo
 from app.ml.photo import Photo, PillowSource
 from app.ml.pixels import CROP_SIDE, Crop
 from app.ml.quality import QualityLimits, assess_quality, judge_face, rate_face
-from app.ml.turns import SURELY_UPRIGHT_SCORE, detect_turned, may_be_upright
+from app.ml.turns import SURELY_UPRIGHT_QUALITY, SURELY_UPRIGHT_SCORE, detect_turned, may_be_upright
 from app.telemetry import timed
 
 
@@ -92,7 +92,7 @@ class FaceAnalyzer:
         if _is_surely_upright(found):
             return found
         # Decode the photo again rather than keep its pixels through every embedding: few photos come here.
-        turned, crops = self._find(data, detail, in_turns=True)
+        turned, crops = self._find(data, detail, seen=found.faces)
         return self._embed(turned, crops, embed, recognizers) if _is_turned(turned) else found
 
     def _embed(
@@ -117,7 +117,7 @@ class FaceAnalyzer:
 
         The image is not searched in other turns. Raises a subclass of `ImageRefused`.
         """
-        found, crops = self._find(data, Detail.STANDARD, in_turns=False)
+        found, crops = self._find(data, Detail.STANDARD, may_turn=False)
         if not found.faces:
             return None
         chosen = choose(found.faces)
@@ -126,22 +126,27 @@ class FaceAnalyzer:
         inputs = assemble_inputs(measure_crop(crop), face.detection_score, embedded.embedding, embedded.length)
         return MeasuredFace(face, inputs)
 
-    def _find(self, data: bytes, detail: Detail, *, in_turns: bool | None = None) -> tuple[Analysis, list[Crop]]:
+    def _find(
+        self, data: bytes, detail: Detail, *, may_turn: bool = True, seen: Sequence[Face] = ()
+    ) -> tuple[Analysis, list[Crop]]:
         """Return the faces and their crops, without embeddings; the pixels are freed before those are computed.
 
-        `in_turns` tells whether to search the image in other turns as well; None: if no face looks upright.
+        The image is also searched in other turns if no face may be upright, or if it was `seen` before with faces that
+        turned out not to be; not without `may_turn`.
         """
         with timed("decode"):
             photo = open_photo(data, self._images)
-        passes = plan_passes(photo.width, photo.height, detail, self._quality.min_face_pixels)
-        detected = self._engine.detect(photo, passes)
-        if in_turns or (in_turns is None and not may_be_upright(self._engine, detected)):
+        detected = [_as_detection(face) for face in seen] or self._engine.detect(photo, self._plan(photo, detail))
+        if may_turn and (seen or not may_be_upright(self._engine, detected)):
             detected = detect_turned(self._engine, photo, detail, self._quality.min_face_pixels, detected)
         detections = detected[: self._max_faces]
         crops = [self._engine.align(photo, detection) for detection in detections]
         size = photo.width, photo.height
         faces = tuple(self._describe(detection, crop, size) for detection, crop in zip(detections, crops, strict=True))
         return Analysis(photo.width, photo.height, faces, left_out=len(detected) - len(detections)), crops
+
+    def _plan(self, photo: Photo, detail: Detail) -> list[Pass]:
+        return plan_passes(photo.width, photo.height, detail, self._quality.min_face_pixels)
 
     def _describe(self, detection: Detection, crop: Crop, image_size: tuple[int, int]) -> Face:
         x1, y1, x2, y2 = detection.corners
@@ -157,11 +162,18 @@ class FaceAnalyzer:
 def _is_surely_upright(found: Analysis) -> bool:
     """Whether no embedded face is so bad that it may be upside down; true as well for faces found in a turn."""
     embedded = [found.faces[index] for index in found.embedded]
-    return (
-        not embedded
-        or _is_turned(found)
-        or any(face.quality.is_reliable or face.detection_score > SURELY_UPRIGHT_SCORE for face in embedded)
-    )
+    return not embedded or _is_turned(found) or any(_is_upright(face) for face in embedded)
+
+
+def _is_upright(face: Face) -> bool:
+    score = face.quality.score
+    return score is None or score >= SURELY_UPRIGHT_QUALITY or face.detection_score > SURELY_UPRIGHT_SCORE
+
+
+def _as_detection(face: Face) -> Detection:
+    box = face.box
+    corners = (box.x, box.y, box.x + box.width, box.y + box.height)
+    return Detection(corners, np.array(face.landmarks, dtype=np.float32), face.detection_score)
 
 
 def _is_turned(found: Analysis) -> bool:
