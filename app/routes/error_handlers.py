@@ -9,13 +9,12 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from app.errors import AppError, AuthenticationFailed, InvalidParameter, MethodNotAllowed, RequestRefused, RouteNotFound
-from app.routes.unknown_names import describe_unknown, list_fields
+from app.routes.unknown_names import describe_unknown, list_fields, replace_surrogates, shorten
 from app.server.request_context import ErrorRenderer
 from app.services.idempotency import ResponseReplayed
 from app.telemetry import error_code, request_id
 
 PROBLEM_JSON = "application/problem+json"
-_MAX_ECHO = 64
 # Never included in error responses, which end up in logs and screenshots.
 _SECRET_FIELDS = frozenset(
     {"password", "current", "new", "refresh_token", "access_token", "client_secret", "token", "embedding"}
@@ -46,7 +45,7 @@ def install_error_handlers(app: FastAPI, render_error: ErrorRenderer) -> None:
             return render_error(request.url.path, error.__cause__)
         if error.status_code == 404:
             hint = "; paths do not end with a slash" if request.url.path.endswith("/") else ""
-            return problem(RouteNotFound(f"No route exists at {_shorten(request.url.path)}{hint}."))
+            return problem(RouteNotFound(f"No route exists at {shorten(request.url.path)}{hint}."))
         if error.status_code == 405:
             response = render_error(request.url.path, MethodNotAllowed(f"This path does not support {request.method}."))
             response.headers.update(dict(error.headers or {}))
@@ -70,7 +69,7 @@ def problem(error: AppError, *, status: int | None = None) -> ProblemResponse:
         "type": f"urn:vultus:problem:{error.code}",
         "title": error.title,
         "status": status or error.status,
-        "detail": _text(error.detail),
+        "detail": replace_surrogates(error.detail),
         "code": error.code,
         "request_id": current_id,
     }
@@ -89,7 +88,7 @@ def problem(error: AppError, *, status: int | None = None) -> ProblemResponse:
 
 def _describe_field(error: AppError) -> dict[str, Any]:
     index = {} if error.index is None else {"index": error.index}
-    return {"field": _text(error.field or ""), **index, "detail": _text(error.detail)}
+    return {"field": replace_surrogates(error.field or ""), **index, "detail": replace_surrogates(error.detail)}
 
 
 def validation_failed(errors: Iterable[Mapping[str, Any]], model: Any = None) -> InvalidParameter:
@@ -109,12 +108,12 @@ def _body_model(request: Request) -> Any:
 def _describe(error: Mapping[str, Any], model: Any) -> dict[str, Any]:
     location = [str(part) for part in error.get("loc", ()) if part not in ("body", "query", "path", "form")]
     field = ".".join(location) or "body"
-    described: dict[str, Any] = {"field": _shorten(field), "code": error["type"], "detail": _sentence(error, model)}
+    described: dict[str, Any] = {"field": shorten(field), "code": error["type"], "detail": _sentence(error, model)}
     value = error.get("input")
     # An unknown field may be a misspelled password.
     is_secret = bool(_SECRET_FIELDS & set(location)) or error["type"] == "extra_forbidden"
     if isinstance(value, (str, int, float, bool)) and not is_secret:
-        described["value"] = _shorten(value) if isinstance(value, str) else str(value)
+        described["value"] = shorten(value) if isinstance(value, str) else str(value)
     limits = {key: str(limit) for key, limit in (error.get("ctx") or {}).items() if key != "error"}
     if limits:
         described["limit"] = limits
@@ -129,15 +128,5 @@ def _summarize(item: Mapping[str, Any]) -> str:
 def _sentence(error: Mapping[str, Any], model: Any) -> str:
     if error["type"] == "extra_forbidden":
         path = [part for part in error["loc"] if part != "body"]
-        return describe_unknown("field", _text(str(path[-1])), list_fields(model, path[:-1]))
+        return describe_unknown("field", str(path[-1]), list_fields(model, path[:-1]))
     return str(error["msg"]).removeprefix("Value error, ")
-
-
-def _text(text: str) -> str:
-    """Replace unpaired surrogates: a client can use them in a field name, but JSON cannot carry them."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def _shorten(text: str) -> str:
-    clean = _text(text)
-    return clean if len(clean) <= _MAX_ECHO else clean[:_MAX_ECHO] + "..."

@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from pydantic.fields import FieldInfo
 
 from app.errors import InvalidParameter
-from app.routes.unknown_names import describe_unknown
+from app.routes.unknown_names import describe_unknown, shorten
 
 _MAX_PARAMETERS = 100
 
@@ -46,7 +46,7 @@ def _check(query: str, repeatable: dict[str, bool]) -> None:
         raise InvalidParameter(f"The query has more than {_MAX_PARAMETERS} parameters.") from None
     for name, count in Counter(name for name, _ in sent).items():
         if name not in repeatable:
-            raise InvalidParameter(describe_unknown("query parameter", name, repeatable), field=name)
+            raise InvalidParameter(describe_unknown("query parameter", name, repeatable), field=shorten(name))
         if count > 1 and not repeatable[name]:
             raise InvalidParameter(f"The query parameter {name!r} is sent {count} times; send it once.", field=name)
 

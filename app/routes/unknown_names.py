@@ -9,16 +9,26 @@ from pydantic import BaseModel
 _MAX_ECHO = 64
 
 
+def shorten(text: str) -> str:
+    """Return a client's text as an error may repeat it: short, and without what JSON cannot carry."""
+    clean = replace_surrogates(text)
+    return clean if len(clean) <= _MAX_ECHO else clean[:_MAX_ECHO] + "..."
+
+
+def replace_surrogates(text: str) -> str:
+    """Replace unpaired surrogates: a client can use them in a field name, but JSON cannot carry them."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def describe_unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """Return a sentence such as `Unknown form field 'treshold'. Did you mean 'threshold'?`."""
     names = sorted(known)
-    echoed = name if len(name) <= _MAX_ECHO else f"{name[:_MAX_ECHO]}..."
     nearest = get_close_matches(_fold(name), [_fold(one) for one in names], n=1)
     if nearest:
         hint = f" Did you mean {next(one for one in names if _fold(one) == nearest[0])!r}?"
     else:
         hint = f" Known: {', '.join(names)}." if names else " None is known here."
-    return f"Unknown {kind} {echoed!r}.{hint}"
+    return f"Unknown {kind} {shorten(name)!r}.{hint}"
 
 
 def list_fields(model: Any, path: Iterable[Any]) -> list[str]:

@@ -29,7 +29,7 @@ class RepeatedFaceRepository(TenantRepository):
     async def list_like(
         self, subject_id: UUID, digests: Sequence[bytes], detection_scores: Sequence[float]
     ) -> list[StoredPhotoFace]:
-        """List a subject's faces with one of these photo digests or, for faces without one, one of these scores."""
+        """List a subject's faces that have one of these photo digests or one of these detection scores."""
         scores = TemplateModel.detection_score.in_(list(detection_scores))
         statement = self._select(
             TemplateModel,

@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.tenancy import UserRecord
+from app.domain.text import normalize_email
 from app.persistence.models import UserModel
 from app.persistence.repositories.base import TenantRepository
 
@@ -31,8 +32,8 @@ class LoginDirectory:
         self._session = session
 
     async def find(self, email: str) -> Login | None:
-        """Find a login by email, ignoring case."""
-        statement = select(UserModel).where(UserModel.email == email.lower())
+        """Find a login by email, ignoring case and spelling."""
+        statement = select(UserModel).where(UserModel.email == normalize_email(email))
         user = await self._session.scalar(statement)
         return Login(user.id, user.tenant_id, user.password_hash) if user is not None else None
 
@@ -42,7 +43,7 @@ class UserRepository(TenantRepository):
 
     async def add(self, *, email: str, password_hash: str, role: str) -> UUID | None:
         """Create a user and return their id; None if the email is taken in any tenant."""
-        values = self._row(email=email.lower(), password_hash=password_hash, role=role)
+        values = self._row(email=normalize_email(email), password_hash=password_hash, role=role)
         statement = insert(UserModel).values(values).on_conflict_do_nothing(index_elements=["email"])
         created: UUID | None = await self._session.scalar(statement.returning(UserModel.id))
         return created

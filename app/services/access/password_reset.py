@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from app.domain.text import normalize_email
 from app.errors import UserNotFound
 from app.persistence.connections.database import Database
 from app.persistence.repositories.sessions import SessionRepository
@@ -34,7 +35,7 @@ class PasswordReset:
 
         Raises `UserNotFound`.
         """
-        email = email.lower()
+        email = normalize_email(email)
         async with self._database.transaction(lookup=email) as session:
             login = await LoginDirectory(session).find(email)
         if login is None:

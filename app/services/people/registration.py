@@ -134,9 +134,11 @@ class RegistrationService:
                 new.setdefault(photo.digests[0], NewFace.of(subject_id, photo.face.face, embeddings, origin))
             else:
                 missing[stored.id] = embeddings
-                await self._repeated.rate(stored, photo)
         templates = self._storage.templates
         if missing:
+            # Before any gallery is written, and in their order: the new faces may go into other galleries.
+            await templates.lock_galleries(collection_id, recognizers.all)
+            await self._repeated.rate(known, photos)
             subjects = [subject_id]
             await templates.add_missing(missing, collection_id=collection_id, subject_ids=subjects, source="register")
         await templates.add_all(list(new.values()), collection_id=collection_id, source="register")

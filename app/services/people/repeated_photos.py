@@ -26,8 +26,8 @@ class SentPhoto:
 class RepeatedPhotos:
     """Finds a subject's faces that are stored from the same photos, and rates those stored without a quality score.
 
-    A photo is the same if its bytes are; also, for faces stored before photos had digests, if detector and box say
-    exactly the same about the face.
+    A photo is the same if its bytes are. Faces stored before photos had digests are known by their box and detection
+    score: a photo whose face has exactly the same ones is the same picture.
     """
 
     def __init__(self, rows: RepeatedFaceRepository, keyring: Keyring) -> None:
@@ -46,10 +46,11 @@ class RepeatedPhotos:
         stored = await self._rows.list_like(subject_id, digests, scores)
         return [next((face for face in stored if _is_from(face, photo)), None) for photo in photos]
 
-    async def rate(self, stored: StoredPhotoFace, photo: SentPhoto) -> None:
-        """Add the quality to a face that was stored without a quality score."""
-        if not stored.has_score and photo.face.face.quality.score is not None:
-            await self._rows.rate(stored.id, describe_quality(photo.face.face))
+    async def rate(self, known: Sequence[StoredPhotoFace | None], photos: Sequence[SentPhoto]) -> None:
+        """Add the quality to faces that were stored without a quality score. Lock their galleries first."""
+        for stored, photo in zip(known, photos, strict=True):
+            if stored is not None and not stored.has_score and photo.face.face.quality.score is not None:
+                await self._rows.rate(stored.id, describe_quality(photo.face.face))
 
 
 def _is_from(stored: StoredPhotoFace, photo: SentPhoto) -> bool:

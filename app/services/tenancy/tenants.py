@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from app.domain.tenancy import TenantOverview, TenantRecord
+from app.domain.text import normalize_email
 from app.errors import Conflict, EmailTaken, PlanNotFound, TenantNotFound
 from app.permissions import Plan, Role
 from app.persistence.connections.database import Database
@@ -56,7 +57,7 @@ class TenantService:
             await CollectionRepository(session, tenant_id).add(DEFAULT_COLLECTION)
             trail = self._trails.open(session, tenant_id, f"user:{user_id}")
             await trail.record(AuditAction.TENANT_CREATED, f"user:{user_id}", plan=plan)
-        return CreatedTenant(tenant_id, user_id, name, email.lower())
+        return CreatedTenant(tenant_id, user_id, name, normalize_email(email))
 
     async def overview(self, tenant_id: UUID) -> TenantOverview:
         """Return the tenant, its plan and its usage; raises `TenantNotFound`."""
