@@ -1,6 +1,7 @@
 """Read the structure of a JPEG file without decoding it: is it whole, and how much work and memory does it take?"""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from app.errors import ImageTooComplex
@@ -10,9 +11,9 @@ SIGNATURE = b"\xff\xd8"
 MAX_SCANS = 100
 MAX_SEGMENTS = 1000
 
-_END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
-_PROGRESSIVE_FRAMES = {0xC2, 0xC6, 0xCA, 0xCE}
-_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+END_OF_IMAGE, START_OF_SCAN = 0xD9, 0xDA
+PROGRESSIVE_FRAMES = {0xC2, 0xC6, 0xCA, 0xCE}
+FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 # Entropy-coded data escapes 0xFF with 0x00 and may contain restart markers, 0xD0 to 0xD7. 0xFF may repeat as filling;
 # the last one counts. A literal first byte makes the search many times as fast as a repetition.
@@ -31,6 +32,16 @@ class JpegStructure:
     is_progressive: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A marker segment: `data[start:end]` holds its length and parameters; a scan's coded data ends at `data_end`."""
+
+    marker: int
+    start: int
+    end: int
+    data_end: int
+
+
 def read_jpeg_structure(data: bytes) -> JpegStructure:
     """Read the markers up to the first picture's end; raises `ImageTooComplex` for too many scans or segments.
 
@@ -38,24 +49,36 @@ def read_jpeg_structure(data: bytes) -> JpegStructure:
     in quadratic time. Cameras and browsers write about ten scans and at most a few hundred segments. Damage is left for
     the decoder to find: the rest counts as missing.
     """
-    position, segments, scans, samples, is_progressive = len(SIGNATURE), 0, 0, 0.0, False
-    while True:
-        marker, position = _read_marker(data, position)
-        if marker is None or marker == _END_OF_IMAGE:
-            return JpegStructure(marker is not None, scans, samples, is_progressive)
-        segments += 1
-        end = position + int.from_bytes(data[position : position + 2], "big")
-        if marker in _FRAMES:
-            samples, is_progressive = _count_samples(data[position:end]), marker in _PROGRESSIVE_FRAMES
-        if marker == _START_OF_SCAN:
-            scans += 1
-            following = _NEXT_MARKER.search(data, end)
-            end = following.start() if following is not None else len(data)
-        position = end
+    scans, samples, is_progressive, is_complete = 0, 0.0, False, False
+    for number, segment in enumerate(iterate_segments(data), start=1):
+        is_complete = segment.marker == END_OF_IMAGE
+        if segment.marker in FRAMES:
+            samples = _count_samples(data[segment.start : segment.end])
+            is_progressive = segment.marker in PROGRESSIVE_FRAMES
+        scans += segment.marker == START_OF_SCAN
         if scans > MAX_SCANS:
             raise ImageTooComplex(f"The JPEG has more than {MAX_SCANS} scans; the limit is {MAX_SCANS}.")
-        if segments - scans > MAX_SEGMENTS:
+        if number - scans - is_complete > MAX_SEGMENTS:
             raise ImageTooComplex(f"The JPEG has more than {MAX_SEGMENTS} segments; the limit is {MAX_SEGMENTS}.")
+    return JpegStructure(is_complete, scans, samples, is_progressive)
+
+
+def iterate_segments(data: bytes) -> Iterator[Segment]:
+    """Yield the segments of the first picture, its end marker last if it is there."""
+    position = len(SIGNATURE)
+    while True:
+        marker, position = _read_marker(data, position)
+        if marker is None:
+            return
+        if marker == END_OF_IMAGE:
+            yield Segment(marker, position, position, position)
+            return
+        start, end = position, position + int.from_bytes(data[position : position + 2], "big")
+        position = end
+        if marker == START_OF_SCAN:
+            following = _NEXT_MARKER.search(data, end)
+            position = following.start() if following is not None else len(data)
+        yield Segment(marker, start, end, position)
 
 
 def _read_marker(data: bytes, position: int) -> tuple[int | None, int]:

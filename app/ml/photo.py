@@ -15,6 +15,7 @@ from PIL import Image
 
 from app.errors import ImageTruncated
 from app.ml.alignment import Affine, compose, get_scale, invert, locate_region
+from app.ml.jpeg_damage import has_impossible_averages, may_hide_damage
 from app.ml.pixels import Box, Pixels
 from app.telemetry import timed
 
@@ -91,7 +92,7 @@ class EncodedSource:
 
 
 class JpegSource(EncodedSource):
-    """Decodes a JPEG with libjpeg-turbo, which takes part of the data for damage: OpenCV only prints a warning."""
+    """Decodes a JPEG with libjpeg-turbo and refuses damaged data, for which OpenCV only prints a warning."""
 
     def _decode(self, level: int) -> Pixels:
         width, height = -(-self.width // level), -(-self.height // level)
@@ -103,6 +104,8 @@ class JpegSource(EncodedSource):
             raise ImageTruncated("The image's data ends early or is damaged.") from exc
         if pixels.shape != (height, width, 3):
             raise ImageTruncated("The image's data ends early or is damaged.")
+        if not self._decoded and may_hide_damage(pixels, level) and has_impossible_averages(self._data.tobytes()):
+            raise ImageTruncated("The image's data is damaged: blocks are brighter or darker than any samples.")
         return np.asarray(pixels, dtype=np.uint8)
 
 
