@@ -15,7 +15,8 @@ from app.ml.engine import Detection, FaceEngine
 from app.ml.face_quality.features import measure_crop
 from app.ml.face_quality.model import assemble_inputs
 from app.ml.image import ImageLimits, open_photo
-from app.ml.photo import Photo, PillowSource
+from app.ml.photo import Photo
+from app.ml.pixel_sources import PillowSource
 from app.ml.pixels import CROP_SIDE, Crop
 from app.ml.quality import QualityLimits, assess_quality, judge_face, rate_face
 from app.ml.turns import SURELY_UPRIGHT_QUALITY, SURELY_UPRIGHT_SCORE, detect_turned, may_be_upright

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from app.errors import ImageModeUnsupported, ImageTruncated
-from app.ml.photo import EncodedSource
+from app.ml.pixel_sources import EncodedSource
 from app.ml.pixels import Pixels
 
 IS_AVAILABLE = find_spec("pillow_heif") is not None

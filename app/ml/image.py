@@ -18,8 +18,9 @@ from app.errors import (
 from app.ml import heif
 from app.ml.file_types import ImageFormat, find_format, name_file_type
 from app.ml.jpeg_structure import JpegStructure, read_jpeg_structure
-from app.ml.photo import EncodedSource, JpegSource, Photo, PillowSource, PixelSource
+from app.ml.photo import Photo
 from app.ml.pillow import describe_frames, load, open_header, read_orientation, to_bgr
+from app.ml.pixel_sources import EncodedSource, JpegSource, PillowSource, PixelSource
 from app.ml.png_chunks import drop_metadata
 from app.ml.tiff_structure import check_tiff_structure
 from app.telemetry import timed

@@ -5,142 +5,17 @@ part is rotated or copied, never the whole picture.
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
 import cv2
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image
 
-from app.errors import ImageTruncated
 from app.ml.alignment import Affine, compose, get_scale, invert, locate_region
-from app.ml.jpeg_damage import has_impossible_averages, may_hide_damage
+from app.ml.pixel_sources import LEVELS, PixelSource
 from app.ml.pixels import Box, Pixels
-from app.telemetry import timed
 
-LEVELS = (1, 2, 4, 8)
-"""Resolutions of a source: a picture at level k has 1/k of its width and height (libjpeg's scaled decoding)."""
-
-_BAND_ROWS = 64
 _MIN_RESOLUTION_SHARE = 0.9
 """A level with this share of the requested resolution suffices: a tenth is less than a face's own blur."""
-
-
-class PixelSource(Protocol):
-    """Pixels in their stored orientation, `width` x `height` at level 1; level k has ceil(side / k) pixels a side."""
-
-    width: int
-    height: int
-    finest: int
-    """The finest level that may be cut; 1 is full resolution."""
-
-    @property
-    def levels(self) -> set[int]:
-        """The levels that are in memory as arrays."""
-
-    def cut(self, level: int, left: int, top: int, right: int, bottom: int) -> Pixels:
-        """Return a part of a level, BGR; the bounds are pixels of that level and lie inside it.
-
-        The caller must not write to the result, which may be a view. Raises `ImageTruncated`.
-        """
-
-
-class EncodedSource:
-    """Decodes with OpenCV, each level on first use; a coarser level is computed from a finer one in memory."""
-
-    _FLAGS = {
-        1: cv2.IMREAD_COLOR,
-        2: cv2.IMREAD_REDUCED_COLOR_2,
-        4: cv2.IMREAD_REDUCED_COLOR_4,
-        8: cv2.IMREAD_REDUCED_COLOR_8,
-    }
-
-    def __init__(self, data: bytes, width: int, height: int, *, finest: int = 1, coarsest: int = LEVELS[-1]) -> None:
-        """`coarsest` is the coarsest level that the format decodes faster than the finest."""
-        self.width, self.height = width, height
-        self.finest = finest
-        self._coarsest = coarsest
-        self._data = np.frombuffer(data, np.uint8)
-        self._decoded: dict[int, Pixels] = {}
-
-    @property
-    def levels(self) -> set[int]:
-        return set(self._decoded)
-
-    def cut(self, level: int, left: int, top: int, right: int, bottom: int) -> Pixels:
-        if level not in self._decoded:
-            with timed("decode"):
-                if level > self._coarsest and self._coarsest not in self._decoded:
-                    self._decoded[self._coarsest] = self._decode(self._coarsest)
-                finer = [other for other in self._decoded if other < level]
-                self._decoded[level] = self._shrink(max(finer), level) if finer else self._decode(level)
-        return self._decoded[level][top:bottom, left:right]
-
-    def _decode(self, level: int) -> Pixels:
-        try:
-            pixels = cv2.imdecode(self._data, self._FLAGS[level] | cv2.IMREAD_IGNORE_ORIENTATION)
-        except cv2.error as exc:
-            raise ImageTruncated("The image's data is damaged.") from exc
-        if pixels is None or pixels.shape != (-(-self.height // level), -(-self.width // level), 3):
-            raise ImageTruncated("The image's data ends early or is damaged.")
-        return np.asarray(pixels, dtype=np.uint8)
-
-    def _shrink(self, finer: int, level: int) -> Pixels:
-        size = -(-self.width // level), -(-self.height // level)
-        return np.asarray(cv2.resize(self._decoded[finer], size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
-class JpegSource(EncodedSource):
-    """Decodes a JPEG with libjpeg-turbo and refuses damaged data, for which OpenCV only prints a warning."""
-
-    def _decode(self, level: int) -> Pixels:
-        width, height = -(-self.width // level), -(-self.height // level)
-        try:
-            pixels = simplejpeg.decode_jpeg(
-                self._data, colorspace="BGR", fastupsample=False, min_height=height, min_width=width, strict=True
-            )
-        except ValueError as exc:
-            raise ImageTruncated("The image's data ends early or is damaged.") from exc
-        if pixels.shape != (height, width, 3):
-            raise ImageTruncated("The image's data ends early or is damaged.")
-        if not self._decoded and may_hide_damage(pixels, level) and has_impossible_averages(self._data.tobytes()):
-            raise ImageTruncated("The image's data is damaged: blocks are brighter or darker than any samples.")
-        return np.asarray(pixels, dtype=np.uint8)
-
-
-class PillowSource:
-    """Reads from a decoded Pillow image, which stays in Pillow's memory: only requested parts become arrays."""
-
-    finest = 1
-
-    def __init__(self, image: Image.Image, to_bgr: Callable[[Image.Image], Pixels]) -> None:
-        self.width, self.height = image.size
-        self._image = image
-        self._to_bgr = to_bgr
-        self._reduced: dict[int, Pixels] = {}
-
-    @property
-    def levels(self) -> set[int]:
-        return set(self._reduced)
-
-    def cut(self, level: int, left: int, top: int, right: int, bottom: int) -> Pixels:
-        if level == 1:
-            return self._to_bgr(self._image.crop((left, top, right, bottom)))
-        if level not in self._reduced:
-            with timed("decode"):
-                self._reduced[level] = self._shrink(level)
-        return self._reduced[level][top:bottom, left:right]
-
-    def _shrink(self, level: int) -> Pixels:
-        """Shrink band by band, since converting mode or channel order at once would copy the whole picture."""
-        shrunk = np.empty((-(-self.height // level), -(-self.width // level), 3), np.uint8)
-        for row in range(0, len(shrunk), _BAND_ROWS):
-            band = shrunk[row : row + _BAND_ROWS]
-            bottom = min((row + len(band)) * level, self.height)
-            part = self._to_bgr(self._image.crop((0, row * level, self.width, bottom)))
-            cv2.resize(part, (band.shape[1], band.shape[0]), dst=band, interpolation=cv2.INTER_AREA)
-        return shrunk
 
 
 class Photo:

@@ -13,7 +13,7 @@ from app import errors
 from app.ml import heif
 from app.ml.image import ImageLimits, open_photo
 from app.ml.jpeg_structure import read_jpeg_structure
-from app.ml.photo import LEVELS, EncodedSource, JpegSource
+from app.ml.pixel_sources import LEVELS, EncodedSource, JpegSource
 from tests import pictures
 
 LIMITS = ImageLimits(max_bytes=2_000_000, max_pixels=4_000_000)
