@@ -24,7 +24,7 @@ export ORT_DISABLE_TELEMETRY := 1
 .DEFAULT_GOAL := help
 .PHONY: help run demo serve test test-model lint types contracts check settings-reference \
         bench-database bench-database-small bench-sequential bench-concurrent bench-concurrent-quick \
-        prove-crashes prove-rekognition bench-accuracy bench-degraded bench-photo-memory bench-protection lock clean
+        prove-crashes prove-rekognition bench-accuracy bench-degraded bench-damage bench-photo-memory bench-protection lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +100,10 @@ bench-accuracy: $(VENV)/.bench ## Measure accuracy and calibration against plain
 bench-degraded: $(VENV)/.bench ## Search for strangers in photos that are altered alike (15 minutes)
 	$(BIN)/python -m benchmarks.degraded --photos $(SHARED_PHOTOS) --pack $(SHARED_PACK) \
 		--out benchmarks/results/degraded.json
+
+bench-damage: $(VENV)/.bench ## Measure how often damaged JPEGs are refused (2 minutes)
+	$(BIN)/python -m benchmarks.damaged_jpegs --photos $(SHARED_PHOTOS) --pack $(SHARED_PACK) \
+		--out benchmarks/results/damaged_jpegs.json
 
 bench-photo-memory: $(VENV)/.bench ## Measure the memory of one photo by format (20 minutes)
 	$(BIN)/python -m benchmarks.photo_memory --photos $(SHARED_PHOTOS) --pack $(SHARED_PACK) \

@@ -20,7 +20,7 @@ from app.ml.file_types import ImageFormat, find_format, name_file_type
 from app.ml.jpeg_structure import JpegStructure, read_jpeg_structure
 from app.ml.photo import Photo
 from app.ml.pillow import describe_frames, load, open_header, read_orientation, to_bgr
-from app.ml.pixel_sources import EncodedSource, JpegSource, PillowSource, PixelSource
+from app.ml.pixel_sources import EncodedSource, JpegSource, PillowSource, PixelSource, TransparentSource
 from app.ml.png_chunks import drop_metadata
 from app.ml.tiff_structure import check_tiff_structure
 from app.telemetry import timed
@@ -131,9 +131,13 @@ def _open_with_pillow(data: bytes, form: ImageFormat, limits: ImageLimits) -> Ph
         if form is ImageFormat.BMP and image.info.get("compression") in _RUN_LENGTH_CODES:
             raise ImageModeUnsupported("A BMP with run-length compression is not supported; send it without.")
         if form is ImageFormat.WEBP and image.mode == "RGB":
-            # OpenCV needs half of Pillow's memory and time, but drops transparency.
+            # OpenCV needs half of Pillow's memory and time.
             _check_memory(form, image, _BYTES_OF_OPAQUE_WEBP, limits)
             return Photo(EncodedSource(data, *image.size, coarsest=1), read_orientation(image))
+        if form is ImageFormat.WEBP:
+            _check_memory(form, image, _BYTES_OF_TRANSPARENT_WEBP, limits)
+            with timed("decode"):
+                return Photo(TransparentSource(data, *image.size, to_bgr), read_orientation(image))
         has_one_byte = image.mode in ("1", "L", "P")
         _check_memory(form, image, _BYTES_OF_ONE_BYTE_MODES if has_one_byte else _BYTES_OF_PILLOW[form], limits)
         return Photo(_decode_with_pillow(image), read_orientation(image))
@@ -175,10 +179,9 @@ _RUN_LENGTH_CODES = (1, 2)
 """Pillow decodes them in Python, byte by byte."""
 
 # Bytes per pixel at the peak, by `benchmarks.photo_memory --unlimited`.
-_BYTES_OF_OPAQUE_WEBP, _BYTES_OF_CMYK, _BYTES_OF_ONE_BYTE_MODES = 7.0, 5.8, 4.0
+_BYTES_OF_OPAQUE_WEBP, _BYTES_OF_TRANSPARENT_WEBP, _BYTES_OF_CMYK, _BYTES_OF_ONE_BYTE_MODES = 7.0, 9.5, 5.8, 4.0
 _BYTES_OF_PILLOW = {
     ImageFormat.PNG: 5.8,
-    ImageFormat.WEBP: 17.0,
     ImageFormat.AVIF: 10.5,
     ImageFormat.GIF: 4.0,
     ImageFormat.BMP: 5.8,

@@ -1,5 +1,6 @@
 """Provide the pixels of an encoded picture at the resolutions that are asked for, decoding no finer than necessary."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
@@ -101,35 +102,69 @@ class JpegSource(EncodedSource):
         return np.asarray(pixels, dtype=np.uint8)
 
 
-class PillowSource:
-    """Reads from a decoded Pillow image, which stays in Pillow's memory: only requested parts become arrays."""
+class _BandedSource(ABC):
+    """Pixels of another form than BGR, converted part by part: converting all at once would copy the picture."""
 
     finest = 1
 
-    def __init__(self, image: Image.Image, to_bgr: Callable[[Image.Image], Pixels]) -> None:
-        self.width, self.height = image.size
-        self._image = image
-        self._to_bgr = to_bgr
+    def __init__(self, width: int, height: int) -> None:
+        self.width, self.height = width, height
         self._reduced: dict[int, Pixels] = {}
 
     @property
     def levels(self) -> set[int]:
         return set(self._reduced)
 
+    @abstractmethod
+    def _convert(self, left: int, top: int, right: int, bottom: int) -> Pixels:
+        """Return a part at full resolution, BGR."""
+
     def cut(self, level: int, left: int, top: int, right: int, bottom: int) -> Pixels:
         if level == 1:
-            return self._to_bgr(self._image.crop((left, top, right, bottom)))
+            return self._convert(left, top, right, bottom)
         if level not in self._reduced:
             with timed("decode"):
                 self._reduced[level] = self._shrink(level)
         return self._reduced[level][top:bottom, left:right]
 
     def _shrink(self, level: int) -> Pixels:
-        """Shrink band by band, since converting mode or channel order at once would copy the whole picture."""
         shrunk = np.empty((-(-self.height // level), -(-self.width // level), 3), np.uint8)
         for row in range(0, len(shrunk), _BAND_ROWS):
             band = shrunk[row : row + _BAND_ROWS]
             bottom = min((row + len(band)) * level, self.height)
-            part = self._to_bgr(self._image.crop((0, row * level, self.width, bottom)))
+            part = self._convert(0, row * level, self.width, bottom)
             cv2.resize(part, (band.shape[1], band.shape[0]), dst=band, interpolation=cv2.INTER_AREA)
         return shrunk
+
+
+class PillowSource(_BandedSource):
+    """Reads from a decoded Pillow image, which stays in Pillow's memory."""
+
+    def __init__(self, image: Image.Image, to_bgr: Callable[[Image.Image], Pixels]) -> None:
+        super().__init__(*image.size)
+        self._image = image
+        self._to_bgr = to_bgr
+
+    def _convert(self, left: int, top: int, right: int, bottom: int) -> Pixels:
+        return self._to_bgr(self._image.crop((left, top, right, bottom)))
+
+
+class TransparentSource(_BandedSource):
+    """Decodes a transparent picture with OpenCV, in a third of the memory that Pillow takes for a WebP."""
+
+    def __init__(self, data: bytes, width: int, height: int, to_bgr: Callable[[Image.Image], Pixels]) -> None:
+        """Decode the picture; raises `ImageTruncated`."""
+        super().__init__(width, height)
+        self._to_bgr = to_bgr
+        flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+        try:
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        except cv2.error as exc:
+            raise ImageTruncated("The image's data is damaged.") from exc
+        if pixels is None or pixels.shape != (height, width, 4):
+            raise ImageTruncated("The image's data ends early or is damaged.")
+        self._pixels = pixels
+
+    def _convert(self, left: int, top: int, right: int, bottom: int) -> Pixels:
+        part = cv2.cvtColor(self._pixels[top:bottom, left:right], cv2.COLOR_BGRA2RGBA)
+        return self._to_bgr(Image.fromarray(part))
