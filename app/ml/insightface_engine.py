@@ -21,7 +21,7 @@ from app.ml.face_quality.model import assemble_inputs
 from app.ml.packs.pack import ModelPack
 from app.ml.photo import Photo
 from app.ml.pixels import CROP_SIDE, Crop
-from app.ml.scrfd import RawDetections, Scrfd, merge
+from app.ml.scrfd import DOUBT_SCORE, RawDetections, Scrfd, leaves_doubt, merge
 from app.ml.sessions import Runtime
 from app.telemetry import timed
 
@@ -61,7 +61,7 @@ class InsightFaceEngine:
     def detect(self, photo: Photo, passes: Sequence[Pass]) -> list[Detection]:
         """Detect the faces that these passes show, largest first; raises `ImageTruncated`."""
         with timed("detect"):
-            merged = merge([self._run_pass(photo, plan) for plan in passes])
+            merged = merge(self._run_passes(photo, passes))
         found = [
             Detection((float(box[0]), float(box[1]), float(box[2]), float(box[3])), points, float(min(score, 1.0)))
             for box, points, score in zip(merged.boxes, merged.landmarks, merged.scores, strict=True)
@@ -85,21 +85,39 @@ class InsightFaceEngine:
         with timed("embed"):
             return self._recognizers[recognizer or self.info.recognizer].embed_scored(crops, detection_scores)
 
-    def _run_pass(self, photo: Photo, plan: Pass) -> RawDetections:
+    def _run_passes(self, photo: Photo, passes: Sequence[Pass]) -> list[RawDetections]:
+        """Run the passes, a second look only after doubts; returns detections with at least the threshold's score."""
+        threshold = self._detection_threshold
+        has_second_look = any(plan.is_second_look for plan in passes)
+        found: list[RawDetections] = []
+        is_doubtful = False
+        for plan in passes:
+            if not plan.is_second_look:
+                raw = self._run_pass(photo, plan, min(threshold, DOUBT_SCORE) if has_second_look else threshold)
+                is_certain = raw.scores >= threshold
+                is_doubtful |= leaves_doubt(raw, is_certain)
+                found.append(raw.select(is_certain) if has_second_look else raw)
+            elif is_doubtful:
+                found.append(self._run_pass(photo, plan, threshold))
+        return found
+
+    def _run_pass(self, photo: Photo, plan: Pass, threshold: float) -> RawDetections:
         """Run the detector once; boxes and landmarks are in pixels of the photo."""
         input_width, input_height = self._detector.fixed_input or plan.input_size
         left, top, right, bottom = plan.box
         ratio = min(input_width / (right - left), input_height / (bottom - top))
         width = min(input_width, max(1, round((right - left) * ratio)))
         height = min(input_height, max(1, round((bottom - top) * ratio)))
-        letterboxed = np.zeros((input_height, input_width, 3), np.uint8)
-        letterboxed[:height, :width] = photo.render(plan.box, width, height)
+        letterboxed = photo.render(plan.box, width, height)
+        if (width, height) != (input_width, input_height):
+            rendered, letterboxed = letterboxed, np.zeros((input_height, input_width, 3), np.uint8)
+            letterboxed[:height, :width] = rendered
         detector = self._small_detector if plan.input_size == SMALL_INPUT else self._detector
-        found = detector.detect(letterboxed, self._detection_threshold)
+        found = detector.detect(letterboxed, threshold)
         if plan.is_tile:
             found = _drop_cut_faces(found, plan, (width, height), (photo.width, photo.height))
-        found = found.with_view(1 / ratio, _mark_filling(found, (input_width, input_height)))
-        return found.transform(((right - left) / width, (bottom - top) / height), (left, top))
+        fills_input = _mark_filling(found, (input_width, input_height))
+        return found.place(((right - left) / width, (bottom - top) / height), (left, top), 1 / ratio, fills_input)
 
 
 class _Recognizer:
