@@ -4,7 +4,9 @@ A `PixelSource` provides pixels in their stored orientation; `Photo` applies the
 part is rotated or copied, never the whole picture.
 """
 
+import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -45,8 +47,9 @@ class Photo:
         """
         x1, y1, x2, y2 = box
         level = max(_choose_level(max(width / (x2 - x1), height / (y2 - y1))), self._source.finest)
-        corners = self._to_stored(edges=True, level=level) @ np.array([[x1, x2], [y1, y2], [1, 1]])
-        (left, right), (top, bottom) = np.rint(np.sort(corners, axis=1)).astype(int)
+        (a, b, e), (c, d, f) = self._to_stored(edges=True, level=level).tolist()
+        left, right = sorted((round(a * x1 + b * y1 + e), round(a * x2 + b * y2 + e)))
+        top, bottom = sorted((round(c * x1 + d * y1 + f), round(c * x2 + d * y2 + f)))
         part = self._cut(level, left, top, right, bottom)
         size = (height, width) if self._orientation >= 5 else (width, height)
         # Bilinear interpolation loses nothing between half and twice the size. The level ensures that, except for
@@ -66,8 +69,8 @@ class Photo:
         # Cut out only the visible part, plus one pixel on each side for the interpolation.
         x1, y1, x2, y2 = locate_region(from_stored, side)
         width, height = -(-self._source.width // level), -(-self._source.height // level)
-        left, top = int(np.clip(np.floor(x1) - 1, 0, width)), int(np.clip(np.floor(y1) - 1, 0, height))
-        right, bottom = int(np.clip(np.ceil(x2) + 2, left, width)), int(np.clip(np.ceil(y2) + 2, top, height))
+        left, top = _clip(math.floor(x1) - 1, 0, width), _clip(math.floor(y1) - 1, 0, height)
+        right, bottom = _clip(math.ceil(x2) + 2, left, width), _clip(math.ceil(y2) + 2, top, height)
         if right == left or bottom == top:
             return np.zeros((side, side, 3), np.uint8)
         part = np.ascontiguousarray(self._source.cut(level, left, top, right, bottom))
@@ -87,14 +90,24 @@ class Photo:
 
         With `edges`, coordinates count edges between pixels, otherwise centers of pixels.
         """
-        offset = 0 if edges else 1
-        mapping = _TO_STORED[self._orientation].copy()
-        # The last column is 1 where the coordinate counts from the far end: subtract from the last pixel (or edge).
-        mapping[0, 2] *= self._source.width - offset
-        mapping[1, 2] *= self._source.height - offset
-        shift = 0.0 if edges else (1 - level) / (2 * level)  # the first pixel's center is (level - 1) / 2 at level 1
-        to_stored: Affine = mapping / level + np.array([0, 0, shift])
-        return to_stored
+        return _find_stored(self._orientation, self._source.width, self._source.height, edges, level)
+
+
+@lru_cache(maxsize=256)
+def _find_stored(orientation: int, width: int, height: int, edges: bool, level: int) -> Affine:
+    """Return the transform of `Photo._to_stored` for a stored picture of `width` x `height` pixels; do not write it."""
+    offset = 0 if edges else 1
+    mapping = _TO_STORED[orientation].copy()
+    # The last column is 1 where the coordinate counts from the far end: subtract from the last pixel (or edge).
+    mapping[0, 2] *= width - offset
+    mapping[1, 2] *= height - offset
+    shift = 0.0 if edges else (1 - level) / (2 * level)  # the first pixel's center is (level - 1) / 2 at level 1
+    to_stored: Affine = mapping / level + np.array([0, 0, shift])
+    return to_stored
+
+
+def _clip(value: int, low: int, high: int) -> int:
+    return max(low, min(value, high))
 
 
 def _choose_level(scale: float) -> int:

@@ -48,6 +48,8 @@ _FACE_CENTER = (slice(32, 104), slice(28, 84))
 # The five landmarks of an average head in millimeters: x right, y down, z away from the camera, origin at the nose
 # (eyes 63 mm apart; depths from the 68-point mean shape that ships with 3DDFA).
 _HEAD = np.array([[-31.5, -34, 28], [31.5, -34, 28], [0, 0, 0], [-25, 33, 24], [25, 33, 24]], dtype=np.float64)
+_FIT_HEAD = np.linalg.pinv(_HEAD - _HEAD.mean(axis=0))
+"""Fits the head to landmarks by least squares, (3, 5); constant offsets of the landmarks do not matter."""
 
 
 def assess_quality(detection: Detection, crop: Crop, image_size: tuple[int, int], limits: QualityLimits) -> Quality:
@@ -60,8 +62,8 @@ def assess_quality(detection: Detection, crop: Crop, image_size: tuple[int, int]
     """
     x1, y1, x2, y2 = detection.corners
     face_pixels = max(0.0, min(x2 - x1, y2 - y1))
-    gray = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)[_FACE_CENTER]
-    brightness = float(gray.mean())
+    gray = cv2.cvtColor(crop[_FACE_CENTER], cv2.COLOR_BGR2GRAY)
+    brightness = cv2.mean(gray)[0]
     sharpness = measure_sharpness(gray)
     yaw, pitch, roll = estimate_pose(detection.landmarks)
     visible_share = _measure_visible_share(detection, image_size)
@@ -135,9 +137,9 @@ def measure_sharpness(gray: np.ndarray) -> float:
 
     The picture is first scaled to a contrast of 50 gray levels (standard deviation).
     """
-    values = gray.astype(np.float32)
-    contrast = max(float(values.std()), 15.0)  # below that, rounding errors of 8-bit pixels would count as sharpness
-    return float(cv2.Laplacian(values * (50.0 / contrast), cv2.CV_32F).var())
+    deviation = cv2.meanStdDev(gray)[1].item()
+    contrast = max(deviation, 15.0)  # below that, rounding errors of 8-bit pixels would count as sharpness
+    return (cv2.meanStdDev(cv2.Laplacian(gray, cv2.CV_32F))[1].item() * 50.0 / contrast) ** 2
 
 
 def estimate_pose(landmarks: np.ndarray) -> tuple[float, float, float]:
@@ -147,13 +149,18 @@ def estimate_pose(landmarks: np.ndarray) -> tuple[float, float, float]:
     the first two rows of the rotation, then the nearest orthonormal pair. If all landmarks lie on one line, the pose is
     unknown and pitch is 90.
     """
-    model = _HEAD - _HEAD.mean(axis=0)
-    points = landmarks.astype(np.float64) - landmarks.mean(axis=0)
-    rows, *_ = np.linalg.lstsq(model, points, rcond=None)
-    u, singular_values, vt = np.linalg.svd(rows.T, full_matrices=False)
-    if singular_values[1] < 1e-6:
+    (a, b, c), (d, e, f) = (_FIT_HEAD @ landmarks.astype(np.float64)).T.tolist()
+    # The nearest orthonormal rows are (M M')^(-1/2) M. The square root of a symmetric 2x2 matrix S with determinant
+    # q^2 is (S + q I) / t, where t^2 = trace + 2 q.
+    across, mixed, along = a * a + b * b + c * c, a * d + b * e + c * f, d * d + e * e + f * f
+    determinant = math.sqrt(max(0.0, across * along - mixed * mixed))
+    smallest = determinant / math.sqrt(max((across + along + math.hypot(across - along, 2 * mixed)) / 2, 1e-300))
+    if smallest < 1e-6:
         return 0.0, 90.0, 0.0
-    right, down = u @ vt
+    scale = 1 / (determinant * math.sqrt(across + along + 2 * determinant))
+    p, q, r = (along + determinant) * scale, -mixed * scale, (across + determinant) * scale
+    right = p * a + q * d, p * b + q * e, p * c + q * f
+    down = q * a + r * d, q * b + r * e, q * c + r * f
     yaw = math.degrees(math.atan2(right[2], math.hypot(right[0], right[1])))
     pitch = math.degrees(math.atan2(-down[2], math.hypot(down[0], down[1])))
     roll = math.degrees(math.atan2(down[0], down[1]))

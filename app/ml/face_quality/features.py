@@ -34,19 +34,18 @@ def measure_crop(crop: Crop) -> NDArray[np.float32]:
     """
     gray_levels = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
     gray = gray_levels.astype(np.float32)
+    _, saturation, brightest = cv2.split(cv2.cvtColor(crop, cv2.COLOR_BGR2HSV))
+    white = cv2.threshold(brightest, _WHITE_FROM - 1, 1, cv2.THRESH_BINARY)[1]
+    black = cv2.threshold(brightest, _BLACK_TO, 1, cv2.THRESH_BINARY_INV)[1]
+    edges = (cv2.Sobel(gray, cv2.CV_32F, 1, 0), cv2.Sobel(gray, cv2.CV_32F, 0, 1), cv2.Laplacian(gray, cv2.CV_32F))
     light = _cells(gray)
+    horizontal, vertical, detail = np.log1p([_cells(np.abs(edge)) for edge in edges])
     mean, spread = light.mean(), light.std() + _MIN_SPREAD
     relative = (light - mean) / spread
-    horizontal = np.log1p(_cells(np.abs(cv2.Sobel(gray, cv2.CV_32F, 1, 0, ksize=3))))
-    vertical = np.log1p(_cells(np.abs(cv2.Sobel(gray, cv2.CV_32F, 0, 1, ksize=3))))
-    detail = np.log1p(_cells(np.abs(cv2.Laplacian(gray, cv2.CV_32F))))
-    saturation = _cells(cv2.cvtColor(crop, cv2.COLOR_BGR2HSV)[..., 1].astype(np.float32))
-    brightest = crop.max(axis=2)
-    white = _cells((brightest >= _WHITE_FROM).astype(np.float32))
-    black = _cells((brightest <= _BLACK_TO).astype(np.float32))
     face = np.ascontiguousarray(gray_levels[_FACE])
     histogram = np.sqrt(cv2.calcHist([face], [0], None, [LEVELS], [0, 256]).ravel() / face.size)
-    grids = (relative, horizontal, vertical, detail, saturation, white, black)
+    shares = (_cells(levels.astype(np.float32)) for levels in (saturation, white, black))
+    grids = (relative, horizontal, vertical, detail, *shares)
     differences = (_asymmetry(grid) for grid in (relative, horizontal, vertical))
     light_and_levels = (np.array([mean, spread]), histogram)
     return np.concatenate([*(grid.ravel() for grid in grids), *differences, *light_and_levels], dtype=np.float32)
