@@ -83,7 +83,10 @@ def _count_refused_undamaged(photos: list[bytes]) -> dict[str, int]:
             for progressive in (0, 1):
                 options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_PROGRESSIVE, progressive]
                 files.append(cv2.imencode(".jpg", picture, options)[1].tobytes())
-    return {"photos": len(files), "refused": sum(map(has_impossible_averages, files))}
+    return {
+        "photos": len(files),
+        "refused": sum(has_impossible_averages(file, iterate_segments(file)) for file in files),
+    }
 
 
 def _damage_all(analyzer: FaceAnalyzer, photos: list[bytes], count: int) -> dict[str, int]:
@@ -92,7 +95,9 @@ def _damage_all(analyzer: FaceAnalyzer, photos: list[bytes], count: int) -> dict
         damaged = _damage(photo, count, random.Random(index))
         counts["refused"] += (refused := _is_refused(analyzer, damaged))
         counts["harmful"] += not refused and _is_harmful(analyzer, photo, damaged)
-        counts["refused for impossible averages"] += refused and has_impossible_averages(damaged)
+        counts["refused for impossible averages"] += refused and has_impossible_averages(
+            damaged, iterate_segments(damaged)
+        )
     return dict(counts)
 
 
@@ -129,7 +134,7 @@ def _measure_cost(analyzer: FaceAnalyzer, photos: list[bytes]) -> float:
     analyzed = time.process_time()
     for photo, picture in zip(photos, pixels, strict=True):
         if may_hide_damage(picture, 1):
-            has_impossible_averages(photo)
+            has_impossible_averages(photo, iterate_segments(photo))
     return round((time.process_time() - analyzed) / (analyzed - started), 4)
 
 

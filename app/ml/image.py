@@ -81,20 +81,33 @@ def _describe(data: bytes, form: ImageFormat | None) -> str:
 
 def _open_jpeg(data: bytes, form: ImageFormat, limits: ImageLimits) -> Photo:
     structure = read_jpeg_structure(data)
+    if structure.frame is not None and structure.is_complete and structure.is_plain:
+        return _open_libjpeg(data, structure, (structure.frame.width, structure.frame.height), 1, limits)
     with open_header(data, form) as image:
-        width, height = image.size
-        _check_size(width, height, limits)
-        if structure.scans * width * height > _MAX_SCANNED_SHARE * limits.max_pixels:
-            raise ImageTooComplex(
-                f"The JPEG has {structure.scans} scans of {width} x {height} pixels; the limit is "
-                f"{_MAX_SCANNED_SHARE * limits.max_pixels} pixels in all scans."
-            )
         if structure.is_complete and image.mode in ("L", "RGB"):
-            finest = _find_finest_level(width * height, structure, limits)
-            return Photo(JpegSource(data, width, height, finest=finest), read_orientation(image))
+            return _open_libjpeg(data, structure, image.size, read_orientation(image), limits)
         # Pillow knows CMYK, and reports data that ends early.
+        _check_jpeg_size(structure, image.size, limits)
         _check_memory(form, image, _BYTES_OF_CMYK + _coefficient_bytes(structure), limits)
         return Photo(_decode_with_pillow(image), read_orientation(image))
+
+
+def _open_libjpeg(
+    data: bytes, structure: JpegStructure, size: tuple[int, int], orientation: int, limits: ImageLimits
+) -> Photo:
+    _check_jpeg_size(structure, size, limits)
+    finest = _find_finest_level(size[0] * size[1], structure, limits)
+    return Photo(JpegSource(data, *size, structure.segments, finest=finest), orientation)
+
+
+def _check_jpeg_size(structure: JpegStructure, size: tuple[int, int], limits: ImageLimits) -> None:
+    width, height = size
+    _check_size(width, height, limits)
+    if structure.scans * width * height > _MAX_SCANNED_SHARE * limits.max_pixels:
+        raise ImageTooComplex(
+            f"The JPEG has {structure.scans} scans of {width} x {height} pixels; the limit is "
+            f"{_MAX_SCANNED_SHARE * limits.max_pixels} pixels in all scans."
+        )
 
 
 def _find_finest_level(pixels: int, structure: JpegStructure, limits: ImageLimits) -> int:
@@ -110,7 +123,8 @@ def _find_finest_level(pixels: int, structure: JpegStructure, limits: ImageLimit
 
 
 def _coefficient_bytes(structure: JpegStructure) -> float:
-    return 2 * structure.samples_per_pixel if structure.is_progressive else 0.0
+    frame = structure.frame
+    return 2 * frame.samples_per_pixel if frame is not None and frame.is_progressive else 0.0
 
 
 def _open_heif(data: bytes, form: ImageFormat, limits: ImageLimits) -> Photo:

@@ -5,12 +5,13 @@ JPEG codes the average of each block of 8 x 8 samples (its DC coefficient) as th
 can. Decoders clip them to black or white. This module decodes the averages alone, scaled down so that nothing clips.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import simplejpeg
 
-from app.ml.jpeg_structure import FRAMES, PROGRESSIVE_FRAMES, SIGNATURE, START_OF_SCAN, iterate_segments
+from app.ml.jpeg_structure import FRAMES, HUFFMAN_FRAMES, PROGRESSIVE_FRAMES, SIGNATURE, START_OF_SCAN, Segment
 from app.ml.pixels import Pixels
 
 _GRAY = 128
@@ -19,7 +20,6 @@ _QUANTIZATION_MARGIN = 0.25
 
 _QUANTIZATION_TABLES = 0xDB
 _METADATA = {*range(0xE0, 0xF0), 0xFE}
-_HUFFMAN_FRAMES = {0xC0, 0xC1, 0xC2}
 _COMPONENT_NAMES = b"RGB"
 """Components of these names are decoded without conversion of colors."""
 
@@ -41,8 +41,10 @@ class _Component:
     """Number of its quantization table."""
 
 
-def has_impossible_averages(data: bytes) -> bool:
+def has_impossible_averages(data: bytes, segments: Iterable[Segment]) -> bool:
     """Tell whether the average of any block lies where no 8-bit samples' average can.
+
+    `segments` are those of the file, see `JpegStructure`.
 
     Takes about as long as decoding at an eighth of the resolution. Finds nothing in files of the highest qualities,
     whose averages are not quantized, and in those of kinds that cameras do not write: CMYK, 12-bit, arithmetic coding.
@@ -51,7 +53,7 @@ def has_impossible_averages(data: bytes) -> bool:
     components: list[_Component] = []
     parts = [SIGNATURE]
     is_progressive = False
-    for segment in iterate_segments(data):
+    for segment in segments:
         content = data[segment.start : segment.end]
         if segment.marker == _QUANTIZATION_TABLES:
             content = _scale_tables(content, steps)
@@ -105,7 +107,7 @@ def _scale(step: int) -> int:
 
 def _read_components(frame: int, content: bytes) -> list[_Component]:
     """Return the components of a frame header; none unless they are 1 or 3 of 8 bits in Huffman codes."""
-    if frame not in _HUFFMAN_FRAMES or content[2:3] != b"\x08" or len(content) not in (8 + 3, 8 + 9):
+    if frame not in HUFFMAN_FRAMES or content[2:3] != b"\x08" or len(content) not in (8 + 3, 8 + 9):
         return []
     return [_Component(content[at], content[at + 2]) for at in range(8, len(content), 3)]
 

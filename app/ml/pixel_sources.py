@@ -1,7 +1,7 @@
 """Provide the pixels of an encoded picture at the resolutions that are asked for, decoding no finer than necessary."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import cv2
@@ -11,6 +11,7 @@ from PIL import Image
 
 from app.errors import ImageTruncated
 from app.ml.jpeg_damage import has_impossible_averages, may_hide_damage
+from app.ml.jpeg_structure import Segment
 from app.ml.pixels import Pixels
 from app.telemetry import timed
 
@@ -87,6 +88,14 @@ class EncodedSource:
 class JpegSource(EncodedSource):
     """Decodes a JPEG with libjpeg-turbo and refuses damaged data, for which OpenCV only prints a warning."""
 
+    def __init__(
+        self, data: bytes, width: int, height: int, segments: Sequence[Segment] = (), *, finest: int = 1
+    ) -> None:
+        """`segments` of the file, see `JpegStructure`, let it find damage that shows in impossible averages."""
+        super().__init__(data, width, height, finest=finest)
+        self._file = data
+        self._segments = segments
+
     def _decode(self, level: int) -> Pixels:
         width, height = -(-self.width // level), -(-self.height // level)
         try:
@@ -97,7 +106,12 @@ class JpegSource(EncodedSource):
             raise ImageTruncated("The image's data ends early or is damaged.") from exc
         if pixels.shape != (height, width, 3):
             raise ImageTruncated("The image's data ends early or is damaged.")
-        if not self._decoded and may_hide_damage(pixels, level) and has_impossible_averages(self._data.tobytes()):
+        if (
+            self._segments
+            and not self._decoded
+            and may_hide_damage(pixels, level)
+            and has_impossible_averages(self._file, self._segments)
+        ):
             raise ImageTruncated("The image's data is damaged: blocks are brighter or darker than any samples.")
         return np.asarray(pixels, dtype=np.uint8)
 

@@ -373,17 +373,23 @@ def test_a_tiff_in_too_many_parts_is_refused_before_they_are_listed() -> None:
 def test_markers_inside_a_comment_do_not_hide_scans() -> None:
     data = pictures.encode(pictures.portrait(1, side=64), progressive=True)
     comment = b"\xff\xfe\x00\x06\xff\xd9\xff\xda"
-    assert read_jpeg_structure(data[:2] + comment + data[2:]) == read_jpeg_structure(data)
-    filled = data.replace(b"\xff\xda", b"\xff\xff\xff\xda")
-    assert read_jpeg_structure(filled) == read_jpeg_structure(data)
-    assert read_jpeg_structure(data).scans == 10
-    assert read_jpeg_structure(data).is_progressive
+    structure = read_jpeg_structure(data)
+    commented = read_jpeg_structure(data[:2] + comment + data[2:])
+    filled = read_jpeg_structure(data.replace(b"\xff\xda", b"\xff\xff\xff\xda"))
+    for other in (commented, filled):
+        assert (other.scans, other.is_complete, other.frame) == (10, True, structure.frame)
+    assert structure.scans == 10
+    assert structure.frame is not None
+    assert structure.frame.is_progressive
 
 
 @pytest.mark.parametrize(("subsampling", "samples"), [(0, 3.0), (1, 2.0), (2, 1.5)])
 def test_the_structure_of_a_jpeg_says_how_many_samples_it_has(subsampling: int, samples: float) -> None:
     structure = read_jpeg_structure(pictures.encode(pictures.portrait(1, side=64), subsampling=subsampling))
-    assert (structure.samples_per_pixel, structure.is_progressive, structure.is_complete) == (samples, False, True)
+    frame = structure.frame
+    assert frame is not None
+    assert (frame.width, frame.height, frame.components, frame.samples_per_pixel) == (64, 64, 3, samples)
+    assert (frame.is_progressive, structure.is_complete) == (False, True)
 
 
 def test_pixels_in_all_scans_have_a_limit() -> None:
