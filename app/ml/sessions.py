@@ -11,13 +11,17 @@ import os
 import platform
 import shutil
 import tempfile
+from collections import deque
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from app.ml.packs.pack import ModelFile
-from app.ml.providers import CPU, GPU_PROVIDERS, OPENVINO, choose_providers, describe_processor
+from app.ml.providers import CPU, GPU_PROVIDERS, OPENVINO, Provider, choose_providers, describe_processor
 from app.telemetry import get_logger
 
 _log = get_logger(__name__)
@@ -25,13 +29,43 @@ _log = get_logger(__name__)
 _MIN_EXTERNAL_BYTES = "1024"
 """Smaller weights stay inside the graph's file; a string, as onnxruntime's configuration requires."""
 _GPU_BATCH = 32
+_MAX_COPIED_BYTES = 32_000_000
+"""Networks up to this size get a session per thread; larger ones run longer and take more memory."""
+
+
+class Sessions:
+    """Several sessions of one network: each run takes a free one, so that runs on different threads never wait.
+
+    Has those methods of `onnxruntime.InferenceSession` that networks use. With more threads than sessions, the rest
+    share the first session.
+    """
+
+    def __init__(self, sessions: Sequence[Any]) -> None:
+        self._first = sessions[0]
+        # The latest first: its activations are still in the processor's cache.
+        self._free = deque(reversed(sessions))
+        self.get_inputs, self.get_outputs = self._first.get_inputs, self._first.get_outputs
+        self.get_providers = self._first.get_providers
+
+    def run(self, outputs: Sequence[str], inputs: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """Run the network as `InferenceSession.run` does."""
+        try:
+            session = self._free.pop()
+        except IndexError:
+            return list(self._first.run(outputs, inputs))
+        try:
+            return list(session.run(outputs, inputs))
+        finally:
+            self._free.append(session)
 
 
 class Runtime:
     """Opens networks with this process's providers, precision and cache; create one per process."""
 
     def __init__(self, *, providers: str = "auto", threads: int = 1, cache: Path | None = None) -> None:
+        self._threads = threads
         self._chosen = choose_providers(providers, threads=threads)
+        self._for_one_thread = choose_providers(providers, threads=1)
         self._cache = cache
         self.main_provider = self._chosen[0][0]
         """The provider of every operator that it supports; the CPU provider runs the others."""
@@ -50,8 +84,15 @@ class Runtime:
         return self.main_provider == OPENVINO
 
     def open(self, file: ModelFile) -> Any:
-        """Open a thread-safe `onnxruntime.InferenceSession` that uses one thread per run."""
-        names, provider_options = [name for name, _ in self._chosen], [options for _, options in self._chosen]
+        """Open a thread-safe `onnxruntime.InferenceSession`, or `Sessions`, with one thread per run."""
+        if self.main_provider == OPENVINO and self._threads > 1 and file.path.stat().st_size <= _MAX_COPIED_BYTES:
+            # With one stream, OpenVINO computes on the calling thread. Handing a run over to the thread of another
+            # stream and back leaves a quarter of each core idle where runs take a few milliseconds.
+            return Sessions([self._open(file, self._for_one_thread) for _ in range(self._threads)])
+        return self._open(file, self._chosen)
+
+    def _open(self, file: ModelFile, chosen: Sequence[Provider]) -> Any:
+        names, provider_options = [name for name, _ in chosen], [options for _, options in chosen]
         path, options = file.path, session_options()
         if self.main_provider == CPU and self._cache is not None:
             path = self._cache_optimized(file, self._cache)

@@ -42,7 +42,7 @@ from app.wiring.search import build_search
 _log = get_logger(__name__)
 
 _WARM_UP_TIMEOUT_S = 30
-_SWITCH_INTERVAL_S = 0.0005
+SWITCH_INTERVAL_S = 0.0005
 """Inference returns to Python about thirty times per photo and each time waits until a busy event loop releases the
 GIL. Python's default of 5 ms would add up to more than the inference itself."""
 
@@ -95,7 +95,7 @@ async def running_process(settings: Settings, analyzer: FaceAnalyzer | None = No
     `analyzer` is passed if a parent process loaded it before forking this one. Raises `DatabaseNotReady`,
     `ModelPackUnavailable`, or `OperatorError` if the models do not respond in time.
     """
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     async with provisioned_database(settings) as addresses, AsyncExitStack() as stack:
         resources = await _open_resources(stack, settings, addresses)
         is_inherited = analyzer is not None
