@@ -1,5 +1,6 @@
-"""A whole gallery in memory: 2 KB per template, compared with all probes of a search by one matrix product.
+"""A whole gallery in memory: 1.5 KB per template, compared with every probe of a search.
 
+Embeddings rounded to 8 bits select the subjects that may be among the best; those are compared exactly.
 A result is used only if the statement that reads the subjects' names confirms that the gallery has not changed since
 it was cached (`gallery_version.py`).
 """
@@ -17,14 +18,18 @@ from app.domain.faces import EMBEDDING_SIZE, Embedding
 from app.matcher.found import Found
 from app.matcher.gallery_version import GalleryVersion
 from app.matcher.pgvector_search import COPY_HEADER_BYTES
+from app.matcher.rounded_embeddings import RoundedEmbeddings, multiply_halves
 from app.matcher.strategy import CodeDepth
 from app.matcher.subject_similarity import MAX_COMMON_TEMPLATES
 
-BYTES_PER_TEMPLATE = 4 * EMBEDDING_SIZE + 8 + 16 + 16 + 1
-"""Memory for one template: its embedding, sequence number, subject id, two indices, and whether it is reliable."""
+BYTES_PER_TEMPLATE = (2 + 1) * EMBEDDING_SIZE + 8 + 16 + 16 + 1
+"""Memory for one template.
+
+Its embedding in 16 and 8 bits, sequence number, subject id, two indices, and whether it is reliable.
+"""
 
 _ROUNDING = 1e-5
-"""How far two products of equal embeddings may differ: a matrix product adds their terms in another order."""
+"""How far two products of equal embeddings may differ that add their terms in another order."""
 _MAX_TIED = 1_000
 
 # A row of `COPY ... (FORMAT binary)` as in cached_codes.py; the embedding in the format of pgvector's `halfvec_send`.
@@ -62,7 +67,8 @@ class CachedGallery:
 
     - `seqs`: (n,) int64, the sequence numbers.
     - `subject_ids`: (n,) of 16 bytes, the subjects' ids.
-    - `embeddings`: (n, 512) float32, rounded to half precision as they are stored.
+    - `embeddings`: (n, 512) float16, as they are stored.
+    - `rounded`: the same in 8 bits.
     - `are_reliable`: (n,) bool, whether each is of a face of reliable quality.
     - `rows`: (n,) indices of the templates grouped by subject, newest last within each subject.
     - `starts`: (k,) where each subject begins in `rows`.
@@ -72,7 +78,8 @@ class CachedGallery:
     version: GalleryVersion
     seqs: NDArray[np.int64]
     subject_ids: NDArray[np.void]
-    embeddings: NDArray[np.float32]
+    embeddings: NDArray[np.float16]
+    rounded: RoundedEmbeddings
     are_reliable: NDArray[np.bool_]
     rows: NDArray[np.int64]
     starts: NDArray[np.int64]
@@ -85,7 +92,7 @@ class CachedGallery:
         version: GalleryVersion,
         seqs: NDArray[np.int64],
         subject_ids: NDArray[np.void],
-        embeddings: NDArray[np.float32],
+        embeddings: NDArray[np.float16],
         are_reliable: NDArray[np.bool_],
         loading_s: float = 0.0,
     ) -> Self:
@@ -94,7 +101,8 @@ class CachedGallery:
         rows = np.argsort(subject, kind="stable")
         starts = np.concatenate([[0], np.cumsum(np.bincount(subject, minlength=len(first)))[:-1]])
         grouped = (rows, starts.astype(np.int64))
-        return cls(version, seqs, subject_ids, embeddings, are_reliable, *grouped, loading_s=loading_s)
+        rounded = RoundedEmbeddings.of(embeddings)
+        return cls(version, seqs, subject_ids, embeddings, rounded, are_reliable, *grouped, loading_s=loading_s)
 
     @property
     def epoch(self) -> int:
@@ -110,7 +118,8 @@ class CachedGallery:
 
     @property
     def size_bytes(self) -> int:
-        arrays = (self.seqs, self.subject_ids, self.embeddings, self.are_reliable, self.rows, self.starts)
+        embeddings = (self.embeddings, self.rounded.values)
+        arrays = (self.seqs, self.subject_ids, *embeddings, self.are_reliable, self.rows, self.starts)
         return sum(array.nbytes for array in arrays)
 
     def find_similar(self, probes: Sequence[Embedding], limit: int) -> SimilarSubjects | None:
@@ -118,22 +127,27 @@ class CachedGallery:
 
         Probes must be rounded to half precision, as templates are.
         """
-        stacked = np.stack(probes)
-        products = np.ascontiguousarray((self.embeddings @ stacked.T).T)
         similar = SimilarSubjects([], {}, {})
-        for index, probe in enumerate(stacked):
-            by_subject = np.maximum.reduceat(products[index][self.rows], self.starts)
-            chosen = np.flatnonzero(by_subject >= _nth_best(by_subject, limit) - _ROUNDING)
+        for probe in probes:
+            chosen = self._choose(*self.rounded.multiply(probe), limit)
+            if len(chosen) > limit + _MAX_TIED:
+                chosen = self._choose(multiply_halves(self.embeddings, probe), _ROUNDING, limit)
             if len(chosen) > limit + _MAX_TIED:
                 return None
             similar.found.append(self._rank(chosen, probe, limit, similar))
         return similar
 
+    def _choose(self, products: NDArray[np.float32], max_error: float, limit: int) -> NDArray[np.int64]:
+        """Return the indices of the subjects that may be among the best, if each product may be off by `max_error`."""
+        by_subject = np.maximum.reduceat(products[self.rows], self.starts)
+        return np.flatnonzero(by_subject >= _nth_best(by_subject, limit) - 2 * max_error)
+
     def nearest(self, probe: Embedding, depth: CodeDepth) -> NDArray[np.int64]:
         """Return the sequence numbers of the most similar templates, like `CachedCodes.nearest`."""
         if len(self.seqs) <= depth.by_product:
             return self.seqs
-        nearest = np.argpartition(self.embeddings @ probe, -depth.by_product)[-depth.by_product :]
+        products, _ = self.rounded.multiply(probe)
+        nearest = np.argpartition(products, -depth.by_product)[-depth.by_product :]
         return np.sort(self.seqs[nearest])
 
     def _rank(
@@ -147,13 +161,13 @@ class CachedGallery:
         counts = ends - self.starts[chosen]
         offsets = np.cumsum(counts) - counts
         rows = self.rows[np.repeat(self.starts[chosen] - offsets, counts) + np.arange(counts.sum())]
-        similarities = np.maximum.reduceat((self.embeddings[rows] * probe).sum(axis=1), offsets)
+        similarities = np.maximum.reduceat((self.embeddings[rows].astype(np.float32) * probe).sum(axis=1), offsets)
         found = []
         for index in np.flatnonzero(similarities >= _nth_best(similarities, limit)).tolist():
             subject_rows = rows[offsets[index] : offsets[index] + counts[index]]
             subject_id = UUID(bytes=self.subject_ids[subject_rows[0]].tobytes())
             newest = subject_rows[-MAX_COMMON_TEMPLATES:]
-            similar.newest[subject_id] = self.embeddings[newest]
+            similar.newest[subject_id] = self.embeddings[newest].astype(np.float32)
             similar.reliable[subject_id] = self.are_reliable[newest]
             found.append(Found(subject_id, float(similarities[index])))
         return found
@@ -173,7 +187,7 @@ def parse_gallery(
     count = (len(copied) - COPY_HEADER_BYTES) // _ROW.itemsize
     rows = np.frombuffer(copied, _ROW, count, COPY_HEADER_BYTES)
     seqs, subject_ids = rows["seq"].astype(np.int64), np.ascontiguousarray(rows["subject"])
-    embeddings, are_reliable = rows["embedding"].astype(np.float32), rows["is_reliable"] != 0
+    embeddings, are_reliable = rows["embedding"].astype(np.float16), rows["is_reliable"] != 0
     if previous is not None:
         seqs, subject_ids = np.concatenate([previous.seqs, seqs]), np.concatenate([previous.subject_ids, subject_ids])
         embeddings = np.concatenate([previous.embeddings, embeddings])

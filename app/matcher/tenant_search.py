@@ -2,7 +2,7 @@
 
 How `TenantSearch.identify` works:
 
-1. If the cache has the whole gallery, one matrix product compares it in this process (`cached_gallery.py`). One
+1. If the cache has the whole gallery, it is compared in this process (`cached_gallery.py`). One
    statement then reads the subjects' names and confirms that nothing in the gallery has changed since it was cached
    (`gallery_version.py`).
 2. Otherwise `_open` starts a database snapshot and reads the gallery's facts. The probes are rotated into the form in
@@ -39,8 +39,8 @@ from app.matcher.strategy import Strategy
 from app.security.template_protection import Protection
 from app.telemetry import timed
 
-_MAX_COMPARISONS_ON_LOOP = 10_000
-"""Templates times probes that are compared without a thread, about a millisecond."""
+_MAX_COMPARISONS_ON_LOOP = 20_000
+"""Templates times probes that are compared without a thread, in less than a millisecond."""
 _MAX_PROBES_AT_ONCE = 128
 """Probes in one matrix product or one statement."""
 

@@ -141,8 +141,8 @@ async def test_what_grows_beyond_the_limit_is_held_by_its_codes(shelf: Shelf) ->
 async def test_a_gallery_in_use_does_not_go_for_another(
     search_service: Database, search_database: SearchDatabase
 ) -> None:
-    """Half of the 4 MB hold two of these galleries; the third is searched in the database."""
-    engine = make_engine(search_database.service, cache_bytes=4 * 2**20, max_whole_templates=WHOLE_TO)
+    """Half of the 3 MB hold two of these galleries; the third is searched in the database."""
+    engine = make_engine(search_database.service, cache_bytes=3 * 2**20, max_whole_templates=WHOLE_TO)
     rng = np.random.default_rng(5)
     shelves = [await Shelf.make(search_service, engine) for _ in range(3)]
     for shelf in shelves:
