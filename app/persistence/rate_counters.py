@@ -55,10 +55,18 @@ class PostgresRateCounters(Storage):
 
         Raises `DatabaseUnavailable`.
         """
+        await self.sweep_sometimes()
+        count, remaining_s = await self._database.fetch_row(_INCREMENT, key, 1, expiry)
+        self.note(key, int(count), float(remaining_s))
+
+    def note(self, key: str, total: int, remaining_s: float) -> None:
+        """Keep a count for this task that another statement has made, as `count_ahead` does."""
+        _counted.set(_Counted(key, total, time.time() + remaining_s))
+
+    async def sweep_sometimes(self) -> None:
+        """Delete counters of windows that have ended, once in a few hundred calls."""
         if random.randrange(_SWEEP_ONE_IN) == 0:  # noqa: S311 - spreads the cleanup; not security-relevant
             await self._database.fetch_row(_SWEEP)
-        count, remaining_s = await self._database.fetch_row(_INCREMENT, key, 1, expiry)
-        _counted.set(_Counted(key, int(count), time.time() + float(remaining_s)))
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         """Return the count of the current window, which `count_ahead` has already incremented."""

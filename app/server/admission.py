@@ -7,8 +7,7 @@ from app.permissions import Permission, Principal
 from app.server.client_address import group_of
 from app.server.photo_gate import assign_place
 from app.server.request_context import CALLER
-from app.server.state import limiter_of, state_of
-from app.services.tenancy.quotas import count_recognition
+from app.server.state import limiter_of
 
 
 def address_of(request: Request) -> str:
@@ -26,8 +25,7 @@ async def admit(request: Request, principal: Principal, permission: Permission) 
         holder = f"role {principal.role.value!r}" if principal.role else "key"
         raise PermissionDenied(f"Your {holder} does not have the permission {permission.value!r}.")
     assign_place(request.scope, principal.tenant_id)
-    headers = await limiter_of(request).admit_principal(principal, permission)
-    if permission is Permission.RECOGNIZE:
-        await count_recognition(state_of(request).database, principal)
+    recognitions = int(permission is Permission.RECOGNIZE)
+    headers = await limiter_of(request).admit_principal(principal, permission, recognitions=recognitions)
     request.scope[CALLER] = principal
     return headers

@@ -7,7 +7,9 @@ storage, and key by path, so that every id in a path has its own counter (docs/d
 import asyncio
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from limits import RateLimitItem, parse_many
 from limits.errors import StorageError
@@ -15,9 +17,11 @@ from slowapi import Limiter
 from slowapi.util import get_remote_address
 
 from app.errors import NotReady, RateLimited
-from app.permissions import DEFAULT_RATE, UNLIMITED, Permission, Principal
+from app.permissions import DEFAULT_RATE, UNLIMITED, Permission, Principal, Quota
 from app.persistence.connections.database import Database
 from app.persistence.rate_counters import SCHEME, PostgresRateCounters
+from app.persistence.repositories.hot_queries import HotQueries, RateWindow
+from app.services.tenancy.quotas import count_recognition, quota_exceeded
 from app.settings import check_rate
 from app.telemetry import get_logger
 
@@ -45,6 +49,7 @@ class RateLimiter:
     """Counts requests across all workers and hosts, in Redis if configured and otherwise in PostgreSQL."""
 
     def __init__(self, database: Database, redis_url: str | None, *, public_rate: str) -> None:
+        self._database = database
         options = {} if redis_url else {"database": database}
         assert PostgresRateCounters.STORAGE_SCHEME  # importing it registers the scheme
         self._limiter = Limiter(
@@ -61,46 +66,72 @@ class RateLimiter:
             *_redis_errors(redis_url),
         )
 
-    async def admit_principal(self, principal: Principal, permission: Permission) -> dict[str, str]:
-        """Count a tenant's request against its plan's rate for a permission.
+    async def admit_principal(
+        self, principal: Principal, permission: Permission, *, recognitions: int = 0
+    ) -> dict[str, str]:
+        """Count a tenant's request against its plan's rate for a permission, and recognitions against its quota.
 
-        Returns the rate-limit headers, none without a limit. Raises `RateLimited`, or `NotReady` if the counters are
-        unavailable.
+        Returns the rate-limit headers, none without a limit. Raises `RateLimited`, `QuotaExceeded`, or `NotReady` if
+        the counters are unavailable.
         """
         rate = principal.plan.rate(permission)
-        if rate == UNLIMITED:
-            return {}
         whose = f"The plan {principal.plan.name!r} allows"
         advice = " The operator can put your tenant on another plan (`vultus tenants set-plan`)."
-        return await self._admit(rate, permission.value, f"tenant:{principal.tenant_id}", whose, advice)
+        counted = _Counted(permission.value, f"tenant:{principal.tenant_id}", whose, advice)
+        counters = self._limiter.limiter.storage
+        if isinstance(counters, PostgresRateCounters):
+            return await self._admit_at_once(rate, counted, counters, principal, recognitions)
+        headers = await self._admit(rate, counted) if rate != UNLIMITED else {}
+        if recognitions:
+            await count_recognition(self._database, principal, recognitions)
+        return headers
 
     async def admit_address(self, address: str, name: str) -> dict[str, str]:
         """Count an unauthenticated request from an address against the public rate; `name` separates the counters.
 
         Returns the rate-limit headers. Raises `RateLimited`, or `NotReady` if the counters are unavailable.
         """
-        return await self._admit(self._public_rate, name, f"address:{address}", "An address may send", "")
+        counted = _Counted(name, f"address:{address}", "An address may send", "")
+        return await self._admit(self._public_rate, counted)
 
-    async def _admit(self, rate: str, name: str, caller: str, whose: str, advice: str) -> dict[str, str]:
+    async def _admit(self, rate: str, counted: "_Counted") -> dict[str, str]:
         admissions = []
         try:
             # Count shorter windows first and stop at a refusal: refused requests must not use up a daily limit.
-            for item in sorted(_parse(rate, name), key=lambda item: item.get_expiry()):
-                admissions.append(await self._hit_without_blocking(item, name, caller))
+            for item in _parse(rate, counted.name):
+                admissions.append(await self._hit_without_blocking(item, counted.name, counted.caller))
                 if not admissions[-1].is_admitted:
                     break
         except self._storage_errors as exc:
             raise NotReady("The storage of the rate limit counters is not responding.") from exc
-        refused = next((admission for admission in admissions if not admission.is_admitted), None)
-        if refused is not None:
-            item = refused.item
-            raise RateLimited(
-                f"{whose} {item.amount} requests of {name!r} in {item.get_expiry()} seconds; try again in "
-                f"{refused.reset_s} seconds.{advice}",
-                retry_after_s=max(1, refused.reset_s),
-                headers=refused.headers(name),
-            )
-        return min(admissions, key=lambda admission: admission.remaining).headers(name)
+        return counted.judge(admissions)
+
+    async def _admit_at_once(
+        self,
+        rate: str,
+        counted: "_Counted",
+        counters: PostgresRateCounters,
+        principal: Principal,
+        recognitions: int,
+    ) -> dict[str, str]:
+        """Count all windows and the quota in one statement."""
+        items = _parse(rate, counted.name) if rate != UNLIMITED else ()
+        if not items and not recognitions:
+            return {}
+        windows = [
+            RateWindow(item.key_for(counted.name, counted.caller), item.get_expiry(), item.amount) for item in items
+        ]
+        quota = principal.plan.quota(Quota.RECOGNITIONS)
+        await counters.sweep_sometimes()
+        result = await HotQueries(self._database, principal.tenant_id).count_request(windows, quota, recognitions)
+        admissions = []
+        for item, window, total, remaining_s in zip(items, windows, result.totals, result.remaining_s, strict=False):
+            counters.note(window.key, total, remaining_s)
+            admissions.append(self._hit(item, counted.name, counted.caller))
+        headers = counted.judge(admissions) if admissions else {}
+        if not result.is_within_quota:
+            raise quota_exceeded(principal.plan, recognitions)
+        return headers
 
     async def _hit_without_blocking(self, item: RateLimitItem, name: str, caller: str) -> Admission:
         counters = self._limiter.limiter.storage
@@ -116,13 +147,39 @@ class RateLimiter:
         return Admission(is_admitted, item, window.remaining, max(0, math.ceil(window.reset_time - time.time())))
 
 
-def _parse(rate: str, name: str) -> list[RateLimitItem]:
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What is counted: the name of the limit, the counter's owner, and how to explain a refusal."""
+
+    name: str
+    caller: str
+    whose: str
+    advice: str
+
+    def judge(self, admissions: Sequence[Admission]) -> dict[str, str]:
+        """Return the headers of the tightest window; raises `RateLimited` if one refuses."""
+        refused = next((admission for admission in admissions if not admission.is_admitted), None)
+        if refused is not None:
+            item = refused.item
+            raise RateLimited(
+                f"{self.whose} {item.amount} requests of {self.name!r} in {item.get_expiry()} seconds; try again in "
+                f"{refused.reset_s} seconds.{self.advice}",
+                retry_after_s=max(1, refused.reset_s),
+                headers=refused.headers(self.name),
+            )
+        return min(admissions, key=lambda admission: admission.remaining).headers(self.name)
+
+
+@lru_cache(maxsize=1024)
+def _parse(rate: str, name: str) -> tuple[RateLimitItem, ...]:
+    """Parse a rate into its windows, the shortest first."""
     try:
-        return parse_many(check_rate(rate))
+        items = parse_many(check_rate(rate))
     except (ValueError, TypeError):
         # Someone wrote the plan into the database without validation; apply the default rate instead of failing.
         _log.error("invalid_plan_rate", rate=rate, permission=name)
-        return parse_many(DEFAULT_RATE)
+        items = parse_many(DEFAULT_RATE)
+    return tuple(sorted(items, key=lambda item: item.get_expiry()))
 
 
 def _redis_errors(redis_url: str | None) -> tuple[type[Exception], ...]:

@@ -1,15 +1,27 @@
-"""The queries of every recognition before its inference, each in one round trip (functions of migrations 0006, 0015).
+"""The queries of every request before its work, each in one round trip (functions of migrations).
 
-They find the caller, count the monthly quota and find the collection. Through the ORM they took longer than detecting
+They find the caller, count the request and find the collection. Through the ORM they took longer than detecting
 a face. Rarer queries use the other repositories.
 """
 
 import json
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from app.permissions import ROLE_PERMISSIONS, Plan, Principal, Role
+from app.permissions import ROLE_PERMISSIONS, Plan, Principal, Role, permissions_of
 from app.persistence.connections.database import Database
+
+_TOUCH_INTERVAL_S = 60
+
+
+class RateWindow(NamedTuple):
+    """A window of a rate: the counter's key, its length and how many requests it allows."""
+
+    key: str
+    seconds: int
+    amount: int
 
 
 class FoundCollection(NamedTuple):
@@ -18,6 +30,50 @@ class FoundCollection(NamedTuple):
     id: UUID
     recognizer: str | None
     secondary: str | None
+
+
+class StoredKey(NamedTuple):
+    """An API key, to verify a presented key against, and the program that it stands for."""
+
+    id: UUID
+    key_id: str
+    """The service key under which the secret was hashed."""
+    secret_hmac: bytes
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    principal: Principal
+    was_just_used: bool
+    """Whether its last use was recorded within the last minute."""
+
+
+class CountedRequest(NamedTuple):
+    """The requests in each window until now, as far as they were counted, and the seconds until each window ends."""
+
+    totals: list[int]
+    remaining_s: list[float]
+    is_within_quota: bool
+    """False if recognitions were to be counted and would have exceeded the quota."""
+
+
+async def find_api_key(database: Database, public_id: str) -> StoredKey | None:
+    """Find an API key, revoked or not, with the tenant's plan; none of it is to be trusted before the secret is."""
+    row = await database.fetch_row(
+        "SELECT tenant_id, id, key_id, secret_hmac, expires_at, revoked_at, scopes, collections, was_just_used, plan, "
+        "rates::text AS rates, quotas::text AS quotas FROM vultus_find_api_key($1, $2)",
+        public_id,
+        _TOUCH_INTERVAL_S,
+    )
+    if row is None:
+        return None
+    principal = Principal(
+        row["tenant_id"],
+        permissions_of(row["scopes"]),
+        read_plan(row["plan"], json.loads(row["rates"]), json.loads(row["quotas"])),
+        key_id=row["id"],
+        collections=frozenset(row["collections"]) if row["collections"] is not None else None,
+    )
+    times = row["expires_at"], row["revoked_at"]
+    return StoredKey(row["id"], row["key_id"], row["secret_hmac"], *times, principal, row["was_just_used"])
 
 
 class HotQueries:
@@ -54,6 +110,26 @@ class HotQueries:
             "SELECT vultus_count_recognitions($1, $2, $3) AS done", self._tenant_id, quota, images
         )
         return bool(row["done"])
+
+    async def touch_api_key(self, key_id: UUID) -> None:
+        """Record the time of an API key's use."""
+        await self._database.fetch_row("SELECT vultus_touch_api_key($1, $2)", self._tenant_id, key_id)
+
+    async def count_request(self, windows: Sequence[RateWindow], quota: int | None, images: int) -> CountedRequest:
+        """Count a request in each window of its rate, and `images` recognitions of this month if none refuses it.
+
+        Counts windows in order up to the first that is exceeded. Recognitions beyond `quota` are not counted.
+        """
+        row = await self._database.fetch_row(
+            "SELECT counts, remaining_s, is_counted FROM vultus_count_request($1, $2, $3, $4, $5, $6)",
+            self._tenant_id,
+            [window.key for window in windows],
+            [window.seconds for window in windows],
+            [window.amount for window in windows],
+            quota,
+            images,
+        )
+        return CountedRequest(row["counts"], row["remaining_s"], row["is_counted"] is not False)
 
     async def find_collection(self, name: str) -> FoundCollection | None:
         row = await self._database.fetch_row(

@@ -1,4 +1,4 @@
-"""Finds the principal behind an API key or access key, with the tenant's plan. (Sessions: `hot_queries.py`.)"""
+"""Finds the principal behind an access key, with the tenant's plan. (Sessions and API keys: `hot_queries.py`.)"""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,18 +14,6 @@ from app.persistence.repositories.base import TenantRepository
 from app.persistence.repositories.hot_queries import read_plan
 
 _TOUCH_INTERVAL = timedelta(minutes=1)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredKey:
-    """The stored part of an API key, to verify a presented key against."""
-
-    id: UUID
-    tenant_id: UUID
-    key_id: str
-    secret_hmac: bytes
-    expires_at: datetime | None
-    revoked_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +38,18 @@ class Signer:
     was_just_used: bool
 
 
-def _is_fresh(model: type[ApiKeyModel] | type[AccessKeyModel]) -> ColumnElement[bool]:
-    return model.last_used_at > func.now() - _TOUCH_INTERVAL
+def _is_fresh() -> ColumnElement[bool]:
+    return AccessKeyModel.last_used_at > func.now() - _TOUCH_INTERVAL
 
 
 class KeyDirectory:
-    """Finds keys by public id across tenants, before the caller is authenticated.
+    """Finds access keys by public id across tenants, before the caller is authenticated.
 
     The transaction's `lookup` must be that public id; otherwise row-level security hides the row.
     """
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
-
-    async def find(self, public_id: str) -> StoredKey | None:
-        """Find an API key."""
-        row = await self._session.scalar(select(ApiKeyModel).where(ApiKeyModel.public_id == public_id))
-        if row is None:
-            return None
-        return StoredKey(row.id, row.tenant_id, row.key_id, row.secret_hmac, row.expires_at, row.revoked_at)
 
     async def find_access_key(self, public_id: str) -> StoredAccessKey | None:
         row = await self._session.scalar(select(AccessKeyModel).where(AccessKeyModel.public_id == public_id))
@@ -80,24 +61,9 @@ class KeyDirectory:
 class PrincipalRepository(TenantRepository):
     """The callers of one tenant."""
 
-    async def find_by_api_key(self, key_id: UUID) -> Principal | None:
-        """Find the program behind an API key, and record the time of use to the minute."""
-        row = (await self._session.execute(self._with_plan(ApiKeyModel).where(ApiKeyModel.id == key_id))).one_or_none()
-        if row is None:
-            return None
-        key, plan = row
-        await self._touch(ApiKeyModel, key_id)
-        return Principal(
-            key.tenant_id,
-            permissions_of(key.scopes),
-            describe_plan(plan),
-            key_id=key.id,
-            collections=frozenset(key.collections) if key.collections is not None else None,
-        )
-
     async def find_by_access_key(self, key_id: UUID) -> Signer | None:
         """Find the program behind an access key, without recording a use: the signature is not verified yet."""
-        statement = self._with_plan(AccessKeyModel).add_columns(_is_fresh(AccessKeyModel))
+        statement = self._with_plan(AccessKeyModel).add_columns(_is_fresh())
         row = (await self._session.execute(statement.where(AccessKeyModel.id == key_id))).one_or_none()
         if row is None:
             return None
@@ -107,10 +73,7 @@ class PrincipalRepository(TenantRepository):
 
     async def touch_access_key(self, key_id: UUID) -> None:
         """Record the use of an access key, to the minute."""
-        await self._touch(AccessKeyModel, key_id)
-
-    async def _touch(self, model: type[ApiKeyModel] | type[AccessKeyModel], key_id: UUID) -> None:
-        statement = self._update(model, model.id == key_id, _is_fresh(model).is_not(True))
+        statement = self._update(AccessKeyModel, AccessKeyModel.id == key_id, _is_fresh().is_not(True))
         await self._session.execute(statement.values(last_used_at=func.now()))
 
     async def update_hash(self, key_id: UUID, service_key_id: str, secret_hmac: bytes) -> None:

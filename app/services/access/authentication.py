@@ -12,8 +12,8 @@ from app.domain.text import normalize_email
 from app.errors import InvalidCredentials, TokenExpired, TokenInvalid, TokenRevoked
 from app.permissions import Principal, Role
 from app.persistence.connections.database import Database
-from app.persistence.repositories.hot_queries import HotQueries
-from app.persistence.repositories.principals import KeyDirectory, PrincipalRepository
+from app.persistence.repositories.hot_queries import HotQueries, find_api_key
+from app.persistence.repositories.principals import PrincipalRepository
 from app.persistence.repositories.sessions import SessionRepository
 from app.persistence.repositories.users import LoginDirectory, UserRepository
 from app.security.api_keys import PREFIX, hash_secret, is_same_hash, parse_api_key
@@ -149,8 +149,7 @@ class AuthService:
         presented = parse_api_key(credential)
         if presented is None:
             raise TokenInvalid
-        async with self._database.transaction(lookup=presented.public_id) as session:
-            stored = await KeyDirectory(session).find(presented.public_id)
+        stored = await find_api_key(self._database, presented.public_id)
         key = self._keyring.find("api-keys", stored.key_id) if stored is not None else None
         # Check the secret first: only its owner may learn that a key expired or was revoked.
         if stored is None or key is None or not is_same_hash(stored.secret_hmac, hash_secret(key, presented.secret)):
@@ -159,15 +158,15 @@ class AuthService:
             raise TokenRevoked("This key was revoked.")
         if stored.expires_at is not None and stored.expires_at <= datetime.now(UTC):
             raise TokenExpired("This key has expired.")
+        tenant_id = stored.principal.tenant_id
+        if not stored.was_just_used:
+            await HotQueries(self._database, tenant_id).touch_api_key(stored.id)
         current_id, current = self._keyring.current("api-keys")
-        async with self._database.transaction(stored.tenant_id) as session:
-            principals = PrincipalRepository(session, stored.tenant_id)
-            principal = await principals.find_by_api_key(stored.id)
-            if stored.key_id != current_id:  # the signing secret rotated: rehash under the new one
+        if stored.key_id != current_id:  # the signing secret rotated: rehash under the new one
+            async with self._database.transaction(tenant_id) as session:
+                principals = PrincipalRepository(session, tenant_id)
                 await principals.update_hash(stored.id, current_id, hash_secret(current, presented.secret))
-        if principal is None:
-            raise TokenRevoked("This key was revoked.")
-        return principal
+        return stored.principal
 
     def _pair(self, claims: TokenClaims) -> TokenPair:
         access = self._tokens.issue(TokenKind.ACCESS, claims)

@@ -33,12 +33,16 @@ class QuotaService:
 async def count_recognition(database: Database, principal: Principal, images: int = 1) -> None:
     """Count `images` recognitions of this month in advance: all of them, or none and raise `QuotaExceeded`."""
     limit = principal.plan.quota(Quota.RECOGNITIONS)
-    is_counted = await HotQueries(database, principal.tenant_id).count_recognitions(limit, images)
-    if not is_counted:
-        raise QuotaExceeded(
-            f"Plan {principal.plan.name!r} includes {limit} {_name(Quota.RECOGNITIONS)}; {images} more would exceed "
-            f"it. Wait for the next month, or ask for a larger plan."
-        )
+    if not await HotQueries(database, principal.tenant_id).count_recognitions(limit, images):
+        raise quota_exceeded(principal.plan, images)
+
+
+def quota_exceeded(plan: Plan, images: int) -> QuotaExceeded:
+    """Describe that `images` more recognitions would exceed the plan's monthly quota."""
+    return QuotaExceeded(
+        f"Plan {plan.name!r} includes {plan.quota(Quota.RECOGNITIONS)} {_name(Quota.RECOGNITIONS)}; {images} more "
+        "would exceed it. Wait for the next month, or ask for a larger plan."
+    )
 
 
 def _name(quota: Quota) -> str:
