@@ -4,13 +4,30 @@ Unicode has two spellings for many letters (`é` as one character, or as `e` wit
 file names, keyboards type the first.
 """
 
+import re
 import unicodedata
 
-_INVISIBLE_LETTERS = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
-"""Characters without a glyph that Unicode counts as letters, marks or symbols (Default_Ignorable_Code_Point)."""
-
-_JOINERS = "\u200c\u200d"
+# Parts of character classes, in the syntax that Python and ECMAScript share. Characters beyond U+FFFF stand for
+# themselves: the two write them differently.
+CONTROL = r"\u0000-\u001f\u007f-\u009f"
+"""Control characters (category Cc)."""
+JOINERS = r"\u200c\u200d"
 """Zero-width characters that Persian and Indic scripts need in names."""
+INVISIBLE = (
+    r"\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    r"\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+"""Characters that cannot be seen, except the joiners.
+
+Format characters (category Cf), variation selectors, and those without a glyph that count as letters, marks or symbols
+(Default_Ignorable_Code_Point).
+"""
+SPACE = r"\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+"""White space, as Unicode defines it."""
+
+_INVISIBLE = re.compile(f"[{INVISIBLE}]")
+_INVISIBLE_OR_JOINER = re.compile(f"[{INVISIBLE}{JOINERS}]")
 
 
 def normalize(text: str) -> str:
@@ -25,15 +42,4 @@ def normalize_email(email: str) -> str:
 
 def has_invisible(text: str, *, allow_joiners: bool = False) -> bool:
     """Return whether a text has characters that cannot be seen: zero-width ones, and those that turn its direction."""
-    return any(_is_invisible(character) for character in text if not (allow_joiners and character in _JOINERS))
-
-
-def _is_invisible(character: str) -> bool:
-    is_variation_selector = "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef"
-    is_mongolian_selector = "\u180b" <= character <= "\u180f"
-    return (
-        unicodedata.category(character) == "Cf"
-        or character in _INVISIBLE_LETTERS
-        or is_variation_selector
-        or is_mongolian_selector
-    )
+    return (_INVISIBLE if allow_joiners else _INVISIBLE_OR_JOINER).search(text) is not None

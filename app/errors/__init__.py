@@ -1,7 +1,7 @@
 """The errors that Vultus raises on purpose. Only `routes/error_handlers.py` turns them into JSON.
 
     AppError
-      RequestRefused          invalid_request, invalid_parameter, invalid_cursor, invalid_metadata,
+      RequestRefused          invalid_request, invalid_parameter, invalid_cursor, invalid_metadata, duplicate_field,
                               request_too_large, request_timeout, unsupported_media_type, too_many_images,
                               route_not_found, method_not_allowed, idempotency_key_reused, idempotent_answer_erased,
                               recognizer_mismatch, consent_required, consent_withdrawn, object_unavailable,
@@ -83,6 +83,7 @@ from app.errors.operator import DatabaseNotReady, GraphsBusy, ModelPackRefused, 
 from app.errors.requests import (
     ConsentRequired,
     ConsentWithdrawn,
+    DuplicateField,
     IdempotencyKeyReused,
     IdempotentAnswerErased,
     InvalidCursor,
@@ -133,6 +134,7 @@ __all__ = [
     "ConsentWithdrawn",
     "DatabaseNotReady",
     "DatabaseUnavailable",
+    "DuplicateField",
     "EmailTaken",
     "FaceBlurred",
     "FaceCutOff",

@@ -16,6 +16,12 @@ class InvalidParameter(RequestRefused):
     code = "invalid_parameter"
 
 
+class DuplicateField(RequestRefused):
+    """A JSON object has the same name twice."""
+
+    code = "duplicate_field"
+
+
 class InvalidCursor(RequestRefused):
     """The cursor is not valid for this list."""
 

@@ -14,11 +14,24 @@ from botocore.model import ServiceModel
 
 from app.errors import ImageTooLarge, InvalidParameter, MalformedRequest
 from app.rekognition import SERVICE
+from app.schemas.text_rules import IDENTIFIER
 
 _MAX_ECHO = 64
 
-_WIDER_PATTERNS = {"UserId": r"\.{3,}|\.*[\w:\-][\w.:@+\-]*"}
+_WIDER_PATTERNS = {"UserId": IDENTIFIER.pattern}
 """Our subject ids allow more characters than AWS's user ids. `.` and `..` are excluded, since URLs resolve them."""
+
+_WORDS = {
+    "UserId": IDENTIFIER.words,
+    "CollectionId": "must have only letters (A to Z), digits, `_`, `.` and `-`",
+    "ExternalImageId": "must have only letters (A to Z), digits, `_`, `.`, `-` and `:`",
+    "S3Bucket": "must have only letters (A to Z), digits, `_`, `.` and `-`",
+    "ClientRequestToken": "must have only letters (A to Z), digits, `_` and `-`",
+    "FaceId": "must be a face's id: a UUID in lower case",
+    "TagKey": "must have only letters, digits, spaces and `_ . : / = + - @`, and not begin with `aws:`",
+    "TagValue": "must have only letters, digits, spaces and `_ . : / = + - @`",
+}
+"""What the model's patterns say, for people."""
 
 _EXTRA_VALUES = {"GenderType": ("Unknown",)}
 """Values that responses have in addition to the model's: see attributes.py."""
@@ -94,7 +107,7 @@ class WireModel:
             raise _wrong(path, f"must be one of {', '.join(shape.enum)}", value)
         pattern = _WIDER_PATTERNS.get(shape.name) or shape.metadata.get("pattern")
         if pattern and not self._pattern(pattern).fullmatch(value):
-            raise _wrong(path, f"must match {pattern}", value)
+            raise _wrong(path, _WORDS.get(shape.name, "has a form that Amazon's API does not allow"), value)
         return value
 
     def _read_integer(self, shape: Any, value: Any, path: str) -> int:

@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app.errors import AppError, AuthenticationFailed, InvalidParameter, MethodNotAllowed, RequestRefused, RouteNotFound
 from app.routes.unknown_names import describe_unknown, list_fields, replace_surrogates, shorten
@@ -15,9 +16,20 @@ from app.services.idempotency import ResponseReplayed
 from app.telemetry import error_code, request_id
 
 PROBLEM_JSON = "application/problem+json"
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # Never included in error responses, which end up in logs and screenshots.
 _SECRET_FIELDS = frozenset(
-    {"password", "current", "new", "refresh_token", "access_token", "client_secret", "token", "embedding"}
+    {
+        "password",
+        "current",
+        "new",
+        "refresh_token",
+        "access_token",
+        "client_secret",
+        "secret_access_key",
+        "token",
+        "embedding",
+    }
 )
 
 
@@ -48,7 +60,7 @@ def install_error_handlers(app: FastAPI, render_error: ErrorRenderer) -> None:
             return problem(RouteNotFound(f"No route exists at {shorten(request.url.path)}{hint}."))
         if error.status_code == 405:
             response = render_error(request.url.path, MethodNotAllowed(f"This path does not support {request.method}."))
-            response.headers.update(dict(error.headers or {}))
+            response.headers["allow"] = _allowed_methods(request)
             return response
         status = 422 if error.status_code == 400 else error.status_code  # 400: FastAPI could not read the body
         return problem(RequestRefused(str(error.detail)), status=status)
@@ -59,6 +71,18 @@ def install_error_handlers(app: FastAPI, render_error: ErrorRenderer) -> None:
         if replay.record.status == 204:
             return Response(status_code=204, headers=headers)
         return Response(replay.record.body, replay.record.status, headers, media_type="application/json")
+
+
+def _allowed_methods(request: Request) -> str:
+    """List the methods of a path, which may belong to several routers."""
+    routes, scope = request.app.routes, request.scope
+    allowed = [
+        method
+        for method in _METHODS
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    # A mounted directory of files matches any method, and refuses this one itself.
+    return "GET, HEAD" if request.method in allowed else ", ".join(allowed)
 
 
 def problem(error: AppError, *, status: int | None = None) -> ProblemResponse:
@@ -114,7 +138,7 @@ def _describe(error: Mapping[str, Any], model: Any) -> dict[str, Any]:
     is_secret = bool(_SECRET_FIELDS & set(location)) or error["type"] == "extra_forbidden"
     if isinstance(value, (str, int, float, bool)) and not is_secret:
         described["value"] = shorten(value) if isinstance(value, str) else str(value)
-    limits = {key: str(limit) for key, limit in (error.get("ctx") or {}).items() if key != "error"}
+    limits = {key: str(limit) for key, limit in (error.get("ctx") or {}).items() if key not in ("error", "pattern")}
     if limits:
         described["limit"] = limits
     return described
@@ -129,4 +153,6 @@ def _sentence(error: Mapping[str, Any], model: Any) -> str:
     if error["type"] == "extra_forbidden":
         path = [part for part in error["loc"] if part != "body"]
         return describe_unknown("field", str(path[-1]), list_fields(model, path[:-1]))
+    if error["type"] == "string_pattern_mismatch":  # a regular expression is for programs
+        return "does not have the form that the API's documentation describes"
     return str(error["msg"]).removeprefix("Value error, ")

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from app.errors import InvalidParameter, RequestRefused
+from app.schemas.json_documents import parse_json
 
 SMALL_BYTES = 64 * 1024
 """Larger bodies are decoded in a thread, so that other requests do not wait for them."""
@@ -47,7 +48,7 @@ def _parse(body: bytes) -> dict[str, Any]:
         # Parsed, they would take many times the memory of the body.
         raise RequestRefused(f"The JSON body has more than {_MAX_PARTS} commas, colons and brackets.")
     try:
-        value = json.loads(body.decode("utf-8-sig"))
+        value = parse_json(body.decode("utf-8-sig"))
     except RecursionError:
         raise RequestRefused("The JSON body is nested too deeply.") from None
     except json.JSONDecodeError as exc:

@@ -1,13 +1,12 @@
 """Serve API keys for programs, and access keys for signed requests."""
 
-from uuid import UUID
-
 from app.errors import KeyNotFound
 from app.routes import API
 from app.routes.deps.callers import CanAdmin
 from app.routes.deps.services import ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.routes.strict_route import strict_router
+from app.schemas.fields import Id
 from app.schemas.keys import AccessKeyIn, IssuedAccessKeyOut, IssuedKeyOut, KeyIn, KeyList, KeyOut
 
 router = strict_router(prefix=API, tags=["keys"], responses=AUTHENTICATED)
@@ -29,7 +28,7 @@ async def list_keys(_: CanAdmin, services: ServicesDep) -> KeyList:
 
 
 @router.get("/keys/{key_id}", summary="Get an active API key", responses=problems(KeyNotFound))
-async def get_key(_: CanAdmin, key_id: UUID, services: ServicesDep) -> KeyOut:
+async def get_key(_: CanAdmin, key_id: Id, services: ServicesDep) -> KeyOut:
     """Returns the key's scopes, collections, expiry and last use, without the secret."""
     return KeyOut.of(await services.keys().get(key_id))
 
@@ -40,13 +39,13 @@ async def get_key(_: CanAdmin, key_id: UUID, services: ServicesDep) -> KeyOut:
     summary="Rotate an API key",
     responses=problems(KeyNotFound, 409),
 )
-async def rotate_key(principal: CanAdmin, key_id: UUID, services: ServicesDep) -> IssuedKeyOut:
+async def rotate_key(principal: CanAdmin, key_id: Id, services: ServicesDep) -> IssuedKeyOut:
     """Creates a new key with the same name and permissions. The old key stays valid until you revoke it."""
     return IssuedKeyOut.issued(await services.keys().rotate(principal, key_id))
 
 
 @router.delete("/keys/{key_id}", status_code=204, summary="Revoke an API key", responses=problems(KeyNotFound))
-async def revoke_key(_: CanAdmin, key_id: UUID, services: ServicesDep) -> None:
+async def revoke_key(_: CanAdmin, key_id: Id, services: ServicesDep) -> None:
     """Takes effect with the key's next request, and cannot be undone."""
     await services.keys().revoke(key_id)
 
@@ -67,6 +66,6 @@ async def list_access_keys(_: CanAdmin, services: ServicesDep) -> KeyList:
 @router.delete(
     "/access-keys/{key_id}", status_code=204, summary="Revoke an access key", responses=problems(KeyNotFound)
 )
-async def revoke_access_key(_: CanAdmin, key_id: UUID, services: ServicesDep) -> None:
+async def revoke_access_key(_: CanAdmin, key_id: Id, services: ServicesDep) -> None:
     """Takes effect with the next signed request, and cannot be undone."""
     await services.keys().revoke_access_key(key_id)

@@ -4,14 +4,13 @@ The routes respond with 404 unless `VULTUS_OPERATOR_TOKEN` is set. Setting it ma
 database login, which sees every tenant. Without it, use the `vultus` command.
 """
 
-from uuid import UUID
-
 from app.errors import PlanNotFound, TenantNotFound
 from app.routes import API
 from app.routes.deps.callers import OperatorDep, StateDep
 from app.routes.responses import problems
 from app.routes.strict_route import strict_router
 from app.schemas.auth import SignupOut
+from app.schemas.fields import Id
 from app.schemas.operator import PlanIn, PlanList, PlanName, PlanOut, SetPlanIn, TenantIn, TenantList, TenantRecordOut
 
 router = strict_router(prefix=f"{API}/operator", tags=["operator"], responses=problems(401, 429))
@@ -35,13 +34,13 @@ async def list_tenants(operator: OperatorDep) -> TenantList:
 
 
 @router.get("/tenants/{tenant_id}", summary="Get a tenant", responses=problems(TenantNotFound))
-async def get_tenant(tenant_id: UUID, operator: OperatorDep) -> TenantRecordOut:
+async def get_tenant(tenant_id: Id, operator: OperatorDep) -> TenantRecordOut:
     """Returns the tenant's plan and number of stored templates."""
     return TenantRecordOut.of(await operator.get(tenant_id))
 
 
 @router.patch("/tenants/{tenant_id}", summary="Assign a plan to a tenant", responses=problems(TenantNotFound, 422))
-async def set_plan(tenant_id: UUID, body: SetPlanIn, operator: OperatorDep) -> TenantRecordOut:
+async def set_plan(tenant_id: Id, body: SetPlanIn, operator: OperatorDep) -> TenantRecordOut:
     """Takes effect with the tenant's next request."""
     await operator.set_plan(tenant_id, body.plan)
     return TenantRecordOut.of(await operator.get(tenant_id))
@@ -53,7 +52,7 @@ async def set_plan(tenant_id: UUID, body: SetPlanIn, operator: OperatorDep) -> T
     summary="Erase a tenant with all its data",
     responses=problems(TenantNotFound),
 )
-async def delete_tenant(tenant_id: UUID, operator: OperatorDep) -> None:
+async def delete_tenant(tenant_id: Id, operator: OperatorDep) -> None:
     """Erases its users, keys, collections and templates. This cannot be undone."""
     await operator.delete(tenant_id)
 

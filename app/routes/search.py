@@ -1,7 +1,6 @@
 """Serve searches of a collection by embedding, by subject and by stored face."""
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import Path, Query
 
@@ -10,7 +9,7 @@ from app.routes.deps.callers import CanReadEmbeddings, CanRecognize
 from app.routes.deps.services import CallerDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.routes.strict_route import strict_router
-from app.schemas.fields import CandidateLimit, CollectionName, SubjectId, Threshold
+from app.schemas.fields import CandidateLimit, CollectionName, Id, SubjectId, Threshold
 from app.schemas.recognition import DEFAULT_CANDIDATES
 from app.schemas.search import EmbeddingSearchIn, SearchOut
 
@@ -56,7 +55,7 @@ async def search_by_face(
     _: CanRecognize,
     collection: Collection,
     subject: Subject,
-    face_id: UUID,
+    face_id: Id,
     caller: CallerDep,
     limit: Limit = DEFAULT_CANDIDATES,
     threshold: MatchThreshold = None,

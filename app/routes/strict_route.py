@@ -1,4 +1,4 @@
-"""Refuse query parameters that a route does not know, and single ones that are sent twice."""
+"""Refuse query parameters that a route does not know, and names that are sent twice, in a query or a JSON body."""
 
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -12,8 +12,18 @@ from pydantic.fields import FieldInfo
 
 from app.errors import InvalidParameter
 from app.routes.unknown_names import describe_unknown, shorten
+from app.schemas.json_documents import parse_json
 
 _MAX_PARAMETERS = 100
+
+
+class StrictRequest(Request):
+    """A request whose JSON body may not have a name twice in one object."""
+
+    async def json(self) -> Any:
+        if not hasattr(self, "_json"):
+            self._json = parse_json(await self.body())
+        return self._json
 
 
 class StrictRoute(APIRoute):
@@ -29,7 +39,7 @@ class StrictRoute(APIRoute):
         async def handle_strictly(request: Request) -> Response:
             if request.scope["query_string"]:
                 _check(request.scope["query_string"].decode("latin-1"), repeatable)
-            return await handle(request)
+            return await handle(StrictRequest(request.scope, request.receive))
 
         return handle_strictly
 

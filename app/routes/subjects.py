@@ -1,7 +1,6 @@
 """Serve subjects, their consents and their stored faces."""
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import Path
 
@@ -10,7 +9,7 @@ from app.routes.deps.callers import CanDelete, CanRead, CanRegister
 from app.routes.deps.services import IdempotencyDep, PageDep, ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.routes.strict_route import strict_router
-from app.schemas.fields import CollectionName, SubjectId
+from app.schemas.fields import CollectionName, Id, SubjectId
 from app.schemas.subjects import (
     ConsentIn,
     ReceiptOut,
@@ -134,7 +133,7 @@ async def list_faces(
 
 @router.get("/{subject}/faces/{face_id}", summary="Get a stored face")
 async def get_face(
-    _: CanRead, collection: Collection, subject: Subject, face_id: UUID, services: ServicesDep
+    _: CanRead, collection: Collection, subject: Subject, face_id: Id, services: ServicesDep
 ) -> StoredFaceOut:
     """Returns the recognizer, quality and time of the registration, without the embedding."""
     return StoredFaceOut.of(await services.subjects().get_face(collection, subject, face_id))
@@ -145,7 +144,7 @@ async def delete_face(
     _: CanDelete,
     collection: Collection,
     subject: Subject,
-    face_id: UUID,
+    face_id: Id,
     services: ServicesDep,
     idempotency: IdempotencyDep,
 ) -> None:

@@ -11,6 +11,7 @@ from app.routes.deps.callers import CanAdmin
 from app.routes.deps.services import ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.routes.strict_route import strict_router
+from app.schemas.fields import Day
 from app.schemas.usage import UsageOut
 
 router = strict_router(prefix=f"{API}/usage", tags=["tenant"], responses=AUTHENTICATED)
@@ -19,8 +20,8 @@ _MAX_PERIOD = timedelta(days=366)
 
 
 async def get_period(
-    since: Annotated[date | None, Query(description="The first day. Default: the first of this month, UTC.")] = None,
-    before: Annotated[date | None, Query(description="The day after the last. Default: tomorrow, UTC.")] = None,
+    since: Annotated[Day | None, Query(description="The first day. Default: the first of this month, UTC.")] = None,
+    before: Annotated[Day | None, Query(description="The day after the last. Default: tomorrow, UTC.")] = None,
 ) -> tuple[date, date]:
     """Return the requested period: its first day, and the day after its last."""
     today = datetime.now(UTC).date()

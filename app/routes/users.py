@@ -1,13 +1,12 @@
 """Serve the users of the caller's tenant."""
 
-from uuid import UUID
-
 from app.errors import UserNotFound
 from app.routes import API
 from app.routes.deps.callers import CanAdmin, StateDep
 from app.routes.deps.services import ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.routes.strict_route import strict_router
+from app.schemas.fields import Id
 from app.schemas.tenants import RoleIn, UserIn, UserList, UserOut
 
 router = strict_router(prefix=f"{API}/users", tags=["users"], responses=AUTHENTICATED)
@@ -26,18 +25,18 @@ async def list_users(_: CanAdmin, services: ServicesDep) -> UserList:
 
 
 @router.get("/{user_id}", summary="Get a user", responses=problems(UserNotFound))
-async def get_user(_: CanAdmin, user_id: UUID, services: ServicesDep) -> UserOut:
+async def get_user(_: CanAdmin, user_id: Id, services: ServicesDep) -> UserOut:
     """Returns the user's email, role and time of creation."""
     return UserOut.of(await services.users().get(user_id))
 
 
 @router.patch("/{user_id}", summary="Change a user's role", responses=problems(UserNotFound, 409, 422))
-async def set_role(_: CanAdmin, user_id: UUID, body: RoleIn, services: ServicesDep) -> UserOut:
+async def set_role(_: CanAdmin, user_id: Id, body: RoleIn, services: ServicesDep) -> UserOut:
     """Takes effect with the user's next request. 409 for the only admin."""
     return UserOut.of(await services.users().set_role(user_id, body.role))
 
 
 @router.delete("/{user_id}", status_code=204, summary="Remove a user", responses=problems(UserNotFound, 409))
-async def remove_user(_: CanAdmin, user_id: UUID, services: ServicesDep) -> None:
+async def remove_user(_: CanAdmin, user_id: Id, services: ServicesDep) -> None:
     """Ends the user's sessions. 409 for the only admin."""
     await services.users().remove(user_id)

@@ -3,11 +3,12 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from app.permissions import Principal, Role
-from app.schemas.fields import DisplayName, Email, NewPassword, check_printable
+from app.schemas.fields import DisplayName, Email, NewPassword
 from app.schemas.request_body import RequestBody
+from app.schemas.text_rules import PRINTABLE
 from app.services.access.authentication import TokenPair
 from app.services.tenancy.tenants import CreatedTenant
 
@@ -38,7 +39,7 @@ class TokenForm(BaseModel):
     """An OAuth2 password grant. `username` is the email; `scope`, `client_id` and `client_secret` are ignored."""
 
     grant_type: Literal["password"] = "password"
-    username: Annotated[str, AfterValidator(check_printable)] = Field(max_length=320, examples=["ada@example.com"])
+    username: Annotated[str, PRINTABLE] = Field(max_length=320, examples=["ada@example.com"])
     password: str = Field(max_length=256, json_schema_extra={"format": "password"})
     scope: str = ""
     client_id: str | None = None

@@ -2,15 +2,16 @@
 
 import json
 import math
-import unicodedata
-from datetime import datetime
+from datetime import date, datetime
 from itertools import count
 from typing import Annotated, Any
+from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 
 from app.domain.faces import Detail
-from app.domain.text import has_invisible, normalize
+from app.domain.text import normalize
+from app.schemas.text_rules import DAY, EMAIL, IDENTIFIER, INSTANT, NAME, PRINTABLE, READABLE, SLUG, UUID_TEXT
 
 MAX_METADATA_BYTES = 16 * 1024
 _MAX_METADATA_DEPTH = 8
@@ -18,32 +19,9 @@ _MAX_METADATA_VALUES = MAX_METADATA_BYTES // 2
 """A value and a comma take at least two bytes."""
 
 
-def check_printable(value: str) -> str:
-    """Return the text; raises `ValueError` for control characters and unpaired surrogates.
-
-    PostgreSQL cannot store NUL characters and surrogates.
-    """
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
-        raise ValueError("must not contain control characters or unpaired surrogates")
-    return value
-
-
 def _compose(value: object) -> object:
     """Normalize text before its other checks, which count its characters."""
     return normalize(value) if isinstance(value, str) else value
-
-
-def _check_visible(value: str) -> str:
-    if has_invisible(value):
-        raise ValueError("must not contain invisible characters, such as zero-width or direction marks")
-    return value
-
-
-def _check_readable(value: str) -> str:
-    """Names may join letters without a space, as Persian and Indic scripts do."""
-    if has_invisible(value, allow_joiners=True):
-        raise ValueError("must not contain invisible characters, such as direction marks")
-    return check_printable(value)
 
 
 _Composed = BeforeValidator(_compose)
@@ -61,7 +39,7 @@ def check_year(value: datetime) -> datetime:
 
 CollectionName = Annotated[
     str,
-    StringConstraints(pattern=r"^[A-Za-z0-9_\-][A-Za-z0-9_.\-]{0,254}$"),
+    SLUG,
     Field(
         description="A name of at most 255 letters, digits, `_`, `-` and `.`; must not begin with `.`.",
         examples=["default"],
@@ -69,29 +47,33 @@ CollectionName = Annotated[
 ]
 SubjectId = Annotated[
     str,
-    StringConstraints(pattern=r"^(\.{3,}|\.*[\w:\-][\w.:@+\-]*)$", max_length=128),
-    AfterValidator(_check_visible),
+    StringConstraints(min_length=1, max_length=128),
+    IDENTIFIER,
     Field(
-        description="Your own id for the person: at most 128 letters, digits and `_ . : @ + -`.", examples=["emp-1042"]
+        description="Your own id for the person: at most 128 letters, digits and `_ . : @ + -`. Beyond ASCII, any "
+        "visible character counts as a letter.",
+        examples=["emp-1042"],
     ),
     _Composed,
 ]
 DisplayName = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
-    AfterValidator(_check_readable),
+    NAME,
     Field(examples=["Ada Acker"]),
     _Composed,
 ]
 ConsentReference = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
-    AfterValidator(_check_readable),
+    NAME,
     Field(description="Your reference to the proof of the person's consent.", examples=["form-2026-0117"]),
     _Composed,
 ]
-Label = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_check_readable), _Composed]
-Timestamp = Annotated[AwareDatetime, AfterValidator(check_year)]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=200), READABLE, _Composed]
+Timestamp = Annotated[AwareDatetime, AfterValidator(check_year), INSTANT]
+Day = Annotated[date, DAY]
+Id = Annotated[UUID, UUID_TEXT]
 Expiry = Annotated[
     Timestamp,
     Field(
@@ -101,16 +83,16 @@ Expiry = Annotated[
 ]
 Email = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[^@\s]{1,64}@[^@\s]{1,255}$"),
-    AfterValidator(check_printable),
-    AfterValidator(_check_visible),
+    StringConstraints(strip_whitespace=True),
+    EMAIL,
+    AfterValidator(str.lower),
     Field(examples=["ada@example.com"]),
     _Composed,
 ]
 NewPassword = Annotated[
     str,
     StringConstraints(min_length=10, max_length=256),
-    AfterValidator(check_printable),
+    PRINTABLE,
     Field(
         description="10 to 256 characters.",
         examples=["correct horse battery"],

@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from app.domain.tenancy import KeyRecord
 from app.permissions import Scope
-from app.schemas.fields import CollectionName, DisplayName
+from app.schemas.fields import CollectionName, DisplayName, Timestamp
 from app.schemas.request_body import RequestBody
 from app.security.access_keys import AccessKey
 from app.services.access.keys import IssuedKey
@@ -18,10 +18,7 @@ MAX_LIFETIME = timedelta(days=3660)
 
 def _in_future(value: datetime) -> datetime:
     now = datetime.now(UTC)
-    try:
-        value = value.astimezone(UTC)
-    except OverflowError:
-        value = datetime.max.replace(tzinfo=UTC)
+    value = value.astimezone(UTC)
     if not now < value <= now + MAX_LIFETIME:
         raise ValueError(f"must be in the future and at most {MAX_LIFETIME.days} days from now")
     return value
@@ -42,7 +39,7 @@ class KeyIn(RequestBody):
     collections: list[CollectionName] | None = Field(
         default=None, min_length=1, max_length=100, description="Limit the key to these collections. Null: all."
     )
-    expires_at: Annotated[AwareDatetime, AfterValidator(_in_future)] | None = Field(
+    expires_at: Annotated[Timestamp, AfterValidator(_in_future)] | None = Field(
         default=None, description="When the key expires. Null: never."
     )
 

@@ -2,30 +2,28 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
 from app.domain.tenancy import ObjectStore
 from app.schemas.request_body import RequestBody
-
-_Printable = StringConstraints(pattern=r"^[!-~]{1,255}$")
+from app.schemas.text_rules import REGION, SECRET, TOKEN
 
 
 def _check_ascii(secret: SecretStr) -> SecretStr:
-    if not secret.get_secret_value().isascii() or not secret.get_secret_value().isprintable():
-        raise ValueError("must contain only printable ASCII characters")
+    SECRET.check(secret.get_secret_value())
     return secret
 
 
 class ObjectStoreIn(RequestBody):
     """An S3-compatible server and the credentials to use there."""
 
-    endpoint: Annotated[str, _Printable] = Field(
+    endpoint: Annotated[str, TOKEN] = Field(
         description="The server's origin. The operator must have allowed it.", examples=["https://minio.example:9000"]
     )
-    region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9\-]{1,64}$")] = "us-east-1"
-    access_key_id: Annotated[str, _Printable] = Field(examples=["photos-reader"])
+    region: Annotated[str, REGION] = "us-east-1"
+    access_key_id: Annotated[str, TOKEN] = Field(examples=["photos-reader"])
     secret_access_key: Annotated[SecretStr, Field(min_length=1, max_length=255), AfterValidator(_check_ascii)] = Field(
-        examples=["your-secret-access-key"]
+        examples=["your-secret-access-key"], json_schema_extra={"pattern": SECRET.pattern}
     )
 
     def store(self) -> ObjectStore:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from typing import Annotated, Literal
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import numpy as np
 from pydantic import ConfigDict, FailFast, Field
@@ -15,6 +15,7 @@ from app.schemas.fields import (
     ConsentReference,
     DisplayName,
     Expiry,
+    Id,
     Label,
     Metadata,
     SubjectId,
@@ -39,7 +40,7 @@ class ExportedConsent(RequestBody):
 class ExportedFaceBody(RequestBody):
     """A template: a stored face as embedded by one recognizer. Photos are never stored."""
 
-    face_id: UUID | None = Field(
+    face_id: Id | None = Field(
         default=None, description="The face's id. Templates of one face from two recognizers share it."
     )
     recognizer: Label

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Query, Request
 
 from app.routes.deps.callers import PrincipalDep
+from app.schemas.text_rules import TOKEN
 from app.server.disconnects import DisconnectDep
 from app.server.state import state_of
 from app.services.idempotency import IdempotencyService
@@ -31,10 +32,9 @@ ServicesDep = Annotated[TransactionServices, Depends(get_services, scope="functi
 """The services that run in the request's single transaction, confined to the caller's tenant."""
 
 IdempotencyKey = Annotated[
-    str | None,
+    Annotated[str, TOKEN] | None,
     Header(
         alias="idempotency-key",
-        pattern=r"^[!-~]{1,255}$",
         description="Makes retries safe: for 24 hours, repeating a request with the same key returns the first "
         "response and has no further effect.",
     ),
