@@ -12,7 +12,9 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from app.routes.document_responses import HEADERS, complete_responses
 from app.routes.examples import build_example
+from app.schemas.fields import METADATA_VALUE, METADATA_VALUE_NAME
 from app.schemas.problems import Problem
 
 _ASSETS = "/docs/assets"
@@ -86,13 +88,16 @@ def _document(app: FastAPI) -> dict[str, Any]:
         schemas.pop("HTTPValidationError", None)
         schemas.pop("ValidationError", None)
         schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        for path in document["paths"].values():
-            for operation in path.values():
+        schemas[METADATA_VALUE_NAME] = METADATA_VALUE
+        document["components"]["headers"] = HEADERS
+        for path, methods in document["paths"].items():
+            for operation in methods.values():
                 _replace_default_errors(operation["responses"])
+                complete_responses(path, operation)
                 body = operation.get("requestBody", {}).get("content", {}).get("application/json")
                 if body:
                     body["example"] = build_example(body["schema"], schemas)
-        app.openapi_schema = document
+        app.openapi_schema = _refer(document, {"title": METADATA_VALUE_NAME})
     return app.openapi_schema
 
 
@@ -101,3 +106,12 @@ def _replace_default_errors(responses: dict[str, Any]) -> None:
         content = response.get("content", {})
         if "HTTPValidationError" in str(content.get("application/json")):
             response["content"] = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
+def _refer(part: Any, placeholder: dict[str, str]) -> Any:
+    """Replace a placeholder by a reference to the component of this title, which pydantic does not know."""
+    if part == placeholder:
+        return {"$ref": f"#/components/schemas/{placeholder['title']}"}
+    if isinstance(part, dict):
+        return {name: _refer(value, placeholder) for name, value in part.items()}
+    return [_refer(value, placeholder) for value in part] if isinstance(part, list) else part

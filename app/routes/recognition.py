@@ -8,9 +8,10 @@ from app.permissions import Permission
 from app.routes import API
 from app.routes.deps.callers import CanReadEmbeddings, CanRecognize, CanRegister, PrincipalDep, StateDep
 from app.routes.deps.services import CallerDep, IdempotencyDep, ServicesDep
+from app.routes.form_bodies import form_body
 from app.routes.responses import WITH_IMAGE, problems
 from app.routes.strict_route import strict_router
-from app.routes.uploads import ImageForm, form_body, image_form
+from app.routes.uploads import ImageForm, image_form
 from app.schemas.faces import DetectOut, ExtractBatchOut, ExtractOut
 from app.schemas.photo_registration import RegisterAllForm, RegisterAllOut
 from app.schemas.recognition import (

@@ -1,10 +1,9 @@
 """Read forms and JSON bodies with images: after authentication, in memory only, and within the size limits.
 
 FastAPI would read the whole body before it authenticates the caller, and spool photos to disk. Routes with images
-therefore read the form through `image_form`, and describe it for OpenAPI with `form_body`.
+therefore read the form through `image_form`, and describe it for OpenAPI with `form_bodies.form_body`.
 """
 
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
@@ -27,7 +26,6 @@ from app.telemetry import timed
 
 F = TypeVar("F", bound=BaseModel)
 
-_FORMATS = "JPEG, PNG, WebP, AVIF, HEIC (if installed), GIF, BMP or TIFF."
 _FIELDS_BYTES = 64 * 1024  # allowed for text fields and part headers, in addition to the images
 _BASE64_GROWTH = 1.4  # 4 characters for 3 bytes, and line breaks
 
@@ -79,7 +77,7 @@ async def _read_body(
     match content_type.partition(";")[0].strip().lower():
         case "multipart/form-data":
             max_bytes = min(settings.max_request_bytes, images_bytes + _FIELDS_BYTES)
-            return await _read_form(content_type, _limited_stream(request, max_bytes), counts)
+            return await _read_form(content_type, _limited_stream(request, max_bytes), counts, fields)
         case "application/json":
             max_bytes = min(settings.max_request_bytes, int(images_bytes * _BASE64_GROWTH) + _FIELDS_BYTES)
             body = b"".join([chunk async for chunk in _limited_stream(request, max_bytes)])
@@ -91,18 +89,20 @@ async def _read_body(
 
 
 async def _read_form(
-    content_type: str, stream: AsyncGenerator[bytes, None], counts: Mapping[str, int]
+    content_type: str, stream: AsyncGenerator[bytes, None], counts: Mapping[str, int], fields: Collection[str]
 ) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
     # One file more than allowed, so that `_check_counts` can name the field and the number.
     reader = FormReader(content_type, image_fields=counts, max_files=sum(counts.values()) + 1)
     async for chunk in stream:
         reader.feed(chunk)
+    known = {*counts, *fields}
     text: dict[str, Any] = {}
     images: dict[str, list[bytes]] = {}
     for part in reader.finish():
         if part.is_file and not part.is_omitted:
             images.setdefault(part.name, []).append(_take_image(part, len(images.get(part.name, ()))))
-        elif not part.is_file and part.size:  # Swagger UI and HTML forms send an omitted field as an empty string.
+        elif not part.is_file and (part.size or part.name not in known):
+            # Swagger UI and HTML forms send an omitted field as an empty string.
             if part.name in text:
                 field = part.name[:64]
                 raise InvalidParameter(f"{field}: was sent more than once; send one value.", field=field)
@@ -127,73 +127,6 @@ def _validate(model: type[F], fields: Mapping[str, Any]) -> F:
         return model.model_validate(fields)
     except ValidationError as exc:
         raise validation_failed([dict(error) for error in exc.errors()], model) from exc
-
-
-def form_body(model: type[BaseModel], counts: Mapping[str, int], *, one_of: bool = False) -> dict[str, Any]:
-    """Return the `openapi_extra` of a route that reads `image_form(model, counts, one_of=one_of)`."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    properties = {name: _inline(part, schema.get("$defs", {})) for name, part in schema.get("properties", {}).items()}
-
-    def describe(image: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-        images = {name: image if limit == 1 else _list_of(image, limit) for name, limit in counts.items()}
-        required = [*(() if one_of else counts), *schema.get("required", [])]
-        body: dict[str, Any] = {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {**images, **fields},
-            "required": required,
-        }
-        if one_of:
-            body["oneOf"] = [{"required": [name]} for name in counts]
-        return {"schema": body}
-
-    binary = {"type": "string", "format": "binary", "description": _FORMATS}
-    text = {
-        "type": "string",
-        "contentEncoding": "base64",
-        "description": f"{_FORMATS} As base64 or a data URI.",
-        "examples": ["/9j/4AAQSkZJRg..."],
-    }
-    content = {
-        "multipart/form-data": describe(binary, properties),
-        "application/json": describe(text, {name: _as_json(part) for name, part in properties.items()}),
-    }
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def _list_of(image: dict[str, Any], limit: int) -> dict[str, Any]:
-    """Return the schema of several photos; Swagger UI shows the description of the list, not of its items."""
-    description = f"Up to {limit} photos: {image['description']}"
-    return {"type": "array", "items": image, "minItems": 1, "maxItems": limit, "description": description}
-
-
-def _as_json(part: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a form's field in a JSON body, where an object needs not be text."""
-    if part.get("contentMediaType") != "application/json":
-        return part
-    return {
-        "type": "object",
-        "description": part["description"].removesuffix(", as text.") + ".",
-        "example": json.loads(part["example"]),
-    }
-
-
-def _inline(part: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Resolve a property's references, since the form's schema is not among the document's components."""
-    resolved = dict(part)
-    for key in ("$ref", "allOf"):
-        value = resolved.pop(key, None)
-        reference = value if isinstance(value, str) else (value[0]["$ref"] if value else None)
-        if reference:
-            resolved = {**definitions[reference.rsplit("/", 1)[-1]], **resolved}
-    options = resolved.pop("anyOf", None)
-    if options:  # Optional[X]: a form cannot send null, only omit the field
-        resolved = {**next(option for option in options if option.get("type") != "null"), **resolved}
-        if resolved.get("default", ...) is None:
-            del resolved["default"]
-    if "default" in resolved:  # Swagger UI shows a form field's description, but not its default
-        resolved["description"] = f"{resolved.get('description', '')} Default: `{resolved['default']}`.".lstrip()
-    return resolved
 
 
 async def _limited_stream(request: Request, limit: int) -> AsyncGenerator[bytes, None]:

@@ -1,7 +1,6 @@
 """Define the field types that requests share, each with its limits and description in one place."""
 
 import json
-import math
 from datetime import date, datetime
 from itertools import count
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, Stri
 
 from app.domain.faces import Detail
 from app.domain.text import normalize
+from app.schemas.json_documents import parse_json
 from app.schemas.text_rules import DAY, EMAIL, IDENTIFIER, INSTANT, NAME, PRINTABLE, READABLE, SLUG, UUID_TEXT
 
 MAX_METADATA_BYTES = 16 * 1024
@@ -119,11 +119,31 @@ DetailField = Annotated[
 CandidateLimit = Annotated[int, Field(ge=1, le=100, description="Maximum number of candidates per face.")]
 
 
+_STORABLE: dict[str, Any] = {"type": "string", "pattern": r"^[^\u0000]*$"}
+METADATA_VALUE_NAME = "MetadataValue"
+METADATA_SCHEMA: dict[str, Any] = {
+    "propertyNames": _STORABLE,
+    "additionalProperties": {"title": METADATA_VALUE_NAME},  # `docs.py` refers to the component
+}
+METADATA_VALUE: dict[str, Any] = {
+    "description": "Any JSON value without NUL characters, and numbers of at most 100 digits.",
+    "anyOf": [
+        _STORABLE,
+        {"type": "number", "exclusiveMinimum": -1e100, "exclusiveMaximum": 1e100},
+        {"type": "boolean"},
+        {"type": "null"},
+        {"type": "array", "items": {"title": METADATA_VALUE_NAME}},
+        {"type": "object", **METADATA_SCHEMA},
+    ],
+}
+"""The component of that name."""
+
+
 def parse_metadata(text: str) -> dict[str, Any]:
     """Parse a JSON object that PostgreSQL can store; raises `ValueError` with the reason."""
     _check_size(text)
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = parse_json(text, parse_constant=_refuse_constant)
     except RecursionError:
         raise ValueError(f"is nested deeper than {_MAX_METADATA_DEPTH} levels") from None
     except json.JSONDecodeError as exc:
@@ -143,7 +163,11 @@ def check_metadata(value: dict[str, Any]) -> dict[str, Any]:
 Metadata = Annotated[
     dict[str, Any],
     AfterValidator(check_metadata),
-    Field(description="Any JSON object of at most 16 KiB.", examples=[{"department": "optics"}]),
+    Field(
+        description="Any JSON object of at most 16 KiB, nested at most 8 deep.",
+        examples=[{"department": "optics"}],
+        json_schema_extra=METADATA_SCHEMA,
+    ),
 ]
 
 
@@ -176,7 +200,5 @@ def _check(value: object, depth: int, counted: "count[int]") -> None:
 def _check_scalar(value: object) -> None:
     if isinstance(value, str) and ("\0" in value or any(0xD800 <= ord(character) <= 0xDFFF for character in value)):
         raise ValueError("contains a NUL character or an unpaired surrogate")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("contains a number beyond the range of a double")
-    if isinstance(value, int) and abs(value) >= 10**100:
-        raise ValueError("contains an integer with more than 100 digits")
+    if isinstance(value, int | float) and not abs(value) < 10**100:
+        raise ValueError("contains a number with more than 100 digits")

@@ -6,9 +6,9 @@ from typing import Any
 from app.errors import DuplicateField
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes, **options: Any) -> Any:
     """Parse a JSON document; raises `DuplicateField`, or `ValueError` as `json.loads` does."""
-    return json.loads(text, object_pairs_hook=_unique)
+    return json.loads(text, object_pairs_hook=_unique, **options)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Define the document in which a subject is exported and imported."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import uuid4
 
 import numpy as np
@@ -28,6 +28,13 @@ MAX_TEMPLATES = 2_000
 """1,000 faces, each embedded by two recognizers."""
 
 
+def _close_names(schema: dict[str, Any]) -> None:
+    """Say that every name must match the pattern; pydantic says only what belongs to names that match it."""
+    ((pattern, value),) = schema.pop("patternProperties").items()
+    name = {"pattern": pattern, "minLength": 1, "maxLength": 200}
+    schema |= {"propertyNames": name, "additionalProperties": value}
+
+
 class ExportedConsent(RequestBody):
     """A recorded consent."""
 
@@ -52,7 +59,7 @@ class ExportedFaceBody(RequestBody):
         ),
     ]
     detection_score: Annotated[float, Field(ge=0, le=1)]
-    quality: dict[Label, Annotated[float, Field(allow_inf_nan=False)]] = Field(max_length=20)
+    quality: dict[Label, Annotated[float, Field(allow_inf_nan=False)]] = Field(max_length=20, json_schema_extra=_close_names)
     source: Label
     created_at: Timestamp
 

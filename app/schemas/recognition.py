@@ -11,6 +11,7 @@ from app.errors import AppError, InvalidMetadata
 from app.matcher.thresholds import DecidedCandidate, Thresholds
 from app.schemas.faces import FACES_LEFT_OUT, RECOGNIZER, FaceOut, ImageOut, ImageProblemOut, describe_face
 from app.schemas.fields import (
+    METADATA_SCHEMA,
     CandidateLimit,
     CollectionName,
     ConsentReference,
@@ -62,8 +63,8 @@ class RegisterForm(RequestBody):
     name: DisplayName | None = Field(default=None, description="The person's name, shown in search results.")
     metadata: Annotated[dict[str, Any] | None, BeforeValidator(_metadata_from_text)] = Field(
         default=None,
-        description="Any JSON object of at most 16 KiB, as text.",
-        json_schema_extra={"type": "string", "contentMediaType": "application/json", "example": '{"team": 7}'},
+        description="Any JSON object of at most 16 KiB, nested at most 8 deep.",
+        json_schema_extra={"type": "object", "example": {"team": 7}, **METADATA_SCHEMA},
     )
     collection: CollectionName = "default"
     face: FaceChoice = Field(default=FaceChoice.ONLY, description=_FACE_CHOICE)

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
+from uuid import UUID
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
@@ -40,7 +41,7 @@ class TextRule:
         return value
 
     def _check_raw(self, value: object) -> object:
-        if isinstance(value, date):  # from our own code
+        if isinstance(value, date | UUID):  # from our own code
             return value
         if not isinstance(value, str):
             raise ValueError(self.words)
@@ -56,6 +57,7 @@ class TextRule:
 
 
 _TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]"
+_YEAR = "(19[0-9]{2}|[2-8][0-9]{3}|9000)"
 _MONTH_AND_DAY = r"(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 _HIDDEN = CONTROL + INVISIBLE + JOINERS
 _UNREADABLE = CONTROL + INVISIBLE
@@ -82,12 +84,14 @@ SLUG = TextRule(
     "must have 1 to 255 letters (A to Z), digits, `_`, `-` and `.`; must not begin with `.`",
 )
 INSTANT = TextRule(
-    rf"^(19[0-9]{{2}}|[2-8][0-9]{{3}}|9000)-{_MONTH_AND_DAY}[Tt]{_TIME}:[0-5][0-9](\.[0-9]{{1,6}})?"
+    rf"^{_YEAR}-{_MONTH_AND_DAY}[Tt]{_TIME}:[0-5][0-9](\.[0-9]{{1,6}})?"
     rf"([Zz]|[+\-]{_TIME})$",
     "must be a time of the years 1900 to 9000 with a time zone, such as 2027-12-31T23:59:59Z",
     is_raw=True,
 )
-DAY = TextRule(rf"^[0-9]{{4}}-{_MONTH_AND_DAY}$", "must be a day, such as 2027-12-31", is_raw=True)
+DAY = TextRule(
+    f"^{_YEAR}-{_MONTH_AND_DAY}$", "must be a day of the years 1900 to 9000, such as 2027-12-31", is_raw=True
+)
 UUID_TEXT = TextRule(
     r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
     "must be a UUID, such as aa6b4d99-8305-48a8-8ad1-e5994b7e7bee",

@@ -1,7 +1,7 @@
 """Callers of every role, and things in their tenant for requests to name."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from typing import Any
 from uuid import uuid4
 
 import requests
@@ -10,122 +10,110 @@ from tests import pictures
 
 PASSWORD = "a password of no example"
 _SCOPES = {
-    "key:recognize": ["recognize"],
-    "key:register": ["register", "embeddings:read"],
-    "key:delete": ["delete"],
-    "key:admin": ["admin"],
+    "key: recognize": ["recognize"],
+    "key: register and embeddings": ["register", "embeddings:read"],
+    "key: delete": ["delete"],
+    "key: admin": ["admin"],
 }
-ROLES = ("nobody", "viewer", "operator", "admin", *_SCOPES, "key:one collection", "platform operator", "metrics")
+_USERS = ("viewer", "operator", "admin")
+_ONE_COLLECTION = "key: one collection"
+ROLES = ("nobody", *_USERS, *_SCOPES, _ONE_COLLECTION, "platform operator", "metrics")
 
 
-@dataclass
 class Caller:
-    """Who sends a request: a role, and how it signs in."""
+    """Who sends requests: signs in at the first, and again after `forget`."""
 
-    role: str
-    sign_in: Callable[[], str | None]
-    """Returns a bearer token."""
-    token: str | None = None
+    def __init__(self, sign_in: Callable[[], dict[str, str]]) -> None:
+        """Take a function that returns the headers with a new credential."""
+        self._sign_in = sign_in
+        self._headers: dict[str, str] | None = None
 
     def headers(self) -> dict[str, str]:
-        if self.token is None:
-            self.token = self.sign_in()
-        return {"authorization": f"Bearer {self.token}"} if self.token else {}
+        if self._headers is None:
+            self._headers = self._sign_in()
+        return dict(self._headers)
+
+    def forget(self) -> None:
+        self._headers = None
 
 
-@dataclass
 class Stage:
-    """A server, one tenant on the plan `unlimited`, and a caller of each role."""
+    """A server with a tenant on the plan `unlimited`, where no rate and no quota is in the way."""
 
-    base: str
-    operator_token: str
-    metrics_token: str
-    session: requests.Session = field(default_factory=requests.Session)
-    callers: dict[str, Caller] = field(default_factory=dict)
-    spares: dict[str, Caller] = field(default_factory=dict)
+    def __init__(self, base: str, *, operator_token: str, metrics_token: str) -> None:
+        self.base = base
+        self.session = requests.Session()
+        self._tokens = {"platform operator": operator_token, "metrics": metrics_token}
+        _, email = self._new_tenant()
+        self._admin = Caller(lambda: self._sign_in(email))
 
-    def spare(self, role: str) -> Caller:
-        if role not in self.spares:
-            if role in ("viewer", "operator", "admin"):
-                email = self.new_user(role)["email"]
-                self.spares[role] = Caller(role, lambda: self.sign_in(email))
-            elif role in _SCOPES:
-                self.spares[role] = Caller(role, lambda: self.new_key(_SCOPES[role])["key"])
-            else:
-                self.spares[role] = self.callers[role]
-        return self.spares[role]
-
-    def __post_init__(self) -> None:
-        self.session.headers["user-agent"] = "tests"
-        self.tenant_id, self.admin_email = self.new_tenant()
-        self.admin = Caller("admin", lambda: self.sign_in(self.admin_email))
-        self.callers["nobody"] = Caller("nobody", lambda: None)
-        for role in ("viewer", "operator", "admin"):
-            email = self.new_user(role)["email"]
-            self.callers[role] = Caller(role, lambda email=email: self.sign_in(email))  # type: ignore[misc]
-        for role, scopes in _SCOPES.items():
-            self.callers[role] = Caller(role, lambda scopes=scopes: self.new_key(scopes)["key"])  # type: ignore[misc]
-        one = ["recognize", "register", "delete", "embeddings:read"]
-        self.callers["key:one collection"] = Caller("", lambda: self.new_key(one, collections=["lobby"])["key"])
-        self.callers["platform operator"] = Caller("", lambda: self.operator_token)
-        self.callers["metrics"] = Caller("", lambda: self.metrics_token)
-        assert set(self.callers) == set(ROLES)
-
-    def send(self, method: str, path: str, token: str | None = None, **options: object) -> requests.Response:
-        headers = {"authorization": f"Bearer {token}"} if token else self.admin.headers()
-        answer = self.session.request(method, f"{self.base}/api/v1{path}", headers=headers, **options)  # type: ignore[arg-type]
-        return answer
-
-    def get(self, method: str, path: str, token: str | None = None, **options: object) -> dict[str, str]:
-        answer = self.send(method, path, token, **options)
-        assert answer.status_code < 300, f"{method} {path}: {answer.text}"
-        found: dict[str, str] = answer.json()
-        return found
-
-    def new_tenant(self) -> tuple[str, str]:
-        email = f"{uuid4().hex}@example.com"
-        body = {"tenant": "Acme", "email": email, "password": PASSWORD, "plan": "unlimited"}
-        return self.get("POST", "/operator/tenants", self.operator_token, json=body)["tenant_id"], email
-
-    def sign_in(self, email: str) -> str:
-        form = {"username": email, "password": PASSWORD}
-        return self.get("POST", "/auth/token", "none", data=form)["access_token"]
-
-    def new_user(self, role: str = "viewer") -> dict[str, str]:
-        return self.get(
-            "POST", "/users", json={"email": f"{uuid4().hex}@example.com", "password": PASSWORD, "role": role}
-        )
-
-    def new_key(self, scopes: list[str], **fields: object) -> dict[str, str]:
-        return self.get("POST", "/keys", json={"name": uuid4().hex, "scopes": scopes, **fields})
+    def caller(self, role: str) -> Caller:
+        """Return a new caller with an account or key of its own."""
+        if role == "nobody":
+            return Caller(dict)
+        if role in self._tokens:
+            return Caller(lambda: bearer(self._tokens[role]))
+        if role in _USERS:
+            email = self._new_user(role)["email"]
+            return Caller(lambda: self._sign_in(email))
+        if role == _ONE_COLLECTION:
+            scopes = ["recognize", "register", "delete", "embeddings:read"]
+            return Caller(lambda: {"x-api-key": self._new_key(scopes, collections=["lobby"])["key"]})
+        return Caller(lambda: {"x-api-key": self._new_key(_SCOPES[role])["key"]})
 
     def furnish(self, path: str) -> dict[str, str]:
-        """Return a value for every parameter of a path; whatever it names exists."""
-        known: dict[str, str] = {}
+        """Return a value for each parameter of a path; it names something that exists."""
+        known = {"collection": "lobby", "subject": "ada", "name": "generated"}
         if "{collection}" in path:
-            self.send("POST", "/collections", json={"name": "lobby"})
-            known["collection"] = "lobby"
+            self._send("POST", "/collections", self._admin.headers(), json={"name": "lobby"})
         if "{subject}" in path or "{recognizer}" in path:
-            files = {"images": ("photo.jpg", pictures.photo(1), "image/jpeg")}
-            form = {"collection": "lobby", "subject": "ada", "consent": "form 7"}
-            stored = self.get("POST", "/register", data=form, files=files)
-            known |= {"subject": "ada", "recognizer": stored["recognizer"]}
-            known["face_id"] = stored["templates"][0]["face_id"]  # type: ignore[index]
+            stored = self._register()
+            known |= {"recognizer": stored["recognizer"], "face_id": stored["templates"][0]["face_id"]}
         if "{user_id}" in path:
-            known["user_id"] = self.new_user()["user_id"]
-        if "{key_id}" in path:
-            kind = "access-keys" if "access-keys" in path else "keys"
-            body = (
-                {"scopes": ["recognize"]} if kind == "access-keys" else {"scopes": ["recognize"], "name": uuid4().hex}
-            )
-            known["key_id"] = self.get("POST", f"/{kind}", json=body)["key_id"]
+            known["user_id"] = self._new_user("viewer")["user_id"]
+        if "/access-keys/{key_id}" in path:
+            known["key_id"] = self._get("POST", "/access-keys", json={"scopes": ["recognize"]})["key_id"]
+        elif "{key_id}" in path:
+            known["key_id"] = self._new_key(["recognize"])["key_id"]
         if "{tenant_id}" in path:
-            known["tenant_id"] = self.new_tenant()[0]
-        if "{name}" in path:
-            known["name"] = "generated"
-        return known
+            known["tenant_id"], _ = self._new_tenant()
+        return {name: value for name, value in known.items() if f"{{{name}}}" in path}
+
+    def _send(self, method: str, path: str, headers: dict[str, str], **options: Any) -> requests.Response:
+        return self.session.request(method, f"{self.base}/api/v1{path}", headers=headers, **options)
+
+    def _get(self, method: str, path: str, headers: dict[str, str] | None = None, **options: Any) -> dict[str, Any]:
+        response = self._send(method, path, self._admin.headers() if headers is None else headers, **options)
+        assert response.ok, f"{method} {path}: {response.text}"
+        found: dict[str, Any] = response.json()
+        return found
+
+    def _sign_in(self, email: str) -> dict[str, str]:
+        form = {"username": email, "password": PASSWORD}
+        return bearer(self._get("POST", "/auth/token", {}, data=form)["access_token"])
+
+    def _new_tenant(self) -> tuple[str, str]:
+        email = _new_email()
+        body = {"tenant": "Acme", "email": email, "password": PASSWORD, "plan": "unlimited"}
+        created = self._get("POST", "/operator/tenants", bearer(self._tokens["platform operator"]), json=body)
+        return created["tenant_id"], email
+
+    def _new_user(self, role: str) -> dict[str, Any]:
+        return self._get("POST", "/users", json={"email": _new_email(), "password": PASSWORD, "role": role})
+
+    def _new_key(self, scopes: list[str], **fields: Any) -> dict[str, Any]:
+        return self._get("POST", "/keys", json={"name": uuid4().hex, "scopes": scopes, **fields})
+
+    def _register(self) -> dict[str, Any]:
+        files = {"images": ("photo.jpg", pictures.photo(1), "image/jpeg")}
+        # An earlier request may have withdrawn the consent, or made the policy require it.
+        form = {"collection": "lobby", "subject": "ada", "consent": "form 7"}
+        return self._get("POST", "/register", data=form, files=files)
 
 
-def known_for(path: str, known: dict[str, str]) -> dict[str, str]:
-    """Return the values of the parameters in a path."""
-    return {name: value for name, value in known.items() if f"{{{name}}}" in path}
+def bearer(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
+def _new_email() -> str:
+    return f"{uuid4().hex}@example.com"

@@ -1,0 +1,67 @@
+"""Everything in which a response may differ from the OpenAPI document, and what is not requested, with the reason."""
+
+from dataclasses import dataclass
+
+_PHOTO = "a schema cannot look into a photo"
+SEMANTIC_CODES = {
+    "image_empty": _PHOTO,
+    "image_unreadable": _PHOTO,
+    "image_truncated": _PHOTO,
+    "no_face": _PHOTO,
+    "no_image_accepted": _PHOTO,
+    "idempotency_key_reused": "depends on earlier requests",
+    "invalid_cursor": "a cursor is signed",
+    "recognizer_mismatch": "depends on the collection",
+    "consent_required": "depends on the tenant's policy",
+    "consent_withdrawn": "depends on the person's consent",
+}
+"""Codes of 422 for requests that obey the schema."""
+
+
+@dataclass(frozen=True)
+class Semantic:
+    """A value that obeys the schema, and is refused by what the schema cannot express."""
+
+    field: str
+    words: str
+    """A part of the error's detail."""
+    reason: str
+
+
+_LOADED = "depends on the model packs that the server has loaded"
+SEMANTIC_VALUES = (
+    Semantic("recognizer", "is not loaded", _LOADED),
+    Semantic("in_use", "is not loaded", _LOADED),
+    Semantic("secondary", "is not loaded", _LOADED),
+    Semantic("endpoint", "is not allowed", "depends on the operator's settings"),
+    Semantic("collection", "at least 50 are needed", "depends on the collection"),
+    Semantic("body", "must not be below max_false_match_rate", "compares two fields"),
+    Semantic("collections", "cannot be limited to collections", "compares two fields"),
+    Semantic("before", "must not be earlier than", "compares two parameters"),
+    Semantic("subject", "`collection` is required", "one parameter requires another"),
+    Semantic("expires_at", "in the future", "depends on the time"),
+    Semantic("expires_at", "is in the past", "depends on the time"),
+    Semantic("embedding", "its length is", "is about all numbers together"),
+    Semantic("faces", "its length", "is about all numbers together"),
+    Semantic("faces", "appears twice", "compares two items by one field"),
+    Semantic("metadata", "bytes long", "a schema limits characters of a text, not bytes of an object"),
+    Semantic("metadata", "is nested deeper", "a schema that refers to itself has no depth"),
+    Semantic("images", "send only one of them", "schemathesis ignores a `oneOf` beside `properties` in a form"),
+)
+"""Fields of 422 `invalid_parameter` for requests that obey the schema."""
+
+EMPTY_LIST = "Array with fewer items than allowed by minItems"
+"""schemathesis sends an empty list of a form as no field at all, which is allowed."""
+
+OWN_CREDENTIALS = {
+    "/api/v1/auth/logout": "ends the caller's session",
+    "/api/v1/auth/password": "too many wrong passwords lock the account",
+}
+"""Paths that are requested with credentials of their own, renewed after each success."""
+
+NOT_REQUESTED = {
+    "/rekognition": "not in the document: tests/rekognition sends random requests of Amazon's own service model",
+    "/docs": "not in the document: a page for people",
+    "/openapi.json": "not in the document: it is the document",
+}
+"""Paths without generated requests. `test_allowed_methods.py` asks them for their methods."""
