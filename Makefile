@@ -22,7 +22,7 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo serve test test-model lint types contracts check settings-reference \
+.PHONY: help run demo serve test test-model test-schema lint types contracts check settings-reference \
         bench-database bench-database-small bench-sequential bench-concurrent bench-concurrent-quick \
         prove-crashes prove-rekognition bench-accuracy bench-degraded bench-damage bench-photo-memory bench-protection lock clean
 
@@ -39,13 +39,16 @@ serve: $(VENV)/.runtime ## Install and serve, without the demo
 	@$(BIN)/vultus serve --host $(HOST) --port $(PORT)
 
 # Tests start many processes. Without cached bytecode, each takes three times as long to start.
-test test-model prove-rekognition: export PYTHONDONTWRITEBYTECODE :=
+test test-model test-schema prove-rekognition: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(VENV)/.development ## Run all tests (with a real model pack only if one is found)
 	$(BIN)/pytest -n 2 --dist worksteal
 
 test-model: $(VENV)/.development ## Run only the tests with a real model pack
 	$(BIN)/pytest tests/model -v
+
+test-schema: $(VENV)/.development ## Send the API what its OpenAPI document allows and what not, as every role (2 minutes)
+	SCHEMA_SHARE=0.17 SCHEMA_RANDOM=10 $(BIN)/pytest tests/schema -n 2 --dist worksteal
 
 lint: $(VENV)/.development ## Check style and formatting
 	$(BIN)/ruff check .

@@ -59,7 +59,9 @@ class ExportedFaceBody(RequestBody):
         ),
     ]
     detection_score: Annotated[float, Field(ge=0, le=1)]
-    quality: dict[Label, Annotated[float, Field(allow_inf_nan=False)]] = Field(max_length=20, json_schema_extra=_close_names)
+    quality: dict[Label, Annotated[float, Field(allow_inf_nan=False)]] = Field(
+        max_length=20, json_schema_extra=_close_names
+    )
     source: Label
     created_at: Timestamp
 
