@@ -81,8 +81,7 @@ def _allowed_methods(request: Request) -> str:
         for method in _METHODS
         if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in routes)
     ]
-    # A mounted directory of files matches any method, and refuses this one itself.
-    return "GET, HEAD" if request.method in allowed else ", ".join(allowed)
+    return ", ".join(allowed or ("GET", "HEAD"))  # a mounted directory of files has no routes, and refuses by itself
 
 
 def problem(error: AppError, *, status: int | None = None) -> ProblemResponse:

@@ -3,8 +3,10 @@
 import asyncio
 import base64
 import json
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from pydantic.fields import FieldInfo
 
 from app.errors import InvalidParameter, RequestRefused
 from app.schemas.json_documents import parse_json
@@ -17,7 +19,7 @@ _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
 async def read_json_photos(
-    body: bytes, counts: Mapping[str, int], fields: Collection[str]
+    body: bytes, counts: Mapping[str, int], fields: Mapping[str, FieldInfo]
 ) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
     """Return the text fields that are not null, and the decoded images by field.
 
@@ -31,16 +33,28 @@ async def read_json_photos(
 
 
 def _read(
-    body: bytes, counts: Mapping[str, int], fields: Collection[str]
+    body: bytes, counts: Mapping[str, int], fields: Mapping[str, FieldInfo]
 ) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
     sent = {name: value for name, value in _parse(body).items() if value is not None}
     images = {name: _decode_field(name, sent[name], counts[name]) for name in counts if name in sent}
     others = {name: value for name, value in sent.items() if name not in counts}
+    _check_numbers(others, fields)
     unknown = next((name for name in others if name not in fields), None)
     if unknown is not None and not images:
         name, known = unknown[:64], " and ".join(f"`{field}`" for field in counts)
         raise InvalidParameter(f"{name}: this route takes no image in this field, only in {known}.", field=name)
     return others, images
+
+
+def _check_numbers(sent: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> None:
+    """Refuse numbers that were sent as text, which only forms have to do."""
+    for name, value in sent.items():
+        if isinstance(value, str | bool) and name in fields and _is_number(fields[name].annotation):
+            raise InvalidParameter(f"{name}: must be a number, not text or a truth value.", field=name)
+
+
+def _is_number(annotation: Any) -> bool:
+    return annotation in (int, float) or any(_is_number(part) for part in get_args(annotation))
 
 
 def _parse(body: bytes) -> dict[str, Any]:

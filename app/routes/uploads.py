@@ -10,6 +10,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from starlette.requests import ClientDisconnect
 
 from app.errors import InvalidParameter, RequestRefused, TooManyImages, UnsupportedMediaType, about_image
@@ -69,7 +70,7 @@ def image_form(
 
 
 async def _read_body(
-    request: Request, settings: Settings, counts: Mapping[str, int], fields: Collection[str]
+    request: Request, settings: Settings, counts: Mapping[str, int], fields: Mapping[str, FieldInfo]
 ) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
     """Return the text fields, and the images by field."""
     content_type = request.headers.get("content-type", "")

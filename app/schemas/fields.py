@@ -116,6 +116,16 @@ DetailField = Annotated[
         "large photos. Compared to `standard`, `fast` takes about a third of the time, `thorough` up to ten times."
     ),
 ]
+
+
+def _refuse_text(value: object) -> object:
+    if isinstance(value, str | bool):
+        raise ValueError("must be a number, not text or a truth value")
+    return value
+
+
+JSON_NUMBER = BeforeValidator(_refuse_text)
+"""For numbers of JSON bodies; forms and queries send them as text."""
 CandidateLimit = Annotated[int, Field(ge=1, le=100, description="Maximum number of candidates per face.")]
 
 

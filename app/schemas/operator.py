@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from app.domain.tenancy import TenantRecord
 from app.permissions import UNLIMITED, Permission, Plan, Quota
 from app.schemas.auth import SignupIn
-from app.schemas.fields import CollectionName
+from app.schemas.fields import JSON_NUMBER, CollectionName
 from app.schemas.request_body import RequestBody
 from app.settings import check_rate
 
@@ -21,7 +21,7 @@ def _check_plan_rate(value: str) -> str:
 
 
 Rate = Annotated[str, AfterValidator(_check_plan_rate), Field(max_length=100, examples=["60/minute; 10000/day"])]
-QuotaNumber = Annotated[int, Field(ge=0, le=10**12)]
+QuotaNumber = Annotated[int, Field(ge=0, le=10**12), JSON_NUMBER]
 
 
 class TenantIn(SignupIn):

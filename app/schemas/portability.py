@@ -52,14 +52,14 @@ class ExportedFaceBody(RequestBody):
     )
     recognizer: Label
     embedding: Annotated[
-        list[Annotated[float, Field(ge=-1.01, le=1.01, allow_inf_nan=False)]],
+        list[Annotated[float, Field(strict=True, ge=-1.01, le=1.01, allow_inf_nan=False)]],
         FailFast(),
         Field(
             description="512 numbers; a vector of unit length.", min_length=EMBEDDING_SIZE, max_length=EMBEDDING_SIZE
         ),
     ]
-    detection_score: Annotated[float, Field(ge=0, le=1)]
-    quality: dict[Label, Annotated[float, Field(allow_inf_nan=False)]] = Field(
+    detection_score: Annotated[float, Field(strict=True, ge=0, le=1)]
+    quality: dict[Label, Annotated[float, Field(strict=True, allow_inf_nan=False)]] = Field(
         max_length=20, json_schema_extra=_close_names
     )
     source: Label

@@ -19,7 +19,7 @@ class RecognizersIn(RequestBody):
     secondary: Label | None = Field(
         default=None, description="The secondary recognizer, which also embeds new faces during a migration."
     )
-    accept_missing: AcceptMissing = False
+    accept_missing: Annotated[AcceptMissing, Field(strict=True)] = False
 
     def recognizers(self) -> Recognizers:
         return Recognizers(self.in_use, self.secondary if self.secondary != self.in_use else None)

@@ -7,12 +7,12 @@ from pydantic import Field
 
 from app.domain.faces import Embedding
 from app.schemas.faces import RECOGNIZER
-from app.schemas.fields import CandidateLimit, Threshold
+from app.schemas.fields import JSON_NUMBER, CandidateLimit, Threshold
 from app.schemas.recognition import DEFAULT_CANDIDATES, CandidateOut, DecisionBasisOut, describe_thresholds
 from app.schemas.request_body import RequestBody
 from app.services.recognition.search import SearchResult
 
-Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6, examples=[0.0442])]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1e6, le=1e6, examples=[0.0442])]
 
 
 class EmbeddingSearchIn(RequestBody):
@@ -28,8 +28,8 @@ class EmbeddingSearchIn(RequestBody):
         max_length=256,
         examples=[RECOGNIZER],
     )
-    limit: CandidateLimit = DEFAULT_CANDIDATES
-    threshold: Threshold | None = None
+    limit: Annotated[CandidateLimit, JSON_NUMBER] = DEFAULT_CANDIDATES
+    threshold: Annotated[Threshold, JSON_NUMBER] | None = None
 
     def vector(self) -> Embedding:
         """Return the embedding as sent: (512,), float32, of any length."""
