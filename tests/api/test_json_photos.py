@@ -162,5 +162,5 @@ async def test_the_documentation_has_the_json_body(running: Running) -> None:
     properties = body["properties"]
     assert properties["source"]["contentEncoding"] == "base64"
     register = paths["/api/v1/register"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert register["properties"]["metadata"]["type"] == "object"
+    assert register["properties"]["metadata"]["type"] == ["object", "null"]
     assert register["properties"]["images"]["maxItems"] == 20

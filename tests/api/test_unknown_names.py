@@ -45,8 +45,9 @@ def open_objects(document: dict[str, Any], schema: dict[str, Any], at: str) -> I
             if name == "audit":  # an export's copy of the trail, which an import ignores as a whole
                 continue
             yield from open_objects(document, part, f"{at}.{name}")
-    for part in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())):
-        yield from open_objects(document, part, at)
+    if schema.get("additionalProperties") is not False:  # otherwise they cannot add a field
+        for part in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())):
+            yield from open_objects(document, part, at)
     if "items" in schema:
         yield from open_objects(document, schema["items"], f"{at}[]")
 

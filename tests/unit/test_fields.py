@@ -58,7 +58,7 @@ def test_bad_emails(value: str) -> None:
         ("null", "not a JSON object"),
         ('{"a": NaN}', "NaN"),
         ('{"a": -Infinity}', "-Infinity"),
-        ('{"a": 1e999}', "beyond the range"),
+        ('{"a": 1e999}', "more than 100 digits"),
         ('{"a": "\\u0000"}', "NUL character or an unpaired surrogate"),
         ('{"\\u0000": 1}', "NUL character or an unpaired surrogate"),
         ('{"a": "\\ud800"}', "NUL character or an unpaired surrogate"),
