@@ -100,14 +100,14 @@ def code_of(error: AppError) -> str:
 
 
 def rekognition_error(error: AppError, asked: Asked = NOTHING_ASKED) -> Response:
-    """Return the response for an error: status 400, like AWS, or 500 for a failure of the server.
+    """Return the response for an error: status 400, like AWS, 405 for another method, or 500 for a failure.
 
     In addition to AWS's members, `Reason` holds our own stable code and `Detail` our own message: both say more.
     For a photo that is refused, the header `x-vultus-detail` holds the latter too.
     """
     error_code.set(error.code)
     code = code_of(error)
-    status = 500 if code == _SERVER_ERROR else 400
+    status = 500 if code == _SERVER_ERROR else 405 if isinstance(error, MethodNotAllowed) else 400
     body: dict[str, Any] = {
         "__type": code,
         "message": _replace_surrogates(word_message(error, asked)),

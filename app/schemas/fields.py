@@ -1,6 +1,7 @@
 """Define the field types that requests share, each with its limits and description in one place."""
 
 import json
+import sys
 from datetime import date, datetime
 from itertools import count
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from app.schemas.text_rules import DAY, EMAIL, IDENTIFIER, INSTANT, NAME, PRINTA
 
 MAX_METADATA_BYTES = 16 * 1024
 _MAX_METADATA_DEPTH = 8
+_MAX_NUMBER = sys.float_info.max
 _MAX_METADATA_VALUES = MAX_METADATA_BYTES // 2
 """A value and a comma take at least two bytes."""
 
@@ -136,10 +138,10 @@ METADATA_SCHEMA: dict[str, Any] = {
     "additionalProperties": {"title": METADATA_VALUE_NAME},  # `docs.py` refers to the component
 }
 METADATA_VALUE: dict[str, Any] = {
-    "description": "Any JSON value without NUL characters, and numbers of at most 100 digits.",
+    "description": "Any JSON value without NUL characters.",
     "anyOf": [
         _STORABLE,
-        {"type": "number", "exclusiveMinimum": -1e100, "exclusiveMaximum": 1e100},
+        {"type": "number", "minimum": -_MAX_NUMBER, "maximum": _MAX_NUMBER},
         {"type": "boolean"},
         {"type": "null"},
         {"type": "array", "items": {"title": METADATA_VALUE_NAME}},
@@ -210,5 +212,5 @@ def _check(value: object, depth: int, counted: "count[int]") -> None:
 def _check_scalar(value: object) -> None:
     if isinstance(value, str) and ("\0" in value or any(0xD800 <= ord(character) <= 0xDFFF for character in value)):
         raise ValueError("contains a NUL character or an unpaired surrogate")
-    if isinstance(value, int | float) and not abs(value) < 10**100:
-        raise ValueError("contains a number with more than 100 digits")
+    if isinstance(value, int | float) and not abs(value) <= _MAX_NUMBER:
+        raise ValueError("contains a number beyond the range of a double")

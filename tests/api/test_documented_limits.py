@@ -108,7 +108,7 @@ async def test_metadata_of_a_form_is_a_part_of_json(admin: Account) -> None:
     assert subject["metadata"] == {"team": 7}
 
 
-@pytest.mark.parametrize("value", ["a\0", {"a\0": 1}, 10**100, -1e100, [["\0"]]])
+@pytest.mark.parametrize("value", ["a\0", {"a\0": 1}, 10**309, [["\0"]]])
 async def test_metadata_that_cannot_be_stored_is_refused(admin: Account, value: Any) -> None:
     body = {"subject": "ada", "metadata": {"x": value}}
     assert problem(await admin.client.post("/collections/default/subjects", json=body)) == "422 invalid_parameter"
