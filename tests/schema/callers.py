@@ -43,6 +43,7 @@ class Stage:
     def __init__(self, base: str, *, operator_token: str, metrics_token: str) -> None:
         self.base = base
         self.session = requests.Session()
+        self.session.headers["connection"] = "close"  # the server may close a kept one just when a request comes
         self._tokens = {"platform operator": operator_token, "metrics": metrics_token}
         _, email = self._new_tenant()
         self._admin = Caller(lambda: self._sign_in(email))
