@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.domain.people import MatchedFace
+
 
 class Decision(StrEnum):
     """The decision on a similarity at the thresholds in use."""
@@ -29,6 +31,8 @@ class Candidate:
     subject_similarity: float
     reliable_similarity: float | None = None
     """The cosine with the most similar template of reliable quality; None if all of them are reliable."""
+    face: MatchedFace | None = None
+    """The stored face of the most similar template."""
 
 
 class DecisionLimit(StrEnum):

@@ -49,6 +49,30 @@ class SubjectRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class FaceOrigin:
+    """The image and box that a stored face comes from; None where unknown, as before migration 0013.
+
+    `external_image_id` is the caller's own id for the image. `digest` is set if its registration is idempotent.
+    """
+
+    image_id: UUID | None = None
+    box: RelativeBox | None = None
+    external_image_id: str | None = None
+    digest: bytes | None = field(default=None, repr=False)
+
+
+UNKNOWN_ORIGIN = FaceOrigin()
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedFace:
+    """The stored face that makes a subject a candidate, by id, and where it comes from."""
+
+    id: UUID
+    origin: FaceOrigin
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """The stored record of one face, without its embedding."""
 
@@ -58,16 +82,7 @@ class Template:
     quality: dict[str, float]
     source: str
     created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class FaceOrigin:
-    """The image and box that a stored face comes from; `digest` is set if its registration is idempotent."""
-
-    image_id: UUID
-    box: RelativeBox
-    external_image_id: str | None = None
-    digest: bytes | None = field(default=None, repr=False)
+    origin: FaceOrigin = UNKNOWN_ORIGIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +101,11 @@ class CollectionFace:
     subject: str | None
     is_reliable: bool = True
     """False if the face's quality score is known and too low for a match."""
+
+    @property
+    def origin(self) -> FaceOrigin:
+        """The image and box that the face comes from."""
+        return FaceOrigin(self.image_id, self.box, self.external_image_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +135,4 @@ class ExportedFace:
     quality: dict[str, float]
     source: str
     created_at: datetime
+    origin: FaceOrigin = UNKNOWN_ORIGIN

@@ -161,7 +161,8 @@ class CachedGallery:
         counts = ends - self.starts[chosen]
         offsets = np.cumsum(counts) - counts
         rows = self.rows[np.repeat(self.starts[chosen] - offsets, counts) + np.arange(counts.sum())]
-        similarities = np.maximum.reduceat((self.embeddings[rows].astype(np.float32) * probe).sum(axis=1), offsets)
+        products = (self.embeddings[rows].astype(np.float32) * probe).sum(axis=1)
+        similarities = np.maximum.reduceat(products, offsets)
         found = []
         for index in np.flatnonzero(similarities >= _nth_best(similarities, limit)).tolist():
             subject_rows = rows[offsets[index] : offsets[index] + counts[index]]
@@ -169,7 +170,9 @@ class CachedGallery:
             newest = subject_rows[-MAX_COMMON_TEMPLATES:]
             similar.newest[subject_id] = self.embeddings[newest].astype(np.float32)
             similar.reliable[subject_id] = self.are_reliable[newest]
-            found.append(Found(subject_id, float(similarities[index])))
+            best = products[offsets[index] : offsets[index] + counts[index]]
+            seq = self.seqs[subject_rows[np.flatnonzero(best == similarities[index])[-1]]]  # of equal ones the newest
+            found.append(Found(subject_id, float(similarities[index]), int(seq)))
         return found
 
 

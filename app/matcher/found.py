@@ -1,10 +1,11 @@
 """Rows that the search statements return: keys with similarities, a stored face, a subject with its embeddings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from app.domain.faces import Embedding
+from app.domain.people import MatchedFace
 
 K = TypeVar("K")
 """The key of a ranking: a subject's id, or the sequence number of a single face's template."""
@@ -15,13 +16,16 @@ class Found(NamedTuple, Generic[K]):
 
     key: K
     similarity: float
+    seq: int = 0
+    """The sequence number of that template; 0 if the search does not name it."""
 
 
 class BestTemplate(NamedTuple):
-    """The similarity of a subject's most similar template, and how many of its templates were compared."""
+    """A subject's most similar template, by sequence number, and how many of its templates were compared."""
 
     similarity: float
     templates: int
+    seq: int
 
 
 class FaceRow(NamedTuple):
@@ -47,3 +51,10 @@ class FoundSubject(NamedTuple):
     def has_reliable(self) -> bool:
         """Whether any embedding is of a face of reliable quality."""
         return not self.are_reliable or any(self.are_reliable)
+
+
+class FoundSubjects(NamedTuple):
+    """Subjects by row id, and the faces of the templates that made them candidates, by sequence number."""
+
+    subjects: Mapping[UUID, FoundSubject]
+    faces: Mapping[int, MatchedFace]

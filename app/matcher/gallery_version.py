@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.domain.decisions import GalleryScale
+from app.domain.faces import RelativeBox
+from app.domain.people import FaceOrigin, MatchedFace
 from app.persistence.connections.statements import StatementPool
 from app.persistence.repositories.collections import read_calibration, read_policy
 from app.security.template_protection import Protection
@@ -35,20 +37,24 @@ class GalleryVersion(NamedTuple):
         return (self.deletions, self.epoch) == (deletions, epoch)
 
 
-class SubjectNames(NamedTuple):
-    """The external id and name of each subject, in the order requested, and the gallery's decision settings."""
+class NamedCandidates(NamedTuple):
+    """The external id and name of each subject, in the order requested, and the gallery's decision settings.
+
+    `faces` are the requested templates' faces, by sequence number.
+    """
 
     names: list[tuple[str, str | None]]
+    faces: dict[int, MatchedFace]
     scale: GalleryScale
 
 
-async def read_subject_names(
-    pool: StatementPool, tenant_id: UUID, version: GalleryVersion, subject_ids: Sequence[UUID]
-) -> SubjectNames | None:
-    """Return the subjects' names, in one round trip; None if the gallery is no longer at `version`."""
+async def read_candidates(
+    pool: StatementPool, tenant_id: UUID, version: GalleryVersion, subject_ids: Sequence[UUID], seqs: Sequence[int]
+) -> NamedCandidates | None:
+    """Return the subjects' names and the templates' faces, in one round trip; None if `version` is not the current."""
     row = await pool.fetch_row(
-        "SELECT subjects, names, max_rate, review_rate, calibration "
-        "FROM vultus_name_subjects($1, $2, $3, $4, $5, $6, $7)",
+        "SELECT subjects, names, max_rate, review_rate, calibration, seqs, faces, images, external_images, boxes "
+        "FROM vultus_name_candidates($1, $2, $3, $4, $5, $6, $7, $8)",
         tenant_id,
         version.id,
         version.collection,
@@ -56,11 +62,23 @@ async def read_subject_names(
         version.deletions,
         version.epoch,
         subject_ids,
+        seqs,
     )
     if row is None or len(row["subjects"]) != len(subject_ids):
         return None
     names = list(zip(row["subjects"], row["names"], strict=True))
-    return SubjectNames(names, read_scale(row, version.templates, version.recognizer))
+    faces = {
+        seq: MatchedFace(face_id, FaceOrigin(image_id, _read_box(box), external_image_id))
+        for seq, face_id, image_id, external_image_id, box in zip(
+            row["seqs"], row["faces"], row["images"], row["external_images"], row["boxes"], strict=True
+        )
+    }
+    return NamedCandidates(names, faces, read_scale(row, version.templates, version.recognizer))
+
+
+def _read_box(stored: str | None) -> RelativeBox | None:
+    """Parse a box in PostgreSQL's text form, `{left,top,width,height}`: an array of arrays could not hold nulls."""
+    return RelativeBox(*map(float, stored.strip("{}").split(","))) if stored is not None else None
 
 
 def read_scale(row: Any, templates: int, recognizer: str) -> GalleryScale:

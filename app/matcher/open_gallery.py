@@ -11,7 +11,7 @@ from app.domain.decisions import Candidate, GalleryScale
 from app.domain.faces import Embedding
 from app.domain.people import FaceCandidate, NamedCandidate
 from app.matcher.engine import SearchEngine
-from app.matcher.found import BestTemplate, FaceRow, Found, FoundSubject, K
+from app.matcher.found import BestTemplate, FaceRow, Found, FoundSubject, FoundSubjects, K
 from app.matcher.pgvector_search import GalleryStatements
 from app.matcher.ranking import Ranker, round_to_half
 from app.matcher.search import Gallery, rank
@@ -66,15 +66,16 @@ class OpenGallery:
 
     async def read_common_embedding(self, subject_id: UUID) -> tuple[Embedding, bool] | None:
         """Return the common embedding of a subject's templates, and whether any is reliable; None if it has none."""
-        subject = (await self._statements.read_subjects(self.facts.id, [subject_id])).get(subject_id)
+        found = await self._statements.read_subjects(self.facts.id, [subject_id])
+        subject = found.subjects.get(subject_id)
         return None if subject is None else (common_embedding(subject.embeddings), subject.has_reliable)
 
-    async def compare_subject(
-        self, subject_id: UUID, probe: Embedding
-    ) -> tuple[BestTemplate | None, Mapping[UUID, FoundSubject]]:
-        """Return a subject's most similar template and the subject; None and nothing if it has no template."""
+    async def compare_subject(self, subject_id: UUID, probe: Embedding) -> tuple[BestTemplate, FoundSubjects] | None:
+        """Return a subject's most similar template and the subject; None if it has no template."""
         best = await self._statements.find_best_template(self.facts.id, subject_id, probe)
-        return best, await self._statements.read_subjects(self.facts.id, [subject_id])
+        if best is None:
+            return None
+        return best, await self._statements.read_subjects(self.facts.id, [subject_id], [best.seq])
 
     async def rank_subjects(
         self,
@@ -90,10 +91,11 @@ class OpenGallery:
         found = await self._ranker(BY_SUBJECT).rank(probes, limit + 1 + (exclude is not None), using)
         found = [[result for result in results if result.key != exclude] for results in found]
         subject_ids = {result.key for results in found for result in results}
-        subjects = await self._statements.read_subjects(self.facts.id, list(subject_ids))
-        if len(subjects) <= _MAX_SUBJECTS_ON_LOOP:
-            return describe_candidates(probes, found, subjects, limit)
-        return await asyncio.to_thread(describe_candidates, probes, found, subjects, limit)
+        seqs = {result.seq for results in found for result in results}
+        described = await self._statements.read_subjects(self.facts.id, list(subject_ids), list(seqs))
+        if len(described.subjects) <= _MAX_SUBJECTS_ON_LOOP:
+            return describe_candidates(probes, found, described, limit)
+        return await asyncio.to_thread(describe_candidates, probes, found, described, limit)
 
     async def find_faces(
         self, probe: Embedding, limit: int, min_similarity: float, *, exclude: int | None = None
@@ -130,7 +132,7 @@ class OpenGallery:
         similar = [candidate for candidate in candidates if candidate.similarity >= min_similarity]
         return sorted(similar, key=lambda candidate: (-candidate.similarity, candidate.subject))[:limit]
 
-    async def _preselect_subjects(self, probe: Embedding, min_similarity: float) -> dict[UUID, FoundSubject]:
+    async def _preselect_subjects(self, probe: Embedding, min_similarity: float) -> Mapping[UUID, FoundSubject]:
         """Return all subjects whose common embedding may reach `min_similarity`, among others.
 
         Usually the subjects with the nearest faces suffice. If too many anonymous subjects are among them, all named
@@ -146,7 +148,7 @@ class OpenGallery:
             found = await self._statements.rank_named_subjects(
                 self.facts.id, self._gallery.collection_id, probe, _MAX_NAMED_SUBJECTS
             )
-        return await self._statements.read_subjects(self.facts.id, [result.key for result in found])
+        return (await self._statements.read_subjects(self.facts.id, [result.key for result in found])).subjects
 
     def _ranker(self, ranking: Ranking[K]) -> Ranker[K]:
         return Ranker(
@@ -167,10 +169,11 @@ def _reaches_below(found: Sequence[Found[K]], requested: int, similarity: float)
 def describe_candidates(
     probes: Sequence[Embedding],
     found: Sequence[Sequence[Found[UUID]]],
-    subjects: Mapping[UUID, FoundSubject],
+    described: FoundSubjects,
     limit: int,
 ) -> list[list[Candidate]]:
     """Return the subjects found for each probe as candidates with names and subject similarity, in final order."""
+    subjects, faces = described
     common = {subject_id: common_embedding(subject.embeddings) for subject_id, subject in subjects.items()}
     limited = {subject_id for subject_id, subject in subjects.items() if not all(subject.are_reliable)}
     return [
@@ -182,8 +185,9 @@ def describe_candidates(
                     clip_similarity(similarity),
                     cosine_similarity(probe, common[subject_id]),
                     _reliable_similarity(probe, subjects[subject_id]) if subject_id in limited else None,
+                    faces.get(seq),
                 )
-                for subject_id, similarity in results
+                for subject_id, similarity, seq in results
             ],
             limit,
         )

@@ -10,10 +10,10 @@ from uuid import UUID
 
 from app.domain.decisions import EMPTY_SCALE, GalleryScale
 from app.domain.faces import Embedding, RelativeBox
-from app.domain.people import CollectionFace
+from app.domain.people import CollectionFace, FaceOrigin, MatchedFace
 from app.errors import RecognizerChanged
 from app.matcher import statements
-from app.matcher.found import BestTemplate, FaceRow, Found, FoundSubject, K
+from app.matcher.found import BestTemplate, FaceRow, Found, FoundSubject, FoundSubjects, K
 from app.matcher.gallery_version import GalleryVersion, read_protection, read_scale
 from app.matcher.hnsw.graph import GRAPH_SETTINGS, Graph, graph_condition
 from app.matcher.search import Gallery
@@ -70,27 +70,33 @@ class GalleryStatements:
         row = await self._connection.fetchrow(statements.POLICY, self._tenant_id, gallery.collection_id)
         return read_scale(row, 0, gallery.recognizer) if row is not None else EMPTY_SCALE
 
-    async def read_subjects(self, gallery_id: UUID, subject_ids: Sequence[UUID]) -> dict[UUID, FoundSubject]:
-        """Return those of the subjects that have templates in the gallery, by id."""
+    async def read_subjects(
+        self, gallery_id: UUID, subject_ids: Sequence[UUID], seqs: Sequence[int] = ()
+    ) -> FoundSubjects:
+        """Return those of the subjects that have templates in the gallery, and the faces of these templates."""
         subjects: dict[UUID, FoundSubject] = {}
+        faces: dict[int, MatchedFace] = {}
         embeddings: dict[UUID, list[Embedding]] = {}
         reliable: dict[UUID, list[bool]] = {}
-        rows = await self._connection.fetch(statements.SUBJECTS, self._tenant_id, gallery_id, subject_ids)
-        for subject_id, subject, name, is_anonymous, embedding, is_reliable in rows:
+        rows = await self._connection.fetch(statements.SUBJECTS, self._tenant_id, gallery_id, subject_ids, seqs)
+        for subject_id, subject, name, is_anonymous, embedding, is_reliable, seq, *origin in rows:
+            if subject_id is None:
+                faces[seq] = describe_match(*origin)
+                continue
             if subject_id not in subjects:
                 embeddings[subject_id], reliable[subject_id] = [], []
                 own = (embeddings[subject_id], is_anonymous, reliable[subject_id])
                 subjects[subject_id] = FoundSubject(subject, name, *own)
             embeddings[subject_id].append(embedding)
             reliable[subject_id].append(is_reliable)
-        return subjects
+        return FoundSubjects(subjects, faces)
 
     async def find_best_template(self, gallery_id: UUID, subject_id: UUID, probe: Embedding) -> BestTemplate | None:
         """Compare the probe with all templates of a subject; None if it has none."""
         row = await self._connection.fetchrow(
             statements.BEST_TEMPLATE, self._tenant_id, gallery_id, subject_id, encode_embedding(probe)
         )
-        return BestTemplate(row["similarity"], row["templates"]) if row["templates"] else None
+        return BestTemplate(row["similarity"], row["templates"], row["seq"]) if row["templates"] else None
 
     async def read_face(self, gallery_id: UUID, face_id: UUID) -> FaceRow | None:
         row = await self._connection.fetchrow(statements.FACE, self._tenant_id, gallery_id, face_id)
@@ -232,9 +238,16 @@ class RankedStatements(Generic[K]):
         encoded = [encode_embedding(probe) for probe in probes]
         rows = await self._connection.fetch(statement, self._tenant_id, gallery_id, encoded, limit, *more)
         ranked: list[list[Found[K]]] = [[] for _ in probes]
-        for ordinal, key, similarity in rows:
-            ranked[ordinal - 1].append(Found(key, similarity))
+        for ordinal, key, similarity, seq in rows:
+            ranked[ordinal - 1].append(Found(key, similarity, seq))
         return ranked
+
+
+def describe_match(
+    face_id: UUID, image_id: UUID | None, external_image_id: str | None, box: Sequence[float] | None
+) -> MatchedFace:
+    """Build a matched face from the columns of its template."""
+    return MatchedFace(face_id, FaceOrigin(image_id, RelativeBox(*box) if box else None, external_image_id))
 
 
 def _require_in_use(row: Any, gallery: Gallery) -> None:

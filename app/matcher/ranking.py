@@ -135,7 +135,8 @@ async def _find_nearest(cached: Cached, probes: Sequence[Embedding], depth: Code
 
 def _merge(first: Sequence[Found[K]], second: Sequence[Found[K]]) -> list[Found[K]]:
     """Return the keys of both results, each with its higher similarity."""
-    best: dict[K, float] = {}
-    for key, similarity in (*first, *second):
-        best[key] = max(similarity, best.get(key, similarity))
-    return [Found(key, similarity) for key, similarity in best.items()]
+    best: dict[K, Found[K]] = {}
+    for found in (*first, *second):
+        if found.key not in best or found.similarity > best[found.key].similarity:
+            best[found.key] = found
+    return list(best.values())

@@ -43,18 +43,27 @@ WHERE g.tenant_id = $1 AND g.id = $2
 _GALLERY = "templates.tenant_id = $1 AND templates.gallery_id = $2"
 _RELIABLE = f"coalesce((templates.quality->>'score')::float8 >= {RELIABLE_FROM}, true)"
 
+# The subjects with their newest embeddings, and the faces behind the sequence numbers `$4`, whose rows have no subject.
 SUBJECTS = f"""
-SELECT subjects.id, subjects.subject, subjects.name, subjects.is_anonymous, newest.embedding, newest.is_reliable
+SELECT subjects.id, subjects.subject, subjects.name, subjects.is_anonymous, newest.embedding, newest.is_reliable,
+       NULL::bigint AS seq, NULL::uuid AS face_id, NULL::uuid AS image_id, NULL AS external_image_id,
+       NULL::float8[] AS box
 FROM subjects CROSS JOIN LATERAL (
     SELECT embedding, {_RELIABLE} AS is_reliable FROM templates
     WHERE {_GALLERY} AND templates.subject_id = subjects.id ORDER BY seq DESC LIMIT {MAX_COMMON_TEMPLATES}
 ) AS newest
 WHERE subjects.tenant_id = $1 AND subjects.id = ANY ($3::uuid[])
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, seq, templates.id, image_id, external_image_id, box
+FROM templates WHERE {_GALLERY} AND seq = ANY ($4::bigint[])
 """
 
 BEST_TEMPLATE = f"""
-SELECT max(-(embedding <#> $4)) AS similarity, count(*) AS templates
-FROM templates WHERE {_GALLERY} AND templates.subject_id = $3
+SELECT best[1] AS similarity, best[2]::bigint AS seq, templates
+FROM (
+    SELECT max(ARRAY[-(embedding <#> $4), seq]) AS best, count(*) AS templates
+    FROM templates WHERE {_GALLERY} AND templates.subject_id = $3
+) AS compared
 """
 
 # Compares all named subjects, so the number of anonymous faces in between does not matter.
@@ -96,14 +105,16 @@ WITH probes AS MATERIALIZED (
 )
 """
 
+# The largest pair of similarity and sequence number names the most similar template; of equal ones, the newest.
 _RANKED = (
     _PROBES
     + """
-SELECT probes.ordinal, best.key, best.similarity
+SELECT probes.ordinal, best.key, best.of_best[1], best.of_best[2]::bigint
 FROM probes CROSS JOIN LATERAL (
-    SELECT key, max(similarity) AS similarity FROM ({found}) AS found GROUP BY key ORDER BY similarity DESC LIMIT $4
+    SELECT key, max(ARRAY[similarity, seq]) AS of_best FROM ({found}) AS found
+    GROUP BY key ORDER BY (max(ARRAY[similarity, seq]))[1] DESC LIMIT $4
 ) AS best
-ORDER BY probes.ordinal, best.similarity DESC
+ORDER BY probes.ordinal, best.of_best[1] DESC
 """
 )
 
@@ -111,11 +122,12 @@ ORDER BY probes.ordinal, best.similarity DESC
 _RANKED_WITH_TIES = (
     _PROBES.format(columns="", arrays="")
     + """
-SELECT probes.ordinal, best.key, best.similarity
+SELECT probes.ordinal, best.key, best.similarity, best.seq
 FROM probes CROSS JOIN LATERAL (
-    SELECT scored.key, scored.similarity
+    SELECT scored.key, scored.similarity, scored.seq
     FROM (
-        SELECT key, max(similarity) AS similarity FROM ({found}) AS found
+        SELECT key, (max(ARRAY[similarity, seq]))[1] AS similarity, (max(ARRAY[similarity, seq]))[2]::bigint AS seq
+        FROM ({found}) AS found
         GROUP BY key ORDER BY similarity DESC FETCH FIRST ($4::bigint) ROWS WITH TIES
     ) AS scored
     {ties} LIMIT $4
@@ -124,7 +136,10 @@ ORDER BY probes.ordinal, best.similarity DESC
 """
 )
 
-_COMPARED = "SELECT templates.{key} AS key, -(templates.embedding <#> probes.embedding) AS similarity FROM templates"
+_COMPARED = (
+    "SELECT templates.{key} AS key, -(templates.embedding <#> probes.embedding) AS similarity, templates.seq "
+    "FROM templates"
+)
 
 
 class Ranking(Generic[K]):
@@ -178,7 +193,7 @@ def _graph(key: str) -> str:
     the statement repeats its condition. Both values come from the database, never from a caller.
     """
     found = f"""
-                SELECT key, similarity FROM (
+                SELECT key, similarity, seq FROM (
                     {_COMPARED.format(key=key)} WHERE templates.tenant_id = $1 AND {{condition}}
                     ORDER BY templates.embedding <=> probes.embedding LIMIT $5
                 ) AS walked
@@ -190,7 +205,7 @@ def _graph(key: str) -> str:
 def _nearest(key: str, *, condition: str = "", depth: str) -> str:
     """Build the comparison by codes: select the nearest codes (Hamming distance), then compare their embeddings."""
     return f"""
-            SELECT templates.{key} AS key, -(templates.embedding <#> probes.embedding) AS similarity
+            SELECT templates.{key} AS key, -(templates.embedding <#> probes.embedding) AS similarity, templates.seq
             FROM (
                 SELECT seq FROM templates WHERE {_GALLERY}{condition} ORDER BY templates.code <~> probes.code {depth}
             ) AS near

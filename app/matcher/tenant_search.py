@@ -3,8 +3,8 @@
 How `TenantSearch.identify` works:
 
 1. If the cache has the whole gallery, it is compared in this process (`cached_gallery.py`). One
-   statement then reads the subjects' names and confirms that nothing in the gallery has changed since it was cached
-   (`gallery_version.py`).
+   statement then reads the subjects' names and the matched faces, and confirms that nothing in the gallery has changed
+   since it was cached (`gallery_version.py`).
 2. Otherwise `_open` starts a database snapshot and reads the gallery's facts. The probes are rotated into the form in
    which the templates are stored.
 3. `OpenGallery` asks a `Ranker`, which chooses a strategy by the gallery's size and by what is cached (`strategy.py`):
@@ -29,8 +29,8 @@ from app.domain.faces import Embedding
 from app.domain.people import FaceCandidate, NamedCandidate
 from app.matcher.cached_gallery import CachedGallery, SimilarSubjects
 from app.matcher.engine import SearchEngine
-from app.matcher.found import Found, FoundSubject
-from app.matcher.gallery_version import read_subject_names
+from app.matcher.found import Found, FoundSubject, FoundSubjects
+from app.matcher.gallery_version import read_candidates
 from app.matcher.open_gallery import OpenGallery, describe_candidates
 from app.matcher.pgvector_search import GalleryStatements
 from app.matcher.ranking import round_to_half
@@ -104,7 +104,8 @@ class TenantSearch:
         if similar is None:
             return None
         subject_ids = list(similar.newest)
-        named = await read_subject_names(self._engine.statements, self._tenant_id, cached.version, subject_ids)
+        seqs = list({result.seq for results in similar.found for result in results})
+        named = await read_candidates(self._engine.statements, self._tenant_id, cached.version, subject_ids, seqs)
         if named is None:
             return None
         subjects = {
@@ -113,7 +114,8 @@ class TenantSearch:
             )
             for subject_id, names in zip(subject_ids, named.names, strict=True)
         }
-        return IdentifyResult(describe_candidates(probes, similar.found, subjects, limit), named.scale)
+        described = FoundSubjects(subjects, named.faces)
+        return IdentifyResult(describe_candidates(probes, similar.found, described, limit), named.scale)
 
     async def compare(self, gallery: Gallery, subject_id: UUID, probe: Embedding) -> CompareResult | None:
         """Compare the probe with one subject; None if it has no template in the gallery."""
@@ -121,10 +123,12 @@ class TenantSearch:
             if opened.is_empty:
                 return None
             (probe,) = await self._protect(opened.facts.protection, [probe])
-            best, subjects = await opened.compare_subject(subject_id, probe)
-        if best is None:
+            compared = await opened.compare_subject(subject_id, probe)
+        if compared is None:
             return None
-        (candidate,) = describe_candidates([probe], [[Found(subject_id, best.similarity)]], subjects, 1)[0]
+        best, described = compared
+        found = Found(subject_id, best.similarity, best.seq)
+        (candidate,) = describe_candidates([probe], [[found]], described, 1)[0]
         return CompareResult(candidate, replace(opened.facts.scale, templates=best.templates))
 
     async def subjects_like_face(

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.errors import InvalidParameter
 from app.permissions import Permission
 from app.routes import API
 from app.routes.deps.callers import CanReadEmbeddings, CanRecognize, CanRegister, PrincipalDep, StateDep
@@ -98,6 +99,11 @@ async def register(
     Faces of poor quality are refused with the measured value and the limit. Fails only if every image is refused.
     """
     form, images = upload.fields, upload.images["images"]
+    if form.external_image_id is not None and len(images) > 1:
+        raise InvalidParameter(
+            f"external_image_id: names one photo, but {len(images)} were sent; send one photo per request.",
+            field="external_image_id",
+        )
 
     async def work() -> RegisterOut:
         registration = await services.registration().register(
@@ -109,6 +115,7 @@ async def register(
             choice=form.face,
             consent=form.consent,
             expires_at=form.expires_at,
+            external_image_id=form.external_image_id,
         )
         return RegisterOut.of(form, registration)
 

@@ -73,6 +73,13 @@ ConsentReference = Annotated[
     _Composed,
 ]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200), READABLE, _Composed]
+ExternalImageId = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=255),
+    READABLE,
+    Field(description="Your own id for a photo: 1 to 255 characters.", examples=["party-2026-017.jpg"]),
+    _Composed,
+]
 Timestamp = Annotated[AwareDatetime, AfterValidator(check_year), INSTANT]
 Day = Annotated[date, DAY]
 Id = Annotated[UUID, UUID_TEXT]

@@ -7,7 +7,8 @@ from pydantic import BaseModel, Field
 
 from app.domain.faces import QualityBar
 from app.schemas.faces import FACES_LEFT_OUT, FaceOut, ImageOut
-from app.schemas.fields import CollectionName, Label
+from app.schemas.fields import CollectionName, ExternalImageId
+from app.schemas.origins import OriginOut, describe_origin
 from app.schemas.request_body import RequestBody
 from app.services.people.anonymous_registration import PhotoRegistration
 
@@ -18,7 +19,7 @@ class RegisterAllForm(RequestBody):
     """The text fields of `POST /register/all`."""
 
     collection: CollectionName = "default"
-    external_image_id: Label | None = Field(
+    external_image_id: ExternalImageId | None = Field(
         default=None,
         description="Your id for the photo. Sending the same photo with the same id again stores no duplicates.",
     )
@@ -36,7 +37,7 @@ class RegisterAllForm(RequestBody):
     )
 
 
-class StoredPhotoFaceOut(BaseModel):
+class StoredPhotoFaceOut(OriginOut):
     """A face in the photo that is stored, from this request or an earlier one."""
 
     face_id: UUID = Field(examples=["aa6b4d99-8305-48a8-8ad1-e5994b7e7bee"])
@@ -73,7 +74,12 @@ class RegisterAllOut(BaseModel):
             collection=form.collection,
             image=ImageOut(width=registration.width, height=registration.height),
             stored=[
-                StoredPhotoFaceOut(face_id=found.stored.id, subject=found.subject, face=FaceOut.of(found.face))
+                StoredPhotoFaceOut(
+                    face_id=found.stored.id,
+                    subject=found.subject,
+                    **describe_origin(found.stored.origin),
+                    face=FaceOut.of(found.face),
+                )
                 for found in registration.stored
             ],
             skipped=[

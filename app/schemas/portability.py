@@ -8,19 +8,21 @@ import numpy as np
 from pydantic import ConfigDict, FailFast, Field
 
 from app.domain.faces import EMBEDDING_SIZE
-from app.domain.people import Consent, ExportedFace, Subject
+from app.domain.people import Consent, ExportedFace, FaceOrigin, Subject
 from app.schemas.audit import AuditEntryOut
 from app.schemas.fields import (
     CollectionName,
     ConsentReference,
     DisplayName,
     Expiry,
+    ExternalImageId,
     Id,
     Label,
     Metadata,
     SubjectId,
     Timestamp,
 )
+from app.schemas.origins import RelativeBoxBody, describe_origin
 from app.schemas.request_body import RequestBody
 from app.services.people.portability import SubjectExport
 
@@ -64,6 +66,9 @@ class ExportedFaceBody(RequestBody):
     )
     source: Label
     created_at: Timestamp
+    external_image_id: ExternalImageId | None = None
+    image_id: UUID | None = Field(default=None, description="Faces of one registered photo share it.")
+    bounding_box: RelativeBoxBody | None = None
 
     @classmethod
     def of(cls, face: ExportedFace) -> "ExportedFaceBody":
@@ -75,6 +80,7 @@ class ExportedFaceBody(RequestBody):
             quality=face.quality,
             source=face.source,
             created_at=face.created_at,
+            **describe_origin(face.origin),
         )
 
     def face(self) -> ExportedFace:
@@ -88,6 +94,11 @@ class ExportedFaceBody(RequestBody):
             self.quality,
             self.source,
             self.created_at,
+            FaceOrigin(
+                self.image_id,
+                self.bounding_box.box() if self.bounding_box is not None else None,
+                self.external_image_id,
+            ),
         )
 
 

@@ -18,12 +18,14 @@ from app.schemas.fields import (
     DetailField,
     DisplayName,
     Expiry,
+    ExternalImageId,
     Label,
     SubjectId,
     Threshold,
     check_metadata,
     parse_metadata,
 )
+from app.schemas.origins import MatchOut, OriginOut, describe_match, describe_origin
 from app.schemas.request_body import RequestBody
 from app.services.people.registration import AcceptedImage, RefusedImage, Registration
 from app.services.photos.face_reader import FaceChoice
@@ -70,6 +72,11 @@ class RegisterForm(RequestBody):
     face: FaceChoice = Field(default=FaceChoice.ONLY, description=_FACE_CHOICE)
     consent: ConsentReference | None = None
     expires_at: Expiry | None = None
+    external_image_id: ExternalImageId | None = Field(
+        default=None,
+        description="Your id for the photo; send one photo with it. A photo that the subject has already keeps the id "
+        "that it has, if any.",
+    )
 
 
 class RecognizeForm(RequestBody):
@@ -110,7 +117,7 @@ class ExtractForm(DetectForm):
     )
 
 
-class AcceptedImageOut(BaseModel):
+class AcceptedImageOut(OriginOut):
     """An image whose face was stored."""
 
     index: int = Field(description=_INDEX, examples=[0])
@@ -126,6 +133,7 @@ class AcceptedImageOut(BaseModel):
             index=accepted.index,
             face_id=accepted.face_id,
             was_stored=accepted.was_stored,
+            **describe_origin(accepted.origin),
             face=FaceOut.of(accepted.face),
         )
 
@@ -208,8 +216,8 @@ def _round_known_rate(rate: float | None) -> float | None:
     return None if rate is None else round_rate(rate)
 
 
-class CandidateOut(BaseModel):
-    """A subject whom the face may show."""
+class CandidateOut(MatchOut):
+    """A subject whom the face may show, and the stored face that is most similar to it."""
 
     subject: str = Field(examples=["emp-1042"])
     name: str | None = Field(examples=["Ada Acker"])
@@ -231,6 +239,7 @@ class CandidateOut(BaseModel):
         return cls(
             subject=candidate.subject,
             name=candidate.name,
+            **describe_match(candidate.face),
             similarity=round(candidate.similarity, 4),
             subject_similarity=round(candidate.subject_similarity, 4),
             decision=decided.decision,
@@ -307,8 +316,8 @@ class RecognizeBatchOut(DecisionBasisOut):
         )
 
 
-class VerifyOut(DecisionBasisOut):
-    """Whether the face shows the claimed subject."""
+class VerifyOut(MatchOut, DecisionBasisOut):
+    """Whether the face shows the claimed subject, and the subject's stored face that is most similar to it."""
 
     subject: str = Field(examples=["emp-1042"])
     recognizer: str = Field(description="The recognizer that was used.", examples=[RECOGNIZER])
@@ -333,6 +342,7 @@ class VerifyOut(DecisionBasisOut):
         return cls(
             subject=subject,
             recognizer=verification.recognizer,
+            **describe_match(decided.candidate.face),
             similarity=round(decided.candidate.similarity, 4),
             similarity_false_match_rate=_round_known_rate(decided.false_match_rate),
             subject_similarity=round(decided.candidate.subject_similarity, 4),

@@ -6,10 +6,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from app.domain.people import Consent, Subject, Template
+from app.domain.people import CollectionFace, Consent, Subject, Template
 from app.schemas.fields import ConsentReference, DisplayName, Expiry, Metadata, SubjectId
+from app.schemas.origins import OriginOut, describe_origin
 from app.schemas.request_body import RequestBody
 from app.security.receipts import SignedReceipt
+from app.services.people.rules import anonymous_name
 from app.services.people.subjects import SubjectChanges
 
 
@@ -118,7 +120,7 @@ class SubjectPage(BaseModel):
     next_cursor: str | None
 
 
-class StoredFaceOut(BaseModel):
+class StoredFaceOut(OriginOut):
     """A stored face, without its embedding. Photos are never stored."""
 
     face_id: UUID
@@ -137,6 +139,7 @@ class StoredFaceOut(BaseModel):
             quality=template.quality,
             source=template.source,
             created_at=template.created_at,
+            **describe_origin(template.origin),
         )
 
 
@@ -144,4 +147,30 @@ class StoredFacePage(BaseModel):
     """One page of stored faces."""
 
     items: list[StoredFaceOut]
+    next_cursor: str | None
+
+
+class CollectionFaceOut(OriginOut):
+    """A stored face of a collection, and whose it is."""
+
+    face_id: UUID
+    subject: str = Field(description="The face's subject: your id for the person, or an anonymous subject's id.")
+    recognizer: str = Field(description="The recognizer that embedded the face.")
+    detection_score: float = Field(description="How certain the detector was that this is a face, 0 to 1.")
+
+    @classmethod
+    def of(cls, face: CollectionFace) -> "CollectionFaceOut":
+        return cls(
+            face_id=face.id,
+            subject=face.subject or anonymous_name(face.id),
+            recognizer=face.recognizer,
+            detection_score=round(face.detection_score, 4),
+            **describe_origin(face.origin),
+        )
+
+
+class CollectionFacePage(BaseModel):
+    """One page of a collection's stored faces."""
+
+    items: list[CollectionFaceOut]
     next_cursor: str | None

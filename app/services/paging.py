@@ -1,5 +1,6 @@
 """Split a list into pages linked by cursors."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -24,6 +25,15 @@ class Page(Generic[T]):
 
     items: list[T]
     next_cursor: str | None
+
+
+def bind_filters(scope: str, **filters: object) -> str:
+    """Return the scope of a filtered list, so that its cursors are valid with the same filters only.
+
+    Filters that are None do not count: a list without filters has the plain scope.
+    """
+    used = {name: str(value) for name, value in sorted(filters.items()) if value is not None}
+    return f"{scope}?{json.dumps(used)}" if used else scope
 
 
 def cut_page(found: list[T], limit: int, sign: Callable[[T], str]) -> Page[T]:

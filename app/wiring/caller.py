@@ -160,6 +160,7 @@ class TransactionServices:
             self._idempotency_records(),
             self._state.cursors,
             self._trail(),
+            self._state.receipts,
         )
 
     def assignment(self) -> AssignmentService:

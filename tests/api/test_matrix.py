@@ -113,6 +113,10 @@ CALLS: dict[str, Call] = {
     "GET /api/v1/audit": Call(200, 200),
     "GET /api/v1/usage": Call(200, 200),
     f"GET {SUBJECT}/faces": Call(200, 404, 404),
+    "GET /api/v1/collections/{collection}/faces": Call(200, 404, 404),
+    "DELETE /api/v1/collections/{collection}/faces": Call(
+        200, 404, 404, sends(params={"external_image_id": "a photo"})
+    ),
     f"GET {SUBJECT}/faces/{{face_id}}": Call(200, 404, 404),
     f"DELETE {SUBJECT}/faces/{{face_id}}": Call(204, 404, 404),
 }
@@ -138,7 +142,9 @@ Furnish = Callable[[], Awaitable[dict[str, str]]]
 async def ids(admin: Account) -> dict[str, str]:
     """One of everything in `admin`'s tenant."""
     await admin.client.post("/collections", json={"name": "lobby"})
-    registered = (await admin.register("ada", pictures.photo(1), collection="lobby")).json()
+    registered = (
+        await admin.register("ada", pictures.photo(1), collection="lobby", external_image_id="a photo")
+    ).json()
     user = (await admin.client.post("/users", json={"email": new_email(), "password": "x" * 12})).json()
     key = (await admin.client.post("/keys", json={"name": "key", "scopes": ["recognize"]})).json()
     pair = (await admin.client.post("/access-keys", json={"scopes": ["recognize"]})).json()

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from app.domain.faces import RelativeBox
 from app.domain.people import FaceOrigin
 from app.errors import AppError
-from app.persistence.repositories.collection_faces import CollectionFaceRepository
+from app.persistence.repositories.collection_faces import CollectionFaceRepository, FaceFilter
 from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.recognizers import RecognizerRepository
 from app.persistence.repositories.subjects import SubjectRepository
@@ -101,7 +101,8 @@ async def test_no_face_is_missed_in_a_list_while_faces_are_completed(shelf: Shel
         while True:
             async with shelf.database.transaction(shelf.tenant_id) as session:
                 rows = CollectionFaceRepository(session, shelf.tenant_id)
-                page = await rows.list_page(shelf.collection_id, after, 2, ids=list(faces.values()))
+                filters = FaceFilter(ids=list(faces.values()))
+                page = await rows.list_page(shelf.collection_id, after, 2, filters)
             if not page:
                 break
             seen += [one.face.id for one in page]

@@ -132,6 +132,18 @@ class TemplateModel(TenantRow):
             "image_digest",
             postgresql_where=text("image_digest IS NOT NULL"),
         ),
+        # Lists and erasures by photo; each gallery is read in the order of its sequence numbers.
+        *(
+            Index(
+                f"ix_templates_tenant_id_gallery_id_{column}_seq",
+                "tenant_id",
+                "gallery_id",
+                column,
+                "seq",
+                postgresql_where=text(f"{column} IS NOT NULL"),
+            )
+            for column in ("external_image_id", "image_id")
+        ),
     )
 
     collection_id: Mapped[UUID]

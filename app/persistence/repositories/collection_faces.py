@@ -22,6 +22,32 @@ FacePosition = tuple[UUID, int]
 
 
 @dataclass(frozen=True, slots=True)
+class FaceFilter:
+    """Which faces of a collection to list or erase: those that meet every condition that is not None."""
+
+    subject_id: UUID | None = None
+    ids: Sequence[UUID] | None = None
+    external_image_id: str | None = None
+    image_id: UUID | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Build the conditions on templates."""
+        conditions: list[ColumnElement[bool]] = []
+        if self.subject_id is not None:
+            conditions.append(TemplateModel.subject_id == self.subject_id)
+        if self.ids is not None:
+            conditions.append(TemplateModel.id == any_(cast(list(self.ids), ARRAY(Uuid))))
+        if self.external_image_id is not None:
+            conditions.append(TemplateModel.external_image_id == self.external_image_id)
+        if self.image_id is not None:
+            conditions.append(TemplateModel.image_id == self.image_id)
+        return conditions
+
+
+ALL_FACES = FaceFilter()
+
+
+@dataclass(frozen=True, slots=True)
 class GalleryFace:
     """A face with its gallery and subject; `embedding` is the stored form, comparable within its gallery only."""
 
@@ -39,24 +65,13 @@ class CollectionFaceRepository(TenantRepository):
     """
 
     async def list_page(
-        self,
-        collection_id: UUID,
-        after: FacePosition | None,
-        limit: int,
-        *,
-        subject_id: UUID | None = None,
-        ids: Sequence[UUID] | None = None,
+        self, collection_id: UUID, after: FacePosition | None, limit: int, filters: FaceFilter = ALL_FACES
     ) -> list[GalleryFace]:
-        """List up to `limit` faces after a position; `subject_id` and `ids` filter them.
+        """List up to `limit` faces after a position.
 
         A face with templates of two recognizers is listed once. Assigning a face while a client pages moves it to the
         end, so the client may see it twice but never misses it.
         """
-        conditions: list[ColumnElement[bool]] = []
-        if subject_id is not None:
-            conditions.append(TemplateModel.subject_id == subject_id)
-        if ids is not None:
-            conditions.append(TemplateModel.id == any_(cast(list(ids), ARRAY(Uuid))))
         # Each gallery is read by its index on seq. A face is listed where its oldest template is, so that templates
         # added later by another recognizer do not move it.
         by_age = select(GalleryModel.id).where(
@@ -66,7 +81,9 @@ class CollectionFaceRepository(TenantRepository):
         first = galleries.index(after[0]) if after is not None and after[0] in galleries else 0
         found: list[GalleryFace] = []
         for index, gallery_id in enumerate(galleries[first:], first):
-            faces = self._faces(TemplateModel.gallery_id == gallery_id, *conditions).order_by(TemplateModel.seq)
+            faces = self._faces(TemplateModel.gallery_id == gallery_id, *filters.conditions()).order_by(
+                TemplateModel.seq
+            )
             if len(galleries) > 1:
                 faces = faces.where(~self._has_older_template(galleries[:index]))
             if after is not None and gallery_id == after[0]:
@@ -85,6 +102,31 @@ class CollectionFaceRepository(TenantRepository):
             self._of_tenant(other), other.id == TemplateModel.id, is_older | is_listed_earlier
         )
         return older.exists()
+
+    async def find_owner_ids(self, collection_id: UUID, filters: FaceFilter) -> set[UUID]:
+        """Find the subjects that these faces currently belong to."""
+        statement = self._select(TemplateModel, self._is_in(collection_id), *filters.conditions())
+        return set(await self._session.scalars(statement.with_only_columns(TemplateModel.subject_id).distinct()))
+
+    async def erase(
+        self, collection_id: UUID, filters: FaceFilter, owner_ids: Collection[UUID]
+    ) -> dict[UUID, set[UUID]]:
+        """Erase the faces of these subjects; return the erased faces' ids by subject. Lock the subjects first."""
+        await self._lock_galleries(GalleryModel.collection_id == collection_id)
+        of_owner = TemplateModel.subject_id == any_(cast(list(owner_ids), ARRAY(Uuid)))
+        statement = self._delete(TemplateModel, self._is_in(collection_id), of_owner, *filters.conditions())
+        erased: dict[UUID, set[UUID]] = {}
+        for row in await self._session.execute(statement.returning(TemplateModel.id, TemplateModel.subject_id)):
+            erased.setdefault(row.subject_id, set()).add(row.id)
+        self._note_erased(ErasedKind.FACE, set[UUID]().union(*erased.values()))
+        return erased
+
+    def _is_in(self, collection_id: UUID) -> ColumnElement[bool]:
+        """Whether a template is in one of the collection's galleries, by which the indexes on photos begin."""
+        galleries = select(GalleryModel.id).where(
+            self._of_tenant(GalleryModel), GalleryModel.collection_id == collection_id
+        )
+        return TemplateModel.gallery_id.in_(galleries)
 
     async def find_anonymous_subject_ids(self, collection_id: UUID, ids: Sequence[UUID]) -> set[UUID]:
         """Find the anonymous subjects that these faces currently belong to."""

@@ -160,7 +160,7 @@ class TemplateStore(TenantRepository):
                 qualities=[json.dumps(face.quality) for face in faces],
                 image_ids=[origin.image_id if origin else None for origin in origins],
                 external_image_ids=[origin.external_image_id if origin else None for origin in origins],
-                boxes=[_box_literal(origin.box) if origin else None for origin in origins],
+                boxes=[_box_literal(origin.box) if origin and origin.box else None for origin in origins],
                 image_digests=[origin.digest if origin else None for origin in origins],
                 moved=[face.moved_at for face in faces],
             )
@@ -204,7 +204,7 @@ class TemplateStore(TenantRepository):
         """Store exported templates; those with the same id become one face, which gets a new id."""
         faces: dict[UUID, NewFace] = {}
         for exported in templates:
-            new = NewFace(subject_id, {}, exported.detection_score, exported.quality)
+            new = NewFace(subject_id, {}, exported.detection_score, exported.quality, exported.origin)
             face = faces.setdefault(exported.id, new)
             embeddings = {**face.embeddings, exported.recognizer: exported.embedding}
             faces[exported.id] = replace(face, embeddings=embeddings)
@@ -224,7 +224,7 @@ class TemplateStore(TenantRepository):
             protection = await self._protections.get(generation)
             stored = np.asarray(row.embedding, dtype=np.float32)
             (embedding,) = await self._protector.reveal(self._tenant_id, protection, [stored])
-            described = (row.detection_score, row.quality, row.source, row.created_at)
+            described = (row.detection_score, row.quality, row.source, row.created_at, describe_origin(row))
             faces.append(ExportedFace(row.id, row.recognizer, embedding, *described))
         return faces
 
@@ -287,10 +287,15 @@ def embedding_literal(embedding: Embedding) -> str:
 
 def _with_embeddings(row: TemplateModel, embeddings: Mapping[str, Embedding]) -> NewFace:
     """Build a stored face again, with the same id and other recognizers' embeddings."""
-    origin = None
-    if row.image_id is not None and row.box is not None:
-        origin = FaceOrigin(row.image_id, RelativeBox(*row.box), row.external_image_id, row.image_digest)
-    return NewFace(row.subject_id, embeddings, row.detection_score, row.quality, origin, row.id, row.moved_at)
+    return NewFace(
+        row.subject_id, embeddings, row.detection_score, row.quality, describe_origin(row), row.id, row.moved_at
+    )
+
+
+def describe_origin(row: TemplateModel) -> FaceOrigin:
+    """Read the image and box that a template's face comes from."""
+    box = RelativeBox(*row.box) if row.box is not None else None
+    return FaceOrigin(row.image_id, box, row.external_image_id, row.image_digest)
 
 
 def _box_literal(box: RelativeBox) -> str:
@@ -314,4 +319,5 @@ def describe_quality(face: Face) -> dict[str, float]:
 
 
 def _describe(row: TemplateModel) -> Template:
-    return Template(row.id, row.recognizer, row.detection_score, row.quality, row.source, row.created_at)
+    described = (row.detection_score, row.quality, row.source, row.created_at, describe_origin(row))
+    return Template(row.id, row.recognizer, *described)

@@ -9,7 +9,7 @@ from app.domain.faces import Embedding
 from app.domain.people import Subject, SubjectRecord
 from app.errors import InvalidParameter, SubjectFull, SubjectNotFound
 from app.matcher.subject_similarity import MAX_COMMON_TEMPLATES, measure_consistency
-from app.persistence.repositories.collection_faces import CollectionFaceRepository, GalleryFace
+from app.persistence.repositories.collection_faces import CollectionFaceRepository, FaceFilter, GalleryFace
 from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateRepository
@@ -140,7 +140,8 @@ class AssignmentService:
         Raises `SubjectNotFound`, or `InvalidParameter` if the subject has too many faces for one request.
         """
         collection_id, row = await self._lock_named(collection, subject)
-        listed = await self._faces.list_page(collection_id, None, MAX_UNASSIGNED_AT_ONCE + 1, subject_id=row.id)
+        filters = FaceFilter(subject_id=row.id)
+        listed = await self._faces.list_page(collection_id, None, MAX_UNASSIGNED_AT_ONCE + 1, filters)
         if len(listed) > MAX_UNASSIGNED_AT_ONCE:
             raise InvalidParameter(
                 f"subject: {subject!r} has more than {MAX_UNASSIGNED_AT_ONCE} faces, the maximum for one request; "

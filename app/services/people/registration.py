@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from app.domain.collections import Recognizers
 from app.domain.faces import Embedding, Face
-from app.domain.people import FaceOrigin
+from app.domain.people import UNKNOWN_ORIGIN, FaceOrigin
 from app.errors import AppError, FaceRefused, ImageRefused, NoImageAccepted
 from app.permissions import Quota
 from app.persistence.repositories.subjects import SubjectRepository
@@ -29,6 +29,7 @@ class AcceptedImage:
     index: int
     face: Face
     face_id: UUID
+    origin: FaceOrigin
     was_stored: bool = False
     """Whether the subject had this photo's face before; it is not stored again."""
 
@@ -48,6 +49,15 @@ class Registration:
     recognizer: str
     accepted: list[AcceptedImage]
     refused: list[RefusedImage]
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredFace:
+    """A photo's face as it is stored; see `AcceptedImage`."""
+
+    id: UUID
+    origin: FaceOrigin
+    was_stored: bool
 
 
 class RegistrationService:
@@ -84,6 +94,7 @@ class RegistrationService:
         choice: FaceChoice,
         consent: str | None = None,
         expires_at: datetime | None = None,
+        external_image_id: str | None = None,
     ) -> Registration:
         """Store one face per image for `subject`, creating the subject if necessary; a repeated photo is stored once.
 
@@ -105,12 +116,12 @@ class RegistrationService:
             await self._subjects.record_consent(subject_id, consent, self._trail.actor)
         await self._storage.consent.require(collection_id, subject)
         photos = [self._repeated.describe(subject_id, images[index], found) for index, found in usable]
-        stored = await self._store(collection_id, subject_id, photos, recognizers)
-        new = len({face_id for face_id, was_stored in stored if not was_stored})
+        stored = await self._store(collection_id, subject_id, photos, recognizers, external_image_id)
+        new = len({face.id for face in stored if not face.was_stored})
         await self._record(collection, subject, faces=new, with_consent=consent is not None)
         accepted = [
-            AcceptedImage(index, found.face, face_id, was_stored)
-            for (index, found), (face_id, was_stored) in zip(usable, stored, strict=True)
+            AcceptedImage(index, found.face, face.id, face.origin, face.was_stored)
+            for (index, found), face in zip(usable, stored, strict=True)
         ]
         return Registration(recognizers.in_use, accepted, refused)
 
@@ -122,15 +133,20 @@ class RegistrationService:
             refuse_shorter_expiry(row.expires_at, expires_at)
 
     async def _store(
-        self, collection_id: UUID, subject_id: UUID, photos: Sequence[SentPhoto], recognizers: Recognizers
-    ) -> list[tuple[UUID, bool]]:
+        self,
+        collection_id: UUID,
+        subject_id: UUID,
+        photos: Sequence[SentPhoto],
+        recognizers: Recognizers,
+        external_image_id: str | None,
+    ) -> list[_StoredFace]:
         """Store the faces that the subject does not have yet; return each photo's, and whether it was there before."""
         known = await self._repeated.find(subject_id, photos)
         new, missing = dict[bytes, NewFace](), dict[UUID, dict[str, Embedding]]()
         for photo, stored in zip(photos, known, strict=True):
             embeddings = {name: photo.face.embeddings[name] for name in recognizers.all}
             if stored is None:
-                origin = FaceOrigin(uuid4(), photo.face.box, digest=photo.digests[0])
+                origin = FaceOrigin(uuid4(), photo.face.box, external_image_id, photo.digests[0])
                 new.setdefault(photo.digests[0], NewFace.of(subject_id, photo.face.face, embeddings, origin))
             else:
                 missing[stored.id] = embeddings
@@ -139,12 +155,13 @@ class RegistrationService:
             # Before any gallery is written, and in their order: the new faces may go into other galleries.
             await templates.lock_galleries(collection_id, recognizers.all)
             await self._repeated.rate(known, photos)
+            known = await self._repeated.name(known, external_image_id)
             subjects = [subject_id]
             await templates.add_missing(missing, collection_id=collection_id, subject_ids=subjects, source="register")
         await templates.add_all(list(new.values()), collection_id=collection_id, source="register")
         await self._storage.quotas.check(Quota.TEMPLATES)
         return [
-            (new[photo.digests[0]].id, False) if stored is None else (stored.id, True)
+            _of_new(new[photo.digests[0]]) if stored is None else _StoredFace(stored.id, stored.origin, was_stored=True)
             for photo, stored in zip(photos, known, strict=True)
         ]
 
@@ -170,6 +187,10 @@ class RegistrationService:
             else:
                 usable.append((index, found))
         return usable, refused
+
+
+def _of_new(face: NewFace) -> _StoredFace:
+    return _StoredFace(face.id, face.origin or UNKNOWN_ORIGIN, was_stored=False)
 
 
 def _none_accepted(refused: Sequence[RefusedImage]) -> NoImageAccepted:

@@ -1,7 +1,7 @@
 """Recognize photos that are sent again for the same subject: each face of a photo is stored once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from app.domain.faces import RelativeBox
@@ -52,12 +52,24 @@ class RepeatedPhotos:
             if stored is not None and not stored.has_score and photo.face.face.quality.score is not None:
                 await self._rows.rate(stored.id, describe_quality(photo.face.face))
 
+    async def name(
+        self, known: Sequence[StoredPhotoFace | None], external_image_id: str | None
+    ) -> list[StoredPhotoFace | None]:
+        """Add the caller's id for the photo to faces that have none. Lock their galleries first."""
+        named = list(known)
+        for index, stored in enumerate(known):
+            if external_image_id is not None and stored is not None and stored.origin.external_image_id is None:
+                await self._rows.name_photo(stored.id, external_image_id)
+                origin = replace(stored.origin, external_image_id=external_image_id)
+                named[index] = replace(stored, origin=origin)
+        return named
+
 
 def _is_from(stored: StoredPhotoFace, photo: SentPhoto) -> bool:
-    if stored.digest in photo.digests:
+    if stored.origin.digest in photo.digests:
         return True
     same_score = stored.detection_score == photo.face.face.detection_score
-    return same_score and _is_same(stored.box, photo.face.box)
+    return same_score and stored.origin.box is not None and _is_same(stored.origin.box, photo.face.box)
 
 
 def _is_same(box: RelativeBox, other: RelativeBox) -> bool:

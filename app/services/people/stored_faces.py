@@ -4,15 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.domain.people import CollectionFace
-from app.errors import SubjectNotFound
-from app.persistence.repositories.collection_faces import CollectionFaceRepository, GalleryFace
+from app.domain.people import CollectionFace, SubjectRecord
+from app.errors import FaceNotFound, SubjectNotFound
+from app.persistence.repositories.collection_faces import CollectionFaceRepository, FaceFilter, GalleryFace
 from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.subjects import SubjectRepository
+from app.security.audit_chain import SealedEntry
 from app.security.cursors import CursorSigner, read_numbered
+from app.security.receipts import SignedReceipt
 from app.services.audit.trail import AuditAction, AuditTrail
 from app.services.collections.lookup import CollectionLookup
-from app.services.paging import Page, PageRequest, cut_page
+from app.services.erasure.receipts import ReceiptSigner
+from app.services.paging import Page, PageRequest, bind_filters, cut_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,22 @@ class FaceErasure:
     erased: list[UUID]
     assigned: dict[UUID, str]
     missing: list[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoFilter:
+    """A photo, by the caller's id, by the service's id, or by both; any photo if both are None."""
+
+    external_image_id: str | None = None
+    image_id: UUID | None = None
+
+    def describe(self) -> str:
+        """Say which photo it is, for an error."""
+        parts = {"external_image_id": self.external_image_id, "image_id": self.image_id}
+        return " and ".join(f"{name} {str(value)!r}" for name, value in parts.items() if value is not None)
+
+
+ANY_PHOTO = PhotoFilter()
 
 
 class StoredFaceService:
@@ -35,6 +54,7 @@ class StoredFaceService:
         idempotency_records: IdempotencyRecords,
         cursors: CursorSigner,
         trail: AuditTrail,
+        receipts: ReceiptSigner,
     ) -> None:
         self._idempotency_records = idempotency_records
         self._collections = collections
@@ -42,11 +62,18 @@ class StoredFaceService:
         self._faces = faces
         self._cursors = cursors
         self._trail = trail
+        self._receipts = receipts
 
     async def list(
-        self, collection: str, request: PageRequest, *, subject: str | None = None, ids: Sequence[UUID] | None = None
+        self,
+        collection: str,
+        request: PageRequest,
+        *,
+        subject: str | None = None,
+        ids: Sequence[UUID] | None = None,
+        photo: PhotoFilter = ANY_PHOTO,
     ) -> Page[CollectionFace]:
-        """List one page of a collection's faces, filtered by `subject` and `ids`.
+        """List one page of a collection's faces, filtered by `subject`, `ids` and `photo`.
 
         Raises `CollectionNotFound` or `SubjectNotFound`.
         """
@@ -57,9 +84,14 @@ class StoredFaceService:
             if row is None or row.is_anonymous:
                 raise SubjectNotFound(f"Collection {collection!r} has no subject {subject!r}.")
             subject_id = row.id
-        scope = f"{self._faces.tenant_id}/collections/{collection_id}/faces"
+        scope = bind_filters(
+            f"{self._faces.tenant_id}/collections/{collection_id}/faces",
+            external_image_id=photo.external_image_id,
+            image_id=photo.image_id,
+        )
+        filters = FaceFilter(subject_id, ids, photo.external_image_id, photo.image_id)
         after = self._cursors.open(scope, request.cursor, read_numbered) if request.cursor else None
-        found = await self._faces.list_page(collection_id, after, request.limit + 1, subject_id=subject_id, ids=ids)
+        found = await self._faces.list_page(collection_id, after, request.limit + 1, filters)
         page = cut_page(found, request.limit, lambda last: self._cursors.sign(scope, _write_position(last)))
         return Page([entry.face for entry in page.items], page.next_cursor)
 
@@ -74,14 +106,39 @@ class StoredFaceService:
             await self._faces.delete(erased)
             await self._subjects.delete_empty_anonymous([stored[face_id].subject_id for face_id in erased])
             await self._idempotency_records.redact_photos(collection)
-            await self._trail.record(
-                AuditAction.FACE_ERASED, f"collection:{collection}", collection=collection, faces=len(erased)
-            )
+            await self._record_erasure(f"collection:{collection}", collection, len(erased))
         return FaceErasure(
             erased,
             {face_id: subject for face_id, subject in subjects.items() if subject is not None},
             [face_id for face_id in ids if face_id not in stored],
         )
+
+    async def erase_photo(self, collection: str, photo: PhotoFilter) -> SignedReceipt:
+        """Erase the faces of a photo, whoever they belong to, and return a signed receipt.
+
+        Named subjects stay. The trail gets an entry for each of them, and one for all faces of the collection. Raises
+        `CollectionNotFound`, or `FaceNotFound` if no face is stored from the photo.
+        """
+        collection_id = await self._collections.find_id(collection)
+        filters = FaceFilter(external_image_id=photo.external_image_id, image_id=photo.image_id)
+        owners: dict[UUID, SubjectRecord] = {}
+        # Again if another request has assigned a face meanwhile: it has another owner then.
+        while not (found := await self._faces.find_owner_ids(collection_id, filters)) <= owners.keys():
+            owners = {owner.id: owner for owner in await self._subjects.lock(list(found))}
+        erased = await self._faces.erase(collection_id, filters, found)
+        if not erased:
+            raise FaceNotFound(f"Collection {collection!r} has no face from {photo.describe()}.")
+        named = {owners[id_].subject: len(faces) for id_, faces in erased.items() if not owners[id_].is_anonymous}
+        await self._subjects.delete_empty_anonymous(list(erased))
+        await self._idempotency_records.redact_photos(collection)
+        for subject, faces in named.items():
+            await self._idempotency_records.redact_about(collection, subject)
+            await self._record_erasure(self._trail.subject_target(collection, subject), collection, faces)
+        total = sum(len(faces) for faces in erased.values())
+        return self._receipts.sign(await self._record_erasure(f"collection:{collection}", collection, total))
+
+    async def _record_erasure(self, target: str, collection: str, faces: int) -> SealedEntry:
+        return await self._trail.record(AuditAction.FACE_ERASED, target, collection=collection, faces=faces)
 
 
 def _write_position(entry: GalleryFace) -> str:
