@@ -7,6 +7,7 @@ from fastapi import Path
 from app.routes import API
 from app.routes.deps.callers import CanDelete, CanRead, CanRegister
 from app.routes.deps.services import IdempotencyDep, PageDep, ServicesDep
+from app.routes.deps.subject_filters import METADATA_PARAMETER, SubjectQueryDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.routes.strict_route import strict_router
 from app.schemas.fields import CollectionName, Id, SubjectId
@@ -45,10 +46,15 @@ async def create_subject(
     return await idempotency.once(request, 201, work, about=f"{collection}/{body.subject}")
 
 
-@router.get("", summary="List subjects by id", responses=problems(422))
-async def list_subjects(_: CanRead, collection: Collection, page: PageDep, services: ServicesDep) -> SubjectPage:
-    """Returns a page of subjects with their metadata, consents and numbers of templates, without faces."""
-    found = await services.subjects().list(collection, page)
+@router.get("", summary="List or find subjects", responses=problems(422), openapi_extra=METADATA_PARAMETER)
+async def list_subjects(
+    _: CanRead, collection: Collection, page: PageDep, query: SubjectQueryDep, services: ServicesDep
+) -> SubjectPage:
+    """Returns a page of subjects by id, with their metadata, consents and numbers of templates, without faces.
+
+    Several filters must all hold. A cursor is valid with the same filters only.
+    """
+    found = await services.subject_listing().list(collection, page, query)
     return SubjectPage(items=[SubjectOut.of(item) for item in found.items], next_cursor=found.next_cursor)
 
 

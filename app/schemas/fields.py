@@ -73,6 +73,7 @@ ConsentReference = Annotated[
     _Composed,
 ]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200), READABLE, _Composed]
+SearchText = Annotated[str, StringConstraints(min_length=1, max_length=200), PRINTABLE, _Composed]
 ExternalImageId = Annotated[
     str,
     StringConstraints(min_length=1, max_length=255),

@@ -17,6 +17,7 @@ from app.persistence.repositories.object_stores import ObjectStoreRepository
 from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.recognizers import RecognizerRepository
 from app.persistence.repositories.repeated_faces import RepeatedFaceRepository
+from app.persistence.repositories.subject_search import SubjectSearch
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateRepository, TemplateStore
 from app.persistence.repositories.usage import UsageRepository
@@ -39,6 +40,7 @@ from app.services.people.portability import PortabilityService
 from app.services.people.registration import RegistrationService
 from app.services.people.repeated_photos import RepeatedPhotos
 from app.services.people.stored_faces import StoredFaceService
+from app.services.people.subject_listing import SubjectListing
 from app.services.people.subjects import SubjectService
 from app.services.photos.face_reader import FaceReader
 from app.services.photos.object_stores import ObjectStoreService
@@ -129,6 +131,10 @@ class TransactionServices:
             self._state.receipts,
             may_delete=self._principal.may(Permission.DELETE),
         )
+
+    def subject_listing(self) -> SubjectListing:
+        search = SubjectSearch(self._session, self._tenant_id)
+        return SubjectListing(self._collection_lookup(), self._subject_rows(), search, self._state.cursors)
 
     def registration(self) -> RegistrationService:
         return RegistrationService(

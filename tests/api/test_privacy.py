@@ -136,7 +136,9 @@ async def test_an_exported_erased_and_imported_person_is_recognized_as_before(ad
     assert (await admin.client.post("/subjects/import", json=document)).status_code == 201
     after = (await admin.send("/recognize", pictures.photo(1))).json()["faces"][0]["candidates"][0]
     assert after["similarity"] == pytest.approx(before["similarity"], abs=1e-3)
-    assert {**after, "similarity": 0, "subject_similarity": 0} == {**before, "similarity": 0, "subject_similarity": 0}
+    for changed in ("similarity", "subject_similarity", "face_id"):  # an import gives new ids
+        del after[changed], before[changed]
+    assert after == before
     assert problem(await admin.client.post("/subjects/import", json=document)) == "409 subject_exists"
 
 

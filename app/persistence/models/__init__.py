@@ -10,6 +10,7 @@ from app.persistence.models.biometrics import (
     CollectionModel,
     GalleryModel,
     SubjectModel,
+    SubjectTermModel,
     TemplateModel,
     TemplateSaltModel,
 )
@@ -40,6 +41,7 @@ TENANT_TABLES: tuple[type[TenantOwned], ...] = (
     IdempotencyRecordModel,
     CollectionModel,
     SubjectModel,
+    SubjectTermModel,
     GalleryModel,
     TemplateModel,
     TemplateSaltModel,
@@ -70,6 +72,7 @@ __all__ = [
     "RateCounterModel",
     "SessionModel",
     "SubjectModel",
+    "SubjectTermModel",
     "TemplateModel",
     "TemplateSaltModel",
     "TenantModel",

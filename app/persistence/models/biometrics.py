@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from pgvector.sqlalchemy import BIT, HALFVEC
-from sqlalchemy import BigInteger, Computed, Double, ForeignKeyConstraint, Index, UniqueConstraint, func, text
+from sqlalchemy import BigInteger, Computed, Double, ForeignKeyConstraint, Index, Text, UniqueConstraint, func, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -53,6 +53,7 @@ class SubjectModel(TenantRow):
             postgresql_where=text("expires_at IS NOT NULL"),
         ),
         Index("ix_subjects_tenant_id_updated_at", "tenant_id", "updated_at"),
+        Index("ix_subjects_created_at", "tenant_id", "collection_id", "created_at", postgresql_include=["subject"]),
         Index("ix_subjects_known", "tenant_id", "collection_id", "id", postgresql_where=text("NOT is_anonymous")),
     )
 
@@ -69,6 +70,28 @@ class SubjectModel(TenantRow):
     expires_at: Mapped[datetime | None]
     is_anonymous: Mapped[bool] = mapped_column(server_default="false")
     """A placeholder subject for one face that was stored without a name."""
+
+
+class SubjectTermModel(TenantOwned):
+    """A term that finds a subject: a part of a word in the id or name, or a digest of a metadata value.
+
+    Triggers of `subjects` write it (migration 0021).
+    """
+
+    __tablename__ = "subject_terms"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "collection_id", "subject"],
+            ["subjects.tenant_id", "subjects.collection_id", "subjects.subject"],
+            ondelete="CASCADE",
+            onupdate="CASCADE",
+        ),
+        Index("ix_subject_terms_subject", "tenant_id", "collection_id", "subject"),
+    )
+
+    collection_id: Mapped[UUID] = mapped_column(primary_key=True)
+    term: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
+    subject: Mapped[str] = mapped_column(primary_key=True)
 
 
 class GalleryModel(TenantRow):

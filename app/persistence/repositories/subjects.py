@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Select, Text, any_, cast, func, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from app.domain.people import Consent, Subject, SubjectRecord
 from app.persistence.erasure_journal import ErasedKind
@@ -105,6 +105,11 @@ class SubjectRepository(TenantRepository):
         if after is not None:
             conditions.append(SubjectModel.subject > after)
         return await self._list(*conditions, limit=limit)
+
+    async def list_by_ids(self, collection_id: UUID, subjects: Sequence[str]) -> list[Subject]:
+        """List the subjects with these ids, by subject id."""
+        is_listed = SubjectModel.subject == any_(cast(list(subjects), ARRAY(Text)))
+        return await self._list(SubjectModel.collection_id == collection_id, is_listed, limit=len(subjects))
 
     async def update(self, subject_id: UUID, values: Mapping[str, Any]) -> None:
         """Set `name`, `details` (the metadata) or `expires_at`."""

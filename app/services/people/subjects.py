@@ -1,4 +1,4 @@
-"""Create, list, change and erase subjects and their faces."""
+"""Create, change and erase subjects and their faces."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateRepository
 from app.security.audit_chain import Detail, SealedEntry
-from app.security.cursors import CursorSigner, read_text
+from app.security.cursors import CursorSigner
 from app.security.receipts import SignedReceipt
 from app.services.audit.trail import AuditAction, AuditTrail
 from app.services.collections.lookup import CollectionLookup
@@ -133,14 +133,6 @@ class SubjectService:
         await self._idempotency_records.redact_about(collection, subject)
         await self._record(AuditAction.CONSENT_WITHDRAWN, collection, subject, faces=faces)
         return await self._get(collection_id, collection, subject)
-
-    async def list(self, collection: str, request: PageRequest) -> Page[Subject]:
-        """List one page of a collection's subjects, ordered by subject id; raises `CollectionNotFound`."""
-        collection_id = await self._collections.find_id(collection)
-        scope = f"{self._subjects.tenant_id}/collections/{collection_id}/subjects"
-        after = self._cursors.open(scope, request.cursor, read_text) if request.cursor else None
-        found = await self._subjects.list_page(collection_id, after, request.limit + 1)
-        return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, last.subject))
 
     async def get(self, collection: str, subject: str) -> Subject:
         """Return one subject; raises `CollectionNotFound` or `SubjectNotFound`."""

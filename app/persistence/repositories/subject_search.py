@@ -1,0 +1,136 @@
+"""Find the subjects of a collection that meet filters, page by page in the order of their ids.
+
+Row-level security lets PostgreSQL use an index only for leakproof comparisons. Equality and order of text are, pattern
+matching and containment in JSON are not. So filters compare the terms of `subject_terms` (migration 0021).
+
+One filter is read by its index, and the others are checked for each subject found:
+
+- The terms of a metadata value are read in the order of subject ids, until the page is full.
+- Parts of words and times are read in another order, so the matches are sorted. At most 5,000 are.
+- If all filters have more matches, the subjects are read in order until the page is full. Few are read then, since
+  many match, unless the filters exclude each other.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, FromClause, Select, func, literal, select
+
+from app.persistence.models import SubjectModel, SubjectTermModel
+from app.persistence.repositories.base import TenantRepository
+
+_MAX_SORTED = 5_000
+_LAST = "\U0010ffff"
+"""Sorts after every character."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectFilter:
+    """Which subjects to list: those that meet every condition that is set.
+
+    `words` are parts of words of the id or name, folded by `SubjectSearch.fold`. `metadata` maps keys to the text of
+    their values. The times are exclusive.
+    """
+
+    words: Sequence[str] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    """One filter, as conditions on the rows of a table; `is_ordered` if its index yields subjects in their order."""
+
+    model: type[SubjectModel] | type[SubjectTermModel]
+    conditions: Sequence[ColumnElement[bool]] = ()
+    is_ordered: bool = False
+
+
+_EVERYBODY = _Condition(SubjectModel, is_ordered=True)
+
+
+class SubjectSearch(TenantRepository):
+    """Finds one tenant's subjects."""
+
+    async def fold(self, text: str) -> list[str]:
+        """Split a text into words as stored ones are: lower case, without accents and punctuation."""
+        return list(await self._session.scalar(select(func.vultus_words(text))) or [])
+
+    async def find(self, collection_id: UUID, filters: SubjectFilter, after: str | None, limit: int) -> list[str]:
+        """Return the ids of up to `limit` subjects after the subject id `after`, by subject id."""
+        conditions = _build_conditions(filters)
+        driver = await self._choose(collection_id, conditions, after)
+        others = [condition for condition in conditions if condition is not driver]
+        statement = self._build(collection_id, driver, others, after, limit)
+        return list(await self._session.scalars(statement))
+
+    def _build(
+        self, collection_id: UUID, driver: _Condition, others: Sequence[_Condition], after: str | None, limit: int
+    ) -> Select[Any]:
+        matches = self._read(collection_id, driver, after)
+        if not driver.is_ordered:
+            matches = select(matches.distinct().cte("matches").prefix_with("MATERIALIZED"))
+        # OFFSET 0 keeps the planner from checking the other filters before the matches are in order.
+        ordered = matches.order_by(matches.selected_columns.subject).offset(literal(0)).subquery("ordered")
+        checks = [self._check(collection_id, condition, ordered) for condition in others]
+        return select(ordered.c.subject).where(*checks).order_by(ordered.c.subject).limit(limit)
+
+    def _read(self, collection_id: UUID, condition: _Condition, after: str | None) -> Select[Any]:
+        model = condition.model
+        statement = select(model.subject).where(
+            self._of_tenant(model), model.collection_id == collection_id, *condition.conditions
+        )
+        return statement.where(model.subject > after) if after is not None else statement
+
+    def _check(self, collection_id: UUID, condition: _Condition, ordered: FromClause) -> ColumnElement[bool]:
+        """Check a filter for one subject; a scalar subquery, which the planner cannot turn into a join."""
+        model = condition.model
+        found = (
+            select(literal(True))
+            .where(
+                self._of_tenant(model),
+                model.collection_id == collection_id,
+                model.subject == ordered.c.subject,
+                *condition.conditions,
+            )
+            .limit(1)
+        )
+        return found.correlate(ordered).scalar_subquery()
+
+    async def _choose(self, collection_id: UUID, conditions: Sequence[_Condition], after: str | None) -> _Condition:
+        """Choose the filter with the fewest matches, or one that yields subjects in their order if all have many."""
+        fallback = next((condition for condition in conditions if condition.is_ordered), _EVERYBODY)
+        if len(conditions) == int(fallback is not _EVERYBODY):  # there is nothing to choose from
+            return fallback
+        counts = [
+            select(func.count())
+            .select_from(self._read(collection_id, condition, after).limit(_MAX_SORTED + 1).subquery())
+            .scalar_subquery()
+            for condition in conditions
+        ]
+        row = (await self._session.execute(select(*counts))).one()
+        fewest = min(range(len(conditions)), key=lambda index: row[index])
+        return conditions[fewest] if row[fewest] <= _MAX_SORTED else fallback
+
+
+def _build_conditions(filters: SubjectFilter) -> list[_Condition]:
+    term = SubjectTermModel.term
+    conditions = [
+        _Condition(SubjectTermModel, [term == func.vultus_metadata_term(key, value)], is_ordered=True)
+        for key, value in filters.metadata.items()
+    ]
+    conditions += [
+        _Condition(SubjectTermModel, [term >= f"w{word}", term <= f"w{word}{_LAST}"]) for word in filters.words
+    ]
+    times = []
+    if filters.created_after is not None:
+        times.append(SubjectModel.created_at > filters.created_after)
+    if filters.created_before is not None:
+        times.append(SubjectModel.created_at < filters.created_before)
+    if times:
+        conditions.append(_Condition(SubjectModel, times))
+    return conditions
