@@ -42,7 +42,7 @@ async def people(admin: Account) -> Account:
     return admin
 
 
-async def find(account: Account, *, limit: int = 50, **filters: Any) -> list[str]:
+async def find(account: Account, *, limit: Any = 50, **filters: Any) -> list[str]:
     found: list[str] = []
     cursor = None
     while True:
