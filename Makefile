@@ -24,7 +24,8 @@ export ORT_DISABLE_TELEMETRY := 1
 .DEFAULT_GOAL := help
 .PHONY: help run demo serve test test-model test-schema lint types contracts check settings-reference \
         bench-database bench-database-small bench-sequential bench-concurrent bench-concurrent-quick \
-        prove-crashes prove-rekognition bench-accuracy bench-degraded bench-damage bench-photo-memory bench-protection lock clean
+        prove-crashes prove-rekognition bench-accuracy bench-degraded bench-damage bench-photo-memory bench-protection \
+        bench-subject-search lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -114,6 +115,9 @@ bench-photo-memory: $(VENV)/.bench ## Measure the memory of one photo by format 
 
 bench-protection: $(VENV)/.bench ## Measure template protection, and a rotation of 10,000 templates
 	$(BIN)/python -m benchmarks.template_protection $(BENCH_REAL) --out benchmarks/results/template_protection.json
+
+bench-subject-search: $(VENV)/.bench ## Measure how fast 100,000 subjects are searched, beside other tenants (5 minutes)
+	$(BIN)/python -m benchmarks.subject_search --out benchmarks/results/subject_search.json
 
 lock: $(UV) ## Update the lock file
 	$(UV) lock

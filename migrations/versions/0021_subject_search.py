@@ -2,7 +2,7 @@
 
 `subject_terms` holds each part of a word to the word's end, and a digest of each metadata value. Comparisons of text
 are leakproof, so row-level security leaves its index usable; those of GIN indexes are not. Fills the table for all
-stored subjects, about a minute for 100,000.
+stored subjects: stop the service first if there are many, since the table of subjects is locked meanwhile.
 """
 
 from collections.abc import Sequence

@@ -152,6 +152,12 @@ async def test_anonymous_subjects_are_listed_but_not_found_by_their_generated_id
     assert await find(people, q="grace") == [subject]
 
 
+async def test_erasing_a_collection_erases_the_terms(people: Account, database: Database) -> None:
+    assert (await people.client.delete("/collections/default")).status_code == 204
+    async with database.transaction(people.tenant_id) as session:
+        assert await session.scalar(text("SELECT count(*) FROM subject_terms")) == 0
+
+
 async def test_collections_and_tenants_are_searched_apart(people: Account, stranger: Account) -> None:
     await people.client.post("/collections", json={"name": "lobby"})
     body = {"subject": "emp-1042", "name": "Other", "metadata": {"site": "berlin"}}

@@ -43,10 +43,14 @@ class SubjectFilter:
 
 @dataclass(frozen=True, slots=True)
 class _Condition:
-    """One filter, as conditions on the rows of a table; `is_ordered` if its index yields subjects in their order."""
+    """One filter, as conditions on the rows of a table; `is_ordered` if its index yields subjects in their order.
+
+    `of_subject` is the same condition for the rows of one subject, in a form that only the subject's index serves.
+    """
 
     model: type[SubjectModel] | type[SubjectTermModel]
     conditions: Sequence[ColumnElement[bool]] = ()
+    of_subject: Sequence[ColumnElement[bool]] = ()
     is_ordered: bool = False
 
 
@@ -95,7 +99,7 @@ class SubjectSearch(TenantRepository):
                 self._of_tenant(model),
                 model.collection_id == collection_id,
                 model.subject == ordered.c.subject,
-                *condition.conditions,
+                *condition.of_subject,
             )
             .limit(1)
         )
@@ -118,19 +122,24 @@ class SubjectSearch(TenantRepository):
 
 
 def _build_conditions(filters: SubjectFilter) -> list[_Condition]:
-    term = SubjectTermModel.term
-    conditions = [
-        _Condition(SubjectTermModel, [term == func.vultus_metadata_term(key, value)], is_ordered=True)
-        for key, value in filters.metadata.items()
-    ]
-    conditions += [
-        _Condition(SubjectTermModel, [term >= f"w{word}", term <= f"w{word}{_LAST}"]) for word in filters.words
-    ]
+    conditions = [_build_metadata_condition(key, value) for key, value in filters.metadata.items()]
+    conditions += [_build_word_condition(word) for word in filters.words]
     times = []
     if filters.created_after is not None:
         times.append(SubjectModel.created_at > filters.created_after)
     if filters.created_before is not None:
         times.append(SubjectModel.created_at < filters.created_before)
     if times:
-        conditions.append(_Condition(SubjectModel, times))
+        conditions.append(_Condition(SubjectModel, times, times))
     return conditions
+
+
+def _build_metadata_condition(key: str, value: str) -> _Condition:
+    is_term = [SubjectTermModel.term == func.vultus_metadata_term(key, value)]
+    return _Condition(SubjectTermModel, is_term, is_term, is_ordered=True)
+
+
+def _build_word_condition(word: str) -> _Condition:
+    term, beginning = SubjectTermModel.term, f"w{word}"
+    begins_with = [term >= beginning, term <= beginning + _LAST]
+    return _Condition(SubjectTermModel, begins_with, [func.starts_with(term, beginning)])
