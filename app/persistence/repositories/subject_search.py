@@ -13,11 +13,11 @@ One filter is read by its index, and the others are checked for each subject fou
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Select, func, literal, select
+from sqlalchemy import ColumnElement, FromClause, Select, SQLColumnExpression, func, literal, select
 
 from app.persistence.models import SubjectModel, SubjectTermModel
 from app.persistence.repositories.base import TenantRepository
@@ -124,14 +124,22 @@ class SubjectSearch(TenantRepository):
 def _build_conditions(filters: SubjectFilter) -> list[_Condition]:
     conditions = [_build_metadata_condition(key, value) for key, value in filters.metadata.items()]
     conditions += [_build_word_condition(word) for word in filters.words]
-    times = []
-    if filters.created_after is not None:
-        times.append(SubjectModel.created_at > filters.created_after)
-    if filters.created_before is not None:
-        times.append(SubjectModel.created_at < filters.created_before)
-    if times:
-        conditions.append(_Condition(SubjectModel, times, times))
+    if filters.created_after is not None or filters.created_before is not None:
+        conditions.append(_build_time_condition(filters.created_after, filters.created_before))
     return conditions
+
+
+def _build_time_condition(after: datetime | None, before: datetime | None) -> _Condition:
+    def is_between(created_at: SQLColumnExpression[datetime]) -> list[ColumnElement[bool]]:
+        return [
+            *([created_at > after] if after is not None else []),
+            *([created_at < before] if before is not None else []),
+        ]
+
+    # The index on times does not know the sum: it would read all times for each subject.
+    return _Condition(
+        SubjectModel, is_between(SubjectModel.created_at), is_between(SubjectModel.created_at + timedelta())
+    )
 
 
 def _build_metadata_condition(key: str, value: str) -> _Condition:
