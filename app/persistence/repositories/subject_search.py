@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Select, SQLColumnExpression, func, literal, select
+from sqlalchemy import ColumnElement, FromClause, Select, SQLColumnExpression, func, literal, literal_column, select
 
 from app.persistence.models import SubjectModel, SubjectTermModel
 from app.persistence.repositories.base import TenantRepository
@@ -78,10 +78,13 @@ class SubjectSearch(TenantRepository):
         matches = self._read(collection_id, driver, after)
         if not driver.is_ordered:
             matches = select(matches.distinct().cte("matches").prefix_with("MATERIALIZED"))
-        # OFFSET 0 keeps the planner from checking the other filters before the matches are in order.
-        ordered = matches.order_by(matches.selected_columns.subject).offset(literal(0)).subquery("ordered")
+        # OFFSET 0 keeps the planner from checking the other filters before the matches are in order, and the order
+        # through those checks. Literal numbers tell it how few rows it needs: parameters, or a second ORDER BY, would
+        # make it sort the whole collection.
+        in_order = matches.order_by(matches.selected_columns.subject).offset(literal_column("0"))
+        ordered = in_order.subquery("ordered")
         checks = [self._check(collection_id, condition, ordered) for condition in others]
-        return select(ordered.c.subject).where(*checks).order_by(ordered.c.subject).limit(limit)
+        return select(ordered.c.subject).where(*checks).limit(literal_column(f"{limit:d}"))
 
     def _read(self, collection_id: UUID, condition: _Condition, after: str | None) -> Select[Any]:
         model = condition.model
