@@ -83,3 +83,16 @@ async def test_no_redirect_names_another_host(path: str, anonymous: httpx.AsyncC
         assert problem(answer) == "404 route_not_found"
         assert "location" not in answer.headers
         assert answer.json()["detail"].endswith("; paths do not end with a slash.")
+
+
+async def test_no_line_contains_an_external_image_id_or_a_search_text(
+    admin: Account, lines: list[dict[str, Any]]
+) -> None:
+    faces, secret = "/collections/default/faces", "party-with-ada.jpg"
+    await admin.register("ada", pictures.photo(1), external_image_id=secret)
+    await admin.client.get(faces, params={"external_image_id": secret})
+    assert (await admin.client.delete(faces, params={"external_image_id": secret})).status_code == 200
+    assert problem(await admin.client.delete(faces, params={"external_image_id": secret})) == "404 face_not_found"
+    await admin.client.get("/collections/default/subjects", params={"q": secret, "metadata.name": secret})
+    assert len(lines) >= 5
+    assert secret not in repr(lines)
