@@ -224,11 +224,11 @@ async def test_metadata_filters_are_refused_elsewhere(people: Account) -> None:
 
 @pytest.fixture(scope="module")
 async def small_sorts() -> AsyncIterator[None]:
-    """So few matches are sorted that a small collection has filters of every kind."""
-    before = subject_search._MAX_SORTED
-    subject_search._MAX_SORTED = 6
+    """So few matches are sorted, and subjects read, that a small collection has filters of every kind."""
+    before = subject_search._MAX_SORTED, subject_search._MAX_READ
+    subject_search._MAX_SORTED, subject_search._MAX_READ = 6, 12
     yield
-    subject_search._MAX_SORTED = before
+    subject_search._MAX_SORTED, subject_search._MAX_READ = before
 
 
 ROWS = [

@@ -6,9 +6,9 @@ matching and containment in JSON are not. So filters compare the terms of `subje
 One filter is read by its index, and the others are checked for each subject found:
 
 - The terms of a metadata value are read in the order of subject ids, until the page is full.
-- Parts of words and times are read in another order, so the matches are sorted. At most 5,000 are.
-- If all filters have more matches, the subjects are read in order until the page is full. Few are read then, since
-  many match, unless the filters exclude each other.
+- Parts of words and times are read in another order, so the matches are sorted.
+- If all filters have more than 5,000 matches, 2,000 subjects are first read in order, which usually fills the page. If
+  not, since matches are rare there, the matches of one filter are read as above.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +23,7 @@ from app.persistence.models import SubjectModel, SubjectTermModel
 from app.persistence.repositories.base import TenantRepository
 
 _MAX_SORTED = 5_000
+_MAX_READ = 2_000
 _LAST = "\U0010ffff"
 """Sorts after every character."""
 
@@ -68,13 +69,27 @@ class SubjectSearch(TenantRepository):
         """Return the ids of up to `limit` subjects after the subject id `after`, by subject id."""
         conditions = _build_conditions(filters)
         driver = await self._choose(collection_id, conditions, after)
-        others = [condition for condition in conditions if condition is not driver]
-        statement = self._build(collection_id, driver, others, after, limit)
+        if driver is None:
+            in_order = next((condition for condition in conditions if condition.is_ordered), _EVERYBODY)
+            statement = self._build(collection_id, in_order, conditions, after, limit, max_read=_MAX_READ)
+            found = list(await self._session.scalars(statement))
+            if len(found) == limit:
+                return found
+            driver = in_order if in_order is not _EVERYBODY else conditions[-1]
+        statement = self._build(collection_id, driver, conditions, after, limit)
         return list(await self._session.scalars(statement))
 
     def _build(
-        self, collection_id: UUID, driver: _Condition, others: Sequence[_Condition], after: str | None, limit: int
+        self,
+        collection_id: UUID,
+        driver: _Condition,
+        conditions: Sequence[_Condition],
+        after: str | None,
+        limit: int,
+        *,
+        max_read: int | None = None,
     ) -> Select[Any]:
+        """Build the statement that reads the matches of `driver`, at most `max_read`, and checks the others."""
         matches = self._read(collection_id, driver, after)
         if not driver.is_ordered:
             matches = select(matches.distinct().cte("matches").prefix_with("MATERIALIZED"))
@@ -82,7 +97,10 @@ class SubjectSearch(TenantRepository):
         # through those checks. Literal numbers tell it how few rows it needs: parameters, or a second ORDER BY, would
         # make it sort the whole collection.
         in_order = matches.order_by(matches.selected_columns.subject).offset(literal_column("0"))
+        if max_read is not None:
+            in_order = in_order.limit(literal_column(f"{max_read:d}"))
         ordered = in_order.subquery("ordered")
+        others = [condition for condition in conditions if condition is not driver]
         checks = [self._check(collection_id, condition, ordered) for condition in others]
         return select(ordered.c.subject).where(*checks).limit(literal_column(f"{limit:d}"))
 
@@ -108,11 +126,14 @@ class SubjectSearch(TenantRepository):
         )
         return found.correlate(ordered).scalar_subquery()
 
-    async def _choose(self, collection_id: UUID, conditions: Sequence[_Condition], after: str | None) -> _Condition:
-        """Choose the filter with the fewest matches, or one that yields subjects in their order if all have many."""
-        fallback = next((condition for condition in conditions if condition.is_ordered), _EVERYBODY)
-        if len(conditions) == int(fallback is not _EVERYBODY):  # there is nothing to choose from
-            return fallback
+    async def _choose(
+        self, collection_id: UUID, conditions: Sequence[_Condition], after: str | None
+    ) -> _Condition | None:
+        """Choose the filter with the fewest matches; None if all have more than can be sorted quickly."""
+        if not conditions:
+            return _EVERYBODY
+        if len(conditions) == 1 and conditions[0].is_ordered:
+            return conditions[0]
         counts = [
             select(func.count())
             .select_from(self._read(collection_id, condition, after).limit(_MAX_SORTED + 1).subquery())
@@ -121,7 +142,7 @@ class SubjectSearch(TenantRepository):
         ]
         row = (await self._session.execute(select(*counts))).one()
         fewest = min(range(len(conditions)), key=lambda index: row[index])
-        return conditions[fewest] if row[fewest] <= _MAX_SORTED else fallback
+        return conditions[fewest] if row[fewest] <= _MAX_SORTED else None
 
 
 def _build_conditions(filters: SubjectFilter) -> list[_Condition]:
