@@ -105,8 +105,8 @@ def build_filters(size: int, first: list[str], last: list[str]) -> dict[str, Fil
 
     return {
         "last name": Filter(True, lambda rng: SubjectQuery(text=rng.choice(last))),
-        "part of a last name": Filter(True, lambda rng: SubjectQuery(text=rng.choice(last)[1:])),
-        "part of a first name and a last name": Filter(True, person),
+        "beginning of a last name": Filter(True, lambda rng: SubjectQuery(text=rng.choice(last)[:-1])),
+        "beginnings of a first name and a last name": Filter(True, person),
         "part of an id": Filter(
             True, lambda rng: SubjectQuery(text=f"emp {rng.randrange(size // 2, size) * 7 % 999983}")
         ),
@@ -117,7 +117,7 @@ def build_filters(size: int, first: list[str], last: list[str]) -> dict[str, Fil
         "last name and metadata": Filter(True, word_and_site),
         "metadata, 10%": Filter(False, lambda rng: metadata(site=_site(rng))),
         "one letter": Filter(False, lambda rng: SubjectQuery(text=rng.choice("abde"))),
-        "part of every id": Filter(False, lambda rng: SubjectQuery(text="emp")),
+        "beginning of every id": Filter(False, lambda rng: SubjectQuery(text="emp")),
         "created in half of the time": Filter(False, lambda rng: day(rng, days // 2)),
         "one letter and metadata, 10%": Filter(
             False, lambda rng: SubjectQuery(text=rng.choice("abde"), metadata={"site": _site(rng)})

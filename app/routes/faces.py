@@ -1,7 +1,6 @@
 """Serve the stored faces of a collection by photo: list them and erase them."""
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import Path, Query
 
@@ -11,7 +10,7 @@ from app.routes.deps.callers import CanDelete, CanRead
 from app.routes.deps.services import IdempotencyDep, PageDep, ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.routes.strict_route import strict_router
-from app.schemas.fields import CollectionName, ExternalImageId
+from app.schemas.fields import CollectionName, ExternalImageId, Id
 from app.schemas.subjects import CollectionFaceOut, CollectionFacePage, ReceiptOut
 from app.services.people.stored_faces import PhotoFilter
 
@@ -24,7 +23,7 @@ router = strict_router(
 Collection = Annotated[CollectionName, Path()]
 ExternalId = Annotated[ExternalImageId | None, Query(description="Only faces of the photos with this id of yours.")]
 ImageId = Annotated[
-    UUID | None,
+    Id | None,
     Query(description="Only faces of this photo.", examples=["3d1c58f0-5b5e-4a4c-9d0a-1f2b7c1a9e66"]),
 ]
 

@@ -67,7 +67,7 @@ class ExportedFaceBody(RequestBody):
     source: Label
     created_at: Timestamp
     external_image_id: ExternalImageId | None = None
-    image_id: UUID | None = Field(default=None, description="Faces of one registered photo share it.")
+    image_id: Id | None = Field(default=None, description="Faces of one registered photo share it.")
     bounding_box: RelativeBoxBody | None = None
 
     @classmethod

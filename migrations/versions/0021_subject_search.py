@@ -1,6 +1,6 @@
-"""Find subjects by parts of their id and name, by metadata and by time, each with an index that begins with the tenant.
+"""Find subjects by words of their id and name, by metadata and by time, each with an index that begins with the tenant.
 
-`subject_terms` holds each part of a word to the word's end, and a digest of each metadata value. Comparisons of text
+`subject_terms` holds each word, in scripts without spaces also from each of its letters on, and a digest of each metadata value. Comparisons of text
 are leakproof, so row-level security leaves its index usable; those of GIN indexes are not. Fills the table for all
 stored subjects: stop the service first if there are many, since the table of subjects is locked meanwhile.
 """
@@ -46,9 +46,8 @@ TERMS = """
 CREATE FUNCTION vultus_subject_terms(subject text, name text, metadata jsonb, is_anonymous boolean)
 RETURNS SETOF text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT DISTINCT 'w' || substr(word, start)
-    FROM unnest(
-        vultus_words(CASE WHEN $4 THEN '' ELSE $1 END || ' ' || coalesce($2, ''))
-    ) AS word, generate_series(1, length(word)) AS start
+    FROM unnest(vultus_words(CASE WHEN $4 THEN '' ELSE $1 END || ' ' || coalesce($2, ''))) AS word,
+        generate_series(1, CASE WHEN word ~ '[\u2e80-\uffff]' THEN length(word) ELSE 1 END) AS start
     UNION ALL
     SELECT vultus_metadata_term(key, value #>> '{}')
     FROM jsonb_each(CASE WHEN jsonb_typeof($3) = 'object' THEN $3 ELSE '{}' END)

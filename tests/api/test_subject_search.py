@@ -61,9 +61,9 @@ async def find(account: Account, *, limit: Any = 50, **filters: Any) -> list[str
         ("ada", ["emp-1042"]),
         ("MULLER", ["emp-1042", "emp-1043"]),
         ("müll", ["emp-1042", "emp-1043"]),
-        ("u\u0308ll", ["emp-1042", "emp-1043"]),
-        ("ller", ["emp-1042", "emp-1043"]),
-        ("042", ["emp-1042", "emp-2042"]),
+        ("mu\u0308ll", ["emp-1042", "emp-1043"]),
+        ("ller", []),
+        ("042", []),
         ("emp-10", ["emp-1042", "emp-1043"]),
         ("10 bob", ["emp-1043"]),
         ("bob ada", []),
@@ -72,13 +72,13 @@ async def find(account: Account, *, limit: Any = 50, **filters: Any) -> list[str
         ("жанна арк", ["guest.7"]),
         ("太郎", ["guest.8"]),
         ("8", ["guest.8"]),
-        ("o", ["emp-1043", "nobody"]),
+        ("o", ["emp-1043"]),
         ("%", None),
         ("_ *", None),
         ("a b c d e f g h i j k", None),
     ],
 )
-async def test_parts_of_words_find_subjects(people: Account, text: str, expected: list[str] | None) -> None:
+async def test_beginnings_of_words_find_subjects(people: Account, text: str, expected: list[str] | None) -> None:
     if expected is None:
         refused = await people.client.get(SUBJECTS, params={"q": text})
         assert problem(refused) == "422 invalid_parameter"

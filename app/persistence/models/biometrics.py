@@ -73,7 +73,7 @@ class SubjectModel(TenantRow):
 
 
 class SubjectTermModel(TenantOwned):
-    """A term that finds a subject: a part of a word in the id or name, or a digest of a metadata value.
+    """A term that finds a subject: a word of the id or name, or a digest of a metadata value.
 
     Triggers of `subjects` write it (migration 0021).
     """

@@ -6,7 +6,7 @@ matching and containment in JSON are not. So filters compare the terms of `subje
 One filter is read by its index, and the others are checked for each subject found:
 
 - The terms of a metadata value are read in the order of subject ids, until the page is full.
-- Parts of words and times are read in another order, so the matches are sorted.
+- Words and times are read in another order, so the matches are sorted.
 - If all filters have more than 5,000 matches, 2,000 subjects are first read in order, which usually fills the page. If
   not, since matches are rare there, the matches of one filter are read as above.
 """
@@ -32,8 +32,8 @@ _LAST = "\U0010ffff"
 class SubjectFilter:
     """Which subjects to list: those that meet every condition that is set.
 
-    `words` are parts of words of the id or name, folded by `SubjectSearch.fold`. `metadata` maps keys to the text of
-    their values. The times are exclusive.
+    `words` are beginnings of words of the id or name, folded by `SubjectSearch.fold`. `metadata` maps keys to the text
+    of their values. The times are exclusive.
     """
 
     words: Sequence[str] = ()

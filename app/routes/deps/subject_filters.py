@@ -72,8 +72,8 @@ async def read_subject_query(
     q: Annotated[
         SearchText | None,
         Query(
-            description="Only subjects with these parts of words in the id or name, in any order. Case, accents and "
-            f"punctuation do not count: `mull 10` finds `emp-1042`, Ada M\u00fcller. At most {MAX_WORDS} words.",
+            description="Only subjects with words in the id or name that begin with these, in any order. Case, accents "
+            f"and punctuation do not count: `mull 10` finds `emp-1042`, Ada M\u00fcller. At most {MAX_WORDS} words.",
             examples=["mull 10"],
         ),
     ] = None,

@@ -20,7 +20,7 @@ MAX_WORDS = 10
 class SubjectQuery:
     """Which subjects to list: those that meet every condition that is set.
 
-    `text` has parts of words of the id or name. `metadata` maps keys to the text of their values. The times are
+    `text` has beginnings of words of the id or name. `metadata` maps keys to the text of their values. The times are
     exclusive.
     """
 
