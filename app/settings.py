@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     database_admin_url: SecretStr | None = None
     """The login that owns the schema; unset: `VULTUS_DATABASE_URL`. `vultus migrate`, the operator's commands and the
     operator API use it."""
+    database_backup_url: SecretStr | None = None
+    """The login that `vultus backup` uses; unset: `VULTUS_DATABASE_ADMIN_URL`. `vultus backup create-login` creates one
+    that reads every row and writes nothing."""
     database_pool_size: Positive = 10
     """The maximum number of connections for transactions, per worker. Frequent single-statement queries use up to half
     as many in addition. Searches have their own connections."""
@@ -267,7 +270,7 @@ class Settings(BaseSettings):
         self._refuse_weak_secrets()
         if self.secret_key is None and self.environment == "production":
             raise ValueError("VULTUS_SECRET_KEY must be set in production (at least 32 random bytes)")
-        for name in ("database_url", "database_admin_url"):
+        for name in ("database_url", "database_admin_url", "database_backup_url"):
             url = getattr(self, name)
             if url is not None:
                 _refuse_malformed_database_url(name, url.get_secret_value())

@@ -1,5 +1,5 @@
-"""The `vultus` command: serve, demo, migrate, settings, tenants, plans, users, keys, models, index, audit,
-retention, templates, receipts, usage, import, eval, calibrate.
+"""The `vultus` command: serve, demo, migrate, settings, tenants, plans, users, keys, models, index, backup,
+audit, retention, templates, receipts, usage, import, eval, calibrate.
 
 Exit codes: 0 success, 1 failure, 2 wrong usage. `vultus --install-completion` completes commands in your shell.
 """
@@ -11,6 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from app.cli import (
+    backup,
     calibrate,
     demo,
     evaluate,
@@ -44,6 +45,7 @@ cli.add_typer(tenants.users, name="users")
 cli.add_typer(tenants.keys, name="keys")
 cli.add_typer(models.cli, name="models")
 cli.add_typer(index.cli, name="index")
+cli.add_typer(backup.cli, name="backup")
 cli.add_typer(import_photos.cli, name="import")
 cli.add_typer(privacy.audit, name="audit")
 cli.add_typer(privacy.retention, name="retention")

@@ -26,6 +26,13 @@ async def check_operator_login(settings: Settings) -> str | None:
     return await _check(settings.database_admin_url.get_secret_value(), "VULTUS_DATABASE_ADMIN_URL")
 
 
+async def check_backup_login(settings: Settings) -> str | None:
+    """Connect once with the login for backups, which is the operator's unless there is one of its own; see `_check`."""
+    if settings.database_backup_url is None:
+        return await check_operator_login(settings)
+    return await _check(settings.database_backup_url.get_secret_value(), "VULTUS_DATABASE_BACKUP_URL")
+
+
 async def _check(url: str, setting: str) -> str | None:
     """Return None, or the reason why PostgreSQL does not respond now; the message never contains the password.
 
