@@ -10,6 +10,13 @@ UV := .uv/bin/uv
 VENV := .venv
 BIN := $(VENV)/bin
 
+# The demo takes only a photo from insightface. The packages that it needs besides have no wheels on some platforms.
+DEMO_PACKAGES := --group demo --no-install-package onnx --no-install-package scipy --no-install-package scikit-image
+# The default runtime would overwrite files of the other one.
+ifneq ($(RUNTIME),cpu)
+RUNTIME_PACKAGES := --extra $(RUNTIME) --no-install-package onnxruntime --no-install-package onnxruntime-openvino
+endif
+
 # Use the model pack and the photos next to the project if they exist; otherwise the default of the setting.
 SHARED_PACK := $(wildcard ../shared/models/mobilefacenet)
 SHARED_PHOTOS := $(wildcard ../shared/data/lfw-dev/images)
@@ -22,7 +29,7 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo serve test test-model test-schema lint types contracts check settings-reference \
+.PHONY: help run demo serve test test-model test-schema test-wheel lint types contracts check settings-reference \
         bench-database bench-database-small bench-sequential bench-concurrent bench-concurrent-quick \
         prove-crashes prove-rekognition bench-accuracy bench-degraded bench-damage bench-photo-memory bench-protection \
         bench-subject-search lock clean
@@ -44,6 +51,9 @@ test test-model test-schema prove-rekognition: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(VENV)/.development ## Run all tests (with a real model pack only if one is found)
 	$(BIN)/pytest -n 2 --dist worksteal
+
+test-wheel: $(UV) ## Install the wheel with pip into an empty environment and recognize people (2 minutes)
+	@UV=$(UV) PYTHON=$(PYTHON) .ci/test-wheel
 
 test-model: $(VENV)/.development ## Run only the tests with a real model pack
 	$(BIN)/pytest tests/model -v
@@ -133,14 +143,14 @@ $(UV):
 
 $(VENV)/.runtime: $(UV) uv.lock pyproject.toml
 	@echo "Installing Vultus from the lock file (about 700 MB, once) ..."
-	$(UV) sync --frozen --inexact --extra $(RUNTIME) --no-dev --python $(PYTHON)
+	$(UV) sync --frozen --inexact $(RUNTIME_PACKAGES) --no-dev $(DEMO_PACKAGES) --python $(PYTHON)
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.development
-	$(UV) sync --frozen --inexact --extra $(RUNTIME) --group bench --python $(PYTHON)
+	$(UV) sync --frozen --inexact $(RUNTIME_PACKAGES) --group bench --python $(PYTHON)
 	@touch $@
 
 $(VENV)/.development: $(UV) uv.lock pyproject.toml
 	@echo "Installing Vultus and its development tools from the lock file (about 1 GB, once) ..."
-	$(UV) sync --frozen --inexact --extra $(RUNTIME) --python $(PYTHON)
+	$(UV) sync --frozen --inexact $(RUNTIME_PACKAGES) --python $(PYTHON)
 	@touch $@ $(VENV)/.runtime

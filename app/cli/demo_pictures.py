@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -96,8 +96,14 @@ def photo_pictures(directory: Path) -> DemoPictures:
 
 
 def sample_photo() -> bytes:
-    """Return the group photo that is part of the insightface package."""
-    return (files("insightface") / "data" / "images" / "t1.jpg").read_bytes()
+    """Return the group photo that is part of the insightface package; raises `OperatorError` without the package."""
+    package = find_spec("insightface")  # not imported: that takes a second and needs packages that nothing else needs
+    for folder in package.submodule_search_locations or () if package is not None else ():
+        return (Path(folder) / "data" / "images" / "t1.jpg").read_bytes()
+    raise OperatorError(
+        "The demo's group photo is part of the package insightface, which is not installed: pass your own with "
+        "--photos, or run `pip install --no-deps insightface`."
+    )
 
 
 def sample_pictures(photo: bytes, boxes: Sequence[tuple[float, float, float, float]]) -> DemoPictures:

@@ -6,11 +6,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from app.domain.faces import Embedding
 from app.errors import ModelPackRefused
+from app.ml.onnx_messages import read_graph
 from app.ml.pixels import CROP_SIDE, Crop
 
 
@@ -57,7 +57,7 @@ class ArcFace:
 
 
 def _normalizes_input(file: Path) -> bool:
-    names = [node.name for node in onnx.load_model(str(file), load_external_data=False).graph.node[:8]]
+    names = [node.name for node in read_graph(file).node[:8]]
     return any(name.startswith(("Sub", "_minus")) for name in names) and any(
         name.startswith(("Mul", "_mul")) for name in names
     )

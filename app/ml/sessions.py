@@ -97,7 +97,10 @@ class Runtime:
         if self.main_provider == CPU and self._cache is not None:
             path = self._cache_optimized(file, self._cache)
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        return onnxruntime.InferenceSession(str(path), options, providers=names, provider_options=provider_options)
+        session = onnxruntime.InferenceSession(str(path), options, providers=names, provider_options=provider_options)
+        if self.main_provider not in session.get_providers():  # for example for lack of a GPU's driver
+            _log.warning("provider_unusable", provider=self.main_provider, instead=session.get_providers()[0])
+        return session
 
     def _cache_optimized(self, file: ModelFile, cache: Path) -> Path:
         """Return the cached optimized graph, created atomically if absent."""

@@ -12,6 +12,7 @@ from app.errors import OperatorError
 from app.matcher.engine import SearchEngine
 from app.ml.analysis import FaceAnalyzer
 from app.ml.executor import InferenceExecutor
+from app.ml.installed_runtimes import warn_about_runtimes
 from app.persistence.connections.database import Database, driver_address
 from app.persistence.connections.watchdog import Watchdog
 from app.persistence.erasure_journal import ErasureJournal
@@ -217,6 +218,7 @@ async def _warm_up(analyzer: FaceAnalyzer, executor: InferenceExecutor) -> None:
 
 
 def _log_models(analyzer: FaceAnalyzer, *, is_inherited: bool) -> None:
+    warn_about_runtimes()
     for info in analyzer.engine.infos.values():
         _log.info(
             "model_loaded",

@@ -2,13 +2,20 @@
 
 import json
 import shutil
+import threading
+import zipfile
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
+import httpx
 import onnx
 import pytest
 
 from app.domain.decisions import Calibration
 from app.errors import ModelPackRefused, ModelPackUnavailable
+from app.ml.packs.download import download_networks
 from app.ml.packs.library import PackLibrary
 from app.ml.packs.pack import CAUTIOUS_THRESHOLD, write_calibration
 from app.ml.published import PUBLISHED
@@ -66,6 +73,39 @@ def test_a_download_that_fails_leaves_nothing_behind(
     with pytest.raises(ModelPackUnavailable, match="download failed"):
         library.find("buffalo_sc")
     assert list((tmp_path / "cache" / "models").iterdir()) == []
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A directory and the address that serves it."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments, directory=str(tmp_path))
+
+        def log_message(self, format: str, *arguments: object) -> None: ...  # noqa: A002 - the name in the standard library
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield tmp_path, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_an_archive_is_downloaded_and_only_its_networks_are_unpacked(web: tuple[Path, str], bare_pack: Path) -> None:
+    directory, address = web
+    with zipfile.ZipFile(directory / "nested.zip", "w") as archive:
+        for file in bare_pack.iterdir():
+            archive.write(file, f"nested/../../{file.name}")
+        archive.writestr("nested/readme.txt", "hello")
+    download_networks(f"{address}/nested.zip", directory / "target")
+    assert {path.name: path.read_bytes() for path in (directory / "target").iterdir()} == {
+        path.name: path.read_bytes() for path in bare_pack.iterdir()
+    }
+    (directory / "broken.zip").write_bytes(b"no archive")
+    with pytest.raises(zipfile.BadZipFile):
+        download_networks(f"{address}/broken.zip", directory / "other")
+    with pytest.raises(httpx.HTTPError):
+        download_networks(f"{address}/absent.zip", directory / "other")
 
 
 def test_a_published_pack_with_other_bytes_is_refused(library: PackLibrary, tmp_path: Path, bare_pack: Path) -> None:

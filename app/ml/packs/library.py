@@ -1,4 +1,4 @@
-"""Find, install and verify model packs; the only place that downloads weights.
+"""Find, install and verify model packs; `download.py` downloads them.
 
 Published packs must have the digests pinned in `published.py`. Other packs are trusted on first use and refused when
 their files change later.
@@ -7,19 +7,21 @@ their files change later.
 import os
 import shutil
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Self
 
+import httpx
+
 from app.errors import ModelPackRefused, ModelPackUnavailable
 from app.ml.digests import DigestBook
+from app.ml.packs.download import RELEASE, download_networks
 from app.ml.packs.pack import MIRROR_SUFFIX, ModelPack, mirror_pack, read_pack
 from app.ml.published import PUBLISHED, PublishedPack
 from app.ml.synthetic.pack import write_synthetic_pack
 from app.settings import Settings
 
 SYNTHETIC = "synthetic"
-
-_REACH_TIMEOUT_S = 10
 
 
 class PackLibrary:
@@ -97,18 +99,12 @@ class PackLibrary:
         directory = self._cache / name
         return _unnest(directory) if directory.is_dir() else None
 
-    def _download(self, name: str, target: Path) -> Path:
-        # These imports take a second and only downloads need them.
-        import requests  # noqa: PLC0415
-        from insightface.utils import ensure_available  # noqa: PLC0415
-        from insightface.utils.storage import model_zoo_download_url  # noqa: PLC0415
-
+    def _download(self, name: str, partial: Path) -> Path:
         try:
-            # InsightFace downloads without a timeout and would hang forever on a network that drops packets.
-            requests.head(model_zoo_download_url(f"{name}.zip"), timeout=_REACH_TIMEOUT_S)
-            return _unnest(Path(ensure_available("models", name, root=str(target))))
-        except (OSError, RuntimeError) as exc:
+            download_networks(f"{RELEASE}/{name}.zip", partial / name)
+        except (OSError, httpx.HTTPError, zipfile.BadZipFile) as exc:
             raise ModelPackUnavailable(_unavailable_message(name, self._cache, "the download failed")) from exc
+        return partial / name
 
     def _open(self, directory: Path, published: PublishedPack | None = None) -> ModelPack:
         pack = read_pack(directory, published)

@@ -8,8 +8,6 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import onnx
-
 from app.domain.decisions import Calibration
 from app.domain.faces import EMBEDDING_SIZE
 from app.errors import ModelPackRefused
@@ -17,6 +15,7 @@ from app.ml.calibration import find_calibration
 from app.ml.digests import sha256_of
 from app.ml.face_quality.known import find_quality_model, quality_file
 from app.ml.face_quality.model import QualityModel
+from app.ml.onnx_messages import read_graph
 from app.ml.packs.manifest import ManifestCalibration, PackManifest, read_manifest, write_manifest
 from app.ml.published import RESEARCH_LICENSE, PublishedPack
 
@@ -164,8 +163,8 @@ def _locate_by_shape(directory: Path) -> tuple[Path, Path]:
 
 def _classify(path: Path) -> str | None:
     try:
-        graph = onnx.load_model(str(path), load_external_data=False).graph
-    except Exception as exc:  # protobuf exports no stable name for its DecodeError
+        graph = read_graph(path)
+    except ValueError as exc:
         raise ModelPackRefused(f"{path} is not an ONNX file.") from exc
     shape = [dimension.dim_value for dimension in graph.input[0].type.tensor_type.shape.dim]
     if len(graph.output) == 9:  # SCRFD with landmarks

@@ -9,7 +9,6 @@ resembles a face. Input, outputs, strides and anchors are those of InsightFace's
 """
 
 import numpy as np
-import onnx
 
 from app.ml.synthetic.graph import GraphBuilder
 from app.ml.synthetic.portraits import ARCFACE_FRAME, FACE_CENTER, FACE_WIDTH
@@ -23,8 +22,8 @@ _EYE_DISTANCE = float(np.linalg.norm(_RIGHT_EYE - _LEFT_EYE))
 _DROP = float(_MOUTH[1] - _EYES[1])
 
 
-def build_detector() -> onnx.ModelProto:
-    """Build the model; its input's height and width are any multiples of 32."""
+def build_detector() -> bytes:
+    """Build the ONNX file; its input's height and width are any multiples of 32."""
     graph = GraphBuilder()
     maps = _color_maps(graph, "input")
     outputs: dict[str, list[int | str]] = {}

@@ -4,23 +4,32 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+
+from app.ml import onnx_messages as messages
 
 OPSET = 17
 _IR_VERSION = 9  # the newest one that onnxruntime 1.24 supports
+_ELEMENT_TYPES = {"float32": messages.FLOAT, "int64": messages.INT64}
 
 
 class GraphBuilder:
     """Collects nodes and constants; every method except `build` returns the name of the value that it added."""
 
     def __init__(self) -> None:
-        self._nodes: list[onnx.NodeProto] = []
-        self._constants: list[onnx.TensorProto] = []
+        self._nodes: list[Any] = []
+        self._constants: list[Any] = []
 
     def constant(self, value: np.ndarray | float | Sequence[float], dtype: type = np.float32) -> str:
         name = f"c{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(np.asarray(value, dtype=dtype), name))
+        array: np.ndarray = np.asarray(value, dtype=dtype)
+        self._constants.append(
+            messages.Tensor(
+                dims=array.shape,
+                data_type=_ELEMENT_TYPES[array.dtype.name],
+                name=name,
+                raw_data=array.astype(array.dtype.newbyteorder("<")).tobytes(),
+            )
+        )
         return name
 
     def node(self, operator: str, *inputs: str | float, name: str | None = None, **attributes: Any) -> str:
@@ -28,7 +37,10 @@ class GraphBuilder:
         names = [value if isinstance(value, str) else self.constant(value) for value in inputs]
         # No node's name may begin with Sub or Mul: insightface would take the network for one that normalizes itself.
         output = name or f"v{len(self._nodes)}"
-        self._nodes.append(helper.make_node(operator, names, [output], name=f"n{len(self._nodes)}", **attributes))
+        node = messages.Node(input=names, output=[output], name=f"n{len(self._nodes)}", op_type=operator)
+        for key in sorted(attributes):
+            messages.add_attribute(node, key, attributes[key])
+        self._nodes.append(node)
         return output
 
     def channels(self, value: str, start: int, stop: int) -> str:
@@ -44,17 +56,16 @@ class GraphBuilder:
         self,
         inputs: Mapping[str, Sequence[int | str]],
         outputs: Mapping[str, Sequence[int | str]],
-    ) -> onnx.ModelProto:
-        """Return the checked model; inputs and outputs map names to shapes. A string is a dynamic dimension."""
-        info = lambda item: helper.make_tensor_value_info(item[0], TensorProto.FLOAT, list(item[1]))  # noqa: E731
-        graph = helper.make_graph(
-            self._nodes,
-            "vultus-synthetic",
-            list(map(info, inputs.items())),
-            list(map(info, outputs.items())),
+    ) -> bytes:
+        """Return the model as an ONNX file; inputs and outputs map names to shapes. A string is a dynamic dimension."""
+        graph = messages.Graph(
+            node=self._nodes,
+            name="vultus-synthetic",
             initializer=self._constants,
+            input=[messages.describe_value(name, list(shape)) for name, shape in inputs.items()],
+            output=[messages.describe_value(name, list(shape)) for name, shape in outputs.items()],
         )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=_IR_VERSION)
-        model.producer_name = "vultus"
-        onnx.checker.check_model(model)
-        return model
+        opset = messages.OperatorSet(domain="", version=OPSET)
+        model = messages.Model(ir_version=_IR_VERSION, producer_name="vultus", graph=graph, opset_import=[opset])
+        written: bytes = model.SerializeToString(deterministic=True)
+        return written

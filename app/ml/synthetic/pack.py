@@ -5,8 +5,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import onnx
-
 from app.ml.packs.manifest import MANIFEST_FILE, PackManifest, write_manifest
 from app.ml.synthetic.detector import build_detector
 from app.ml.synthetic.recognizer import build_recognizer
@@ -30,8 +28,8 @@ def write_synthetic_pack(parent: Path) -> Path:
     parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=".synthetic-", dir=parent))
     try:
-        onnx.save(build_detector(), partial / "det_drawn.onnx")
-        onnx.save(build_recognizer(), partial / "rec_drawn.onnx")
+        (partial / "det_drawn.onnx").write_bytes(build_detector())
+        (partial / "rec_drawn.onnx").write_bytes(build_recognizer())
         manifest = PackManifest(
             name="synthetic",
             version=VERSION,

@@ -8,7 +8,6 @@ orthonormal matrix spreads them over 512 numbers without changing any cosine.
 
 import cv2
 import numpy as np
-import onnx
 
 from app.ml.synthetic.graph import GraphBuilder
 from app.ml.synthetic.portraits import ARCFACE_FRAME, Person, Placement, Variation, draw_group
@@ -21,7 +20,7 @@ _DISCRIMINANTS = 48
 _RIDGE = 0.05  # share of the mean within-person variance; without it, directions seen in few pictures dominate
 
 
-def build_recognizer(*, people: int = 300, pictures: int = 5, seed: int = 11) -> onnx.ModelProto:
+def build_recognizer(*, people: int = 300, pictures: int = 5, seed: int = 11) -> bytes:
     """Fit the model to people that the demo and the tests never use: seeds from 100,000 on."""
     features, identities = _training_set(people, pictures, np.random.default_rng(seed))
     mean, matrix = _discriminants(features, identities)
