@@ -35,6 +35,6 @@ async def requested_placeholders(call: Call, member: str) -> dict[str, Any]:
     names = _PLACEHOLDERS if "ALL" in requested else [name for name in requested if name in _PLACEHOLDERS]
     if not names:
         return {}
-    async with call.transaction() as services:
+    async with call.reading() as services:
         options = await services.protocol_options().get()
     return dict(_PLACEHOLDERS[name] for name in names) if options.placeholder_attributes else {}

@@ -13,7 +13,7 @@ from app.rekognition import MAX_IMAGE_BYTES, MIN_IMAGE_SIDE
 from app.rekognition.arns import collection_arn, model_version, read_collection_arn
 from app.rekognition.similarity import SimilarityScale
 from app.rekognition.state import ProtocolState
-from app.server.request_context import IMAGES
+from app.server.request_context import IMAGES, counted_change
 from app.services.paging import PageRequest
 from app.services.photos.face_reader import FaceReader
 from app.wiring.caller import CallerServices, TransactionServices
@@ -130,9 +130,13 @@ class Call:
                 field=member,
             )
 
-    def transaction(self) -> AbstractAsyncContextManager[TransactionServices]:
-        """Open a transaction; it commits when the block ends."""
+    def reading(self) -> AbstractAsyncContextManager[TransactionServices]:
+        """Open a transaction that changes nothing."""
         return self.caller.transaction()
+
+    def changing(self) -> AbstractAsyncContextManager[TransactionServices]:
+        """Open the call's transaction; it counts the call and commits when the block ends."""
+        return counted_change(self._scope, self.caller.transaction())
 
     async def run_once(
         self, services: TransactionServices, work: Callable[[], Awaitable[Result]], *, about: str | None = None

@@ -10,7 +10,7 @@ async def create_collection(call: Call) -> Result:
     name = call.collection
     if name.startswith("."):
         raise InvalidParameter(f"CollectionId: must not begin with a dot (got {name}).", field="CollectionId")
-    async with call.transaction() as services:
+    async with call.changing() as services:
         collections = services.collections()
         await collections.create(name)
         if call.parameters.get("Tags"):
@@ -23,7 +23,7 @@ async def create_collection(call: Call) -> Result:
 
 
 async def describe_collection(call: Call) -> Result:
-    async with call.transaction() as services:
+    async with call.reading() as services:
         created_at, faces = await services.collections().describe(call.collection)
         users = await services.assignment().count(call.collection)
     return {
@@ -36,7 +36,7 @@ async def describe_collection(call: Call) -> Result:
 
 
 async def list_collections(call: Call) -> Result:
-    async with call.transaction() as services:
+    async with call.reading() as services:
         page = await services.collections().list_names(call.page(_PAGE))
     return {
         "CollectionIds": [name for name, _ in page.items],
@@ -46,6 +46,6 @@ async def list_collections(call: Call) -> Result:
 
 
 async def delete_collection(call: Call) -> Result:
-    async with call.transaction() as services:
+    async with call.changing() as services:
         await services.collections().delete(call.collection)
     return {"StatusCode": 200}

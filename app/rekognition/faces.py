@@ -24,7 +24,7 @@ async def index_faces(call: Call) -> Result:
     await call.caller.galleries.find(call.collection)  # a missing collection is reported before inference
     attributes = await requested_placeholders(call, "DetectionAttributes")
     image, parameters = await call.image(), call.parameters
-    async with call.transaction() as services:
+    async with call.changing() as services:
         done = await services.anonymous_registration().register(
             image,
             collection=call.collection,
@@ -55,7 +55,7 @@ async def index_faces(call: Call) -> Result:
 async def list_faces(call: Call) -> Result:
     parameters = call.parameters
     ids = [UUID(face_id) for face_id in parameters["FaceIds"]] if "FaceIds" in parameters else None
-    async with call.transaction() as services:
+    async with call.reading() as services:
         page = await services.stored_faces().list(
             call.collection, call.page(_PAGE), subject=parameters.get("UserId"), ids=ids
         )
@@ -68,7 +68,7 @@ async def list_faces(call: Call) -> Result:
 
 async def delete_faces(call: Call) -> Result:
     ids = list(dict.fromkeys(UUID(face_id) for face_id in call.parameters["FaceIds"]))
-    async with call.transaction() as services:
+    async with call.changing() as services:
         done = await services.stored_faces().erase(call.collection, ids)
     return {
         "DeletedFaces": [str(face_id) for face_id in done.erased],

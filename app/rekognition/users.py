@@ -23,7 +23,7 @@ _REASONS = {
 
 async def create_user(call: Call) -> Result:
     user = call.parameters["UserId"]
-    async with call.transaction() as services:
+    async with call.changing() as services:
 
         async def work() -> Result:
             await services.subjects().create(call.collection, user, None, {})
@@ -33,7 +33,7 @@ async def create_user(call: Call) -> Result:
 
 
 async def delete_user(call: Call) -> Result:
-    async with call.transaction() as services:
+    async with call.changing() as services:
 
         async def work() -> Result:
             await services.assignment().remove_subject(call.collection, call.parameters["UserId"])
@@ -43,7 +43,7 @@ async def delete_user(call: Call) -> Result:
 
 
 async def list_users(call: Call) -> Result:
-    async with call.transaction() as services:
+    async with call.reading() as services:
         page = await services.assignment().list_page(call.collection, call.page(_PAGE))
     return {
         "Users": [{"UserId": user.subject, "UserStatus": _status(user.templates)} for user in page.items],
@@ -54,7 +54,7 @@ async def list_users(call: Call) -> Result:
 async def associate_faces(call: Call) -> Result:
     user, scale = call.parameters["UserId"], await call.scale()
     min_cosine = scale.cosine(call.parameters.get("UserMatchThreshold", _THRESHOLD))
-    async with call.transaction() as services:
+    async with call.changing() as services:
 
         async def work() -> Result:
             done = await services.assignment().assign(call.collection, user, _ids(call), min_similarity=min_cosine)
@@ -69,7 +69,7 @@ async def associate_faces(call: Call) -> Result:
 
 async def disassociate_faces(call: Call) -> Result:
     user = call.parameters["UserId"]
-    async with call.transaction() as services:
+    async with call.changing() as services:
 
         async def work() -> Result:
             done = await services.assignment().unassign(call.collection, user, _ids(call))

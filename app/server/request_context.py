@@ -6,7 +6,9 @@ Implemented in plain ASGI, so that streamed bodies are not buffered.
 import asyncio
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol, TypeVar
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -14,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import AppError, InternalError, NotReady, Overloaded
 from app.server.drain import drain
+from app.services.tenancy.metering import UsageService, usage_key
 from app.telemetry import StageTimes, accept_request_id, error_code, get_logger, request_id, stage_times
 from app.telemetry.metrics import observe_images, observe_request, observe_stage
 
@@ -21,6 +24,8 @@ PRINCIPAL, CALLER, IMAGES, OPERATION = "vultus.principal", "vultus.caller", "vul
 """Keys in a request's scope: the authenticated principal, the admitted one, the number of photos sent, and the
 operation if the route does not name it.
 """
+_COUNTED = "vultus.counted"
+"""Key in a request's scope: the usage key under which its committed change was counted."""
 
 SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
@@ -39,6 +44,15 @@ _log = get_logger("vultus.error")
 
 ErrorRenderer = Callable[[str, AppError], Response]
 """Turns an error into a response, in the format of the protocol that a path serves."""
+
+
+class _WithUsage(Protocol):
+    """Services of one transaction, with those that count."""
+
+    def usage(self) -> UsageService: ...
+
+
+S = TypeVar("S", bound=_WithUsage)
 
 
 class _Exchange:
@@ -75,8 +89,7 @@ class _Exchange:
         observe_request(template or "none", self.scope["method"], self.status, seconds)
         for stage, stage_s in self.times.items():
             observe_stage(stage, stage_s)
-        if 200 <= self.status < 300 and not self.is_replayed:
-            _meter(self.scope, str(self.scope.get(OPERATION) or getattr(route, "name", "")))
+        _meter(self.scope, is_success=200 <= self.status < 300 and not self.is_replayed)
 
     def _describe_caller(self) -> dict[str, str]:
         """Return the address, the tenant and the caller as far as they are known, and the code of an error."""
@@ -149,12 +162,36 @@ class RequestContext:
             headers.setdefault("cache-control", "no-store")
 
 
-def _meter(scope: Scope, operation: str) -> None:
-    """Count a successful call in the usage of its authenticated caller."""
-    principal, images = scope.get(CALLER), scope.get(IMAGES, 0)
-    if principal is not None:
-        scope["state"]["process"].meter.count(principal, operation, images)
+@asynccontextmanager
+async def counted_change(scope: Scope, transaction: AbstractAsyncContextManager[S]) -> AsyncIterator[S]:
+    """Count the request as a change in the transaction of its work; nothing is counted if that is rolled back."""
+    key, images = None, scope.get(IMAGES, 0)
+    async with transaction as services:
+        yield services
+        principal = scope.get(CALLER)
+        if principal is not None:
+            key = usage_key(principal, _operation(scope))
+            await services.usage().count_change(key, images)
+    if key is not None:
+        scope[_COUNTED] = key, images
+
+
+def _operation(scope: Scope) -> str:
+    return str(scope.get(OPERATION) or getattr(scope.get("route"), "name", ""))
+
+
+def _meter(scope: Scope, *, is_success: bool) -> None:
+    """Count a successful call in the usage of its authenticated caller, unless its change was counted already."""
+    principal, images, counted = scope.get(CALLER), scope.get(IMAGES, 0), scope.get(_COUNTED)
+    if principal is None:
+        return
+    meter = scope["state"]["process"].meter
+    if is_success:
         observe_images(images)
+        if counted is None:
+            meter.count(principal, _operation(scope), images)
+    elif counted is not None:
+        meter.take_back(principal, *counted)
 
 
 def _frames(exc: Exception) -> list[str]:

@@ -4,12 +4,18 @@ import asyncio
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 from pydantic import SecretStr
+from starlette.types import Receive, Scope, Send
 
+from app.main import render_error
+from app.permissions import Permission, Plan, Principal
+from app.server.request_context import CALLER, OPERATION, RequestContext, counted_change
 from app.settings import Settings
+from app.wiring.caller import CallerServices
 from tests import pictures
 from tests.api.conftest import Account, Running, problem, start
 
@@ -116,3 +122,28 @@ async def test_metrics_are_for_who_sends_the_token_and_name_nobody(ada: Account,
     assert str(ada.tenant_id) not in answer.text
     assert "ada" not in answer.text.replace("vultus_images", "").split()
     assert '/ada"' not in answer.text
+
+
+async def test_a_change_that_is_rolled_back_is_not_counted(ada: Account) -> None:
+    for status in (201, 409):
+        answer = await ada.client.post("/collections/default/subjects", json={"subject": "eve"})
+        assert answer.status_code == status
+    assert by_operation(await usage(ada))["create_subject"] == (1, 0)
+
+
+async def test_a_change_whose_caller_gets_an_error_is_taken_back(ada: Account, running: Running) -> None:
+    """Between the commit and the answer the server may find that it cannot answer."""
+    principal = Principal(ada.tenant_id, frozenset(Permission), Plan("free"), user_id=uuid4())
+
+    async def fails_after_the_commit(scope: Scope, receive: Receive, send: Send) -> None:
+        scope.update({"state": dict(running.lifespan), CALLER: principal, OPERATION: "lost"})
+        caller = CallerServices(running.state, principal, asyncio.get_running_loop().create_future())
+        async with counted_change(scope, caller.transaction()):
+            pass
+        assert by_operation(await usage(ada))["lost"] == (1, 0)
+        raise OSError
+
+    app = RequestContext(fails_after_the_commit, render_error=render_error)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://vultus/api/v1") as client:
+        assert (await client.post("/lost")).status_code == 500
+    assert by_operation(await usage(ada))["lost"] == (0, 0)

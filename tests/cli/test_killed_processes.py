@@ -1,15 +1,19 @@
 """Processes of a running server that somebody kills: the others notice."""
 
+import itertools
 import os
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import psutil
 import pytest
 
+from tests.api.conftest import PASSWORD
 from tests.cli.test_serve import service_env
 from tests.servers import serving
 
@@ -57,3 +61,46 @@ def test_workers_end_with_a_supervisor_that_is_killed(service_env: dict[str, str
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         wait_until(lambda: not any(map(is_alive, children)), why="a worker serves on")
+
+
+def test_every_change_is_counted_although_its_worker_is_killed(service_env: dict[str, str]) -> None:
+    """As many as there are: the count and the change are one transaction."""
+    email, answered, threads = f"{uuid4().hex}@example.com", list[str](), 4
+    with serving(1, **service_env) as (base, process):
+        api = f"{base}/api/v1"
+        signup = {"tenant": "Acme", "email": email, "password": PASSWORD}
+        httpx.post(f"{api}/auth/signup", json=signup, timeout=30).raise_for_status()
+        subjects = f"{api}/collections/default/subjects"
+        headers = sign_in(api, email)
+
+        def create(number: int) -> None:
+            with httpx.Client(headers=headers, timeout=30) as client:
+                for index in itertools.count():
+                    name = f"subject-{number}-{index}"
+                    try:
+                        client.post(subjects, json={"subject": name}).raise_for_status()
+                    except httpx.TransportError:
+                        return
+                    answered.append(name)
+
+        with ThreadPoolExecutor(threads) as pool:
+            running = [pool.submit(create, number) for number in range(threads)]
+            wait_until(lambda: len(answered) > 50, why="the server creates no subjects")
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            for one in running:
+                one.result()
+    with serving(1, **service_env) as (base, _):
+        api = f"{base}/api/v1"
+        with httpx.Client(headers=sign_in(api, email), timeout=30) as client:
+            counts = client.get(f"{api}/usage").json()["items"]
+            created = {item["operation"]: item["calls"] for item in counts}["create_subject"]
+            stored = client.get(f"{api}/collections/default").json()["subjects"]
+    assert created == stored
+    assert len(answered) <= created <= len(answered) + threads
+
+
+def sign_in(api: str, email: str) -> dict[str, str]:
+    form = {"username": email, "password": PASSWORD}
+    token = httpx.post(f"{api}/auth/token", data=form, timeout=30).raise_for_status().json()["access_token"]
+    return {"authorization": f"Bearer {token}"}

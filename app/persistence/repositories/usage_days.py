@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import date
 from uuid import UUID
 
+from sqlalchemy.dialects.postgresql import insert
+
 from app.domain.tenancy import UsageCount, UsageKey
 from app.persistence.connections.database import Database
 from app.persistence.models import UsageDayModel
@@ -22,6 +24,15 @@ class UsageDayRepository(TenantRepository):
             UsageKey(row.day, row.operation, row.caller): UsageCount(row.calls, row.images)
             for row in await self._session.scalars(statement)
         }
+
+    async def add(self, key: UsageKey, count: UsageCount) -> None:
+        """Add to a count in this transaction; call it last, because it locks the count until the commit."""
+        model = UsageDayModel
+        values = self._row(**key._asdict(), calls=count.calls, images=count.images)
+        statement = insert(model).values(values)
+        more = {"calls": model.calls + statement.excluded.calls, "images": model.images + statement.excluded.images}
+        columns = [model.tenant_id, model.day, model.operation, model.caller]
+        await self._session.execute(statement.on_conflict_do_update(index_elements=columns, set_=more))
 
 
 async def add_usage(database: Database, tenant_id: UUID, counts: Mapping[UsageKey, UsageCount]) -> None:

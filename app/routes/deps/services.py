@@ -8,10 +8,13 @@ from fastapi import Depends, Header, Query, Request
 from app.routes.deps.callers import PrincipalDep
 from app.schemas.text_rules import TOKEN
 from app.server.disconnects import DisconnectDep
+from app.server.request_context import counted_change
 from app.server.state import state_of
 from app.services.idempotency import IdempotencyService
 from app.services.paging import DEFAULT_PAGE, MAX_PAGE, PageRequest
 from app.wiring.caller import CallerServices, TransactionServices
+
+_READING_METHODS = frozenset({"GET", "HEAD"})
 
 
 async def get_caller(request: Request, principal: PrincipalDep, disconnect: DisconnectDep) -> CallerServices:
@@ -22,8 +25,11 @@ CallerDep = Annotated[CallerServices, Depends(get_caller)]
 """The services that run outside the request's transaction."""
 
 
-async def get_services(caller: CallerDep) -> AsyncIterator[TransactionServices]:
-    async with caller.transaction() as services:
+async def get_services(request: Request, caller: CallerDep) -> AsyncIterator[TransactionServices]:
+    transaction = caller.transaction()
+    if request.method not in _READING_METHODS:
+        transaction = counted_change(request.scope, transaction)
+    async with transaction as services:
         yield services
 
 

@@ -1,7 +1,8 @@
 """Count successful requests by day, operation and caller, for billing and for checking a bill.
 
-Errors and responses replayed for an Idempotency-Key are not counted. Each worker adds its counts to the database every
-second and when it ends. A killed worker loses its last second, in the customer's favor.
+Errors and responses replayed for an Idempotency-Key are not counted. A change is counted in its own transaction, so
+there is never one without the other. Each worker adds its other counts, such as recognitions, to the database every
+second and when it ends: a killed worker loses those of its last second, in the customer's favor.
 """
 
 import asyncio
@@ -32,8 +33,11 @@ class Meter:
 
     def count(self, principal: Principal, operation: str, images: int) -> None:
         """Count one successful request with its images."""
-        key = UsageKey(datetime.now(UTC).date(), operation, principal.name)
-        self._add(principal.tenant_id, key, UsageCount(1, images))
+        self._add(principal.tenant_id, usage_key(principal, operation), UsageCount(1, images))
+
+    def take_back(self, principal: Principal, key: UsageKey, images: int) -> None:
+        """Subtract a change that was counted and committed, but whose caller received an error or nothing."""
+        self._add(principal.tenant_id, key, UsageCount(-1, -images))
 
     async def flush(self) -> None:
         """Add the counts to the database; those that cannot be added are kept for the next flush."""
@@ -72,12 +76,21 @@ class Meter:
         counts[key] = UsageCount(count.calls + more.calls, count.images + more.images)
 
 
+def usage_key(principal: Principal, operation: str) -> UsageKey:
+    """Return the key under which a request of this moment counts."""
+    return UsageKey(datetime.now(UTC).date(), operation, principal.name)
+
+
 class UsageService:
-    """Read the usage of the caller's tenant."""
+    """Read the usage of the caller's tenant, and count a change of it."""
 
     def __init__(self, days: UsageDayRepository, meter: Meter | None = None) -> None:
         self._days = days
         self._meter = meter
+
+    async def count_change(self, key: UsageKey, images: int) -> None:
+        """Count one change with its images in the change's transaction, as its last statement."""
+        await self._days.add(key, UsageCount(1, images))
 
     async def list_days(self, since: date, before: date) -> dict[UsageKey, UsageCount]:
         """List the counts from `since` up to, excluding, `before`; flushes this process's own counts first."""
