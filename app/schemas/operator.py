@@ -27,7 +27,11 @@ QuotaNumber = Annotated[int, Field(ge=0, le=10**12), JSON_NUMBER]
 class TenantIn(SignupIn):
     """A tenant to create, with its plan and the login of its first admin."""
 
-    plan: PlanName = "free"
+    plan: PlanName = Field(
+        default=UNLIMITED,
+        description="The plan; `unlimited` unless you name one, as with `vultus tenants create`. A tenant that signs "
+        "up gets `free`.",
+    )
 
 
 class SetPlanIn(RequestBody):

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from app.permissions import Permission, Quota
+from app.permissions import UNLIMITED, Permission, Quota
 from app.routes.coverage import route_dependencies
 from app.routes.deps.callers import get_operator
 from app.settings import Settings
@@ -87,6 +87,13 @@ async def test_a_tenant_for_an_unknown_plan_is_not_half_made(operated: Running) 
         assert problem(await operator.post("/operator/tenants", json=body)) == "404 plan_not_found"
         again: httpx.Response = await operator.post("/operator/tenants", json={**body, "plan": "free"})
         assert again.status_code == 201
+
+
+async def test_the_operator_creates_tenants_without_limits_as_the_command_does(operated: Running) -> None:
+    body = {"tenant": "Acme", "email": f"{uuid4().hex}@example.com", "password": PASSWORD}
+    async with operated.client(TOKEN) as operator:
+        created = (await operator.post("/operator/tenants", json=body)).json()
+        assert (await operator.get(f"/operator/tenants/{created['tenant_id']}")).json()["plan"] == UNLIMITED
 
 
 @pytest.mark.parametrize(
