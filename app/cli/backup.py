@@ -12,6 +12,7 @@ import typer
 from pydantic import StringConstraints
 from sqlalchemy import make_url
 
+from app.cli.database import announce_database
 from app.cli.operator import checked
 from app.cli.settings import command_settings
 from app.cli.tables import AsJson, Quiet, show_rows, show_values
@@ -87,6 +88,7 @@ def create_login(
     async def run() -> str:
         settings = command_settings()
         _require(await check_operator_login(settings))
+        announce_database(settings)
         async with provisioned_database(settings) as addresses:
             await create_backup_login(addresses.operator, name, password)
             address = make_url(addresses.operator).set(username=name, password=password)
@@ -109,6 +111,7 @@ async def _refuse_empty(file: Path) -> None:
 async def _backup_address(settings: Settings) -> AsyncIterator[str]:
     """Provide the URL of the login for backups: its own, or the operator's."""
     _require(await check_backup_login(settings))
+    announce_database(settings)
     async with provisioned_database(settings) as addresses:
         own = settings.database_backup_url
         yield own.get_secret_value() if own is not None else addresses.operator

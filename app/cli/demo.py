@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from starlette.types import Receive, Scope, Send
 
+from app.cli.database import announce_database
 from app.cli.demo_pictures import DemoPictures, drawn_pictures, photo_pictures, sample_photo, sample_pictures
 from app.cli.serve import check_before_start, run_server
 from app.cli.settings import command_settings
@@ -59,6 +60,7 @@ def demo(
     settings = command_settings()
     if then_serve:
         check_before_start(settings, host=host, port=port)
+    announce_database(settings)
     settings = _ensure_pack(settings)
     is_complete = asyncio.run(_run(settings, photos))
     if then_serve:

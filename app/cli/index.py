@@ -9,6 +9,7 @@ from uuid import UUID
 
 import typer
 
+from app.cli.database import announce_database
 from app.cli.operator import find_tenant
 from app.cli.settings import command_settings
 from app.cli.tables import AsJson, Quiet, show_rows
@@ -31,6 +32,7 @@ async def search_indexes() -> AsyncIterator[SearchIndexService]:
     settings = command_settings()
     await check_service_login(settings)
     await check_operator_login(settings)
+    announce_database(settings)
     async with provisioned_database(settings) as addresses, search_index_service(settings, addresses) as indexes:
         yield indexes
 

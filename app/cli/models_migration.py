@@ -11,6 +11,7 @@ from uuid import UUID
 
 import typer
 
+from app.cli.database import announce_database
 from app.cli.migration_ledger import Ledger
 from app.cli.operator import open_services
 from app.cli.photo_manifest import (
@@ -102,6 +103,7 @@ async def _migrate(
 
     await check_service_login(settings)
     await check_operator_login(settings)
+    announce_database(settings)
     async with provisioned_database(settings) as addresses, operator_services_at(settings, addresses) as services:
         tenant, collection, recognizer = chosen
         target = MigrationTarget(await services.find_tenant(tenant), collection, recognizer)

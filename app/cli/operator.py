@@ -7,6 +7,7 @@ from uuid import UUID
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from app.cli.database import announce_database
 from app.cli.settings import command_settings
 from app.security.keyring import Keyring
 from app.wiring.operator import OperatorServices, operator_services
@@ -14,7 +15,9 @@ from app.wiring.operator import OperatorServices, operator_services
 
 def open_services() -> AbstractAsyncContextManager[OperatorServices]:
     """Open the operator's services with this process's settings."""
-    return operator_services(command_settings())
+    settings = command_settings()
+    announce_database(settings)
+    return operator_services(settings)
 
 
 async def find_tenant(name_or_id: str | None) -> UUID | None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
+from app.cli.database import announce_database
 from app.cli.database_keeper import database_keeper
 from app.cli.graph_keeper import graph_keeper
 from app.cli.settings import command_settings
@@ -23,6 +24,9 @@ from app.settings import Settings, load_settings
 
 _KEEP_ALIVE_S = 30
 _DRAIN_S = 30
+_HEALTH_CHECK_S = 30
+"""uvicorn kills a worker that does not answer for so long. A worker that starts on a busy machine may need more than
+its default of 5."""
 
 
 def serve(
@@ -40,6 +44,7 @@ def migrate_database() -> None:
 
     async def run() -> None:
         await check_operator_login(settings)
+        announce_database(settings)
         async with provisioned_database(settings) as addresses:
             await asyncio.to_thread(migrate, addresses.operator)
 
@@ -50,6 +55,7 @@ def migrate_database() -> None:
 def run_server(settings: Settings, *, host: str, port: int, workers: int) -> None:
     """Check port and database, fetch the packs and provision once, before any worker starts; then run uvicorn."""
     check_before_start(settings, host=host, port=port)
+    announce_database(settings, even_if_it_exists=True)
     library = PackLibrary.from_settings(settings)
     for pack in (settings.model_pack, *settings.extra_model_packs):
         library.find(pack)
@@ -145,4 +151,5 @@ def _run_uvicorn(host: str, port: int, workers: int) -> None:
         proxy_headers=False,  # app.server.client_address reads them
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_DRAIN_S,
+        timeout_worker_healthcheck=_HEALTH_CHECK_S,
     )

@@ -17,7 +17,7 @@ _out = Console(width=_WIDTH, soft_wrap=True, highlight=False)
 
 
 def show_rows(rows: list[dict[str, str]], as_json: bool, quiet: bool) -> None:
-    """Print rows; all of them have the columns of the first."""
+    """Print rows; all of them have the columns of the first. Without rows, a table is a line on stderr."""
     if as_json:
         typer.echo(json.dumps(rows))
         return
@@ -25,7 +25,10 @@ def show_rows(rows: list[dict[str, str]], as_json: bool, quiet: bool) -> None:
         for row in rows:
             typer.echo("\t".join(row.values()))
         return
-    table = Table(*(rows[0] if rows else ("(no rows)",)))
+    if not rows:
+        typer.echo("No rows.", err=True)
+        return
+    table = Table(*rows[0])
     for row in rows:
         table.add_row(*row.values())
     _out.print(table)

@@ -1,17 +1,21 @@
 """What keeps a command from starting is said in one line, before anything else is done."""
 
+import json
 import socket
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
 from app.errors import DatabaseUnavailable
 from app.persistence.connections.database import Database
 from app.persistence.provisioning.embedded import EmbeddedPostgres
 from app.persistence.provisioning.logins import check_operator_login, check_service_login
 from app.settings import Settings
+from tests.api.conftest import start
 from tests.commands import Commands
 
 LOGIN = "login_with_a_password"
@@ -102,6 +106,33 @@ async def test_a_login_that_is_refused_later_makes_the_service_unavailable(wrong
     with pytest.raises(DatabaseUnavailable):
         await database.fetch_row("SELECT 1")
     await database.close()
+
+
+async def test_a_server_whose_login_is_refused_is_not_ready_and_logs_why(
+    wrong_password: str, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody changed the password while the server was running."""
+    async with AsyncExitStack() as stack:
+        own = settings.model_copy(update={"database_url": SecretStr(wrong_password)})
+        running = await start(own, stack)
+        async with running.client() as client:
+            answer = await client.get("http://vultus/readyz")
+    assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
+    lines = capsys.readouterr().err
+    said = [json.loads(line) for line in lines.splitlines() if "database_refuses_login" in line]
+    assert said[0]["reason"] == f'password authentication failed for user "{LOGIN}"'
+    assert "hunter2" not in lines
+
+
+def test_an_empty_database_is_not_created_unannounced(commands: Commands, tmp_path: Path) -> None:
+    """In another folder than usual, the tenants seem to be gone."""
+    directory = tmp_path.resolve() / "data" / "postgres"
+    first, second = (commands.run("tenants", "list", env={}, directory=tmp_path) for _ in range(2))
+    created = f"vultus: creating an empty database in {directory}; VULTUS_DATA_DIR names another directory.\n"
+    assert (first.returncode, first.stdout, first.stderr) == (0, "", f"{created}No rows.\n")
+    assert (second.returncode, second.stdout, second.stderr) == (0, "", "No rows.\n")
+    as_json = commands.run("tenants", "list", "--json", env={}, directory=tmp_path)
+    assert (as_json.stdout, as_json.stderr) == ("[]\n", "")
 
 
 @pytest.mark.parametrize("command", ["serve", "demo --serve"])

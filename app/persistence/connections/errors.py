@@ -27,7 +27,8 @@ _LOST_CONNECTION = (
     PendingRollbackError,
     ResourceClosedError,
 )
-_REFUSED = ("28", "3D")  # a wrong login, an unknown database: somebody changed them while the service was running
+# A wrong login, an unknown database; PgBouncer reports both as a protocol violation.
+_REFUSED = ("28", "3D", "08P01")
 _UNMIGRATED = ("42P01", "42883")  # undefined table or function: a migration is missing
 _WITHOUT_CONSENT = "VU001"  # raised by our trigger (migration 0009), when the policy changed during the request
 
@@ -49,6 +50,7 @@ def translate_errors() -> Iterator[None]:
         OSError,
         *_LOST_CONNECTION,
     ) as exc:
+        _log_refusal(exc)
         raise DatabaseUnavailable from exc
     except (DBAPIError, asyncpg.PostgresError) as exc:
         cause = exc.orig if isinstance(exc, DBAPIError) else exc
@@ -58,9 +60,16 @@ def translate_errors() -> Iterator[None]:
             raise ConsentRequired from exc
         if getattr(cause, "sqlstate", "") in _UNMIGRATED:
             raise NotReady("The database schema is out of date: run `vultus migrate`.") from exc
-        if str(getattr(cause, "sqlstate", "")).startswith(_REFUSED):
-            _log.error("database_refuses_login", reason=str(cause))
-            raise DatabaseUnavailable from exc
-        if str(getattr(cause, "sqlstate", "")).startswith(_TRANSIENT):
+        if str(getattr(cause, "sqlstate", "")).startswith((*_REFUSED, *_TRANSIENT)):
+            _log_refusal(exc)
             raise DatabaseUnavailable from exc
         raise
+
+
+def _log_refusal(exc: BaseException) -> None:
+    """Log the reason if PostgreSQL, or a pooler in front of it, refuses the login; it never contains the password."""
+    cause: BaseException | None = exc
+    while cause is not None and not str(getattr(cause, "sqlstate", "") or "").startswith(_REFUSED):
+        cause = cause.__cause__
+    if cause is not None:
+        _log.error("database_refuses_login", reason=str(cause))

@@ -55,6 +55,15 @@ class EmbeddedPostgres:
         self._settings = dict(settings or {})  # additional PostgreSQL settings
         self._server: PostgresServer | None = None
 
+    @property
+    def directory(self) -> Path:
+        """The directory of the server's files."""
+        return self._data
+
+    def exists(self) -> bool:
+        """Whether the directory holds a server's files."""
+        return (self._data / "PG_VERSION").exists()
+
     def start(self) -> str:
         """Start or join the server; return its administrative URL (`postgresql://`, database `postgres`).
 
@@ -64,7 +73,7 @@ class EmbeddedPostgres:
             self._data.parent.mkdir(parents=True, exist_ok=True)
             with _process_lock(self._data.parent), _restored_permissions(self._data):
                 server = get_server(self._data, start=False)
-                if not (self._data / "PG_VERSION").exists():
+                if not self.exists():
                     server.ensure_pgdata_inited()
                 self._configure()
                 self._remove_dead_server()
