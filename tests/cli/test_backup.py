@@ -1,6 +1,7 @@
 """A backup holds every tenant's rows, or there is none: dumped, checked, restored, recognized."""
 
 import asyncio
+import os
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,7 +21,7 @@ from app.persistence.provisioning.postgres_programs import find_program
 from app.settings import Settings
 from tests import pictures
 from tests.api.conftest import PASSWORD, Running, sign_in, start
-from tests.commands import Commands
+from tests.commands import PROGRAM, Commands
 
 NAME, RESTORED = "backup_test", "backup_restored"
 OWNER = "backup_owner"
@@ -238,3 +239,38 @@ async def test_a_database_without_tenants_is_no_reason_to_refuse_its_dump(
     subprocess.run([str(find_program("pg_dump")), "-Fc", f"--file={tmp_path / 'x'}", url], check=True)
     checked = await asyncio.to_thread(commands.run, "backup", "check", tmp_path / "x", env=env, directory=tmp_path)
     assert checked.returncode == 0, checked.stderr
+
+
+def replaced_pg_dump(tmp_path: Path, script: str) -> dict[str, str]:
+    """An environment in which the newest pg_dump is a script."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    program = programs / "pg_dump"
+    program.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "pg_dump (PostgreSQL) 99.0" && exit\n{script}\n')
+    program.chmod(0o755)
+    return {"PATH": f"{programs}:{os.environ['PATH']}"}
+
+
+async def test_a_dump_that_lacks_rows_is_deleted(logins: Logins, commands: Commands, tmp_path: Path) -> None:
+    real = find_program("pg_dump")
+    env = env_of(logins, **replaced_pg_dump(tmp_path, f'exec {real} --exclude-table-data=templates "$@"'))
+    target = tmp_path / "backups"
+    target.mkdir()
+    done = await asyncio.to_thread(commands.run, "backup", "create", target / "x", env=env, directory=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "The dump is not complete and was deleted: public.templates: 0 of " in done.stderr
+    assert not list(target.iterdir())
+
+
+async def test_an_interrupted_dump_leaves_nothing(logins: Logins, tmp_path: Path) -> None:
+    env = env_of(logins, **replaced_pg_dump(tmp_path, "echo begun > ../begun; exec sleep 1000"))
+    target = tmp_path / "backups"
+    target.mkdir()
+    process = await asyncio.create_subprocess_exec(PROGRAM, "backup", "create", "x", cwd=target, env=os.environ | env)
+    async with asyncio.timeout(60):
+        while not (tmp_path / "begun").exists():
+            await asyncio.sleep(0.1)
+        assert list(target.iterdir())
+        process.terminate()
+        assert await process.wait() == 1
+    assert not list(target.iterdir())
