@@ -9,7 +9,6 @@ import os
 import re
 import secrets
 from functools import lru_cache
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -17,6 +16,7 @@ from limits import parse_many
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
+from app.setting_formats import is_image_host, read_network
 from app.unknown_settings import refuse_unknown
 
 MIN_SECRET_BYTES = 32
@@ -204,6 +204,16 @@ class Settings(BaseSettings):
     object_store_endpoints: Annotated[list[str], NoDecode] = []
     """S3-compatible servers to fetch photos from, comma-separated. Tenants may name only these, for example
     `https://minio.example:9000`. Empty: nothing is fetched."""
+    image_url_hosts: Annotated[list[str], NoDecode] = []
+    """Hosts to fetch photos from by URL, comma-separated; empty: none. Each one is exact: `photos.example`,
+    `photos.example:8443`, or `http://10.0.0.5:9000` without TLS. Every tenant may name URLs of these hosts
+    (`image_url`)."""
+    image_url_networks: Annotated[list[str], NoDecode] = []
+    """Networks of hosts for photos that are not public, comma-separated, such as `10.0.0.0/8`. A name in
+    `VULTUS_IMAGE_URL_HOSTS` with another private, local or reserved address is refused. An address listed there needs
+    no network."""
+    image_url_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
+    """How long all photos of a request may take to arrive from their URLs, in seconds."""
     rekognition_region: str | None = None
     """The region of requests to the Rekognition protocol; unset: any. Requests that are signed for another region are
     refused."""
@@ -231,6 +241,8 @@ class Settings(BaseSettings):
         "previous_secret_keys",
         "cors_origins",
         "object_store_endpoints",
+        "image_url_hosts",
+        "image_url_networks",
         "extra_model_packs",
         "trusted_proxies",
         "previous_receipt_keys",
@@ -249,6 +261,20 @@ class Settings(BaseSettings):
                 raise ValueError(f"entry {number} is not an origin; use https://host or https://host:port")
         return value
 
+    @field_validator("image_url_hosts")
+    @classmethod
+    def _check_hosts(cls, value: list[str]) -> list[str]:
+        for number, host in enumerate(value, 1):
+            if not is_image_host(host):
+                # The message does not quote the value, which may hold a password.
+                raise ValueError(f"entry {number} is not a host; use host, host:port or http://host:port")
+        return value
+
+    @field_validator("image_url_networks")
+    @classmethod
+    def _check_networks(cls, value: list[str]) -> list[str]:
+        return [read_network(one, "allows every address, also those of this machine") for one in value]
+
     @field_validator("previous_receipt_keys")
     @classmethod
     def _check_receipt_keys(cls, value: list[str]) -> list[str]:
@@ -263,7 +289,7 @@ class Settings(BaseSettings):
     @field_validator("trusted_proxies")
     @classmethod
     def _check_proxies(cls, value: list[str]) -> list[str]:
-        return [_read_network(one) for one in value]
+        return [read_network(one, "trusts everybody, so clients could choose their own address") for one in value]
 
     @model_validator(mode="after")
     def _refuse_unsafe(self) -> Self:
@@ -328,16 +354,6 @@ def check_rate(rate: str) -> str:
         if item.amount < 1 or item.get_expiry() > MAX_RATE_WINDOW_S:
             raise ValueError(f"{rate}: a rate allows at least 1 request within at most {MAX_RATE_WINDOW_S} seconds")
     return rate
-
-
-def _read_network(text: str) -> str:
-    try:
-        network = ip_network(text.removeprefix("::ffff:"), strict=False)
-    except ValueError:
-        raise ValueError(f"{text} is not an IP address or network, such as 10.0.0.5 or 10.0.0.0/24") from None
-    if network.prefixlen == 0:
-        raise ValueError(f"{text} trusts everybody, so clients could choose their own address")
-    return str(network)
 
 
 def _refuse_weak_secret(secret: str, name: str) -> None:

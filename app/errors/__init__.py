@@ -3,11 +3,13 @@
     AppError
       RequestRefused          invalid_request, invalid_parameter, invalid_cursor, invalid_metadata, duplicate_field,
                               request_too_large, request_timeout, unsupported_media_type, too_many_images,
+                              batch_route_needed,
                               route_not_found, method_not_allowed, idempotency_key_reused, idempotent_answer_erased,
                               recognizer_mismatch, consent_required, consent_withdrawn, object_unavailable,
                               malformed_request, unknown_operation
       ImageRefused            image_empty, image_too_large, image_unreadable, image_truncated,
-                              image_too_many_pixels, image_too_complex, image_animated, image_mode_unsupported
+                              image_too_many_pixels, image_too_complex, image_animated, image_mode_unsupported,
+                              image_url_not_allowed, image_url_unreachable, image_url_timeout
       FaceRefused             no_face, several_faces, face_too_small, face_blurred, face_too_dark,
                               face_too_bright, face_turned_away, face_cut_off, face_uncertain, face_unreliable
       NoImageAccepted         no_image_accepted
@@ -74,6 +76,9 @@ from app.errors.images import (
     ImageTooManyPixels,
     ImageTruncated,
     ImageUnreadable,
+    ImageUrlNotAllowed,
+    ImageUrlTimeout,
+    ImageUrlUnreachable,
     NoFace,
     NoImageAccepted,
     SeveralFaces,
@@ -81,6 +86,7 @@ from app.errors.images import (
 )
 from app.errors.operator import DatabaseNotReady, GraphsBusy, ModelPackRefused, ModelPackUnavailable, OperatorError
 from app.errors.requests import (
+    BatchRouteNeeded,
     ConsentRequired,
     ConsentWithdrawn,
     DuplicateField,
@@ -126,6 +132,7 @@ from app.errors.resources import (
 __all__ = [
     "AppError",
     "AuthenticationFailed",
+    "BatchRouteNeeded",
     "ClientDisconnected",
     "CollectionExists",
     "CollectionNotFound",
@@ -158,6 +165,9 @@ __all__ = [
     "ImageTooManyPixels",
     "ImageTruncated",
     "ImageUnreadable",
+    "ImageUrlNotAllowed",
+    "ImageUrlTimeout",
+    "ImageUrlUnreachable",
     "InternalError",
     "InvalidCredentials",
     "InvalidCursor",

@@ -62,6 +62,24 @@ class ImageModeUnsupported(ImageRefused):
     code = "image_mode_unsupported"
 
 
+class ImageUrlNotAllowed(ImageRefused):
+    """The server does not fetch this URL: its host or address is not one that the operator allows."""
+
+    code = "image_url_not_allowed"
+
+
+class ImageUrlUnreachable(ImageRefused):
+    """The photo could not be fetched from its URL."""
+
+    code = "image_url_unreachable"
+
+
+class ImageUrlTimeout(ImageRefused):
+    """The photo did not arrive from its URL in time."""
+
+    code = "image_url_timeout"
+
+
 class FaceRefused(AppError):
     """The face in the image cannot be used."""
 

@@ -102,6 +102,12 @@ class TooManyImages(RequestRefused):
     code = "too_many_images"
 
 
+class BatchRouteNeeded(RequestRefused):
+    """This route takes one photo; another route takes several."""
+
+    code = "batch_route_needed"
+
+
 class RouteNotFound(RequestRefused):
     """No route exists at this path."""
 

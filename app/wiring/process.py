@@ -31,7 +31,9 @@ from app.services.erasure.replay import ErasureReplay
 from app.services.erasure.retention import RetentionSweep
 from app.services.maintenance.background_erasure import BackgroundErasure
 from app.services.maintenance.health import HealthService
+from app.services.photos.allowed_hosts import AllowedHosts
 from app.services.photos.face_reader import FaceReader
+from app.services.photos.image_urls import ImageUrlFetcher
 from app.services.photos.object_stores import ObjectFetcher
 from app.services.tenancy.metering import Meter
 from app.services.tenancy.tenants import OperatorService, TenantService
@@ -67,6 +69,7 @@ class AppState:
     trails: AuditTrails
     signed_requests: SignedRequestService
     objects: ObjectFetcher
+    image_urls: ImageUrlFetcher
     recognizers: RecognizerDirectory
     calibrations: Mapping[str, Calibration]
     """By recognizer."""
@@ -86,6 +89,7 @@ class _Resources:
     hasher: PasswordHasher
     keyring: Keyring
     objects: ObjectFetcher
+    image_urls: ImageUrlFetcher
     search: SearchEngine
 
 
@@ -129,11 +133,18 @@ async def _open_resources(stack: AsyncExitStack, settings: Settings, addresses: 
         database, keyring, endpoints=settings.object_store_endpoints, max_bytes=settings.max_image_bytes
     )
     stack.push_async_callback(objects.close)
+    image_urls = ImageUrlFetcher(
+        AllowedHosts(settings.image_url_hosts, settings.image_url_networks),
+        max_bytes=settings.max_image_bytes,
+        max_request_bytes=settings.max_request_bytes,
+        timeout_s=settings.image_url_timeout_s,
+    )
+    stack.push_async_callback(image_urls.close)
     search = build_search(settings, addresses.service, keyring, watchdog=watchdog)
     stack.push_async_callback(search.close)
     # Entered last: it stops first, and no connection is ended while the others close theirs.
     await stack.enter_async_context(watchdog.running())
-    return _Resources(database, operator_database, journal, executor, hasher, keyring, objects, search)
+    return _Resources(database, operator_database, journal, executor, hasher, keyring, objects, image_urls, search)
 
 
 def _build_state(
@@ -163,6 +174,7 @@ def _build_state(
         trails=trails,
         signed_requests=SignedRequestService(database, keyring, region=settings.rekognition_region),
         objects=resources.objects,
+        image_urls=resources.image_urls,
         recognizers=RecognizerDirectory({name: info.pack for name, info in infos.items()}),
         calibrations=calibrations,
         health=HealthService(database, erasure, must_be_confined=settings.environment == "production"),

@@ -91,9 +91,9 @@ class FaceReader:
         return analysis
 
     async def extract_each(
-        self, images: Sequence[bytes], detail: Detail, *, by: str | None = None
+        self, images: Sequence[bytes | ImageRefused], detail: Detail, *, by: str | None = None
     ) -> list[Analysis | ImageRefused]:
-        """Extract the faces of each image, in order; an unusable image yields its error.
+        """Extract the faces of each image, in order; an unusable or already refused image yields its error.
 
         Runs at most one image per inference thread, so that a batch fills the cores but not the queue. Errors that
         affect the whole call, such as `Overloaded`, are raised.
@@ -103,6 +103,9 @@ class FaceReader:
 
         async def extract_remaining() -> None:
             for index, image in remaining:
+                if isinstance(image, ImageRefused):
+                    results[index] = image
+                    continue
                 try:
                     results[index] = await self.extract(image, detail, by=by)
                 except ImageRefused as exc:

@@ -23,6 +23,7 @@ from app.persistence.repositories.object_stores import ObjectStoreRepository, St
 from app.security.access_keys import decrypt_secret, encrypt_secret
 from app.security.keyring import Keyring
 from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.photos.downloads import BodyTooLarge, open_client, read_body
 
 _PURPOSE = "object-stores"
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
@@ -79,7 +80,7 @@ class ObjectFetcher:
         self._keyring = keyring
         self._endpoints = endpoints
         self._max_bytes = max_bytes
-        self._client = httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=_TIMEOUT)
+        self._client = open_client(_TIMEOUT)
 
     async def fetch(self, tenant_id: UUID, bucket: str, name: str, version: str | None = None) -> bytes:
         """Return the bytes of an object; raises `ObjectUnavailable` with the reason, or `ImageTooLarge`."""
@@ -140,12 +141,10 @@ class ObjectFetcher:
                     f"the object store responds with status {response.status_code} ({reason}).",
                     is_unreadable=response.status_code in (403, 404),
                 )
-            read = bytearray()
-            async for chunk in response.aiter_raw():
-                read += chunk
-                if len(read) > max_bytes:
-                    raise ImageTooLarge(f"object: it is larger than the maximum of {max_bytes} bytes.", field="object")
-            return bytes(read)
+            return await read_body(response, max_bytes)
+        except BodyTooLarge:
+            detail = f"object: it is larger than the maximum of {max_bytes} bytes."
+            raise ImageTooLarge(detail, field="object") from None
         finally:
             await response.aclose()
 

@@ -1,0 +1,30 @@
+"""Download over HTTP as servers that fetch for others must: no redirects, no proxies, no endless bodies."""
+
+import ssl
+
+import httpx
+
+
+class BodyTooLarge(Exception):
+    """The body has more bytes than allowed."""
+
+
+def open_client(
+    timeout: httpx.Timeout, *, reuses_connections: bool = True, verify: ssl.SSLContext | bool = True
+) -> httpx.AsyncClient:
+    """Return a client that follows no redirects and ignores proxies in the environment."""
+    limits = httpx.Limits() if reuses_connections else httpx.Limits(max_keepalive_connections=0)
+    return httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=timeout, limits=limits, verify=verify)
+
+
+async def read_body(response: httpx.Response, max_bytes: int) -> bytes:
+    """Read a streamed body as it was sent; raises `BodyTooLarge` as soon as it exceeds `max_bytes`."""
+    declared = response.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and int(declared) > max_bytes:
+        raise BodyTooLarge
+    read = bytearray()
+    async for chunk in response.aiter_raw():
+        read += chunk
+        if len(read) > max_bytes:
+            raise BodyTooLarge
+    return bytes(read)
