@@ -50,8 +50,8 @@ class PostgresRateCounters(Storage):
     def base_exceptions(self) -> type[Exception] | tuple[type[Exception], ...]:
         return (OSError,)
 
-    async def count_ahead(self, key: str, expiry: int) -> None:
-        """Increment the key's counter, in a window of `expiry` seconds, and keep the result for this task.
+    async def count_ahead(self, key: str, expiry: int, amount: int = 1) -> None:
+        """Increment the key's counter by `amount`, in a window of `expiry` seconds, and keep the result for this task.
 
         Raises `DatabaseUnavailable`.
         """

@@ -3,6 +3,7 @@
 from app.routes import (
     audit,
     auth,
+    batches,
     collection_recognizers,
     collections,
     faces,
@@ -27,6 +28,7 @@ ROUTERS = tuple(
     for module in (
         auth,
         recognition,
+        batches,
         collections,
         collection_recognizers,
         subjects,

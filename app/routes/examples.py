@@ -11,9 +11,7 @@ def build_example(schema: Mapping[str, Any], components: Mapping[str, Any]) -> A
     if "$ref" in schema:
         return build_example(components[schema["$ref"].rsplit("/", 1)[-1]], components)
     if "properties" in schema:
-        alternatives = schema.get("oneOf", ({},))
-        required = (*alternatives[0].get("required", ()), *schema.get("required", ()))
-        return {name: build_example(schema["properties"][name], components) for name in required}
+        return {name: build_example(schema["properties"][name], components) for name in schema.get("required", ())}
     if "items" in schema:
         return [build_example(schema["items"], components)] * schema.get("minItems", 0)
     raise LookupError(f"{schema.get('title')}: add `examples` to this field.")

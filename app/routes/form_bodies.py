@@ -1,9 +1,12 @@
 """Describe the forms and JSON bodies with images for the OpenAPI document, as `uploads.py` reads them."""
 
-from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import BaseModel
+
+from app.routes.examples import build_example
+from app.routes.photo_fields import PhotoFields, url_field
+from app.services.photos.allowed_hosts import MAX_URL_LENGTH
 
 _FORMATS = "JPEG, PNG, WebP, AVIF, HEIC (if installed), GIF, BMP or TIFF."
 _DIGIT = r"[A-Za-z0-9+\/_\-][ \t\r\n]*"
@@ -14,8 +17,21 @@ _BASE64 = (
 """Either alphabet, with or without padding and line breaks."""
 
 
-def form_body(model: type[BaseModel], counts: Mapping[str, int], *, one_of: bool = False) -> dict[str, Any]:
-    """Return the `openapi_extra` of a route that reads `image_form(model, counts, one_of=one_of)`."""
+_URL = {
+    "type": "string",
+    "format": "uri",
+    "maxLength": MAX_URL_LENGTH,
+    "description": "The URL of a photo, on a host that the operator allows (`VULTUS_IMAGE_URL_HOSTS`).",
+    "examples": ["https://photos.example/ada.jpg"],
+}
+
+
+def form_body(model: type[BaseModel], photos: PhotoFields) -> dict[str, Any]:
+    """Return the `openapi_extra` of a route that reads `image_form(model, photos)`.
+
+    No image field is required in the schema, since each may be replaced by its URL: client generators read `oneOf`
+    in a body as a body without fields.
+    """
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     properties = {name: _inline(part, schema.get("$defs", {})) for name, part in schema.get("properties", {}).items()}
     required = schema.get("required", [])
@@ -29,54 +45,39 @@ def form_body(model: type[BaseModel], counts: Mapping[str, int], *, one_of: bool
     }
     form = {name: part if name in required else _or_empty(part) for name, part in properties.items()}
     document = {name: part if name in required else _or_null(part) for name, part in properties.items()}
+    images = {name: _or_null(part) for name, part in _describe_images(text, photos).items()}
+    json_body = _describe_object({**images, **document}, required)
+    json_body["examples"] = [build_example({**json_body, "required": [*photos.counts, *required]}, {})]
     content = {
-        "multipart/form-data": {"schema": _object(_images(binary, counts), form, required, one_of)},
-        "application/json": {"schema": _object(_images(text, counts), document, required, one_of)},
+        "multipart/form-data": {"schema": _describe_object({**_describe_images(binary, photos), **form}, required)},
+        "application/json": {"schema": json_body},
     }
-    if one_of:
-        _allow_null(content["application/json"]["schema"], counts)
     return {"requestBody": {"required": True, "content": content}}
 
 
-def _allow_null(body: dict[str, Any], names: Collection[str]) -> None:
-    """Let null stand for each image field but one, in a JSON body that has exactly one of them."""
-    types = {name: body["properties"][name]["type"] for name in names}
-    body["oneOf"] = [
-        {
-            "required": [name],
-            "properties": {other: {"type": types[name] if other == name else "null"} for other in names},
-        }
-        for name in names
-    ]
-    body["properties"] |= {name: _or_null(body["properties"][name]) for name in names}
+def _describe_object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": False, "properties": properties, "required": required}
 
 
-def _object(images: dict[str, Any], fields: dict[str, Any], required: list[str], one_of: bool) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {**images, **fields},
-        "required": [*(() if one_of else images), *required],
-    }
-    if one_of:
-        body["oneOf"] = [{"required": [name]} for name in images]
-    return body
+def _describe_images(image: dict[str, Any], photos: PhotoFields) -> dict[str, Any]:
+    """Return the schemas of the fields for images and for their URLs."""
+    images: dict[str, Any] = {}
+    for name, limit in photos.counts.items():
+        images[name] = _list_of(image, limit, name) if limit > 1 else _name_alternative(image, name)
+        url = {**_URL, "description": f"In place of `{name}`: {_URL['description']}"}
+        images[url_field(name)] = _list_of(url, limit) if limit > 1 else url
+    return images
 
 
-def _images(image: dict[str, Any], counts: Mapping[str, int]) -> dict[str, Any]:
-    """Return the schemas of the image fields; Swagger UI shows the description of a list, not of its items."""
-    return {
-        name: image
-        if limit == 1
-        else {
-            "type": "array",
-            "items": image,
-            "minItems": 1,
-            "maxItems": limit,
-            "description": f"Up to {limit} photos: {image['description']}",
-        }
-        for name, limit in counts.items()
-    }
+def _name_alternative(image: dict[str, Any], name: str) -> dict[str, Any]:
+    return {**image, "description": f"Required, unless `{url_field(name)}` is sent. {image['description']}"}
+
+
+def _list_of(item: dict[str, Any], limit: int, name: str | None = None) -> dict[str, Any]:
+    """Return the schema of several photos; Swagger UI shows the description of the list, not of its items."""
+    item = _name_alternative(item, name) if name is not None else item
+    description = f"Up to {limit} photos. {item['description']}"
+    return {"type": "array", "items": item, "minItems": 1, "maxItems": limit, "description": description}
 
 
 def _or_null(part: dict[str, Any]) -> dict[str, Any]:

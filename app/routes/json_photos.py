@@ -1,15 +1,17 @@
-"""Read JSON bodies with images: the fields of the form, and each image as base64 or as a data URI."""
+"""Read JSON bodies with images: the fields of the form, and each image as base64, as a data URI or by its URL."""
 
 import asyncio
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
 from app.errors import InvalidParameter, RequestRefused
+from app.routes.photo_fields import PhotoFields, SentImage
 from app.schemas.json_documents import parse_json
+from app.services.photos.image_urls import ImageUrl
 
 SMALL_BYTES = 64 * 1024
 """Larger bodies are decoded in a thread, so that other requests do not wait for them."""
@@ -19,29 +21,38 @@ _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
 async def read_json_photos(
-    body: bytes, counts: Mapping[str, int], fields: Mapping[str, FieldInfo]
-) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
-    """Return the text fields that are not null, and the decoded images by field.
+    body: bytes, photos: PhotoFields, fields: Mapping[str, FieldInfo]
+) -> tuple[dict[str, Any], dict[str, list[SentImage]]]:
+    """Return the text fields that are not null, and the decoded images and URLs by field.
 
-    `counts` maps each image field to its maximum number of images: a field for one is a string, a field for more an
-    array of strings. Raises `RequestRefused` for malformed JSON, and `InvalidParameter` for an image that is not base64
-    or was sent in a field that is neither an image field nor one of `fields`.
+    A field for one image is a string, a field for more an array of strings. Raises `RequestRefused` for malformed JSON,
+    `BatchRouteNeeded`, and `InvalidParameter` for an image that is not base64 or was sent in a field that is neither an
+    image field nor one of `fields`.
     """
     if len(body) <= SMALL_BYTES:
-        return _read(body, counts, fields)
-    return await asyncio.to_thread(_read, body, counts, fields)
+        return _read(body, photos, fields)
+    return await asyncio.to_thread(_read, body, photos, fields)
 
 
 def _read(
-    body: bytes, counts: Mapping[str, int], fields: Mapping[str, FieldInfo]
-) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
+    body: bytes, photos: PhotoFields, fields: Mapping[str, FieldInfo]
+) -> tuple[dict[str, Any], dict[str, list[SentImage]]]:
     sent = {name: value for name, value in _parse(body).items() if value is not None}
-    images = {name: _decode_field(name, sent[name], counts[name]) for name in counts if name in sent}
-    others = {name: value for name, value in sent.items() if name not in counts}
+    for name in sent:
+        photos.check_name(name)
+    images: dict[str, list[SentImage]] = {
+        name: _decode_field(name, sent[name], limit, _decode) for name, limit in photos.counts.items() if name in sent
+    }
+    images |= {
+        name: _decode_field(name, sent[name], limit, _read_url)
+        for name, limit in photos.url_counts.items()
+        if name in sent
+    }
+    others = {name: value for name, value in sent.items() if name not in images}
     _check_numbers(others, fields)
     unknown = next((name for name in others if name not in fields), None)
     if unknown is not None and not images:
-        name, known = unknown[:64], " and ".join(f"`{field}`" for field in counts)
+        name, known = unknown[:64], " and ".join(f"`{field}`" for field in photos.counts)
         raise InvalidParameter(f"{name}: this route takes no image in this field, only in {known}.", field=name)
     return others, images
 
@@ -74,12 +85,21 @@ def _parse(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _decode_field(field: str, value: object, limit: int) -> list[bytes]:
+def _decode_field(
+    field: str, value: object, limit: int, decode: Callable[[str, object, int | None], SentImage]
+) -> list[SentImage]:
     if limit == 1:
-        return [_decode(field, value)]
+        return [decode(field, value, None)]
     if not isinstance(value, list):
-        raise InvalidParameter(f"{field}: must be an array of images, each as base64 or a data URI.", field=field)
-    return [_decode(field, item, index) for index, item in enumerate(value)]
+        raise InvalidParameter(f"{field}: must be an array of images, each as a string.", field=field)
+    return [decode(field, item, index) for index, item in enumerate(value)]
+
+
+def _read_url(field: str, value: object, index: int | None = None) -> ImageUrl:
+    if not isinstance(value, str):
+        where = field if index is None else f"{field}[{index}]"
+        raise InvalidParameter(f"{where}: must be a string: the URL of an image.", field=field, index=index)
+    return ImageUrl(value)
 
 
 def _decode(field: str, value: object, index: int | None = None) -> bytes:

@@ -4,7 +4,7 @@ The content type of a part is not trusted: clients label photos `text/plain`, `*
 determines the real format. A part is a file if its field takes images or if it looks like a file.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from python_multipart.exceptions import FormParserError
@@ -45,10 +45,24 @@ class FormPart:
 class FormReader:
     """Collects the parts of one form; raises `TooManyImages`, or `RequestRefused` for a malformed body or long text."""
 
-    def __init__(self, content_type: str, *, image_fields: Collection[str], max_files: int) -> None:
-        """Take the request's content type, and the fields whose parts are files in any case."""
+    def __init__(
+        self,
+        content_type: str,
+        *,
+        image_fields: Collection[str],
+        max_files: int,
+        max_urls: int = 0,
+        check_name: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        """Take the request's content type, and the fields whose parts are files in any case.
+
+        `max_urls` text fields are allowed in addition to the usual ones, where a field takes several URLs.
+        `check_name` receives the name of each part that is not empty, before its data, and may raise.
+        """
         self._image_fields = image_fields
+        self._check_name = check_name
         self._max_files = max_files
+        self._max_fields = _MAX_FIELDS + max_urls
         self._parts = list[FormPart]()
         self._headers = dict[bytes, bytes]()
         self._header_name, self._header_value = bytearray(), bytearray()
@@ -123,11 +137,13 @@ class FormReader:
                 "per call.",
                 field=self._parts[-1].name[:64],
             )
-        if len(self._parts) - files > _MAX_FIELDS:
-            raise RequestRefused(f"The form has more than {_MAX_FIELDS} text fields.")
+        if len(self._parts) - files > self._max_fields:
+            raise RequestRefused(f"The form has more than {self._max_fields} text fields.")
 
     def _add_data(self, data: bytes, start: int, end: int) -> None:
         part = self._parts[-1]
+        if not part.size:
+            self._check_name(part.name)
         part.size += end - start
         if not part.is_file and part.size > MAX_TEXT_BYTES:
             name = part.name[:64]

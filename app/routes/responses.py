@@ -7,6 +7,7 @@ from app.errors import (
     AuthenticationFailed,
     CollectionNotFound,
     Conflict,
+    ImageUnreadable,
     InvalidParameter,
     NoFace,
     Overloaded,
@@ -56,4 +57,7 @@ def _response(error: type[AppError]) -> dict[str, Any]:
 
 
 AUTHENTICATED = problems(401, 403, 429)
-WITH_IMAGE = problems(401, 403, 408, 413, 415, NoFace, 429, 503)
+WITH_PHOTO = problems(401, 403, 408, 413, 415, ImageUnreadable, 429, 503)
+"""Of a route that looks for faces in photos."""
+WITH_FACE = {**WITH_PHOTO, **problems(NoFace)}
+"""Of a route that needs a face in each photo."""

@@ -13,15 +13,18 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from starlette.requests import ClientDisconnect
 
-from app.errors import InvalidParameter, RequestRefused, TooManyImages, UnsupportedMediaType, about_image
+from app.errors import ImageRefused, InvalidParameter, RequestRefused, UnsupportedMediaType, about_image
 from app.permissions import Permission, Principal
 from app.routes.deps.callers import StateDep, require_permission
 from app.routes.error_handlers import validation_failed
 from app.routes.json_photos import read_json_photos
 from app.routes.multipart import FormPart, FormReader, decode_text, holds_text
+from app.routes.photo_fields import PhotoFields, SentImage, url_field
 from app.server.body_limits import too_large
 from app.server.disconnects import DisconnectDep, watch_connection
 from app.server.request_context import IMAGES
+from app.services.photos.allowed_hosts import MAX_URL_LENGTH
+from app.services.photos.image_urls import ImageUrl, ImageUrlFetcher
 from app.settings import Settings
 from app.telemetry import timed
 
@@ -33,24 +36,56 @@ _BASE64_GROWTH = 1.4  # 4 characters for 3 bytes, and line breaks
 
 @dataclass(frozen=True, slots=True)
 class ImageForm(Generic[F]):
-    """A validated form or JSON body: its text fields, and the bytes of its images by field."""
+    """A validated form or JSON body: its text fields, and its images by field.
+
+    Images by URL are fetched when the route asks for them: after it knows whether it must answer at all.
+    """
 
     fields: F
-    images: Mapping[str, list[bytes]]
+    images: Mapping[str, list[SentImage]]
+    fetcher: ImageUrlFetcher
 
-    def image(self, field: str) -> bytes:
-        """Return the single image of a field."""
-        return self.images[field][0]
+    def field_of(self, field: str) -> str:
+        """Return the field in which the images of an image field were sent: this one, or the one for URLs."""
+        return field if self.images.get(field) else url_field(field)
+
+    def count(self, field: str) -> int:
+        """Return the number of images in a field."""
+        return len(self.images[self.field_of(field)])
+
+    def identity(self, field: str) -> list[str | bytes]:
+        """Return what identifies the images of a field in a repeated request: their bytes, or their URLs."""
+        identity: list[str | bytes] = []
+        for sent in self.images[self.field_of(field)]:
+            identity += ["url", sent.text] if isinstance(sent, ImageUrl) else [sent]
+        return identity
+
+    async def image(self, field: str) -> bytes:
+        """Return the single image of a field; raises an `ImageRefused` if it cannot be fetched."""
+        (sent,) = self.images[self.field_of(field)]
+        if isinstance(sent, bytes):
+            return sent
+        with about_image(self.field_of(field)), timed("receive"):
+            return await self.fetcher.fetch(sent)
+
+    async def each(self, field: str) -> list[bytes | ImageRefused]:
+        """Return the images of a field; one that cannot be fetched yields its error."""
+        sent = self.images[self.field_of(field)]
+        urls = [one for one in sent if isinstance(one, ImageUrl)]
+        if not urls:
+            return [one for one in sent if isinstance(one, bytes)]
+        with timed("receive"):
+            return await self.fetcher.fetch_each(urls)
 
 
 def image_form(
-    model: type[F], counts: Mapping[str, int], permission: Permission, *, one_of: bool = False
+    model: type[F], photos: PhotoFields, permission: Permission
 ) -> Callable[..., AsyncIterator[ImageForm[F]]]:
     """Return a dependency that reads the text fields of `model` and the images of a form or JSON body.
 
-    `counts` maps each image field to its maximum number of images; at least one image is required in every field, or
-    with `one_of` in exactly one of the fields. The dependency checks `permission` first, so that nothing is read for
-    a caller without it or over their rate limit. After reading the body it watches for the client's disconnect.
+    At least one image is required in every field of `photos`. The dependency checks `permission` first, so that nothing
+    is read for a caller without it or over their rate limit. After reading the body it watches for the client's
+    disconnect.
     """
     guard = require_permission(permission)
 
@@ -58,31 +93,32 @@ def image_form(
         request: Request, _: Annotated[Principal, Depends(guard)], state: StateDep, disconnect: DisconnectDep
     ) -> AsyncIterator[ImageForm[F]]:
         with timed("receive"):
-            fields, images = await _read_body(request, state.settings, counts, model.model_fields)
-            _check_counts(_sent_field(counts, images) if one_of else counts, images, counts)
-            form = ImageForm(_validate(model, fields), images)
+            fields, images = await _read_body(request, state.settings, photos, model.model_fields)
+            photos.check_counts(images)
+            form = ImageForm(_validate(model, fields), images, state.image_urls)
         request.scope[IMAGES] = sum(len(sent) for sent in form.images.values())
         async with watch_connection(request, disconnect):
-            with about_image(next(iter(images)) if len(images) == 1 else None):
+            with about_image(next(iter(images)) if len(photos.counts) == 1 else None):
                 yield form
 
     return read
 
 
 async def _read_body(
-    request: Request, settings: Settings, counts: Mapping[str, int], fields: Mapping[str, FieldInfo]
-) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
+    request: Request, settings: Settings, photos: PhotoFields, fields: Mapping[str, FieldInfo]
+) -> tuple[dict[str, Any], dict[str, list[SentImage]]]:
     """Return the text fields, and the images by field."""
     content_type = request.headers.get("content-type", "")
-    images_bytes = sum(counts.values()) * settings.max_image_bytes
+    number = sum(photos.counts.values())
+    images_bytes, text_bytes = number * settings.max_image_bytes, _FIELDS_BYTES + number * MAX_URL_LENGTH
     match content_type.partition(";")[0].strip().lower():
         case "multipart/form-data":
-            max_bytes = min(settings.max_request_bytes, images_bytes + _FIELDS_BYTES)
-            return await _read_form(content_type, _limited_stream(request, max_bytes), counts, fields)
+            max_bytes = min(settings.max_request_bytes, images_bytes + text_bytes)
+            return await _read_form(content_type, _limited_stream(request, max_bytes), photos, fields)
         case "application/json":
-            max_bytes = min(settings.max_request_bytes, int(images_bytes * _BASE64_GROWTH) + _FIELDS_BYTES)
+            max_bytes = min(settings.max_request_bytes, int(images_bytes * _BASE64_GROWTH) + text_bytes)
             body = b"".join([chunk async for chunk in _limited_stream(request, max_bytes)])
-            return await read_json_photos(body, counts, fields)
+            return await read_json_photos(body, photos, fields)
         case _:
             raise UnsupportedMediaType(
                 f"The body must be multipart/form-data or application/json, not {content_type[:64] or 'untyped'}."
@@ -90,20 +126,30 @@ async def _read_body(
 
 
 async def _read_form(
-    content_type: str, stream: AsyncGenerator[bytes, None], counts: Mapping[str, int], fields: Collection[str]
-) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
-    # One file more than allowed, so that `_check_counts` can name the field and the number.
-    reader = FormReader(content_type, image_fields=counts, max_files=sum(counts.values()) + 1)
+    content_type: str, stream: AsyncGenerator[bytes, None], photos: PhotoFields, fields: Collection[str]
+) -> tuple[dict[str, Any], dict[str, list[SentImage]]]:
+    # One file more than allowed, so that `check_counts` can name the field and the number.
+    number = sum(photos.counts.values())
+    reader = FormReader(
+        content_type,
+        image_fields=photos.counts,
+        max_files=number + 1,
+        max_urls=number - len(photos.counts),
+        check_name=photos.check_name,
+    )
     async for chunk in stream:
         reader.feed(chunk)
-    known = {*counts, *fields}
+    known = {*photos.counts, *photos.url_counts, *fields}
     text: dict[str, Any] = {}
-    images: dict[str, list[bytes]] = {}
+    images: dict[str, list[SentImage]] = {}
     for part in reader.finish():
         if part.is_file and not part.is_omitted:
             images.setdefault(part.name, []).append(_take_image(part, len(images.get(part.name, ()))))
         elif not part.is_file and (part.size or part.name not in known):
             # Swagger UI and HTML forms send an omitted field as an empty string.
+            if part.name in photos.url_counts:
+                images.setdefault(part.name, []).append(ImageUrl(decode_text(part.take_data())))
+                continue
             if part.name in text:
                 field = part.name[:64]
                 raise InvalidParameter(f"{field}: was sent more than once; send one value.", field=field)
@@ -143,26 +189,3 @@ async def _limited_stream(request: Request, limit: int) -> AsyncGenerator[bytes,
             yield chunk
     except ClientDisconnect as exc:
         raise RequestRefused("The client closed the connection before the body was complete.") from exc
-
-
-def _sent_field(counts: Mapping[str, int], images: Mapping[str, list[bytes]]) -> dict[str, int]:
-    """Return the count of the field that has images, or of the first field if none has."""
-    sent = [name for name in counts if name in images]
-    if len(sent) > 1:
-        raise InvalidParameter(f"{' and '.join(sent)}: send only one of them.", field=sent[-1])
-    name = sent[0] if sent else next(iter(counts))
-    return {name: counts[name]}
-
-
-def _check_counts(counts: Mapping[str, int], images: Mapping[str, list[bytes]], fields: Collection[str]) -> None:
-    """Check the number of images in each field of `counts`, and that no other than the route's `fields` has any."""
-    unknown = next((name for name in images if name not in fields), None)
-    if unknown is not None:
-        name, known = unknown[:64], " and ".join(f"`{field}`" for field in fields)
-        raise InvalidParameter(f"{name}: this route takes no file in this field, only in {known}.", field=name)
-    for name, limit in counts.items():
-        sent = len(images.get(name, ()))
-        if not sent:
-            raise InvalidParameter(f"{name}: an image is required.", field=name)
-        if sent > limit:
-            raise TooManyImages(f"{name}: {sent} images were sent; at most {limit} are allowed.", field=name)

@@ -1,12 +1,10 @@
 """Define the responses that describe faces: box, landmarks, quality and embedding."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, Field
 
 from app.domain.faces import Analysis, Face, Quality, QualityReason
-from app.errors import AppError
 
 FACES_LEFT_OUT = "How many more faces were found: the smallest, beyond `VULTUS_MAX_FACES_PER_IMAGE`."
 
@@ -112,7 +110,7 @@ class ImageOut(BaseModel):
 
 
 class DetectOut(BaseModel):
-    """All faces in an image, largest first."""
+    """All faces in an image, largest first. `faces` is empty if there are none."""
 
     image: ImageOut
     faces: list[FaceOut]
@@ -149,48 +147,6 @@ class ExtractOut(BaseModel):
         ]
         image = ImageOut(width=analysis.width, height=analysis.height)
         return cls(image=image, recognizer=recognizer, faces=faces, faces_left_out=analysis.left_out)
-
-
-class ImageProblemOut(BaseModel):
-    """The reason why one image of a batch could not be used."""
-
-    code: str = Field(description="A stable error code.", examples=["image_truncated"])
-    detail: str = Field(examples=["The image is truncated or damaged."])
-
-    @classmethod
-    def of(cls, error: AppError) -> "ImageProblemOut":
-        return cls(code=error.code, detail=error.detail)
-
-
-class ExtractedImageOut(BaseModel):
-    """One image of a batch: its faces, or the reason why it could not be used."""
-
-    index: int = Field(description="Position among the request's images, from 0.", examples=[0])
-    image: ImageOut | None = Field(default=None, description="The image's size. Null if `error` is set.")
-    faces: list[ExtractedFaceOut] = []
-    faces_left_out: int = Field(default=0, description=FACES_LEFT_OUT)
-    error: ImageProblemOut | None = Field(
-        default=None, description="Set if the image could not be used.", examples=[None]
-    )
-
-
-class ExtractBatchOut(BaseModel):
-    """The faces in each image with their embeddings. Compare only embeddings from the same `recognizer`."""
-
-    recognizer: str = Field(examples=[RECOGNIZER])
-    images: list[ExtractedImageOut]
-
-    @classmethod
-    def of(cls, analyses: Sequence[Analysis | AppError], recognizer: str) -> "ExtractBatchOut":
-        images = []
-        for index, analysis in enumerate(analyses):
-            if isinstance(analysis, AppError):
-                images.append(ExtractedImageOut(index=index, error=ImageProblemOut.of(analysis)))
-            else:
-                extracted = ExtractOut.of(analysis, recognizer)
-                image, faces, left_out = extracted.image, extracted.faces, extracted.faces_left_out
-                images.append(ExtractedImageOut(index=index, image=image, faces=faces, faces_left_out=left_out))
-        return cls(recognizer=recognizer, images=images)
 
 
 def describe_face(face: Face) -> dict[str, object]:

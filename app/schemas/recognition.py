@@ -7,9 +7,9 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from app.domain.decisions import Decision, DecisionLimit
 from app.domain.faces import Detail
-from app.errors import AppError, InvalidMetadata
+from app.errors import InvalidMetadata
 from app.matcher.thresholds import DecidedCandidate, Thresholds
-from app.schemas.faces import FACES_LEFT_OUT, RECOGNIZER, FaceOut, ImageOut, ImageProblemOut, describe_face
+from app.schemas.faces import FACES_LEFT_OUT, RECOGNIZER, FaceOut, ImageOut, describe_face
 from app.schemas.fields import (
     METADATA_SCHEMA,
     CandidateLimit,
@@ -29,7 +29,7 @@ from app.schemas.origins import MatchOut, OriginOut, describe_match, describe_or
 from app.schemas.request_body import RequestBody
 from app.services.people.registration import AcceptedImage, RefusedImage, Registration
 from app.services.photos.face_reader import FaceChoice
-from app.services.recognition.recognition import BatchRecognition, Comparison, Recognition, Verification
+from app.services.recognition.recognition import Comparison, Recognition, Verification
 
 DEFAULT_CANDIDATES = 5
 _FACE_CHOICE = "`only`: refuse a photo that shows several faces. `largest`: use the largest face."
@@ -80,7 +80,7 @@ class RegisterForm(RequestBody):
 
 
 class RecognizeForm(RequestBody):
-    """The text fields of `POST /recognize`."""
+    """The text fields of `POST /recognize` and `POST /recognize/batch`."""
 
     collection: CollectionName = "default"
     limit: CandidateLimit = DEFAULT_CANDIDATES
@@ -98,7 +98,7 @@ class VerifyForm(RequestBody):
 
 
 class CompareForm(RequestBody):
-    """The text fields of `POST /compare`."""
+    """The text fields of `POST /compare` and `POST /compare/batch`."""
 
     threshold: Threshold | None = None
 
@@ -110,7 +110,7 @@ class DetectForm(RequestBody):
 
 
 class ExtractForm(DetectForm):
-    """The text fields of `POST /extract`."""
+    """The text fields of `POST /extract` and `POST /extract/batch`."""
 
     recognizer: Label | None = Field(
         default=None, description="The recognizer to embed the faces with. Default: the server's default recognizer."
@@ -255,7 +255,7 @@ class RecognizedFaceOut(FaceOut):
 
 
 class RecognizeOut(DecisionBasisOut):
-    """All faces in the image, largest first, with their candidates."""
+    """All faces in the image, largest first, with their candidates. `faces` is empty if there are none."""
 
     image: ImageOut
     collection: str = Field(examples=["default"])
@@ -279,40 +279,6 @@ class RecognizeOut(DecisionBasisOut):
             faces=faces,
             faces_left_out=recognition.left_out,
             **describe_thresholds(recognition.thresholds),
-        )
-
-
-class RecognizedImageOut(BaseModel):
-    """One image of a batch: its faces, or the reason why it could not be used."""
-
-    index: int = Field(description=_INDEX, examples=[0])
-    image: ImageOut | None = Field(default=None, description="The image's size. Null if `error` is set.")
-    faces: list[RecognizedFaceOut] = []
-    faces_left_out: int = Field(default=0, description=FACES_LEFT_OUT)
-    error: ImageProblemOut | None = Field(
-        default=None, description="Set if the image could not be used.", examples=[None]
-    )
-
-
-class RecognizeBatchOut(DecisionBasisOut):
-    """The result for each image, in the order of the request."""
-
-    collection: str = Field(examples=["default"])
-    recognizer: str = Field(description="The recognizer that was used.", examples=[RECOGNIZER])
-    images: list[RecognizedImageOut]
-
-    @classmethod
-    def of(cls, collection: str, batch: BatchRecognition) -> "RecognizeBatchOut":
-        images = []
-        for index, found in enumerate(batch.images):
-            if isinstance(found, AppError):
-                images.append(RecognizedImageOut(index=index, error=ImageProblemOut.of(found)))
-            else:
-                recognized = RecognizeOut.of(collection, found)
-                image, faces, left_out = recognized.image, recognized.faces, recognized.faces_left_out
-                images.append(RecognizedImageOut(index=index, image=image, faces=faces, faces_left_out=left_out))
-        return cls(
-            collection=collection, recognizer=batch.recognizer, images=images, **describe_thresholds(batch.thresholds)
         )
 
 

@@ -25,7 +25,15 @@ async def admit(request: Request, principal: Principal, permission: Permission) 
         holder = f"role {principal.role.value!r}" if principal.role else "key"
         raise PermissionDenied(f"Your {holder} does not have the permission {permission.value!r}.")
     assign_place(request.scope, principal.tenant_id)
-    recognitions = int(permission is Permission.RECOGNIZE)
-    headers = await limiter_of(request).admit_principal(principal, permission, recognitions=recognitions)
+    headers = await admit_more(request, principal, permission, 1)
     request.scope[CALLER] = principal
     return headers
+
+
+async def admit_more(request: Request, principal: Principal, permission: Permission, calls: int) -> dict[str, str]:
+    """Count `calls` of a request against the plan's rate limit and the monthly quota.
+
+    Returns the rate-limit headers for the response. Raises `RateLimited` or `QuotaExceeded`.
+    """
+    recognitions = calls if permission is Permission.RECOGNIZE else 0
+    return await limiter_of(request).admit_principal(principal, permission, calls=calls, recognitions=recognitions)

@@ -67,9 +67,9 @@ class RateLimiter:
         )
 
     async def admit_principal(
-        self, principal: Principal, permission: Permission, *, recognitions: int = 0
+        self, principal: Principal, permission: Permission, *, calls: int = 1, recognitions: int = 0
     ) -> dict[str, str]:
-        """Count a tenant's request against its plan's rate for a permission, and recognitions against its quota.
+        """Count `calls` of a tenant's request against its plan's rate, and recognitions against its quota.
 
         Returns the rate-limit headers, none without a limit. Raises `RateLimited`, `QuotaExceeded`, or `NotReady` if
         the counters are unavailable.
@@ -77,7 +77,7 @@ class RateLimiter:
         rate = principal.plan.rate(permission)
         whose = f"The plan {principal.plan.name!r} allows"
         advice = " The operator can put your tenant on another plan (`vultus tenants set-plan`)."
-        counted = _Counted(permission.value, f"tenant:{principal.tenant_id}", whose, advice)
+        counted = _Counted(permission.value, f"tenant:{principal.tenant_id}", whose, advice, calls)
         counters = self._limiter.limiter.storage
         if isinstance(counters, PostgresRateCounters):
             return await self._admit_at_once(rate, counted, counters, principal, recognitions)
@@ -99,7 +99,7 @@ class RateLimiter:
         try:
             # Count shorter windows first and stop at a refusal: refused requests must not use up a daily limit.
             for item in _parse(rate, counted.name):
-                admissions.append(await self._hit_without_blocking(item, counted.name, counted.caller))
+                admissions.append(await self._hit_without_blocking(item, counted.name, counted.caller, counted.calls))
                 if not admissions[-1].is_admitted:
                     break
         except self._storage_errors as exc:
@@ -123,26 +123,28 @@ class RateLimiter:
         ]
         quota = principal.plan.quota(Quota.RECOGNITIONS)
         await counters.sweep_sometimes()
-        result = await HotQueries(self._database, principal.tenant_id).count_request(windows, quota, recognitions)
+        result = await HotQueries(self._database, principal.tenant_id).count_request(
+            windows, counted.calls, quota, recognitions
+        )
         admissions = []
         for item, window, total, remaining_s in zip(items, windows, result.totals, result.remaining_s, strict=False):
             counters.note(window.key, total, remaining_s)
-            admissions.append(self._hit(item, counted.name, counted.caller))
+            admissions.append(self._hit(item, counted.name, counted.caller, counted.calls))
         headers = counted.judge(admissions) if admissions else {}
         if not result.is_within_quota:
             raise quota_exceeded(principal.plan, recognitions)
         return headers
 
-    async def _hit_without_blocking(self, item: RateLimitItem, name: str, caller: str) -> Admission:
+    async def _hit_without_blocking(self, item: RateLimitItem, name: str, caller: str, calls: int) -> Admission:
         counters = self._limiter.limiter.storage
         if not isinstance(counters, PostgresRateCounters):
-            return await asyncio.to_thread(self._hit, item, name, caller)
-        await counters.count_ahead(item.key_for(name, caller), item.get_expiry())
-        return self._hit(item, name, caller)
+            return await asyncio.to_thread(self._hit, item, name, caller, calls)
+        await counters.count_ahead(item.key_for(name, caller), item.get_expiry(), calls)
+        return self._hit(item, name, caller, calls)
 
-    def _hit(self, item: RateLimitItem, name: str, caller: str) -> Admission:
+    def _hit(self, item: RateLimitItem, name: str, caller: str, calls: int) -> Admission:
         strategy = self._limiter.limiter
-        is_admitted = strategy.hit(item, name, caller)
+        is_admitted = strategy.hit(item, name, caller, cost=calls)
         window = strategy.get_window_stats(item, name, caller)
         return Admission(is_admitted, item, window.remaining, max(0, math.ceil(window.reset_time - time.time())))
 
@@ -155,6 +157,7 @@ class _Counted:
     caller: str
     whose: str
     advice: str
+    calls: int = 1
 
     def judge(self, admissions: Sequence[Admission]) -> dict[str, str]:
         """Return the headers of the tightest window; raises `RateLimited` if one refuses."""
@@ -162,12 +165,16 @@ class _Counted:
         if refused is not None:
             item = refused.item
             raise RateLimited(
-                f"{self.whose} {item.amount} requests of {self.name!r} in {item.get_expiry()} seconds; try again in "
-                f"{refused.reset_s} seconds.{self.advice}",
+                f"{self.whose} {item.amount} requests of {self.name!r} in {item.get_expiry()} seconds"
+                f"{_explain(self.calls)}; try again in {refused.reset_s} seconds.{self.advice}",
                 retry_after_s=max(1, refused.reset_s),
                 headers=refused.headers(self.name),
             )
         return min(admissions, key=lambda admission: admission.remaining).headers(self.name)
+
+
+def _explain(calls: int) -> str:
+    return f", and a batch counts one for each photo, here {calls + 1}" if calls > 1 else ""
 
 
 @lru_cache(maxsize=1024)

@@ -44,7 +44,7 @@ class IdempotencyService:
     async def once(
         self,
         request: Iterable[str | bytes],
-        status: int,
+        status: int | Callable[[], int],
         work: Callable[[], Awaitable[T]],
         *,
         about: str | None = None,
@@ -52,7 +52,8 @@ class IdempotencyService:
     ) -> T:
         """Run `work` and store its response, unless a response to the same request is stored already.
 
-        `request` holds all parts that identify the request. `about` names the subject in the response, as
+        `request` holds all parts that identify the request. `status` is the response's, or tells it after the work.
+        `about` names the subject in the response, as
         `collection/subject`. `of_photo_in` names the collection if the response lists all faces of a photo. Erasing
         the subject or the collection's faces redacts the stored response.
 
@@ -75,7 +76,7 @@ class IdempotencyService:
             raise
         body = result.model_dump_json() if result is not None else ""
         about = about_photos(of_photo_in) if of_photo_in is not None else about
-        record = IdempotencyRecord(fingerprints[0], status, body)
+        record = IdempotencyRecord(fingerprints[0], status() if callable(status) else status, body)
         if not await self._idempotency_records.add(self._principal.name, self._key, record, about):
             await self._replay_from(self._idempotency_records, fingerprints)
         return result

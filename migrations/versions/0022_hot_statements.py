@@ -45,7 +45,7 @@ END $$
 # Counts shorter windows first and stops at a refusal, as the limits library would, one statement a window.
 COUNT_REQUEST = """
 CREATE FUNCTION vultus_count_request(
-    tenant uuid, keys text[], windows_s integer[], amounts bigint[], quota bigint, images bigint
+    tenant uuid, keys text[], windows_s integer[], amounts bigint[], calls bigint, quota bigint, images bigint
 )
 RETURNS TABLE (counts bigint[], remaining_s float8[], is_counted boolean) LANGUAGE plpgsql AS $$
 DECLARE
@@ -57,9 +57,9 @@ BEGIN
     PERFORM vultus_enter(tenant);
     FOR place IN 1 .. coalesce(array_length(keys, 1), 0) LOOP
         INSERT INTO rate_counters AS c (key, count, expires_at)
-        VALUES (keys[place], 1, now() + make_interval(secs => windows_s[place]))
+        VALUES (keys[place], calls, now() + make_interval(secs => windows_s[place]))
         ON CONFLICT (key) DO UPDATE SET
-            count = CASE WHEN c.expires_at <= now() THEN 1 ELSE c.count + 1 END,
+            count = CASE WHEN c.expires_at <= now() THEN calls ELSE c.count + calls END,
             expires_at = CASE WHEN c.expires_at <= now() THEN excluded.expires_at ELSE c.expires_at END
         RETURNING c.count, extract(epoch FROM c.expires_at - now()) INTO counted, remaining;
         counts := counts || counted;
@@ -85,6 +85,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
-    op.execute("DROP FUNCTION vultus_count_request(uuid, text[], integer[], bigint[], bigint, bigint)")
+    op.execute("DROP FUNCTION vultus_count_request(uuid, text[], integer[], bigint[], bigint, bigint, bigint)")
     op.execute("DROP FUNCTION vultus_touch_api_key(uuid, uuid)")
     op.execute("DROP FUNCTION vultus_find_api_key(text, integer)")

@@ -29,10 +29,10 @@ async def test_every_answer_that_lists_faces_says_how_many_it_leaves_out(client:
     for path, listed in (("/detect", "faces"), ("/extract", "faces"), ("/recognize", "faces")):
         body = (await client.post(path, files={"image": group})).json()
         assert (len(body[listed]), body["faces_left_out"]) == (2, 1), path
-    for path in ("/extract", "/recognize"):
+    for path in ("/extract/batch", "/recognize/batch"):
         files = [("images", group), ("images", ("photo.jpg", pictures.photo(1)))]
-        images = (await client.post(path, files=files)).json()["images"]
-        assert [(len(image["faces"]), image["faces_left_out"]) for image in images] == [(2, 1), (1, 0)], path
+        answers = [item["answer"] for item in (await client.post(path, files=files)).json()["items"]]
+        assert [(len(answer["faces"]), answer["faces_left_out"]) for answer in answers] == [(2, 1), (1, 0)], path
     compared = (await client.post("/compare", files={"source": ("1.jpg", pictures.photo(1)), "target": group})).json()
     assert (len(compared["targets"]), compared["faces_left_out"]) == (2, 1)
     stored = (await client.post("/register/all", files={"image": group})).json()

@@ -35,12 +35,12 @@ async def test_every_route_answers_as_for_the_form(ada: Account) -> None:
         from_form = await ada.send(path, PHOTO, **{name: str(value) for name, value in fields.items()})
         from_json = await post(ada, path, image=TEXT, **fields)
         assert (from_json.status_code, from_json.json()) == (from_form.status_code, from_form.json()), path
-    for path in ("/recognize", "/extract"):
+    for path in ("/recognize/batch", "/extract/batch"):
         files = [("images", ("a.jpg", data)) for data in (PHOTO, b"no picture")]
         from_form = await ada.client.post(path, files=files)
         from_json = await post(ada, path, images=[TEXT, as_text(b"no picture")])
         assert from_json.json() == from_form.json()
-        assert from_json.json()["images"][1]["error"]["code"] == "image_unreadable"
+        assert from_json.json()["items"][1]["problem"]["code"] == "image_unreadable"
     from_form = await ada.client.post("/compare", files={"source": PHOTO, "target": pictures.group(1, 2)})
     from_json = await post(ada, "/compare", source=TEXT, target=as_text(pictures.group(1, 2)), threshold=None)
     assert from_json.json() == from_form.json()
@@ -95,7 +95,7 @@ async def test_what_is_not_base64_is_refused_by_field(admin: Account, value: obj
     for path, field, body in (
         ("/detect", "image", {"image": value}),
         ("/compare", "target", {"source": TEXT, "target": value}),
-        ("/recognize", "images", {"images": [TEXT, value]}),
+        ("/recognize/batch", "images", {"images": [TEXT, value]}),
     ):
         answer = await post(admin, path, **body)
         assert problem(answer) == "422 invalid_parameter"
@@ -109,13 +109,15 @@ async def test_images_in_wrong_places(admin: Account) -> None:
         ({}, "image"),
         ({"image": None}, "image"),
         ({"photo": TEXT}, "photo"),
-        ({"images": TEXT}, "images"),
-        ({"image": TEXT, "images": [TEXT]}, "images"),
-        ({"images": []}, "images"),
+        ({"image": TEXT, "image_url": "https://photos.example/a.jpg"}, "image_url"),
     ):
         answer = await post(admin, "/recognize", **body)
         assert problem(answer) == "422 invalid_parameter", body
         assert answer.json()["errors"][0]["field"] == field
+    wrong: tuple[Any, ...] = (TEXT, [], None)
+    for images in wrong:
+        answer = await post(admin, "/recognize/batch", images=images)
+        assert (problem(answer), answer.json()["errors"][0]["field"]) == ("422 invalid_parameter", "images")
     assert "`image`" in (await post(admin, "/detect", photo=TEXT)).json()["detail"]
     tiny = as_text(pictures.encode(pictures.portrait(1, side=96)))
     assert problem(await post(admin, "/register", subject="ada", images=[tiny] * 21)) == "422 too_many_images"
@@ -149,7 +151,7 @@ async def test_limits_are_those_of_the_form(admin: Account, settings: Settings) 
     assert (problem(answer), answer.json()["errors"][0]["field"]) == ("413 image_too_large", "image")
     assert f"{limit + 1} bytes" in answer.json()["detail"]
     assert problem(await post(admin, "/detect", image=as_text(data * 2))) == "413 request_too_large"
-    assert problem(await post(admin, "/recognize", images=[as_text(data)] * 4)) == "413 request_too_large"
+    assert problem(await post(admin, "/recognize/batch", images=[as_text(data)] * 4)) == "413 request_too_large"
 
 
 async def test_the_documentation_has_the_json_body(running: Running) -> None:

@@ -67,12 +67,17 @@ CALLS: dict[str, Call] = {
     ),
     "POST /api/v1/register/all": Call(201, 404, options=sends(data={"collection": "lobby"}, files={"image": PHOTO})),
     "POST /api/v1/recognize": Call(200, 404, options=sends(data={"collection": "lobby"}, files={"image": PHOTO})),
+    "POST /api/v1/recognize/batch": Call(
+        200, 404, options=sends(data={"collection": "lobby"}, files={"images": PHOTO})
+    ),
     "POST /api/v1/verify": Call(
         200, 404, options=sends(data={"collection": "lobby", "subject": "ada"}, files={"image": PHOTO})
     ),
     "POST /api/v1/compare": Call(200, 200, options=sends(files={"source": PHOTO, "target": PHOTO})),
+    "POST /api/v1/compare/batch": Call(200, 200, options=sends(files={"source": PHOTO, "targets": PHOTO})),
     "POST /api/v1/detect": Call(200, 200, options=sends(files={"image": PHOTO})),
     "POST /api/v1/extract": Call(200, 200, options=sends(files={"image": PHOTO})),
+    "POST /api/v1/extract/batch": Call(200, 200, options=sends(files={"images": PHOTO})),
     "POST /api/v1/collections": Call(201, 201, options=lambda: {"json": {"name": uuid4().hex}}),
     "GET /api/v1/collections": Call(200, 200),
     "GET /api/v1/collections/{collection}": Call(200, 404, 404),

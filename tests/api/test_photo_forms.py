@@ -46,8 +46,8 @@ async def test_every_route_takes_photos_without_a_filename(ada: Account) -> None
         assert answer.status_code in (200, 201), (path, answer.text)
     assert (await send(ada, "/register", subject, part("images", photo), part("images", photo))).status_code == 201
     assert (await send(ada, "/compare", part("source", photo), part("target", photo))).status_code == 200
-    for path in ("/recognize", "/extract"):
-        assert len((await send(ada, path, *[part("images", photo)] * 2)).json()["images"]) == 2
+    for path in ("/recognize/batch", "/extract/batch"):
+        assert len((await send(ada, path, *[part("images", photo)] * 2)).json()["items"]) == 2
 
 
 @pytest.mark.parametrize("text", [b"string", b"x", "Zoë".encode(), b"data:image/jpeg;base64,/9j/", b"a\r\nb" * 50_000])
@@ -57,7 +57,7 @@ async def test_text_in_an_image_field_is_refused_by_name(ada: Account, text: byt
         ("/detect", "image", 0, [part("image", text)]),
         ("/verify", "image", 0, [subject, part("image", text)]),
         ("/register", "images", 1, [subject, photo, part("images", text)]),
-        ("/recognize", "images", 0, [part("image", pictures.photo(1)), part("images", text)]),
+        ("/recognize/batch", "images", 1, [part("images", pictures.photo(1)), part("images", text)]),
         ("/compare", "target", 0, [part("source", pictures.photo(1)), part("target", text)]),
     ):
         answer = await send(ada, path, *parts)

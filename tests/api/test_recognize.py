@@ -75,8 +75,7 @@ async def test_a_bad_parameter_names_field_limit_and_value(admin: Account, field
     assert field in answer.json()["detail"]
 
 
-async def test_nobody_in_the_picture_and_no_such_collection(admin: Account) -> None:
-    assert problem(await admin.send("/recognize", pictures.landscape())) == "422 no_face"
+async def test_no_such_collection(admin: Account) -> None:
     answer = await admin.send("/recognize", pictures.photo(1), collection="nope")
     assert problem(answer) == "404 collection_not_found"
 
@@ -165,31 +164,34 @@ async def send_several(account: Account, path: str, *images: bytes, **fields: st
 
 async def test_a_batch_answers_for_each_image(ada: Account) -> None:
     photos = (pictures.photo(1, take=2), pictures.landscape(), b"no image", pictures.group(1, 2))
-    answer = await send_several(ada, "/recognize", *photos)
+    answer = await send_several(ada, "/recognize/batch", *photos)
     assert answer.status_code == 200, answer.text
-    body = answer.json()
-    assert body["collection"] == "default"
-    assert [item["index"] for item in body["images"]] == [0, 1, 2, 3]
-    first, nobody, broken, group = body["images"]
-    assert first["faces"][0]["candidates"][0]["subject"] == "ada"
-    assert first["error"] is None
-    assert nobody["error"]["code"] == "no_face"
-    assert broken["error"]["code"] == "image_unreadable"
-    assert broken["image"] is None
-    assert len(group["faces"]) == 2
-    alone = (await ada.send("/recognize", photos[0])).json()
-    assert alone["faces"] == first["faces"]
+    items = answer.json()["items"]
+    assert [item["index"] for item in items] == [0, 1, 2, 3]
+    first, nobody, broken, group = items
+    assert first["answer"]["faces"][0]["candidates"][0]["subject"] == "ada"
+    assert first["problem"] is None
+    assert (nobody["answer"]["faces"], nobody["problem"]) == ([], None)
+    assert broken["answer"] is None
+    told = broken["problem"]
+    assert [told[name] for name in ("status", "code", "field", "index")] == [422, "image_unreadable", "images", 2]
+    assert len(group["answer"]["faces"]) == 2
+    for photo, item in zip(photos, items, strict=True):
+        alone = await ada.send("/recognize", photo)
+        if item["problem"] is None:
+            assert (alone.status_code, alone.json()) == (200, item["answer"])
+        else:
+            assert problem(alone) == f"{told['status']} {told['code']}"
 
 
 async def test_a_batch_of_embeddings_is_that_of_each_image(ada: Account) -> None:
     photos = [pictures.photo(seed) for seed in range(5)]
-    answer = (await send_several(ada, "/extract", *photos, pictures.landscape())).json()
-    for photo, item in zip(photos, answer["images"], strict=False):
-        alone = (await ada.send("/extract", photo)).json()
+    items = (await send_several(ada, "/extract/batch", *photos, pictures.landscape())).json()["items"]
+    for photo, item in zip(photos, items, strict=False):
+        alone, answer = (await ada.send("/extract", photo)).json(), item["answer"]
         assert alone["recognizer"] == answer["recognizer"]
-        assert np.dot(alone["faces"][0]["embedding"], item["faces"][0]["embedding"]) == pytest.approx(1, abs=1e-3)
-    assert answer["images"][5]["faces"] == []
-    assert answer["images"][5]["error"] is None
+        assert np.dot(alone["faces"][0]["embedding"], answer["faces"][0]["embedding"]) == pytest.approx(1, abs=1e-3)
+    assert (items[5]["answer"]["faces"], items[5]["problem"]) == ([], None)
 
 
 async def test_a_batch_counts_its_images_and_its_limits_are_named(ada: Account, database: Database) -> None:
@@ -198,13 +200,12 @@ async def test_a_batch_counts_its_images_and_its_limits_are_named(ada: Account, 
             return await UsageRepository(session, ada.tenant_id).count_used(Quota.RECOGNITIONS)
 
     before, photo = await used(), pictures.photo(1)
-    assert (await send_several(ada, "/recognize", photo, photo, photo)).status_code == 200
+    assert (await send_several(ada, "/recognize/batch", photo, photo, photo)).status_code == 200
     assert await used() == before + 3
-    assert problem(await send_several(ada, "/recognize", *[photo] * 21)) == "422 too_many_images"
-    both = [("image", ("1.jpg", photo, "image/jpeg")), ("images", ("2.jpg", photo, "image/jpeg"))]
-    answer = await ada.client.post("/recognize", files=both)
-    assert problem(answer) == "422 invalid_parameter"
-    assert "send only one of them" in answer.json()["detail"]
+    assert problem(await send_several(ada, "/recognize/batch", *[photo] * 21)) == "422 too_many_images"
+    targets = [("source", ("1.jpg", photo)), *[("targets", ("2.jpg", photo))] * 2]
+    assert (await ada.client.post("/compare/batch", files=targets)).status_code == 200
+    assert await used() == before + 3 + 1 + 2  # one for the refused call, before its body was read
     assert problem(await ada.client.post("/recognize", files={"photo": b"x"})) == "422 invalid_parameter"
 
 
@@ -215,10 +216,10 @@ async def test_a_batch_over_the_months_quota_is_refused_whole(admin: Account, da
     async with database.transaction(as_operator=True) as session:
         await session.execute(text("UPDATE tenants SET plan = 'five' WHERE id = :tenant"), {"tenant": admin.tenant_id})
     photo = pictures.photo(1)
-    assert problem(await send_several(admin, "/recognize", *[photo] * 6)) == "403 quota_exceeded"
+    assert problem(await send_several(admin, "/recognize/batch", *[photo] * 6)) == "403 quota_exceeded"
     # The first image was counted before the body was read; of the others none was.
-    assert (await send_several(admin, "/recognize", *[photo] * 4)).status_code == 200
-    assert problem(await send_several(admin, "/recognize", photo)) == "403 quota_exceeded"
+    assert (await send_several(admin, "/recognize/batch", *[photo] * 4)).status_code == 200
+    assert problem(await send_several(admin, "/recognize/batch", photo)) == "403 quota_exceeded"
 
 
 async def test_small_faces_of_a_large_photo_are_found_when_asked_for(admin: Account) -> None:

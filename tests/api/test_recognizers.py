@@ -130,9 +130,9 @@ async def test_every_question_goes_to_the_recognizer_in_use(here: Account, names
     await chosen(here, second, first)
     assert (await here.send("/verify", pictures.photo(1, 1), subject="ada")).json()["decision"] == "match"
     files = [("images", ("1.jpg", pictures.photo(seed, 1), "image/jpeg")) for seed in (1, 2)]
-    batch = (await here.client.post("/recognize", files=files)).json()
-    assert batch["recognizer"] == second
-    assert [one["faces"][0]["candidates"][0]["subject"] for one in batch["images"]] == ["ada", "bob"]
+    batch = (await here.client.post("/recognize/batch", files=files)).json()
+    assert {one["answer"]["recognizer"] for one in batch["items"]} == {second}
+    assert [one["answer"]["faces"][0]["candidates"][0]["subject"] for one in batch["items"]] == ["ada", "bob"]
     for recognizer, status in ((second, 200), (first, 422)):
         extracted = (await here.send("/extract", pictures.photo(1, 1), recognizer=recognizer)).json()
         assert extracted["recognizer"] == recognizer

@@ -103,10 +103,13 @@ async def test_every_json_route_refuses_an_unknown_field(admin: Account, documen
         ("/register", ("images",), {"subject": "ada"}),
         ("/register/all", ("image",), {}),
         ("/recognize", ("image",), {}),
+        ("/recognize/batch", ("images",), {}),
         ("/verify", ("image",), {"subject": "ada"}),
         ("/compare", ("source", "target"), {}),
+        ("/compare/batch", ("source", "targets"), {}),
         ("/detect", ("image",), {}),
         ("/extract", ("image",), {}),
+        ("/extract/batch", ("images",), {}),
     ],
 )
 async def test_every_form_refuses_an_unknown_field(

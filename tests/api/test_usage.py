@@ -37,10 +37,12 @@ async def test_what_was_answered_is_counted_by_operation_and_caller(ada: Account
     async with running.client(issued["key"]) as program:
         for _ in range(3):
             files = [("images", ("a.jpg", pictures.photo(1), "image/jpeg"))] * 2
-            assert (await program.post("/recognize", files=files)).status_code == 200
+            assert (await program.post("/recognize/batch", files=files)).status_code == 200
     await ada.send("/recognize", pictures.photo(1))
     counts = await usage(ada)
-    recognized = {item["key_id"]: item for item in counts["items"] if item["operation"] == "recognize"}
+    names = ("recognize", "recognize_batch")
+    recognized = {item["key_id"]: item for item in counts["items"] if item["operation"] in names}
+    assert recognized[issued["key_id"]]["operation"] == "recognize_batch"
     assert recognized[issued["key_id"]]["calls"] == 3
     assert recognized[issued["key_id"]]["images"] == 6
     assert (recognized[None]["calls"], recognized[None]["images"]) == (1, 1)
@@ -54,14 +56,14 @@ async def test_what_was_answered_is_counted_by_operation_and_caller(ada: Account
 
 async def test_refusals_errors_and_repeated_answers_are_not_counted(ada: Account, stranger: Account) -> None:
     before = by_operation(await usage(ada))
-    assert (await ada.send("/recognize", pictures.landscape())).status_code == 422
+    assert (await ada.send("/verify", pictures.landscape(), subject="ada")).status_code == 422
     assert (await ada.send("/recognize", pictures.photo(1), collection="nope")).status_code == 404
     ada.client.headers["idempotency-key"] = "once"
     for _ in range(3):
         assert (await ada.register("bob", pictures.photo(2))).status_code == 201
     after = by_operation(await usage(ada))
     assert after["register"] == (before["register"][0] + 1, before["register"][1] + 1)
-    assert "recognize" not in after
+    assert not after.keys() & {"recognize", "verify"}
     assert by_operation(await usage(stranger)) == {}
 
 

@@ -21,11 +21,14 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is install
 FORMS = {
     "register": [({"images"}, 201)],
     "register/all": [({"image"}, 201)],
-    "recognize": [({"image"}, 200), ({"images"}, 200)],
+    "recognize": [({"image"}, 200)],
+    "recognize/batch": [({"images"}, 200)],
     "verify": [({"image"}, 404)],  # nobody is registered as this subject
     "compare": [({"source", "target"}, 200)],
+    "compare/batch": [({"source", "targets"}, 200)],
     "detect": [({"image"}, 200)],
-    "extract": [({"image"}, 200), ({"images"}, 200)],
+    "extract": [({"image"}, 200)],
+    "extract/batch": [({"images"}, 200)],
 }
 """For each form with photos: the files to choose, and the expected status."""
 

@@ -29,14 +29,12 @@ async def test_strangers_altered_alike_do_not_match(account: Account, name: str)
     stored = 0
     for photo in photos[:PEOPLE]:
         answer = await account.send("/register/all", photo, collection=collection, quality="none")
-        assert answer.status_code == 201, answer.text
+        assert answer.status_code in (200, 201), answer.text
         stored += len(answer.json()["stored"])
     assert stored > PEOPLE / 4
     similar = 0
     for photo in photos[PEOPLE:]:
         answer = await account.send("/recognize", photo, collection=collection, limit="1")
-        if answer.status_code == 422 and answer.json()["code"] == "no_face":
-            continue
         body = answer.json()
         candidates = [candidate for face in body["faces"] for candidate in face["candidates"]]
         assert [candidate for candidate in candidates if candidate["decision"] == "match"] == []

@@ -115,17 +115,20 @@ class HotQueries:
         """Record the time of an API key's use."""
         await self._database.fetch_row("SELECT vultus_touch_api_key($1, $2)", self._tenant_id, key_id)
 
-    async def count_request(self, windows: Sequence[RateWindow], quota: int | None, images: int) -> CountedRequest:
-        """Count a request in each window of its rate, and `images` recognitions of this month if none refuses it.
+    async def count_request(
+        self, windows: Sequence[RateWindow], calls: int, quota: int | None, images: int
+    ) -> CountedRequest:
+        """Count `calls` in each window of a rate, and `images` recognitions of this month if none refuses them.
 
         Counts windows in order up to the first that is exceeded. Recognitions beyond `quota` are not counted.
         """
         row = await self._database.fetch_row(
-            "SELECT counts, remaining_s, is_counted FROM vultus_count_request($1, $2, $3, $4, $5, $6)",
+            "SELECT counts, remaining_s, is_counted FROM vultus_count_request($1, $2, $3, $4, $5, $6, $7)",
             self._tenant_id,
             [window.key for window in windows],
             [window.seconds for window in windows],
             [window.amount for window in windows],
+            calls,
             quota,
             images,
         )

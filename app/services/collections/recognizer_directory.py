@@ -41,6 +41,15 @@ class RecognizerDirectory:
             )
         return Recognizers(in_use or self.default, secondary if secondary in self._packs else None)
 
+    def choose(self, recognizer: str | None, field: str) -> str:
+        """Return a requested recognizer, or the default for None.
+
+        Raises `InvalidParameter` for `field` if it is not loaded.
+        """
+        if recognizer is not None:
+            self.require(recognizer, field)
+        return recognizer or self.default
+
     def require(self, recognizer: str, field: str) -> None:
         """Raise `InvalidParameter` for `field` if the recognizer is not loaded."""
         if recognizer not in self._packs:

@@ -85,8 +85,9 @@ class RegistrationService:
 
     async def register(
         self,
-        images: Sequence[bytes],
+        images: Sequence[bytes | ImageRefused],
         *,
+        field: str = "images",
         collection: str,
         subject: str,
         name: str | None,
@@ -98,30 +99,31 @@ class RegistrationService:
     ) -> Registration:
         """Store one face per image for `subject`, creating the subject if necessary; a repeated photo is stored once.
 
-        Unusable images are reported. If no image is usable, nothing is written; a single image's own error is raised,
-        or `NoImageAccepted` for several. Also raises `InvalidParameter`, `CollectionNotFound`, `PermissionDenied` for
-        an earlier expiry, `QuotaExceeded`, `Overloaded`, `ConsentRequired` or `ConsentWithdrawn` if consent is missing
-        and none is given, `RecognizerUnavailable` and `RecognizerChanged`.
+        Unusable and already refused images are reported; `field` is theirs in the request. If no image is usable,
+        nothing is written; a single image's own error is raised, or `NoImageAccepted` for several. Also raises
+        `InvalidParameter`, `CollectionNotFound`, `PermissionDenied` for an earlier expiry, `QuotaExceeded`,
+        `Overloaded`, `ConsentRequired` or `ConsentWithdrawn` if consent is missing and none is given,
+        `RecognizerUnavailable` and `RecognizerChanged`.
         """
         refuse_past_expiry(expires_at)
         refuse_reserved_id(subject)
         computed_by = await self._galleries.recognizers(collection)
         usable, refused = await self._read(images, choice, computed_by)
         if not usable:
-            raise refused[0].error if len(refused) == 1 else _none_accepted(refused)
+            raise refused[0].error if len(refused) == 1 else _none_accepted(refused, field)
         collection_id, recognizers = await self._collections.lock_for_storing(collection, computed_by)
         await self._check_expiry_change(collection_id, subject, expires_at)
         subject_id = await self._subjects.upsert(collection_id, subject, name, metadata, expires_at)
         if consent is not None:
             await self._subjects.record_consent(subject_id, consent, self._trail.actor)
         await self._storage.consent.require(collection_id, subject)
-        photos = [self._repeated.describe(subject_id, images[index], found) for index, found in usable]
+        photos = [self._repeated.describe(subject_id, image, found) for _, image, found in usable]
         stored = await self._store(collection_id, subject_id, photos, recognizers, external_image_id)
         new = len({face.id for face in stored if not face.was_stored})
         await self._record(collection, subject, faces=new, with_consent=consent is not None)
         accepted = [
             AcceptedImage(index, found.face, face.id, face.origin, face.was_stored)
-            for (index, found), face in zip(usable, stored, strict=True)
+            for (index, _, found), face in zip(usable, stored, strict=True)
         ]
         return Registration(recognizers.in_use, accepted, refused)
 
@@ -175,17 +177,20 @@ class RegistrationService:
         )
 
     async def _read(
-        self, images: Sequence[bytes], choice: FaceChoice, recognizers: Recognizers
-    ) -> tuple[list[tuple[int, FoundFace]], list[RefusedImage]]:
+        self, images: Sequence[bytes | ImageRefused], choice: FaceChoice, recognizers: Recognizers
+    ) -> tuple[list[tuple[int, bytes, FoundFace]], list[RefusedImage]]:
         usable, refused = [], []
         # One image after the other, so that a request with many images takes one place in the queue, not all.
         for index, image in enumerate(images):
+            if isinstance(image, ImageRefused):
+                refused.append(RefusedImage(index, image))
+                continue
             try:
                 found = await self._faces.read_for_registration(image, choice, recognizers)
             except (ImageRefused, FaceRefused) as exc:
                 refused.append(RefusedImage(index, exc))
             else:
-                usable.append((index, found))
+                usable.append((index, image, found))
         return usable, refused
 
 
@@ -193,9 +198,8 @@ def _of_new(face: NewFace) -> _StoredFace:
     return _StoredFace(face.id, face.origin or UNKNOWN_ORIGIN, was_stored=False)
 
 
-def _none_accepted(refused: Sequence[RefusedImage]) -> NoImageAccepted:
+def _none_accepted(refused: Sequence[RefusedImage], field: str) -> NoImageAccepted:
     errors = [
-        {"field": "images", "index": item.index, "code": item.error.code, "detail": item.error.detail}
-        for item in refused
+        {"field": field, "index": item.index, "code": item.error.code, "detail": item.error.detail} for item in refused
     ]
     return NoImageAccepted(errors=errors)

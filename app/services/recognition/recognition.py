@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.domain.decisions import Candidate, Decision, DecisionLimit, GalleryScale
-from app.domain.faces import Analysis, Detail, Face
-from app.errors import AppError, FaceNotFound, NoFace, about_image
+from app.domain.faces import Analysis, Detail, Embedding, Face
+from app.errors import AppError, FaceNotFound, ImageRefused, NoFace, about_image
 from app.matcher.similarity import cosine_similarity
 from app.matcher.tenant_search import TenantSearch
 from app.matcher.thresholds import DecidedCandidate, Thresholds, decide_all, decide_candidate, limit_decision
@@ -66,15 +66,6 @@ class Comparison:
     left_out: int
 
 
-@dataclass(frozen=True, slots=True)
-class BatchRecognition:
-    """The result of each image, in order: a recognition, or the error of an unusable image."""
-
-    thresholds: Thresholds
-    recognizer: str
-    images: list[Recognition | AppError]
-
-
 class RecognitionService:
     """Recognize and verify faces; stores nothing."""
 
@@ -94,33 +85,35 @@ class RecognitionService:
     async def recognize(
         self, image: bytes, *, collection: str, limit: int, threshold: float | None, detail: Detail
     ) -> Recognition:
-        """Find the `limit` best candidates for every face of the image; raises `NoFace` or `CollectionNotFound`."""
+        """Find the `limit` best candidates for every face of the image, if any; raises `CollectionNotFound`."""
         gallery = await self._galleries.find(collection)
-        analysis = await self._faces.read_all(image, detail, by=gallery.recognizer)
+        analysis = await self._faces.extract(image, detail, by=gallery.recognizer)
         identified = await self._search.identify(gallery, analysis.embeddings, limit)
         thresholds = self._decisions.thresholds(gallery.recognizer, identified.scale, threshold)
         return _describe(analysis, identified.ranked, thresholds, gallery.recognizer)
 
     async def recognize_each(
-        self, images: Sequence[bytes], *, collection: str, limit: int, threshold: float | None, detail: Detail
-    ) -> BatchRecognition:
-        """Recognize the faces of several images; an unusable image does not affect the others."""
+        self,
+        images: Sequence[bytes | ImageRefused],
+        *,
+        collection: str,
+        limit: int,
+        threshold: float | None,
+        detail: Detail,
+    ) -> list[Recognition | ImageRefused]:
+        """Recognize the faces of several images, in order; an unusable image yields its error."""
         gallery = await self._galleries.find(collection)
-        analyzes = await self._faces.extract_each(images, detail, by=gallery.recognizer)
-        probes = [probe for analysis in analyzes if isinstance(analysis, Analysis) for probe in analysis.embeddings]
+        analyses = await self._faces.extract_each(images, detail, by=gallery.recognizer)
+        probes = [probe for analysis in analyses if isinstance(analysis, Analysis) for probe in analysis.embeddings]
         identified = await self._search.identify(gallery, probes, limit)
         ranked = iter(identified.ranked)
         thresholds = self._decisions.thresholds(gallery.recognizer, identified.scale, threshold)
-        results = list[Recognition | AppError]()
-        for analysis in analyzes:
-            if isinstance(analysis, AppError):
-                results.append(analysis)
-            elif not analysis.faces:
-                results.append(NoFace())
-            else:
-                candidates = [next(ranked) for _ in analysis.faces]
-                results.append(_describe(analysis, candidates, thresholds, gallery.recognizer))
-        return BatchRecognition(thresholds, gallery.recognizer, results)
+        return [
+            analysis
+            if isinstance(analysis, ImageRefused)
+            else _describe(analysis, [next(ranked) for _ in analysis.faces], thresholds, gallery.recognizer)
+            for analysis in analyses
+        ]
 
     async def verify(
         self, image: bytes, *, collection: str, subject: str, threshold: float | None, choice: FaceChoice
@@ -141,18 +134,38 @@ class RecognitionService:
     async def compare(self, source: bytes, target: bytes, *, threshold: float | None) -> Comparison:
         """Compare the source's largest face with every face of the target; raises `NoFace` if either has none."""
         with about_image("source"):
-            face, embedding = await self._faces.read_probe(source, FaceChoice.LARGEST)
+            probe = await self._faces.read_probe(source, FaceChoice.LARGEST)
         with about_image("target"):
             analysis = await self._faces.read_all(target)
+        return self._compare(probe, analysis, threshold)
+
+    async def compare_each(
+        self, source: bytes, targets: Sequence[bytes | ImageRefused], *, threshold: float | None
+    ) -> list[Comparison | AppError]:
+        """Compare the source's largest face with the faces of each target, in order.
+
+        A target that is unusable or has no face yields its error; raises `NoFace` if the source has none.
+        """
+        with about_image("source"):
+            probe = await self._faces.read_probe(source, FaceChoice.LARGEST)
+        return [
+            analysis
+            if isinstance(analysis, AppError)
+            else (self._compare(probe, analysis, threshold) if analysis.faces else NoFace())
+            for analysis in await self._faces.extract_each(targets, Detail.STANDARD)
+        ]
+
+    def _compare(self, probe: tuple[Face, Embedding], target: Analysis, threshold: float | None) -> Comparison:
+        face, embedding = probe
         recognizer = self._faces.engine.recognizer
-        thresholds = self._decisions.one_to_one(recognizer, GalleryScale(len(analysis.faces)), threshold)
-        similarities = [cosine_similarity(embedding, other) for other in analysis.embeddings]
+        thresholds = self._decisions.one_to_one(recognizer, GalleryScale(len(target.faces)), threshold)
+        similarities = [cosine_similarity(embedding, other) for other in target.embeddings]
         targets = [
             _decide_pair(face, other, similarity, thresholds)
-            for other, similarity in zip(analysis.faces, similarities, strict=True)
+            for other, similarity in zip(target.faces, similarities, strict=True)
         ]
         targets.sort(key=lambda compared: -compared.similarity)
-        return Comparison(face, thresholds, recognizer, targets, analysis.left_out)
+        return Comparison(face, thresholds, recognizer, targets, target.left_out)
 
 
 def _decide_pair(source: Face, target: Face, similarity: float, thresholds: Thresholds) -> ComparedFace:
