@@ -205,15 +205,14 @@ class Settings(BaseSettings):
     """S3-compatible servers to fetch photos from, comma-separated. Tenants may name only these, for example
     `https://minio.example:9000`. Empty: nothing is fetched."""
     image_url_hosts: Annotated[list[str], NoDecode] = []
-    """Hosts to fetch photos from by URL, comma-separated; empty: none. Each one is exact: `photos.example`,
+    """Hosts to fetch photos from by URL, comma-separated; unset: none. Each one is exact: `photos.example`,
     `photos.example:8443`, or `http://10.0.0.5:9000` without TLS. Every tenant may name URLs of these hosts
     (`image_url`)."""
     image_url_networks: Annotated[list[str], NoDecode] = []
-    """Networks of hosts for photos that are not public, comma-separated, such as `10.0.0.0/8`. A name in
-    `VULTUS_IMAGE_URL_HOSTS` with another private, local or reserved address is refused. An address listed there needs
-    no network."""
+    """Networks beside the public ones where these hosts may be, comma-separated. A name in `VULTUS_IMAGE_URL_HOSTS`
+    with another private, local or reserved address is refused. An address listed there needs no network."""
     image_url_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
-    """How long all photos of a request may take to arrive from their URLs, in seconds."""
+    """The time to fetch all photos of a request, in seconds."""
     rekognition_region: str | None = None
     """The region of requests to the Rekognition protocol; unset: any. Requests that are signed for another region are
     refused."""

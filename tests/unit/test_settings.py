@@ -120,3 +120,34 @@ def test_production_uses_the_configured_secrets() -> None:
     previous = STRONG[::-1]
     settings = make(environment="production", secret_key=STRONG, previous_secret_keys=previous)
     assert settings.signing_keys() == [STRONG.encode(), previous.encode()]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "photos.example", "photos.example:8443", "http://10.0.0.5:9000", "https://photos.example", "[2606:4700::1111]",
+        "http://[fd00::1]:9000", "minio", "xn--mnchen-3ya.example",
+    ],
+)  # fmt: skip
+def test_hosts_for_photos_are_exact(host: str) -> None:
+    assert Settings(image_url_hosts=[host]).image_url_hosts == [host]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "*", "*.photos.example", "photos.example/path", "user:password@photos.example", "ftp://photos.example", "",
+        "photos.example:0", "photos.example:65536", "2130706433", "0x7f.1", "0177.0.0.1", "127.1", "127.0.0.1.",
+        "[127.0.0.1", "[::ffff:1", "[0:0:0:0:0:0:0:1]", "münchen.example", "photos.example?", "10.0.0.0/8",
+    ],
+)  # fmt: skip
+def test_what_is_no_host_for_photos_is_refused_without_quoting_it(host: str) -> None:
+    with pytest.raises(ValidationError, match="entry 1 is not a host") as refused:
+        Settings(image_url_hosts=[host])
+    assert "password" not in str(refused.value)
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0", "photos.example", "10.0.0.0/33"])
+def test_networks_for_photos_are_networks_and_not_everything(network: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings(image_url_networks=[network])
