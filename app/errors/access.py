@@ -46,7 +46,7 @@ class SignatureInvalid(AuthenticationFailed):
 
 
 class PermissionDenied(AppError):
-    """Your role or key does not allow this."""
+    """The caller lacks a permission for this."""
 
     status = 403
     code = "permission_denied"

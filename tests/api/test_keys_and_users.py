@@ -70,6 +70,27 @@ async def test_a_scope_opens_its_routes_and_no_others(ada: Account, running: Run
     assert set(allowed.values()) == {403}
 
 
+async def test_a_refusal_names_the_scope_or_the_role_that_is_missing(
+    ada: Account, running: Running, with_role: WithRole
+) -> None:
+    _, program = await issue(ada, running, "recognize")
+    viewer = await with_role(Role.VIEWER)
+    photo = pictures.photo(1)
+    for caller, answer, needed in (
+        ("key", await program.register("bob", photo), "scope 'register'"),
+        ("key", await program.send("/extract", photo), "scope 'embeddings:read'"),
+        ("key", await program.client.get("/users"), "scope 'admin'"),
+        ("key", await program.client.get("/collections"), "scope 'register' or 'delete' or 'admin'"),
+        ("role 'viewer'", await viewer.register("bob", photo), "role 'operator' or 'admin'"),
+        ("role 'viewer'", await viewer.client.get("/users"), "role 'admin'"),
+    ):
+        assert problem(answer) == "403 permission_denied"
+        detail = answer.json()["detail"]
+        assert detail.startswith(f"Your {caller} does not have the permission ")
+        assert f"It needs the {needed};" in detail
+        assert ("role" in answer.text) == (caller != "key")
+
+
 async def test_a_limited_key_sees_its_collections_only(ada: Account, running: Running) -> None:
     await ada.client.post("/collections", json={"name": "lobby"})
     scopes = ("register", "recognize", "delete")
