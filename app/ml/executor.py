@@ -1,7 +1,8 @@
 """Run inference on a bounded, fair pool of threads.
 
 At most `threads` jobs run and `queue` wait; the rest raise `Overloaded`, as do jobs that cannot start before the
-deadline. Tenants take turns: a tenant with many requests delays its own requests, not those of others.
+deadline. Tenants take turns by the time that their jobs take: a tenant with many requests, or with photos that take
+long, delays its own requests, not those of others.
 """
 
 import asyncio
@@ -15,13 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
 from app.errors import ClientDisconnected, Overloaded
+from app.ml.fair_shares import FairShares
 from app.ml.memory import is_out_of_memory
 from app.telemetry import StageTimes, stage_times
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_REMEMBERED_TENANTS = 10_000
 _NEWEST_WEIGHT = 0.1
 """Weight of the newest inference in the moving average of durations."""
 
@@ -34,15 +35,27 @@ class _Job:
     times: StageTimes | None
     queued_at: float = field(default_factory=time.monotonic)
     started_at: float = 0.0
+    charge_s: float = 0.0
+    """What the tenant was charged for the job when it started."""
+    cost_s: float = 0.0
+    """The time for which the job held its thread."""
 
 
 class InferenceExecutor:
     """Runs blocking inference on threads; create one per process and call it only from the event loop.
 
-    `threads` jobs run at the same time, `queue` more may wait, each for at most `deadline_s` seconds.
+    `threads` jobs run at the same time, `queue` more may wait, each for at most `deadline_s` seconds. `clock` returns
+    seconds and measures what the jobs cost.
     """
 
-    def __init__(self, *, threads: int, queue: int, deadline_s: float = math.inf) -> None:
+    def __init__(
+        self,
+        *,
+        threads: int,
+        queue: int,
+        deadline_s: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="inference")
         self._threads = threads
         self._queue = queue
@@ -51,9 +64,8 @@ class InferenceExecutor:
         self._depth = 0
         self._mean_s = 0.0
         self._waiting: dict[Hashable, deque[_Job]] = {}
-        # Number of the latest turn of each tenant; a tenant without one goes first.
-        self._turn = 0
-        self._last_turn: dict[Hashable, int] = {}
+        self._shares = FairShares()
+        self._clock = clock
 
     @property
     def threads(self) -> int:
@@ -125,15 +137,24 @@ class InferenceExecutor:
 
     def _start(self, job: _Job) -> None:
         self._running += 1
-        self._record_turn(job.tenant)
+        job.charge_s = self._shares.start(job.tenant)
         job.started_at = time.monotonic()
         if job.times is not None:
             job.times.add("wait", job.started_at - job.queued_at)
-        thread = asyncio.get_running_loop().run_in_executor(self._pool, job.work)
+        thread = asyncio.get_running_loop().run_in_executor(self._pool, self._work, job)
         thread.add_done_callback(lambda done: self._finish(job, done))
+
+    def _work(self, job: _Job) -> Any:
+        """Run a job on its thread, and measure for how long it holds the thread."""
+        began_at = self._clock()
+        try:
+            return job.work()
+        finally:
+            job.cost_s = self._clock() - began_at
 
     def _finish(self, job: _Job, done: "asyncio.Future[Any]") -> None:
         self._running -= 1
+        self._shares.finish(job.tenant, job.charge_s, job.cost_s)
         duration_s = time.monotonic() - job.started_at
         self._mean_s = duration_s if self._mean_s == 0 else self._mean_s + _NEWEST_WEIGHT * (duration_s - self._mean_s)
         error = None if done.cancelled() else done.exception()
@@ -147,10 +168,12 @@ class InferenceExecutor:
             else:
                 job.result.set_result(done.result())
         self._start_next()
+        if not self._running:
+            self._shares.reset()
 
     def _start_next(self) -> None:
         while self._waiting and self._running < self._threads:
-            tenant = min(self._waiting, key=lambda other: self._last_turn.get(other, 0))
+            tenant = self._shares.choose(self._waiting)
             job = self._waiting[tenant].popleft()
             self._depth -= 1
             if not self._waiting[tenant]:
@@ -162,13 +185,6 @@ class InferenceExecutor:
                 job.result.set_exception(self._deadline_exceeded(waited_s))
             else:
                 self._start(job)
-
-    def _record_turn(self, tenant: Hashable) -> None:
-        self._turn += 1
-        self._last_turn.pop(tenant, None)
-        self._last_turn[tenant] = self._turn  # moved to the end: the dictionary stays ordered by turns
-        if len(self._last_turn) > _REMEMBERED_TENANTS:
-            del self._last_turn[next(iter(self._last_turn))]
 
     def _make_room_for(self, tenant: Hashable) -> None:
         """Evict the newest job of the tenant with the most; raises `Overloaded` if that would not be fairer."""

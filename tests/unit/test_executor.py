@@ -26,7 +26,8 @@ async def test_one_more_than_the_queue_holds_is_refused_at_once() -> None:
 
 
 async def test_tenants_take_turns_however_many_calls_one_of_them_has_waiting() -> None:
-    executor, gate, order = InferenceExecutor(threads=1, queue=60), threading.Event(), list[str]()
+    executor = InferenceExecutor(threads=1, queue=60, clock=lambda: 0.0)  # every call costs the same
+    gate, order = threading.Event(), list[str]()
     first = asyncio.create_task(executor.run("flood", gate.wait))
     flood = [asyncio.create_task(executor.run("flood", order.append, "flood")) for _ in range(50)]
     await asyncio.sleep(0)
