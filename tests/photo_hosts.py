@@ -3,14 +3,13 @@
 import http.server
 import ssl
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from tests import pictures
 
-PHOTO = pictures.photo(1)
+PHOTO, GROUP, LANDSCAPE = pictures.photo(1), pictures.group(1, 2), pictures.landscape()
 LARGE = 3 * 1024 * 1024
 """Bytes of the large files, above the tests' limit for an image."""
 
@@ -43,10 +42,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._send(PHOTO)
 
     def send_group(self) -> None:
-        self._send(pictures.group(1, 2))
+        self._send(GROUP)
 
     def send_landscape(self) -> None:
-        self._send(pictures.landscape())
+        self._send(LANDSCAPE)
 
     def send_page(self) -> None:
         self._send(b"<html>a page with a secret</html>")
@@ -123,4 +122,3 @@ def serving_photos(
             server.stopping.set()
             server.shutdown()
             thread.join()
-            time.sleep(0)

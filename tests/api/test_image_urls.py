@@ -48,7 +48,7 @@ def origin(host: PhotoHost) -> str:
 async def client(settings: Settings, origin: str) -> AsyncIterator[httpx.AsyncClient]:
     """An admin of a server that fetches from the host, with drawn person 1 registered as `ada`."""
     async with AsyncExitStack() as stack:
-        allowed = {"image_url_hosts": [origin], "image_url_timeout_s": 1.0}
+        allowed = {"image_url_hosts": [origin], "image_url_timeout_s": 3.0}
         running = await start(settings.model_copy(update=allowed), stack)
         client = await stack.enter_async_context(running.client())
         email = f"{uuid4().hex}@example.com"

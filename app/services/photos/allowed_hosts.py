@@ -108,10 +108,11 @@ def _parse(text: str) -> httpx.URL:
     if len(text) > MAX_URL_LENGTH:
         raise ImageUrlNotAllowed(f"the URL has {len(text)} characters; at most {MAX_URL_LENGTH} are allowed.")
     try:
+        text.encode()
         url = httpx.URL(text)
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, ValueError):  # a ValueError for what is no Unicode, or no international name
         raise ImageUrlNotAllowed("this is not a URL. Send https://host/path.") from None
-    if url.scheme not in _DEFAULT_PORTS or not url.host:
+    if url.scheme not in _DEFAULT_PORTS or not url.raw_host:
         raise ImageUrlNotAllowed("this is not an HTTP URL. Send https://host/path.")
     authority = re.split(r"[/?#]", text.partition("://")[2])[0]
     if url.userinfo or "@" in authority or "\\" in text.partition("?")[0]:
@@ -120,6 +121,6 @@ def _parse(text: str) -> httpx.URL:
 
 
 def _origin_of(url: httpx.URL) -> Origin:
-    address = read_address(url.host)
-    host = str(address) if address is not None else url.raw_host.decode("ascii").lower()
-    return Origin(url.scheme, host, url.port or _DEFAULT_PORTS[url.scheme])
+    # Not `host`, which raises errors for names that are no international ones although they look so.
+    host = url.raw_host.decode("ascii").lower()
+    return Origin(url.scheme, str(read_address(host) or host), url.port or _DEFAULT_PORTS[url.scheme])
