@@ -53,7 +53,7 @@ async def test_every_answer_says_how_it_was_decided(ada: Account) -> None:
     found = await recognized(ada)
     answers = [
         found,
-        (await ada.client.post("/recognize", files=[("images", photo["image"])])).json(),
+        (await ada.client.post("/recognize/batch", files=[("images", photo["image"])])).json()["items"][0]["answer"],
         (await ada.client.post("/verify", data={"subject": "ada"}, files=photo)).json(),
         (await ada.client.post("/compare", files={"source": photo["image"], "target": photo["image"]})).json(),
         (await ada.client.get("/collections/default/subjects/ada/similar")).json(),
