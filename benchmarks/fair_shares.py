@@ -24,7 +24,7 @@ from benchmarks.serving import drawn_photo, serving, sign_up
 
 IN_FLIGHT = 8
 ROUNDS = 3
-SECONDS = 15
+SECONDS = 8
 LARGE_SIDE = 7_000
 MIN_SHARE = 0.35
 """Of the throughput alone; half of the time less what the client takes on the same cores."""
