@@ -15,6 +15,8 @@ from app.schemas.operator import PlanName, QuotaNumber, Rate
 from app.security.passwords import PasswordHasher, generate_password
 
 tenants = typer.Typer(help="Manage tenants.", no_args_is_help=True)
+_MAX_DIGITS = 18
+
 plans = typer.Typer(help="Manage plans with their rate limits and quotas.", no_args_is_help=True)
 users = typer.Typer(help="Manage the users of a tenant.", no_args_is_help=True)
 keys = typer.Typer(help="Manage the API keys of a tenant.", no_args_is_help=True)
@@ -167,7 +169,7 @@ def set_plan_values(
         Permission(key).value: checked(Rate, value, "--rate") for key, value in _pairs(rate, set(Permission), "--rate")
     }
     quotas = {
-        Quota(key).value: None if value == UNLIMITED else checked(QuotaNumber, value, "--quota")
+        Quota(key).value: None if value == UNLIMITED else checked(QuotaNumber, _read_number(value), "--quota")
         for key, value in _pairs(quota, set(Quota), "--quota")
     }
 
@@ -271,6 +273,10 @@ def revoke_key(key_id: Annotated[UUID, typer.Argument(help="The key's id.")], te
             await tenant_services.keys().revoke(key_id)
 
     asyncio.run(run())
+
+
+def _read_number(text: str) -> int | str:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else text
 
 
 def _pairs(arguments: list[str], allowed: set[str], option: str) -> list[tuple[str, str]]:

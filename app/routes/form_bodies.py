@@ -45,11 +45,12 @@ def form_body(model: type[BaseModel], photos: PhotoFields) -> dict[str, Any]:
     }
     form = {name: part if name in required else _or_empty(part) for name, part in properties.items()}
     document = {name: part if name in required else _or_null(part) for name, part in properties.items()}
-    images = {name: _or_null(part) for name, part in _describe_images(text, photos).items()}
+    images = {name: _or_null(part) for name, part in _describe_images(text, _URL, photos).items()}
+    files = _describe_images(binary, _or_empty(_URL), photos)
     json_body = _describe_object({**images, **document}, required)
     json_body["examples"] = [build_example({**json_body, "required": [*photos.counts, *required]}, {})]
     content = {
-        "multipart/form-data": {"schema": _describe_object({**_describe_images(binary, photos), **form}, required)},
+        "multipart/form-data": {"schema": _describe_object({**files, **form}, required)},
         "application/json": {"schema": json_body},
     }
     return {"requestBody": {"required": True, "content": content}}
@@ -59,13 +60,13 @@ def _describe_object(properties: dict[str, Any], required: list[str]) -> dict[st
     return {"type": "object", "additionalProperties": False, "properties": properties, "required": required}
 
 
-def _describe_images(image: dict[str, Any], photos: PhotoFields) -> dict[str, Any]:
+def _describe_images(image: dict[str, Any], url: dict[str, Any], photos: PhotoFields) -> dict[str, Any]:
     """Return the schemas of the fields for images and for their URLs."""
     images: dict[str, Any] = {}
     for name, limit in photos.counts.items():
         images[name] = _list_of(image, limit, name) if limit > 1 else _name_alternative(image, name)
-        url = {**_URL, "description": f"In place of `{name}`: {_URL['description']}"}
-        images[url_field(name)] = _list_of(url, limit) if limit > 1 else url
+        alternative = {**url, "description": f"In place of `{name}`: {url['description']}"}
+        images[url_field(name)] = _list_of(alternative, limit) if limit > 1 else alternative
     return images
 
 

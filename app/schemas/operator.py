@@ -11,6 +11,7 @@ from app.permissions import UNLIMITED, Permission, Plan, Quota
 from app.schemas.auth import SignupIn
 from app.schemas.fields import JSON_NUMBER, CollectionName
 from app.schemas.request_body import RequestBody
+from app.schemas.text_rules import RATE
 from app.settings import check_rate
 
 PlanName = CollectionName  # the same characters and length
@@ -20,7 +21,7 @@ def _check_plan_rate(value: str) -> str:
     return value if value == UNLIMITED else check_rate(value)
 
 
-Rate = Annotated[str, AfterValidator(_check_plan_rate), Field(max_length=100, examples=["60/minute; 10000/day"])]
+Rate = Annotated[str, AfterValidator(_check_plan_rate), RATE, Field(max_length=100, examples=["60/minute; 10000/day"])]
 QuotaNumber = Annotated[int, Field(ge=0, le=10**12), JSON_NUMBER]
 
 

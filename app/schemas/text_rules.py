@@ -97,6 +97,11 @@ UUID_TEXT = TextRule(
     "must be a UUID, such as aa6b4d99-8305-48a8-8ad1-e5994b7e7bee",
     is_raw=True,
 )
+_WINDOW = r"[1-9][0-9]{0,8} ?(/|per) ?([1-9][0-9]{0,3} ?)?(second|minute|hour|day|month|year)s?"
+RATE = TextRule(
+    f"^(unlimited|{_WINDOW}( ?; ?{_WINDOW})*)$",
+    "must be `unlimited`, or the requests in each window, such as `60/minute; 10000/day`",
+)
 TOKEN = TextRule("^[!-~]{1,255}$", "must have 1 to 255 printable ASCII characters, without spaces")
 SECRET = TextRule("^[ -~]{1,255}$", "must have 1 to 255 printable ASCII characters")
 REGION = TextRule(r"^[a-z0-9\-]{1,64}$", "must have 1 to 64 lower-case letters (a to z), digits and `-`")

@@ -158,7 +158,7 @@ def test_an_address_of_another_host_is_one_line(commands: Commands, tmp_path: Pa
     ("arguments", "said"),
     [
         ("tenants create", "Missing argument 'name'."),
-        ("tenants create Acme --email none", "--email: String should match"),
+        ("tenants create Acme --email none", "--email: must be an address such as ada@example.com"),
         ("nonsense", "No such command 'nonsense'."),
         ("serve --port 99999", "Invalid value for '--port'"),
         ("serve --colour blue", "No such option: --colour"),

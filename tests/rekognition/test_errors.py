@@ -228,7 +228,7 @@ def test_operations_that_are_not_answered_are_named(rekognition: Any, tenant: Te
     assert message.startswith("DetectLabels is not supported")
     assert "SearchFacesByImage" not in message
     got = httpx.get(f"{tenant.base}/rekognition")
-    assert (got.status_code, got.json()["__type"]) == (400, "UnknownOperationException")
+    assert (got.status_code, got.json()["__type"], got.headers["allow"]) == (405, "UnknownOperationException", "POST")
 
 
 def test_who_may_not_is_told_what_is_missing(tenant: Tenant) -> None:

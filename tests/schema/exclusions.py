@@ -7,6 +7,7 @@ SEMANTIC_CODES = {
     "image_empty": _PHOTO,
     "image_unreadable": _PHOTO,
     "image_truncated": _PHOTO,
+    "image_url_not_allowed": "depends on the operator's settings",
     "no_face": _PHOTO,
     "no_image_accepted": _PHOTO,
     "idempotency_key_reused": "depends on earlier requests",
@@ -29,6 +30,7 @@ class Semantic:
 
 
 _LOADED = "depends on the model packs that the server has loaded"
+_EITHER = "either the photo or its URL is required; client generators cannot read that as a `oneOf`"
 SEMANTIC_VALUES = (
     Semantic("recognizer", "is not loaded", _LOADED),
     Semantic("in_use", "is not loaded", _LOADED),
@@ -46,7 +48,19 @@ SEMANTIC_VALUES = (
     Semantic("faces", "appears twice", "compares two items by one field"),
     Semantic("metadata", "bytes long", "a schema limits characters of a text, not bytes of an object"),
     Semantic("metadata", "is nested deeper", "a schema that refers to itself has no depth"),
-    Semantic("images", "send only one of them", "schemathesis ignores a `oneOf` beside `properties` in a form"),
+    Semantic("image", "an image is required", _EITHER),
+    Semantic("images", "an image is required", _EITHER),
+    Semantic("source", "an image is required", _EITHER),
+    Semantic("target", "an image is required", _EITHER),
+    Semantic("targets", "an image is required", _EITHER),
+    Semantic("external_image_id", "names one photo", "compares two fields"),
+    Semantic("external_image_id", "both are missing", "one of two parameters is required"),
+    Semantic("rates", "at least 1 request within", "limits the length of a window"),
+    Semantic("image_url", "send only one of them", _EITHER),
+    Semantic("image_urls", "send only one of them", _EITHER),
+    Semantic("source_url", "send only one of them", _EITHER),
+    Semantic("target_url", "send only one of them", _EITHER),
+    Semantic("target_urls", "send only one of them", _EITHER),
 )
 """Fields of 422 `invalid_parameter` for requests that obey the schema."""
 

@@ -120,6 +120,9 @@ def _is_semantic(response: Any) -> bool:
         return True
     errors = problem.get("errors") or [{"field": "", "detail": problem["detail"]}]
     return all(
-        any(error["field"] == value.field and value.words in error["detail"] for value in SEMANTIC_VALUES)
+        any(
+            error["field"].partition(".")[0] == value.field and value.words in error["detail"]
+            for value in SEMANTIC_VALUES
+        )
         for error in errors
     )
