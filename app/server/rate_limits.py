@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from uuid import UUID
 
 from limits import RateLimitItem, parse_many
 from limits.errors import StorageError
@@ -17,10 +18,10 @@ from slowapi import Limiter
 from slowapi.util import get_remote_address
 
 from app.errors import NotReady, RateLimited
-from app.permissions import DEFAULT_RATE, UNLIMITED, Permission, Principal, Quota
+from app.permissions import DEFAULT_RATE, UNLIMITED, Permission, Plan, Principal, Quota
 from app.persistence.connections.database import Database
 from app.persistence.rate_counters import SCHEME, PostgresRateCounters
-from app.persistence.repositories.hot_queries import HotQueries, RateWindow
+from app.persistence.repositories.hot_queries import CountedRequest, HotQueries, RateWindow
 from app.services.tenancy.quotas import count_recognition, quota_exceeded
 from app.settings import check_rate
 from app.telemetry import get_logger
@@ -74,13 +75,12 @@ class RateLimiter:
         Returns the rate-limit headers, none without a limit. Raises `RateLimited`, `QuotaExceeded`, or `NotReady` if
         the counters are unavailable.
         """
-        rate = principal.plan.rate(permission)
-        whose = f"The plan {principal.plan.name!r} allows"
-        advice = " The operator can put your tenant on another plan (`vultus tenants set-plan`)."
-        counted = _Counted(permission.value, f"tenant:{principal.tenant_id}", whose, advice, calls)
-        counters = self._limiter.limiter.storage
-        if isinstance(counters, PostgresRateCounters):
-            return await self._admit_at_once(rate, counted, counters, principal, recognitions)
+        rate, counted = (
+            principal.plan.rate(permission),
+            _describe_counted(principal.tenant_id, principal.plan, permission, calls),
+        )
+        if self.counts_in_database:
+            return await self._admit_at_once(rate, counted, principal, recognitions)
         headers = await self._admit(rate, counted) if rate != UNLIMITED else {}
         if recognitions:
             await count_recognition(self._database, principal, recognitions)
@@ -110,29 +110,55 @@ class RateLimiter:
         self,
         rate: str,
         counted: "_Counted",
-        counters: PostgresRateCounters,
         principal: Principal,
         recognitions: int,
     ) -> dict[str, str]:
         """Count all windows and the quota in one statement."""
-        items = _parse(rate, counted.name) if rate != UNLIMITED else ()
-        if not items and not recognitions:
+        windows = _list_windows(rate, counted)
+        if not windows and not recognitions:
             return {}
-        windows = [
-            RateWindow(item.key_for(counted.name, counted.caller), item.get_expiry(), item.amount) for item in items
-        ]
         quota = principal.plan.quota(Quota.RECOGNITIONS)
-        await counters.sweep_sometimes()
-        result = await HotQueries(self._database, principal.tenant_id).count_request(
-            windows, counted.calls, quota, recognitions
-        )
+        await self.sweep_sometimes()
+        queries = HotQueries(self._database, principal.tenant_id)
+        result = await queries.count_request(windows, counted.calls, quota, recognitions)
+        return self._judge(rate, counted, result, principal.plan, recognitions)
+
+    @property
+    def counts_in_database(self) -> bool:
+        """Whether requests can be counted together with other work in the database."""
+        return isinstance(self._limiter.limiter.storage, PostgresRateCounters)
+
+    async def sweep_sometimes(self) -> None:
+        """Delete old counters once in a few hundred calls."""
+        counters = self._limiter.limiter.storage
+        if isinstance(counters, PostgresRateCounters):
+            await counters.sweep_sometimes()
+
+    def list_windows(self, tenant_id: UUID, plan: Plan, permission: Permission) -> list[RateWindow]:
+        """Return the windows in which a request of a tenant on this plan is to be counted."""
+        return _list_windows(plan.rate(permission), _describe_counted(tenant_id, plan, permission))
+
+    def judge(
+        self, principal: Principal, permission: Permission, result: CountedRequest, recognitions: int
+    ) -> dict[str, str]:
+        """Decide on a request that was counted in the windows of `list_windows`; returns and raises as the others."""
+        plan = principal.plan
+        counted = _describe_counted(principal.tenant_id, plan, permission)
+        return self._judge(plan.rate(permission), counted, result, plan, recognitions)
+
+    def _judge(
+        self, rate: str, counted: "_Counted", result: CountedRequest, plan: Plan, recognitions: int
+    ) -> dict[str, str]:
+        items, windows = _list_items(rate, counted.name), _list_windows(rate, counted)
+        counters = self._limiter.limiter.storage
+        assert isinstance(counters, PostgresRateCounters)
         admissions = []
         for item, window, total, remaining_s in zip(items, windows, result.totals, result.remaining_s, strict=False):
             counters.note(window.key, total, remaining_s)
             admissions.append(self._hit(item, counted.name, counted.caller, counted.calls))
         headers = counted.judge(admissions) if admissions else {}
         if not result.is_within_quota:
-            raise quota_exceeded(principal.plan, recognitions)
+            raise quota_exceeded(plan, recognitions)
         return headers
 
     async def _hit_without_blocking(self, item: RateLimitItem, name: str, caller: str, calls: int) -> Admission:
@@ -171,6 +197,23 @@ class _Counted:
                 headers=refused.headers(self.name),
             )
         return min(admissions, key=lambda admission: admission.remaining).headers(self.name)
+
+
+def _describe_counted(tenant_id: UUID, plan: Plan, permission: Permission, calls: int = 1) -> _Counted:
+    whose = f"The plan {plan.name!r} allows"
+    advice = " The operator can put your tenant on another plan (`vultus tenants set-plan`)."
+    return _Counted(permission.value, f"tenant:{tenant_id}", whose, advice, calls)
+
+
+def _list_items(rate: str, name: str) -> tuple[RateLimitItem, ...]:
+    return _parse(rate, name) if rate != UNLIMITED else ()
+
+
+def _list_windows(rate: str, counted: _Counted) -> list[RateWindow]:
+    return [
+        RateWindow(item.key_for(counted.name, counted.caller), item.get_expiry(), item.amount)
+        for item in _list_items(rate, counted.name)
+    ]
 
 
 def _explain(calls: int) -> str:

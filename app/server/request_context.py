@@ -24,6 +24,8 @@ PRINCIPAL, CALLER, IMAGES, OPERATION = "vultus.principal", "vultus.caller", "vul
 """Keys in a request's scope: the authenticated principal, the admitted one, the number of photos sent, and the
 operation if the route does not name it.
 """
+FOUND_COLLECTION = "vultus.found_collection"
+"""Key in a request's scope: the collection that was found together with the caller."""
 _COUNTED = "vultus.counted"
 """Key in a request's scope: the usage key under which its committed change was counted."""
 

@@ -28,7 +28,7 @@ from app.services.access.users import UserService
 from app.services.audit.trail import AuditService, AuditTrail
 from app.services.collections.calibration import CalibrationService
 from app.services.collections.collections import CollectionService
-from app.services.collections.gallery_lookup import GalleryLookup
+from app.services.collections.gallery_lookup import GalleryLookup, RecentCollection
 from app.services.collections.lookup import CollectionLookup
 from app.services.collections.recognizers import CollectionRecognizerService
 from app.services.idempotency import IdempotencyService
@@ -60,11 +60,22 @@ class CallerServices:
     `disconnect` completes when the caller closes the connection; inference that is still queued is then dropped.
     """
 
-    def __init__(self, state: AppState, principal: Principal, disconnect: "asyncio.Future[None]") -> None:
+    def __init__(
+        self,
+        state: AppState,
+        principal: Principal,
+        disconnect: "asyncio.Future[None]",
+        recent: RecentCollection | None = None,
+    ) -> None:
         self.state = state
         self.principal = principal
-        self.galleries = GalleryLookup(state.database, principal, state.recognizers)
+        self.galleries = GalleryLookup(
+            state.database, principal, state.recognizers, recent=recent, note=self._note_collection
+        )
         self._disconnect = disconnect
+
+    def _note_collection(self, name: str) -> None:
+        self.state.known_tenants.find(self.principal.tenant_id).collection = name
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["TransactionServices"]:

@@ -22,6 +22,7 @@ from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher
 from app.security.tokens import TokenIssuer
 from app.services.access.authentication import AuthService
+from app.services.access.known_tenants import KnownTenants
 from app.services.access.signed_requests import SignedRequestService
 from app.services.audit.trail import AuditTrails
 from app.services.collections.decisions import DecisionMaker
@@ -71,6 +72,7 @@ class AppState:
     objects: ObjectFetcher
     image_urls: ImageUrlFetcher
     recognizers: RecognizerDirectory
+    known_tenants: KnownTenants
     calibrations: Mapping[str, Calibration]
     """By recognizer."""
     health: HealthService
@@ -176,6 +178,7 @@ def _build_state(
         objects=resources.objects,
         image_urls=resources.image_urls,
         recognizers=RecognizerDirectory({name: info.pack for name, info in infos.items()}),
+        known_tenants=KnownTenants(),
         calibrations=calibrations,
         health=HealthService(database, erasure, must_be_confined=settings.environment == "production"),
         decisions=DecisionMaker(calibrations, settings.match_threshold),

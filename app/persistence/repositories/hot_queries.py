@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from app.permissions import ROLE_PERMISSIONS, Plan, Principal, Role, permissions_of
+from app.permissions import ROLE_PERMISSIONS, Permission, Plan, Principal, Quota, Role, permissions_of
 from app.persistence.connections.database import Database
 
 _TOUCH_INTERVAL_S = 60
@@ -30,6 +30,16 @@ class FoundCollection(NamedTuple):
     id: UUID
     recognizer: str | None
     secondary: str | None
+
+
+class AdmittedUser(NamedTuple):
+    """The user of a session, and what was counted and found together with them."""
+
+    principal: Principal
+    plan_version: int
+    counted: "CountedRequest | None"
+    """None if the request was not counted: the plan has changed, or the role lacks the permission."""
+    collection: FoundCollection | None
 
 
 class StoredKey(NamedTuple):
@@ -93,14 +103,17 @@ class HotQueries:
         )
         if row is None:
             return None
-        role = Role(row["role"])
+        plan = read_plan(row["plan"], json.loads(row["rates"]), json.loads(row["quotas"]))
+        return self._describe_user(row["email"], Role(row["role"]), plan, session_id, user_id)
+
+    def _describe_user(self, email: str, role: Role, plan: Plan, session_id: UUID, user_id: UUID) -> Principal:
         return Principal(
             self._tenant_id,
             ROLE_PERMISSIONS[role],
-            read_plan(row["plan"], json.loads(row["rates"]), json.loads(row["quotas"])),
+            plan,
             user_id=user_id,
             session_id=session_id,
-            email=row["email"],
+            email=email,
             role=role,
         )
 
@@ -110,6 +123,53 @@ class HotQueries:
             "SELECT vultus_count_recognitions($1, $2, $3) AS done", self._tenant_id, quota, images
         )
         return bool(row["done"])
+
+    async def admit_user(
+        self,
+        session_id: UUID,
+        user_id: UUID,
+        permission: Permission,
+        known: tuple[Plan, int] | None,
+        windows: Sequence[RateWindow],
+        *,
+        images: int,
+        collection: str | None,
+    ) -> AdmittedUser | None:
+        """Find the user of a valid session, as `find_user` does, and the collection of this name.
+
+        The request is counted as by `count_request`, in windows of the `known` plan, if that is still the tenant's plan
+        in this version, and if the user's role has the permission.
+        """
+        plan, version = known if known is not None else (None, 0)
+        row = await self._database.fetch_row(
+            "SELECT email, role, plan, version, rates::text AS rates, quotas::text AS quotas, was_counted, counts, "
+            "remaining_s, is_counted, collection_id, recognizer, secondary "
+            "FROM vultus_admit_user($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            self._tenant_id,
+            session_id,
+            user_id,
+            [role.value for role, permissions in ROLE_PERMISSIONS.items() if permission in permissions],
+            plan.name if plan is not None else None,
+            version,
+            [window.key for window in windows],
+            [window.seconds for window in windows],
+            [window.amount for window in windows],
+            plan.quota(Quota.RECOGNITIONS) if plan is not None else None,
+            images,
+            collection,
+        )
+        if row is None:
+            return None
+        if plan is None or row["rates"] is not None:
+            plan = read_plan(row["plan"], json.loads(row["rates"]), json.loads(row["quotas"]))
+        counted = None
+        if row["was_counted"]:
+            counted = CountedRequest(row["counts"], row["remaining_s"], row["is_counted"] is not False)
+        found = None
+        if row["collection_id"] is not None:
+            found = FoundCollection(row["collection_id"], row["recognizer"], row["secondary"])
+        principal = self._describe_user(row["email"], Role(row["role"]), plan, session_id, user_id)
+        return AdmittedUser(principal, row["version"], counted, found)
 
     async def touch_api_key(self, key_id: UUID) -> None:
         """Record the time of an API key's use."""

@@ -1,7 +1,8 @@
 """Authenticate the caller, check permissions and apply rate limits, all before the request's body is read."""
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import Depends, Request, Response
@@ -11,7 +12,7 @@ from pydantic import SecretStr
 from app.errors import AuthenticationFailed, RouteNotFound, SignupDisabled, TokenExpired, TokenRevoked
 from app.permissions import Permission, Principal
 from app.routes import API
-from app.server.admission import address_of, admit
+from app.server.admission import address_of, admit, authenticate_and_admit
 from app.server.request_context import PRINCIPAL
 from app.server.state import limiter_of, state_of
 from app.services.tenancy.tenants import OperatorService
@@ -37,27 +38,42 @@ async def get_address(request: Request) -> str:
 AddressDep = Annotated[str, Depends(get_address)]
 
 
-async def get_principal(
-    request: Request,
-    token: Annotated[str | None, Depends(_bearer)],
-    key: Annotated[str | None, Depends(_api_key)],
-) -> Principal:
-    """Authenticate the caller; raises `AuthenticationFailed`.
-
-    Its queries run in separate transactions, which end before the request's own transaction begins.
-    """
+async def get_credential(
+    token: Annotated[str | None, Depends(_bearer)], key: Annotated[str | None, Depends(_api_key)]
+) -> str:
+    """Return the access token or API key that was sent; raises `AuthenticationFailed` without any."""
     credential = token or key
     if not credential:
         raise AuthenticationFailed("Send an access token or an API key as `Authorization: Bearer <token>`.")
-    try:
+    return credential
+
+
+CredentialDep = Annotated[str, Depends(get_credential)]
+
+
+async def get_principal(request: Request, credential: CredentialDep) -> Principal:
+    """Authenticate the caller, unless a permission check has done so; raises `AuthenticationFailed`.
+
+    Its queries run in separate transactions, which end before the request's own transaction begins.
+    """
+    known: Principal | None = request.scope.get(PRINCIPAL)
+    if known is not None:
+        return known
+    async with _counting_guesses(request):
         principal = await state_of(request).auth.authenticate(credential)
+    request.scope[PRINCIPAL] = principal
+    return principal
+
+
+@asynccontextmanager
+async def _counting_guesses(request: Request) -> AsyncIterator[None]:
+    try:
+        yield
     except (TokenExpired, TokenRevoked):  # it was genuine once, so nobody is guessing
         raise
     except AuthenticationFailed:
         await count_bad_credential(request)
         raise
-    request.scope[PRINCIPAL] = principal
-    return principal
 
 
 async def count_bad_credential(request: Request) -> None:
@@ -70,8 +86,14 @@ AUTHENTICATED = Depends(get_principal)
 
 
 def _build_guard(permission: Permission) -> Callable[..., Awaitable[Principal]]:
-    async def check(principal: PrincipalDep, request: Request, response: Response) -> Principal:
-        response.headers.update(await admit(request, principal, permission))
+    async def check(credential: CredentialDep, request: Request, response: Response) -> Principal:
+        principal: Principal | None = request.scope.get(PRINCIPAL)
+        if principal is not None:
+            headers = await admit(request, principal, permission)
+        else:
+            async with _counting_guesses(request):
+                principal, headers = await authenticate_and_admit(request, credential, permission)
+        response.headers.update(headers)
         return principal
 
     check.permission = permission  # type: ignore[attr-defined]

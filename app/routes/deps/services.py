@@ -8,7 +8,7 @@ from fastapi import Depends, Header, Query, Request
 from app.routes.deps.callers import PrincipalDep
 from app.schemas.text_rules import TOKEN
 from app.server.disconnects import DisconnectDep
-from app.server.request_context import counted_change
+from app.server.request_context import FOUND_COLLECTION, counted_change
 from app.server.state import state_of
 from app.services.idempotency import IdempotencyService
 from app.services.paging import DEFAULT_PAGE, MAX_PAGE, PageRequest
@@ -18,7 +18,7 @@ _READING_METHODS = frozenset({"GET", "HEAD"})
 
 
 async def get_caller(request: Request, principal: PrincipalDep, disconnect: DisconnectDep) -> CallerServices:
-    return CallerServices(state_of(request), principal, disconnect)
+    return CallerServices(state_of(request), principal, disconnect, request.scope.get(FOUND_COLLECTION))
 
 
 CallerDep = Annotated[CallerServices, Depends(get_caller)]

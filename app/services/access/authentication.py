@@ -145,6 +145,13 @@ class AuthService:
             raise TokenRevoked
         return principal
 
+    def read_session(self, credential: str) -> TokenClaims | None:
+        """Return the claims of an access token whose session is still to be checked; None for an API key.
+
+        Raises an `AuthenticationFailed` for a token that is malformed, forged or expired.
+        """
+        return None if credential.startswith(PREFIX) else self._tokens.read(TokenKind.ACCESS, credential)
+
     async def _authenticate_key(self, credential: str) -> Principal:
         presented = parse_api_key(credential)
         if presented is None:

@@ -1,5 +1,8 @@
 """Look up the gallery to search by the names that callers use."""
 
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from uuid import UUID
 
 from app.domain.collections import Recognizers
@@ -12,19 +15,41 @@ from app.persistence.repositories.subjects import SubjectRepository
 from app.services.collections.collections import require_found
 from app.services.collections.recognizer_directory import RecognizerDirectory
 
+_RECENT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RecentCollection:
+    """A collection that was found at some time, on the monotonic clock."""
+
+    name: str
+    found: FoundCollection
+    found_at: float
+
 
 class GalleryLookup:
     """Find the galleries that the caller may search, and their recognizers; one per request, used before inference.
 
     Lookups use short transactions that end before the search, because a search that waits for its turn must not hold
-    another connection. Results are kept for the whole request.
+    another connection. Results are kept for the whole request. `recent` is used if it was found in the last second, and
+    `note` is told the names that are looked up.
     """
 
-    def __init__(self, database: Database, principal: Principal, directory: RecognizerDirectory) -> None:
+    def __init__(
+        self,
+        database: Database,
+        principal: Principal,
+        directory: RecognizerDirectory,
+        *,
+        recent: RecentCollection | None = None,
+        note: Callable[[str], None] = lambda name: None,
+    ) -> None:
         self._database = database
         self._principal = principal
         self._directory = directory
         self._found: dict[str, FoundCollection] = {}
+        self._recent = recent
+        self._note = note
 
     async def find(self, collection: str) -> Gallery:
         """Find the collection's gallery of the recognizer in use.
@@ -60,6 +85,16 @@ class GalleryLookup:
         if found is None:
             principal = self._principal
             if principal.collections is None or collection in principal.collections:
-                found = await HotQueries(self._database, principal.tenant_id).find_collection(collection)
+                found = self._find_recent(collection)
+                if found is None:
+                    found = await HotQueries(self._database, principal.tenant_id).find_collection(collection)
+                if found is not None:
+                    self._note(collection)
             found = self._found[collection] = require_found(found, collection)
         return found
+
+    def _find_recent(self, collection: str) -> FoundCollection | None:
+        recent = self._recent
+        if recent is None or recent.name != collection or time.monotonic() - recent.found_at > _RECENT_S:
+            return None
+        return recent.found
