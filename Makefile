@@ -30,7 +30,7 @@ export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo serve test test-model test-schema test-wheel lint types contracts check settings-reference \
-        bench-database bench-database-small bench-sequential bench-concurrent bench-concurrent-quick \
+        bench-database bench-database-small bench-sequential bench-concurrent bench-concurrent-quick bench-hot-path \
         prove-crashes prove-rekognition bench-accuracy bench-degraded bench-damage bench-photo-memory bench-protection \
         bench-subject-search lock clean
 
@@ -98,6 +98,9 @@ bench-concurrent: $(VENV)/.bench ## Benchmark many HTTP clients against the refe
 
 bench-concurrent-quick: $(VENV)/.bench ## A small part of the same; prints the result (under 5 minutes)
 	$(BIN)/python -m benchmarks.layer3_concurrent --quick $(BENCH_REAL)
+
+bench-hot-path: $(VENV)/.bench ## Measure the processor time of a request by stage (10 minutes)
+	$(BIN)/python -m benchmarks.hot_path $(BENCH_REAL) --out benchmarks/results/hot_path.json
 
 prove-crashes: $(VENV)/.bench ## Kill the server at 50 random moments and check the data (5 minutes)
 	$(BIN)/python -m benchmarks.crash_safety --out benchmarks/results/crash_safety.json

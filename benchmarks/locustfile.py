@@ -1,11 +1,12 @@
 """Load-test a running Vultus with Locust: sign in, register, recognize, verify, list and delete people.
 
-    .venv/bin/locust -f benchmarks/locustfile.py --host http://127.0.0.1:8000 --photos DIR [--recognize 8 ...]
+    LOAD_TEST_PASSWORD=... .venv/bin/locust -f benchmarks/locustfile.py --host http://127.0.0.1:8000 \\
+        --email admin@example.com [--photos DIR] [--weight-recognize 8 ...]
 
-Each simulated user signs in once and keeps a connection. Sign-in is by `--email` and `--password`, or by an API key in
-the environment variable `VULTUS_API_KEY`. `--photos` is a folder of JPEGs, each of one person; without it, people are
-drawn, which only the synthetic pack recognizes. The options `--register` to `--delete` weigh the requests. Everybody is
-registered in `--collection`, which is created if necessary; ids begin with `load-` and are erased at the end.
+Each simulated user signs in once and keeps a connection. Instead of a password, `LOAD_TEST_API_KEY` may have an API
+key. `--photos` is a folder of JPEGs, each of one person; without it, people are drawn, which only the synthetic pack
+recognizes. The options `--weight-register` to `--weight-delete` weigh the requests. People are registered in
+`--collection`, which is created if necessary; their ids begin with `load-`, and they are erased at the end.
 
 Only answers of the expected status count as successes. A refusal (429, 503) counts as a failure, and the user waits as
 `Retry-After` says.
@@ -33,10 +34,9 @@ def add_options(parser: Any, **_: Any) -> None:
     """Add the options of this file to Locust's."""
     parser.add_argument("--photos", type=str, default="", help="a folder of JPEGs, each of one person")
     parser.add_argument("--collection", type=str, default="load-test", help="the collection to use")
-    parser.add_argument("--email", type=str, default="", help="sign in as this user")
-    parser.add_argument("--password", type=str, default="", is_secret=True, help="with this password")
+    parser.add_argument("--email", type=str, default="", help="sign in as this user, with LOAD_TEST_PASSWORD")
     for name, weight in (("register", 1), ("recognize", 8), ("verify", 2), ("list", 1), ("delete", 1)):
-        parser.add_argument(f"--{name}", type=int, default=weight, dest=f"weight_{name}", help=f"weight of {name}")
+        parser.add_argument(f"--weight-{name}", type=int, default=weight, help=f"how often to {name}")
 
 
 def read_photos(folder: str) -> list[bytes]:
@@ -137,12 +137,12 @@ class Program(FastHttpUser):  # type: ignore[misc,unused-ignore]  # untyped with
             return False
 
     def _sign_in(self) -> dict[str, str]:
-        if key := os.environ.get("VULTUS_API_KEY"):
+        if key := os.environ.get("LOAD_TEST_API_KEY"):
             return {"x-api-key": key}
-        form = {"username": self.options.email, "password": self.options.password}
+        form = {"username": self.options.email, "password": os.environ.get("LOAD_TEST_PASSWORD", "")}
         response = self.client.post(f"{API}/auth/token", data=form)
         if response.status_code != 200:
-            raise SystemExit("Sign-in failed: give --email and --password, or set VULTUS_API_KEY.")
+            raise SystemExit("Sign-in failed: give --email, and set LOAD_TEST_PASSWORD or LOAD_TEST_API_KEY.")
         return {"authorization": f"Bearer {response.json()['access_token']}"}
 
 
