@@ -1,7 +1,7 @@
 """Serve liveness, readiness and metrics, outside /api/v1."""
 
 from fastapi import Depends, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from app.errors import NotReady, RouteNotFound
 from app.routes.deps.callers import StateDep, require_metrics_token
@@ -16,7 +16,7 @@ router = strict_router(tags=["health"])
 class Health(BaseModel):
     """The state of the service."""
 
-    status: str
+    status: str = Field(examples=["ready"])
 
 
 @router.head("/healthz", include_in_schema=False)

@@ -1,11 +1,11 @@
 """Define the requests and responses of signup, login and logout."""
 
 from typing import Annotated, Literal
-from uuid import UUID
 
 from pydantic import BaseModel, Field
 
 from app.permissions import Principal, Role
+from app.schemas import answer_fields as answer
 from app.schemas.fields import DisplayName, Email, NewPassword
 from app.schemas.request_body import RequestBody
 from app.schemas.text_rules import PRINTABLE
@@ -24,10 +24,10 @@ class SignupIn(RequestBody):
 class SignupOut(BaseModel):
     """The new tenant and its first admin."""
 
-    tenant_id: UUID
-    user_id: UUID
-    tenant: str
-    email: str
+    tenant_id: answer.TenantId
+    user_id: answer.UserId
+    tenant: answer.TenantName
+    email: answer.EmailText
     role: Role = Role.ADMIN
 
     @classmethod
@@ -59,8 +59,8 @@ class RefreshIn(RequestBody):
 class TokenOut(BaseModel):
     """An access token, to send as `Authorization: Bearer <token>`, and a refresh token."""
 
-    access_token: str
-    refresh_token: str
+    access_token: str = Field(examples=["eyJhbGciOiJIUzI1NiIs..."])
+    refresh_token: str = Field(examples=["eyJhbGciOiJIUzI1NiIs..."])
     token_type: Literal["bearer"] = "bearer"  # noqa: S105
     expires_in: int = Field(description="Seconds until the access token expires.", examples=[900])
 
@@ -79,13 +79,13 @@ class PasswordIn(RequestBody):
 class MeOut(BaseModel):
     """The caller: a user, or a program with an API key."""
 
-    tenant_id: UUID
-    user_id: UUID | None = Field(description="Null if the caller is an API key.")
-    email: str | None = Field(description="Null if the caller is an API key.")
+    tenant_id: answer.TenantId
+    user_id: answer.UserId | None = Field(description="Null if the caller is an API key.")
+    email: answer.EmailText | None = Field(description="Null if the caller is an API key.")
     role: Role | None = Field(description="Null if the caller is an API key.")
-    key_id: UUID | None = Field(description="Null if the caller is a user.")
-    plan: str
-    permissions: list[str]
+    key_id: answer.KeyId | None = Field(description="Null if the caller is a user.")
+    plan: answer.PlanName
+    permissions: list[str] = Field(examples=[["read", "recognize"]])
 
     @classmethod
     def of(cls, principal: Principal) -> "MeOut":

@@ -1,13 +1,14 @@
 """Define the requests and responses of collections."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, Field, model_validator
 
 from app.domain.collections import Collection
 from app.domain.decisions import DecisionPolicy
+from app.schemas import answer_fields as answer
+from app.schemas.faces import Pair
 from app.schemas.fields import CollectionName
 from app.schemas.recognition import round_rate
 from app.schemas.request_body import RequestBody
@@ -53,13 +54,13 @@ class DecisionPolicyIn(RequestBody):
 class CalibrationOut(BaseModel):
     """A calibration measured on the collection's own faces: how similar faces of different people are."""
 
-    recognizer: str = Field(description="The recognizer whose embeddings were measured.")
-    source: str = Field(description="What was measured.")
+    recognizer: answer.Recognizer = Field(description="The recognizer whose embeddings were measured.")
+    source: str = Field(description="What was measured.", examples=["this collection's 2500 subjects, 2026-01-17"])
     cosines: dict[str, float] = Field(
         description="For each false-match rate of a single comparison, the cosine similarity at which it is reached.",
         examples=[{"0.001": 0.31}],
     )
-    intervals: dict[str, tuple[float, float]] = Field(
+    intervals: dict[str, Pair] = Field(
         description="The 95% confidence interval of each rate. Empty for calibrations from versions that did not "
         "record intervals.",
         examples=[{"0.001": (0.0008, 0.0013)}],
@@ -82,18 +83,21 @@ class CalibrationOut(BaseModel):
 class CollectionOut(BaseModel):
     """A named gallery of subjects."""
 
-    name: str
-    subjects: int = Field(description="Number of subjects.")
-    templates: int = Field(description="Number of stored templates.")
-    created_at: datetime
-    recognizer: str | None = Field(description="The recognizer that searches use. Null until the first face is stored.")
+    name: answer.Collection
+    subjects: int = Field(description="Number of subjects.", examples=[2500])
+    templates: int = Field(description="Number of stored templates.", examples=[7500])
+    created_at: answer.CreatedAt
+    recognizer: answer.Recognizer | None = Field(
+        description="The recognizer that searches use. Null until the first face is stored."
+    )
     secondary: str | None = Field(
-        description="The secondary recognizer, which also embeds new faces during a migration."
+        description="The secondary recognizer, which also embeds new faces during a migration.", examples=[None]
     )
     max_false_match_rate: float = Field(
-        description="How often a search for a person who is not in the collection may end in a `match`."
+        description="How often a search for a person who is not in the collection may end in a `match`.",
+        examples=[0.001],
     )
-    review_false_match_rate: float = Field(description="The same rate for `review`.")
+    review_false_match_rate: float = Field(description="The same rate for `review`.", examples=[0.05])
     calibration: CalibrationOut | None = Field(
         description="The collection's own calibration. Null: the recognizer's calibration is used."
     )
@@ -118,4 +122,4 @@ class CollectionPage(BaseModel):
     """One page of collections."""
 
     items: list[CollectionOut]
-    next_cursor: str | None
+    next_cursor: answer.NextCursor

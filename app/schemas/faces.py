@@ -5,12 +5,13 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from app.domain.faces import Analysis, Face, Quality, QualityReason
+from app.schemas.answer_fields import RECOGNIZER
 
 FACES_LEFT_OUT = "How many more faces were found: the smallest, beyond `VULTUS_MAX_FACES_PER_IMAGE`."
 
 
-RECOGNIZER = "w600k_r50:4c06341c33c2ca1f"
-_Point = tuple[float, float]
+Pair = Annotated[tuple[float, float], Field(json_schema_extra={"items": {"type": "number"}})]
+"""Two numbers. OpenAPI linters require `items` in every array, which pydantic omits for tuples."""
 
 
 class BoxOut(BaseModel):
@@ -25,11 +26,11 @@ class BoxOut(BaseModel):
 class LandmarksOut(BaseModel):
     """Five points `[x, y]` in pixels of the upright image. Left and right are the viewer's."""
 
-    left_eye: _Point = Field(examples=[(125.5, 127.6)])
-    right_eye: _Point = Field(examples=[(194.3, 127.3)])
-    nose: _Point = Field(examples=[(159.9, 167.1)])
-    mouth_left: _Point = Field(examples=[(131.5, 207.6)])
-    mouth_right: _Point = Field(examples=[(188.5, 207.4)])
+    left_eye: Pair = Field(examples=[(125.5, 127.6)])
+    right_eye: Pair = Field(examples=[(194.3, 127.3)])
+    nose: Pair = Field(examples=[(159.9, 167.1)])
+    mouth_left: Pair = Field(examples=[(131.5, 207.6)])
+    mouth_right: Pair = Field(examples=[(188.5, 207.4)])
 
 
 class QualityReasonOut(BaseModel):

@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
-from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field
 
 from app.domain.tenancy import KeyRecord
 from app.permissions import Scope
+from app.schemas import answer_fields as answer
 from app.schemas.fields import CollectionName, DisplayName, Timestamp
 from app.schemas.request_body import RequestBody
 from app.security.access_keys import AccessKey
@@ -53,14 +53,16 @@ class AccessKeyIn(RequestBody):
 class KeyOut(BaseModel):
     """An active key, without its secret."""
 
-    key_id: UUID
-    public_id: str = Field(description="The part of the key that is not secret.")
-    name: str | None = Field(description="Null for access keys.")
-    scopes: list[str]
-    collections: list[str] | None = Field(description="The collections that the key is limited to. Null: all.")
-    created_at: datetime
-    expires_at: datetime | None
-    last_used_at: datetime | None = Field(description="When the key was last used, to the minute.")
+    key_id: answer.KeyId
+    public_id: str = Field(description="The part of the key that is not secret.", examples=["k3Xw9QmT2bLzR7Ya"])
+    name: str | None = Field(description="Null for access keys.", examples=["front desk"])
+    scopes: list[str] = Field(examples=[["register", "recognize"]])
+    collections: list[str] | None = Field(
+        description="The collections that the key is limited to. Null: all.", examples=[["default"]]
+    )
+    created_at: answer.CreatedAt
+    expires_at: answer.ExpiresAt | None = Field(description="Null: never.")
+    last_used_at: answer.UpdatedAt | None = Field(description="When the key was last used, to the minute.")
 
     @classmethod
     def of(cls, key: KeyRecord) -> "KeyOut":
@@ -72,7 +74,8 @@ class IssuedKeyOut(KeyOut):
 
     key: str = Field(
         description="The key, to send as `Authorization: Bearer <key>` or in the header `x-api-key`. It is shown only "
-        "in this response."
+        "in this response.",
+        examples=["vk_k3Xw9QmT2bLzR7Ya_..."],
     )
 
     @classmethod
@@ -83,10 +86,12 @@ class IssuedKeyOut(KeyOut):
 class IssuedAccessKeyOut(BaseModel):
     """A new access key, to sign requests to the Rekognition API."""
 
-    key_id: UUID
-    access_key_id: str
-    secret_access_key: str = Field(description="It is shown only in this response.")
-    scopes: list[str]
+    key_id: answer.KeyId
+    access_key_id: str = Field(examples=["VK3X9QMT2BLZR7YA0C5D"])
+    secret_access_key: str = Field(
+        description="It is shown only in this response.", examples=["your-secret-access-key"]
+    )
+    scopes: list[str] = Field(examples=[["register", "recognize"]])
 
     @classmethod
     def issued(cls, record: KeyRecord, pair: AccessKey) -> "IssuedAccessKeyOut":

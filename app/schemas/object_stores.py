@@ -34,9 +34,9 @@ class ObjectStoreIn(RequestBody):
 class ObjectStoreOut(BaseModel):
     """The tenant's object store, without its secret."""
 
-    endpoint: str
-    region: str
-    access_key_id: str
+    endpoint: str = Field(examples=["https://minio.example:9000"])
+    region: str = Field(examples=["us-east-1"])
+    access_key_id: str = Field(examples=["photos-reader"])
 
     @classmethod
     def of(cls, store: ObjectStore) -> "ObjectStoreOut":

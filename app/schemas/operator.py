@@ -1,13 +1,12 @@
 """Define the requests and responses of the operator's API: tenants and plans."""
 
-from datetime import datetime
 from typing import Annotated
-from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field
 
 from app.domain.tenancy import TenantRecord
 from app.permissions import UNLIMITED, Permission, Plan, Quota
+from app.schemas import answer_fields as answer
 from app.schemas.auth import SignupIn
 from app.schemas.fields import JSON_NUMBER, CollectionName
 from app.schemas.request_body import RequestBody
@@ -44,11 +43,11 @@ class SetPlanIn(RequestBody):
 class TenantRecordOut(BaseModel):
     """A tenant as the operator sees it."""
 
-    tenant_id: UUID
-    name: str
-    plan: str
-    templates: int = Field(description="Number of stored templates.")
-    created_at: datetime
+    tenant_id: answer.TenantId
+    name: answer.TenantName
+    plan: answer.PlanName
+    templates: int = Field(description="Number of stored templates.", examples=[7500])
+    created_at: answer.CreatedAt
 
     @classmethod
     def of(cls, tenant: TenantRecord) -> "TenantRecordOut":
@@ -88,9 +87,11 @@ class PlanIn(RequestBody):
 class PlanOut(BaseModel):
     """A plan with its rate limits and quotas."""
 
-    name: str
-    rates: dict[str, str] = Field(description="Rate limits by permission.")
-    quotas: dict[str, int | None] = Field(description="Maximum amounts. Null: no limit.")
+    name: answer.PlanName
+    rates: answer.Rates
+    quotas: dict[str, int | None] = Field(
+        description="Maximum amounts. Null: no limit.", examples=[{"templates": 10_000, "users": None}]
+    )
 
     @classmethod
     def of(cls, plan: Plan) -> "PlanOut":

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, FailFast, Field
 
 from app.domain.faces import EMBEDDING_SIZE
 from app.domain.people import Consent, ExportedFace, FaceOrigin, Subject
+from app.schemas import answer_fields as answer
 from app.schemas.audit import AuditEntryOut
 from app.schemas.fields import (
     CollectionName,
@@ -41,33 +42,39 @@ class ExportedConsent(RequestBody):
     """A recorded consent."""
 
     reference: ConsentReference
-    recorded_at: Timestamp
-    recorded_by: Label = Field(description="`user:<id>` or `key:<id>`.")
-    withdrawn_at: Timestamp | None = None
+    recorded_at: Timestamp = Field(examples=[answer.CREATED_AT])
+    recorded_by: Label = Field(description="`user:<id>` or `key:<id>`.", examples=[answer.ACTOR])
+    withdrawn_at: Timestamp | None = Field(default=None, examples=[None])
 
 
 class ExportedFaceBody(RequestBody):
     """A template: a stored face as embedded by one recognizer. Photos are never stored."""
 
     face_id: Id | None = Field(
-        default=None, description="The face's id. Templates of one face from two recognizers share it."
+        default=None,
+        description="The face's id. Templates of one face from two recognizers share it.",
+        examples=[answer.FACE_ID],
     )
-    recognizer: Label
+    recognizer: Label = Field(examples=[answer.RECOGNIZER])
     embedding: Annotated[
-        list[Annotated[float, Field(strict=True, ge=-1.01, le=1.01, allow_inf_nan=False)]],
+        list[Annotated[float, Field(strict=True, ge=-1.01, le=1.01, allow_inf_nan=False, examples=[0.0442])]],
         FailFast(),
         Field(
             description="512 numbers; a vector of unit length.", min_length=EMBEDDING_SIZE, max_length=EMBEDDING_SIZE
         ),
     ]
-    detection_score: Annotated[float, Field(strict=True, ge=0, le=1)]
+    detection_score: Annotated[float, Field(strict=True, ge=0, le=1, examples=[0.9116])]
     quality: dict[Label, Annotated[float, Field(strict=True, allow_inf_nan=False)]] = Field(
-        max_length=20, json_schema_extra=_close_names
+        max_length=20, json_schema_extra=_close_names, examples=[answer.QUALITY]
     )
-    source: Label
-    created_at: Timestamp
+    source: Label = Field(examples=["register"])
+    created_at: Timestamp = Field(examples=[answer.CREATED_AT])
     external_image_id: ExternalImageId | None = None
-    image_id: Id | None = Field(default=None, description="Faces of one registered photo share it.")
+    image_id: Id | None = Field(
+        default=None,
+        description="Faces of one registered photo share it.",
+        examples=["3d1c58f0-5b5e-4a4c-9d0a-1f2b7c1a9e66"],
+    )
     bounding_box: RelativeBoxBody | None = None
 
     @classmethod
@@ -114,8 +121,8 @@ class SubjectDocument(RequestBody):
     metadata: Metadata = Field(default_factory=dict)
     consent: ExportedConsent | None = None
     expires_at: Expiry | None = None
-    created_at: Timestamp | None = None
-    updated_at: Timestamp | None = None
+    created_at: Timestamp | None = Field(default=None, examples=[answer.CREATED_AT])
+    updated_at: Timestamp | None = Field(default=None, examples=[answer.UPDATED_AT])
     faces: Annotated[list[ExportedFaceBody], FailFast(), Field(max_length=MAX_TEMPLATES)] = Field(default_factory=list)
     audit: list[AuditEntryOut] = Field(default_factory=list, max_length=MAX_TEMPLATES)
 

@@ -9,7 +9,8 @@ from app.domain.decisions import Decision, DecisionLimit
 from app.domain.faces import Detail
 from app.errors import InvalidMetadata
 from app.matcher.thresholds import DecidedCandidate, Thresholds
-from app.schemas.faces import FACES_LEFT_OUT, RECOGNIZER, FaceOut, ImageOut, describe_face
+from app.schemas.answer_fields import RECOGNIZER
+from app.schemas.faces import FACES_LEFT_OUT, FaceOut, ImageOut, describe_face
 from app.schemas.fields import (
     METADATA_SCHEMA,
     CandidateLimit,

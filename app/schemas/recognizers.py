@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from app.domain.collections import Recognizers
+from app.schemas import answer_fields as answer
 from app.schemas.fields import Label
 from app.schemas.request_body import RequestBody
 from app.services.collections.recognizers import RecognizerOverview
@@ -28,25 +29,27 @@ class RecognizersIn(RequestBody):
 class RecognizerOut(BaseModel):
     """A recognizer and the part of the collection that it has embedded."""
 
-    recognizer: str
-    pack: str | None = Field(description="The model pack that it is loaded from. Null: not loaded on this server.")
-    faces: int = Field(description="Number of faces that it has embedded.")
-    subjects: int = Field(description="Number of subjects that have at least one of these faces.")
+    recognizer: answer.Recognizer
+    pack: str | None = Field(
+        description="The model pack that it is loaded from. Null: not loaded on this server.", examples=["buffalo_l"]
+    )
+    faces: int = Field(description="Number of faces that it has embedded.", examples=[7500])
+    subjects: int = Field(description="Number of subjects that have at least one of these faces.", examples=[2500])
 
 
 class MissingPage(BaseModel):
     """One page of subjects that have no face embedded by a recognizer."""
 
-    items: list[str] = Field(description="Subject ids.")
-    next_cursor: str | None
+    items: list[str] = Field(description="Subject ids.", examples=[["emp-1042"]])
+    next_cursor: answer.NextCursor
 
 
 class RecognizersOut(BaseModel):
     """The recognizers of a collection."""
 
-    in_use: str = Field(description="The recognizer that searches use.")
+    in_use: answer.Recognizer = Field(description="The recognizer that searches use.")
     secondary: str | None = Field(
-        description="The secondary recognizer, which also embeds new faces during a migration."
+        description="The secondary recognizer, which also embeds new faces during a migration.", examples=[None]
     )
     recognizers: list[RecognizerOut] = Field(
         description="Every recognizer that is loaded on this server or has embedded faces in the collection."

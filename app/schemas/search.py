@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from app.domain.faces import Embedding
-from app.schemas.faces import RECOGNIZER
+from app.schemas.answer_fields import RECOGNIZER
 from app.schemas.fields import JSON_NUMBER, CandidateLimit, Threshold
 from app.schemas.recognition import DEFAULT_CANDIDATES, CandidateOut, DecisionBasisOut, describe_thresholds
 from app.schemas.request_body import RequestBody

@@ -2,17 +2,20 @@
 
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from pydantic import BaseModel, Field
 
 from app.domain.people import CollectionFace, Consent, Subject, Template
+from app.schemas import answer_fields as answer
 from app.schemas.fields import ConsentReference, DisplayName, Expiry, Metadata, SubjectId
 from app.schemas.origins import OriginOut, describe_origin
 from app.schemas.request_body import RequestBody
 from app.security.receipts import SignedReceipt
 from app.services.people.rules import anonymous_name
 from app.services.people.subjects import SubjectChanges
+
+_PUBLIC_KEY = "Y2hlY2sgcmVjZWlwdHMgd2l0aCB0aGlzIGtleSBvbmw="
+_SIGNATURE = "c2lnbmF0dXJlIG9mIHRoZSByZWNlaXB0IGFzIEpTT04..."
 
 
 class SubjectIn(RequestBody):
@@ -49,10 +52,10 @@ class ConsentIn(RequestBody):
 class ConsentOut(BaseModel):
     """A recorded consent."""
 
-    reference: str
-    recorded_at: datetime
-    recorded_by: str = Field(description="`user:<id>` or `key:<id>`.")
-    withdrawn_at: datetime | None = Field(description="Null while the consent is valid.")
+    reference: str = Field(examples=["form-2026-0117"])
+    recorded_at: answer.CreatedAt
+    recorded_by: answer.Actor = Field(description="`user:<id>` or `key:<id>`.")
+    withdrawn_at: datetime | None = Field(description="Null while the consent is valid.", examples=[None])
 
     @classmethod
     def of(cls, consent: Consent) -> "ConsentOut":
@@ -71,9 +74,10 @@ class ReceiptOut(BaseModel):
         description="What was erased.",
         examples=[{"action": "subject.erased", "subject": "subject:6f0c...", "faces": 3, "audit_seq": 17}],
     )
-    public_key: str = Field(description="The Ed25519 public key in base64.")
+    public_key: str = Field(description="The Ed25519 public key in base64.", examples=[_PUBLIC_KEY])
     signature: str = Field(
-        description="The Ed25519 signature in base64 of `receipt` as JSON with sorted keys and without spaces."
+        description="The Ed25519 signature in base64 of `receipt` as JSON with sorted keys and without spaces.",
+        examples=[_SIGNATURE],
     )
 
     @classmethod
@@ -84,20 +88,22 @@ class ReceiptOut(BaseModel):
 class ReceiptKeysOut(BaseModel):
     """The public keys that verify erasure receipts."""
 
-    keys: list[str] = Field(description="Ed25519 public keys in base64, the current one first.")
+    keys: list[str] = Field(
+        description="Ed25519 public keys in base64, the current one first.", examples=[[_PUBLIC_KEY]]
+    )
 
 
 class SubjectOut(BaseModel):
     """A subject: one person in one collection."""
 
-    subject: str = Field(description="Your id for the person.")
-    name: str | None
-    metadata: dict[str, Any]
-    templates: int = Field(description="Number of stored templates.")
-    created_at: datetime
-    updated_at: datetime
+    subject: answer.SubjectText = Field(description="Your id for the person.")
+    name: answer.Name | None
+    metadata: dict[str, Any] = Field(examples=[{"department": "optics"}])
+    templates: int = Field(description="Number of stored templates.", examples=[3])
+    created_at: answer.CreatedAt
+    updated_at: answer.UpdatedAt
     consent: ConsentOut | None = Field(description="Null if no consent was recorded.")
-    expires_at: datetime | None = Field(description="When the person will be erased. Null: no expiry.")
+    expires_at: answer.ExpiresAt | None = Field(description="When the person will be erased. Null: no expiry.")
 
     @classmethod
     def of(cls, subject: Subject) -> "SubjectOut":
@@ -117,18 +123,20 @@ class SubjectPage(BaseModel):
     """One page of subjects."""
 
     items: list[SubjectOut]
-    next_cursor: str | None
+    next_cursor: answer.NextCursor
 
 
 class StoredFaceOut(OriginOut):
     """A stored face, without its embedding. Photos are never stored."""
 
-    face_id: UUID
-    recognizer: str = Field(description="The recognizer that embedded the face.")
-    detection_score: float = Field(description="How certain the detector was that this is a face, 0 to 1.")
-    quality: dict[str, float] = Field(description="The quality measured at registration.")
-    source: str = Field(description="How the face was stored.")
-    created_at: datetime
+    face_id: answer.FaceId
+    recognizer: answer.Recognizer = Field(description="The recognizer that embedded the face.")
+    detection_score: answer.DetectionScore = Field(
+        description="How certain the detector was that this is a face, 0 to 1."
+    )
+    quality: dict[str, float] = Field(description="The quality measured at registration.", examples=[answer.QUALITY])
+    source: str = Field(description="How the face was stored.", examples=["register"])
+    created_at: answer.CreatedAt
 
     @classmethod
     def of(cls, template: Template) -> "StoredFaceOut":
@@ -147,16 +155,20 @@ class StoredFacePage(BaseModel):
     """One page of stored faces."""
 
     items: list[StoredFaceOut]
-    next_cursor: str | None
+    next_cursor: answer.NextCursor
 
 
 class CollectionFaceOut(OriginOut):
     """A stored face of a collection, and whose it is."""
 
-    face_id: UUID
-    subject: str = Field(description="The face's subject: your id for the person, or an anonymous subject's id.")
-    recognizer: str = Field(description="The recognizer that embedded the face.")
-    detection_score: float = Field(description="How certain the detector was that this is a face, 0 to 1.")
+    face_id: answer.FaceId
+    subject: answer.SubjectText = Field(
+        description="The face's subject: your id for the person, or an anonymous subject's id."
+    )
+    recognizer: answer.Recognizer = Field(description="The recognizer that embedded the face.")
+    detection_score: answer.DetectionScore = Field(
+        description="How certain the detector was that this is a face, 0 to 1."
+    )
 
     @classmethod
     def of(cls, face: CollectionFace) -> "CollectionFaceOut":
@@ -173,4 +185,4 @@ class CollectionFacePage(BaseModel):
     """One page of a collection's stored faces."""
 
     items: list[CollectionFaceOut]
-    next_cursor: str | None
+    next_cursor: answer.NextCursor

@@ -1,12 +1,12 @@
 """Define the requests and responses of the caller's tenant and its users."""
 
-from datetime import datetime
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
 from app.domain.tenancy import TenantOverview, UserRecord
 from app.permissions import Role
+from app.schemas import answer_fields as answer
 from app.schemas.fields import Email, NewPassword
 from app.schemas.request_body import RequestBody
 
@@ -14,18 +14,18 @@ from app.schemas.request_body import RequestBody
 class QuotaOut(BaseModel):
     """A quota and its current usage."""
 
-    used: int
-    limit: int | None = Field(description="Null: no limit.")
+    used: int = Field(examples=[7500])
+    limit: int | None = Field(description="Null: no limit.", examples=[10_000])
 
 
 class TenantOut(BaseModel):
     """The caller's tenant with its plan and usage."""
 
-    tenant_id: UUID
-    name: str
-    plan: str
-    rates: dict[str, str] = Field(description="Rate limits by permission.", examples=[{"recognize": "60/minute"}])
-    quotas: dict[str, QuotaOut]
+    tenant_id: answer.TenantId
+    name: answer.TenantName
+    plan: answer.PlanName
+    rates: answer.Rates
+    quotas: dict[str, QuotaOut] = Field(examples=[{"templates": {"used": 7500, "limit": 10_000}}])
 
     @classmethod
     def of(cls, tenant_id: UUID, overview: TenantOverview) -> "TenantOut":
@@ -56,10 +56,10 @@ class RoleIn(RequestBody):
 class UserOut(BaseModel):
     """A user who can log in to the tenant."""
 
-    user_id: UUID
-    email: str
+    user_id: answer.UserId
+    email: answer.EmailText
     role: Role
-    created_at: datetime
+    created_at: answer.CreatedAt
 
     @classmethod
     def of(cls, user: UserRecord) -> "UserOut":

@@ -7,26 +7,27 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from app.domain.tenancy import UsageCount, UsageKey
+from app.schemas import answer_fields as answer
 
 
 class UsageDayOut(BaseModel):
     """One caller's use of one operation on one day."""
 
-    day: date = Field(description="The day in UTC.")
+    day: date = Field(description="The day in UTC.", examples=["2026-01-17"])
     operation: str = Field(examples=["recognize"])
-    key_id: UUID | None = Field(description="The key that called. Null for users.")
-    user_id: UUID | None = Field(description="The user who called. Null for keys.")
-    calls: int = Field(description="Successful calls. Errors and replayed responses are not counted.")
-    images: int = Field(description="Photos in these calls.")
+    key_id: answer.KeyId | None = Field(description="The key that called. Null for users.")
+    user_id: UUID | None = Field(description="The user who called. Null for keys.", examples=[None])
+    calls: int = Field(description="Successful calls. Errors and replayed responses are not counted.", examples=[120])
+    images: int = Field(description="Photos in these calls.", examples=[120])
 
 
 class UsageOut(BaseModel):
     """Usage by day, operation and caller, with totals."""
 
-    since: date = Field(description="The first day.")
-    before: date = Field(description="The day after the last.")
-    calls: int = Field(description="Total number of successful calls.")
-    images: int = Field(description="Total number of photos.")
+    since: date = Field(description="The first day.", examples=["2026-01-01"])
+    before: date = Field(description="The day after the last.", examples=["2026-02-01"])
+    calls: int = Field(description="Total number of successful calls.", examples=[120])
+    images: int = Field(description="Total number of photos.", examples=[120])
     items: list[UsageDayOut]
 
     @classmethod
