@@ -12,8 +12,10 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
-from app.routes.document_responses import HEADERS, complete_responses
+from app.routes.document_responses import HEADERS, REQUEST_ID, complete_responses
 from app.routes.examples import build_example
+from app.routes.responses import problems
+from app.routes.shared_components import share_parameters, share_responses
 from app.schemas.fields import METADATA_VALUE, METADATA_VALUE_NAME
 from app.schemas.problems import Problem
 
@@ -80,6 +82,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
             version=app.version,
             description=app.description,
             routes=app.routes,
+            contact=app.contact,
             license_info=app.license_info,
             tags=app.openapi_tags,
             servers=[{"url": "/", "description": "This server"}],
@@ -94,18 +97,23 @@ def _document(app: FastAPI) -> dict[str, Any]:
             for operation in methods.values():
                 _replace_default_errors(operation["responses"])
                 complete_responses(path, operation)
+                operation["parameters"] = [*operation.get("parameters", ()), REQUEST_ID]
                 body = operation.get("requestBody", {}).get("content", {}).get("application/json")
                 if body:
                     body["example"] = build_example(body["schema"], schemas)
+        operations = [operation for methods in document["paths"].values() for operation in methods.values()]
+        document["components"] |= {
+            "parameters": share_parameters(operations),
+            "responses": share_responses(operations),
+        }
         app.openapi_schema = _refer(document, {"title": METADATA_VALUE_NAME})
     return app.openapi_schema
 
 
 def _replace_default_errors(responses: dict[str, Any]) -> None:
-    for response in responses.values():
-        content = response.get("content", {})
-        if "HTTPValidationError" in str(content.get("application/json")):
-            response["content"] = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for status, response in responses.items():
+        if "HTTPValidationError" in str(response.get("content", {}).get("application/json")):
+            responses[status] = problems(422)[422]
 
 
 def _refer(part: Any, placeholder: dict[str, str]) -> Any:

@@ -33,6 +33,15 @@ HEADERS: dict[str, dict[str, Any]] = {
 }
 """The document's header components."""
 
+REQUEST_ID: dict[str, Any] = {
+    "name": "x-request-id",
+    "in": "header",
+    "description": "Your own id for the request in log and audit trail: 1 to 64 letters (A to Z), digits, `_`, `.` "
+    "and `-`. Otherwise the server chooses one. Put nobody's name into it.",
+    "schema": {"type": "string", "examples": ["6f1c0e8a2b7d4c55"]},
+}
+"""The parameter of every operation."""
+
 _OF_STATUS = {
     "401": ("www-authenticate",),
     "429": ("retry-after", "ratelimit", "ratelimit-policy"),

@@ -45,7 +45,7 @@ def form_body(model: type[BaseModel], photos: PhotoFields) -> dict[str, Any]:
     }
     form = {name: part if name in required else _or_empty(part) for name, part in properties.items()}
     document = {name: part if name in required else _or_null(part) for name, part in properties.items()}
-    images = {name: _or_null(part) for name, part in _describe_images(text, _URL, photos).items()}
+    images = {name: _or_null(_or_none(part)) for name, part in _describe_images(text, _URL, photos).items()}
     files = _describe_images(binary, _or_empty(_URL), photos)
     json_body = _describe_object({**images, **document}, required)
     json_body["examples"] = [build_example({**json_body, "required": [*photos.counts, *required]}, {})]
@@ -66,6 +66,8 @@ def _describe_images(image: dict[str, Any], url: dict[str, Any], photos: PhotoFi
     for name, limit in photos.counts.items():
         images[name] = _list_of(image, limit, name) if limit > 1 else _name_alternative(image, name)
         alternative = {**url, "description": f"In place of `{name}`: {url['description']}"}
+        if limit > 1:  # a URL that is too long is a problem of one photo, not of the request
+            del alternative["maxLength"]
         images[url_field(name)] = _list_of(alternative, limit) if limit > 1 else alternative
     return images
 
@@ -79,6 +81,14 @@ def _list_of(item: dict[str, Any], limit: int, name: str | None = None) -> dict[
     item = _name_alternative(item, name) if name is not None else item
     description = f"Up to {limit} photos. {item['description']}"
     return {"type": "array", "items": item, "minItems": 1, "maxItems": limit, "description": description}
+
+
+def _or_none(part: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of the photos in a JSON body: an empty list is no value, as some clients send it."""
+    if part["type"] != "array":
+        return part
+    unlimited = {name: value for name, value in part.items() if name != "minItems"}
+    return {**unlimited, "examples": [part["items"]["examples"]]}
 
 
 def _or_null(part: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from app.domain.tenancy import Policy
+from app.schemas.fields import JSON_NUMBER
 from app.schemas.request_body import RequestBody
 
 
@@ -17,9 +18,10 @@ class PolicyBody(RequestBody):
     )
 
     consent_required: bool = Field(default=False, description="Whether storing a face requires a recorded consent.")
-    retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
+    retention_days: Annotated[int, Field(strict=False, ge=1, le=36_500), JSON_NUMBER] | None = Field(
         default=None,
         description="Erase a subject this many days after their last registration or change. Null: never.",
+        examples=[365],
     )
 
     def policy(self) -> Policy:

@@ -14,6 +14,7 @@ from app.domain.text import CONTROL, INVISIBLE, JOINERS, SPACE
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """Half of a character. The document's patterns cannot name them, since many engines know only whole characters."""
+_BEYOND_U_FFFF = re.compile("[\U00010000-\U0010ffff](-[\U00010000-\U0010ffff])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,9 @@ class TextRule:
 
     `pattern` begins with `^`, ends with `$` and uses only syntax that Python and ECMAScript share. With `is_raw`, it
     applies to what the client sent, before the type parses it; other than text is then refused too.
+
+    The OpenAPI document has the pattern without characters beyond U+FFFF. ECMAScript without the flag `u` reads each as
+    two, and refuses a class with a range of them; generated clients and linters set no flag.
     """
 
     pattern: str
@@ -31,6 +35,11 @@ class TextRule:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_compiled", re.compile(f"(?:{self.pattern[1:-1]})"))
+
+    @property
+    def document_pattern(self) -> str:
+        """The pattern in the OpenAPI document."""
+        return _BEYOND_U_FFFF.sub("", self.pattern)
 
     def check(self, value: str) -> str:
         """Return the text; raises `ValueError` if it breaks the rule."""
@@ -53,7 +62,7 @@ class TextRule:
         return core_schema.no_info_after_validator_function(self.check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {**handler(schema), "pattern": self.pattern}
+        return {**handler(schema), "pattern": self.document_pattern}
 
 
 _TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]"

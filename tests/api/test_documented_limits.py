@@ -10,6 +10,7 @@ import pytest
 
 from tests import pictures
 from tests.api.conftest import Account, Running, problem
+from tests.openapi import operations_of
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PURGE")
 UNDOCUMENTED = {
@@ -141,17 +142,16 @@ async def test_the_secret_of_an_object_store_is_in_no_error(admin: Account) -> N
 
 
 async def test_every_response_of_an_operation_has_its_headers(admin: Account, running: Running) -> None:
-    for path, methods in running.app.openapi()["paths"].items():
-        for method, operation in methods.items():
-            name, responses = f"{method} {path}", operation["responses"]
-            assert all("x-request-id" in response["headers"] for response in responses.values()), name
-            assert "422" in responses, name
-            if "security" in operation:
-                assert {"401", "429", "503"} <= set(responses), name
-            if "requestBody" in operation:
-                assert {"408", "413", "415"} <= set(responses), name
-            for status, response in responses.items():
-                if not status.startswith("2"):
-                    assert "application/problem+json" in response["content"], f"{name}: {status}"
+    for name, operation in operations_of(running.app.openapi()).items():
+        responses = operation["responses"]
+        assert all("x-request-id" in response["headers"] for response in responses.values()), name
+        assert "422" in responses, name
+        if "security" in operation:
+            assert {"401", "429", "503"} <= set(responses), name
+        if "requestBody" in operation:
+            assert {"408", "413", "415"} <= set(responses), name
+        for status, response in responses.items():
+            if not status.startswith("2"):
+                assert "application/problem+json" in response["content"], f"{name}: {status}"
     missing = await admin.client.get(f"/users/{uuid4()}", headers={"x-request-id": "mine"})
     assert missing.headers["x-request-id"] == "mine"

@@ -9,6 +9,7 @@ import pytest
 
 from app.main import create_app
 from app.routes.recognition import IMAGE_PATHS
+from tests.openapi import operations_of
 
 
 @pytest.fixture(scope="module")
@@ -18,11 +19,7 @@ def document() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {
-        f"{method.upper()} {path}": operation
-        for path, methods in document["paths"].items()
-        for method, operation in methods.items()
-    }
+    return operations_of(document)
 
 
 def test_operation_ids_are_single_words_of_the_api(operations: dict[str, dict[str, Any]]) -> None:
@@ -66,25 +63,45 @@ def fields_without_example(schema: dict[str, Any], components: dict[str, Any], a
         yield at
 
 
-def test_responses_about_photos_have_real_examples(
+def test_every_successful_response_has_real_examples(
     document: dict[str, Any], operations: dict[str, dict[str, Any]]
 ) -> None:
-    for name in sorted(IMAGE_PATHS):
-        responses = operations[f"POST {name}"]["responses"]
-        success = responses.get("200") or responses["201"]
-        schema = success["content"]["application/json"]["schema"]
-        assert list(fields_without_example(schema, document["components"]["schemas"], name)) == []
-
-
-def test_every_example_of_a_schema_is_valid(document: dict[str, Any]) -> None:
-    components = {"components": document["components"]}
     checked = 0
-    for schema in document["components"]["schemas"].values():
-        for part in (schema, *schema.get("properties", {}).values()):
-            for example in part.get("examples", ()):
-                jsonschema.validate(example, {**part, **components})
-                checked += 1
+    for name, operation in operations.items():
+        for status, response in operation["responses"].items():
+            for content in response.get("content", {}).values() if status < "300" else ():
+                if "schema" in content:
+                    schemas = document["components"]["schemas"]
+                    assert list(fields_without_example(content["schema"], schemas, name)) == []
+                    checked += 1
     assert checked > 50
+
+
+def examples_within(part: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield every example in a part of the document, with its schema."""
+    if isinstance(part, dict):
+        if isinstance(part.get("examples"), list):
+            yield from ((example, part) for example in part["examples"])
+        for name, value in part.items():
+            if name not in ("examples", "example", "default"):
+                yield from examples_within(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from examples_within(value)
+
+
+def test_every_example_is_valid(document: dict[str, Any], operations: dict[str, dict[str, Any]]) -> None:
+    components, checked = {"components": document["components"]}, 0
+    for example, schema in examples_within(document):
+        jsonschema.validate(example, {**schema, **components})
+        checked += 1
+    for operation in operations.values():
+        for response in operation["responses"].values():
+            for content in response.get("content", {}).values():
+                if "example" in content:
+                    jsonschema.validate(content["example"], {**content["schema"], **components})
+                    checked += 1
+    assert checked > 500
 
 
 def test_the_example_of_a_json_body_has_its_required_fields_only(

@@ -29,6 +29,7 @@ class Semantic:
     reason: str
 
 
+_WITHIN = "client generators read no schema that refers to itself, so it says nothing about values within values"
 _LOADED = "depends on the model packs that the server has loaded"
 _EITHER = "either the photo or its URL is required; client generators cannot read that as a `oneOf`"
 SEMANTIC_VALUES = (
@@ -47,7 +48,9 @@ SEMANTIC_VALUES = (
     Semantic("faces", "its length", "is about all numbers together"),
     Semantic("faces", "appears twice", "compares two items by one field"),
     Semantic("metadata", "bytes long", "a schema limits characters of a text, not bytes of an object"),
-    Semantic("metadata", "is nested deeper", "a schema that refers to itself has no depth"),
+    Semantic("metadata", "is nested deeper", _WITHIN),
+    Semantic("metadata", "contains a NUL character", _WITHIN),
+    Semantic("metadata", "beyond the range of a double", _WITHIN),
     Semantic("image", "an image is required", _EITHER),
     Semantic("images", "an image is required", _EITHER),
     Semantic("source", "an image is required", _EITHER),
@@ -66,6 +69,9 @@ SEMANTIC_VALUES = (
 
 EMPTY_LIST = "Array with fewer items than allowed by minItems"
 """schemathesis sends an empty list of a form as no field at all, which is allowed."""
+
+INVISIBLE = "invisible characters"
+"""A part of the error's detail for those beyond U+FFFF: patterns that name them need the flag `u` in ECMAScript."""
 
 OWN_CREDENTIALS = {
     "/api/v1/auth/logout": "ends the caller's session",
