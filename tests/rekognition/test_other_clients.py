@@ -1,6 +1,5 @@
 """Other unmodified clients than boto3: the AWS CLI and the AWS SDK for JavaScript, each from its own process."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -12,23 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests import pictures
+from tests import packages, pictures
 from tests.rekognition.conftest import REGION, Tenant
 
 _JAVASCRIPT = Path(__file__).parent / "javascript"
-_NO_NETWORK = (
-    "ENOTFOUND",
-    "EAI_AGAIN",
-    "ECONNREFUSED",
-    "ECONNRESET",
-    "ENETUNREACH",
-    "EHOSTUNREACH",
-    "ETIMEDOUT",
-    "ERR_SOCKET_TIMEOUT",
-    "ENOTCACHED",
-)
-"""What npm says where the registry cannot be reached."""
-
 _KNOWN, _OTHER, _STRANGER = 1, 2, 3
 
 
@@ -129,12 +115,10 @@ def test_the_aws_cli(tenant: Tenant, env: dict[str, str], photos: Path) -> None:
 
 
 def test_the_aws_sdk_for_javascript(tenant: Tenant, env: dict[str, str], photos: Path) -> None:
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip("node and npm are needed to run the AWS SDK for JavaScript")
+    node, npm = packages.find_node()
     env |= {"VULTUS_ENDPOINT": f"{tenant.base}/rekognition"}
     # A program finds its packages in a `node_modules` above it.
-    with tempfile.TemporaryDirectory(dir=_installed(npm)) as folder:
+    with tempfile.TemporaryDirectory(dir=packages.install(npm, _JAVASCRIPT, "--omit=dev")) as folder:
         program = shutil.copy(_JAVASCRIPT / "client.mjs", folder)
         done = subprocess.run(
             [node, program, photos], env=env, capture_output=True, text=True, timeout=120, check=False
@@ -150,34 +134,6 @@ def test_the_aws_sdk_for_javascript(tenant: Tenant, env: dict[str, str], photos:
     assert (unsigned["isNotFound"], missing["isNotFound"]) == (False, True)
     for error in (unsigned, missing):
         assert (error["ofTheService"], error["fault"], error["status"], error["attempts"]) == (True, "client", 400, 1)
-
-
-def _installed(npm: str) -> Path:
-    """A folder with the packages of the lock file, outside the repository; it is kept for the next run."""
-    lock = hashlib.sha256((_JAVASCRIPT / "package-lock.json").read_bytes()).hexdigest()
-    kept = Path(tempfile.gettempdir()) / f"vultus-tests-javascript-{lock[:16]}"
-    if kept.is_dir():
-        return kept
-    command = [npm, "ci", "--omit=dev", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1"]
-    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=f"{kept.name}-", ignore_cleanup_errors=True) as folder:
-        made = Path(folder) / "made"
-        made.mkdir()
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(_JAVASCRIPT / name, made)
-        try:
-            done = subprocess.run(command, cwd=made, capture_output=True, text=True, timeout=240, check=False)
-        except subprocess.TimeoutExpired:
-            pytest.skip("npm ci did not end in time: is there a network?")
-        if done.returncode != 0:
-            lacking = next((code for code in _NO_NETWORK if code in done.stderr), None)
-            if lacking is not None:
-                pytest.skip(f"npm ci could not reach its registry ({lacking}): no network")
-            pytest.fail(f"npm ci failed: {done.stderr}")
-        try:
-            made.rename(kept)
-        except OSError:
-            assert kept.is_dir(), "only another run that was quicker may be in the way"
-    return kept
 
 
 def _face_id(indexed: Any) -> str:
