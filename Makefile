@@ -6,6 +6,7 @@ PORT ?= 8000
 RUNTIME ?= cpu
 
 UV_VERSION := 0.13.8
+SPECTRAL_VERSION := 6.16.3
 UV := .uv/bin/uv
 VENV := .venv
 BIN := $(VENV)/bin
@@ -29,8 +30,8 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo serve test test-model test-schema test-wheel lint types contracts check settings-reference \
-        bench-database bench-database-small bench-sequential bench-concurrent bench-concurrent-quick bench-hot-path \
+.PHONY: help run demo serve test test-model test-schema test-wheel lint lint-openapi types contracts check \
+        settings-reference bench-database bench-database-small bench-sequential bench-concurrent bench-concurrent-quick bench-hot-path \
         prove-crashes prove-rekognition bench-accuracy bench-degraded bench-damage bench-photo-memory bench-protection \
         bench-subject-search lock clean
 
@@ -64,6 +65,11 @@ test-schema: $(VENV)/.development ## Send the API what its OpenAPI document allo
 lint: $(VENV)/.development ## Check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint-openapi: $(VENV)/.development ## Check the OpenAPI document with Spectral (needs npm and a network)
+	@document=$$(mktemp) && trap 'rm -f "$$document"' EXIT && \
+	$(BIN)/python -c 'import json; from app.main import create_app; print(json.dumps(create_app().openapi()))' > "$$document" && \
+	npx --yes @stoplight/spectral-cli@$(SPECTRAL_VERSION) lint "$$document" --ruleset .spectral.yaml --fail-severity hint
 
 types: $(VENV)/.development ## Check static types
 	$(BIN)/mypy
