@@ -84,6 +84,7 @@ def _describe(calibration: Calibration) -> str:
 
 
 def _values(pack: ModelPack) -> dict[str, str]:
+    attributes = pack.attributes
     return {
         "name": pack.name,
         "version": pack.version,
@@ -95,5 +96,6 @@ def _values(pack: ModelPack) -> dict[str, str]:
         "calibration": f"{_describe(pack.calibration)} ({pack.calibration.description})",
         "detection": f"{pack.detection.path}  sha256 {pack.detection.sha256}",
         "recognition": f"{pack.recognition.path}  sha256 {pack.recognition.sha256}",
+        "age and gender": f"{attributes.path}  sha256 {attributes.sha256}" if attributes is not None else "none",
         "knows only drawings": "yes" if pack.knows_only_drawings else "no",
     }

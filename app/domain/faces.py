@@ -133,6 +133,16 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True)
+class FaceAttributes:
+    """Age in years and gender as a network estimates them; sensitive: for one response only, never stored or logged."""
+
+    age: int
+    is_male: bool
+    gender_score: float
+    """The network's own score of the gender, 0.5..1; not a measured probability."""
+
+
+@dataclass(frozen=True, slots=True)
 class Face:
     """A detected face: box, landmarks (left eye, right eye, nose, mouth corners), detection score 0..1, quality."""
 
@@ -142,6 +152,8 @@ class Face:
     quality: Quality
     rotation: int = 0
     """Degrees clockwise, 0, 90, 180 or 270, by which the image must be turned to show the face upright."""
+    attributes: FaceAttributes | None = field(default=None, repr=False)
+    """None unless the request asked for them and the model pack has a network for them."""
 
 
 @dataclass(frozen=True, slots=True)

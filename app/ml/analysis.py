@@ -72,6 +72,8 @@ class FaceAnalyzer:
         crop = photo.render((0, 0, 256, 256), CROP_SIDE, CROP_SIDE)
         for recognizer in self._engine.infos:
             self._engine.embed([crop], recognizer)
+        whole = Detection((0, 0, photo.width, photo.height), np.zeros((5, 2), np.float32), 1.0)
+        self._engine.estimate_attributes(photo, [whole])
 
     def analyze(
         self,
@@ -79,6 +81,8 @@ class FaceAnalyzer:
         embed: Embed | Chooser,
         detail: Detail = Detail.STANDARD,
         recognizers: Recognizers | None = None,
+        *,
+        with_attributes: bool = False,
     ) -> Analysis:
         """Detect the faces of an image, largest first and at most `max_faces`, and embed some of them.
 
@@ -87,13 +91,14 @@ class FaceAnalyzer:
         `LARGEST_ACCEPTABLE` give none unless that face may be registered.
 
         `embeddings` are those of the recognizer in use, by default the engine's first. If `recognizers` has a secondary
-        one, `secondary` has its embeddings of the same faces. Raises a subclass of `ImageRefused`.
+        one, `secondary` has its embeddings of the same faces. With `with_attributes`, faces have `attributes` if the
+        engine has a network for them. Raises a subclass of `ImageRefused`.
         """
-        found = self._embed(*self._find(data, detail), embed, recognizers)
+        found = self._embed(*self._find(data, detail, with_attributes=with_attributes), embed, recognizers)
         if _is_surely_upright(found):
             return found
         # Decode the photo again rather than keep its pixels through every embedding: few photos come here.
-        turned, crops = self._find(data, detail, seen=found.faces)
+        turned, crops = self._find(data, detail, seen=found.faces, with_attributes=with_attributes)
         return self._embed(turned, crops, embed, recognizers) if _is_turned(turned) else found
 
     def _embed(
@@ -128,7 +133,13 @@ class FaceAnalyzer:
         return MeasuredFace(face, inputs)
 
     def _find(
-        self, data: bytes, detail: Detail, *, may_turn: bool = True, seen: Sequence[Face] = ()
+        self,
+        data: bytes,
+        detail: Detail,
+        *,
+        may_turn: bool = True,
+        seen: Sequence[Face] = (),
+        with_attributes: bool = False,
     ) -> tuple[Analysis, list[Crop]]:
         """Return the faces and their crops, without embeddings; the pixels are freed before those are computed.
 
@@ -144,6 +155,9 @@ class FaceAnalyzer:
         crops = [self._engine.align(photo, detection) for detection in detections]
         size = photo.width, photo.height
         faces = tuple(self._describe(detection, crop, size) for detection, crop in zip(detections, crops, strict=True))
+        if with_attributes:
+            estimated = self._engine.estimate_attributes(photo, detections)
+            faces = tuple(replace(face, attributes=one) for face, one in zip(faces, estimated, strict=True))
         return Analysis(photo.width, photo.height, faces, left_out=len(detected) - len(detections)), crops
 
     def _plan(self, photo: Photo, detail: Detail) -> list[Pass]:

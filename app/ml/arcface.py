@@ -27,7 +27,7 @@ class ArcFace:
         self._input = session.get_inputs()[0].name
         self._output = session.get_outputs()[0].name
         # Networks converted from MXNet normalize their input themselves; see InsightFace's arcface_onnx.py.
-        self._mean, self._deviation = (0.0, 1.0) if _normalizes_input(file) else (127.5, 127.5)
+        self._mean, self._deviation = (0.0, 1.0) if normalizes_input(file) else (127.5, 127.5)
 
     def embed(self, crops: Sequence[Crop]) -> list[Embedding]:
         """Compute one embedding per crop, in order, in one run: (512,), float32, unit length."""
@@ -56,7 +56,8 @@ class ArcFace:
         return np.asarray(raw, dtype=np.float32).reshape(len(blob), -1)
 
 
-def _normalizes_input(file: Path) -> bool:
+def normalizes_input(file: Path) -> bool:
+    """Return whether a network subtracts the mean and divides by the deviation itself, as InsightFace tells."""
     names = [node.name for node in read_graph(file).node[:8]]
     return any(name.startswith(("Sub", "_minus")) for name in names) and any(
         name.startswith(("Mul", "_mul")) for name in names

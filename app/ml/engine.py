@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.domain.decisions import Calibration
-from app.domain.faces import Embedding
+from app.domain.faces import Embedding, FaceAttributes
 from app.ml.detail import Pass
 from app.ml.photo import Photo
 from app.ml.pixels import Crop
@@ -96,6 +96,9 @@ class FaceEngine(Protocol):
 
     def align(self, photo: Photo, detection: Detection) -> Crop:
         """Cut out a face, warped to the recognizer's frame: (112, 112, 3), uint8, BGR."""
+
+    def estimate_attributes(self, photo: Photo, detections: Sequence[Detection]) -> list[FaceAttributes | None]:
+        """Estimate age and gender of each face, in order; None for all if the pack has no network for it."""
 
     def embed(self, crops: Sequence[Crop], recognizer: str | None = None) -> list[Embedding]:
         """Compute one embedding per crop, in order: (512,), float32, unit length.

@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain.faces import Embedding
+from app.domain.faces import Embedding, FaceAttributes
 from app.ml.alignment import estimate_alignment
 from app.ml.arcface import ArcFace
+from app.ml.attributes import AttributeNetwork
 from app.ml.batching import Batcher
 from app.ml.detail import SMALL_INPUT, Pass
 from app.ml.engine import UNKNOWN_QUALITY, Detection, EngineInfo, ScoredEmbedding
@@ -23,6 +24,7 @@ from app.ml.photo import Photo
 from app.ml.pixels import CROP_SIDE, Crop
 from app.ml.scrfd import DOUBT_SCORE, RawDetections, Scrfd, leaves_doubt, merge
 from app.ml.sessions import Runtime
+from app.ml.turns import view_upright
 from app.telemetry import timed
 
 _TILE_MARGIN = 4.0
@@ -45,6 +47,10 @@ class InsightFaceEngine:
         self._detector = Scrfd(runtime.open(pack.detection))
         # Where each change of shape costs time, the small pass, which nearly every picture has, gets its own session.
         self._small_detector = Scrfd(runtime.open(pack.detection)) if runtime.is_slow_to_reshape else self._detector
+        attributes = pack.attributes
+        self._attributes = (
+            AttributeNetwork(runtime.open_small(attributes), attributes.path) if attributes is not None else None
+        )
         packs: dict[str, ModelPack] = {}
         for candidate in (pack, *others):
             packs.setdefault(candidate.recognizer, candidate)
@@ -72,6 +78,14 @@ class InsightFaceEngine:
         """Warp a face to ArcFace's frame, (112, 112, 3) BGR, by the similarity transform that fits its landmarks."""
         with timed("align"):
             return photo.warp(estimate_alignment(detection.landmarks), CROP_SIDE)
+
+    def estimate_attributes(self, photo: Photo, detections: Sequence[Detection]) -> list[FaceAttributes | None]:
+        """Estimate age and gender by the main pack's network; None for all faces if it has none."""
+        network = self._attributes
+        if network is None:
+            return [None] * len(detections)
+        with timed("attributes"):
+            return [network.estimate(*view_upright(photo, detection)) for detection in detections]
 
     def embed(self, crops: Sequence[Crop], recognizer: str | None = None) -> list[Embedding]:
         """Compute one unit-length embedding per crop, by the named recognizer or the main pack's."""

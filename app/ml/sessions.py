@@ -91,6 +91,10 @@ class Runtime:
             return Sessions([self._open(file, self._for_one_thread) for _ in range(self._threads)])
         return self._open(file, self._chosen)
 
+    def open_small(self, file: ModelFile) -> Any:
+        """Open one session on the CPU provider for all threads: for a small network that few requests use."""
+        return onnxruntime.InferenceSession(str(file.path), session_options(), providers=[CPU])
+
     def _open(self, file: ModelFile, chosen: Sequence[Provider]) -> Any:
         names, provider_options = [name for name, _ in chosen], [options for _, options in chosen]
         path, options = file.path, session_options()

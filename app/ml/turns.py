@@ -72,6 +72,18 @@ def detect_turned(
     return [_turn_back(detection, best, photo) for detection in found]
 
 
+def view_upright(photo: Photo, detection: Detection) -> tuple[Photo, tuple[float, float, float, float]]:
+    """Return the photo in the turn in which the face was found, and the face's corners there."""
+    if detection.rotation == 0:
+        return photo, detection.corners
+    view = photo.turn(detection.rotation)
+    x1, y1, x2, y2 = detection.corners
+    # Turning on to a full circle leads from the photo back to the view.
+    corners = _points_back(np.array([[x1, y1], [x2, y2]]), 360 - detection.rotation, view.width, view.height)
+    (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+    return view, (left, top, right, bottom)
+
+
 def _stands(detection: Detection) -> bool:
     return abs(_measure_roll(detection)) <= _MAX_ROLL_DEG
 

@@ -1,11 +1,14 @@
-"""Placeholders for the face attributes that no model estimates, for programs that crash where they are absent.
+"""Age and gender where the model pack has a network for them, and placeholders for attributes that nobody estimates.
 
-They are off unless the tenant turns them on (`PUT /api/v1/rekognition-options`), and say nothing about the face.
+Placeholders are for programs that crash where attributes are absent. They are off unless the tenant turns them on
+(`PUT /api/v1/rekognition-options`), and say nothing about the face.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from app.domain.faces import Face, FaceAttributes
 from app.rekognition.call import Call
 
 UNKNOWN_GENDER = "Unknown"
@@ -29,12 +32,52 @@ _PLACEHOLDERS: dict[str, tuple[str, Any]] = {
 """By the attribute that asks for it: the member of `FaceDetail` and its value."""
 
 
-async def requested_placeholders(call: Call, member: str) -> dict[str, Any]:
-    """Return the placeholders that a list of attributes asks for; none unless the tenant turned them on."""
+AGE_MARGIN = 5
+"""Years below and above the estimated age in `AgeRange`; not a measured error."""
+
+
+def _show_age_range(attributes: FaceAttributes) -> dict[str, Any]:
+    return {"Low": max(0, attributes.age - AGE_MARGIN), "High": attributes.age + AGE_MARGIN}
+
+
+def _show_gender(attributes: FaceAttributes) -> dict[str, Any]:
+    return {"Value": "Male" if attributes.is_male else "Female", "Confidence": 100 * attributes.gender_score}
+
+
+_ESTIMATES: dict[str, Callable[[FaceAttributes], dict[str, Any]]] = {
+    "AGE_RANGE": _show_age_range,
+    "GENDER": _show_gender,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedAttributes:
+    """What a list of attributes asks for; an estimate replaces the placeholder."""
+
+    estimates: Sequence[str]
+    placeholders: Mapping[str, Any]
+
+    @property
+    def need_network(self) -> bool:
+        """Whether age or gender must be estimated."""
+        return bool(self.estimates)
+
+    def of(self, face: Face) -> dict[str, Any]:
+        """Return the requested members of a face's `FaceDetail`."""
+        shown = dict(self.placeholders)
+        if face.attributes is not None:
+            for name in self.estimates:
+                shown[_PLACEHOLDERS[name][0]] = _ESTIMATES[name](face.attributes)
+        return shown
+
+
+async def requested_attributes(call: Call, member: str) -> RequestedAttributes:
+    """Return what a list of attributes asks for; no placeholders unless the tenant turned them on."""
     requested: Sequence[str] = call.parameters.get(member, ())
-    names = _PLACEHOLDERS if "ALL" in requested else [name for name in requested if name in _PLACEHOLDERS]
+    names = [name for name in _PLACEHOLDERS if name in requested or "ALL" in requested]
     if not names:
-        return {}
+        return RequestedAttributes((), {})
     async with call.reading() as services:
         options = await services.protocol_options().get()
-    return dict(_PLACEHOLDERS[name] for name in names) if options.placeholder_attributes else {}
+    placeholders = dict(_PLACEHOLDERS[name] for name in names) if options.placeholder_attributes else {}
+    return RequestedAttributes([name for name in names if name in _ESTIMATES], placeholders)

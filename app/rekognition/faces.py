@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from app.domain.faces import QualityBar
-from app.rekognition.attributes import requested_placeholders
+from app.rekognition.attributes import requested_attributes
 from app.rekognition.call import Call, Result
 from app.rekognition.faces_out import REASONS, show_detail, show_stored
 
@@ -12,17 +12,19 @@ _MAX_FACES = 100
 
 
 async def detect_faces(call: Call) -> Result:
-    attributes = await requested_placeholders(call, "Attributes")
-    found = await call.faces.detect(await call.image())
+    attributes = await requested_attributes(call, "Attributes")
+    found = await call.faces.detect(await call.image(), with_attributes=attributes.need_network)
     call.check_size(found.width, found.height)
     return {
-        "FaceDetails": [show_detail(face, found.width, found.height) | attributes for face in found.faces[:_MAX_FACES]]
+        "FaceDetails": [
+            show_detail(face, found.width, found.height) | attributes.of(face) for face in found.faces[:_MAX_FACES]
+        ]
     }
 
 
 async def index_faces(call: Call) -> Result:
     await call.caller.galleries.find(call.collection)  # a missing collection is reported before inference
-    attributes = await requested_placeholders(call, "DetectionAttributes")
+    attributes = await requested_attributes(call, "DetectionAttributes")
     image, parameters = await call.image(), call.parameters
     async with call.changing() as services:
         done = await services.anonymous_registration().register(
@@ -31,20 +33,21 @@ async def index_faces(call: Call) -> Result:
             external_image_id=parameters.get("ExternalImageId"),
             max_faces=min(parameters.get("MaxFaces", _MAX_FACES), _MAX_FACES),
             bar=call.quality_bar(QualityBar.AUTO),
+            with_attributes=attributes.need_network,
         )
         call.check_size(done.width, done.height)
     return {
         "FaceRecords": [
             {
                 "Face": show_stored(face.stored),
-                "FaceDetail": show_detail(face.face, done.width, done.height) | attributes,
+                "FaceDetail": show_detail(face.face, done.width, done.height) | attributes.of(face.face),
             }
             for face in done.stored
         ],
         "UnindexedFaces": [
             {
                 "Reasons": list(dict.fromkeys(REASONS[reason] for reason in skipped.reasons)) or ["EXCEEDS_MAX_FACES"],
-                "FaceDetail": show_detail(skipped.face, done.width, done.height) | attributes,
+                "FaceDetail": show_detail(skipped.face, done.width, done.height) | attributes.of(skipped.face),
             }
             for skipped in done.skipped
         ],

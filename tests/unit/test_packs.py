@@ -1,10 +1,12 @@
 """Where model packs are found, what they say, and when they are refused."""
 
+import hashlib
 import json
 import shutil
 import threading
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,12 @@ import pytest
 
 from app.domain.decisions import Calibration
 from app.errors import ModelPackRefused, ModelPackUnavailable
+from app.ml.digests import sha256_of
 from app.ml.packs.download import download_networks
 from app.ml.packs.library import PackLibrary
 from app.ml.packs.pack import CAUTIOUS_THRESHOLD, write_calibration
 from app.ml.published import PUBLISHED
+from tests.attribute_network import FILE, add_attribute_network, build_attribute_network
 
 
 @pytest.fixture
@@ -166,7 +170,7 @@ def test_an_archive_that_nests_its_own_name_is_understood(
 
 def test_every_pinned_digest_is_a_sha256() -> None:
     for pack in PUBLISHED.values():
-        for digest in (pack.detection_sha256, pack.recognition_sha256):
+        for digest in (pack.detection_sha256, pack.recognition_sha256, pack.attributes_sha256 or "00" * 32):
             assert len(bytes.fromhex(digest)) == 32
 
 
@@ -190,3 +194,76 @@ def test_a_pack_that_looks_twice_is_another_recognizer(library: PackLibrary, bar
     for name in ("+mirror", f"{bare_pack}+mirror+mirror"):
         with pytest.raises(ModelPackUnavailable, match="names no pack"):
             library.find(name)
+
+
+@pytest.fixture
+def attributes_pack(tmp_path: Path, synthetic_pack: Path) -> Path:
+    return add_attribute_network(synthetic_pack, tmp_path / "able")
+
+
+def test_a_network_of_age_and_gender_is_found_by_manifest_or_shape(
+    library: PackLibrary, attributes_pack: Path, bare_pack: Path
+) -> None:
+    assert library.find(str(bare_pack)).attributes is None
+    named = library.find(str(attributes_pack))
+    assert named.attributes is not None
+    assert named.attributes.path == attributes_pack / FILE
+    assert library.find(f"{attributes_pack}+mirror").attributes == named.attributes
+    shutil.copy(attributes_pack / FILE, bare_pack)
+    found = library.find(str(bare_pack))
+    assert found.attributes is not None
+    assert found.attributes.sha256 == named.attributes.sha256
+    write_calibration(found, Calibration(((1e-2, 0.2), (1e-3, 0.3)), "a test"))
+    assert library.find(str(bare_pack)).attributes == found.attributes
+    (bare_pack / FILE).write_bytes(build_attribute_network(("other",)))
+    with pytest.raises(ModelPackRefused, match="changed since its first use"):
+        library.find(str(bare_pack))
+    library.accept(str(bare_pack))
+    assert library.find(str(bare_pack)).attributes != found.attributes
+
+
+def test_a_named_network_of_age_and_gender_must_be_one(library: PackLibrary, attributes_pack: Path) -> None:
+    network = attributes_pack / FILE
+    content = network.read_bytes()
+    shutil.copy(attributes_pack / "rec_drawn.onnx", network)
+    with pytest.raises(ModelPackRefused, match=r"not a network of age and gender: .* 96 x 96 pixels into 3 numbers"):
+        library.find(str(attributes_pack))
+    network.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ModelPackRefused, match="not an ONNX file"):
+        library.find(str(attributes_pack))
+    network.unlink()
+    with pytest.raises(ModelPackRefused, match=r"lacks genderage\.onnx"):
+        library.find(str(attributes_pack))
+
+
+def test_a_published_pack_may_lack_its_network_of_age_and_gender_but_not_have_another(
+    tmp_path: Path, bare_pack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = PUBLISHED["buffalo_l"]
+    files = {published.detection: "det_drawn.onnx", published.recognition: "rec_drawn.onnx"}
+    digests = {name: sha256_of(bare_pack / file) for name, file in files.items()}
+    directory = tmp_path / "cache" / "models" / "buffalo_l"
+    directory.mkdir(parents=True)
+    for name, file in files.items():
+        shutil.copy(bare_pack / file, directory / name)
+    pinned = replace(
+        published,
+        detection_sha256=digests[published.detection],
+        recognition_sha256=digests[published.recognition],
+        attributes_sha256=hashlib.sha256(build_attribute_network()).hexdigest(),
+    )
+    monkeypatch.setitem(PUBLISHED, "buffalo_l", pinned)
+    library = PackLibrary(cache=tmp_path / "cache", data_dir=tmp_path / "data")
+    assert library.find("buffalo_l").attributes is None
+    (directory / FILE).write_bytes(build_attribute_network())
+    pack = library.find("buffalo_l")
+    assert pack.attributes is not None
+    write_calibration(pack, Calibration(((1e-2, 0.2), (1e-3, 0.3)), "a test"))
+    (directory / FILE).write_bytes(build_attribute_network(("other",)))
+    with pytest.raises(ModelPackRefused, match=r"genderage\.onnx is not the published buffalo_l: SHA-256"):
+        library.find("buffalo_l")
+    monkeypatch.setitem(PUBLISHED, "buffalo_l", replace(pinned, attributes_sha256=None))
+    assert library.find("buffalo_l").attributes is not None
+    (directory / FILE).write_bytes(build_attribute_network())
+    with pytest.raises(ModelPackRefused, match="changed since its first use"):
+        library.find("buffalo_l")

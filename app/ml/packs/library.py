@@ -74,7 +74,7 @@ class PackLibrary:
         # A broken download must never look like a pack: download next to it, verify, then rename.
         with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=self._cache) as partial:
             downloaded = self._download(name, Path(partial))
-            self._open(downloaded, PUBLISHED[name])
+            _check_pinned(read_pack(downloaded, PUBLISHED[name]), PUBLISHED[name])
             target = self._cache / name
             shutil.rmtree(target, ignore_errors=True)
             os.replace(downloaded, target)
@@ -86,7 +86,7 @@ class PackLibrary:
         directory = Path(plain).expanduser()
         directory = directory.resolve() if directory.is_dir() else self._find_cached(plain) or directory
         pack = read_pack(directory)
-        for file in (pack.detection, pack.recognition):
+        for file in pack.files:
             self._digests.accept(file.path, file.sha256)
 
     def installed(self) -> list[str]:
@@ -110,14 +110,18 @@ class PackLibrary:
         pack = read_pack(directory, published)
         if published is not None:
             _check_pinned(pack, published)
+            if pack.attributes is not None and published.attributes_sha256 is None:
+                self._digests.check(pack.attributes.path, pack.attributes.sha256)
         elif not pack.knows_only_drawings:
-            for file in (pack.detection, pack.recognition):
+            for file in pack.files:
                 self._digests.check(file.path, file.sha256)
         return pack
 
 
 def _check_pinned(pack: ModelPack, published: PublishedPack) -> None:
-    pinned = ((pack.detection, published.detection_sha256), (pack.recognition, published.recognition_sha256))
+    pinned = [(pack.detection, published.detection_sha256), (pack.recognition, published.recognition_sha256)]
+    if pack.attributes is not None and published.attributes_sha256 is not None:
+        pinned.append((pack.attributes, published.attributes_sha256))
     for file, expected in pinned:
         if file.sha256 != expected:
             raise ModelPackRefused(

@@ -57,7 +57,7 @@ class ManifestCalibration(BaseModel):
 
 
 class PackManifest(BaseModel):
-    """The content of `pack.json`; `detection` and `recognition` are file names inside the pack's directory."""
+    """The content of `pack.json`; `detection`, `recognition` and `attributes` are files in the pack's directory."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -69,6 +69,8 @@ class PackManifest(BaseModel):
     threshold_source: str = "pack.json"
     detection: str
     recognition: str
+    attributes: str | None = None
+    """The network of age and gender; without it, a published pack's own file counts, if it is there."""
     knows_only_drawings: bool = False
     """True for the synthetic pack, which is useless on photographs and whose digests are not recorded."""
     calibration: ManifestCalibration | None = None

@@ -1,7 +1,8 @@
 """Turn a directory into a `ModelPack`; finding the directory and checking pinned digests is the library's task.
 
-A pack is a directory in InsightFace's layout: one detection and one recognition network as ONNX files; other files are
-ignored. A pack without a manifest gets its description from `published.py`, or cautious defaults.
+A pack is a directory in InsightFace's layout: one detection and one recognition network as ONNX files, and possibly one
+of age and gender; other files are ignored. A pack without a manifest gets its description from `published.py`, or
+cautious defaults.
 """
 
 import hashlib
@@ -28,6 +29,9 @@ That is a recognizer of its own: its embeddings are never compared with those of
 CAUTIOUS_THRESHOLD = 0.45
 """For a recognizer without a known threshold; strict enough for every ArcFace model that we measured."""
 
+ATTRIBUTES_SIDE, ATTRIBUTES = 96, 3
+"""Input side in pixels and number of outputs of a network of age and gender."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
@@ -53,6 +57,8 @@ class ModelPack:
     knows_only_drawings: bool = False
     is_mirrored: bool = False
     """Whether an embedding is the sum of the face's and of its mirror image's."""
+    attributes: ModelFile | None = None
+    """The network of age and gender (InsightFace's `genderage`); None if the pack has none."""
     quality_model: QualityModel | None = None
     """None if nobody has fitted one for this recognizer: its faces' quality is unknown, and limits no decision."""
 
@@ -65,8 +71,13 @@ class ModelPack:
         return f"{stem}:{digest[:16]}"
 
     @property
+    def files(self) -> tuple[ModelFile, ...]:
+        """All networks of the pack."""
+        return self.detection, self.recognition, *((self.attributes,) if self.attributes is not None else ())
+
+    @property
     def digest(self) -> str:
-        """The pack's identity: 16 digits of each network's SHA-256, detection first."""
+        """The pack's identity: 16 digits of SHA-256 of the detection and of the recognition network."""
         return f"{self.detection.sha256[:16]}-{self.recognition.sha256[:16]}"
 
 
@@ -86,7 +97,8 @@ def read_pack(directory: Path, published: PublishedPack | None = None) -> ModelP
         pack = _describe_published(published, *files)
     else:
         pack = _describe_unknown(directory.name, *files)
-    return replace(pack, quality_model=find_quality_model(directory, pack.recognition.sha256, is_mirrored=False))
+    quality_model = find_quality_model(directory, pack.recognition.sha256, is_mirrored=False)
+    return replace(pack, quality_model=quality_model, attributes=_find_attributes(directory, manifest, published))
 
 
 def mirror_pack(pack: ModelPack) -> ModelPack:
@@ -118,6 +130,7 @@ def write_calibration(pack: ModelPack, calibration: Calibration) -> Path:
         threshold_source=pack.threshold_source,
         detection=pack.detection.path.name,
         recognition=pack.recognition.path.name,
+        attributes=pack.attributes.path.name if pack.attributes is not None else None,
         knows_only_drawings=pack.knows_only_drawings,
     )
     field = "calibration_mirrored" if pack.is_mirrored else "calibration"
@@ -141,11 +154,37 @@ def write_quality_model(pack: ModelPack, model: QualityModel) -> Path:
 
 
 def _locate_named(directory: Path, named: PackManifest | PublishedPack) -> tuple[Path, Path]:
-    files = directory / named.detection, directory / named.recognition
-    for file in files:
-        if file.parent != directory or not file.is_file():
-            raise ModelPackRefused(f"{directory} lacks {file.name}.")
-    return files
+    return _locate_file(directory, named.detection), _locate_file(directory, named.recognition)
+
+
+def _locate_file(directory: Path, name: str) -> Path:
+    file = directory / name
+    if file.parent != directory or not file.is_file():
+        raise ModelPackRefused(f"{directory} lacks {file.name}.")
+    return file
+
+
+def _find_attributes(
+    directory: Path, manifest: PackManifest | None, published: PublishedPack | None
+) -> ModelFile | None:
+    """Return the network of age and gender; None if the pack has none. Raises `ModelPackRefused` if unsuitable."""
+    if manifest is not None and manifest.attributes is not None:
+        file = _locate_file(directory, manifest.attributes)
+    elif published is not None:
+        if published.attributes is None or not (directory / published.attributes).is_file():
+            return None
+        file = directory / published.attributes
+    elif manifest is None:
+        found = next((path for path in sorted(directory.glob("*.onnx")) if _classify(path) == "attributes"), None)
+        return ModelFile(found, sha256_of(found)) if found is not None else None
+    else:
+        return None
+    if _classify(file) != "attributes":
+        raise ModelPackRefused(
+            f"{file} is not a network of age and gender: such a network turns {ATTRIBUTES_SIDE} x {ATTRIBUTES_SIDE} "
+            f"pixels into {ATTRIBUTES} numbers."
+        )
+    return ModelFile(file, sha256_of(file))
 
 
 def _locate_by_shape(directory: Path) -> tuple[Path, Path]:
@@ -166,9 +205,14 @@ def _classify(path: Path) -> str | None:
         graph = read_graph(path)
     except ValueError as exc:
         raise ModelPackRefused(f"{path} is not an ONNX file.") from exc
-    shape = [dimension.dim_value for dimension in graph.input[0].type.tensor_type.shape.dim]
+    weights = {weight.name for weight in graph.initializer}  # older networks list them among the inputs
+    image = next((value for value in graph.input if value.name not in weights), graph.input[0])
+    shape = [dimension.dim_value for dimension in image.type.tensor_type.shape.dim]
     if len(graph.output) == 9:  # SCRFD with landmarks
         return "detection"
+    if len(graph.output) == 1 and shape[2:] == [ATTRIBUTES_SIDE, ATTRIBUTES_SIDE]:
+        outputs = [dimension.dim_value for dimension in graph.output[0].type.tensor_type.shape.dim]
+        return "attributes" if outputs[-1:] == [ATTRIBUTES] else None
     if len(graph.output) == 1 and shape[2:] == [112, 112]:
         size = [dimension.dim_value for dimension in graph.output[0].type.tensor_type.shape.dim]
         if size[-1:] not in ([EMBEDDING_SIZE], [0]):

@@ -88,20 +88,27 @@ class AnonymousRegistrationService:
         self._keyring = keyring
 
     async def register(
-        self, image: bytes, *, collection: str, external_image_id: str | None, max_faces: int, bar: QualityBar
+        self,
+        image: bytes,
+        *,
+        collection: str,
+        external_image_id: str | None,
+        max_faces: int,
+        bar: QualityBar,
+        with_attributes: bool = False,
     ) -> PhotoRegistration:
         """Store at most `max_faces` faces that reach the bar, preferring good quality, then large faces.
 
         Idempotent per photo and external id: returns the stored faces and adds templates for recognizers enabled since.
-        Raises `CollectionNotFound`, `QuotaExceeded`, `ConsentRequired`, an `ImageRefused`, `RecognizerUnavailable` or
-        `RecognizerChanged`.
+        The faces' attributes are only returned. Raises `CollectionNotFound`, `QuotaExceeded`, `ConsentRequired`, an
+        `ImageRefused`, `RecognizerUnavailable` or `RecognizerChanged`.
         """
 
         def choose(faces: Sequence[Face]) -> list[int]:
             return self._choose(faces, bar, max_faces)
 
         computed_by = await self._galleries.recognizers(collection)
-        analysis = await self._faces.extract_chosen(image, choose, computed_by)
+        analysis = await self._faces.extract_chosen(image, choose, computed_by, with_attributes=with_attributes)
         collection_id, recognizers = await self._collections.lock_for_storing(collection, computed_by)
         chosen = self._describe_chosen(analysis, bar, computed_by, recognizers)
         source = (str(self._stored.tenant_id), str(collection_id), external_image_id or "")

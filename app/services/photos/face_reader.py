@@ -74,10 +74,12 @@ class FaceReader:
         """List the reasons why a face fails the quality bar; empty if it passes."""
         return self._analyzer.judge(face, bar)
 
-    async def detect(self, image: bytes, detail: Detail = Detail.STANDARD) -> Analysis:
+    async def detect(
+        self, image: bytes, detail: Detail = Detail.STANDARD, *, with_attributes: bool = False
+    ) -> Analysis:
         """Find all faces; each is embedded if that tells more about its quality."""
         embed = Embed.ALL if self.engine.rates_quality else Embed.NONE
-        return await self._analyze(image, embed, detail)
+        return await self._analyze(image, embed, detail, with_attributes=with_attributes)
 
     async def extract(self, image: bytes, detail: Detail = Detail.STANDARD, *, by: str | None = None) -> Analysis:
         """Find all faces with their embeddings; possibly none."""
@@ -141,15 +143,36 @@ class FaceReader:
         (embeddings,) = by_recognizer(analysis, recognizers)
         return FoundFace(face, embeddings, face.box.relative_to(analysis.width, analysis.height))
 
-    async def extract_chosen(self, image: bytes, choose: Chooser, recognizers: Recognizers | None = None) -> Analysis:
+    async def extract_chosen(
+        self,
+        image: bytes,
+        choose: Chooser,
+        recognizers: Recognizers | None = None,
+        *,
+        with_attributes: bool = False,
+    ) -> Analysis:
         """Find all faces, with embeddings of the faces whose indexes `choose` returns, in that order."""
-        return await self._analyze(image, choose, Detail.STANDARD, recognizers)
+        return await self._analyze(image, choose, Detail.STANDARD, recognizers, with_attributes=with_attributes)
 
     async def _analyze(
-        self, image: bytes, embed: Embed | Chooser, detail: Detail, recognizers: Recognizers | None = None
+        self,
+        image: bytes,
+        embed: Embed | Chooser,
+        detail: Detail,
+        recognizers: Recognizers | None = None,
+        *,
+        with_attributes: bool = False,
     ) -> Analysis:
-        analyze = self._analyzer.analyze
-        return await self._executor.run_for(self._tenant, self._disconnect, analyze, image, embed, detail, recognizers)
+        return await self._executor.run_for(
+            self._tenant,
+            self._disconnect,
+            self._analyzer.analyze,
+            image,
+            embed,
+            detail,
+            recognizers,
+            with_attributes=with_attributes,
+        )
 
 
 def by_recognizer(analysis: Analysis, recognizers: Recognizers) -> list[dict[str, Embedding]]:
