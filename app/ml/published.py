@@ -68,7 +68,7 @@ PUBLISHED: dict[str, PublishedPack] = {
             _W600K_MBF,
             threshold=0.45,
             download_mb=15,
-            note="buffalo_s without the networks that Vultus does not use",
+            note="buffalo_s without age and gender, and without unused networks",
         ),
         PublishedPack(
             "antelopev2",
