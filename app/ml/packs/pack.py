@@ -89,16 +89,20 @@ def read_pack(directory: Path, published: PublishedPack | None = None) -> ModelP
     """
     manifest = read_manifest(directory)
     named = manifest or published
-    detection, recognition = _locate_named(directory, named) if named is not None else _locate_by_shape(directory)
-    files = ModelFile(detection, sha256_of(detection)), ModelFile(recognition, sha256_of(recognition))
+    found = _locate_named(directory, named) if named is not None else _locate_by_shape(directory)
+    files = _describe_file(found["detection"]), _describe_file(found["recognition"])
     if manifest is not None:
         pack = _describe_by_manifest(manifest, *files)
     elif published is not None:
         pack = _describe_published(published, *files)
     else:
         pack = _describe_unknown(directory.name, *files)
-    quality_model = find_quality_model(directory, pack.recognition.sha256, is_mirrored=False)
-    return replace(pack, quality_model=quality_model, attributes=_find_attributes(directory, manifest, published))
+    attributes = _locate_attributes(directory, manifest, published) if named is not None else found.get("attributes")
+    return replace(
+        pack,
+        attributes=_describe_file(attributes) if attributes is not None else None,
+        quality_model=find_quality_model(directory, pack.recognition.sha256, is_mirrored=False),
+    )
 
 
 def mirror_pack(pack: ModelPack) -> ModelPack:
@@ -153,8 +157,16 @@ def write_quality_model(pack: ModelPack, model: QualityModel) -> Path:
     return path
 
 
-def _locate_named(directory: Path, named: PackManifest | PublishedPack) -> tuple[Path, Path]:
-    return _locate_file(directory, named.detection), _locate_file(directory, named.recognition)
+def _describe_file(path: Path) -> ModelFile:
+    return ModelFile(path, sha256_of(path))
+
+
+def _locate_named(directory: Path, named: PackManifest | PublishedPack) -> dict[str, Path]:
+    """Return the detection and the recognition network by kind."""
+    return {
+        "detection": _locate_file(directory, named.detection),
+        "recognition": _locate_file(directory, named.recognition),
+    }
 
 
 def _locate_file(directory: Path, name: str) -> Path:
@@ -164,31 +176,24 @@ def _locate_file(directory: Path, name: str) -> Path:
     return file
 
 
-def _find_attributes(
-    directory: Path, manifest: PackManifest | None, published: PublishedPack | None
-) -> ModelFile | None:
-    """Return the network of age and gender; None if the pack has none. Raises `ModelPackRefused` if unsuitable."""
+def _locate_attributes(directory: Path, manifest: PackManifest | None, published: PublishedPack | None) -> Path | None:
+    """Return the network of age and gender that the manifest names, or else a published pack's if it is there."""
     if manifest is not None and manifest.attributes is not None:
         file = _locate_file(directory, manifest.attributes)
-    elif published is not None:
-        if published.attributes is None or not (directory / published.attributes).is_file():
-            return None
-        file = directory / published.attributes
-    elif manifest is None:
-        found = next((path for path in sorted(directory.glob("*.onnx")) if _classify(path) == "attributes"), None)
-        return ModelFile(found, sha256_of(found)) if found is not None else None
-    else:
+        if _classify(file) != "attributes":
+            raise ModelPackRefused(
+                f"{file} is not a network of age and gender: such a network turns {ATTRIBUTES_SIDE} x "
+                f"{ATTRIBUTES_SIDE} pixels into {ATTRIBUTES} numbers."
+            )
+        return file
+    if published is None or published.attributes is None:
         return None
-    if _classify(file) != "attributes":
-        raise ModelPackRefused(
-            f"{file} is not a network of age and gender: such a network turns {ATTRIBUTES_SIDE} x {ATTRIBUTES_SIDE} "
-            f"pixels into {ATTRIBUTES} numbers."
-        )
-    return ModelFile(file, sha256_of(file))
+    file = directory / published.attributes
+    return file if file.is_file() else None
 
 
-def _locate_by_shape(directory: Path) -> tuple[Path, Path]:
-    """Return the first detection and the first recognition network, recognized by their inputs and outputs."""
+def _locate_by_shape(directory: Path) -> dict[str, Path]:
+    """Return the first network of each kind, recognized by inputs and outputs; that of attributes may be missing."""
     found: dict[str, Path] = {}
     for path in sorted(directory.glob("*.onnx")):
         kind = _classify(path)
@@ -197,7 +202,7 @@ def _locate_by_shape(directory: Path) -> tuple[Path, Path]:
     for kind in ("detection", "recognition"):
         if kind not in found:
             raise ModelPackRefused(f"{directory} holds no {kind} network (*.onnx in InsightFace's layout).")
-    return found["detection"], found["recognition"]
+    return found
 
 
 def _classify(path: Path) -> str | None:
