@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 
 from app.domain.collections import Recognizers
 from app.domain.faces import Analysis, Detail, Embedding, Face, QualityBar, QualityFinding, QualityReason, RelativeBox
@@ -163,16 +164,10 @@ class FaceReader:
         *,
         with_attributes: bool = False,
     ) -> Analysis:
-        return await self._executor.run_for(
-            self._tenant,
-            self._disconnect,
-            self._analyzer.analyze,
-            image,
-            embed,
-            detail,
-            recognizers,
-            with_attributes=with_attributes,
-        )
+        analyze = self._analyzer.analyze
+        if with_attributes:
+            analyze = partial(analyze, with_attributes=True)
+        return await self._executor.run_for(self._tenant, self._disconnect, analyze, image, embed, detail, recognizers)
 
 
 def by_recognizer(analysis: Analysis, recognizers: Recognizers) -> list[dict[str, Embedding]]:
