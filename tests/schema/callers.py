@@ -9,15 +9,17 @@ import requests
 from tests import pictures
 
 PASSWORD = "a password of no example"
-_SCOPES = {
+KEY_SCOPES = {
     "key: recognize": ["recognize"],
     "key: register and embeddings": ["register", "embeddings:read"],
     "key: delete": ["delete"],
     "key: admin": ["admin"],
 }
 _USERS = ("viewer", "operator", "admin")
-_ONE_COLLECTION = "key: one collection"
-ROLES = ("nobody", *_USERS, *_SCOPES, _ONE_COLLECTION, "platform operator", "metrics")
+ONE_COLLECTION = "key: one collection"
+LIMITED_SCOPES = ["recognize", "register", "delete", "embeddings:read"]
+"""Of the key that is limited to one collection."""
+ROLES = ("nobody", *_USERS, *KEY_SCOPES, ONE_COLLECTION, "platform operator", "metrics")
 
 
 class Caller:
@@ -57,10 +59,9 @@ class Stage:
         if role in _USERS:
             email = self._new_user(role)["email"]
             return Caller(lambda: self._sign_in(email))
-        if role == _ONE_COLLECTION:
-            scopes = ["recognize", "register", "delete", "embeddings:read"]
-            return Caller(lambda: {"x-api-key": self._new_key(scopes, collections=["lobby"])["key"]})
-        return Caller(lambda: {"x-api-key": self._new_key(_SCOPES[role])["key"]})
+        if role == ONE_COLLECTION:
+            return Caller(lambda: {"x-api-key": self._new_key(LIMITED_SCOPES, collections=["lobby"])["key"]})
+        return Caller(lambda: {"x-api-key": self._new_key(KEY_SCOPES[role])["key"]})
 
     def furnish(self, path: str) -> dict[str, str]:
         """Return a value for each parameter of a path; it names something that exists."""
@@ -79,6 +80,15 @@ class Stage:
         if "{tenant_id}" in path:
             known["tenant_id"], _ = self._new_tenant()
         return {name: value for name, value in known.items() if f"{{{name}}}" in path}
+
+    def access_key(self, scopes: list[str]) -> tuple[str, str]:
+        """Return the id and secret of a new access key of the tenant."""
+        made = self._get("POST", "/access-keys", json={"scopes": scopes})
+        return made["access_key_id"], made["secret_access_key"]
+
+    def drop_collection(self, name: str) -> None:
+        """Delete a collection of the tenant, if there is one."""
+        self._send("DELETE", f"/collections/{name}", self._admin.headers())
 
     def _send(self, method: str, path: str, headers: dict[str, str], **options: Any) -> requests.Response:
         return self.session.request(method, f"{self.base}/api/v1{path}", headers=headers, **options)
