@@ -61,4 +61,6 @@ async def _read_body(request: Request) -> bytes:
 def _head_of(request: Request) -> SignedRequest:
     path = request.scope.get("raw_path") or request.scope["path"].encode()
     query = request.scope.get("query_string", b"")
-    return SignedRequest(request.method, path.decode("latin-1"), query.decode("latin-1"), dict(request.headers), b"")
+    # A repeated header is signed as one with all values, so nobody can add another value to a signed request.
+    headers = {name: ",".join(request.headers.getlist(name)) for name in request.headers}
+    return SignedRequest(request.method, path.decode("latin-1"), query.decode("latin-1"), headers, b"")

@@ -4,6 +4,7 @@ python-jose accepts forged tokens when algorithms are mixed or unset, and ignore
 file therefore allows HS256 only, checks the header before the signature, and requires and type-checks every claim.
 """
 
+import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -79,6 +80,8 @@ class TokenIssuer:
         if len(token) > _MAX_TOKEN_CHARS or not _COMPACT.fullmatch(token):
             raise TokenInvalid
         try:
+            if not _is_canonical(token.rpartition(".")[2]):
+                raise TokenInvalid
             header = jwt.get_unverified_header(token)
             if set(header) - {"alg", "typ", "kid"} or header.get("alg") != _ALGORITHM or header.get("typ") != "JWT":
                 raise TokenInvalid
@@ -96,6 +99,12 @@ class TokenIssuer:
             raise TokenExpired from None
         except (JOSEError, KeyError, ValueError, TypeError, AttributeError, RecursionError, OverflowError):
             raise TokenInvalid from None
+
+
+def _is_canonical(text: str) -> bool:
+    """Whether a text is the only spelling of its bytes in base64: the last letter has bits that decoders ignore."""
+    decoded = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    return base64.urlsafe_b64encode(decoded).decode().rstrip("=") == text
 
 
 def _are_numbers_valid(payload: Mapping[str, Any]) -> bool:

@@ -88,7 +88,7 @@ def side_of(name: str) -> int:
 def mutate(name: str, seed: int) -> tuple[str, bytes]:
     """Return what was done to the photo of a format, and the result."""
     rng = Random(f"{name} {seed}")
-    data, done = valid_photo(name), []
+    data, done = valid_photo(name), list[str]()
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         kind = rng.choice(list(_MUTATORS))
         data, done = _MUTATORS[kind](rng, name, data), [*done, kind]

@@ -42,7 +42,8 @@ def asked_of(victim: Victim, tokens: dict[str, str]) -> Iterator[Asked]:
     """Yield what is asked: in the other tenant's collection, then for its faces and users in an own one."""
     theirs, face, user = {"CollectionId": victim.collection}, victim.ids["face_id"], victim.subject
     more: dict[str, dict[str, Any]] = {
-        "DescribeCollection": {}, "DeleteCollection": {}, "ListFaces": {}, "ListUsers": {}, "IndexFaces": {"Image": _IMAGE},
+        "DescribeCollection": {}, "DeleteCollection": {}, "ListFaces": {}, "ListUsers": {},
+        "IndexFaces": {"Image": _IMAGE},
         "DeleteFaces": {"FaceIds": [face]}, "SearchFaces": {"FaceId": face}, "SearchFacesByImage": {"Image": _IMAGE},
         "SearchUsers": {"UserId": user}, "SearchUsersByImage": {"Image": _IMAGE}, "CreateUser": {"UserId": user},
         "DeleteUser": {"UserId": user}, "AssociateFaces": {"UserId": user, "FaceIds": [face]},
@@ -105,9 +106,7 @@ class ProtocolMatrix:
             self._stage.drop_collection(self._victim.collection)
         return findings
 
-    def _ask(
-        self, asked: Asked, name: str, key: tuple[str, str] | None, expected: str, findings: Findings
-    ) -> None:
+    def _ask(self, asked: Asked, name: str, key: tuple[str, str] | None, expected: str, findings: Findings) -> None:
         answer = call(self._stage.session, self._stage.base, asked.operation, asked.parameters, key)
         code = code_of(answer)
         findings.calls[asked.variant] += 1
@@ -127,7 +126,11 @@ class ProtocolMatrix:
         found = {}
         for operation, parameters in wanted.items():
             answer = call(
-                self._stage.session, self._stage.base, operation, parameters | {"MaxResults": 1}, self._victim.access_key
+                self._stage.session,
+                self._stage.base,
+                operation,
+                parameters | {"MaxResults": 1},
+                self._victim.access_key,
             )
             found[operation] = str(answer.json()["NextToken"])
         return found
@@ -140,5 +143,3 @@ def _expect(asked: Asked, name: str, scopes: dict[str, list[str]]) -> str:
         return "InvalidSignatureException"
     may = OPERATIONS[asked.operation].permission in permissions_of(scopes[name])
     return asked.outcome if may else "AccessDeniedException"
-
-

@@ -123,6 +123,30 @@ async def test_a_token_of_a_session_in_another_tenant_is_worthless(
         assert problem(await client.get("/auth/me")) == "401 token_revoked"
 
 
+async def test_several_credentials_at_once_are_refused(
+    admin: Account, stranger: Account, anonymous: httpx.AsyncClient
+) -> None:
+    mine, theirs = (f"Bearer {account.tokens['access_token']}" for account in (admin, stranger))
+    key = theirs.removeprefix("Bearer ")
+    for headers in (
+        [("authorization", mine), ("authorization", theirs)],
+        [("authorization", mine), ("x-api-key", key)],
+        [("x-api-key", key), ("x-api-key", key)],
+    ):
+        assert problem(await anonymous.get("/auth/me", headers=headers)) == "401 not_authenticated"
+    same = [("authorization", theirs), ("x-api-key", key)]
+    assert (await anonymous.get("/auth/me", headers=same)).status_code == 200
+
+
+async def test_a_refresh_token_of_another_user_than_its_session_is_worthless(
+    admin: Account, stranger: Account, anonymous: httpx.AsyncClient, running: Running
+) -> None:
+    tokens = running.state.auth._tokens
+    mine, theirs = (tokens.read(TokenKind.REFRESH, account.tokens["refresh_token"]) for account in (admin, stranger))
+    mixed = tokens.issue(TokenKind.REFRESH, TokenClaims(mine.user_id, theirs.tenant_id, theirs.session_id, 0))
+    assert problem(await anonymous.post("/auth/refresh", json={"refresh_token": mixed})) == "401 token_revoked"
+
+
 async def test_a_refresh_token_works_once_and_its_replay_ends_the_session(
     admin: Account, anonymous: httpx.AsyncClient, running: Running
 ) -> None:

@@ -113,14 +113,14 @@ async def test_a_session_ends_by_revoking_by_time_and_with_its_user(database: Da
     assert await callers.find_user(expired, user_id) is None
     async with sessions(stranger) as theirs:
         await theirs.revoke(live)
-        assert not await theirs.rotate(live, 0, later)
+        assert not await theirs.rotate(live, user_id, 0, later)
     assert await callers.find_user(live, user_id) is not None
     async with sessions(tenant) as mine:
-        assert await mine.rotate(live, 0, later)
-        assert not await mine.rotate(live, 0, later)
-        assert not await mine.rotate(expired, 0, later)
+        assert await mine.rotate(live, user_id, 0, later)
+        assert not await mine.rotate(live, user_id, 0, later)
+        assert not await mine.rotate(expired, user_id, 0, later)
         await mine.revoke(live)
-        assert not await mine.rotate(live, 1, later)
+        assert not await mine.rotate(live, user_id, 1, later)
     assert await callers.find_user(live, user_id) is None
 
 

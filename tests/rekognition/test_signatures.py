@@ -84,6 +84,13 @@ def test_what_was_changed_after_signing(tenant: Tenant) -> None:
     assert code(send(tenant, host="other.example")) == "InvalidSignatureException"
 
 
+@pytest.mark.parametrize("name", ["x-amz-target", "x-amz-date"])
+def test_a_signed_header_that_is_repeated(tenant: Tenant, name: str) -> None:
+    good = {header.lower(): value for header, value in send(tenant).request.headers.items()}
+    answer = httpx.post(f"{tenant.base}/rekognition", content=b"{}", headers=[*good.items(), (name, good[name])])
+    assert answer.status_code == 400
+
+
 def test_a_body_that_was_changed_after_signing(tenant: Tenant) -> None:
     headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": TARGET}
     request = AWSRequest("POST", f"{tenant.base}/rekognition", data=b"{}", headers=headers)

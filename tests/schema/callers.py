@@ -47,8 +47,8 @@ class Stage:
         self.session = requests.Session()
         self.session.headers["connection"] = "close"  # the server may close a kept one just when a request comes
         self._tokens = {"platform operator": operator_token, "metrics": metrics_token}
-        _, email = self._new_tenant()
-        self._admin = Caller(lambda: self._sign_in(email))
+        _, self.email = self._new_tenant()
+        self._admin = Caller(lambda: self._sign_in(self.email))
 
     def caller(self, role: str) -> Caller:
         """Return a new caller with an account or key of its own."""
@@ -85,6 +85,10 @@ class Stage:
         """Return the id and secret of a new access key of the tenant."""
         made = self._get("POST", "/access-keys", json={"scopes": scopes})
         return made["access_key_id"], made["secret_access_key"]
+
+    def new_key(self, scopes: list[str]) -> str:
+        """Return a new API key of the tenant."""
+        return str(self._new_key(scopes)["key"])
 
     def drop_collection(self, name: str) -> None:
         """Delete a collection of the tenant, if there is one."""

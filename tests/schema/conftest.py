@@ -10,6 +10,7 @@ from tests.servers import serving
 
 OPERATOR_TOKEN = "an operator token for tests, 32 bytes or more"
 METRICS_TOKEN = "a metrics token for tests, 32 bytes or more"
+SECRET = "a secret for tests only, 32 bytes or more"
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +22,7 @@ def stage(data_dir: Path, database_url: str, service_url: str, synthetic_pack: P
         "VULTUS_MODEL_PACK": str(synthetic_pack),
         "VULTUS_PUBLIC_RATE": "1000000/minute",
         "VULTUS_LOG_LEVEL": "warning",
-        "VULTUS_SECRET_KEY": "a secret for tests only, 32 bytes or more",
+        "VULTUS_SECRET_KEY": SECRET,
         "VULTUS_OPERATOR_TOKEN": OPERATOR_TOKEN,
         "VULTUS_METRICS_TOKEN": METRICS_TOKEN,
         "VULTUS_MAX_IMAGE_BYTES": "2097152",

@@ -80,6 +80,7 @@ def forged() -> dict[str, str]:
         "signature flipped": f"{header}.{body}.{signature[::-1]}",
         "signature short": f"{header}.{body}.{signature[:-8]}",
         "padding": good + "=",
+        "another spelling of the signature": good[:-1] + chr(ord(good[-1]) + 1),
         "space": " " + good,
         "other issuer": signed({"iss": "evil"}),
         "other audience": signed({"aud": "refresh"}),

@@ -19,15 +19,16 @@ class SessionRepository(TenantRepository):
         await self._session.flush()
         return session.id
 
-    async def rotate(self, session_id: UUID, generation: int, expires_at: datetime) -> bool:
-        """Advance a session from `generation` to the next.
+    async def rotate(self, session_id: UUID, user_id: UUID, generation: int, expires_at: datetime) -> bool:
+        """Advance a user's session from `generation` to the next.
 
-        Returns False if its generation differs, or if it is revoked, expired or unknown.
+        Returns False if its generation or its user differs, or if it is revoked, expired or unknown.
         """
         statement = (
             self._update(
                 SessionModel,
                 SessionModel.id == session_id,
+                SessionModel.user_id == user_id,
                 SessionModel.generation == generation,
                 SessionModel.revoked_at.is_(None),
                 SessionModel.expires_at > func.now(),

@@ -39,12 +39,17 @@ AddressDep = Annotated[str, Depends(get_address)]
 
 
 async def get_credential(
-    token: Annotated[str | None, Depends(_bearer)], key: Annotated[str | None, Depends(_api_key)]
+    request: Request,
+    token: Annotated[str | None, Depends(_bearer)],
+    key: Annotated[str | None, Depends(_api_key)],
 ) -> str:
-    """Return the access token or API key that was sent; raises `AuthenticationFailed` without any."""
+    """Return the access token or API key that was sent; raises `AuthenticationFailed` for none, or several."""
+    refuse_repeated(request, "authorization", "x-api-key")
     credential = token or key
     if not credential:
         raise AuthenticationFailed("Send an access token or an API key as `Authorization: Bearer <token>`.")
+    if token and key and token != key:
+        raise AuthenticationFailed("Send one credential: `Authorization` and `x-api-key` hold different ones.")
     return credential
 
 
@@ -74,6 +79,13 @@ async def _counting_guesses(request: Request) -> AsyncIterator[None]:
     except AuthenticationFailed:
         await count_bad_credential(request)
         raise
+
+
+def refuse_repeated(request: Request, *names: str) -> None:
+    """Raise `AuthenticationFailed` if a header is repeated: a proxy may have checked another one than we would."""
+    for name in names:
+        if len(request.headers.getlist(name)) > 1:
+            raise AuthenticationFailed(f"The header `{name}` is repeated; send one credential.")
 
 
 async def count_bad_credential(request: Request) -> None:
@@ -155,6 +167,7 @@ async def get_operator(
     expected, operator = state.settings.operator_token, state.operator
     if expected is None or operator is None:
         raise RouteNotFound
+    refuse_repeated(request, "authorization")
     if not _is_token(sent, expected):
         await count_bad_credential(request)
         raise AuthenticationFailed("Send the operator token as `Authorization: Bearer <token>`.")
@@ -173,6 +186,7 @@ async def require_metrics_token(
     expected = state_of(request).settings.metrics_token
     if expected is None:
         raise RouteNotFound
+    refuse_repeated(request, "authorization")
     if not _is_token(sent, expected):
         await count_bad_credential(request)
         raise AuthenticationFailed("Send the metrics token as `Authorization: Bearer <token>`.")

@@ -85,7 +85,9 @@ class AuthService:
         claims = self._tokens.read(TokenKind.REFRESH, refresh_token)
         async with self._database.transaction(claims.tenant_id) as session:
             sessions = SessionRepository(session, claims.tenant_id)
-            is_rotated = await sessions.rotate(claims.session_id, claims.generation, self._session_end())
+            is_rotated = await sessions.rotate(
+                claims.session_id, claims.user_id, claims.generation, self._session_end()
+            )
             if not is_rotated:
                 # A valid signature on an outdated token: it was used before, so one of its two users stole it.
                 await sessions.revoke(claims.session_id)
