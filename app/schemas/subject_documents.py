@@ -26,9 +26,11 @@ MAX_FACE_PARTS = 200
 """Texts and brackets of one face; 20 measures of quality and the other fields take 100."""
 MAX_DEPTH = 16
 
-_PARTS = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
+_PARTS = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 _NAMES = re.compile(rb'("(?:[^"\\]|\\.)*+")\s*:')
 _BEFORE_LIST = re.compile(rb"\s*:\s*(?=\[)")
+_WINDOW_BYTES = MAX_REST_BYTES
+"""An expression searches so many bytes at once: until it returns, it holds Python's lock too."""
 _SPACE = b" \t\r\n"
 _FACE_DEPTH = 3
 """Of the document, its list and the face."""
@@ -98,14 +100,18 @@ class _Spans:
 def _find_faces(data: bytes) -> _Spans:
     """Find the faces by their brackets; what is no JSON is left for the parser to find."""
     found, depth, skipped = _Spans([]), 0, 0
-    parts = _PARTS.finditer(data)
+    parts = _iterate_parts(data)
     for part in parts:
         text = part[0]
         if text in (b"[", b"{"):
             depth += 1
         elif text in (b"]", b"}"):
             depth -= 1
-        elif depth == 1 and (before := _BEFORE_LIST.match(data, part.end())) and _is_faces(text):
+        elif (
+            depth == 1
+            and (before := _BEFORE_LIST.match(data, part.end(), part.end() + _WINDOW_BYTES))
+            and _is_faces(text)
+        ):
             if found.list_end:
                 raise InvalidParameter("faces: appears twice.", field="faces")
             found = _read_list(data, parts, before.end())
@@ -114,6 +120,19 @@ def _find_faces(data: bytes) -> _Spans:
         _check("the document's nesting", depth, MAX_DEPTH, "levels")
     _check("the document without faces", len(data) - skipped, MAX_REST_BYTES, "bytes")
     return found
+
+
+def _iterate_parts(data: bytes) -> Iterator[re.Match[bytes]]:
+    """Yield every text and bracket; a text longer than a window is cut, which is above every limit."""
+    begin = 0
+    while begin < len(data):
+        end = min(begin + _WINDOW_BYTES, len(data))
+        for part in _PARTS.finditer(data, begin, end):
+            if part.end() == end < len(data) and part.start() > begin and part[0].startswith(b'"'):
+                end = part.start()  # it may go on beyond the window
+                break
+            yield part
+        begin = end
 
 
 def _read_list(data: bytes, parts: Iterator[re.Match[bytes]], begin: int) -> _Spans:

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import random
 from typing import Any
 
 import pytest
 
 from app.errors import InvalidParameter
+from app.schemas import subject_documents
 from app.schemas.portability import MAX_TEMPLATES, SubjectDocument
 from app.schemas.subject_documents import DocumentInvalid, read_subject_document
 from tests.api.conftest import Account, problem
@@ -87,6 +89,21 @@ def test_a_crafted_document_is_refused(case: str) -> None:
     with pytest.raises((InvalidParameter, DocumentInvalid)) as raised:
         read_subject_document(REFUSED[case])
     assert len(str(raised.value)) < 1000
+
+
+def test_windows_find_the_same_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(1)
+    for _ in range(2_000):
+        data = bytes(rng.choice(b'"\\\\[]{}a, :') for _ in range(rng.randrange(60)))
+        monkeypatch.setattr(subject_documents, "_WINDOW_BYTES", window := rng.randrange(12, 64))
+        whole = [part.span() for part in subject_documents._PARTS.finditer(data)]
+        parts = [part.span() for part in subject_documents._iterate_parts(data)]
+        assert parts == whole or any(end - begin >= window for begin, end in whole)
+
+
+def test_no_search_is_longer_than_a_window() -> None:
+    parts = subject_documents._iterate_parts(REFUSED["long text"])
+    assert max(part.end() - part.start() for part in parts) <= subject_documents._WINDOW_BYTES
 
 
 async def test_the_event_loop_turns_while_a_large_document_is_read() -> None:
