@@ -47,7 +47,7 @@ _SETTINGS = {
 
 @contextmanager
 def _stage() -> Iterator[tuple[Stage, str]]:
-    with serving(**_SETTINGS) as (api, database):
+    with serving(workers=1, **_SETTINGS) as (api, database):
         base = api.removesuffix("/api/v1")
         yield Stage(base, operator_token=OPERATOR_TOKEN, metrics_token=METRICS_TOKEN), database
 

@@ -165,7 +165,7 @@ async def _large_photos(attacker: Attacker) -> None:
         ("TIFF", 5600, {"compression": "tiff_lzw"}),
     ):
         buffer = io.BytesIO()
-        picture.resize((size, size)).save(buffer, form, **options)  # type: ignore[arg-type]
+        picture.resize((size, size)).save(buffer, form, **options)
         photos.append(attacker.photo("/detect", buffer.getvalue()))
     await attacker.flood(photos, 6)
 

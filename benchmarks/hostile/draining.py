@@ -72,7 +72,7 @@ async def _stop_under_load(api: str, headers: dict[str, str], process: Any) -> C
                     outcomes[f"cut off: {type(exc).__name__}"] += 1
 
     asking = [asyncio.create_task(ask(number)) for number in range(CLIENTS)]
-    while outcomes["answered"] < _BEFORE_STOP:
+    while outcomes["answered"] < _BEFORE_STOP:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     await asyncio.gather(*asking)

@@ -72,7 +72,7 @@ class PhotoRoutes:
         url = f"{self._stage.base}{API}/{route}"
         fields, photos = ROUTES[route]
         if what == route:
-            files = {photo: ("photo", data, "image/jpeg") for photo in photos}
+            files = dict.fromkeys(photos, ("photo", data, "image/jpeg"))
             return what, self._stage.session.post(url, headers=self._admin, data=fields, files=files)
         encoded = base64.b64encode(data).decode()
         body: dict[str, Any] = fields | {photo: [encoded] if photo == "images" else encoded for photo in photos}
