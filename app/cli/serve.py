@@ -20,6 +20,7 @@ from app.ml.packs.library import PackLibrary
 from app.persistence.provisioning.addresses import provisioned_database
 from app.persistence.provisioning.logins import check_operator_login, check_service_login
 from app.persistence.provisioning.migrations import head_revision, migrate
+from app.server.drain import install_supervised_drain
 from app.settings import Settings, load_settings
 
 _KEEP_ALIVE_S = 30
@@ -137,6 +138,8 @@ def _share_models(settings: Settings) -> bool:
 
 
 def _run_uvicorn(host: str, port: int, workers: int) -> None:
+    if workers > 1:
+        install_supervised_drain()
     uvicorn.run(
         "app.main:served_app",
         factory=True,

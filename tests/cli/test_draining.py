@@ -16,8 +16,9 @@ __all__ = ["service_env"]
 CLIENTS = 12
 
 
-async def test_no_answer_is_cut_off_by_a_stop(service_env: dict[str, str]) -> None:
-    with serving(1, **service_env) as (base, process):
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_no_answer_is_cut_off_by_a_stop(workers: int, service_env: dict[str, str]) -> None:
+    with serving(workers, **service_env) as (base, process):
         answers: list[int] = []
         unready: list[int] = []
 
