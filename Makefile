@@ -31,9 +31,9 @@ export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo serve test test-model test-schema test-wheel lint lint-openapi types contracts check \
-        settings-reference bench-database bench-database-small bench-sequential bench-concurrent bench-concurrent-quick bench-hot-path \
-        prove-crashes prove-rekognition bench-accuracy bench-degraded bench-damage bench-photo-memory bench-protection \
-        bench-subject-search lock clean
+        settings-reference bench-database bench-database-small bench-sequential bench-concurrent \
+        bench-concurrent-quick bench-hot-path prove-crashes prove-hostile prove-rekognition bench-accuracy \
+        bench-degraded bench-damage bench-photo-memory bench-protection bench-subject-search lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -110,6 +110,9 @@ bench-hot-path: $(VENV)/.bench ## Measure the processor time of a request by sta
 
 prove-crashes: $(VENV)/.bench ## Kill the server at 50 random moments and check the data (5 minutes)
 	$(BIN)/python -m benchmarks.crash_safety --out benchmarks/results/crash_safety.json
+
+prove-hostile: $(VENV)/.bench ## Attack a server with foreign ids, forged tokens, damaged photos, floods (15 minutes)
+	$(BIN)/python -m benchmarks.hostile --out benchmarks/results/hostile.json
 
 prove-rekognition: $(VENV)/.development ## Send 10,000 random requests of the Rekognition protocol (6 minutes)
 	RANDOM_REQUESTS=10000 $(BIN)/pytest -q -s tests/rekognition/test_random_requests.py
