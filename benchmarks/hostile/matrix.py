@@ -93,6 +93,7 @@ class Matrix:
     def check(self, cells: Iterator[Cell]) -> Findings:
         """Make the calls and compare the other tenant's rows after each."""
         findings, callers = Findings(), dict[str, Caller]()
+        self._victim.check_detection()
         before = self._victim.settle()
         for cell in cells:
             caller = callers.setdefault(cell.caller, self._stage.caller(cell.caller))

@@ -17,7 +17,7 @@ ROUTES: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "register": ({"subject": "mutated"}, ("images",)),
     "register/all": ({}, ("image",)),
     "recognize": ({}, ("image",)),
-    "verify": ({"subject": "ada"}, ("image",)),
+    "verify": ({"collection": "lobby", "subject": "ada"}, ("image",)),
     "compare": ({}, ("source", "target")),
     "detect": ({}, ("image",)),
     "extract": ({}, ("image",)),

@@ -63,6 +63,14 @@ class Victim:
         time.sleep(SETTLED_AFTER_S)
         return self.dump()
 
+    def check_detection(self) -> None:
+        """Raise `AssertionError` unless what the tenant itself sees and changes would be found."""
+        seen = self._stage.session.get(f"{self._stage.base}/api/v1/collections", headers=self.headers).text
+        assert self.shown_in(seen, sent="")
+        before = self.dump()
+        self._ask("PUT", "/policy", json={"retention_days": 3001})
+        assert "policies" in tables_changed(before, self.dump())
+
     def shown_in(self, text: str, sent: str) -> list[str]:
         """Return the tenant's ids and names in a response, apart from those that the caller sent."""
         return [secret for secret in self.secrets if secret in text and secret not in sent]

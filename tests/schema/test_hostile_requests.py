@@ -10,6 +10,7 @@ from benchmarks.hostile.protocol_matrix import ProtocolMatrix
 from benchmarks.hostile.victim import Victim
 from tests.schema.callers import Stage
 from tests.schema.conftest import OPERATOR_TOKEN, SECRET
+from tests.schema.generated import operations
 
 STEP = 7
 """Of the matrix, every seventh call: it shares no factor with the number of callers."""
@@ -26,6 +27,8 @@ def faults(findings: Findings) -> list[str]:
 
 def test_no_caller_sees_or_changes_another_tenant(stage: Stage, victim: Victim) -> None:
     matrix = Matrix(stage, victim)
+    documented = {operation.label for operation in operations()}
+    assert {cell.route for cell in matrix.cells()} == documented
     assert not faults(matrix.check(islice(matrix.cells(), 0, None, STEP)))
 
 
