@@ -16,6 +16,9 @@ from app.security.template_protection import PURPOSE, Protection, Rotation, deri
 _MAX_CACHED = 32
 """Rotations in memory, 1 MB each. Deriving one takes some tens of milliseconds."""
 
+_MAX_INLINE = 64
+"""More embeddings are rotated in a thread, so that they do not stop the event loop."""
+
 
 class TemplateProtector:
     """Applies and removes template protection; one per process, used from its event loop only."""
@@ -46,7 +49,9 @@ class TemplateProtector:
         if protection.is_none or not stored:
             return list(stored)
         rotation = await self._rotation(tenant_id, protection)
-        return list(np.stack(stored) @ rotation)
+        if len(stored) <= _MAX_INLINE:
+            return list(np.stack(stored) @ rotation)
+        return list(await asyncio.to_thread(lambda: np.stack(stored) @ rotation))
 
     async def derive_conversion(self, tenant_id: UUID, old: Protection, new: Protection) -> Rotation:
         """Derive the rotation that converts embeddings stored under `old` to the form under `new`."""

@@ -12,7 +12,7 @@ from app.errors import RequestRefused
 from app.permissions import Permission, Principal
 from app.routes import API
 from app.routes.deps.callers import CanReadEmbeddings, CanRegister, require_permission
-from app.routes.deps.services import IdempotencyDep, ServicesDep
+from app.routes.deps.services import CallerDep, IdempotencyDep, ServicesDep
 from app.routes.error_handlers import validation_failed
 from app.routes.responses import AUTHENTICATED, problems
 from app.routes.strict_route import strict_router
@@ -34,11 +34,11 @@ router = strict_router(tags=["privacy"], responses={**AUTHENTICATED, **problems(
     summary="Export all data about a subject",
     response_model=SubjectDocument,
 )
-async def export_subject(
-    _: CanReadEmbeddings, collection: Collection, subject: Subject, services: ServicesDep
-) -> Response:
+async def export_subject(_: CanReadEmbeddings, collection: Collection, subject: Subject, caller: CallerDep) -> Response:
     """Returns templates with their embeddings, the consent and the latest audit entries. Photos are never stored."""
-    export = await services.portability().export(collection, subject)
+    async with caller.transaction() as services:
+        export = await services.portability().export(collection, subject)
+    # Writing takes long: meanwhile nobody must wait for the connection, the subject or the audit trail.
     body = await run_off_loop(_BYTES_PER_TEMPLATE * len(export.faces), lambda: write_subject_document(export))
     return Response(body, media_type="application/json")
 

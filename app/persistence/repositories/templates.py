@@ -219,13 +219,18 @@ class TemplateStore(TenantRepository):
             .options(undefer(TemplateModel.embedding))
             .order_by(TemplateModel.gallery_id, TemplateModel.seq)
         )
-        faces = []
-        for row, generation in await self._session.execute(statement):
+        rows = list(await self._session.execute(statement))
+        embeddings: dict[int, Embedding] = {}
+        for generation in {generation for _, generation in rows}:  # at once: thousands of faces have one or two
+            places = [place for place, (_, of_row) in enumerate(rows) if of_row == generation]
+            stored = [np.asarray(rows[place][0].embedding, dtype=np.float32) for place in places]
             protection = await self._protections.get(generation)
-            stored = np.asarray(row.embedding, dtype=np.float32)
-            (embedding,) = await self._protector.reveal(self._tenant_id, protection, [stored])
+            revealed = await self._protector.reveal(self._tenant_id, protection, stored)
+            embeddings |= dict(zip(places, revealed, strict=True))
+        faces = []
+        for place, (row, _) in enumerate(rows):
             described = (row.detection_score, row.quality, row.source, row.created_at, describe_origin(row))
-            faces.append(ExportedFace(row.id, row.recognizer, embedding, *described))
+            faces.append(ExportedFace(row.id, row.recognizer, embeddings[place], *described))
         return faces
 
 
