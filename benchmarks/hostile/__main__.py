@@ -83,7 +83,7 @@ def _photos() -> dict[str, Any]:
 
 def _neighbors() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as directory:
-        return prove_neighbors(Path(directory), rounds=3, phase_s=4)
+        return prove_neighbors(Path(directory), rounds=3, phase_s=3)
 
 
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {

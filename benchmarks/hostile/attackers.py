@@ -52,6 +52,13 @@ class Attacker:
         self._plan = plan
         self._parts = urlsplit(plan.api)
         self.statuses = Counter[str]()
+        self._has_begun = False
+
+    def _begin(self) -> None:
+        """Say that the first request is sent now: making the requests may have taken seconds."""
+        if not self._has_begun:
+            self._has_begun = True
+            print("begun", flush=True)
 
     async def run(self, name: str) -> None:
         """Attack until cancelled."""
@@ -72,6 +79,8 @@ class Attacker:
         try:
             while True:
                 number += 1
+                self._begin()
+                self.statuses["sent"] += 1
                 writer.write(requests[number % len(requests)])
                 head = await reader.readuntil(b"\r\n\r\n")
                 self.statuses[head.split(b" ", 2)[1].decode()] += 1
@@ -88,6 +97,8 @@ class Attacker:
             while True:
                 with suppress(OSError, asyncio.IncompleteReadError):
                     reader, writer = await self._connect()
+                    self._begin()
+                    self.statuses["sent"] += 1
                     writer.write(head)
                     while not reader.at_eof() and not writer.is_closing():
                         writer.write(b"x")
@@ -226,7 +237,6 @@ async def _main(name: str, plan: Plan) -> None:
     attacker = Attacker(plan)
     task = asyncio.ensure_future(attacker.run(name))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    print("ready", flush=True)
     with suppress(asyncio.CancelledError):
         await task
     print(json.dumps(attacker.statuses), flush=True)
