@@ -68,7 +68,7 @@ async def test_text_in_an_image_field_is_refused_by_name(ada: Account, text: byt
         assert text.decode() not in answer.text or len(text) == 1
 
 
-@pytest.mark.parametrize("omitted", [part("images", b""), part("images", b"", more='; filename=""')])
+@pytest.mark.parametrize("omitted", [part("image_url", b""), part("image", b"", more='; filename=""')])
 async def test_an_image_field_left_empty_is_omitted(admin: Account, omitted: bytes) -> None:
     answer = await send(admin, "/recognize", part("image", pictures.photo(1)), omitted)
     assert answer.status_code == 200, answer.text

