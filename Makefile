@@ -111,7 +111,7 @@ bench-hot-path: $(VENV)/.bench ## Measure the processor time of a request by sta
 prove-crashes: $(VENV)/.bench ## Kill the server at 50 random moments and check the data (5 minutes)
 	$(BIN)/python -m benchmarks.crash_safety --out benchmarks/results/crash_safety.json
 
-prove-hostile: $(VENV)/.bench ## Attack a server with foreign ids, forged tokens, damaged photos, floods (15 minutes)
+prove-hostile: $(VENV)/.bench ## Attack a server with foreign ids, forged tokens, damaged photos, floods (10 minutes)
 	$(BIN)/python -m benchmarks.hostile --out benchmarks/results/hostile.json
 
 prove-rekognition: $(VENV)/.development ## Send 10,000 random requests of the Rekognition protocol (6 minutes)
