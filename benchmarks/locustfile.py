@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from locust import FastHttpUser, between, events, task
+from locust import FastHttpUser, between, events
 
 from benchmarks.photos import as_form
 from benchmarks.serving import drawn_photo
@@ -76,7 +76,6 @@ class Program(FastHttpUser):  # type: ignore[misc,unused-ignore]  # untyped with
         for subject in self.subjects:
             self._erase(subject)
 
-    @task
     def act(self) -> None:
         """Send one request, chosen by the weights."""
         time.sleep(self.pause_s)  # Locust replaces it by a wait that lets other users run
@@ -91,6 +90,8 @@ class Program(FastHttpUser):  # type: ignore[misc,unused-ignore]  # untyped with
         if not sum(actions.values()):
             actions[self._register] = 1
         random.choices(list(actions), list(actions.values()))[0]()
+
+    tasks = [act]
 
     def _register(self) -> None:
         subject = f"load-{uuid4().hex}"
@@ -121,10 +122,11 @@ class Program(FastHttpUser):  # type: ignore[misc,unused-ignore]  # untyped with
     def _send(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None, name: str = ""
     ) -> bool:
+        sent: dict[str, Any] = {"data": body}
         with self.client.request(
             method,
             API + path,
-            data=body,  # type: ignore[arg-type]  # bytes are sent as they are
+            **sent,
             headers=self.headers | (headers or {}),
             name=f"{API}{name or path}",
             catch_response=True,
