@@ -22,6 +22,7 @@ PARTS = 4
 """An admin's cases are split, so that several processes can send them."""
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     ("role", "part", "parts"),
     [*(("admin", part, PARTS) for part in range(PARTS)), *((role, 0, 1) for role in ROLES if role != "admin")],
