@@ -15,7 +15,7 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from hypothesis import HealthCheck, Phase, assume, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from tests.rekognition.conftest import REGION, Tenant, make_tenant
 from tests.rekognition.random_requests import COLLECTIONS, DESTROYING, FACES, SUPPORTED, Request, find_faults, requests
@@ -129,7 +129,9 @@ def test_random_requests(prepared: Prepared) -> None:
     )
     @given(request=requests())
     def check(request: Request) -> None:
-        assume(request not in passed or "ClientRequestToken" in request.text)
+        # Not `assume`: a repeated example is in `passed`, which makes the assumption unreliable.
+        if request in passed and "ClientRequestToken" not in request.text:
+            return
         sent, answer = prepared.send(request)
         code = "" if answer.status_code == 200 else answer.headers.get("x-amzn-errortype")
         prepared.answers[request.operation or "no operation", f"{answer.status_code} {code}"] += 1
