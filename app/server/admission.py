@@ -67,7 +67,8 @@ async def authenticate_and_admit(
         return principal, await admit(request, principal, permission)
     assign_place(request.scope, claims.tenant_id)
     known = state.known_tenants.find(claims.tenant_id)
-    plan = known.plan
+    # Other requests of the tenant change what is known while this one waits.
+    plan, plan_version, collection = known.plan, known.plan_version, known.collection
     windows = limiter.list_windows(claims.tenant_id, plan, permission) if plan is not None else []
     recognitions = int(permission is Permission.RECOGNIZE)
     await limiter.sweep_sometimes()
@@ -75,17 +76,17 @@ async def authenticate_and_admit(
         claims.session_id,
         claims.user_id,
         permission,
-        (plan, known.plan_version) if plan is not None else None,
+        (plan, plan_version) if plan is not None else None,
         windows,
         images=recognitions,
-        collection=known.collection,
+        collection=collection,
     )
     if admitted is None:
         raise TokenRevoked
     principal = request.scope[PRINCIPAL] = admitted.principal
     known.plan, known.plan_version = principal.plan, admitted.plan_version
-    if known.collection is not None and admitted.collection is not None:
-        request.scope[FOUND_COLLECTION] = RecentCollection(known.collection, admitted.collection, time.monotonic())
+    if collection is not None and admitted.collection is not None:
+        request.scope[FOUND_COLLECTION] = RecentCollection(collection, admitted.collection, time.monotonic())
     if admitted.counted is None:
         return principal, await admit(request, principal, permission)
     headers = limiter.judge(principal, permission, admitted.counted, recognitions)

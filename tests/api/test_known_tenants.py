@@ -1,5 +1,6 @@
 """What a worker remembers of a tenant never outlives a change: of the plan, the role, the session or the collection."""
 
+import asyncio
 from uuid import uuid4
 
 from sqlalchemy import text
@@ -61,3 +62,15 @@ async def test_a_deleted_and_a_new_collection_are_known_at_once(ada: Account) ->
     assert face["candidates"] == []
     (face,) = (await ada.send("/recognize", pictures.photo(1))).json()["faces"]  # another collection than the last one
     assert face["candidates"][0]["subject"] == "ada"
+
+
+async def test_requests_at_the_same_time_search_the_collections_that_they_name(ada: Account) -> None:
+    await ada.client.post("/collections", json={"name": "lobby"})
+    await ada.register("bob", pictures.photo(1), collection="lobby")
+    expected = {"default": "ada", "lobby": "bob"}
+    for _ in range(6):
+        names = ["default", "lobby"] * 5
+        answers = await asyncio.gather(*(ada.send("/recognize", pictures.photo(1), collection=name) for name in names))
+        for name, answer in zip(names, answers, strict=True):
+            (face,) = answer.json()["faces"]
+            assert face["candidates"][0]["subject"] == expected[name]
