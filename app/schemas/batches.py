@@ -1,6 +1,7 @@
 """Define the responses of the routes that take several photos: for each one the single route's answer, or a problem."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from pydantic import BaseModel, Field
 
@@ -9,6 +10,9 @@ from app.errors import AppError
 from app.schemas.faces import ExtractOut
 from app.schemas.recognition import CompareOut, RecognizeOut
 from app.services.recognition.recognition import Comparison, Recognition
+
+Item = TypeVar("Item", bound=BaseModel)
+Result = TypeVar("Result")
 
 _INDEX = "Position among the request's photos, from 0."
 _ANSWER = "What the route for one photo answers. Null if `problem` is set."
@@ -44,15 +48,7 @@ class RecognizeBatchOut(BaseModel):
 
     @classmethod
     def of(cls, collection: str, recognized: Sequence[Recognition | AppError], field: str) -> "RecognizeBatchOut":
-        items = []
-        for index, one in enumerate(recognized):
-            if isinstance(one, AppError):
-                problem = PhotoProblemOut.of(one, field, index)
-                items.append(RecognizeItemOut(index=index, answer=None, problem=problem))
-            else:
-                answer = RecognizeOut.of(collection, one)
-                items.append(RecognizeItemOut(index=index, answer=answer, problem=None))
-        return cls(items=items)
+        return cls(items=_list_items(RecognizeItemOut, recognized, lambda one: RecognizeOut.of(collection, one), field))
 
 
 class ExtractItemOut(BaseModel):
@@ -70,15 +66,7 @@ class ExtractBatchOut(BaseModel):
 
     @classmethod
     def of(cls, analyses: Sequence[Analysis | AppError], recognizer: str, field: str) -> "ExtractBatchOut":
-        items = []
-        for index, one in enumerate(analyses):
-            if isinstance(one, AppError):
-                problem = PhotoProblemOut.of(one, field, index)
-                items.append(ExtractItemOut(index=index, answer=None, problem=problem))
-            else:
-                answer = ExtractOut.of(one, recognizer)
-                items.append(ExtractItemOut(index=index, answer=answer, problem=None))
-        return cls(items=items)
+        return cls(items=_list_items(ExtractItemOut, analyses, lambda one: ExtractOut.of(one, recognizer), field))
 
 
 class CompareItemOut(BaseModel):
@@ -96,11 +84,16 @@ class CompareBatchOut(BaseModel):
 
     @classmethod
     def of(cls, comparisons: Sequence[Comparison | AppError], field: str) -> "CompareBatchOut":
-        items = []
-        for index, one in enumerate(comparisons):
-            if isinstance(one, AppError):
-                problem = PhotoProblemOut.of(one, field, index)
-                items.append(CompareItemOut(index=index, answer=None, problem=problem))
-            else:
-                items.append(CompareItemOut(index=index, answer=CompareOut.of(one), problem=None))
-        return cls(items=items)
+        return cls(items=_list_items(CompareItemOut, comparisons, CompareOut.of, field))
+
+
+def _list_items(
+    kind: Callable[..., Item], results: Sequence[Result | AppError], describe: Callable[[Result], BaseModel], field: str
+) -> list[Item]:
+    """Return an item for each result, in order: its description, or the problem of the image in `field`."""
+    return [
+        kind(index=index, answer=None, problem=PhotoProblemOut.of(result, field, index))
+        if isinstance(result, AppError)
+        else kind(index=index, answer=describe(result), problem=None)
+        for index, result in enumerate(results)
+    ]

@@ -75,10 +75,8 @@ class RateLimiter:
         Returns the rate-limit headers, none without a limit. Raises `RateLimited`, `QuotaExceeded`, or `NotReady` if
         the counters are unavailable.
         """
-        rate, counted = (
-            principal.plan.rate(permission),
-            _describe_counted(principal.tenant_id, principal.plan, permission, calls),
-        )
+        rate = principal.plan.rate(permission)
+        counted = _describe_counted(principal.tenant_id, principal.plan, permission, calls)
         if self.counts_in_database:
             return await self._admit_at_once(rate, counted, principal, recognitions)
         headers = await self._admit(rate, counted) if rate != UNLIMITED else {}
