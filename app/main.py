@@ -18,7 +18,7 @@ from app.rekognition.errors import rekognition_error
 from app.rekognition.root import RootEndpoint
 from app.rekognition.signing import read_signed_call
 from app.rekognition.state import ProtocolState
-from app.routes import portability, recognition
+from app.routes import photo_paths, portability
 from app.routes.all_routes import ROUTERS
 from app.routes.coverage import check_coverage
 from app.routes.docs import TAGS, install_docs
@@ -124,21 +124,18 @@ def render_error(path: str, error: AppError) -> Response:
 
 
 def _body_limits(settings: Settings) -> Callable[[str, Mapping[str, str]], int]:
-    limits = {
-        **dict.fromkeys(recognition.IMAGE_PATHS, settings.max_request_bytes),
-        portability.IMPORT_PATH: portability.MAX_IMPORT_BODY,
-    }
-
     def max_bytes(path: str, headers: Mapping[str, str]) -> int:
         if rekognition.is_rekognition(path):
             return targets.max_body_bytes(headers)
-        return limits.get(path, MAX_PLAIN_BODY)
+        if photo_paths.takes_photos(path):
+            return settings.max_request_bytes
+        return portability.MAX_IMPORT_BODY if path == portability.IMPORT_PATH else MAX_PLAIN_BODY
 
     return max_bytes
 
 
 def _has_photos(path: str, headers: Mapping[str, str]) -> bool:
-    return path in recognition.IMAGE_PATHS or (rekognition.is_rekognition(path) and targets.runs_inference(headers))
+    return photo_paths.takes_photos(path) or (rekognition.is_rekognition(path) and targets.runs_inference(headers))
 
 
 def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[LifespanState]]:
@@ -146,7 +143,8 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
     async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:
         configure_logging(settings.log_level, settings.log_format)
         log_exhaustion_once(asyncio.get_running_loop())
-        async with running_process(settings, inherited_analyzer()) as process:
+        works_on_albums = settings.works_on_albums
+        async with running_process(settings, inherited_analyzer(), works_on_albums=works_on_albums) as process:
             redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
             limiter = RateLimiter(process.database, redis_url, public_rate=settings.public_rate)
             yield LifespanState(process=process, limiter=limiter, rekognition=ProtocolState.of(process.calibrations))

@@ -1,7 +1,16 @@
-"""Check the format of settings that name networks and hosts."""
+"""Check the values of settings: secrets, addresses, rates, networks and hosts."""
 
+import os
 import re
+import secrets
 from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+from limits import parse_many
+
+MIN_SECRET_BYTES = 32
+MIN_DISTINCT_CHARACTERS = 10
+MAX_RATE_WINDOW_S = 366 * 24 * 3600
 
 _HOST = re.compile(r"(?:https?://)?(?:([a-z0-9.\-]+)|\[([0-9a-f:.]+)\])(?::(\d{1,5}))?")
 _NUMBER = re.compile(r"\d+|0x[0-9a-f]*")
@@ -29,3 +38,40 @@ def read_network(text: str, danger_of_all: str) -> str:
     if network.prefixlen == 0:
         raise ValueError(f"{text} {danger_of_all}")
     return str(network)
+
+
+def check_rate(rate: str) -> str:
+    """Return a rate such as `60/minute; 1000/day` unchanged; raise `ValueError` if it is malformed or out of range."""
+    for item in parse_many(rate):
+        if item.amount < 1 or item.get_expiry() > MAX_RATE_WINDOW_S:
+            raise ValueError(f"{rate}: a rate allows at least 1 request within at most {MAX_RATE_WINDOW_S} seconds")
+    return rate
+
+
+def refuse_weak_secret(secret: str, name: str) -> None:
+    """Raise `ValueError` for a secret that is short or not random; `name` is the setting's."""
+    # The messages name the rule but never the value, because they end up in logs.
+    if len(secret.encode()) < MIN_SECRET_BYTES:
+        raise ValueError(f"{name} is shorter than {MIN_SECRET_BYTES} bytes")
+    if len(set(secret)) < MIN_DISTINCT_CHARACTERS:
+        raise ValueError(f"{name} has fewer than {MIN_DISTINCT_CHARACTERS} distinct characters, so it is not random")
+
+
+def refuse_malformed_database_url(name: str, url: str) -> None:
+    """Raise `ValueError` for an address that is not PostgreSQL's; `name` is the setting's field."""
+    # The message does not quote the value, which contains a password.
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ValueError(f"VULTUS_{name.upper()} is not a postgresql:// address")
+
+
+def read_development_secret(path: Path) -> str:
+    """Return the secret in a file, which is created with a new one (mode 0600) if it does not exist."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(descriptor, "w") as file:
+        secret = secrets.token_urlsafe(48)
+        file.write(secret)
+    return secret

@@ -7,21 +7,22 @@ is its summary there, so keep it short.
 
 import os
 import re
-import secrets
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from limits import parse_many
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
-from app.setting_formats import is_image_host, read_network
+from app.setting_formats import (
+    check_rate,
+    is_image_host,
+    read_development_secret,
+    read_network,
+    refuse_malformed_database_url,
+    refuse_weak_secret,
+)
 from app.unknown_settings import refuse_unknown
-
-MIN_SECRET_BYTES = 32
-MIN_DISTINCT_CHARACTERS = 10
-MAX_RATE_WINDOW_S = 366 * 24 * 3600
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -37,6 +38,7 @@ GROUPS = {
     "erasure_journal": "Privacy",
     "signup_enabled": "Access and limits",
     "header_timeout_s": "Timeouts",
+    "album_worker": "Albums",
     "log_level": "Logging",
 }
 """The titles of the groups of settings, by the first field of each group."""
@@ -224,6 +226,28 @@ class Settings(BaseSettings):
     body_timeout_s: Positive = 20
     """How long the body of a request may stall, in seconds. A request that stalls longer is refused."""
 
+    # Albums
+
+    album_worker: bool | None = None
+    """`true`: the server also processes photos of albums; unset: in development only. In production, run `vultus
+    worker`, on as many hosts as you like."""
+    worker_turns: Annotated[int, Field(ge=1, le=16)] = 2
+    """How many turns, of up to 16 photos each, a worker processes at the same time. While the faces of
+    one turn are stored, the photos of the other are analyzed."""
+    max_waiting_photos: Positive = 20_000
+    """How many photos of one tenant may wait to be processed. Further ones receive status 429."""
+    photo_store: str = ""
+    """Where photos wait: a directory, or `s3://bucket/prefix`; empty: in the data directory.
+    They are encrypted. Servers and workers on several hosts need a bucket."""
+    photo_store_endpoint: str | None = None
+    """The bucket's server, such as `https://minio.example:9000`; unset: AWS."""
+    photo_store_region: str = "us-east-1"
+    """The region of the bucket."""
+    photo_store_access_key_id: str | None = None
+    """The access key for the bucket."""
+    photo_store_secret_access_key: SecretStr | None = None
+    """The secret of that access key."""
+
     # Logging
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -292,13 +316,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _refuse_unsafe(self) -> Self:
-        self._refuse_weak_secrets()
+        self.refuse_weak_secrets()
         if self.secret_key is None and self.environment == "production":
             raise ValueError("VULTUS_SECRET_KEY must be set in production (at least 32 random bytes)")
         for name in ("database_url", "database_admin_url", "database_backup_url"):
             url = getattr(self, name)
             if url is not None:
-                _refuse_malformed_database_url(name, url.get_secret_value())
+                refuse_malformed_database_url(name, url.get_secret_value())
         if self.log_level == "debug" and self.environment == "production":
             raise ValueError("VULTUS_LOG_LEVEL must not be debug in production")
         if "*" in self.cors_origins and self.environment == "production":
@@ -307,13 +331,18 @@ class Settings(BaseSettings):
             raise ValueError("VULTUS_MIN_BRIGHTNESS must be below VULTUS_MAX_BRIGHTNESS")
         return self
 
-    def _refuse_weak_secrets(self) -> None:
+    def refuse_weak_secrets(self) -> None:
         for name in ("secret_key", "operator_token", "metrics_token"):
             secret = getattr(self, name)
             if secret is not None:
-                _refuse_weak_secret(secret.get_secret_value(), f"VULTUS_{name.upper()}")
+                refuse_weak_secret(secret.get_secret_value(), f"VULTUS_{name.upper()}")
         for previous in self.previous_secret_keys:
-            _refuse_weak_secret(previous.get_secret_value(), "VULTUS_PREVIOUS_SECRET_KEYS")
+            refuse_weak_secret(previous.get_secret_value(), "VULTUS_PREVIOUS_SECRET_KEYS")
+
+    @property
+    def works_on_albums(self) -> bool:
+        """Whether a server with these settings also processes the photos of albums."""
+        return self.environment == "development" if self.album_worker is None else self.album_worker
 
     @property
     def resolved_data_dir(self) -> Path:
@@ -335,7 +364,7 @@ class Settings(BaseSettings):
         if self.secret_key is not None:
             current = self.secret_key.get_secret_value()
         else:
-            current = _development_secret(self.resolved_data_dir / "secret.key")
+            current = read_development_secret(self.resolved_data_dir / "secret.key")
         return [current.encode(), *(previous.get_secret_value().encode() for previous in self.previous_secret_keys)]
 
 
@@ -345,37 +374,3 @@ def load_settings() -> Settings:
     refuse_unknown(os.environ, Settings.model_fields)
     refuse_unknown(DotEnvSettingsSource(Settings).env_vars, Settings.model_fields, source=" in .env")
     return Settings()
-
-
-def check_rate(rate: str) -> str:
-    """Return a rate such as `60/minute; 1000/day` unchanged; raise `ValueError` if it is malformed or out of range."""
-    for item in parse_many(rate):
-        if item.amount < 1 or item.get_expiry() > MAX_RATE_WINDOW_S:
-            raise ValueError(f"{rate}: a rate allows at least 1 request within at most {MAX_RATE_WINDOW_S} seconds")
-    return rate
-
-
-def _refuse_weak_secret(secret: str, name: str) -> None:
-    # The messages name the rule but never the value, because they end up in logs.
-    if len(secret.encode()) < MIN_SECRET_BYTES:
-        raise ValueError(f"{name} is shorter than {MIN_SECRET_BYTES} bytes")
-    if len(set(secret)) < MIN_DISTINCT_CHARACTERS:
-        raise ValueError(f"{name} has fewer than {MIN_DISTINCT_CHARACTERS} distinct characters, so it is not random")
-
-
-def _refuse_malformed_database_url(name: str, url: str) -> None:
-    # The message does not quote the value, which contains a password.
-    if not url.startswith(("postgresql://", "postgres://")):
-        raise ValueError(f"VULTUS_{name.upper()} is not a postgresql:// address")
-
-
-def _development_secret(path: Path) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    with os.fdopen(descriptor, "w") as file:
-        secret = secrets.token_urlsafe(48)
-        file.write(secret)
-    return secret

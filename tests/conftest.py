@@ -132,6 +132,7 @@ def settings(data_dir: Path, synthetic_pack: Path, service_url: str) -> Settings
             "max_image_pixels": 4_000_000,
             "max_request_bytes": 8 * 1024 * 1024,
             "public_rate": "100000/minute",
+            "album_worker": False,  # the tests of albums start one
         }
     )
 

@@ -9,7 +9,8 @@
                               malformed_request, unknown_operation
       ImageRefused            image_empty, image_too_large, image_unreadable, image_truncated,
                               image_too_many_pixels, image_too_complex, image_animated, image_mode_unsupported,
-                              image_url_not_allowed, image_url_unreachable, image_url_timeout
+                              image_url_not_allowed, image_url_unreachable, image_url_timeout,
+                              photo_lost, poison
       FaceRefused             no_face, several_faces, face_too_small, face_blurred, face_too_dark,
                               face_too_bright, face_turned_away, face_cut_off, face_uncertain, face_unreliable
       NoImageAccepted         no_image_accepted
@@ -20,12 +21,12 @@
         QuotaExceeded         quota_exceeded
       NotFound                collection_not_found, subject_not_found, face_not_found, user_not_found,
                               key_not_found, tenant_not_found, plan_not_found, object_store_not_found,
-                              recognizer_not_found
+                              recognizer_not_found, album_not_found, photo_not_found, link_not_found
       Conflict                email_taken, collection_exists, subject_exists, last_admin, too_many_keys, subject_full,
-                              recognizer_incomplete, recognizer_in_use
-      TooManyRequests         rate_limited, too_many_login_attempts
+                              recognizer_incomplete, recognizer_in_use, album_closed, photo_exists
+      TooManyRequests         rate_limited, too_many_login_attempts, too_many_photos_waiting
       Unavailable             overloaded, client_disconnected, not_ready, database_unavailable, recognizer_unavailable,
-                              recognizer_changed
+                              recognizer_changed, photo_store_unavailable
       InternalError           internal_error
     OperatorError             for the operator, never for a client: configuration, model packs, migration
 
@@ -43,6 +44,17 @@ from app.errors.access import (
     TokenExpired,
     TokenInvalid,
     TokenRevoked,
+)
+from app.errors.albums import (
+    AlbumClosed,
+    AlbumNotFound,
+    LinkNotFound,
+    PhotoExists,
+    PhotoHarmful,
+    PhotoLost,
+    PhotoNotFound,
+    PhotoStoreUnavailable,
+    TooManyPhotosWaiting,
 )
 from app.errors.availability import (
     ClientDisconnected,
@@ -130,6 +142,8 @@ from app.errors.resources import (
 )
 
 __all__ = [
+    "AlbumClosed",
+    "AlbumNotFound",
     "AppError",
     "AuthenticationFailed",
     "BatchRouteNeeded",
@@ -175,6 +189,7 @@ __all__ = [
     "InvalidParameter",
     "KeyNotFound",
     "LastAdmin",
+    "LinkNotFound",
     "MalformedRequest",
     "MethodNotAllowed",
     "ModelPackRefused",
@@ -188,6 +203,11 @@ __all__ = [
     "OperatorError",
     "Overloaded",
     "PermissionDenied",
+    "PhotoExists",
+    "PhotoHarmful",
+    "PhotoLost",
+    "PhotoNotFound",
+    "PhotoStoreUnavailable",
     "PlanNotFound",
     "QuotaExceeded",
     "RateLimited",
@@ -214,6 +234,7 @@ __all__ = [
     "TooManyImages",
     "TooManyKeys",
     "TooManyLoginAttempts",
+    "TooManyPhotosWaiting",
     "TooManyRequests",
     "Unavailable",
     "UnknownOperation",

@@ -137,6 +137,14 @@ class CachedGallery:
             similar.found.append(self._rank(chosen, probe, limit, similar))
         return similar
 
+    def find_all_similar(self, probe: Embedding, min_similarity: float) -> dict[int, float]:
+        """Return the similarities of all templates at or above a similarity with a probe (512,), by sequence number."""
+        products, max_error = self.rounded.multiply(probe)
+        rows = np.flatnonzero(products >= min_similarity - max_error)
+        similarities = (self.embeddings[rows].astype(np.float32) * probe).sum(axis=1)
+        reached = similarities >= min_similarity
+        return dict(zip(self.seqs[rows[reached]].tolist(), similarities[reached].tolist(), strict=True))
+
     def _choose(self, products: NDArray[np.float32], max_error: float, limit: int) -> NDArray[np.int64]:
         """Return the indices of the subjects that may be among the best, if each product may be off by `max_error`."""
         by_subject = np.maximum.reduceat(products[self.rows], self.starts)

@@ -10,6 +10,7 @@ from uuid import UUID
 from app.domain.decisions import Candidate, GalleryScale
 from app.domain.faces import Embedding
 from app.domain.people import FaceCandidate, NamedCandidate
+from app.matcher.cached_gallery import CachedGallery
 from app.matcher.engine import SearchEngine
 from app.matcher.found import BestTemplate, FaceRow, Found, FoundSubject, FoundSubjects, K
 from app.matcher.pgvector_search import GalleryStatements
@@ -22,6 +23,8 @@ from app.matcher.subject_similarity import common_embedding
 
 _MAX_SUBJECTS_ON_LOOP = 300
 """Subjects whose common embeddings are computed without a thread, about 10 ms."""
+_MAX_FACES_ON_LOOP = 20_000
+"""Templates that are compared without a thread, in less than a millisecond."""
 _FIRST_LIMIT = 100
 """Results requested first; few searches have more at or above their minimum similarity."""
 _MAX_SUBJECTS_BY_FACES, _MAX_NAMED_SUBJECTS = 1_000, 2_000
@@ -115,6 +118,22 @@ class OpenGallery:
         faces = await self._statements.read_faces(self.facts.id, [result.key for result in similar])
         return [FaceCandidate(faces[result.key], clip_similarity(result.similarity)) for result in similar]
 
+    async def find_all_faces(self, probe: Embedding, min_similarity: float) -> list[FaceCandidate]:
+        """Return every face at or above `min_similarity`, best first, however many there are.
+
+        Templates in the cache are compared in this process, newer ones in the database.
+        """
+        (probe,) = round_to_half([probe])
+        cached = self._engine.cache.look_up(self._tenant_id, self.facts, wants_codes=False)
+        similar, through_seq = dict[int, float](), 0
+        if isinstance(cached, CachedGallery):
+            similar, through_seq = await _find_all_cached(cached, probe, min_similarity), cached.through_seq
+        if through_seq < self.facts.last_seq:
+            similar |= await self._statements.find_similar(self.facts.id, probe, min_similarity, after=through_seq)
+        faces = await self._statements.read_faces(self.facts.id, list(similar))  # without those deleted meanwhile
+        ordered = sorted(faces, key=lambda seq: (-similar[seq], seq))
+        return [FaceCandidate(faces[seq], clip_similarity(similar[seq])) for seq in ordered]
+
     async def find_named_subjects(
         self, probe: Embedding, limit: int, min_similarity: float, *, exclude: UUID | None = None
     ) -> list[NamedCandidate]:
@@ -159,6 +178,12 @@ class OpenGallery:
             cache=self._engine.cache,
             limits=self._engine.limits,
         )
+
+
+async def _find_all_cached(cached: CachedGallery, probe: Embedding, min_similarity: float) -> dict[int, float]:
+    if len(cached.seqs) <= _MAX_FACES_ON_LOOP:
+        return cached.find_all_similar(probe, min_similarity)
+    return await asyncio.to_thread(cached.find_all_similar, probe, min_similarity)
 
 
 def _reaches_below(found: Sequence[Found[K]], requested: int, similarity: float) -> bool:

@@ -109,6 +109,13 @@ class GalleryStatements:
         values = (self._tenant_id, gallery_id, collection_id, encode_embedding(probe), limit)
         return [Found(*row) for row in await self._connection.fetch(statements.NAMED_SUBJECTS, *values)]
 
+    async def find_similar(
+        self, gallery_id: UUID, probe: Embedding, min_similarity: float, *, after: int
+    ) -> dict[int, float]:
+        """Return the similarities of all faces at or above a similarity, by the sequence numbers after `after`."""
+        values = (self._tenant_id, gallery_id, after, encode_embedding(probe), min_similarity)
+        return dict(await self._connection.fetch(statements.SIMILAR, *values))
+
     async def read_faces(self, gallery_id: UUID, seqs: Sequence[int]) -> dict[int, CollectionFace]:
         """Return stored faces by their templates' sequence numbers; deleted ones are missing."""
         rows = await self._connection.fetch(statements.FACES, self._tenant_id, gallery_id, seqs)

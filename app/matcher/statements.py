@@ -83,6 +83,13 @@ FROM templates JOIN subjects ON subjects.tenant_id = $1 AND subjects.id = templa
 WHERE {_GALLERY} AND seq = ANY ($3::bigint[])
 """
 
+# Every face at or above the similarity `$5`, among those with a sequence number above `$3`.
+SIMILAR = f"""
+SELECT compared.seq, compared.similarity FROM (
+    SELECT seq, -(embedding <#> $4) AS similarity FROM templates WHERE {_GALLERY} AND seq > $3
+) AS compared WHERE compared.similarity >= $5
+"""
+
 # Deletions leave gaps, so each requested sequence number selects the first template at or after it.
 SAMPLE = f"""
 SELECT sampled.embedding

@@ -24,7 +24,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from uuid import UUID
 
-from app.domain.decisions import EMPTY_SCALE, Candidate
+from app.domain.decisions import EMPTY_SCALE, Candidate, GalleryScale
 from app.domain.faces import Embedding
 from app.domain.people import FaceCandidate, NamedCandidate
 from app.matcher.cached_gallery import CachedGallery, SimilarSubjects
@@ -161,6 +161,21 @@ class TenantSearch:
                 return []
             (probe,) = await self._protect(opened.facts.protection, [probe])
             return await opened.find_faces(probe, limit, min_similarity)
+
+    async def read_scale(self, gallery: Gallery) -> GalleryScale:
+        """Return what the thresholds of a search of the gallery depend on."""
+        async with self._open(gallery) as opened:
+            return await opened.read_scale() if opened.is_empty else opened.facts.scale
+
+    async def all_faces_like(
+        self, gallery: Gallery, probes: Sequence[Embedding], min_similarity: float
+    ) -> list[list[FaceCandidate]]:
+        """Return for each probe every stored face at or above `min_similarity`, best first."""
+        async with self._open(gallery) as opened:
+            if opened.is_empty:
+                return [[] for _ in probes]
+            protected = await self._protect(opened.facts.protection, probes)
+            return [await opened.find_all_faces(probe, min_similarity) for probe in protected]
 
     async def faces_like_face(
         self, gallery: Gallery, face_id: UUID, limit: int, min_similarity: float

@@ -3,6 +3,9 @@
 At most `threads` jobs run and `queue` wait; the rest raise `Overloaded`, as do jobs that cannot start before the
 deadline. Tenants take turns by the time that their jobs take: a tenant with many requests, or with photos that take
 long, delays its own requests, not those of others.
+
+Background jobs, such as photos of albums, run only while no request waits, and leave one thread free as long as there
+are requests.
 """
 
 import asyncio
@@ -25,6 +28,8 @@ T = TypeVar("T")
 
 _NEWEST_WEIGHT = 0.1
 """Weight of the newest inference in the moving average of durations."""
+_BUSY_S = 1.0
+"""How long after the last request one thread is kept free of background jobs."""
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +44,7 @@ class _Job:
     """What the tenant was charged for the job when it started."""
     cost_s: float = 0.0
     """The time for which the job held its thread."""
+    is_background: bool = False
 
 
 class InferenceExecutor:
@@ -66,6 +72,9 @@ class InferenceExecutor:
         self._waiting: dict[Hashable, deque[_Job]] = {}
         self._shares = FairShares()
         self._clock = clock
+        self._background = deque[_Job]()
+        self._running_background = 0
+        self._requested_at = -math.inf
 
     @property
     def threads(self) -> int:
@@ -96,6 +105,7 @@ class InferenceExecutor:
         context = contextvars.copy_context()
         future = asyncio.get_running_loop().create_future()
         job = _Job(tenant, lambda: context.run(work, *args, **kwargs), future, stage_times.get())
+        self._requested_at = time.monotonic()
         if self._running < self._threads:
             self._start(job)
         else:
@@ -113,12 +123,21 @@ class InferenceExecutor:
                 disconnect.remove_done_callback(cancel)
         return result
 
+    async def run_in_background(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` on a thread that no request needs; waits as long as it takes."""
+        future = asyncio.get_running_loop().create_future()
+        job = _Job(None, lambda: work(*args, **kwargs), future, None, is_background=True)
+        self._background.append(job)
+        self._start_background()
+        result: T = await job.result
+        return result
+
     def close(self) -> None:
         """Cancel the waiting jobs; running ones finish on their own."""
-        for jobs in self._waiting.values():
-            for job in jobs:
-                job.result.cancel()
+        for job in (*(job for jobs in self._waiting.values() for job in jobs), *self._background):
+            job.result.cancel()
         self._waiting.clear()
+        self._background.clear()
         self._depth = 0
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -135,9 +154,20 @@ class InferenceExecutor:
         self._waiting.setdefault(job.tenant, deque()).append(job)
         self._depth += 1
 
+    def _start_background(self) -> None:
+        """Start background jobs on the threads that requests leave to them: all, or all but one, at least one."""
+        is_busy = time.monotonic() - self._requested_at < _BUSY_S
+        limit = max(1, self._threads - 1) if is_busy else self._threads
+        while self._background and self._running < self._threads and self._running_background < limit:
+            job = self._background.popleft()
+            if not job.result.done():
+                self._running_background += 1
+                self._start(job)
+
     def _start(self, job: _Job) -> None:
         self._running += 1
-        job.charge_s = self._shares.start(job.tenant)
+        if not job.is_background:
+            job.charge_s = self._shares.start(job.tenant)
         job.started_at = time.monotonic()
         if job.times is not None:
             job.times.add("wait", job.started_at - job.queued_at)
@@ -154,9 +184,10 @@ class InferenceExecutor:
 
     def _finish(self, job: _Job, done: "asyncio.Future[Any]") -> None:
         self._running -= 1
-        self._shares.finish(job.tenant, job.charge_s, job.cost_s)
-        duration_s = time.monotonic() - job.started_at
-        self._mean_s = duration_s if self._mean_s == 0 else self._mean_s + _NEWEST_WEIGHT * (duration_s - self._mean_s)
+        if job.is_background:
+            self._running_background -= 1
+        else:
+            self._note_cost(job)
         error = None if done.cancelled() else done.exception()
         if error is not None and is_out_of_memory(error):
             error = Overloaded("The server has too little memory left for this photo. Retry later.")
@@ -168,8 +199,14 @@ class InferenceExecutor:
             else:
                 job.result.set_result(done.result())
         self._start_next()
+        self._start_background()
         if not self._running:
             self._shares.reset()
+
+    def _note_cost(self, job: _Job) -> None:
+        self._shares.finish(job.tenant, job.charge_s, job.cost_s)
+        duration_s = time.monotonic() - job.started_at
+        self._mean_s = duration_s if self._mean_s == 0 else self._mean_s + _NEWEST_WEIGHT * (duration_s - self._mean_s)
 
     def _start_next(self) -> None:
         while self._waiting and self._running < self._threads:

@@ -1,6 +1,9 @@
 """List every router of the REST API, in the order of the OpenAPI document."""
 
 from app.routes import (
+    album_photos,
+    album_search,
+    albums,
     audit,
     auth,
     batches,
@@ -34,6 +37,9 @@ ROUTERS = tuple(
         subjects,
         faces,
         search,
+        albums,
+        album_photos,
+        album_search,
         policies,
         portability,
         audit,

@@ -33,7 +33,9 @@ def route_dependencies(app: FastAPI) -> dict[str, set[Any]]:
         route: Any = context.original_route
         for method in (getattr(route, "methods", None) or set()) - {"HEAD", "OPTIONS"}:
             dependant = getattr(route, "dependant", None)
-            dependencies[f"{method} {route.path}"] = _calls(dependant) if dependant is not None else set()
+            dependencies[f"{method} {getattr(route, 'path_format', route.path)}"] = (
+                _calls(dependant) if dependant is not None else set()
+            )
     return dependencies
 
 

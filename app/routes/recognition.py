@@ -37,23 +37,6 @@ router = strict_router(prefix=API, tags=["recognition"])
 
 MAX_IMAGES = 20
 
-IMAGE_PATHS = frozenset(
-    f"{API}/{name}"
-    for name in (
-        "register",
-        "register/all",
-        "recognize",
-        "recognize/batch",
-        "verify",
-        "compare",
-        "compare/batch",
-        "detect",
-        "extract",
-        "extract/batch",
-    )
-)
-"""The routes that accept photos. All other request bodies are small, except imports."""
-
 _SINGLE, _SEVERAL = PhotoFields({"image": 1}), PhotoFields({"images": MAX_IMAGES})
 _PAIR = PhotoFields({"source": 1, "target": 1}, BatchRoute(f"{API}/compare/batch", "targets"))
 _RECOGNIZED = PhotoFields({"image": 1}, BatchRoute(f"{API}/recognize/batch", "images"))

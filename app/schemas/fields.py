@@ -181,6 +181,20 @@ def check_metadata(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _parse_list(value: object) -> object:
+    """Parse a JSON array that a form sends as text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_json(value)
+    except (RecursionError, ValueError):
+        raise ValueError("is not a JSON array of texts") from None
+
+
+JSON_LIST = BeforeValidator(_parse_list)
+"""For lists of forms, which send them as a JSON array in one text."""
+
+
 Metadata = Annotated[
     dict[str, Any],
     AfterValidator(check_metadata),

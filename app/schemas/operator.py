@@ -11,7 +11,7 @@ from app.schemas.auth import SignupIn
 from app.schemas.fields import JSON_NUMBER, CollectionName
 from app.schemas.request_body import RequestBody
 from app.schemas.text_rules import RATE
-from app.settings import check_rate
+from app.setting_formats import check_rate
 
 PlanName = CollectionName  # the same characters and length
 

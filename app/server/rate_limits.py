@@ -23,7 +23,7 @@ from app.persistence.connections.database import Database
 from app.persistence.rate_counters import SCHEME, PostgresRateCounters
 from app.persistence.repositories.hot_queries import CountedRequest, HotQueries, RateWindow
 from app.services.tenancy.quotas import count_recognition, quota_exceeded
-from app.settings import check_rate
+from app.setting_formats import check_rate
 from app.telemetry import get_logger
 
 _log = get_logger(__name__)

@@ -33,6 +33,12 @@ _stages = Histogram(
     registry=_registry,
 )
 _images = Counter("vultus_images", "Photos in successful requests.", registry=_registry)
+_photos = Counter(
+    "vultus_album_photos",
+    "Photos of albums that were processed, by what became of them.",
+    ["state", "code"],
+    registry=_registry,
+)
 
 
 def observe_request(route: str, method: str, status: int, seconds: float) -> None:
@@ -48,6 +54,11 @@ def observe_stage(stage: str, seconds: float) -> None:
 
 def observe_images(count: int) -> None:
     _images.inc(count)
+
+
+def observe_photo(state: str, code: str | None) -> None:
+    """Count a processed photo of an album; `code` says why it failed."""
+    _photos.labels(state, code or "").inc()
 
 
 def expose() -> bytes:

@@ -8,12 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.matcher.tenant_search import TenantSearch
 from app.permissions import Permission, Principal
+from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.collection_faces import CollectionFaceRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
 from app.persistence.repositories.object_stores import ObjectStoreRepository
+from app.persistence.repositories.photos import PhotoRepository
 from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.recognizers import RecognizerRepository
 from app.persistence.repositories.repeated_faces import RepeatedFaceRepository
@@ -25,6 +27,11 @@ from app.persistence.repositories.usage_days import UsageDayRepository
 from app.persistence.repositories.users import UserRepository
 from app.services.access.keys import KeyService
 from app.services.access.users import UserService
+from app.services.albums.albums import AlbumService
+from app.services.albums.intake import IntakeLimits, PhotoIntake
+from app.services.albums.known_people import KnownPeople
+from app.services.albums.photos import AlbumPhotoService
+from app.services.albums.search import AlbumSearch
 from app.services.audit.trail import AuditService, AuditTrail
 from app.services.collections.calibration import CalibrationService
 from app.services.collections.collections import CollectionService
@@ -96,6 +103,21 @@ class CallerServices:
     def face_search(self) -> FaceSearchService:
         return FaceSearchService(self.faces(), self.galleries, self._search())
 
+    def photo_intake(self) -> PhotoIntake:
+        state = self.state
+        limits = IntakeLimits(state.settings.max_image_bytes, state.settings.max_waiting_photos)
+        return PhotoIntake(state.database, state.spool, state.keyring, self.principal, limits)
+
+    def album_search(self) -> AlbumSearch:
+        state = self.state
+        search = (self.galleries, self._search(), state.decisions, state.cursors, self._known_people)
+        return AlbumSearch(state.database, self.principal, self.faces(), *search)
+
+    @asynccontextmanager
+    async def _known_people(self) -> AsyncIterator[KnownPeople]:
+        async with self.transaction() as services:
+            yield services.known_people()
+
     def _search(self) -> TenantSearch:
         return TenantSearch(self.state.search, self.principal.tenant_id)
 
@@ -130,6 +152,24 @@ class TransactionServices:
         return CalibrationService(
             self._collection_rows(), self._face_rows(), self.collections(), self._trail(), self._state.recognizers
         )
+
+    def albums(self) -> AlbumService:
+        return AlbumService(
+            self._album_rows(), self.collections(), self._policy_rows(), self._state.cursors, self._trail()
+        )
+
+    def album_photos(self) -> AlbumPhotoService:
+        return AlbumPhotoService(
+            self._album_rows(),
+            PhotoRepository(self._session, self._tenant_id),
+            self.stored_faces(),
+            self._state.cursors,
+            self._trail(),
+        )
+
+    def known_people(self) -> KnownPeople:
+        templates = TemplateStore(self._session, self._tenant_id, self._state.search.protector)
+        return KnownPeople(self._collection_lookup(), self._subject_rows(), self._face_rows(), templates)
 
     def subjects(self) -> SubjectService:
         return SubjectService(
@@ -229,6 +269,9 @@ class TransactionServices:
 
     def _collection_rows(self) -> CollectionRepository:
         return CollectionRepository(self._session, self._tenant_id, self._principal.collections)
+
+    def _album_rows(self) -> AlbumRepository:
+        return AlbumRepository(self._session, self._tenant_id, self._principal.collections)
 
     def _collection_lookup(self) -> CollectionLookup:
         return CollectionLookup(self._collection_rows(), self._state.recognizers)

@@ -16,6 +16,8 @@ from app.ml.installed_runtimes import warn_about_runtimes
 from app.persistence.connections.database import Database, driver_address
 from app.persistence.connections.watchdog import Watchdog
 from app.persistence.erasure_journal import ErasureJournal
+from app.persistence.job_queue import JobWorker
+from app.persistence.photo_spool import PhotoSpool
 from app.persistence.provisioning.addresses import DatabaseAddresses, provisioned_database
 from app.security.cursors import CursorSigner
 from app.security.keyring import Keyring
@@ -24,6 +26,10 @@ from app.security.tokens import TokenIssuer
 from app.services.access.authentication import AuthService
 from app.services.access.known_tenants import KnownTenants
 from app.services.access.signed_requests import SignedRequestService
+from app.services.albums.expiry import AlbumExpiry
+from app.services.albums.photo_faces import PhotoReader
+from app.services.albums.turns import PhotoTurns
+from app.services.albums.worker import AlbumUpkeep, AlbumWorker
 from app.services.audit.trail import AuditTrails
 from app.services.collections.decisions import DecisionMaker
 from app.services.collections.recognizer_directory import RecognizerDirectory
@@ -40,6 +46,7 @@ from app.services.tenancy.metering import Meter
 from app.services.tenancy.tenants import OperatorService, TenantService
 from app.settings import Settings
 from app.telemetry import get_logger
+from app.wiring.albums import StorageOpener, open_spool
 from app.wiring.analyzer import build_analyzer, count_inference_threads
 from app.wiring.search import build_search
 
@@ -78,6 +85,8 @@ class AppState:
     health: HealthService
     decisions: DecisionMaker
     receipts: ReceiptSigner
+    spool: PhotoSpool
+    album_worker: AlbumWorker
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +102,14 @@ class _Resources:
     objects: ObjectFetcher
     image_urls: ImageUrlFetcher
     search: SearchEngine
+    spool: PhotoSpool
+    service_address: str
 
 
 @asynccontextmanager
-async def running_process(settings: Settings, analyzer: FaceAnalyzer | None = None) -> AsyncIterator[AppState]:
+async def running_process(
+    settings: Settings, analyzer: FaceAnalyzer | None = None, *, works_on_albums: bool = False
+) -> AsyncIterator[AppState]:
     """Build everything, run the background tasks for the duration of the block, then close everything.
 
     `analyzer` is passed if a parent process loaded it before forking this one. Raises `DatabaseNotReady`,
@@ -115,7 +128,10 @@ async def running_process(settings: Settings, analyzer: FaceAnalyzer | None = No
         meter = Meter(resources.database)
         await stack.enter_async_context(erasure.running())
         await stack.enter_async_context(meter.running())
-        yield _build_state(settings, resources, analyzer, trails, erasure, meter)
+        state = _build_state(settings, resources, analyzer, trails, erasure, meter)
+        if works_on_albums:
+            await stack.enter_async_context(state.album_worker.running())
+        yield state
 
 
 async def _open_resources(stack: AsyncExitStack, settings: Settings, addresses: DatabaseAddresses) -> _Resources:
@@ -146,7 +162,19 @@ async def _open_resources(stack: AsyncExitStack, settings: Settings, addresses: 
     stack.push_async_callback(search.close)
     # Entered last: it stops first, and no connection is ended while the others close theirs.
     await stack.enter_async_context(watchdog.running())
-    return _Resources(database, operator_database, journal, executor, hasher, keyring, objects, image_urls, search)
+    return _Resources(
+        database,
+        operator_database,
+        journal,
+        executor,
+        hasher,
+        keyring,
+        objects,
+        image_urls,
+        search,
+        open_spool(settings, keyring),
+        addresses.service,
+    )
 
 
 def _build_state(
@@ -161,6 +189,8 @@ def _build_state(
     operator_database = resources.operator_database
     infos = analyzer.engine.infos
     calibrations = {name: info.calibration for name, info in infos.items()}
+    faces = FaceReader(resources.executor, analyzer)
+    recognizers = RecognizerDirectory({name: info.pack for name, info in infos.items()})
     return AppState(
         settings=settings,
         database=database,
@@ -170,20 +200,36 @@ def _build_state(
         auth=AuthService(database, hasher, _build_token_issuer(settings, keyring), keyring, trails),
         tenants=TenantService(database, hasher, trails),
         operator=OperatorService(operator_database, trails) if operator_database is not None else None,
-        faces=FaceReader(resources.executor, analyzer),
+        faces=faces,
         search=resources.search,
         cursors=CursorSigner(keyring),
         trails=trails,
         signed_requests=SignedRequestService(database, keyring, region=settings.rekognition_region),
         objects=resources.objects,
         image_urls=resources.image_urls,
-        recognizers=RecognizerDirectory({name: info.pack for name, info in infos.items()}),
+        recognizers=recognizers,
         known_tenants=KnownTenants(),
         calibrations=calibrations,
         health=HealthService(database, erasure, must_be_confined=settings.environment == "production"),
         decisions=DecisionMaker(calibrations, settings.match_threshold),
         receipts=ReceiptSigner(keyring, settings.previous_receipt_keys),
+        spool=resources.spool,
+        album_worker=_build_album_worker(settings, resources, faces, recognizers, trails),
     )
+
+
+def _build_album_worker(
+    settings: Settings, resources: _Resources, faces: FaceReader, recognizers: RecognizerDirectory, trails: AuditTrails
+) -> AlbumWorker:
+    database = resources.database
+    opener = StorageOpener(database, recognizers, resources.search.protector, trails)
+    jobs = JobWorker(
+        driver_address(resources.service_address),
+        concurrency=settings.worker_turns,
+        behind_pgbouncer=settings.database_pgbouncer,
+    )
+    turns = PhotoTurns(database, PhotoReader(resources.spool, faces), recognizers, opener.open)
+    return AlbumWorker(jobs, turns, AlbumUpkeep(database, resources.spool, turns, AlbumExpiry(database, trails)))
 
 
 def _build_token_issuer(settings: Settings, keyring: Keyring) -> TokenIssuer:

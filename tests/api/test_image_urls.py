@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app.routes.recognition import IMAGE_PATHS
+from app.routes.photo_paths import IMAGE_PATHS
 from app.settings import Settings
 from tests.api.conftest import PASSWORD, Account, problem, sign_in, start
 from tests.photo_hosts import PHOTO, PhotoHost, serving_photos

@@ -104,6 +104,23 @@ CALLS: dict[str, Call] = {
     f"DELETE {SUBJECT}/consent": Call(200, 404, 404),
     f"GET {SUBJECT}/export": Call(200, 404, 404),
     "POST /api/v1/subjects/import": Call(201, 404, options=sends(json={"collection": "lobby", "subject": "carol"})),
+    "POST /api/v1/albums": Call(201, 201, options=lambda: {"json": {"id": uuid4().hex}}),
+    "GET /api/v1/albums": Call(200, 200),
+    "GET /api/v1/albums/{album}": Call(200, 404, 404),
+    "PATCH /api/v1/albums/{album}": Call(200, 404, 404, sends(json={"title": "A party"})),
+    "DELETE /api/v1/albums/{album}": Call(204, 404, 404),
+    "POST /api/v1/albums/{album}/photos": Call(
+        202, 404, 404, sends(data={"external_ids": '["2.jpg"]'}, files={"images": PHOTO})
+    ),
+    "PUT /api/v1/albums/{album}/photos/{external_id}": Call(200, 404, 202, sends(files={"image": PHOTO})),
+    "GET /api/v1/albums/{album}/photos": Call(200, 404, 404),
+    "GET /api/v1/albums/{album}/photos/{external_id}": Call(200, 404, 404),
+    "DELETE /api/v1/albums/{album}/photos/{external_id}": Call(204, 404, 404),
+    "POST /api/v1/albums/{album}/retry": Call(202, 404, 404),
+    "POST /api/v1/albums/{album}/search": Call(200, 404, 404, sends(files={"images": PHOTO})),
+    "POST /api/v1/albums/{album}/search/people": Call(
+        200, 404, 404, sends(json={"people": [{"collection": "lobby", "subject": "ada"}]})
+    ),
     "GET /api/v1/policy": Call(200, 200),
     "PUT /api/v1/policy": Call(200, 200, options=sends(json={"retention_days": 30})),
     "GET /api/v1/object-store": Call(404, 404),  # none is set: see tests/rekognition/test_object_stores.py
@@ -153,7 +170,11 @@ async def ids(admin: Account) -> dict[str, str]:
     user = (await admin.client.post("/users", json={"email": new_email(), "password": "x" * 12})).json()
     key = (await admin.client.post("/keys", json={"name": "key", "scopes": ["recognize"]})).json()
     pair = (await admin.client.post("/access-keys", json={"scopes": ["recognize"]})).json()
+    await admin.client.post("/albums", json={"id": "party"})
+    await admin.client.put("/albums/party/photos/1.jpg", files={"image": PHOTO})
     return {
+        "album": "party",
+        "external_id": "1.jpg",
         "collection": "lobby",
         "subject": "ada",
         "face_id": registered["templates"][0]["face_id"],
@@ -170,7 +191,7 @@ def fill(path: str, ids: dict[str, str], *, guess: bool = False) -> str:
         names["key_id"] = ids["access_key_id"]
     if guess:
         last = path[path.rindex("{") + 1 : path.rindex("}")]
-        names[last] = "nobody" if last in ("collection", "subject") else str(uuid4())
+        names[last] = "nobody" if last in ("collection", "subject", "album") else str(uuid4())
     return "http://vultus" + path.format(**names)
 
 

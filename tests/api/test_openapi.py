@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from app.main import create_app
-from app.routes.recognition import IMAGE_PATHS
+from app.routes.photo_paths import IMAGE_PATHS
 from tests.openapi import operations_of
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.routes.recognition import IMAGE_PATHS
+from app.routes.photo_paths import IMAGE_PATHS
 from tests import pictures
 from tests.api.conftest import Account, problem
 

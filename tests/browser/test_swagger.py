@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import FilePayload, Locator, Page, sync_playwright
 
-from app.routes.recognition import IMAGE_PATHS
+from app.routes.photo_paths import IMAGE_PATHS
 from tests import pictures
 from tests.servers import serving
 

@@ -16,19 +16,22 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.domain.albums import Keep
 from app.domain.faces import BoundingBox, Face, Quality
 from app.domain.tenancy import ObjectStore, Policy
 from app.permissions import Quota
 from app.persistence.connections.database import Database
-from app.persistence.models import TENANT_TABLES, Base, UsageDayModel
+from app.persistence.models import TENANT_TABLES, AlbumLinkModel, Base, FaceCropModel, UsageDayModel
 from app.persistence.provisioning.embedded import EmbeddedPostgres
 from app.persistence.provisioning.migrations import migrate
+from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.hot_queries import HotQueries
 from app.persistence.repositories.idempotency_records import IdempotencyRecord, IdempotencyRecords
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
 from app.persistence.repositories.object_stores import ObjectStoreRepository, StoredObjectStore
+from app.persistence.repositories.photos import PhotoRepository
 from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.sessions import SessionRepository
 from app.persistence.repositories.subjects import SubjectRepository
@@ -87,6 +90,26 @@ async def furnish(service: Database) -> UUID:
         await PolicyRepository(session, tenant_id).save(Policy(consent_required=False, retention_days=30))
         store = StoredObjectStore(ObjectStore("https://photos.example", "us-east-1", "reader"), "k", b"")
         await ObjectStoreRepository(session, tenant_id).save(store)
+        await AlbumRepository(session, tenant_id).add(
+            row.id, title=None, keep=Keep.CROPS, expected=None, expires_at=datetime.now(UTC) + timedelta(days=1)
+        )
+        photo_id, photos = uuid4(), PhotoRepository(session, tenant_id)
+        await photos.add(photo_id, row.id, "1.jpg", has_object=False)
+        await photos.begin_turn()
+        session.add(FaceCropModel(tenant_id=tenant_id, face_id=uuid4(), photo_id=photo_id, key_id="k", picture=b""))
+        session.add(
+            AlbumLinkModel(
+                tenant_id=tenant_id,
+                collection_id=row.id,
+                public_id=tenant_id.hex,
+                key_id="k",
+                secret_hmac=b"",
+                consent_text="x",
+                rate="1/minute",
+                created_by="test",
+                expires_at=datetime.now(UTC) + timedelta(days=1),
+            )
+        )
         session.add(
             UsageDayModel(tenant_id=tenant_id, day=date(2026, 1, 1), operation="x", caller="y", calls=1, images=0)
         )

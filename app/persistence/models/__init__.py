@@ -3,6 +3,14 @@
 Login tables (users, sessions, keys) hold no biometrics; biometric tables (subjects, templates) refer to no login.
 """
 
+from app.persistence.models.albums import (
+    AlbumLinkModel,
+    AlbumModel,
+    DiscardedObjectModel,
+    FaceCropModel,
+    PhotoModel,
+    PhotoTurnModel,
+)
 from app.persistence.models.audit import AuditEntryModel, AuditHeadModel
 from app.persistence.models.base import Base, TenantOwned, TenantRow
 from app.persistence.models.biometrics import (
@@ -51,22 +59,33 @@ TENANT_TABLES: tuple[type[TenantOwned], ...] = (
     ObjectStoreModel,
     AuditHeadModel,
     AuditEntryModel,
+    AlbumModel,
+    PhotoModel,
+    PhotoTurnModel,
+    FaceCropModel,
+    AlbumLinkModel,
 )
 
 __all__ = [
     "MAX_COVERED_SEQ",
     "TENANT_TABLES",
     "AccessKeyModel",
+    "AlbumLinkModel",
+    "AlbumModel",
     "ApiKeyModel",
     "AuditEntryModel",
     "AuditHeadModel",
     "Base",
     "CollectionModel",
+    "DiscardedObjectModel",
     "ErasureMarkModel",
+    "FaceCropModel",
     "GalleryModel",
     "IdempotencyRecordModel",
     "LoginAttemptsModel",
     "ObjectStoreModel",
+    "PhotoModel",
+    "PhotoTurnModel",
     "PlanModel",
     "PolicyModel",
     "RateCounterModel",

@@ -56,8 +56,11 @@ class FaceReader:
         analyzer: FaceAnalyzer,
         tenant: Hashable = None,
         disconnect: "asyncio.Future[None] | None" = None,
+        *,
+        is_background: bool = False,
     ) -> None:
         self._executor = executor
+        self._is_background = is_background
         self._analyzer = analyzer
         self._tenant = tenant
         self._disconnect = disconnect
@@ -65,6 +68,15 @@ class FaceReader:
     def for_tenant(self, tenant: Hashable, disconnect: "asyncio.Future[None]") -> "FaceReader":
         """Return a reader that waits in the tenant's own queue, and leaves it when `disconnect` completes."""
         return FaceReader(self._executor, self._analyzer, tenant, disconnect)
+
+    def in_background(self) -> "FaceReader":
+        """Return a reader whose work gives way to requests and waits as long as it takes."""
+        return FaceReader(self._executor, self._analyzer, is_background=True)
+
+    @property
+    def threads(self) -> int:
+        """How many images are analyzed at the same time."""
+        return self._executor.threads
 
     @property
     def engine(self) -> EngineInfo:
@@ -167,6 +179,8 @@ class FaceReader:
         analyze = self._analyzer.analyze
         if with_attributes:
             analyze = partial(analyze, with_attributes=True)
+        if self._is_background:
+            return await self._executor.run_in_background(analyze, image, embed, detail, recognizers)
         return await self._executor.run_for(self._tenant, self._disconnect, analyze, image, embed, detail, recognizers)
 
 

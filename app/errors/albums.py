@@ -1,0 +1,59 @@
+"""Errors of albums, their photos, and links for guests."""
+
+from app.errors.availability import TooManyRequests, Unavailable
+from app.errors.images import ImageRefused
+from app.errors.resources import Conflict, NotFound
+
+
+class AlbumNotFound(NotFound):
+    """The album does not exist."""
+
+    code = "album_not_found"
+
+
+class PhotoNotFound(NotFound):
+    """The album has no such photo."""
+
+    code = "photo_not_found"
+
+
+class LinkNotFound(NotFound):
+    """The link does not exist, has expired or was revoked."""
+
+    code = "link_not_found"
+
+
+class AlbumClosed(Conflict):
+    """The album is closed and takes no more photos."""
+
+    code = "album_closed"
+
+
+class PhotoExists(Conflict):
+    """The album has another photo with this id."""
+
+    code = "photo_exists"
+
+
+class PhotoLost(ImageRefused):
+    """The photo is not in the store anymore; send it again."""
+
+    code = "photo_lost"
+
+
+class PhotoHarmful(ImageRefused):
+    """The photo's processing was cut off several times, so it may harm the workers."""
+
+    code = "poison"
+
+
+class TooManyPhotosWaiting(TooManyRequests):
+    """Too many of your photos wait to be processed; send more when some are done."""
+
+    code = "too_many_photos_waiting"
+
+
+class PhotoStoreUnavailable(Unavailable):
+    """The store of waiting photos cannot be reached or is full; try again later."""
+
+    code = "photo_store_unavailable"

@@ -1,0 +1,121 @@
+"""The job queue, on PgQueuer: the only file that knows it.
+
+A job says whose turn it is and nothing else; the rows of the photos are the truth. `enqueue_turn` works inside the
+transaction of the change, so that there is never one without the other. PgQueuer hands a killed worker's job to another
+one, but does not count that; our rows do.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+from pgqueuer import AsyncpgPoolDriver, Job, QueueManager
+from pgqueuer.adapters.persistence import qb
+from pgqueuer.adapters.persistence.queries import Queries
+from pgqueuer.domain.settings import DBSettings
+from sqlalchemy import text
+
+from app.persistence.connections.database import Database, Transaction
+from app.telemetry import get_logger
+
+_log = get_logger(__name__)
+
+_TURN = "photos.turn"
+_SETTINGS = DBSettings(prefix="")
+_HEARTBEAT = timedelta(seconds=20)
+"""The jobs of a worker that was silent for so long are given to another one."""
+_POLL = timedelta(seconds=2)
+"""How long a worker waits for a notification before it looks for jobs: behind PgBouncer none arrive."""
+_RESTART_S = 1.0
+_PRUNE = tuple(
+    text(f"DELETE FROM {table} WHERE created < now() - interval '1 day'")  # noqa: S608 - names of tables, our own
+    for table in (_SETTINGS.queue_table_log, _SETTINGS.statistics_table)
+)
+
+TurnHandler = Callable[[UUID], Awaitable[None]]
+
+
+async def enqueue_turn(transaction: Transaction, tenant_id: UUID, number: int) -> None:
+    """Add a tenant's turn at the tail of the queue, within the transaction; a turn of this number is added once."""
+    connection = await (await transaction.connection()).get_raw_connection()
+    driver_connection = connection.driver_connection
+    assert driver_connection is not None
+    queries = _queries(Queries.from_asyncpg_connection(driver_connection))
+    await queries.enqueue(_TURN, tenant_id.bytes, dedupe_key=f"turn:{tenant_id}:{number}", on_conflict="skip")
+
+
+async def prune_log(database: Database) -> None:
+    """Delete what PgQueuer noted about jobs that ended more than a day ago; it never does."""
+    async with database.transaction() as session:
+        for statement in _PRUNE:
+            await session.execute(statement)
+
+
+class JobWorker:
+    """Takes jobs from the queue and runs them, at most `concurrency` at a time, until it is stopped."""
+
+    def __init__(self, address: str, *, concurrency: int, behind_pgbouncer: bool = False) -> None:
+        self._address = address
+        self._concurrency = concurrency
+        self._behind_pgbouncer = behind_pgbouncer
+        self._stopping = asyncio.Event()
+        self._manager: QueueManager | None = None
+
+    async def run(self, take_turn: TurnHandler) -> None:
+        """Run jobs until `stop`; jobs that run then are finished. Connects again when the database comes back."""
+        while not self._stopping.is_set():
+            try:
+                await self._run_connected(take_turn)
+            except Exception as exc:  # noqa: BLE001 - whatever the driver raises: the worker must outlive it
+                _log.warning("job_queue_unavailable", error=type(exc).__name__)
+                await self._pause()
+
+    def stop(self) -> None:
+        """Take no further jobs."""
+        self._stopping.set()
+        if self._manager is not None:
+            self._manager.shutdown.set()
+
+    async def _run_connected(self, take_turn: TurnHandler) -> None:
+        pool = await asyncpg.create_pool(
+            self._address,
+            min_size=1,
+            max_size=3,
+            statement_cache_size=0 if self._behind_pgbouncer else 100,
+            server_settings=None if self._behind_pgbouncer else {"application_name": "vultus-worker"},
+        )
+        try:
+            manager = self._manager = QueueManager(_queries(Queries(AsyncpgPoolDriver(pool))))
+
+            @manager.entrypoint(_TURN)
+            async def take(job: Job) -> None:
+                assert job.payload is not None
+                await take_turn(UUID(bytes=job.payload))
+
+            if self._stopping.is_set():
+                return
+            await manager.run(
+                batch_size=1,
+                max_concurrent_tasks=max(2, self._concurrency),
+                dequeue_timeout=_POLL,
+                heartbeat_timeout=_HEARTBEAT,
+                log_aggregation_interval=timedelta(0),
+            )
+        finally:
+            self._manager = None
+            pool.terminate()
+
+    async def _pause(self) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), _RESTART_S)
+        except TimeoutError:
+            return
+
+
+def _queries(queries: Queries) -> Queries:
+    """Bind the statements to our settings: PgQueuer would read them from the environment."""
+    queries.qbe = qb.QueryBuilderEnvironment(_SETTINGS)
+    queries.qbq = qb.QueryQueueBuilder(_SETTINGS)
+    return queries

@@ -1,0 +1,131 @@
+"""Albums, their photos on the way through the queue, kept pictures of faces, and links for guests."""
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import BigInteger, ForeignKeyConstraint, Identity, Index, UniqueConstraint, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.persistence.models.base import Base, TenantOwned, TenantRow
+
+
+class AlbumModel(TenantOwned):
+    """A collection whose faces come from photos that the queue processes."""
+
+    __tablename__ = "albums"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "collection_id"], ["collections.tenant_id", "collections.id"], ondelete="CASCADE"
+        ),
+        Index("ix_albums_tenant_id_expires_at", "tenant_id", "expires_at"),
+    )
+
+    collection_id: Mapped[UUID] = mapped_column(primary_key=True)
+    title: Mapped[str | None]
+    keep: Mapped[str] = mapped_column(server_default="nothing")
+    expected: Mapped[int | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+
+
+class PhotoModel(TenantOwned):
+    """A photo of an album. Its row is the truth; the job queue only knows whose turn it is.
+
+    - `lease`: drawn by the worker that has taken the photo; only its holder may finish the photo.
+    - `attempts`: how often a worker began with the photo, counted before it is decoded.
+    - `has_object`: whether the picture lies in the spool. When it no longer shall, a trigger discards it.
+    """
+
+    __tablename__ = "photos"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "collection_id"], ["albums.tenant_id", "albums.collection_id"], ondelete="CASCADE"
+        ),
+        UniqueConstraint("tenant_id", "collection_id", "external_id"),
+        Index("ix_photos_listed", "tenant_id", "collection_id", "state", "seq"),
+        Index(
+            "ix_photos_waiting", "tenant_id", text("(attempts > 0)"), "seq", postgresql_where=text("state = 'received'")
+        ),
+        Index("ix_photos_leased", "tenant_id", "leased_until", postgresql_where=text("state = 'working'")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    collection_id: Mapped[UUID]
+    external_id: Mapped[str]
+    seq: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
+    state: Mapped[str] = mapped_column(server_default="received")
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    lease: Mapped[UUID | None]
+    leased_until: Mapped[datetime | None]
+    has_object: Mapped[bool] = mapped_column(server_default="true")
+    key_id: Mapped[str | None]
+    source: Mapped[str | None]
+    digest: Mapped[bytes | None]
+    received_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    faces: Mapped[int | None]
+    faces_skipped: Mapped[int | None]
+    code: Mapped[str | None]
+    detail: Mapped[str | None]
+
+
+class PhotoTurnModel(TenantOwned):
+    """Whether a tenant has a turn in the job queue, and the number of the last one."""
+
+    __tablename__ = "photo_turns"
+    __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),)
+
+    number: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    is_queued: Mapped[bool] = mapped_column(server_default="false")
+
+
+class FaceCropModel(TenantOwned):
+    """The kept picture of a stored face, encrypted; it goes with its photo."""
+
+    __tablename__ = "face_crops"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "photo_id"], ["photos.tenant_id", "photos.id"], ondelete="CASCADE"),
+        Index("ix_face_crops_tenant_id_photo_id", "tenant_id", "photo_id"),
+    )
+
+    face_id: Mapped[UUID] = mapped_column(primary_key=True)
+    photo_id: Mapped[UUID]
+    key_id: Mapped[str]
+    picture: Mapped[bytes]
+
+
+class AlbumLinkModel(TenantRow):
+    """A guest's link to search an album by a photo of the guest."""
+
+    __tablename__ = "album_links"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "collection_id"], ["albums.tenant_id", "albums.collection_id"], ondelete="CASCADE"
+        ),
+        UniqueConstraint("public_id"),
+        Index("ix_album_links_tenant_id_collection_id", "tenant_id", "collection_id"),
+    )
+
+    collection_id: Mapped[UUID]
+    public_id: Mapped[str]
+    key_id: Mapped[str]
+    secret_hmac: Mapped[bytes]
+    label: Mapped[str | None]
+    consent_text: Mapped[str]
+    rate: Mapped[str]
+    searches: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    created_by: Mapped[str]
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class DiscardedObjectModel(Base):
+    """An object of the spool that is to be deleted: its photo is finished or erased. Triggers of `photos` write it."""
+
+    __tablename__ = "discarded_objects"
+
+    object_key: Mapped[str] = mapped_column(primary_key=True)
+    discarded_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -1,0 +1,149 @@
+"""The spool: photos that wait to be processed, encrypted, in a directory or an S3 bucket; the only file with obstore.
+
+A photo lies there until the step that finishes it. What is to be deleted is noted in the transaction that finishes or
+erases the photo (`discarded_objects`), and deleted after it.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, S3Store
+from sqlalchemy import delete, select
+
+from app.errors import PhotoLost, PhotoStoreUnavailable
+from app.persistence.connections.database import Database
+from app.persistence.models import DiscardedObjectModel
+from app.security.photo_encryption import PhotoCipher
+
+_INLINE_BYTES = 1 << 20
+"""Larger photos are encrypted in a thread."""
+_BATCH = 500
+_FAILURES = (BaseError, OSError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolAddress:
+    """Where the spool is: a directory, or a bucket with the prefix of all keys, and how to sign in to its server."""
+
+    directory: Path | None = None
+    bucket: str | None = None
+    prefix: str = ""
+    endpoint: str | None = None
+    region: str = "us-east-1"
+    access_key_id: str | None = None
+    secret_access_key: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def parse(cls, address: str, **login: Any) -> "SpoolAddress":
+        """Parse a directory's path or `s3://bucket/prefix`."""
+        if not address.startswith("s3://"):
+            return cls(directory=Path(address))
+        parts = urlsplit(address)
+        return cls(bucket=parts.netloc, prefix=parts.path.strip("/"), **login)
+
+
+def object_key(tenant_id: UUID, photo_id: UUID) -> str:
+    """Return the key under which a photo lies; the triggers of `photos` build the same (migration 0024)."""
+    return f"{tenant_id}/{photo_id}"
+
+
+class PhotoSpool:
+    """Writes, reads and deletes waiting photos. Raises `PhotoStoreUnavailable` if the store does not work."""
+
+    def __init__(self, address: SpoolAddress, cipher: PhotoCipher) -> None:
+        self.address = address
+        self._store = _open(address)
+        self._cipher = cipher
+
+    async def put(self, tenant_id: UUID, photo_id: UUID, photo: bytes) -> str:
+        """Write a photo; return the id of the service key under which it is encrypted."""
+        encrypt = self._cipher.encrypt
+        if len(photo) > _INLINE_BYTES:
+            key_id, encrypted = await asyncio.to_thread(encrypt, tenant_id, photo_id, photo)
+        else:
+            key_id, encrypted = encrypt(tenant_id, photo_id, photo)
+        try:
+            await obstore.put_async(self._store, object_key(tenant_id, photo_id), encrypted, use_multipart=False)
+        except _FAILURES as exc:
+            raise PhotoStoreUnavailable from exc
+        return key_id
+
+    async def get(self, tenant_id: UUID, photo_id: UUID, key_id: str | None) -> bytes:
+        """Read a photo; `key_id` is None if it is not encrypted. Raises `PhotoLost` if it is missing or unreadable."""
+        try:
+            found = await obstore.get_async(self._store, object_key(tenant_id, photo_id))
+            stored = bytes(await found.bytes_async())
+        except FileNotFoundError:
+            raise PhotoLost from None
+        except _FAILURES as exc:
+            raise PhotoStoreUnavailable from exc
+        if key_id is None:
+            return stored
+        photo = await asyncio.to_thread(self._cipher.decrypt, tenant_id, photo_id, key_id, stored)
+        if photo is None:
+            raise PhotoLost
+        return photo
+
+    async def delete(self, tenant_id: UUID, photo_id: UUID) -> None:
+        """Delete a photo if it is there."""
+        await self._delete([object_key(tenant_id, photo_id)])
+
+    async def empty(self, database: Database) -> int:
+        """Delete the discarded objects; return how many. Several processes may do so at the same time."""
+        deleted = 0
+        while True:
+            async with database.transaction() as session:
+                oldest = (
+                    select(DiscardedObjectModel.object_key).order_by(DiscardedObjectModel.discarded_at).limit(_BATCH)
+                )
+                keys = list(await session.scalars(oldest.with_for_update(skip_locked=True)))
+                if keys:
+                    await self._delete(keys)
+                    gone = DiscardedObjectModel.object_key.in_(keys)
+                    await session.execute(delete(DiscardedObjectModel).where(gone))
+            deleted += len(keys)
+            if len(keys) < _BATCH:
+                return deleted
+
+    async def count_objects(self) -> int:
+        """Count everything in the spool; for tests and `vultus doctor`."""
+        count = 0
+        async for batch in obstore.list(self._store):
+            count += len(batch)
+        return count
+
+    async def _delete(self, keys: list[str]) -> None:
+        for key in keys:
+            try:
+                await obstore.delete_async(self._store, key)
+            except FileNotFoundError:
+                continue
+            except _FAILURES as exc:
+                raise PhotoStoreUnavailable from exc
+
+
+def _open(address: SpoolAddress) -> Any:
+    if address.directory is not None:
+        address.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return LocalStore(address.directory, automatic_cleanup=True)
+    config: dict[str, Any] = {
+        "bucket": address.bucket,
+        "region": address.region,
+        "access_key_id": address.access_key_id,
+        "secret_access_key": address.secret_access_key,
+    }
+    if address.endpoint is not None:
+        config |= {"endpoint": address.endpoint, "virtual_hosted_style_request": False}
+    is_plain = address.endpoint is not None and address.endpoint.startswith("http://")
+    return S3Store(
+        prefix=address.prefix or None,
+        client_options={"allow_http": is_plain, "timeout": "20s", "connect_timeout": "5s"},
+        retry_config={"max_retries": 2},
+        **{name: value for name, value in config.items() if value is not None},
+    )

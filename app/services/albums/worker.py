@@ -1,0 +1,87 @@
+"""Work on albums: take turns from the job queue, and keep order around it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from app.persistence.connections.database import Database
+from app.persistence.job_queue import JobWorker, prune_log
+from app.persistence.photo_spool import PhotoSpool
+from app.services.albums.expiry import AlbumExpiry
+from app.services.albums.turns import PhotoTurns
+from app.services.background import log_and_continue
+from app.telemetry import get_logger
+
+_log = get_logger(__name__)
+
+_UPKEEP_S = 5.0
+_PRUNE_S = 3600.0
+
+
+class AlbumUpkeep:
+    """Empties the spool of what is finished or erased, gives lost photos another turn, and erases expired albums.
+
+    Several processes may do so at the same time.
+    """
+
+    def __init__(self, database: Database, spool: PhotoSpool, turns: PhotoTurns, expiry: AlbumExpiry) -> None:
+        self._database = database
+        self._spool = spool
+        self._turns = turns
+        self._expiry = expiry
+        self._pruned_at = 0.0
+
+    async def empty_spool(self) -> None:
+        """Delete what was erased or finished; a failure is logged, and the next time tries again."""
+        with log_and_continue("spool_not_emptied"):
+            await self._spool.empty(self._database)
+
+    async def run(self) -> None:
+        """Do everything once; what fails is logged and tried again the next time."""
+        with log_and_continue("photos_not_recovered"):
+            recovered = await self._turns.recover()
+            if recovered:
+                _log.info("photos_recovered", tenants=recovered)
+        await self.empty_spool()
+        with log_and_continue("albums_not_expired"):
+            await self._expiry.run(datetime.now(UTC))
+        if time.monotonic() - self._pruned_at > _PRUNE_S:
+            with log_and_continue("job_log_not_pruned"):
+                await prune_log(self._database)
+                self._pruned_at = time.monotonic()
+
+
+class AlbumWorker:
+    """Processes the photos of all tenants' albums in this process."""
+
+    def __init__(self, jobs: JobWorker, turns: PhotoTurns, upkeep: AlbumUpkeep) -> None:
+        self._jobs = jobs
+        self._turns = turns
+        self._upkeep = upkeep
+        self._is_ending = asyncio.Event()
+
+    async def empty_spool(self) -> None:
+        """Delete what was erased from the spool now; see `AlbumUpkeep.empty_spool`."""
+        await self._upkeep.empty_spool()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Work during the block; at its end, finish the turns that run and take no others."""
+        tasks = [asyncio.create_task(self._jobs.run(self._turns.run)), asyncio.create_task(self._keep_order())]
+        try:
+            yield
+        finally:
+            self._is_ending.set()
+            self._jobs.stop()
+            await asyncio.gather(*tasks)
+            await self._upkeep.run()
+
+    async def _keep_order(self) -> None:
+        while not self._is_ending.is_set():
+            await self._upkeep.run()
+            try:
+                await asyncio.wait_for(self._is_ending.wait(), _UPKEEP_S)
+            except TimeoutError:
+                continue

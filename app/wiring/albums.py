@@ -1,0 +1,73 @@
+"""Open the spool of waiting photos, and what stores the photos of one tenant."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from app.errors import TenantNotFound
+from app.persistence.connections.database import Database
+from app.persistence.photo_spool import PhotoSpool, SpoolAddress
+from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.photo_turns import PhotoTurnRepository
+from app.persistence.repositories.policies import PolicyRepository
+from app.persistence.repositories.subjects import SubjectRepository
+from app.persistence.repositories.templates import TemplateStore
+from app.persistence.repositories.usage import UsageRepository
+from app.persistence.template_protector import TemplateProtector
+from app.security.keyring import Keyring
+from app.security.photo_encryption import PhotoCipher
+from app.services.albums.photo_storage import PhotoStorage
+from app.services.audit.trail import WORKER, AuditTrails
+from app.services.collections.lookup import CollectionLookup
+from app.services.collections.recognizer_directory import RecognizerDirectory
+from app.services.people.consent import ConsentGate
+from app.services.people.face_storage import FaceStorage
+from app.services.tenancy.quotas import QuotaService
+from app.settings import Settings
+
+
+def open_spool(settings: Settings, keyring: Keyring) -> PhotoSpool:
+    """Open the spool that the settings name."""
+    secret = settings.photo_store_secret_access_key
+    address = SpoolAddress.parse(
+        settings.photo_store or str(settings.resolved_data_dir / "photos"),
+        endpoint=settings.photo_store_endpoint,
+        region=settings.photo_store_region,
+        access_key_id=settings.photo_store_access_key_id,
+        secret_access_key=secret.get_secret_value() if secret is not None else None,
+    )
+    return PhotoSpool(address, PhotoCipher(keyring))
+
+
+class StorageOpener:
+    """Opens what stores the photos of one tenant, in one transaction."""
+
+    def __init__(
+        self, database: Database, directory: RecognizerDirectory, protector: TemplateProtector, trails: AuditTrails
+    ) -> None:
+        self._database = database
+        self._directory = directory
+        self._protector = protector
+        self._trails = trails
+
+    @asynccontextmanager
+    async def open(self, tenant_id: UUID) -> AsyncIterator[PhotoStorage]:
+        """Open a transaction that commits when the block ends; raises `TenantNotFound`."""
+        async with self._database.transaction(tenant_id) as session:
+            usage = UsageRepository(session, tenant_id)
+            overview = await usage.get_overview()
+            if overview is None:
+                raise TenantNotFound
+            subjects = SubjectRepository(session, tenant_id)
+            storage = FaceStorage(
+                TemplateStore(session, tenant_id, self._protector),
+                ConsentGate(subjects, PolicyRepository(session, tenant_id)),
+                QuotaService(usage, overview.plan),
+                self._trails.open(session, tenant_id, WORKER),
+            )
+            yield PhotoStorage(
+                PhotoTurnRepository(session, tenant_id),
+                CollectionLookup(CollectionRepository(session, tenant_id), self._directory),
+                subjects,
+                storage,
+            )
