@@ -237,7 +237,8 @@ class Settings(BaseSettings):
     max_waiting_photos: Positive = 20_000
     """How many photos of one tenant may wait to be processed. Further ones receive status 429."""
     photo_store: str = ""
-    """Where photos wait: a directory, or `s3://bucket/prefix`. Empty: `photos` in the data directory. They are encrypted. Servers and workers on several hosts need a bucket."""
+    """Where photos wait: a directory, or `s3://bucket/prefix`. Empty: `photos` in the data directory. They are
+    encrypted. Servers and workers on several hosts need a bucket."""
     photo_store_endpoint: str | None = None
     """The bucket's server, such as `https://minio.example:9000`; unset: AWS."""
     photo_store_region: str = "us-east-1"
