@@ -63,6 +63,10 @@ class JobWorker:
         self._stopping = asyncio.Event()
         self._manager: QueueManager | None = None
 
+    def start(self) -> None:
+        """Take jobs again after a `stop`."""
+        self._stopping.clear()
+
     async def run(self, take_turn: TurnHandler) -> None:
         """Run jobs until `stop`; jobs that run then are finished. Connects again when the database comes back."""
         while not self._stopping.is_set():

@@ -155,7 +155,12 @@ class TransactionServices:
 
     def albums(self) -> AlbumService:
         return AlbumService(
-            self._album_rows(), self.collections(), self._policy_rows(), self._state.cursors, self._trail()
+            self._album_rows(),
+            self.collections(),
+            self._policy_rows(),
+            self._state.cursors,
+            self._trail(),
+            may_delete=self._principal.may(Permission.DELETE),
         )
 
     def album_photos(self) -> AlbumPhotoService:

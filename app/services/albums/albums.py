@@ -12,6 +12,7 @@ from app.security.cursors import CursorSigner, read_text
 from app.services.audit.trail import AuditAction, AuditTrail
 from app.services.collections.collections import CollectionService
 from app.services.paging import Page, PageRequest, cut_page
+from app.services.people.rules import refuse_past_expiry, refuse_shorter_expiry
 
 DEFAULT_LIFETIME_DAYS = 90
 
@@ -47,7 +48,10 @@ class AlbumService:
         policies: PolicyRepository,
         cursors: CursorSigner,
         trail: AuditTrail,
+        *,
+        may_delete: bool,
     ) -> None:
+        self._may_delete = may_delete
         self._albums = albums
         self._collections = collections
         self._policies = policies
@@ -59,8 +63,10 @@ class AlbumService:
     ) -> CountedAlbum:
         """Create an album and its collection.
 
-        Raises `CollectionExists`, `QuotaExceeded`, or `PermissionDenied` for a key limited to other collections.
+        Raises `CollectionExists`, `QuotaExceeded`, `InvalidParameter` for an end in the past, or `PermissionDenied` for
+        a key limited to other collections.
         """
+        refuse_past_expiry(expires_at)
         created = await self._collections.create(name)
         if expires_at is None:
             policy = await self._policies.get()
@@ -74,8 +80,15 @@ class AlbumService:
         return (await self._count([await self._find(name)]))[0]
 
     async def change(self, name: str, change: AlbumChange) -> CountedAlbum:
-        """Change an album; closing it stops new photos, not those that wait. Raises `AlbumNotFound`."""
+        """Change an album; closing it stops new photos, not those that wait.
+
+        Raises `AlbumNotFound`, `InvalidParameter` for an end in the past, or `PermissionDenied` for an earlier end if the
+        caller may not delete.
+        """
         album = await self._find(name)
+        refuse_past_expiry(change.expires_at)
+        if not self._may_delete:
+            refuse_shorter_expiry(album.expires_at, change.expires_at)
         values: dict[str, object] = {
             field: value
             for field in ("title", "expected", "expires_at")

@@ -69,6 +69,8 @@ class AlbumWorker:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Work during the block; at its end, finish the turns that run and take no others."""
+        self._is_ending.clear()
+        self._jobs.start()
         tasks = [asyncio.create_task(self._jobs.run(self._turns.run)), asyncio.create_task(self._keep_order())]
         try:
             yield
