@@ -23,6 +23,7 @@ from app.routes.all_routes import ROUTERS
 from app.routes.coverage import check_coverage
 from app.routes.docs import TAGS, install_docs
 from app.routes.error_handlers import install_error_handlers, problem
+from app.routes.guests import get_guest
 from app.server.body_limits import MAX_PLAIN_BODY, BodyLimit
 from app.server.client_address import ClientAddress
 from app.server.descriptors import log_exhaustion_once
@@ -78,7 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     install_docs(app)
     install_error_handlers(app, render_error)
     _add_middleware(app, settings)
-    check_coverage(app, other_guards=[read_signed_call])
+    check_coverage(app, other_guards=[read_signed_call, get_guest])
     return app
 
 

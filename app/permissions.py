@@ -104,12 +104,16 @@ class Principal:
     email: str | None = None
     role: Role | None = None
     key_id: UUID | None = None
+    link_id: UUID | None = None
+    """The link of a guest of an album."""
     collections: frozenset[str] | None = None
     """The collections that the key is limited to; None: all."""
 
     @property
     def name(self) -> str:
         """The principal's stable name within the tenant, without personal data."""
+        if self.link_id is not None:
+            return f"link:{self.link_id}"
         return f"key:{self.key_id}" if self.key_id else f"user:{self.user_id}"
 
     def may(self, permission: Permission) -> bool:

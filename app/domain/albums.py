@@ -101,3 +101,19 @@ class WaitingPhoto:
     keep: Keep
     source: str | None = None
     """Where it lies in the tenant's own object store; None if it lies in the spool."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlbumLink:
+    """A link by which a guest searches an album with a photo of the guest."""
+
+    id: UUID
+    album: str
+    label: str | None
+    consent_text: str
+    """What guests agree to before they search."""
+    rate: str
+    """How often all guests with the link may search, such as `10/minute`."""
+    searches: int
+    created_at: datetime
+    expires_at: datetime

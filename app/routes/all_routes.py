@@ -1,6 +1,8 @@
 """List every router of the REST API, in the order of the OpenAPI document."""
 
 from app.routes import (
+    album_events,
+    album_links,
     album_photos,
     album_search,
     albums,
@@ -10,6 +12,7 @@ from app.routes import (
     collection_recognizers,
     collections,
     faces,
+    guests,
     health,
     keys,
     object_stores,
@@ -38,8 +41,11 @@ ROUTERS = tuple(
         faces,
         search,
         albums,
+        album_events,
         album_photos,
         album_search,
+        album_links,
+        guests,
         policies,
         portability,
         audit,

@@ -33,6 +33,7 @@ TAGS = [
     {"name": "subjects", "description": "Manage the people in a collection, their consents and their stored faces."},
     {"name": "search", "description": "Search a collection by embedding, by subject or by stored face."},
     {"name": "albums", "description": "Send photos by the thousand, and find everybody's photos by a selfie."},
+    {"name": "guests", "description": "Search an album by a link, without an account."},
     {
         "name": "privacy",
         "description": "Set consent and retention rules, export and import subjects, and read the audit trail.",

@@ -21,9 +21,14 @@ IMAGE_PATHS = frozenset(
 )
 """The routes whose whole path is fixed."""
 
+_GUEST_PATH = f"{API}/guest/search"
 _ALBUM_PATH = re.compile(rf"{API}/albums/[^/]+/(photos(/.*)?|search)")
 
 
 def takes_photos(path: str) -> bool:
     """Return whether a path belongs to a route that takes photos."""
-    return path in IMAGE_PATHS or (path.startswith(f"{API}/albums/") and _ALBUM_PATH.fullmatch(path) is not None)
+    return (
+        path in IMAGE_PATHS
+        or path == _GUEST_PATH
+        or (path.startswith(f"{API}/albums/") and _ALBUM_PATH.fullmatch(path) is not None)
+    )

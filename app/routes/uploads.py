@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from starlette.requests import ClientDisconnect
 
 from app.errors import ImageRefused, InvalidParameter, RequestRefused, UnsupportedMediaType, about_image
-from app.permissions import Permission, Principal
+from app.permissions import Permission
 from app.routes.deps.callers import StateDep, require_permission
 from app.routes.error_handlers import validation_failed
 from app.routes.json_photos import read_json_photos
@@ -87,10 +87,16 @@ def image_form(
     is read for a caller without it or over their rate limit. After reading the body it watches for the client's
     disconnect.
     """
-    guard = require_permission(permission)
+    return guarded_image_form(model, photos, require_permission(permission))
+
+
+def guarded_image_form(
+    model: type[F], photos: PhotoFields, guard: Callable[..., Any]
+) -> Callable[..., AsyncIterator[ImageForm[F]]]:
+    """Return the dependency of `image_form` behind another guard, which admits the caller."""
 
     async def read(
-        request: Request, _: Annotated[Principal, Depends(guard)], state: StateDep, disconnect: DisconnectDep
+        request: Request, _: Annotated[Any, Depends(guard)], state: StateDep, disconnect: DisconnectDep
     ) -> AsyncIterator[ImageForm[F]]:
         with timed("receive"):
             fields, images = await _read_body(request, state.settings, photos, model.model_fields)

@@ -92,6 +92,12 @@ class RateLimiter:
         counted = _Counted(name, f"address:{address}", "An address may send", "")
         return await self._admit(self._public_rate, counted)
 
+    async def admit_link(self, link_id: UUID, rate: str) -> dict[str, str]:
+        """Count a guest's search against the rate of the link; returns and raises as `admit_address`."""
+        if rate == UNLIMITED:
+            return {}
+        return await self._admit(rate, _Counted("guests", f"link:{link_id}", "Guests with this link may send", ""))
+
     async def _admit(self, rate: str, counted: "_Counted") -> dict[str, str]:
         admissions = []
         try:

@@ -55,14 +55,14 @@ class StorageOpener:
         """Open a transaction that commits when the block ends; raises `TenantNotFound`."""
         async with self._database.transaction(tenant_id) as session:
             usage = UsageRepository(session, tenant_id)
-            overview = await usage.get_overview()
-            if overview is None:
+            plan = await usage.get_plan()
+            if plan is None:
                 raise TenantNotFound
             subjects = SubjectRepository(session, tenant_id)
             storage = FaceStorage(
                 TemplateStore(session, tenant_id, self._protector),
                 ConsentGate(subjects, PolicyRepository(session, tenant_id)),
-                QuotaService(usage, overview.plan),
+                QuotaService(usage, plan),
                 self._trails.open(session, tenant_id, WORKER),
             )
             yield PhotoStorage(

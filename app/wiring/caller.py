@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.matcher.tenant_search import TenantSearch
 from app.permissions import Permission, Principal
+from app.persistence.repositories.album_links import AlbumLinkRepository
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.collection_faces import CollectionFaceRepository
@@ -30,6 +31,7 @@ from app.services.access.users import UserService
 from app.services.albums.albums import AlbumService
 from app.services.albums.intake import IntakeLimits, PhotoIntake
 from app.services.albums.known_people import KnownPeople
+from app.services.albums.links import AlbumLinkService
 from app.services.albums.photos import AlbumPhotoService
 from app.services.albums.search import AlbumSearch
 from app.services.audit.trail import AuditService, AuditTrail
@@ -171,6 +173,10 @@ class TransactionServices:
             self._state.cursors,
             self._trail(),
         )
+
+    def album_links(self) -> AlbumLinkService:
+        links = AlbumLinkRepository(self._session, self._tenant_id)
+        return AlbumLinkService(self._album_rows(), links, self._state.keyring, self._state.cursors, self._trail())
 
     def known_people(self) -> KnownPeople:
         templates = TemplateStore(self._session, self._tenant_id, self._state.search.protector)

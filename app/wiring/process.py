@@ -27,7 +27,9 @@ from app.services.access.authentication import AuthService
 from app.services.access.known_tenants import KnownTenants
 from app.services.access.signed_requests import SignedRequestService
 from app.services.albums.expiry import AlbumExpiry
+from app.services.albums.links import GuestBook
 from app.services.albums.photo_faces import PhotoReader
+from app.services.albums.progress import ProgressWatch
 from app.services.albums.turns import PhotoTurns
 from app.services.albums.worker import AlbumUpkeep, AlbumWorker
 from app.services.audit.trail import AuditTrails
@@ -87,6 +89,8 @@ class AppState:
     receipts: ReceiptSigner
     spool: PhotoSpool
     album_worker: AlbumWorker
+    progress: ProgressWatch
+    guests: GuestBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,7 @@ class _Resources:
     objects: ObjectFetcher
     image_urls: ImageUrlFetcher
     search: SearchEngine
+    progress: ProgressWatch
     spool: PhotoSpool
     service_address: str
 
@@ -160,6 +165,8 @@ async def _open_resources(stack: AsyncExitStack, settings: Settings, addresses: 
     stack.push_async_callback(image_urls.close)
     search = build_search(settings, addresses.service, keyring, watchdog=watchdog)
     stack.push_async_callback(search.close)
+    progress = ProgressWatch(database)
+    stack.push_async_callback(progress.close)
     # Entered last: it stops first, and no connection is ended while the others close theirs.
     await stack.enter_async_context(watchdog.running())
     return _Resources(
@@ -172,6 +179,7 @@ async def _open_resources(stack: AsyncExitStack, settings: Settings, addresses: 
         objects,
         image_urls,
         search,
+        progress,
         open_spool(settings, keyring),
         addresses.service,
     )
@@ -214,6 +222,8 @@ def _build_state(
         decisions=DecisionMaker(calibrations, settings.match_threshold),
         receipts=ReceiptSigner(keyring, settings.previous_receipt_keys),
         spool=resources.spool,
+        progress=resources.progress,
+        guests=GuestBook(database, keyring, trails),
         album_worker=_build_album_worker(settings, resources, faces, recognizers, trails),
     )
 

@@ -109,6 +109,9 @@ CALLS: dict[str, Call] = {
     "GET /api/v1/albums/{album}": Call(200, 404, 404),
     "PATCH /api/v1/albums/{album}": Call(200, 404, 404, sends(json={"title": "A party"})),
     "DELETE /api/v1/albums/{album}": Call(204, 404, 404),
+    "POST /api/v1/albums/{album}/links": Call(201, 404, 404, sends(json={})),
+    "GET /api/v1/albums/{album}/links": Call(200, 404, 404),
+    "DELETE /api/v1/albums/{album}/links/{link_id}": Call(204, 404, 404),
     "POST /api/v1/albums/{album}/photos": Call(
         202, 404, 404, sends(data={"external_ids": '["2.jpg"]'}, files={"images": PHOTO})
     ),
@@ -151,10 +154,12 @@ def test_every_route_has_an_entry(running: Running) -> None:
         "POST /api/v1/auth/token",
         "POST /api/v1/auth/refresh",
     }
+    streams = {"GET /api/v1/albums/{album}/events"}  # see test_album_events.py
+    guests = {"GET /api/v1/guest/album", "POST /api/v1/guest/search"}  # see test_album_links.py
     routes = route_dependencies(running.app)
     operators = {name for name, calls in routes.items() if get_operator in calls}  # see test_operator.py
     signed = {name for name, calls in routes.items() if read_signed_call in calls}  # see tests/rekognition
-    assert set(CALLS) == set(routes) - public - operators - signed
+    assert set(CALLS) == set(routes) - public - operators - signed - streams - guests
 
 
 Furnish = Callable[[], Awaitable[dict[str, str]]]
@@ -172,8 +177,10 @@ async def ids(admin: Account) -> dict[str, str]:
     pair = (await admin.client.post("/access-keys", json={"scopes": ["recognize"]})).json()
     await admin.client.post("/albums", json={"id": "party"})
     await admin.client.put("/albums/party/photos/1.jpg", files={"image": PHOTO})
+    link = (await admin.client.post("/albums/party/links", json={})).json()
     return {
         "album": "party",
+        "link_id": link["link_id"],
         "external_id": "1.jpg",
         "collection": "lobby",
         "subject": "ada",

@@ -84,7 +84,7 @@ async def test_every_json_route_refuses_an_unknown_field(admin: Account, documen
     asked = 0
     for method, path, operation in operations(document):
         content = operation.get("requestBody", {}).get("content", {})
-        if "application/json" not in content or "/operator/" in path:
+        if "application/json" not in content or "/operator/" in path or "/guest/" in path:
             continue
         url = path.removeprefix(API).replace("{collection}", "default").replace("{subject}", "ada")
         while "{" in url:

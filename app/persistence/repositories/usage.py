@@ -3,7 +3,7 @@
 from sqlalchemy import case, func, select
 
 from app.domain.tenancy import TenantOverview
-from app.permissions import Quota
+from app.permissions import Plan, Quota
 from app.persistence.models import PlanModel, TenantModel, UsageModel
 from app.persistence.repositories.base import TenantRepository
 from app.persistence.repositories.principals import describe_plan
@@ -28,6 +28,17 @@ class UsageRepository(TenantRepository):
             Quota.RECOGNITIONS: case((UsageModel.month == _THIS_MONTH, UsageModel.recognitions), else_=0),
         }[quota]
         return await self._session.scalar(select(column).where(self._of_tenant(UsageModel))) or 0
+
+    async def get_plan(self) -> Plan | None:
+        """Return the tenant's plan; None if it does not exist."""
+        statement = (
+            select(PlanModel)
+            .join(TenantModel, TenantModel.plan == PlanModel.name)
+            .join(UsageModel, TenantModel.id == UsageModel.tenant_id)
+            .where(self._of_tenant(UsageModel))
+        )
+        row: PlanModel | None = await self._session.scalar(statement)
+        return describe_plan(row) if row is not None else None
 
     async def get_overview(self) -> TenantOverview | None:
         """Return the tenant with its plan and usage; None if it does not exist."""

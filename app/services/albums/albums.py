@@ -82,8 +82,8 @@ class AlbumService:
     async def change(self, name: str, change: AlbumChange) -> CountedAlbum:
         """Change an album; closing it stops new photos, not those that wait.
 
-        Raises `AlbumNotFound`, `InvalidParameter` for an end in the past, or `PermissionDenied` for an earlier end if the
-        caller may not delete.
+        Raises `AlbumNotFound`, `InvalidParameter` for an end in the past, or `PermissionDenied` for an earlier end if
+        the caller may not delete.
         """
         album = await self._find(name)
         refuse_past_expiry(change.expires_at)
