@@ -47,7 +47,8 @@ _DESCRIPTION = """Self-hosted, multi-tenant face recognition.
 To get started, create a tenant with `POST /api/v1/auth/signup`, press **Authorize** and enter the same email and
 password. Then register people's faces with `POST /api/v1/register` and identify them with `POST /api/v1/recognize`.
 
-Every error response is `application/problem+json` with a stable `code`. Photos are never stored.
+Every error response is `application/problem+json` with a stable `code`. Photos are not stored, except those of albums,
+which wait encrypted until they are processed.
 """
 
 

@@ -12,6 +12,7 @@ from app.domain.collections import Recognizers
 from app.domain.faces import Analysis, BoundingBox, Detail, Face, QualityBar, QualityFinding
 from app.ml.detail import Pass, plan_passes
 from app.ml.engine import Detection, FaceEngine
+from app.ml.face_pictures import cut_faces
 from app.ml.face_quality.features import measure_crop
 from app.ml.face_quality.model import assemble_inputs
 from app.ml.image import ImageLimits, open_photo
@@ -117,6 +118,10 @@ class FaceAnalyzer:
         faces = tuple(rate_face(face, rated[index]) if index in rated else face for index, face in enumerate(faces))
         embeddings = tuple(one.embedding for one in scored)
         return replace(found, faces=faces, embeddings=embeddings, secondary=tuple(others), embedded=tuple(chosen))
+
+    def cut_faces(self, data: bytes, faces: Sequence[Face]) -> list[bytes]:
+        """Return a small upright JPEG of each of the image's faces; raises a subclass of `ImageRefused`."""
+        return cut_faces(open_photo(data, self._images), faces)
 
     def measure(self, data: bytes, choose: Callable[[Sequence[Face]], int]) -> MeasuredFace | None:
         """Measure one face of an image as a quality model sees it; None without a face.

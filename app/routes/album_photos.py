@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import BackgroundTasks, Depends, Path, Query, Response
 
 from app.domain.albums import PhotoState
-from app.errors import AppError, InvalidParameter
+from app.errors import AlbumNotFound, AppError, FaceNotFound, InvalidParameter
 from app.permissions import Permission
 from app.routes import API
 from app.routes.deps.callers import CanDelete, CanRead, CanRegister, StateDep
@@ -24,9 +24,11 @@ from app.schemas.albums import (
     ReceivedPhotosOut,
     RetriedOut,
 )
-from app.schemas.fields import CollectionName, ExternalImageId
+from app.schemas.fields import CollectionName, ExternalImageId, Id
 
-router = strict_router(prefix=API + "/albums/{album}", tags=["albums"], responses={**AUTHENTICATED, **problems(404)})
+router = strict_router(
+    prefix=API + "/albums/{album}", tags=["albums"], responses={**AUTHENTICATED, **problems(AlbumNotFound)}
+)
 
 MAX_PHOTOS = 100
 _ONE, _MANY = PhotoFields({"image": 1}), PhotoFields({"images": MAX_PHOTOS})
@@ -119,6 +121,21 @@ async def delete_photo(
     """Erases the photo with its faces, whoever they were assigned to, also while it waits or is processed."""
     await services.album_photos().delete(album, external_id)
     background.add_task(state.album_worker.empty_spool)
+
+
+@router.get(
+    "/faces/{face_id}/picture",
+    summary="Get a kept picture of a face",
+    response_class=Response,
+    responses={
+        **problems(FaceNotFound, 422),
+        200: {"content": {"image/jpeg": {}}, "description": "A JPEG."},
+    },
+)
+async def get_face_picture(_: CanRead, album: AlbumId, face_id: Id, services: ServicesDep) -> Response:
+    """Returns a JPEG of 160 x 160 pixels, if the album was created with `keep=crops`."""
+    picture = await services.album_photos().get_picture(album, face_id)
+    return Response(picture, media_type="image/jpeg", headers={"cache-control": "private, no-store"})
 
 
 @router.post("/retry", status_code=202, summary="Process failed photos again", responses=problems(503))

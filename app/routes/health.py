@@ -43,6 +43,6 @@ async def readyz(state: StateDep) -> Health:
     responses=problems(401, RouteNotFound),
     response_class=Response,
 )
-async def metrics() -> Response:
+async def metrics(state: StateDep) -> Response:
     """Requires the metrics token. Responds with 404 if the operator has not set one."""
-    return Response(expose(), media_type=CONTENT_TYPE)
+    return Response(expose() + await state.album_worker.expose_queue(), media_type=CONTENT_TYPE)

@@ -35,7 +35,7 @@ router = strict_router(tags=["privacy"], responses={**AUTHENTICATED, **problems(
     response_model=SubjectDocument,
 )
 async def export_subject(_: CanReadEmbeddings, collection: Collection, subject: Subject, caller: CallerDep) -> Response:
-    """Returns templates with their embeddings, the consent and the latest audit entries. Photos are never stored."""
+    """Returns templates with their embeddings, the consent and the latest audit entries."""
     async with caller.transaction() as services:
         export = await services.portability().export(collection, subject)
     # Writing takes long: meanwhile nobody must wait for the connection, the subject or the audit trail.

@@ -132,7 +132,7 @@ async def delete_subject(
 async def list_faces(
     _: CanRead, collection: Collection, subject: Subject, page: PageDep, services: ServicesDep
 ) -> StoredFacePage:
-    """Returns a page of stored faces with their quality, without embeddings. Photos are never stored."""
+    """Returns a page of stored faces with their quality, without embeddings."""
     found = await services.subjects().list_faces(collection, subject, page)
     return StoredFacePage(items=[StoredFaceOut.of(item) for item in found.items], next_cursor=found.next_cursor)
 

@@ -1,5 +1,6 @@
 """Define the document in which a subject is exported and imported."""
 
+from base64 import b64encode
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import uuid4
@@ -25,6 +26,7 @@ from app.schemas.fields import (
 )
 from app.schemas.origins import RelativeBoxBody, describe_origin
 from app.schemas.request_body import RequestBody
+from app.schemas.text_rules import BASE64
 from app.services.people.portability import SubjectExport
 
 MAX_TEMPLATES = 2_000
@@ -38,6 +40,17 @@ def _close_names(schema: dict[str, Any]) -> None:
     schema |= {"propertyNames": name, "additionalProperties": value}
 
 
+Picture = Annotated[
+    str,
+    BASE64,
+    Field(
+        description="A JPEG of the face as base64, if its album keeps pictures. An import ignores it, because a "
+        "picture belongs to a photo of an album.",
+        examples=["/9j/4AAQSkZJRg=="],
+    ),
+]
+
+
 class ExportedConsent(RequestBody):
     """A recorded consent."""
 
@@ -48,7 +61,7 @@ class ExportedConsent(RequestBody):
 
 
 class ExportedFaceBody(RequestBody):
-    """A template: a stored face as embedded by one recognizer. Photos are never stored."""
+    """A template: a stored face as embedded by one recognizer."""
 
     face_id: Id | None = Field(
         default=None,
@@ -76,10 +89,12 @@ class ExportedFaceBody(RequestBody):
         examples=["3d1c58f0-5b5e-4a4c-9d0a-1f2b7c1a9e66"],
     )
     bounding_box: RelativeBoxBody | None = None
+    picture: Picture | None = None
 
     @classmethod
-    def of(cls, face: ExportedFace) -> "ExportedFaceBody":
+    def of(cls, face: ExportedFace, picture: bytes | None = None) -> "ExportedFaceBody":
         return cls(
+            picture=None if picture is None else b64encode(picture).decode(),
             face_id=face.id,
             recognizer=face.recognizer,
             embedding=[round(float(value), 7) for value in face.embedding],

@@ -69,7 +69,7 @@ def read_subject_document(data: bytes) -> ReadDocument:
 def write_subject_document(export: SubjectExport) -> bytes:
     """Return the document as JSON; blocks."""
     rest = SubjectDocument.of(export).model_dump_json(exclude={"faces"})
-    faces = ",".join(ExportedFaceBody.of(face).model_dump_json() for face in export.faces)
+    faces = ",".join(ExportedFaceBody.of(face, export.pictures.get(face.id)).model_dump_json() for face in export.faces)
     return f'{rest[:-1]},"faces":[{faces}]}}'.encode()
 
 

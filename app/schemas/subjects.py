@@ -127,7 +127,7 @@ class SubjectPage(BaseModel):
 
 
 class StoredFaceOut(OriginOut):
-    """A stored face, without its embedding. Photos are never stored."""
+    """A stored face, without its embedding."""
 
     face_id: answer.FaceId
     recognizer: answer.Recognizer = Field(description="The recognizer that embedded the face.")

@@ -111,6 +111,7 @@ RATE = TextRule(
     f"^(unlimited|{_WINDOW}( ?; ?{_WINDOW})*)$",
     "must be `unlimited`, or the requests in each window, such as `60/minute; 10000/day`",
 )
+BASE64 = TextRule(r"^[A-Za-z0-9+/]{0,45000}={0,2}$", "must be base64 of at most 45,000 characters")
 TOKEN = TextRule("^[!-~]{1,255}$", "must have 1 to 255 printable ASCII characters, without spaces")
 SECRET = TextRule("^[ -~]{1,255}$", "must have 1 to 255 printable ASCII characters")
 REGION = TextRule(r"^[a-z0-9\-]{1,64}$", "must have 1 to 64 lower-case letters (a to z), digits and `-`")

@@ -19,6 +19,11 @@ class PhotoCipher:
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
 
+    @property
+    def current_key_id(self) -> str:
+        """The id of the service key that encrypts."""
+        return self._keyring.current(_PURPOSE)[0]
+
     def encrypt(self, tenant_id: UUID, object_id: UUID, content: bytes) -> tuple[str, bytes]:
         """Encrypt content, bound to its tenant and id; return the service key's id, and nonce (12 bytes) and text."""
         key_id, key = self._keyring.current(_PURPOSE)

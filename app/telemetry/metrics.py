@@ -6,7 +6,7 @@ serve` sets that variable before importing this module.
 
 import os
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -59,6 +59,19 @@ def observe_images(count: int) -> None:
 def observe_photo(state: str, code: str | None) -> None:
     """Count a processed photo of an album; `code` says why it failed."""
     _photos.labels(state, code or "").inc()
+
+
+def expose_queue(received: int, working: int, oldest_s: float, jobs: int) -> bytes:
+    """Return the lengths of the photos' queue: the same from whichever process, so they are not added up."""
+    registry = CollectorRegistry()
+    for name, text, value in (
+        ("vultus_photos_waiting", "Photos of albums that wait.", received),
+        ("vultus_photos_working", "Photos of albums that workers have taken.", working),
+        ("vultus_photos_oldest_seconds", "Seconds since the oldest unfinished photo arrived.", oldest_s),
+        ("vultus_jobs", "Jobs that wait or run.", jobs),
+    ):
+        Gauge(name, text, registry=registry).set(value)
+    return generate_latest(registry)
 
 
 def expose() -> bytes:

@@ -8,6 +8,7 @@ from app.errors import TenantNotFound
 from app.persistence.connections.database import Database
 from app.persistence.photo_spool import PhotoSpool, SpoolAddress
 from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.face_crops import FaceCropRepository
 from app.persistence.repositories.photo_turns import PhotoTurnRepository
 from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.subjects import SubjectRepository
@@ -43,8 +44,14 @@ class StorageOpener:
     """Opens what stores the photos of one tenant, in one transaction."""
 
     def __init__(
-        self, database: Database, directory: RecognizerDirectory, protector: TemplateProtector, trails: AuditTrails
+        self,
+        database: Database,
+        directory: RecognizerDirectory,
+        protector: TemplateProtector,
+        trails: AuditTrails,
+        cipher: PhotoCipher,
     ) -> None:
+        self._cipher = cipher
         self._database = database
         self._directory = directory
         self._protector = protector
@@ -70,4 +77,5 @@ class StorageOpener:
                 CollectionLookup(CollectionRepository(session, tenant_id), self._directory),
                 subjects,
                 storage,
+                FaceCropRepository(session, tenant_id, self._cipher),
             )

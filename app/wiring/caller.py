@@ -13,6 +13,7 @@ from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.collection_faces import CollectionFaceRepository
 from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.face_crops import FaceCropRepository
 from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
 from app.persistence.repositories.object_stores import ObjectStoreRepository
@@ -26,6 +27,7 @@ from app.persistence.repositories.templates import TemplateRepository, TemplateS
 from app.persistence.repositories.usage import UsageRepository
 from app.persistence.repositories.usage_days import UsageDayRepository
 from app.persistence.repositories.users import UserRepository
+from app.security.photo_encryption import PhotoCipher
 from app.services.access.keys import KeyService
 from app.services.access.users import UserService
 from app.services.albums.albums import AlbumService
@@ -170,6 +172,7 @@ class TransactionServices:
             self._album_rows(),
             PhotoRepository(self._session, self._tenant_id),
             self.stored_faces(),
+            self._face_crops(),
             self._state.cursors,
             self._trail(),
         )
@@ -245,7 +248,11 @@ class TransactionServices:
 
     def portability(self) -> PortabilityService:
         return PortabilityService(
-            self._collection_lookup(), self._subject_rows(), self._face_storage(), self._audit_rows()
+            self._collection_lookup(),
+            self._subject_rows(),
+            self._face_storage(),
+            self._audit_rows(),
+            self._face_crops(),
         )
 
     def object_stores(self) -> ObjectStoreService:
@@ -297,6 +304,9 @@ class TransactionServices:
         templates = TemplateStore(self._session, self._tenant_id, self._state.search.protector)
         consent = ConsentGate(self._subject_rows(), self._policy_rows())
         return FaceStorage(templates, consent, self._quotas(), self._trail())
+
+    def _face_crops(self) -> FaceCropRepository:
+        return FaceCropRepository(self._session, self._tenant_id, PhotoCipher(self._state.keyring))
 
     def _policy_rows(self) -> PolicyRepository:
         return PolicyRepository(self._session, self._tenant_id)

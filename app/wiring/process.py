@@ -22,6 +22,7 @@ from app.persistence.provisioning.addresses import DatabaseAddresses, provisione
 from app.security.cursors import CursorSigner
 from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher
+from app.security.photo_encryption import PhotoCipher
 from app.security.tokens import TokenIssuer
 from app.services.access.authentication import AuthService
 from app.services.access.known_tenants import KnownTenants
@@ -232,14 +233,16 @@ def _build_album_worker(
     settings: Settings, resources: _Resources, faces: FaceReader, recognizers: RecognizerDirectory, trails: AuditTrails
 ) -> AlbumWorker:
     database = resources.database
-    opener = StorageOpener(database, recognizers, resources.search.protector, trails)
+    opener = StorageOpener(database, recognizers, resources.search.protector, trails, PhotoCipher(resources.keyring))
     jobs = JobWorker(
         driver_address(resources.service_address),
         concurrency=settings.worker_turns,
         behind_pgbouncer=settings.database_pgbouncer,
     )
     turns = PhotoTurns(database, PhotoReader(resources.spool, faces), recognizers, opener.open)
-    return AlbumWorker(jobs, turns, AlbumUpkeep(database, resources.spool, turns, AlbumExpiry(database, trails)))
+    return AlbumWorker(
+        database, jobs, turns, AlbumUpkeep(database, resources.spool, turns, AlbumExpiry(database, trails))
+    )
 
 
 def _build_token_issuer(settings: Settings, keyring: Keyring) -> TokenIssuer:

@@ -37,10 +37,11 @@ CREATE FUNCTION discard_erased_photos() RETURNS trigger LANGUAGE plpgsql AS $$ B
 END $$
 """
 
-# A face's kept picture goes with the face.
+# A face's kept picture goes with the last template of the face.
 ERASE_CROPS = """
 CREATE FUNCTION erase_face_crops() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-    DELETE FROM face_crops c USING old_rows o WHERE c.tenant_id = o.tenant_id AND c.face_id = o.id;
+    DELETE FROM face_crops c USING old_rows o WHERE c.tenant_id = o.tenant_id AND c.face_id = o.id
+    AND NOT EXISTS (SELECT 1 FROM templates t WHERE t.tenant_id = o.tenant_id AND t.id = o.id);
     RETURN NULL;
 END $$
 """
@@ -102,7 +103,18 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     GROUP BY a.tenant_id, a.collection_id
 $$
 """
+# A photo that a retry might have stored is kept for a day.
+FORGET_FAILED = """
+CREATE FUNCTION vultus_forget_failed_photos() RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH forgotten AS (
+        UPDATE photos SET has_object = false
+        WHERE state = 'failed' AND has_object AND finished_at < now() - interval '1 day' RETURNING id
+    ) SELECT count(*) FROM forgotten
+$$
+"""
 FUNCTIONS = (
+    ("vultus_forget_failed_photos()", FORGET_FAILED),
     ("vultus_tenants_with_lost_photos(float8)", TENANTS_WITH_LOST_PHOTOS),
     ("vultus_tenants_with_expired_albums()", TENANTS_WITH_EXPIRED_ALBUMS),
     ("vultus_count_waiting_photos()", COUNT_WAITING),
@@ -119,6 +131,7 @@ def upgrade() -> None:
         isolate(table)
     for table in ("albums", "photos", "photo_turns"):
         op.execute(f"CREATE POLICY watching ON {table} FOR SELECT TO CURRENT_USER USING (true)")
+    op.execute("CREATE POLICY forgetting ON photos FOR UPDATE TO CURRENT_USER USING (state = 'failed')")
     # Erasing an album erases templates as the tables' owner, and a trigger their pictures.
     op.execute("CREATE POLICY erasing ON face_crops TO CURRENT_USER USING (true)")
     allow_lookup("album_links", "public_id")

@@ -120,6 +120,8 @@ CALLS: dict[str, Call] = {
     "GET /api/v1/albums/{album}/photos/{external_id}": Call(200, 404, 404),
     "DELETE /api/v1/albums/{album}/photos/{external_id}": Call(204, 404, 404),
     "POST /api/v1/albums/{album}/retry": Call(202, 404, 404),
+    # The album keeps no pictures: see test_album_pictures.py.
+    "GET /api/v1/albums/{album}/faces/{face_id}/picture": Call(404, 404, 404),
     "POST /api/v1/albums/{album}/search": Call(200, 404, 404, sends(files={"images": PHOTO})),
     "POST /api/v1/albums/{album}/search/people": Call(
         200, 404, 404, sends(json={"people": [{"collection": "lobby", "subject": "ada"}]})

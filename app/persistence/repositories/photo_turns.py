@@ -174,6 +174,12 @@ async def find_tenants_with_lost_photos(database: Database, grace_s: float) -> l
         return list(rows)
 
 
+async def forget_failed(database: Database) -> int:
+    """Discard the pictures of photos that failed more than a day ago and were not retried; return how many."""
+    row = await database.fetch_row("SELECT vultus_forget_failed_photos() AS forgotten")
+    return int(row["forgotten"])
+
+
 @dataclass(frozen=True, slots=True)
 class QueueLength:
     """All tenants' photos on their way, the seconds since the oldest arrived, and the jobs in the queue."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from app.domain.albums import WaitingPhoto
+from app.domain.albums import Keep, WaitingPhoto
 from app.domain.collections import Recognizers
 from app.domain.faces import Analysis, Embedding, Face, QualityBar, QualityReason
 from app.domain.people import FaceOrigin
@@ -27,6 +27,8 @@ class PhotoFaces:
     found: int
     recognizers: Recognizers
     """Those that computed the embeddings."""
+    pictures: dict[UUID, bytes] = field(default_factory=dict, repr=False)
+    """A small JPEG of each face by its id, if the album keeps them."""
 
 
 class PhotoReader:
@@ -57,7 +59,12 @@ class PhotoReader:
             for index, embeddings in zip(analysis.embedded, by_recognizer(analysis, recognizers), strict=True)
         ]
         found = len(analysis.faces) + analysis.left_out
-        return PhotoFaces(photo, analysis.width, analysis.height, faces, found - len(faces), found, recognizers)
+        pictures = dict[UUID, bytes]()
+        if photo.keep is Keep.CROPS and faces:
+            cut = await self._faces.cut_faces(image, [analysis.faces[index] for index in analysis.embedded])
+            pictures = {face.id: picture for face, picture in zip(faces, cut, strict=True)}
+        size = analysis.width, analysis.height
+        return PhotoFaces(photo, *size, faces, found - len(faces), found, recognizers, pictures)
 
     def _choose(self, faces: Sequence[Face]) -> list[int]:
         chosen = [index for index, face in enumerate(faces) if self._is_acceptable(face)]

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from app.domain.albums import PhotoState
 from app.permissions import Quota
+from app.persistence.repositories.face_crops import FaceCropRepository
 from app.persistence.repositories.photo_turns import FinishedPhoto, PhotoTurnRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.services.albums.photo_faces import PhotoFaces
@@ -25,6 +26,7 @@ class PhotoStorage:
     collections: CollectionLookup
     subjects: SubjectRepository
     storage: FaceStorage
+    crops: FaceCropRepository
 
     async def store(self, album: str, lease: UUID, found: Sequence[PhotoFaces]) -> list[FinishedPhoto]:
         """Store the faces of an album's photos that the lease still holds, and finish the photos.
@@ -40,6 +42,8 @@ class PhotoStorage:
             names = {face.subject_id: anonymous_name(face.id) for face in faces}
             await self.subjects.add_anonymous(collection_id, names)
             await self.storage.templates.add_all(faces, collection_id=collection_id, source="album")
+            for one in kept:
+                await self.crops.add_all(one.photo.id, one.pictures)
         finished = [_finish(one) for one in kept]
         await self.photos.finish(finished)
         if faces:

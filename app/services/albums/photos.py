@@ -1,10 +1,12 @@
 """List and erase the photos of an album."""
 
 from contextlib import suppress
+from uuid import UUID
 
 from app.domain.albums import Album, AlbumPhoto, PhotoState
 from app.errors import FaceNotFound, PhotoNotFound
 from app.persistence.repositories.albums import AlbumRepository
+from app.persistence.repositories.face_crops import FaceCropRepository
 from app.persistence.repositories.photos import PhotoRepository
 from app.security.cursors import CursorSigner, read_number
 from app.services.albums.albums import no_album
@@ -21,12 +23,14 @@ class AlbumPhotoService:
         albums: AlbumRepository,
         photos: PhotoRepository,
         faces: StoredFaceService,
+        crops: FaceCropRepository,
         cursors: CursorSigner,
         trail: AuditTrail,
     ) -> None:
         self._albums = albums
         self._photos = photos
         self._faces = faces
+        self._crops = crops
         self._cursors = cursors
         self._trail = trail
 
@@ -45,6 +49,17 @@ class AlbumPhotoService:
         after = self._cursors.open(scope, request.cursor, read_number) if request.cursor else None
         found = await self._photos.list_page(album.collection_id, state, after, request.limit + 1)
         return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, str(last.seq)))
+
+    async def get_picture(self, name: str, face_id: UUID) -> bytes:
+        """Return the kept picture of a stored face, a JPEG.
+
+        Raises `AlbumNotFound`, or `FaceNotFound` if the album has no such face or keeps no pictures.
+        """
+        album = await self._find_album(name)
+        picture = await self._crops.find(album.collection_id, face_id)
+        if picture is None:
+            raise FaceNotFound(f"Album {name!r} keeps no picture of a face {face_id}.", field="face_id")
+        return picture
 
     async def delete(self, name: str, external_id: str) -> None:
         """Erase a photo with its faces, in whatever state it is; raises `AlbumNotFound` or `PhotoNotFound`."""

@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+from app.errors import AppError
 from app.persistence.connections.database import Database
 from app.persistence.job_queue import JobWorker, prune_log
 from app.persistence.photo_spool import PhotoSpool
+from app.persistence.repositories.photo_turns import forget_failed, measure_queue
 from app.services.albums.expiry import AlbumExpiry
 from app.services.albums.turns import PhotoTurns
 from app.services.background import log_and_continue
-from app.telemetry import get_logger
+from app.telemetry import get_logger, metrics
 
 _log = get_logger(__name__)
 
@@ -50,17 +52,28 @@ class AlbumUpkeep:
         if time.monotonic() - self._pruned_at > _PRUNE_S:
             with log_and_continue("job_log_not_pruned"):
                 await prune_log(self._database)
+                await forget_failed(self._database)
                 self._pruned_at = time.monotonic()
 
 
 class AlbumWorker:
     """Processes the photos of all tenants' albums in this process."""
 
-    def __init__(self, jobs: JobWorker, turns: PhotoTurns, upkeep: AlbumUpkeep) -> None:
+    def __init__(self, database: Database, jobs: JobWorker, turns: PhotoTurns, upkeep: AlbumUpkeep) -> None:
+        self._database = database
         self._jobs = jobs
         self._turns = turns
         self._upkeep = upkeep
         self._is_ending = asyncio.Event()
+
+    async def expose_queue(self) -> bytes:
+        """Return the length of the queue in Prometheus's text format; empty if the database does not respond."""
+        try:
+            length = await measure_queue(self._database)
+        except AppError as exc:
+            _log.warning("queue_not_measured", code=exc.code)
+            return b""
+        return metrics.expose_queue(length.received, length.working, length.oldest_s, length.jobs)
 
     async def empty_spool(self) -> None:
         """Delete what was erased from the spool now; see `AlbumUpkeep.empty_spool`."""

@@ -5,10 +5,12 @@ from uuid import UUID
 import numpy as np
 
 from app.persistence.connections.database import Database
+from app.persistence.repositories.face_crops import FaceCropRepository
 from app.persistence.repositories.gallery_rotation import GalleryRotationRepository
 from app.persistence.repositories.protections import ProtectionRepository
 from app.persistence.template_protector import TemplateProtector
 from app.security.keyring import Keyring
+from app.security.photo_encryption import PhotoCipher
 from app.security.template_protection import Protection, rotate
 from app.services.audit.trail import OPERATOR, AuditAction, AuditTrails
 from app.services.retries import retry_transient
@@ -24,6 +26,7 @@ class TemplateRotation:
         self._database = database
         self._trails = trails
         self._protector = TemplateProtector(keyring)
+        self._cipher = PhotoCipher(keyring)
 
     async def run(self, tenant_id: UUID) -> int:
         """Create a new salt and re-encode every template under it; return the number of templates.
@@ -37,11 +40,20 @@ class TemplateRotation:
         while galleries := await self._list_older(tenant_id, new):  # again for galleries created meanwhile
             for gallery_id in galleries:
                 rotated += await self._rotate(tenant_id, gallery_id, new)
+        await self._rotate_pictures(tenant_id)
         async with self._database.transaction(tenant_id) as session:
             await ProtectionRepository(session, tenant_id).delete_unused()
             trail = self._trails.open(session, tenant_id, OPERATOR)
             await trail.record(AuditAction.TEMPLATES_ROTATED, faces=rotated, generation=new.generation)
         return rotated
+
+    async def _rotate_pictures(self, tenant_id: UUID) -> None:
+        """Encrypt the pictures of faces that albums keep under the current key."""
+        looked_at = _BATCH_SIZE
+        while looked_at == _BATCH_SIZE:
+            async with self._database.transaction(tenant_id) as session:
+                pictures = FaceCropRepository(session, tenant_id, self._cipher)
+                looked_at = await pictures.encrypt_again(self._cipher.current_key_id, _BATCH_SIZE)
 
     async def _list_older(self, tenant_id: UUID, new: Protection) -> list[UUID]:
         async with self._database.transaction(tenant_id) as session:

@@ -1,7 +1,7 @@
 """Export all stored data about a subject, and import it again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import numpy as np
@@ -11,6 +11,7 @@ from app.domain.people import ExportedFace, Subject
 from app.errors import InvalidParameter, RecognizerMismatch, SubjectExists, SubjectNotFound
 from app.permissions import Quota
 from app.persistence.repositories.audit import AuditFilter, AuditRepository
+from app.persistence.repositories.face_crops import FaceCropRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.security.audit_chain import SealedEntry
 from app.services.audit.trail import AuditAction
@@ -31,6 +32,8 @@ class SubjectExport:
     subject: Subject
     faces: list[ExportedFace]
     audit: list[SealedEntry]
+    pictures: dict[UUID, bytes] = field(default_factory=dict, repr=False)
+    """A JPEG of each face whose album keeps pictures, by face id."""
 
 
 class PortabilityService:
@@ -42,7 +45,9 @@ class PortabilityService:
         subjects: SubjectRepository,
         storage: FaceStorage,
         entries: AuditRepository,
+        crops: FaceCropRepository,
     ) -> None:
+        self._crops = crops
         self._collections = collections
         self._subjects = subjects
         self._storage = storage
@@ -68,7 +73,8 @@ class PortabilityService:
             collection=collection,
             faces=_count(faces),
         )
-        return SubjectExport(collection, described, faces, entries)
+        pictures = await self._crops.find_all([face.id for face in faces])
+        return SubjectExport(collection, described, faces, entries, pictures)
 
     async def import_subject(self, collection: str, subject: Subject, faces: Sequence[ExportedFace]) -> Subject:
         """Store an exported subject under new ids, with its name, metadata, consent, expiry and faces.

@@ -167,6 +167,13 @@ class FaceReader:
         """Find all faces, with embeddings of the faces whose indexes `choose` returns, in that order."""
         return await self._analyze(image, choose, Detail.STANDARD, recognizers, with_attributes=with_attributes)
 
+    async def cut_faces(self, image: bytes, faces: Sequence[Face]) -> list[bytes]:
+        """Return a small JPEG of each face that was found in the image."""
+        cut = self._analyzer.cut_faces
+        if self._is_background:
+            return await self._executor.run_in_background(cut, image, faces)
+        return await self._executor.run_for(self._tenant, self._disconnect, cut, image, faces)
+
     async def _analyze(
         self,
         image: bytes,
