@@ -13,6 +13,7 @@ from app.permissions import UNLIMITED, Permission, Plan, Quota, Role, Scope
 from app.schemas.fields import DisplayName, Email, NewPassword
 from app.schemas.operator import PlanName, QuotaNumber, Rate
 from app.security.passwords import PasswordHasher, generate_password
+from app.services.paging import iterate_pages
 
 tenants = typer.Typer(help="Manage tenants.", no_args_is_help=True)
 _MAX_DIGITS = 18
@@ -61,7 +62,7 @@ def list_tenants(as_json: AsJson = False, quiet: Quiet = False) -> None:
 
     async def run() -> list[dict[str, str]]:
         async with open_services() as services:
-            found = await services.operator().list_tenants()
+            found = [tenant async for tenant in iterate_pages(services.operator().list_tenants)]
         return [
             {
                 "tenant_id": str(tenant.id),
@@ -139,7 +140,7 @@ def list_plans(as_json: AsJson = False, quiet: Quiet = False) -> None:
 
     async def run() -> list[dict[str, str]]:
         async with open_services() as services:
-            found = await services.operator().list_plans()
+            found = [plan async for plan in iterate_pages(services.operator().list_plans)]
         return [
             {
                 "plan": plan.name,
@@ -176,7 +177,7 @@ def set_plan_values(
     async def run() -> None:
         async with open_services() as services:
             service = services.operator()
-            current = next((plan for plan in await service.list_plans() if plan.name == name), Plan(name))
+            current = await service.find_plan(name) or Plan(name)
             await service.save_plan(Plan(name, {**current.rates, **rates}, {**current.quotas, **quotas}))
 
     asyncio.run(run())
@@ -188,7 +189,8 @@ def list_users(tenant: ForTenant, as_json: AsJson = False, quiet: Quiet = False)
 
     async def run() -> list[dict[str, str]]:
         async with open_services() as services, services.in_tenant(tenant) as tenant_services:
-            found = await (await tenant_services.users()).list()
+            service = await tenant_services.users()
+            found = [user async for user in iterate_pages(service.list)]
         return [{"user_id": str(user.id), "email": user.email, "role": user.role} for user in found]
 
     show_rows(asyncio.run(run()), as_json, quiet)

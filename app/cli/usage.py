@@ -2,12 +2,14 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from app.cli.operator import open_services
 from app.cli.tables import AsJson, Quiet, show_rows
+from app.services.paging import iterate_pages
 
 _DAY = ["%Y-%m-%d"]
 
@@ -35,7 +37,8 @@ def usage(
         async with open_services() as services:
             for tenant_id in await services.list_tenant_ids(tenant):
                 async with services.in_tenant(tenant_id) as tenant_services:
-                    counts = await tenant_services.usage().list_days(first, end)
+                    service = tenant_services.usage()
+                    counts = [item async for item in iterate_pages(partial(service.list_days, first, end))]
                 rows += [
                     {
                         "tenant_id": str(tenant_id),
@@ -45,7 +48,7 @@ def usage(
                         "calls": str(count.calls),
                         "images": str(count.images),
                     }
-                    for key, count in counts.items()
+                    for key, count in counts
                 ]
         return rows
 

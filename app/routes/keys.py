@@ -3,11 +3,11 @@
 from app.errors import KeyNotFound
 from app.routes import API
 from app.routes.deps.callers import CanAdmin
-from app.routes.deps.services import ServicesDep
+from app.routes.deps.services import PageDep, ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.routes.strict_route import strict_router
 from app.schemas.fields import Id
-from app.schemas.keys import AccessKeyIn, IssuedAccessKeyOut, IssuedKeyOut, KeyIn, KeyList, KeyOut
+from app.schemas.keys import AccessKeyIn, IssuedAccessKeyOut, IssuedKeyOut, KeyIn, KeyOut, KeyPage
 
 router = strict_router(prefix=API, tags=["keys"], responses=AUTHENTICATED)
 
@@ -21,10 +21,11 @@ async def issue_key(principal: CanAdmin, body: KeyIn, services: ServicesDep) -> 
     return IssuedKeyOut.issued(issued)
 
 
-@router.get("/keys", summary="List active API keys")
-async def list_keys(_: CanAdmin, services: ServicesDep) -> KeyList:
-    """Returns all active keys with their scopes and last use, without secrets."""
-    return KeyList(items=[KeyOut.of(key) for key in await services.keys().list_keys()])
+@router.get("/keys", summary="List active API keys, oldest first", responses=problems(422))
+async def list_keys(_: CanAdmin, page: PageDep, services: ServicesDep) -> KeyPage:
+    """Returns a page of active keys with their scopes and last use, without secrets."""
+    found = await services.keys().list_keys(page)
+    return KeyPage(items=[KeyOut.of(key) for key in found.items], next_cursor=found.next_cursor)
 
 
 @router.get("/keys/{key_id}", summary="Get an active API key", responses=problems(KeyNotFound))
@@ -57,10 +58,11 @@ async def issue_access_key(principal: CanAdmin, body: AccessKeyIn, services: Ser
     return IssuedAccessKeyOut.issued(record, pair)
 
 
-@router.get("/access-keys", summary="List active access keys")
-async def list_access_keys(_: CanAdmin, services: ServicesDep) -> KeyList:
-    """Returns all active access keys with their scopes and last use, without secrets."""
-    return KeyList(items=[KeyOut.of(key) for key in await services.keys().list_access_keys()])
+@router.get("/access-keys", summary="List active access keys, oldest first", responses=problems(422))
+async def list_access_keys(_: CanAdmin, page: PageDep, services: ServicesDep) -> KeyPage:
+    """Returns a page of active access keys with their scopes and last use, without secrets."""
+    found = await services.keys().list_access_keys(page)
+    return KeyPage(items=[KeyOut.of(key) for key in found.items], next_cursor=found.next_cursor)
 
 
 @router.delete(

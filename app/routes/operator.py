@@ -7,11 +7,12 @@ database login, which sees every tenant. Without it, use the `vultus` command.
 from app.errors import PlanNotFound, TenantNotFound
 from app.routes import API
 from app.routes.deps.callers import OperatorDep, StateDep
+from app.routes.deps.services import PageDep
 from app.routes.responses import problems
 from app.routes.strict_route import strict_router
 from app.schemas.auth import SignupOut
 from app.schemas.fields import Id
-from app.schemas.operator import PlanIn, PlanList, PlanName, PlanOut, SetPlanIn, TenantIn, TenantList, TenantRecordOut
+from app.schemas.operator import PlanIn, PlanName, PlanOut, PlanPage, SetPlanIn, TenantIn, TenantPage, TenantRecordOut
 
 router = strict_router(prefix=f"{API}/operator", tags=["operator"], responses=problems(401, 429))
 
@@ -27,10 +28,11 @@ async def create_tenant(_: OperatorDep, body: TenantIn, state: StateDep) -> Sign
     return SignupOut.of(await state.tenants.create(body.tenant, body.email, body.password, body.plan))
 
 
-@router.get("/tenants", summary="List tenants, oldest first")
-async def list_tenants(operator: OperatorDep) -> TenantList:
-    """Returns all tenants with their plans and numbers of stored templates."""
-    return TenantList(items=[TenantRecordOut.of(tenant) for tenant in await operator.list_tenants()])
+@router.get("/tenants", summary="List tenants, oldest first", responses=problems(422))
+async def list_tenants(operator: OperatorDep, page: PageDep) -> TenantPage:
+    """Returns a page of tenants with their plans and numbers of stored templates."""
+    found = await operator.list_tenants(page)
+    return TenantPage(items=[TenantRecordOut.of(tenant) for tenant in found.items], next_cursor=found.next_cursor)
 
 
 @router.get("/tenants/{tenant_id}", summary="Get a tenant", responses=problems(TenantNotFound))
@@ -57,10 +59,11 @@ async def delete_tenant(tenant_id: Id, operator: OperatorDep) -> None:
     await operator.delete(tenant_id)
 
 
-@router.get("/plans", summary="List plans")
-async def list_plans(operator: OperatorDep) -> PlanList:
-    """Returns all plans with their rate limits and quotas."""
-    return PlanList(items=[PlanOut.of(plan) for plan in await operator.list_plans()])
+@router.get("/plans", summary="List plans by name", responses=problems(422))
+async def list_plans(operator: OperatorDep, page: PageDep) -> PlanPage:
+    """Returns a page of plans with their rate limits and quotas."""
+    found = await operator.list_plans(page)
+    return PlanPage(items=[PlanOut.of(plan) for plan in found.items], next_cursor=found.next_cursor)
 
 
 @router.put("/plans/{name}", summary="Create or replace a plan", responses=problems(422))

@@ -8,7 +8,7 @@ from fastapi import Depends, Query
 from app.errors import InvalidParameter
 from app.routes import API
 from app.routes.deps.callers import CanAdmin
-from app.routes.deps.services import ServicesDep
+from app.routes.deps.services import PageDep, ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.routes.strict_route import strict_router
 from app.schemas.fields import Day
@@ -38,7 +38,8 @@ PeriodDep = Annotated[tuple[date, date], Depends(get_period)]
 
 
 @router.get("", summary="Get usage by day, operation and caller", responses=problems(422))
-async def list_usage(_: CanAdmin, services: ServicesDep, period: PeriodDep) -> UsageOut:
-    """Counts successful calls. Calls from the last second may still be missing."""
-    first, end = period
-    return UsageOut.of(first, end, await services.usage().list_days(first, end))
+async def list_usage(_: CanAdmin, page: PageDep, services: ServicesDep, period: PeriodDep) -> UsageOut:
+    """Counts successful calls. Calls from the last second may still be missing. The totals count all pages."""
+    (first, end), usage = period, services.usage()
+    found = await usage.list_days(first, end, page)
+    return UsageOut.of(first, end, await usage.sum_days(first, end), found)

@@ -3,11 +3,11 @@
 from app.errors import UserNotFound
 from app.routes import API
 from app.routes.deps.callers import CanAdmin, StateDep
-from app.routes.deps.services import ServicesDep
+from app.routes.deps.services import PageDep, ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.routes.strict_route import strict_router
 from app.schemas.fields import Id
-from app.schemas.tenants import RoleIn, UserIn, UserList, UserOut
+from app.schemas.tenants import RoleIn, UserIn, UserOut, UserPage
 
 router = strict_router(prefix=f"{API}/users", tags=["users"], responses=AUTHENTICATED)
 
@@ -18,10 +18,11 @@ async def add_user(_: CanAdmin, body: UserIn, state: StateDep, services: Service
     return UserOut.of(await services.users().add(body.email, await state.hasher.hash(body.password), body.role))
 
 
-@router.get("", summary="List users, oldest first")
-async def list_users(_: CanAdmin, services: ServicesDep) -> UserList:
-    """Returns all users with their roles, on one page."""
-    return UserList(items=[UserOut.of(user) for user in await services.users().list()])
+@router.get("", summary="List users, oldest first", responses=problems(422))
+async def list_users(_: CanAdmin, page: PageDep, services: ServicesDep) -> UserPage:
+    """Returns a page of users with their roles."""
+    found = await services.users().list(page)
+    return UserPage(items=[UserOut.of(user) for user in found.items], next_cursor=found.next_cursor)
 
 
 @router.get("/{user_id}", summary="Get a user", responses=problems(UserNotFound))

@@ -100,10 +100,11 @@ class IssuedAccessKeyOut(BaseModel):
         )
 
 
-class KeyList(BaseModel):
-    """All active keys."""
+class KeyPage(BaseModel):
+    """One page of active keys."""
 
     items: list[KeyOut]
+    next_cursor: answer.NextCursor
 
 
 def _describe(key: KeyRecord) -> dict[str, object]:

@@ -60,10 +60,11 @@ class TenantRecordOut(BaseModel):
         )
 
 
-class TenantList(BaseModel):
-    """All tenants."""
+class TenantPage(BaseModel):
+    """One page of tenants."""
 
     items: list[TenantRecordOut]
+    next_cursor: answer.NextCursor
 
 
 class PlanIn(RequestBody):
@@ -99,7 +100,8 @@ class PlanOut(BaseModel):
         return cls(name=plan.name, rates=plan.all_rates(), quotas=quotas)
 
 
-class PlanList(BaseModel):
-    """All plans."""
+class PlanPage(BaseModel):
+    """One page of plans."""
 
     items: list[PlanOut]
+    next_cursor: answer.NextCursor

@@ -66,7 +66,8 @@ class UserOut(BaseModel):
         return cls(user_id=user.id, email=user.email, role=Role(user.role), created_at=user.created_at)
 
 
-class UserList(BaseModel):
-    """All users of the tenant."""
+class UserPage(BaseModel):
+    """One page of the tenant's users."""
 
     items: list[UserOut]
+    next_cursor: answer.NextCursor

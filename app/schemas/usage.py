@@ -1,6 +1,5 @@
 """Define the response of a tenant's usage by day."""
 
-from collections.abc import Mapping
 from datetime import date
 from uuid import UUID
 
@@ -8,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from app.domain.tenancy import UsageCount, UsageKey
 from app.schemas import answer_fields as answer
+from app.services.paging import Page
 
 
 class UsageDayOut(BaseModel):
@@ -22,19 +22,26 @@ class UsageDayOut(BaseModel):
 
 
 class UsageOut(BaseModel):
-    """Usage by day, operation and caller, with totals."""
+    """One page of usage by day, operation and caller, with the totals of all pages."""
 
     since: date = Field(description="The first day.", examples=["2026-01-01"])
     before: date = Field(description="The day after the last.", examples=["2026-02-01"])
     calls: int = Field(description="Total number of successful calls.", examples=[120])
     images: int = Field(description="Total number of photos.", examples=[120])
     items: list[UsageDayOut]
+    next_cursor: answer.NextCursor
 
     @classmethod
-    def of(cls, since: date, before: date, counts: Mapping[UsageKey, UsageCount]) -> "UsageOut":
-        items = [_describe(key, count) for key, count in counts.items()]
-        calls, images = (sum(getattr(item, name) for item in items) for name in ("calls", "images"))
-        return cls(since=since, before=before, calls=calls, images=images, items=items)
+    def of(cls, since: date, before: date, total: UsageCount, page: Page[tuple[UsageKey, UsageCount]]) -> "UsageOut":
+        items = [_describe(key, count) for key, count in page.items]
+        return cls(
+            since=since,
+            before=before,
+            calls=total.calls,
+            images=total.images,
+            items=items,
+            next_cursor=page.next_cursor,
+        )
 
 
 def _describe(key: UsageKey, count: UsageCount) -> UsageDayOut:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
@@ -14,6 +15,7 @@ _PURPOSE = "cursors"
 _MAX_CHARS = 1024
 _MAX_NUMBER = 2**63 - 1
 """PostgreSQL's largest bigint."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
 _HMAC_SHA256 = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
 
@@ -72,3 +74,17 @@ def read_numbered(position: str) -> tuple[UUID, int]:
     """Parse a row's group and its number in it, as `<32 hexadecimal digits>:<number>`; raises `ValueError`."""
     group, _, number = position.partition(":")
     return UUID(hex=group), read_number(number)
+
+
+def write_created(created_at: datetime, row_id: UUID) -> str:
+    """Write the position of a row in a list by time of creation."""
+    return f"{row_id.hex}:{(created_at - _EPOCH) // timedelta(microseconds=1)}"
+
+
+def read_created(position: str) -> tuple[datetime, UUID]:
+    """Parse a position that `write_created` wrote; raises `ValueError`."""
+    row_id, microseconds = read_numbered(position)
+    try:
+        return _EPOCH + timedelta(microseconds=microseconds), row_id
+    except OverflowError:
+        raise ValueError("a position has a time before the year 10000") from None

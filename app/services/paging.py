@@ -1,7 +1,7 @@
 """Split a list into pages linked by cursors."""
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -40,3 +40,15 @@ def cut_page(found: list[T], limit: int, sign: Callable[[T], str]) -> Page[T]:
     """Cut a page of `limit` items; `found` holds one item more if there is a next page."""
     items = found[:limit]
     return Page(items, sign(items[-1]) if len(found) > limit else None)
+
+
+async def iterate_pages(fetch: Callable[[PageRequest], Awaitable[Page[T]]]) -> AsyncIterator[T]:
+    """Yield the items of all pages; `fetch` returns one of them."""
+    request = PageRequest(MAX_PAGE)
+    while True:
+        page = await fetch(request)
+        for item in page.items:
+            yield item
+        if page.next_cursor is None:
+            return
+        request = PageRequest(MAX_PAGE, page.next_cursor)

@@ -270,11 +270,12 @@ class TransactionServices:
         return AuditService(self._audit_rows(), self._state.keyring, self._state.cursors)
 
     def usage(self) -> UsageService:
-        return UsageService(UsageDayRepository(self._session, self._tenant_id), self._state.meter)
+        days = UsageDayRepository(self._session, self._tenant_id)
+        return UsageService(days, self._state.cursors, self._state.meter)
 
     def users(self) -> UserService:
         users = UserRepository(self._session, self._tenant_id)
-        return UserService(users, self._quotas(), self._principal, self._trail())
+        return UserService(users, self._quotas(), self._principal, self._trail(), self._state.cursors)
 
     def keys(self) -> KeyService:
         api_keys = ApiKeyRepository(self._session, self._tenant_id)

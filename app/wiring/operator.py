@@ -33,6 +33,7 @@ from app.services.collections.recognizers import CollectionRecognizerService
 from app.services.erasure.retention import RetentionSweep
 from app.services.maintenance.search_indexes import SearchIndexService
 from app.services.maintenance.template_rotation import TemplateRotation
+from app.services.paging import iterate_pages
 from app.services.tenancy.metering import UsageService
 from app.services.tenancy.quotas import QuotaService
 from app.services.tenancy.tenants import OperatorService, TenantService
@@ -49,7 +50,7 @@ class OperatorServices:
         self.trails = AuditTrails(keyring)
 
     def operator(self) -> OperatorService:
-        return OperatorService(self.database, self.trails)
+        return OperatorService(self.database, self.trails, CursorSigner(self.keyring))
 
     def tenants(self, hasher: PasswordHasher) -> TenantService:
         return TenantService(self.database, hasher, self.trails)
@@ -67,7 +68,7 @@ class OperatorServices:
         """Return the tenant with this id or name if given, otherwise every tenant's id, oldest first."""
         if only is not None:
             return [await self.find_tenant(only)]
-        return [tenant.id for tenant in await self.operator().list_tenants()]
+        return [tenant.id async for tenant in iterate_pages(self.operator().list_tenants)]
 
     async def find_tenant(self, id_or_name: UUID | str) -> UUID:
         """Return a tenant's id; raises `TenantNotFound`, or `Conflict` if several tenants have the name.
@@ -110,7 +111,8 @@ class TenantServices:
     async def users(self) -> UserService:
         plan = (await self.overview()).plan
         quotas = QuotaService(UsageRepository(self._session, self._tenant_id), plan)
-        return UserService(UserRepository(self._session, self._tenant_id), quotas, None, self._trail())
+        users = UserRepository(self._session, self._tenant_id)
+        return UserService(users, quotas, None, self._trail(), CursorSigner(self._keyring))
 
     def keys(self) -> KeyService:
         api_keys = ApiKeyRepository(self._session, self._tenant_id)
@@ -118,7 +120,8 @@ class TenantServices:
         return KeyService(api_keys, access_keys, self._keyring, self._trail())
 
     def usage(self) -> UsageService:
-        return UsageService(UsageDayRepository(self._session, self._tenant_id))
+        days = UsageDayRepository(self._session, self._tenant_id)
+        return UsageService(days, CursorSigner(self._keyring))
 
     def audit_verifier(self) -> AuditVerifier:
         return AuditVerifier(AuditRepository(self._session, self._tenant_id), self._keyring)

@@ -195,7 +195,7 @@ def _build_state(
     meter: Meter,
 ) -> AppState:
     database, keyring, hasher = resources.database, resources.keyring, resources.hasher
-    operator_database = resources.operator_database
+    operator_database, cursors = resources.operator_database, CursorSigner(keyring)
     infos = analyzer.engine.infos
     calibrations = {name: info.calibration for name, info in infos.items()}
     faces = FaceReader(resources.executor, analyzer)
@@ -208,10 +208,10 @@ def _build_state(
         meter=meter,
         auth=AuthService(database, hasher, _build_token_issuer(settings, keyring), keyring, trails),
         tenants=TenantService(database, hasher, trails),
-        operator=OperatorService(operator_database, trails) if operator_database is not None else None,
+        operator=OperatorService(operator_database, trails, cursors) if operator_database is not None else None,
         faces=faces,
         search=resources.search,
-        cursors=CursorSigner(keyring),
+        cursors=cursors,
         trails=trails,
         signed_requests=SignedRequestService(database, keyring, region=settings.rekognition_region),
         objects=resources.objects,

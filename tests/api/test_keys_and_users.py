@@ -294,3 +294,39 @@ async def test_another_tenants_users_and_keys_are_not_there(
     answer = await stranger.client.patch(f"/users/{user_id}", json={"role": "viewer"})
     assert problem(answer) == "404 user_not_found"
     assert [user["user_id"] for user in (await admin.client.get("/users")).json()["items"]] == [user_id]
+
+
+async def read_pages(account: Account, path: str, **parameters: str) -> list[dict[str, Any]]:
+    """Read a list two items at a time; checks that only the last page has no cursor."""
+    items: list[dict[str, Any]] = []
+    cursor = None
+    while True:
+        query = parameters | {"limit": "2"} | ({"cursor": cursor} if cursor is not None else {})
+        page = (await account.client.get(path, params=query)).raise_for_status().json()
+        items += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return items
+        assert len(page["items"]) == 2
+
+
+async def test_keys_and_users_come_in_pages_oldest_first(admin: Account, stranger: Account) -> None:
+    keys = [
+        (await admin.client.post("/keys", json={"name": f"key {number}", "scopes": ["recognize"]})).json()["key_id"]
+        for number in range(5)
+    ]
+    access_keys = [
+        (await admin.client.post("/access-keys", json={"scopes": ["recognize"]})).json()["key_id"] for _ in range(3)
+    ]
+    emails = [f"{uuid4().hex}@example.com" for _ in range(3)]
+    for email in emails:
+        body = {"email": email, "password": PASSWORD, "role": "viewer"}
+        assert (await admin.client.post("/users", json=body)).status_code == 201
+    await admin.client.delete(f"/keys/{keys[2]}")
+    assert [key["key_id"] for key in await read_pages(admin, "/keys")] == [*keys[:2], *keys[3:]]
+    assert [key["key_id"] for key in await read_pages(admin, "/access-keys")] == access_keys
+    assert [user["email"] for user in await read_pages(admin, "/users")][1:] == emails
+
+    cursor = (await admin.client.get("/keys", params={"limit": 1})).json()["next_cursor"]
+    for account, path in ((admin, "/access-keys"), (admin, "/users"), (stranger, "/keys")):
+        assert problem(await account.client.get(path, params={"cursor": cursor})) == "422 invalid_cursor"

@@ -115,3 +115,20 @@ def test_every_enumeration_is_of_its_type(document: dict[str, Any]) -> None:
             named = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
             assert all(any(isinstance(value, types[name]) for name in named) for value in schema["enum"]), at
             assert len(set(schema["enum"])) == len(schema["enum"]), at
+
+
+def test_every_list_of_items_comes_in_pages(document: dict[str, Any]) -> None:
+    paged = []
+    for name, operation in operations_of(document).items():
+        for status, answer in operation["responses"].items():
+            content = answer.get("content", {}).get("application/json")
+            if not name.startswith("GET ") or not status.startswith("2") or content is None:
+                continue
+            schema = resolve(document, content["schema"])
+            assert schema.get("type") != "array", name
+            if "items" in schema.get("properties", {}):
+                parameters = {parameter["name"] for parameter in operation["parameters"]}
+                assert {"limit", "cursor"} <= parameters, name
+                assert "next_cursor" in schema["required"], name
+                paged.append(name)
+    assert len(paged) >= 11

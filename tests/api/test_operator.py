@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -102,3 +103,21 @@ async def test_the_operator_creates_tenants_without_limits_as_the_command_does(o
 async def test_a_plan_that_makes_no_sense_is_refused(operated: Running, body: dict[str, object]) -> None:
     async with operated.client(TOKEN) as operator:
         assert problem(await operator.put("/operator/plans/odd", json=body)) == "422 invalid_parameter"
+
+
+async def test_tenants_and_plans_come_in_pages(operated: Running) -> None:
+    async with operated.client(TOKEN) as operator:
+        for _ in range(2):
+            body = {"tenant": "Acme", "email": f"{uuid4().hex}@example.com", "password": PASSWORD}
+            assert (await operator.post("/operator/tenants", json=body)).status_code == 201
+        for path, order in (("/operator/tenants", "created_at"), ("/operator/plans", "name")):
+            whole = (await operator.get(path, params={"limit": 500})).json()
+            assert whole["next_cursor"] is None
+            items: list[dict[str, Any]] = []
+            cursor: str | None = ""
+            while cursor is not None:
+                page = (await operator.get(path, params={"limit": 2} | ({"cursor": cursor} if cursor else {}))).json()
+                items += page["items"]
+                cursor = page["next_cursor"]
+            assert items == whole["items"]
+            assert [item[order] for item in items] == sorted(item[order] for item in items)

@@ -76,6 +76,26 @@ async def test_days_can_be_chosen(ada: Account) -> None:
         assert problem(await ada.client.get("/usage", params=days)) == "422 invalid_parameter"
 
 
+async def test_usage_comes_in_pages_with_the_totals_of_all(ada: Account) -> None:
+    await ada.send("/recognize", pictures.photo(1))
+    await ada.client.get("/collections")
+    whole = await usage(ada)
+    assert len(whole["items"]) > 1
+    assert whole["next_cursor"] is None
+    items: list[dict[str, Any]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = await usage(ada, limit="1", **({"cursor": cursor} if cursor else {}))
+        assert (page["calls"], page["images"]) >= (whole["calls"], whole["images"])
+        items += page["items"]
+        cursor = page["next_cursor"]
+    operations = [item["operation"] for item in items if item["operation"] != "list_usage"]
+    assert operations == [item["operation"] for item in whole["items"]]
+    cursor = (await usage(ada, limit="1"))["next_cursor"]
+    other = {"cursor": cursor, "since": "2020-01-01", "before": "2020-02-01"}
+    assert problem(await ada.client.get("/usage", params=other)) == "422 invalid_cursor"
+
+
 async def test_what_could_not_be_added_is_added_later(ada: Account, running: Running, monkeypatch: Any) -> None:
     from app.errors import DatabaseUnavailable
     from app.services.tenancy import metering

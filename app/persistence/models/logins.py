@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Index, Text, UniqueConstraint
+from sqlalchemy import ForeignKeyConstraint, Index, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -31,6 +31,7 @@ class UserModel(TenantRow):
     __tablename__ = "users"
     __table_args__ = (
         ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+        Index("ix_users_tenant_id_created_at_id", "tenant_id", "created_at", "id"),
         # Emails are unique across tenants, because the sign-in form names no tenant. Stored in lower case.
         UniqueConstraint("email"),
     )
@@ -62,6 +63,10 @@ class ApiKeyModel(TenantRow):
     __table_args__ = (
         ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
         UniqueConstraint("public_id"),
+        *(
+            Index(f"ix_api_keys_{'_'.join(columns)}", *columns, postgresql_where=text("revoked_at IS NULL"))
+            for columns in (("tenant_id", "created_at", "id"), ("tenant_id", "name"))
+        ),
     )
 
     name: Mapped[str]
@@ -82,6 +87,13 @@ class AccessKeyModel(TenantRow):
     __table_args__ = (
         ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
         UniqueConstraint("public_id"),
+        Index(
+            "ix_access_keys_tenant_id_created_at_id",
+            "tenant_id",
+            "created_at",
+            "id",
+            postgresql_where=text("revoked_at IS NULL"),
+        ),
     )
 
     public_id: Mapped[str]

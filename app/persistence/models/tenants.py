@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, func, text
+from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.persistence.models.base import Base, TenantOwned
@@ -14,6 +14,7 @@ class TenantModel(Base):
     """A customer of the service; the isolation boundary."""
 
     __tablename__ = "tenants"
+    __table_args__ = (Index("ix_tenants_created_at_id", "created_at", "id"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     name: Mapped[str]

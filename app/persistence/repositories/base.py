@@ -1,10 +1,11 @@
 """Base of the repositories: the only file where tenant_id enters a query (a test forbids it elsewhere)."""
 
 from collections.abc import Iterable
-from typing import TypeVar
+from datetime import datetime
+from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Delete, Select, Update, collate, delete, select, update
+from sqlalchemy import ColumnElement, Delete, Select, Update, collate, delete, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.persistence.connections.database import ERASED
@@ -61,6 +62,15 @@ class TenantRepository:
 
     def _note_erased(self, kind: ErasedKind, ids: Iterable[UUID]) -> None:
         note_erased(self._session, [JournalEntry(kind, self._tenant_id, row_id) for row_id in ids])
+
+
+def page_by_creation(
+    statement: Select[Any], model: Any, after: tuple[datetime, UUID] | None, limit: int
+) -> Select[Any]:
+    """Limit a statement to rows after a time of creation and a row id, oldest first; `model` has both columns."""
+    if after is not None:
+        statement = statement.where(tuple_(model.created_at, model.id) > tuple_(*after))
+    return statement.order_by(model.created_at, model.id).limit(limit)
 
 
 def note_erased(session: AsyncSession, entries: Iterable[JournalEntry]) -> None:

@@ -3,11 +3,11 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import Select, func, or_, select
 
 from app.domain.tenancy import KeyRecord
 from app.persistence.models import AccessKeyModel, ApiKeyModel
-from app.persistence.repositories.base import TenantRepository
+from app.persistence.repositories.base import TenantRepository, page_by_creation
 
 
 class ApiKeyRepository(TenantRepository):
@@ -44,14 +44,25 @@ class ApiKeyRepository(TenantRepository):
         lock = func.pg_advisory_xact_lock(func.hashtextextended(f"{self._tenant_id}/{name}", 0))
         await self._session.execute(select(lock))
 
-    async def list(self, name: str | None = None) -> list[KeyRecord]:
-        """List the keys that are neither revoked nor expired, oldest first; `name` selects one name."""
-        live = or_(ApiKeyModel.expires_at.is_(None), ApiKeyModel.expires_at > func.now())
-        statement = self._select(ApiKeyModel, ApiKeyModel.revoked_at.is_(None), live)
-        if name is not None:
-            statement = statement.where(ApiKeyModel.name == name)
-        statement = statement.order_by(ApiKeyModel.created_at, ApiKeyModel.id)
+    async def list_page(self, after: tuple[datetime, UUID] | None, limit: int) -> list[KeyRecord]:
+        """List up to `limit` live keys after a time of creation and a row id, oldest first."""
+        statement = page_by_creation(self._select_live(), ApiKeyModel, after, limit)
         return [_api_key(row) for row in await self._session.scalars(statement)]
+
+    async def find(self, key_id: UUID) -> KeyRecord | None:
+        """Find a live key."""
+        row = await self._session.scalar(self._select_live().where(ApiKeyModel.id == key_id))
+        return _api_key(row) if row is not None else None
+
+    async def count_named(self, name: str) -> int:
+        """Count the live keys of a name."""
+        keys = self._select_live().where(ApiKeyModel.name == name).with_only_columns(func.count())
+        return await self._session.scalar(keys) or 0
+
+    def _select_live(self) -> Select[ApiKeyModel]:
+        """Select the keys that are neither revoked nor expired."""
+        live = or_(ApiKeyModel.expires_at.is_(None), ApiKeyModel.expires_at > func.now())
+        return self._select(ApiKeyModel, ApiKeyModel.revoked_at.is_(None), live)
 
     async def revoke(self, key_id: UUID) -> bool:
         """Revoke a key; return False if there is no such unrevoked key."""
@@ -69,10 +80,10 @@ class AccessKeyRepository(TenantRepository):
         await self._session.flush()
         return _access_key(row)
 
-    async def list(self) -> list[KeyRecord]:
-        """List the access keys that are not revoked, oldest first."""
-        statement = self._select(AccessKeyModel, AccessKeyModel.revoked_at.is_(None))
-        statement = statement.order_by(AccessKeyModel.created_at, AccessKeyModel.id)
+    async def list_page(self, after: tuple[datetime, UUID] | None, limit: int) -> list[KeyRecord]:
+        """List up to `limit` unrevoked access keys after a time of creation and a row id, oldest first."""
+        keys = self._select(AccessKeyModel, AccessKeyModel.revoked_at.is_(None))
+        statement = page_by_creation(keys, AccessKeyModel, after, limit)
         return [_access_key(row) for row in await self._session.scalars(statement)]
 
     async def revoke(self, key_id: UUID) -> bool:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import Select, delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,9 +13,11 @@ from app.permissions import Plan
 from app.persistence.connections.database import Database
 from app.persistence.erasure_journal import ErasedKind, JournalEntry
 from app.persistence.models import PlanModel, TenantModel, UsageModel
-from app.persistence.repositories.base import note_erased
+from app.persistence.repositories.base import note_erased, page_by_creation
 from app.persistence.repositories.principals import describe_plan
 from app.persistence.repositories.usage import UsageRepository
+
+_TENANTS: Any = select(TenantModel, UsageModel.templates).join(UsageModel, TenantModel.id == UsageModel.tenant_id)
 
 
 class TenantDirectory:
@@ -30,20 +32,20 @@ class TenantDirectory:
         await self._session.flush()
         await UsageRepository(self._session, tenant_id).add()
 
-    async def find_by_name(self, name: str) -> "list[UUID]":
+    async def find_by_name(self, name: str) -> list[UUID]:
         """Find the tenants with this name, oldest first; names need not be unique."""
         statement = select(TenantModel.id).where(TenantModel.name == name).order_by(TenantModel.created_at)
-        return [*await self._session.scalars(statement)]
+        return list(await self._session.scalars(statement))
 
-    async def list(self, tenant_id: UUID | None = None) -> list[TenantRecord]:
-        """List every tenant, oldest first, or only `tenant_id`."""
-        statement = (
-            select(TenantModel, UsageModel.templates)
-            .join(UsageModel, TenantModel.id == UsageModel.tenant_id)
-            .order_by(TenantModel.created_at)
-        )
-        if tenant_id is not None:
-            statement = statement.where(TenantModel.id == tenant_id)
+    async def list_page(self, after: tuple[datetime, UUID] | None, limit: int) -> list[TenantRecord]:
+        """List up to `limit` tenants after a time of creation and a tenant id, oldest first."""
+        return await self._read(page_by_creation(_TENANTS, TenantModel, after, limit))
+
+    async def find(self, tenant_id: UUID) -> TenantRecord | None:
+        found = await self._read(_TENANTS.where(TenantModel.id == tenant_id))
+        return found[0] if found else None
+
+    async def _read(self, statement: Select[Any]) -> list[TenantRecord]:
         return [
             TenantRecord(row.id, row.name, row.plan, row.created_at, templates)
             for row, templates in await self._session.execute(statement)
@@ -69,9 +71,12 @@ class PlanDirectory:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def list(self) -> list[Plan]:
-        """List every plan, by name."""
-        return [describe_plan(row) for row in await self._session.scalars(select(PlanModel).order_by(PlanModel.name))]
+    async def list_page(self, after: str | None, limit: int) -> list[Plan]:
+        """List up to `limit` plans after the name `after`, by name."""
+        statement = select(PlanModel).order_by(PlanModel.name).limit(limit)
+        if after is not None:
+            statement = statement.where(PlanModel.name > after)
+        return [describe_plan(row) for row in await self._session.scalars(statement)]
 
     async def find(self, name: str) -> Plan | None:
         row = await self._session.scalar(select(PlanModel).where(PlanModel.name == name))

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import date
+from typing import Any
 from uuid import UUID
 
+from sqlalchemy import BigInteger, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from app.domain.tenancy import UsageCount, UsageKey
@@ -15,15 +17,33 @@ from app.persistence.repositories.base import TenantRepository
 class UsageDayRepository(TenantRepository):
     """One tenant's daily usage counts."""
 
-    async def list_days(self, since: date, before: date) -> dict[UsageKey, UsageCount]:
-        """List the counts from `since` (inclusive) to `before` (exclusive), by day, operation and caller."""
-        statement = self._select(UsageDayModel, UsageDayModel.day >= since, UsageDayModel.day < before).order_by(
-            UsageDayModel.day, UsageDayModel.operation, UsageDayModel.caller
-        )
+    async def list_days(
+        self, since: date, before: date, after: UsageKey | None = None, limit: int | None = None
+    ) -> dict[UsageKey, UsageCount]:
+        """List the counts from `since` (inclusive) to `before` (exclusive), by day, operation and caller.
+
+        `after` and `limit` select a page: at most `limit` counts after the one of this key.
+        """
+        order = (UsageDayModel.day, UsageDayModel.operation, UsageDayModel.caller)
+        statement = self._select(UsageDayModel, UsageDayModel.day >= since, UsageDayModel.day < before)
+        if after is not None:
+            statement = statement.where(tuple_(*order) > tuple_(*after))
         return {
             UsageKey(row.day, row.operation, row.caller): UsageCount(row.calls, row.images)
-            for row in await self._session.scalars(statement)
+            for row in await self._session.scalars(statement.order_by(*order).limit(limit))
         }
+
+    async def sum_days(self, since: date, before: date) -> UsageCount:
+        """Sum all counts of the days from `since` (inclusive) to `before` (exclusive)."""
+        sums = (
+            func.coalesce(func.sum(column), 0).cast(BigInteger)
+            for column in (UsageDayModel.calls, UsageDayModel.images)
+        )
+        statement = select(*sums).where(
+            self._of_tenant(UsageDayModel), UsageDayModel.day >= since, UsageDayModel.day < before
+        )
+        row: Any = (await self._session.execute(statement)).one()
+        return UsageCount(*row)
 
     async def add(self, key: UsageKey, count: UsageCount) -> None:
         """Add to a count in this transaction; call it last, because it locks the count until the commit."""

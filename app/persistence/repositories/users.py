@@ -1,6 +1,7 @@
 """Users: logins, roles and password hashes."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain.tenancy import UserRecord
 from app.domain.text import normalize_email
 from app.persistence.models import UserModel
-from app.persistence.repositories.base import TenantRepository
+from app.persistence.repositories.base import TenantRepository, page_by_creation
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,9 @@ class UserRepository(TenantRepository):
         created: UUID | None = await self._session.scalar(statement.returning(UserModel.id))
         return created
 
-    async def list(self) -> list[UserRecord]:
-        """List every user, oldest first."""
-        statement = self._select(UserModel).order_by(UserModel.created_at, UserModel.id)
+    async def list_page(self, after: tuple[datetime, UUID] | None, limit: int) -> list[UserRecord]:
+        """List up to `limit` users after a time of creation and a row id, oldest first."""
+        statement = page_by_creation(self._select(UserModel), UserModel, after, limit)
         return [_describe(row) for row in await self._session.scalars(statement)]
 
     async def find(self, user_id: UUID) -> UserRecord | None:

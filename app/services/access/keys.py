@@ -10,8 +10,10 @@ from app.permissions import Principal, Scope, permissions_of
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
 from app.security.access_keys import AccessKey, encrypt_secret, generate_access_key
 from app.security.api_keys import generate_api_key, hash_secret
+from app.security.cursors import CursorSigner, read_created, write_created
 from app.security.keyring import Keyring
 from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.paging import Page, PageRequest, cut_page
 
 MAX_KEYS_PER_NAME = 2
 """The key in use and its successor, so that a rotation needs no downtime."""
@@ -38,6 +40,7 @@ class KeyService:
         self._api_keys = api_keys
         self._access_keys = access_keys
         self._keyring = keyring
+        self._cursors = CursorSigner(keyring)
 
     async def issue(
         self,
@@ -61,7 +64,7 @@ class KeyService:
                 field="collections",
             )
         await self._api_keys.lock_name(name)
-        if len(await self._api_keys.list(name)) >= MAX_KEYS_PER_NAME:
+        if await self._api_keys.count_named(name) >= MAX_KEYS_PER_NAME:
             raise TooManyKeys
         fresh = generate_api_key()
         key_id, key = self._keyring.current("api-keys")
@@ -90,13 +93,13 @@ class KeyService:
             expires_at=old.expires_at,
         )
 
-    async def list_keys(self) -> list[KeyRecord]:
-        """List the active API keys."""
-        return await self._api_keys.list()
+    async def list_keys(self, request: PageRequest) -> Page[KeyRecord]:
+        """List one page of the active API keys, oldest first; raises `InvalidCursor`."""
+        return await self._list(self._api_keys, "keys", request)
 
     async def get(self, key_id: UUID) -> KeyRecord:
         """Return one active API key; raises `KeyNotFound`."""
-        found = next((key for key in await self._api_keys.list() if key.id == key_id), None)
+        found = await self._api_keys.find(key_id)
         if found is None:
             raise KeyNotFound
         return found
@@ -122,15 +125,25 @@ class KeyService:
         await self._trail.record(AuditAction.KEY_ISSUED, f"key:{record.id}", kind="access", scopes=names)
         return record, fresh
 
-    async def list_access_keys(self) -> list[KeyRecord]:
-        """List the active access keys."""
-        return await self._access_keys.list()
+    async def list_access_keys(self, request: PageRequest) -> Page[KeyRecord]:
+        """List one page of the active access keys, oldest first; raises `InvalidCursor`."""
+        return await self._list(self._access_keys, "access-keys", request)
 
     async def revoke_access_key(self, key_id: UUID) -> None:
         """Revoke an access key, effective immediately; raises `KeyNotFound`."""
         if not await self._access_keys.revoke(key_id):
             raise KeyNotFound
         await self._trail.record(AuditAction.KEY_REVOKED, f"key:{key_id}", kind="access")
+
+    async def _list(
+        self, keys: ApiKeyRepository | AccessKeyRepository, name: str, request: PageRequest
+    ) -> Page[KeyRecord]:
+        scope = f"{keys.tenant_id}/{name}"
+        after = self._cursors.open(scope, request.cursor, read_created) if request.cursor else None
+        found = await keys.list_page(after, request.limit + 1)
+        return cut_page(
+            found, request.limit, lambda last: self._cursors.sign(scope, write_created(last.created_at, last.id))
+        )
 
 
 def _refuse_escalation(principal: Principal | None, scopes: list[Scope], collections: list[str] | None) -> None:

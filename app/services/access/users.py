@@ -6,7 +6,9 @@ from app.domain.tenancy import UserRecord
 from app.errors import EmailTaken, LastAdmin, PermissionDenied, UserNotFound
 from app.permissions import ROLE_PERMISSIONS, Principal, Quota, Role
 from app.persistence.repositories.users import UserRepository
+from app.security.cursors import CursorSigner, read_created, write_created
 from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.paging import Page, PageRequest, cut_page
 from app.services.tenancy.quotas import QuotaService
 
 
@@ -17,13 +19,19 @@ class UserService:
     """
 
     def __init__(
-        self, users: UserRepository, quotas: QuotaService, principal: Principal | None, trail: AuditTrail
+        self,
+        users: UserRepository,
+        quotas: QuotaService,
+        principal: Principal | None,
+        trail: AuditTrail,
+        cursors: CursorSigner,
     ) -> None:
         """`principal` is None for the operator, who may grant any role."""
         self._trail = trail
         self._users = users
         self._quotas = quotas
         self._principal = principal
+        self._cursors = cursors
 
     async def add(self, email: str, password_hash: str, role: Role) -> UserRecord:
         """Add a user.
@@ -38,9 +46,14 @@ class UserService:
         await self._trail.record(AuditAction.USER_ADDED, f"user:{user_id}", role=role.value)
         return await self.get(user_id)
 
-    async def list(self) -> list[UserRecord]:
-        """List all users, oldest first."""
-        return await self._users.list()
+    async def list(self, request: PageRequest) -> Page[UserRecord]:
+        """List one page of users, oldest first; raises `InvalidCursor`."""
+        scope = f"{self._users.tenant_id}/users"
+        after = self._cursors.open(scope, request.cursor, read_created) if request.cursor else None
+        found = await self._users.list_page(after, request.limit + 1)
+        return cut_page(
+            found, request.limit, lambda last: self._cursors.sign(scope, write_created(last.created_at, last.id))
+        )
 
     async def get(self, user_id: UUID) -> UserRecord:
         """Return one user; raises `UserNotFound`."""

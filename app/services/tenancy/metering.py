@@ -6,6 +6,7 @@ second and when it ends: a killed worker loses those of its last second, in the 
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, date, datetime
@@ -15,7 +16,9 @@ from app.domain.tenancy import UsageCount, UsageKey
 from app.permissions import Principal
 from app.persistence.connections.database import Database
 from app.persistence.repositories.usage_days import UsageDayRepository, add_usage
+from app.security.cursors import CursorSigner
 from app.services.background import log_and_continue
+from app.services.paging import Page, PageRequest, bind_filters, cut_page
 
 _FLUSH_S = 1.0
 
@@ -84,16 +87,40 @@ def usage_key(principal: Principal, operation: str) -> UsageKey:
 class UsageService:
     """Read the usage of the caller's tenant, and count a change of it."""
 
-    def __init__(self, days: UsageDayRepository, meter: Meter | None = None) -> None:
+    def __init__(self, days: UsageDayRepository, cursors: CursorSigner, meter: Meter | None = None) -> None:
         self._days = days
+        self._cursors = cursors
         self._meter = meter
 
     async def count_change(self, key: UsageKey, images: int) -> None:
         """Count one change with its images in the change's transaction, as its last statement."""
         await self._days.add(key, UsageCount(1, images))
 
-    async def list_days(self, since: date, before: date) -> dict[UsageKey, UsageCount]:
-        """List the counts from `since` up to, excluding, `before`; flushes this process's own counts first."""
+    async def list_days(self, since: date, before: date, request: PageRequest) -> Page[tuple[UsageKey, UsageCount]]:
+        """List one page of the counts from `since` up to, excluding, `before`, by day, operation and caller.
+
+        Flushes this process's own counts first. Raises `InvalidCursor`.
+        """
+        scope = bind_filters(f"{self._days.tenant_id}/usage", since=since, before=before)
+        after = self._cursors.open(scope, request.cursor, _read_key) if request.cursor else None
+        await self._flush()
+        found = await self._days.list_days(since, before, after, request.limit + 1)
+        return cut_page(list(found.items()), request.limit, lambda last: self._cursors.sign(scope, _write_key(last[0])))
+
+    async def sum_days(self, since: date, before: date) -> UsageCount:
+        """Sum the counts from `since` up to, excluding, `before`; flushes this process's own counts first."""
+        await self._flush()
+        return await self._days.sum_days(since, before)
+
+    async def _flush(self) -> None:
         if self._meter is not None:
             await self._meter.flush()
-        return await self._days.list_days(since, before)
+
+
+def _write_key(key: UsageKey) -> str:
+    return json.dumps([key.day.isoformat(), key.operation, key.caller])
+
+
+def _read_key(position: str) -> UsageKey:
+    day, operation, caller = json.loads(position)
+    return UsageKey(date.fromisoformat(day), operation, caller)

@@ -12,8 +12,10 @@ from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.tenants import PlanDirectory, TenantDirectory
 from app.persistence.repositories.usage import UsageRepository
 from app.persistence.repositories.users import UserRepository
+from app.security.cursors import CursorSigner, read_created, read_text, write_created
 from app.security.passwords import PasswordHasher
 from app.services.audit.trail import OPERATOR, AuditAction, AuditTrails
+from app.services.paging import Page, PageRequest, cut_page
 from app.services.retries import retry_transient
 
 DEFAULT_COLLECTION = "default"
@@ -71,9 +73,10 @@ class TenantService:
 class OperatorService:
     """Manage all tenants and plans; needs the operator's database login."""
 
-    def __init__(self, database: Database, trails: AuditTrails) -> None:
+    def __init__(self, database: Database, trails: AuditTrails, cursors: CursorSigner) -> None:
         self._database = database
         self._trails = trails
+        self._cursors = cursors
 
     async def find(self, name: str) -> UUID | None:
         """Return the id of the oldest tenant with this name, or None."""
@@ -91,18 +94,23 @@ class OperatorService:
             raise TenantNotFound(f"No tenant has the id or name {name!r}.")
         return named[0]
 
-    async def list_tenants(self) -> list[TenantRecord]:
-        """List all tenants, oldest first."""
+    async def list_tenants(self, request: PageRequest) -> Page[TenantRecord]:
+        """List one page of tenants, oldest first; raises `InvalidCursor`."""
+        scope = "operator/tenants"
+        after = self._cursors.open(scope, request.cursor, read_created) if request.cursor else None
         async with self._database.transaction(as_operator=True) as session:
-            return await TenantDirectory(session).list()
+            found = await TenantDirectory(session).list_page(after, request.limit + 1)
+        return cut_page(
+            found, request.limit, lambda last: self._cursors.sign(scope, write_created(last.created_at, last.id))
+        )
 
     async def get(self, tenant_id: UUID) -> TenantRecord:
         """Return one tenant; raises `TenantNotFound`."""
         async with self._database.transaction(as_operator=True) as session:
-            found = await TenantDirectory(session).list(tenant_id)
-        if not found:
+            found = await TenantDirectory(session).find(tenant_id)
+        if found is None:
             raise TenantNotFound
-        return found[0]
+        return found
 
     async def set_plan(self, tenant_id: UUID, plan: str) -> None:
         """Assign a plan to a tenant; raises `PlanNotFound` or `TenantNotFound`."""
@@ -124,9 +132,17 @@ class OperatorService:
 
         await retry_transient(erase, _ATTEMPTS)  # concurrent writes of the tenant may deadlock with it
 
-    async def list_plans(self) -> list[Plan]:
+    async def list_plans(self, request: PageRequest) -> Page[Plan]:
+        """List one page of plans by name; raises `InvalidCursor`."""
+        scope = "operator/plans"
+        after = self._cursors.open(scope, request.cursor, read_text) if request.cursor else None
         async with self._database.transaction(as_operator=True) as session:
-            return await PlanDirectory(session).list()
+            found = await PlanDirectory(session).list_page(after, request.limit + 1)
+        return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, last.name))
+
+    async def find_plan(self, name: str) -> Plan | None:
+        async with self._database.transaction(as_operator=True) as session:
+            return await PlanDirectory(session).find(name)
 
     async def save_plan(self, plan: Plan) -> None:
         """Create or replace a plan."""
