@@ -19,6 +19,15 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsentState:
+    """Whether a subject has a consent, withdrew it, and needs one for its faces to be stored."""
+
+    is_given: bool
+    is_withdrawn: bool
+    is_required: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
     """One person in one collection; `subject` is the id that the caller chose, `templates` counts faces."""
 

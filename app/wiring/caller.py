@@ -20,6 +20,7 @@ from app.persistence.repositories.object_stores import ObjectStoreRepository
 from app.persistence.repositories.photos import PhotoRepository
 from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.recognizers import RecognizerRepository
+from app.persistence.repositories.registrations import RegistrationRepository
 from app.persistence.repositories.repeated_faces import RepeatedFaceRepository
 from app.persistence.repositories.subject_search import SubjectSearch
 from app.persistence.repositories.subjects import SubjectRepository
@@ -206,7 +207,7 @@ class TransactionServices:
             self._caller.faces(),
             self._caller.galleries,
             self._collection_lookup(),
-            self._subject_rows(),
+            RegistrationRepository(self._session, self._tenant_id),
             RepeatedPhotos(RepeatedFaceRepository(self._session, self._tenant_id), self._state.keyring),
             self._face_storage(),
             may_delete=self._principal.may(Permission.DELETE),

@@ -32,6 +32,8 @@ Transaction: TypeAlias = AsyncSession
 APP_ROLE = "vultus_app"
 OPERATOR_ROLE = "vultus_operator"
 
+_DRIVER = "driver"
+"""Key in a session's `info`: the driver's own connection, in the session's transaction."""
 ERASED = "erased"
 """Key in a session's `info`: the entries to append to the erasure journal after the commit."""
 
@@ -158,6 +160,19 @@ class Database:
     async def close(self) -> None:
         await self.engine.dispose()
         await self._statements.close()
+
+
+async def driver_connection(session: AsyncSession) -> Any:
+    """Return the asyncpg connection of a session's transaction, for statements without SQLAlchemy's share of the time.
+
+    They run in the same transaction, with its role, tenant and savepoints. Their errors are asyncpg's own, which
+    `translate_errors` knows. Objects that the session has not flushed are not in the database yet.
+    """
+    if _DRIVER not in session.info:
+        connection = await session.connection()  # begins the transaction and sets its context
+        raw = await connection.get_raw_connection()
+        session.info[_DRIVER] = raw.driver_connection
+    return session.info[_DRIVER]
 
 
 @contextmanager

@@ -1,22 +1,27 @@
 """The audit trail in the database: append-only, read in the order of sequence numbers."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, LargeBinary, Uuid, bindparam, insert, text
+from sqlalchemy import ColumnElement
 
 from app.persistence.models import AuditEntryModel, AuditHeadModel
 from app.persistence.repositories.base import TenantRepository
 from app.security.audit_chain import FIRST_SEAL, AuditEntry, Detail, SealedEntry
 
-# Takes the next sequence number and locks the chain until the transaction ends, so entries follow the commit order.
-_NEXT = text("""
-INSERT INTO audit_heads AS head (tenant_id, seq, seal) VALUES (:tenant_id, 1, :first)
-ON CONFLICT (tenant_id) DO UPDATE SET seq = head.seq + 1
-RETURNING seq, seal, clock_timestamp() AS at
-""").bindparams(bindparam("tenant_id", type_=Uuid), bindparam("first", type_=LargeBinary))
+_NEXT = "SELECT seq, seal, at FROM vultus_next_audit_entry($1, $2)"
+_APPEND = "SELECT vultus_append_audit_entry($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8, $9, $10, $11)"
+
+
+class ChainHead(NamedTuple):
+    """The next entry's number and time, and the previous seal; the chain is locked until the transaction ends."""
+
+    seq: int
+    previous: bytes
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +48,17 @@ class AuditRepository(TenantRepository):
         request_id: str | None,
         key_id: str,
         sealer: Callable[[AuditEntry, bytes], bytes],
+        head: ChainHead | None = None,
     ) -> SealedEntry:
-        """Append an entry; `sealer` computes its seal from the entry and the previous seal."""
-        seq, previous, at = (await self._session.execute(_NEXT, self._row(first=FIRST_SEAL))).one()
+        """Append an entry; `sealer` computes its seal from the entry and the previous seal.
+
+        Locks the chain unless an earlier statement has: `head` is then what that returned.
+        """
+        seq, previous, at = head or ChainHead(*await self._fetch_row(_NEXT, FIRST_SEAL))
         entry = AuditEntry(self._tenant_id, seq, at, actor, action, target, details, request_id)
-        added = SealedEntry(entry, key_id, bytes(previous), sealer(entry, bytes(previous)))
-        values = self._row(
-            seq=seq,
-            at=at,
-            actor=actor,
-            action=action,
-            target=target,
-            details=dict(details),
-            request_id=request_id,
-            key_id=key_id,
-            previous=added.previous,
-            seal=added.seal,
-        )
-        entry_row = insert(AuditEntryModel).values(values).cte("entry")
-        head = self._update(AuditHeadModel).values(seal=added.seal).add_cte(entry_row)
-        await self._session.execute(head.execution_options(synchronize_session=False))
+        added = SealedEntry(entry, key_id, previous, sealer(entry, previous))
+        text, seals = json.dumps(dict(details)), (previous, added.seal)
+        await self._fetch_row(_APPEND, seq, at, actor, action, target, text, request_id, key_id, *seals)
         return added
 
     async def list_page(self, matching: AuditFilter, before_seq: int | None, limit: int) -> list[SealedEntry]:

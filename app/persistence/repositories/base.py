@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Delete, Select, Update, collate, delete, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.persistence.connections.database import ERASED
+from app.persistence.connections.database import ERASED, driver_connection
 from app.persistence.erasure_journal import ErasedKind, JournalEntry
 from app.persistence.models import GalleryModel, TenantOwned
 
@@ -25,6 +25,14 @@ class TenantRepository:
     @property
     def tenant_id(self) -> UUID:
         return self._tenant_id
+
+    async def _fetch_row(self, statement: str, *values: object) -> Any:
+        """Run a statement on the driver's connection in this transaction; returns its first row, None for none.
+
+        The statement's first parameter is the tenant's id, `values` are the others.
+        """
+        connection = await driver_connection(self._session)
+        return await connection.fetchrow(statement, self._tenant_id, *values)
 
     def _of_tenant(self, model: type[TenantOwned]) -> ColumnElement[bool]:
         """Build the tenant condition for a table that is joined or counted."""

@@ -8,75 +8,28 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    DateTime,
-    Double,
-    Integer,
-    LargeBinary,
-    Text,
-    Uuid,
-    bindparam,
-    func,
-    select,
-    text,
-)
-from sqlalchemy.dialects.postgresql import ARRAY, distinct_on, insert
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
 from app.domain.faces import Embedding, Face, RelativeBox
-from app.domain.people import ExportedFace, FaceOrigin, Template
+from app.domain.people import UNKNOWN_ORIGIN, ExportedFace, FaceOrigin, Template
 from app.persistence.erasure_journal import ErasedKind
 from app.persistence.models import CollectionModel, GalleryModel, TemplateModel
+from app.persistence.repositories.audit import ChainHead
 from app.persistence.repositories.base import TenantRepository
 from app.persistence.repositories.protections import ProtectionRepository
 from app.persistence.template_protector import TemplateProtector
+from app.security.audit_chain import FIRST_SEAL
+from app.security.template_protection import Protection
 
-# One round trip. The upsert locks the gallery's row until the transaction ends, and every template up to its `last_seq`
-# was stored under that lock. Sequence numbers thus become visible in order, so a search can cache the templates up to
-# one number and read only newer ones. If the gallery's protection changed in between, the statement stores nothing.
-_STORE = text("""
-WITH gallery AS (
-    INSERT INTO galleries (tenant_id, id, collection_id, recognizer, templates, last_seq, generation)
-    VALUES (:tenant_id, :gallery_id, :collection_id, :recognizer, :count, :count, :generation)
-    ON CONFLICT (tenant_id, collection_id, recognizer) DO UPDATE
-    SET templates = galleries.templates + excluded.templates, last_seq = galleries.last_seq + excluded.last_seq
-    WHERE galleries.generation = excluded.generation
-    RETURNING id, last_seq
+_STORE = """
+SELECT stored_at, used, audit_seq, audit_seal, audit_at FROM vultus_store_templates(
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19
 )
-INSERT INTO templates (
-    tenant_id, id, collection_id, subject_id, gallery_id, seq, recognizer, embedding, detection_score, quality, source,
-    image_id, external_image_id, box, image_digest, moved_at
-)
-SELECT :tenant_id, face.id, :collection_id, face.subject_id, gallery.id, gallery.last_seq - :count + face.ordinal,
-       :recognizer, CAST(face.embedding AS halfvec), face.score, CAST(face.quality AS jsonb), :source,
-       face.image_id, face.external_image_id, CAST(face.box AS double precision[]), face.image_digest,
-       face.moved_at
-FROM gallery, unnest(:ids, :subject_ids, :embeddings, :scores, :qualities, :image_ids, :external_image_ids, :boxes,
-                     :image_digests, :moved) WITH ORDINALITY AS face(
-    id, subject_id, embedding, score, quality, image_id, external_image_id, box, image_digest, moved_at, ordinal)
-RETURNING id, recognizer, detection_score, quality, source, created_at
-""").bindparams(
-    bindparam("tenant_id", type_=Uuid),
-    bindparam("gallery_id", type_=Uuid),
-    bindparam("collection_id", type_=Uuid),
-    bindparam("subject_ids", type_=ARRAY(Uuid)),
-    bindparam("recognizer", type_=Text),
-    bindparam("source", type_=Text),
-    bindparam("count", type_=BigInteger),
-    bindparam("generation", type_=Integer),
-    bindparam("ids", type_=ARRAY(Uuid)),
-    bindparam("embeddings", type_=ARRAY(Text)),
-    bindparam("scores", type_=ARRAY(Double)),
-    bindparam("qualities", type_=ARRAY(Text)),
-    bindparam("image_ids", type_=ARRAY(Uuid)),
-    bindparam("external_image_ids", type_=ARRAY(Text)),
-    bindparam("boxes", type_=ARRAY(Text)),
-    bindparam("image_digests", type_=ARRAY(LargeBinary)),
-    bindparam("moved", type_=ARRAY(DateTime(timezone=True))),
-)
+"""
+"""Lock the gallery and store templates in it, in one round trip (migration 0025)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +53,17 @@ class NewFace:
         return cls(subject_id, embeddings, face.detection_score, describe_quality(face), origin)
 
 
+@dataclass(frozen=True, slots=True)
+class LastStored:
+    """How many templates the tenant has after a transaction's last ones, and the locked head of its audit chain.
+
+    `head` is None if the templates exceed the quota.
+    """
+
+    used: int
+    head: ChainHead | None
+
+
 class TemplateStore(TenantRepository):
     """Writes and exports one tenant's templates; it applies and removes the template protection."""
 
@@ -113,15 +77,44 @@ class TemplateStore(TenantRepository):
 
         Returns one template per face, that of its first embedding.
         """
+        recognizers = await self._begin(faces, collection_id)
         templates: dict[tuple[str, UUID], Template] = {}
+        for recognizer in recognizers:
+            embedded = [face for face in faces if recognizer in face.embeddings]
+            row = await self._add(embedded, collection_id, recognizer, source)
+            for face in embedded:
+                described = (face.detection_score, face.quality, source, row["stored_at"])
+                templates[recognizer, face.id] = Template(face.id, recognizer, *described)
+        return [templates[next(iter(face.embeddings)), face.id] for face in faces]
+
+    async def add_last(
+        self,
+        faces: Sequence[NewFace],
+        *,
+        collection_id: UUID,
+        source: str,
+        quota: int | None,
+        protections: Mapping[str, Protection],
+    ) -> LastStored:
+        """Store at least one face as `add_all` does, count the tenant's templates and lock its audit chain.
+
+        Call it after all other changes of the transaction. `protections` are those of galleries that are known already.
+        """
+        recognizers = await self._begin(faces, collection_id)
+        row: Any = None
+        for recognizer in recognizers:
+            embedded = [face for face in faces if recognizer in face.embeddings]
+            protection, last = protections.get(recognizer), (recognizer == recognizers[-1], quota)
+            row = await self._add(embedded, collection_id, recognizer, source, protection, last)
+        _, used, *head = row
+        return LastStored(used or 0, ChainHead(*head) if head[0] is not None else None)
+
+    async def _begin(self, faces: Sequence[NewFace], collection_id: UUID) -> list[str]:
+        """Return the faces' recognizers in the order in which their galleries are locked; locks several at once."""
         recognizers = sorted({name for face in faces for name in face.embeddings})
         if len(recognizers) > 1:
             await self.lock_galleries(collection_id, recognizers)
-        for recognizer in recognizers:
-            embedded = [face for face in faces if recognizer in face.embeddings]
-            for template in await self._add(embedded, collection_id, recognizer, source):
-                templates[recognizer, template.id] = template
-        return [templates[next(iter(face.embeddings)), face.id] for face in faces]
+        return recognizers
 
     async def lock_galleries(self, collection_id: UUID, recognizers: Iterable[str]) -> None:
         """Lock the collection's galleries of these recognizers until the transaction ends; creates missing ones.
@@ -137,35 +130,39 @@ class TemplateStore(TenantRepository):
             await self._session.execute(insert(GalleryModel).values(row).on_conflict_do_nothing())
         await self._lock_galleries(GalleryModel.collection_id == collection_id, GalleryModel.recognizer.in_(names))
 
-    async def _add(self, faces: Sequence[NewFace], collection_id: UUID, recognizer: str, source: str) -> list[Template]:
-        rows: Sequence[Any] = []
-        while not rows:  # retry if the gallery's protection changed in between
-            protection = await self._protections.get_for_gallery(
+    async def _add(
+        self,
+        faces: Sequence[NewFace],
+        collection_id: UUID,
+        recognizer: str,
+        source: str,
+        protection: Protection | None = None,
+        last: tuple[bool, int | None] = (False, None),
+    ) -> Any:
+        """Store one template per face; `protection` is the gallery's if it is known."""
+        origins = [face.origin or UNKNOWN_ORIGIN for face in faces]
+        columns = (
+            [face.detection_score for face in faces],
+            [json.dumps(face.quality) for face in faces],
+            [origin.image_id for origin in origins],
+            [origin.external_image_id for origin in origins],
+            [_box_literal(origin.box) if origin.box else None for origin in origins],
+            [origin.digest for origin in origins],
+            [face.moved_at for face in faces],
+        )
+        ids, owners = [face.id for face in faces], [face.subject_id for face in faces]
+        embeddings = [face.embeddings[recognizer] for face in faces]
+        row = None
+        while row is None:  # retry if the gallery's protection changed in between
+            protection = protection or await self._protections.get_for_gallery(
                 collection_id, recognizer, self._protector.current_key_id
             )
-            embeddings = [face.embeddings[recognizer] for face in faces]
-            stored = await self._protector.protect(self._tenant_id, protection, embeddings)
-            origins = [face.origin for face in faces]
-            values = self._row(
-                gallery_id=uuid4(),
-                collection_id=collection_id,
-                recognizer=recognizer,
-                source=source,
-                count=len(faces),
-                generation=protection.generation,
-                ids=[face.id for face in faces],
-                subject_ids=[face.subject_id for face in faces],
-                embeddings=[embedding_literal(embedding) for embedding in stored],
-                scores=[face.detection_score for face in faces],
-                qualities=[json.dumps(face.quality) for face in faces],
-                image_ids=[origin.image_id if origin else None for origin in origins],
-                external_image_ids=[origin.external_image_id if origin else None for origin in origins],
-                boxes=[_box_literal(origin.box) if origin and origin.box else None for origin in origins],
-                image_digests=[origin.digest if origin else None for origin in origins],
-                moved=[face.moved_at for face in faces],
-            )
-            rows = (await self._session.execute(_STORE, values)).all()
-        return [Template(*row) for row in rows]
+            protected = await self._protector.protect(self._tenant_id, protection, embeddings)
+            values = np.concatenate(protected).tolist()
+            gallery = (uuid4(), collection_id, recognizer, protection.generation, source)
+            row = await self._fetch_row(_STORE, *gallery, ids, owners, values, *columns, *last, FIRST_SEAL)
+            protection = None
+        return row
 
     async def add_missing(
         self,

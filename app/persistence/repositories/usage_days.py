@@ -1,17 +1,23 @@
 """Daily usage counts by operation and caller."""
 
 from collections.abc import Mapping
+from dataclasses import astuple
 from datetime import date
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, func, select, tuple_
-from sqlalchemy.dialects.postgresql import insert
 
 from app.domain.tenancy import UsageCount, UsageKey
 from app.persistence.connections.database import Database
 from app.persistence.models import UsageDayModel
 from app.persistence.repositories.base import TenantRepository
+
+_ADD = """
+INSERT INTO usage_days AS u (tenant_id, day, operation, caller, calls, images) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (tenant_id, day, operation, caller)
+DO UPDATE SET calls = u.calls + excluded.calls, images = u.images + excluded.images
+"""
 
 
 class UsageDayRepository(TenantRepository):
@@ -47,12 +53,7 @@ class UsageDayRepository(TenantRepository):
 
     async def add(self, key: UsageKey, count: UsageCount) -> None:
         """Add to a count in this transaction; call it last, because it locks the count until the commit."""
-        model = UsageDayModel
-        values = self._row(**key._asdict(), calls=count.calls, images=count.images)
-        statement = insert(model).values(values)
-        more = {"calls": model.calls + statement.excluded.calls, "images": model.images + statement.excluded.images}
-        columns = [model.tenant_id, model.day, model.operation, model.caller]
-        await self._session.execute(statement.on_conflict_do_update(index_elements=columns, set_=more))
+        await self._fetch_row(_ADD, *key, *astuple(count))
 
 
 async def add_usage(database: Database, tenant_id: UUID, counts: Mapping[UsageKey, UsageCount]) -> None:

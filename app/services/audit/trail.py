@@ -7,7 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from app.persistence.connections.database import Transaction
-from app.persistence.repositories.audit import AuditFilter, AuditRepository
+from app.persistence.repositories.audit import AuditFilter, AuditRepository, ChainHead
 from app.security.audit_chain import REFERENCE_PURPOSE, SEAL_PURPOSE, Detail, SealedEntry, refer_to_subject, seal
 from app.security.cursors import CursorSigner, read_number
 from app.security.keyring import Keyring
@@ -88,6 +88,12 @@ class AuditTrail:
 
     async def record(self, action: AuditAction, target: str | None = None, **details: Detail) -> SealedEntry:
         """Append an entry; it is committed or rolled back together with the change."""
+        return await self.record_at(None, action, target, **details)
+
+    async def record_at(
+        self, head: ChainHead | None, action: AuditAction, target: str | None = None, **details: Detail
+    ) -> SealedEntry:
+        """Append an entry at the head of the chain, if the change itself has locked it; None: lock it now."""
         key_id, key = self._keyring.current(SEAL_PURPOSE)
         return await self._entries.add(
             actor=self.actor,
@@ -97,6 +103,7 @@ class AuditTrail:
             request_id=request_id.get(),
             key_id=key_id,
             sealer=lambda entry, previous: seal(key, entry, previous),
+            head=head,
         )
 
     def subject_target(self, collection: str, subject: str) -> str:

@@ -39,11 +39,26 @@ class CollectionLookup:
         if row is None:
             raise CollectionNotFound(f"There is no collection {name!r}.")
         in_use = row.recognizer or await self._rows.bind_recognizer(row.id, self._directory.default)
-        recognizers = self._directory.of(name, in_use, row.secondary_recognizer)
-        if row.secondary_recognizer not in (None, recognizers.secondary):
-            _log.warning("secondary_recognizer_not_loaded", recognizer=row.secondary_recognizer)
+        return row.id, self.recognizers_for_storing(name, in_use, row.secondary_recognizer, computed_by)
+
+    @property
+    def default_recognizer(self) -> str:
+        """The recognizer to which the first faces bind a collection."""
+        return self._directory.default
+
+    def may_access(self, name: str) -> bool:
+        """Whether the caller's key allows a collection of this name, existing or not."""
+        return self._rows.may_access(name)
+
+    def recognizers_for_storing(
+        self, name: str, in_use: str, secondary: str | None, computed_by: Recognizers | None
+    ) -> Recognizers:
+        """Return the recognizers of a locked collection, given the stored names; raises as `lock_for_storing`."""
+        recognizers = self._directory.of(name, in_use, secondary)
+        if secondary not in (None, recognizers.secondary):
+            _log.warning("secondary_recognizer_not_loaded", recognizer=secondary)
         if computed_by is not None and not set(recognizers.all) <= set(computed_by.all):
             raise RecognizerChanged(
                 f"Collection {name!r} switched to other recognizers during the request; send the request again."
             )
-        return row.id, recognizers
+        return recognizers

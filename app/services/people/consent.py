@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from app.domain.people import ConsentState
 from app.errors import ConsentRequired, ConsentWithdrawn
 from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.subjects import SubjectRepository
@@ -20,16 +21,10 @@ class ConsentGate:
         Lock the subject's row first.
         """
         found = await self._subjects.find_row(collection_id, subject)
-        if found is not None and found.consent_withdrawn_at is not None:
-            raise ConsentWithdrawn(
-                f"consent: subject {subject!r} withdrew the consent; send the reference of a new one.", field="consent"
-            )
-        has_consent = found is not None and found.consented_at is not None
-        if not has_consent and (await self._policies.get()).consent_required:
-            raise ConsentRequired(
-                f"consent: your tenant's policy requires consent, but subject {subject!r} has none; send a reference.",
-                field="consent",
-            )
+        is_given = found is not None and found.consented_at is not None
+        is_withdrawn = found is not None and found.consent_withdrawn_at is not None
+        is_required = not is_given and (await self._policies.get()).consent_required
+        refuse_missing_consent(subject, ConsentState(is_given, is_withdrawn, is_required))
 
     async def require_for_anonymous(self) -> None:
         """Raise `ConsentRequired` if the tenant's policy requires consent, which anonymous faces cannot have."""
@@ -39,3 +34,16 @@ class ConsentGate:
                 "with their consent instead.",
                 field="consent",
             )
+
+
+def refuse_missing_consent(subject: str, consent: ConsentState) -> None:
+    """Raise `ConsentWithdrawn` or `ConsentRequired` if the subject's faces may not be stored."""
+    if consent.is_withdrawn:
+        raise ConsentWithdrawn(
+            f"consent: subject {subject!r} withdrew the consent; send the reference of a new one.", field="consent"
+        )
+    if consent.is_required and not consent.is_given:
+        raise ConsentRequired(
+            f"consent: your tenant's policy requires consent, but subject {subject!r} has none; send a reference.",
+            field="consent",
+        )

@@ -11,11 +11,16 @@ from app.domain.faces import Embedding, Face
 from app.domain.people import UNKNOWN_ORIGIN, FaceOrigin
 from app.errors import AppError, FaceRefused, ImageRefused, NoImageAccepted
 from app.permissions import Quota
-from app.persistence.repositories.subjects import SubjectRepository
+from app.persistence.repositories.audit import ChainHead
+from app.persistence.repositories.registrations import BegunRegistration, RegistrationRepository, SubjectValues
+from app.persistence.repositories.repeated_faces import StoredPhotoFace
 from app.persistence.repositories.templates import NewFace
+from app.security.audit_chain import Detail
 from app.services.audit.trail import AuditAction
+from app.services.collections.collections import require_found
 from app.services.collections.gallery_lookup import GalleryLookup
 from app.services.collections.lookup import CollectionLookup
+from app.services.people.consent import refuse_missing_consent
 from app.services.people.face_storage import FaceStorage
 from app.services.people.repeated_photos import RepeatedPhotos, SentPhoto
 from app.services.people.rules import refuse_past_expiry, refuse_reserved_id, refuse_shorter_expiry
@@ -68,7 +73,7 @@ class RegistrationService:
         faces: FaceReader,
         galleries: GalleryLookup,
         collections: CollectionLookup,
-        subjects: SubjectRepository,
+        rows: RegistrationRepository,
         repeated: RepeatedPhotos,
         storage: FaceStorage,
         *,
@@ -77,7 +82,7 @@ class RegistrationService:
         self._faces = faces
         self._galleries = galleries
         self._collections = collections
-        self._subjects = subjects
+        self._rows = rows
         self._repeated = repeated
         self._storage = storage
         self._trail = storage.trail
@@ -107,74 +112,107 @@ class RegistrationService:
         """
         refuse_past_expiry(expires_at)
         refuse_reserved_id(subject)
+        values = SubjectValues(subject, name, metadata, expires_at, consent)
         computed_by = await self._galleries.recognizers(collection)
         usable, refused = await self._read(images, choice, computed_by)
         if not usable:
             raise refused[0].error if len(refused) == 1 else _none_accepted(refused, field)
-        collection_id, recognizers = await self._collections.lock_for_storing(collection, computed_by)
-        await self._check_expiry_change(collection_id, subject, expires_at)
-        subject_id = await self._subjects.upsert(collection_id, subject, name, metadata, expires_at)
-        if consent is not None:
-            await self._subjects.record_consent(subject_id, consent, self._trail.actor)
-        await self._storage.consent.require(collection_id, subject)
-        photos = [self._repeated.describe(subject_id, image, found) for _, image, found in usable]
-        stored = await self._store(collection_id, subject_id, photos, recognizers, external_image_id)
+        begun = await self._begin(collection, values, [found for _, _, found in usable], computed_by)
+        in_use, secondary = begun.recognizer, begun.secondary
+        recognizers = self._collections.recognizers_for_storing(collection, in_use, secondary, computed_by)
+        if begun.was_there and not self._may_delete:
+            refuse_shorter_expiry(begun.former_expiry, expires_at)
+        refuse_missing_consent(subject, begun.consent)
+        photos = [self._repeated.describe(begun.subject_id, image, found) for _, image, found in usable]
+        stored, head = await self._store(begun, photos, recognizers, external_image_id)
         new = len({face.id for face in stored if not face.was_stored})
-        await self._record(collection, subject, faces=new, with_consent=consent is not None)
+        target = self._trail.subject_target(collection, subject)
+        counts: dict[str, Detail] = {"faces": new, "with_consent": consent is not None}
+        await self._trail.record_at(head, AuditAction.FACES_REGISTERED, target, collection=collection, **counts)
         accepted = [
             AcceptedImage(index, found.face, face.id, face.origin, face.was_stored)
             for (index, _, found), face in zip(usable, stored, strict=True)
         ]
         return Registration(recognizers.in_use, accepted, refused)
 
-    async def _check_expiry_change(self, collection_id: UUID, subject: str, expires_at: datetime | None) -> None:
-        if expires_at is None or self._may_delete:
-            return
-        row = await self._subjects.find_row(collection_id, subject, lock=True)
-        if row is not None:
-            refuse_shorter_expiry(row.expires_at, expires_at)
+    async def _begin(
+        self, collection: str, values: SubjectValues, found: Sequence[FoundFace], computed_by: Recognizers
+    ) -> BegunRegistration:
+        """Lock the collection and the subject, which is created or updated; raises `CollectionNotFound`."""
+        begun = None
+        if self._collections.may_access(collection):
+            begun = await self._rows.begin(
+                collection,
+                values,
+                recognizers=computed_by,
+                default_recognizer=self._collections.default_recognizer,
+                actor=self._trail.actor,
+                detection_scores=[one.face.detection_score for one in found],
+                reads_expiry=values.expires_at is not None and not self._may_delete,
+            )
+        return require_found(begun, collection)
 
     async def _store(
         self,
-        collection_id: UUID,
-        subject_id: UUID,
+        begun: BegunRegistration,
         photos: Sequence[SentPhoto],
         recognizers: Recognizers,
         external_image_id: str | None,
-    ) -> list[_StoredFace]:
-        """Store the faces that the subject does not have yet; return each photo's, and whether it was there before."""
-        known = await self._repeated.find(subject_id, photos)
+    ) -> tuple[list[_StoredFace], ChainHead | None]:
+        """Store the faces that the subject does not have yet; return each photo's, and the locked audit chain's head.
+
+        The head is None if no face is new. Raises `QuotaExceeded`.
+        """
+        known = await self._repeated.find(begun.subject_id, photos, begun.faces)
         new, missing = dict[bytes, NewFace](), dict[UUID, dict[str, Embedding]]()
         for photo, stored in zip(photos, known, strict=True):
             embeddings = {name: photo.face.embeddings[name] for name in recognizers.all}
             if stored is None:
                 origin = FaceOrigin(uuid4(), photo.face.box, external_image_id, photo.digests[0])
-                new.setdefault(photo.digests[0], NewFace.of(subject_id, photo.face.face, embeddings, origin))
+                face = NewFace.of(begun.subject_id, photo.face.face, embeddings, origin)
+                new.setdefault(photo.digests[0], face)
             else:
                 missing[stored.id] = embeddings
-        templates = self._storage.templates
         if missing:
-            # Before any gallery is written, and in their order: the new faces may go into other galleries.
-            await templates.lock_galleries(collection_id, recognizers.all)
-            await self._repeated.rate(known, photos)
-            known = await self._repeated.name(known, external_image_id)
-            subjects = [subject_id]
-            await templates.add_missing(missing, collection_id=collection_id, subject_ids=subjects, source="register")
-        await templates.add_all(list(new.values()), collection_id=collection_id, source="register")
-        await self._storage.quotas.check(Quota.TEMPLATES)
+            known = await self._complete(begun, known, photos, missing, external_image_id)
+        head = await self._add(begun, list(new.values()))
         return [
             _of_new(new[photo.digests[0]]) if stored is None else _StoredFace(stored.id, stored.origin, was_stored=True)
             for photo, stored in zip(photos, known, strict=True)
-        ]
+        ], head
 
-    async def _record(self, collection: str, subject: str, *, faces: int, with_consent: bool) -> None:
-        await self._trail.record(
-            AuditAction.FACES_REGISTERED,
-            self._trail.subject_target(collection, subject),
-            collection=collection,
-            faces=faces,
-            with_consent=with_consent,
+    async def _complete(
+        self,
+        begun: BegunRegistration,
+        known: Sequence[StoredPhotoFace | None],
+        photos: Sequence[SentPhoto],
+        missing: dict[UUID, dict[str, Embedding]],
+        external_image_id: str | None,
+    ) -> list[StoredPhotoFace | None]:
+        """Add to stored faces what was unknown when they were stored: quality, the photo's id, templates."""
+        templates, recognizers = self._storage.templates, {name for names in missing.values() for name in names}
+        # Before any gallery is written, and in their order: the new faces may go into other galleries.
+        await templates.lock_galleries(begun.collection_id, recognizers)
+        await self._repeated.rate(known, photos)
+        named = await self._repeated.name(known, external_image_id)
+        subjects = [begun.subject_id]
+        await templates.add_missing(missing, collection_id=begun.collection_id, subject_ids=subjects, source="register")
+        return named
+
+    async def _add(self, begun: BegunRegistration, new: list[NewFace]) -> ChainHead | None:
+        quotas = self._storage.quotas
+        if not new:
+            await quotas.check(Quota.TEMPLATES)
+            return None
+        last = await self._storage.templates.add_last(
+            new,
+            collection_id=begun.collection_id,
+            source="register",
+            quota=quotas.limit(Quota.TEMPLATES),
+            protections=begun.protections,
         )
+        quotas.check_used(Quota.TEMPLATES, last.used)
+        return last.head
 
     async def _read(
         self, images: Sequence[bytes | ImageRefused], choice: FaceChoice, recognizers: Recognizers

@@ -39,11 +39,14 @@ class RepeatedPhotos:
         about = (str(self._rows.tenant_id), "subject", str(subject_id))
         return SentPhoto(face, image_digests(self._keyring, about, image))
 
-    async def find(self, subject_id: UUID, photos: Sequence[SentPhoto]) -> list[StoredPhotoFace | None]:
-        """Find the stored face of each photo. Lock the subject first."""
-        digests = [digest for photo in photos for digest in photo.digests]
-        scores = [photo.face.face.detection_score for photo in photos]
-        stored = await self._rows.list_like(subject_id, digests, scores)
+    async def find(
+        self, subject_id: UUID, photos: Sequence[SentPhoto], stored: Sequence[StoredPhotoFace] | None
+    ) -> list[StoredPhotoFace | None]:
+        """Find the stored face of each photo among these; None: read them. Lock the subject first."""
+        if stored is None:
+            digests = [digest for photo in photos for digest in photo.digests]
+            scores = [photo.face.face.detection_score for photo in photos]
+            stored = await self._rows.list_like(subject_id, digests, scores)
         return [next((face for face in stored if _is_from(face, photo)), None) for photo in photos]
 
     async def rate(self, known: Sequence[StoredPhotoFace | None], photos: Sequence[SentPhoto]) -> None:

@@ -19,11 +19,17 @@ class QuotaService:
 
     async def check(self, quota: Quota) -> None:
         """Raise `QuotaExceeded` if the tenant now uses more than its plan includes."""
+        if self._plan.quota(quota) is not None:
+            self.check_used(quota, await self._usage.count_used(quota))
+
+    def limit(self, quota: Quota) -> int | None:
+        """Return how much the tenant's plan includes; None: no limit."""
+        return self._plan.quota(quota)
+
+    def check_used(self, quota: Quota, used: int) -> None:
+        """Raise `QuotaExceeded` if `used` is more than the plan includes."""
         limit = self._plan.quota(quota)
-        if limit is None:
-            return
-        used = await self._usage.count_used(quota)
-        if used > limit:
+        if limit is not None and used > limit:
             raise QuotaExceeded(
                 f"Plan {self._plan.name!r} includes {limit} {_name(quota)}; this request would make it {used}. "
                 f"Delete some, or ask for a larger plan."
