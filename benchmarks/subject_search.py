@@ -28,7 +28,6 @@ from uuid import UUID
 
 import asyncpg
 from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.permissions import Permission, Plan, Principal
 from app.persistence.connections.database import Database
@@ -36,12 +35,10 @@ from app.persistence.connections.snapshots import use_binary_embeddings
 from app.persistence.provisioning.embedded import EmbeddedPostgres
 from app.persistence.provisioning.migrations import migrate
 from app.persistence.repositories.collections import CollectionRepository
-from app.persistence.repositories.subject_search import SubjectSearch
-from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.tenants import TenantDirectory
 from app.security.cursors import CursorSigner
 from app.security.keyring import Keyring
-from app.services.collections.lookup import CollectionLookup
+from app.services.collections.gallery_lookup import GalleryLookup
 from app.services.collections.recognizer_directory import RecognizerDirectory
 from app.services.paging import Page, PageRequest
 from app.services.people.subject_listing import SubjectListing, SubjectQuery
@@ -174,8 +171,7 @@ class Lister:
     async def time(self, query: SubjectQuery, cursor: str | None) -> tuple[float, Page[Any]]:
         """Return the milliseconds of a page, and the page."""
         started = time.perf_counter()
-        async with self._service.transaction(self._tenant_id) as session:
-            page = await self._listing(session).list("default", PageRequest(PAGE, cursor), query)
+        page = await self._listing().list("default", PageRequest(PAGE, cursor), query)
         return (time.perf_counter() - started) * 1e3, page
 
     async def explain(self, query: SubjectQuery, cursor: str | None) -> set[str]:
@@ -186,10 +182,10 @@ class Lister:
             statements.append((statement, parameters))
 
         engine = self._service.engine.sync_engine
+        event.listen(engine, "before_cursor_execute", note)
+        await self._listing().list("default", PageRequest(PAGE, cursor), query)
+        event.remove(engine, "before_cursor_execute", note)
         async with self._service.transaction(self._tenant_id) as session:
-            event.listen(engine, "before_cursor_execute", note)
-            await self._listing(session).list("default", PageRequest(PAGE, cursor), query)
-            event.remove(engine, "before_cursor_execute", note)
             connection = await session.connection()
             scanned = set[str]()
             for statement, parameters in statements:
@@ -197,12 +193,9 @@ class Lister:
                 scanned |= set(_sequential_scans(plan.scalar_one()[0]["Plan"]))
         return scanned & TABLES
 
-    def _listing(self, session: AsyncSession) -> SubjectListing:
-        collections = CollectionLookup(
-            CollectionRepository(session, self._tenant_id, None), RecognizerDirectory({"bench": "bench"})
-        )
-        search = SubjectSearch(session, self._tenant_id)
-        return SubjectListing(collections, SubjectRepository(session, self._tenant_id), search, self._cursors)
+    def _listing(self) -> SubjectListing:
+        galleries = GalleryLookup(self._service, self._principal, RecognizerDirectory({"bench": "bench"}))
+        return SubjectListing(self._service, self._principal, galleries, self._cursors)
 
 
 def _sequential_scans(plan: dict[str, Any]) -> list[str]:

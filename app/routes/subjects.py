@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import Path
+from fastapi import Path, Response
 
 from app.routes import API
 from app.routes.deps.callers import CanDelete, CanRead, CanRegister
-from app.routes.deps.services import IdempotencyDep, PageDep, ServicesDep
+from app.routes.deps.services import CallerDep, IdempotencyDep, PageDep, ServicesDep
 from app.routes.deps.subject_filters import METADATA_PARAMETER, SubjectQueryDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.routes.strict_route import strict_router
@@ -20,6 +20,7 @@ from app.schemas.subjects import (
     SubjectIn,
     SubjectOut,
     SubjectPage,
+    write_subject_page,
 )
 
 router = strict_router(
@@ -46,16 +47,22 @@ async def create_subject(
     return await idempotency.once(request, 201, work, about=f"{collection}/{body.subject}")
 
 
-@router.get("", summary="List or find subjects", responses=problems(422), openapi_extra=METADATA_PARAMETER)
+@router.get(
+    "",
+    summary="List or find subjects",
+    responses=problems(422),
+    openapi_extra=METADATA_PARAMETER,
+    response_model=SubjectPage,
+)
 async def list_subjects(
-    _: CanRead, collection: Collection, page: PageDep, query: SubjectQueryDep, services: ServicesDep
-) -> SubjectPage:
+    _: CanRead, collection: Collection, page: PageDep, query: SubjectQueryDep, caller: CallerDep
+) -> Response:
     """Returns a page of subjects by id, with their metadata, consents and numbers of templates, without faces.
 
     Several filters must all hold. A cursor is valid with the same filters only.
     """
-    found = await services.subject_listing().list(collection, page, query)
-    return SubjectPage(items=[SubjectOut.of(item) for item in found.items], next_cursor=found.next_cursor)
+    found = await caller.subject_listing().list(collection, page, query)
+    return Response(write_subject_page(found), media_type="application/json")
 
 
 @router.get("/{subject}", summary="Get a subject")

@@ -22,7 +22,6 @@ from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.recognizers import RecognizerRepository
 from app.persistence.repositories.registrations import RegistrationRepository
 from app.persistence.repositories.repeated_faces import RepeatedFaceRepository
-from app.persistence.repositories.subject_search import SubjectSearch
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateRepository, TemplateStore
 from app.persistence.repositories.usage import UsageRepository
@@ -123,6 +122,9 @@ class CallerServices:
         async with self.transaction() as services:
             yield services.known_people()
 
+    def subject_listing(self) -> SubjectListing:
+        return SubjectListing(self.state.database, self.principal, self.galleries, self.state.cursors)
+
     def _search(self) -> TenantSearch:
         return TenantSearch(self.state.search, self.principal.tenant_id)
 
@@ -197,10 +199,6 @@ class TransactionServices:
             self._state.receipts,
             may_delete=self._principal.may(Permission.DELETE),
         )
-
-    def subject_listing(self) -> SubjectListing:
-        search = SubjectSearch(self._session, self._tenant_id)
-        return SubjectListing(self._collection_lookup(), self._subject_rows(), search, self._state.cursors)
 
     def registration(self) -> RegistrationService:
         return RegistrationService(

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from app.persistence.connections.database import Database
+from app.schemas.subjects import SubjectPage
 from tests import pictures
 from tests.api.conftest import Account, problem
 
@@ -132,3 +133,18 @@ async def test_a_stored_faces_life(ada: Account, stranger: Account) -> None:
     assert (await ada.client.delete(f"{path}/{stored['face_id']}")).status_code == 204
     assert (await ada.client.get(path)).json()["items"] == []
     assert (await ada.client.get("/collections/default/subjects/ada")).json()["templates"] == 0
+
+
+async def test_a_page_of_subjects_is_what_its_model_says(admin: Account) -> None:
+    path = "/collections/default/subjects"
+    assert (await admin.client.get(path)).json() == {"items": [], "next_cursor": None}
+    body = {"name": "Ada ä", "metadata": {"team": 7, "none": None, "list": [1.5, "x"]}, "consent": "form-1"}
+    one = {**body, "subject": "ada", "expires_at": "2099-01-01T00:00:00.5Z"}
+    created = [(await admin.client.post(path, json=subject)).json() for subject in (one, {"subject": "bob"})]
+    await admin.client.delete(f"{path}/ada/consent")
+    created[0] = (await admin.client.get(f"{path}/ada")).json()
+    for query in ({}, {"created_after": "2020-01-01T00:00:00Z"}):
+        answer = await admin.client.get(path, params=query)
+        page = SubjectPage.model_validate_json(answer.content)
+        assert answer.content == page.model_dump_json().encode()
+        assert answer.json() == {"items": created, "next_cursor": None}

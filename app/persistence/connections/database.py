@@ -2,7 +2,7 @@
 
 The first statement of every transaction sets, for this transaction only, the role and the tenant. The role `vultus_app`
 is subject to row-level security. A pooler may therefore reuse the connection for another tenant. Without a tenant, a
-transaction sees no tenant's rows. `Database` also owns a `StatementPool` for hot single statements (`fetch_row`).
+transaction sees no tenant's rows. `Database` also owns a `StatementPool` for hot single statements.
 """
 
 import asyncio
@@ -133,6 +133,10 @@ class Database:
         themselves.
         """
         return await self._statements.fetch_row(statement, *values)
+
+    async def fetch_rows(self, statement: str, *values: object) -> list[Any]:
+        """Run one statement, as `fetch_row` does, and return all its rows."""
+        return await self._statements.fetch_rows(statement, *values)
 
     async def revision(self) -> str | None:
         """Return the id of the newest applied migration; None for an unmigrated database."""

@@ -4,10 +4,12 @@ For the queries of every request: the caller, their rate counters, the collectio
 takes as long as such a statement. Statements run without ORM, transaction and tenant context.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from app.persistence.connections.driver import DriverPool
-from app.persistence.connections.watchdog import Watchdog
+from app.persistence.connections.watchdog import Connection, Watchdog
 
 _WAIT_S = 10
 
@@ -23,12 +25,23 @@ class StatementPool:
 
     async def fetch_row(self, statement: str, *values: object) -> Any:
         """Return the statement's first row, None if there is none; raises `DatabaseUnavailable`."""
+        async with self._connection() as connection:
+            return await connection.fetchrow(statement, *values)
+
+    async def fetch_rows(self, statement: str, *values: object) -> list[Any]:
+        """Return the statement's rows; raises `DatabaseUnavailable`."""
+        async with self._connection() as connection:
+            return list(await connection.fetch(statement, *values))
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
         async with self._pool.connection(wait_s=_WAIT_S) as connection:
             if not self._behind_pgbouncer:
-                return await connection.fetchrow(statement, *values)
+                yield connection
+                return
             # In transaction mode, parse and execute might otherwise run on two server connections.
             async with connection.transaction():
-                return await connection.fetchrow(statement, *values)
+                yield connection
 
     async def close(self) -> None:
         await self._pool.close()

@@ -1,7 +1,7 @@
-"""The queries of every request before its work, each in one round trip (functions of migrations).
+"""The queries of every request before its work, and of the plainest list, each in one round trip.
 
-They find the caller, count the request and find the collection. Through the ORM they took longer than detecting
-a face. Rarer queries use the other repositories.
+They find the caller, count the request, find the collection and list its subjects, with functions of migrations.
+Through the ORM, the first three took longer than detecting a face. Rarer queries use the other repositories.
 """
 
 import json
@@ -10,10 +10,16 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from app.domain.people import Consent, Subject
 from app.permissions import ROLE_PERMISSIONS, Permission, Plan, Principal, Quota, Role, permissions_of
 from app.persistence.connections.database import Database
 
 _TOUCH_INTERVAL_S = 60
+_LIST_SUBJECTS = """
+SELECT collection_id, subject, name, metadata, created_at, updated_at, templates, expires_at, consent, consented_at,
+       consent_recorded_by, consent_withdrawn_at
+FROM vultus_list_subjects($1, $2, $3, $4)
+"""
 
 
 class RateWindow(NamedTuple):
@@ -199,6 +205,22 @@ class HotQueries:
             "SELECT id, recognizer, secondary_recognizer FROM vultus_find_gallery($1, $2)", self._tenant_id, name
         )
         return FoundCollection(*row) if row is not None else None
+
+    async def list_subjects(self, collection: str, after: str | None, limit: int) -> tuple[UUID, list[Subject]] | None:
+        """List up to `limit` subjects after a subject id, by id; returns them with the id of their collection.
+
+        Returns None if there is no such collection.
+        """
+        rows = await self._database.fetch_rows(_LIST_SUBJECTS, self._tenant_id, collection, after or "", limit)
+        if not rows:
+            return None
+        return rows[0]["collection_id"], [_describe_subject(row) for row in rows if row["subject"] is not None]
+
+
+def _describe_subject(row: Any) -> Subject:
+    _, subject, name, metadata, created_at, updated_at, templates, expires_at, reference, given_at, by, until = row
+    consent = Consent(reference, given_at, by or "", until) if reference is not None and given_at is not None else None
+    return Subject(subject, name, json.loads(metadata), created_at, updated_at, templates, consent, expires_at)
 
 
 def read_plan(name: str, rates: dict[str, str], quotas: dict[str, Any]) -> Plan:

@@ -1,4 +1,4 @@
-"""Begin the registration of a subject's faces in one round trip (migration 0025)."""
+"""Begin the registration of a subject's faces in one round trip (migration 0026)."""
 
 import json
 from collections.abc import Mapping, Sequence

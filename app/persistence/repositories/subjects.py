@@ -23,6 +23,14 @@ _TERMS = (
     "updated_at",
 )
 
+_COLUMNS = (
+    SubjectModel.id,
+    SubjectModel.subject,
+    SubjectModel.name,
+    SubjectModel.created_at,
+    *(getattr(SubjectModel, name) for name in _TERMS),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ExpiredSubject:
@@ -98,13 +106,6 @@ class SubjectRepository(TenantRepository):
         """Find a subject with the number of its faces."""
         found = await self._list(SubjectModel.collection_id == collection_id, SubjectModel.subject == subject, limit=1)
         return found[0] if found else None
-
-    async def list_page(self, collection_id: UUID, after: str | None, limit: int) -> list[Subject]:
-        """List up to `limit` subjects after the subject id `after`, by subject id."""
-        conditions = [SubjectModel.collection_id == collection_id]
-        if after is not None:
-            conditions.append(SubjectModel.subject > after)
-        return await self._list(*conditions, limit=limit)
 
     async def list_by_ids(self, collection_id: UUID, subjects: Sequence[str]) -> list[Subject]:
         """List the subjects with these ids, by subject id."""
@@ -269,16 +270,18 @@ class SubjectRepository(TenantRepository):
         statement = self._counted(*conditions).order_by(SubjectModel.subject).limit(limit)
         return [subject for _, subject in await self._read(statement)]
 
-    def _counted(self, *conditions: ColumnElement[bool]) -> Select[SubjectModel, int]:
+    def _counted(self, *conditions: ColumnElement[bool]) -> Select[Any]:
+        """Select the columns of subjects and their numbers of faces; rows without ORM objects, for whole pages."""
         templates = (
             select(func.count(TemplateModel.id.distinct()))
             .where(self._of_tenant(TemplateModel), TemplateModel.subject_id == SubjectModel.id)
             .correlate(SubjectModel)
             .scalar_subquery()
         )
-        return self._select(SubjectModel, *conditions).add_columns(templates)
+        columns: list[Any] = [*_COLUMNS, SubjectModel.details.label("details"), templates.label("templates")]
+        return select(*columns).where(self._of_tenant(SubjectModel), *conditions)
 
-    async def _read(self, statement: Select[SubjectModel, int]) -> list[tuple[UUID, Subject]]:
+    async def _read(self, statement: Select[Any]) -> list[tuple[UUID, Subject]]:
         return [
             (
                 row.id,
@@ -288,12 +291,12 @@ class SubjectRepository(TenantRepository):
                     row.details,
                     row.created_at,
                     row.updated_at,
-                    count,
+                    row.templates,
                     describe_consent(row),
                     row.expires_at,
                 ),
             )
-            for row, count in await self._session.execute(statement)
+            for row in await self._session.execute(statement)
         ]
 
 
@@ -311,7 +314,7 @@ def _record(row: SubjectModel) -> SubjectRecord:
     )
 
 
-def describe_consent(row: SubjectModel) -> Consent | None:
+def describe_consent(row: Any) -> Consent | None:
     """Read the subject's consent; None if none was ever recorded."""
     if row.consent is None or row.consented_at is None:
         return None

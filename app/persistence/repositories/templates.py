@@ -29,7 +29,7 @@ SELECT stored_at, used, audit_seq, audit_seal, audit_at FROM vultus_store_templa
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19
 )
 """
-"""Lock the gallery and store templates in it, in one round trip (migration 0025)."""
+"""Lock the gallery and store templates in it, in one round trip (migration 0026)."""
 
 
 @dataclass(frozen=True, slots=True)

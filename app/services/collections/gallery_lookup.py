@@ -59,6 +59,10 @@ class GalleryLookup:
         found = await self._find(collection)
         return Gallery(found.id, self._directory.of(collection, found.recognizer, found.secondary).in_use)
 
+    async def find_id(self, collection: str) -> UUID:
+        """Return the collection's id; raises `CollectionNotFound`."""
+        return (await self._find(collection)).id
+
     async def recognizers(self, collection: str) -> Recognizers:
         """Find the recognizers that embed new faces; raises as `find`."""
         found = await self._find(collection)

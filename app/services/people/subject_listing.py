@@ -3,17 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import UUID
 
 from app.domain.people import Subject
 from app.errors import InvalidParameter
+from app.permissions import Principal
+from app.persistence.connections.database import Database
+from app.persistence.repositories.hot_queries import HotQueries
 from app.persistence.repositories.subject_search import SubjectFilter, SubjectSearch
 from app.persistence.repositories.subjects import SubjectRepository
 from app.security.cursors import CursorSigner, read_text
-from app.services.collections.lookup import CollectionLookup
+from app.services.collections.collections import require_found
+from app.services.collections.gallery_lookup import GalleryLookup
 from app.services.paging import Page, PageRequest, bind_filters, cut_page
 
 MAX_WORDS = 10
 """Words of a text to search for."""
+_Subjects = list[Subject]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +47,14 @@ class SubjectQuery:
 
 
 class SubjectListing:
-    """List the subjects of the caller's tenant by subject id."""
+    """List the subjects of the caller's tenant by subject id; needs no transaction of the request."""
 
     def __init__(
-        self, collections: CollectionLookup, subjects: SubjectRepository, search: SubjectSearch, cursors: CursorSigner
+        self, database: Database, principal: Principal, galleries: GalleryLookup, cursors: CursorSigner
     ) -> None:
-        self._collections = collections
-        self._subjects = subjects
-        self._search = search
+        self._database = database
+        self._principal = principal
+        self._galleries = galleries
         self._cursors = cursors
 
     async def list(self, collection: str, request: PageRequest, query: SubjectQuery) -> Page[Subject]:
@@ -56,22 +62,38 @@ class SubjectListing:
 
         Raises `CollectionNotFound`, `InvalidCursor`, or `InvalidParameter` for a text without words or with too many.
         """
-        collection_id = await self._collections.find_id(collection)
         conditions = query.describe()
-        scope = bind_filters(f"{self._subjects.tenant_id}/collections/{collection_id}/subjects", **conditions)
-        after = self._cursors.open(scope, request.cursor, read_text) if request.cursor else None
-        limit = request.limit + 1
-        if conditions:
-            ids = await self._search.find(collection_id, await self._read(query), after, limit)
-            found = await self._subjects.list_by_ids(collection_id, ids)
+        if not conditions and request.cursor is None:
+            collection_id, found = await self._list(collection, None, request.limit + 1)
+            scope = self._scope(collection_id)
         else:
-            found = await self._subjects.list_page(collection_id, after, limit)
+            collection_id = await self._galleries.find_id(collection)
+            scope = bind_filters(self._scope(collection_id), **conditions)
+            after = self._cursors.open(scope, request.cursor, read_text) if request.cursor else None
+            if conditions:
+                found = await self._find(collection_id, query, after, request.limit + 1)
+            else:
+                _, found = await self._list(collection, after, request.limit + 1)
         return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, last.subject))
 
-    async def _read(self, query: SubjectQuery) -> SubjectFilter:
-        words = await self._search.fold(query.text) if query.text is not None else []
-        if query.text is not None and not 1 <= len(words) <= MAX_WORDS:
-            raise InvalidParameter(
-                f"q: has {len(words)} words of letters and digits; it must have 1 to {MAX_WORDS}.", field="q"
-            )
-        return SubjectFilter(words, query.metadata, query.created_after, query.created_before)
+    def _scope(self, collection_id: UUID) -> str:
+        return f"{self._principal.tenant_id}/collections/{collection_id}/subjects"
+
+    async def _list(self, collection: str, after: str | None, limit: int) -> tuple[UUID, _Subjects]:
+        allowed, found = self._principal.collections, None
+        if allowed is None or collection in allowed:
+            found = await HotQueries(self._database, self._principal.tenant_id).list_subjects(collection, after, limit)
+        return require_found(found, collection)
+
+    async def _find(self, collection_id: UUID, query: SubjectQuery, after: str | None, limit: int) -> _Subjects:
+        tenant_id = self._principal.tenant_id
+        async with self._database.transaction(tenant_id) as session:
+            search = SubjectSearch(session, tenant_id)
+            words = await search.fold(query.text) if query.text is not None else []
+            if query.text is not None and not 1 <= len(words) <= MAX_WORDS:
+                raise InvalidParameter(
+                    f"q: has {len(words)} words of letters and digits; it must have 1 to {MAX_WORDS}.", field="q"
+                )
+            filters = SubjectFilter(words, query.metadata, query.created_after, query.created_before)
+            ids = await search.find(collection_id, filters, after, limit)
+            return await SubjectRepository(session, tenant_id).list_by_ids(collection_id, ids)
