@@ -2,11 +2,17 @@
 
 Workers share their listeners with a supervisor. If it kept them open until the workers have ended, the kernel would
 take clients meanwhile that nobody serves. It therefore closes them while the workers still accept.
+
+Before a listener is closed, Linux drops further connection requests: a client that the kernel has connected, but no
+worker has accepted, would be reset by the close. The client repeats its request after a second and is then refused.
 """
 
 import asyncio
+import ctypes
 import os
 import socket
+import struct
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
@@ -75,4 +81,33 @@ def _refuse_clients(listeners: Iterable[socket.socket]) -> None:
     """Let the kernel take no further clients, so that closing the listeners cuts off none that it has taken."""
     for listener in listeners:
         with socket.socket(fileno=os.dup(listener.fileno())) as duplicate:
-            duplicate.listen(0)
+            if not _drop_connection_requests(duplicate):
+                duplicate.listen(0)  # the kernel still takes one client at a time
+
+
+_SO_ATTACH_FILTER = 26
+_BYTE, _AND, _JUMP_IF_EQUAL, _RETURN = 0x30, 0x54, 0x15, 0x06
+_TCP_FLAGS, _SYN, _SYN_OR_ACK = 13, 0x02, 0x12
+_WHOLE_PACKET = 0xFFFFFFFF
+_NO_CONNECTION_REQUESTS = (
+    (_BYTE, 0, 0, _TCP_FLAGS),
+    (_AND, 0, 0, _SYN_OR_ACK),
+    (_JUMP_IF_EQUAL, 0, 1, _SYN),
+    (_RETURN, 0, 0, 0),
+    (_RETURN, 0, 0, _WHOLE_PACKET),
+)
+"""A packet filter (BPF): the operation, the steps to skip if true and if false, and the operand of each step."""
+
+
+def _drop_connection_requests(listener: socket.socket) -> bool:
+    """Drop SYN packets to a listener, but not the acknowledgments of connections that begin; returns False if not."""
+    if sys.platform != "linux":
+        return False
+    steps = b"".join(struct.pack("HBBI", *step) for step in _NO_CONNECTION_REQUESTS)
+    buffer = ctypes.create_string_buffer(steps, len(steps))
+    program = struct.pack("HP", len(_NO_CONNECTION_REQUESTS), ctypes.addressof(buffer))
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+    except OSError:  # a sandbox may forbid filters
+        return False
+    return True
