@@ -2,8 +2,9 @@
 
     python -m benchmarks.hostile.attackers NAME PLAN
 
-PLAN is a JSON file, see `Plan`. The process has a low priority, so that on a small machine it takes little processor
-time from the server that it attacks, and connects from 127.0.0.2. It prints the statuses that it received as JSON.
+PLAN is a JSON file, see `Plan`. The process has the lowest priority, so that on a small machine it takes little
+processor time from the server that it attacks, and connects from 127.0.0.2. It prints the statuses that it received as
+JSON.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from benchmarks.serving import drawn_photo
 
 ADDRESS = "127.0.0.2"
 _SLOW_CONNECTIONS = 200
-_NICE = 10
+_NICE = 19
 
 
 @dataclass
@@ -54,7 +55,7 @@ class Attacker:
         self.statuses = Counter[str]()
         self._has_begun = False
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         """Say that the first request is sent now: making the requests may have taken seconds."""
         if not self._has_begun:
             self._has_begun = True
@@ -79,7 +80,7 @@ class Attacker:
         try:
             while True:
                 number += 1
-                self._begin()
+                self.begin()
                 self.statuses["sent"] += 1
                 writer.write(requests[number % len(requests)])
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -97,7 +98,7 @@ class Attacker:
             while True:
                 with suppress(OSError, asyncio.IncompleteReadError):
                     reader, writer = await self._connect()
-                    self._begin()
+                    self.begin()
                     self.statuses["sent"] += 1
                     writer.write(head)
                     while not reader.at_eof() and not writer.is_closing():
@@ -221,7 +222,19 @@ async def _refused(attacker: Attacker) -> None:
     await attacker.flood([photo, listed, listed], 16)
 
 
+async def _only_burn(attacker: Attacker) -> None:
+    """Keep a core busy without a request."""
+    attacker.begin()
+    while True:
+        for _ in range(100_000):
+            pass
+        await asyncio.sleep(0)
+
+
+CONTROL = "no requests, a busy core"
+
 ATTACKS: dict[str, Callable[[Attacker], Awaitable[None]]] = {
+    CONTROL: _only_burn,
     "JSON imports of 15 MB": _json_imports,
     "a flood of photos": _photos,
     "slow bodies": _slow_bodies,
