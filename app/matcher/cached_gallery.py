@@ -6,8 +6,9 @@ it was cached (`gallery_version.py`).
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple, Self
 from uuid import UUID
 
@@ -129,12 +130,15 @@ class CachedGallery:
         """
         similar = SimilarSubjects([], {}, {})
         for probe in probes:
-            chosen = self._choose(*self.rounded.multiply(probe), limit)
+            products, max_error = self.rounded.multiply(probe)
+            chosen = self._choose(products, max_error, limit)
             if len(chosen) > limit + _MAX_TIED:
-                chosen = self._choose(multiply_halves(self.embeddings, probe), _ROUNDING, limit)
+                products, max_error = multiply_halves(self.embeddings, probe), _ROUNDING
+                chosen = self._choose(products, max_error, limit)
             if len(chosen) > limit + _MAX_TIED:
                 return None
-            similar.found.append(self._rank(chosen, probe, limit, similar))
+            exact = partial(self._multiply_best, probe, products, max_error)
+            similar.found.append(self._rank(chosen, exact, limit, similar))
         return similar
 
     def find_all_similar(self, probe: Embedding, min_similarity: float) -> dict[int, float]:
@@ -159,17 +163,14 @@ class CachedGallery:
         return np.sort(self.seqs[nearest])
 
     def _rank(
-        self, chosen: NDArray[np.int64], probe: Embedding, limit: int, similar: SimilarSubjects
+        self, chosen: NDArray[np.int64], multiply: "_MultiplyBest", limit: int, similar: SimilarSubjects
     ) -> list[Found[UUID]]:
-        """Return the best of the chosen subjects, and add their newest embeddings to `similar`.
-
-        Each product is summed alone and in one order, so equal embeddings get equal similarities.
-        """
+        """Return the best of the chosen subjects, and add their newest embeddings to `similar`."""
         ends = np.append(self.starts[1:], len(self.rows))[chosen]
         counts = ends - self.starts[chosen]
         offsets = np.cumsum(counts) - counts
         rows = self.rows[np.repeat(self.starts[chosen] - offsets, counts) + np.arange(counts.sum())]
-        products = (self.embeddings[rows].astype(np.float32) * probe).sum(axis=1)
+        products = multiply(rows, offsets, counts)
         similarities = np.maximum.reduceat(products, offsets)
         found = []
         for index in np.flatnonzero(similarities >= _nth_best(similarities, limit)).tolist():
@@ -182,6 +183,29 @@ class CachedGallery:
             seq = self.seqs[subject_rows[np.flatnonzero(best == similarities[index])[-1]]]  # of equal ones the newest
             found.append(Found(subject_id, float(similarities[index]), int(seq)))
         return found
+
+    def _multiply_best(
+        self,
+        probe: Embedding,
+        rough: NDArray[np.float32],
+        max_error: float,
+        rows: NDArray[np.int64],
+        offsets: NDArray[np.int64],
+        counts: NDArray[np.int64],
+    ) -> NDArray[np.float32]:
+        """Return the exact products of those rows that may be the best of their subject, -inf for the others.
+
+        `rough` are the products of all templates, each off by at most `max_error`. Each product is summed alone and in
+        one order, so equal embeddings get equal similarities.
+        """
+        near = rough[rows]
+        may_be_best = near >= np.repeat(np.maximum.reduceat(near, offsets) - 2 * max_error, counts)
+        products = np.full(len(rows), -np.inf, np.float32)
+        products[may_be_best] = (self.embeddings[rows[may_be_best]].astype(np.float32) * probe).sum(axis=1)
+        return products
+
+
+_MultiplyBest = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]]
 
 
 def _nth_best(values: NDArray[np.float32], n: int) -> float:
