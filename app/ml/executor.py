@@ -4,6 +4,10 @@ At most `threads` jobs run and `queue` wait; the rest raise `Overloaded`, as do 
 deadline. Tenants take turns by the time that their jobs take: a tenant with many requests, or with photos that take
 long, delays its own requests, not those of others.
 
+The threads have a lower priority than the event loop, which answers all other requests. With `has_spare`, one more
+thread of a higher priority runs jobs of tenants that have no other job while all threads are busy: a tenant with single
+photos does not wait until a photo of another one is done.
+
 Background jobs, such as photos of albums, run only while no request waits, and leave one thread free as long as there
 are requests.
 """
@@ -12,7 +16,7 @@ import asyncio
 import contextvars
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,6 +26,7 @@ from app.errors import ClientDisconnected, Overloaded
 from app.ml.fair_shares import FairShares
 from app.ml.memory import is_out_of_memory
 from app.telemetry import StageTimes, stage_times
+from app.thread_priority import lower_priority
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,6 +35,8 @@ _NEWEST_WEIGHT = 0.1
 """Weight of the newest inference in the moving average of durations."""
 _BUSY_S = 1.0
 """How long after the last request one thread is kept free of background jobs."""
+_LOWER_BY, _LOWER_SPARE_BY = 10, 3
+"""By how much the priority of the threads, and of the spare one, is lowered."""
 
 
 @dataclass(slots=True, eq=False)
@@ -45,6 +52,7 @@ class _Job:
     cost_s: float = 0.0
     """The time for which the job held its thread."""
     is_background: bool = False
+    is_on_spare: bool = False
 
 
 class InferenceExecutor:
@@ -60,9 +68,14 @@ class InferenceExecutor:
         threads: int,
         queue: int,
         deadline_s: float = math.inf,
+        has_spare: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="inference")
+        self._pool = ThreadPoolExecutor(threads, "inference", lower_priority, (_LOWER_BY,))
+        self._spare = ThreadPoolExecutor(1, "inference-spare", lower_priority, (_LOWER_SPARE_BY,))
+        self._is_spare_free = has_spare
+        self._jobs = Counter[Hashable]()
+        """Running jobs by tenant."""
         self._threads = threads
         self._queue = queue
         self._deadline_s = deadline_s
@@ -106,7 +119,7 @@ class InferenceExecutor:
         future = asyncio.get_running_loop().create_future()
         job = _Job(tenant, lambda: context.run(work, *args, **kwargs), future, stage_times.get())
         self._requested_at = time.monotonic()
-        if self._running < self._threads:
+        if self._running < self._threads or self._takes_spare(job):
             self._start(job)
         else:
             self._enqueue(job)
@@ -140,6 +153,7 @@ class InferenceExecutor:
         self._background.clear()
         self._depth = 0
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._spare.shutdown(wait=False, cancel_futures=True)
 
     @property
     def expected_wait_s(self) -> float:
@@ -164,14 +178,25 @@ class InferenceExecutor:
                 self._running_background += 1
                 self._start(job)
 
+    def _takes_spare(self, job: _Job) -> bool:
+        """Reserve the spare thread for the only job of a tenant; returns False if it has others or the thread runs."""
+        if not self._is_spare_free or self._jobs[job.tenant] or job.tenant in self._waiting:
+            return False
+        self._is_spare_free = False
+        job.is_on_spare = True
+        return True
+
     def _start(self, job: _Job) -> None:
-        self._running += 1
+        self._running += not job.is_on_spare
         if not job.is_background:
+            self._jobs[job.tenant] += 1
             job.charge_s = self._shares.start(job.tenant)
         job.started_at = time.monotonic()
         if job.times is not None:
             job.times.add("wait", job.started_at - job.queued_at)
-        thread = asyncio.get_running_loop().run_in_executor(self._pool, self._work, job)
+        thread = asyncio.get_running_loop().run_in_executor(
+            self._spare if job.is_on_spare else self._pool, self._work, job
+        )
         thread.add_done_callback(lambda done: self._finish(job, done))
 
     def _work(self, job: _Job) -> Any:
@@ -183,10 +208,8 @@ class InferenceExecutor:
             job.cost_s = self._clock() - began_at
 
     def _finish(self, job: _Job, done: "asyncio.Future[Any]") -> None:
-        self._running -= 1
-        if job.is_background:
-            self._running_background -= 1
-        else:
+        self._release(job)
+        if not job.is_background:
             self._note_cost(job)
         error = None if done.cancelled() else done.exception()
         if error is not None and is_out_of_memory(error):
@@ -200,13 +223,25 @@ class InferenceExecutor:
                 job.result.set_result(done.result())
         self._start_next()
         self._start_background()
-        if not self._running:
+        if not self._jobs:
             self._shares.reset()
 
     def _note_cost(self, job: _Job) -> None:
         self._shares.finish(job.tenant, job.charge_s, job.cost_s)
         duration_s = time.monotonic() - job.started_at
         self._mean_s = duration_s if self._mean_s == 0 else self._mean_s + _NEWEST_WEIGHT * (duration_s - self._mean_s)
+
+    def _release(self, job: _Job) -> None:
+        if job.is_background:
+            self._running_background -= 1
+        else:
+            self._jobs[job.tenant] -= 1
+            if not self._jobs[job.tenant]:
+                del self._jobs[job.tenant]
+        if job.is_on_spare:
+            self._is_spare_free = True
+        else:
+            self._running -= 1
 
     def _start_next(self) -> None:
         while self._waiting and self._running < self._threads:

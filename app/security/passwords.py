@@ -6,17 +6,15 @@ The installed package is libpass, the maintained fork of passlib with the same i
 import asyncio
 import os
 import secrets
-import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
 from passlib.context import CryptContext
 
 from app.domain.text import normalize
 from app.errors import Overloaded
+from app.thread_priority import lower_priority
 
 MAX_PASSWORD_CHARS = 256
 MAX_WAITING = 64
@@ -46,7 +44,9 @@ class PasswordHasher:
 
     def __init__(self, threads: int | None = None) -> None:
         threads = threads or min(2, max(1, (os.cpu_count() or 1) // 2))
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="passwords", initializer=_lower_priority)
+        self._pool = ThreadPoolExecutor(
+            threads, thread_name_prefix="passwords", initializer=lower_priority, initargs=(_LOWER_BY,)
+        )
         self._decoy: str | None = None
         self._waiting = 0
 
@@ -75,14 +75,6 @@ class PasswordHasher:
             return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: work(*args, **kwargs))
         finally:
             self._waiting -= 1
-
-
-def _lower_priority() -> None:
-    """Let other threads go first; only Linux has priorities of threads."""
-    if sys.platform == "linux":
-        with suppress(OSError):
-            thread = threading.get_native_id()
-            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _LOWER_BY)
 
 
 def _is_text(password: str) -> bool:

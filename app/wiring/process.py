@@ -148,6 +148,7 @@ async def _open_resources(stack: AsyncExitStack, settings: Settings, addresses: 
         threads=count_inference_threads(settings),
         queue=settings.inference_queue,
         deadline_s=settings.inference_deadline_s,
+        has_spare=True,
     )
     stack.callback(executor.close)
     hasher = PasswordHasher()

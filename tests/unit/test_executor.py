@@ -1,6 +1,8 @@
 """The inference pool: bounded, fair, refusing, forgiving of callers who leave."""
 
 import asyncio
+import os
+import sys
 import threading
 import time
 from contextvars import ContextVar
@@ -139,3 +141,28 @@ async def test_work_runs_in_its_callers_context() -> None:
 
     assert await asyncio.gather(*(call(name) for name in "abcdef")) == list("abcdef")
     executor.close()
+
+
+async def test_the_spare_thread_serves_a_tenant_without_other_jobs() -> None:
+    executor, gate = InferenceExecutor(threads=1, queue=4, has_spare=True), threading.Event()
+    try:
+        heavy = [asyncio.ensure_future(executor.run("heavy", gate.wait)) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert await executor.run("light", lambda: "done") == "done"  # while the only thread is busy
+        assert not any(job.done() for job in heavy)
+        assert executor._running == 1 and executor._depth == 2  # the spare thread takes no further job of a tenant
+        gate.set()
+        assert all(await asyncio.gather(*heavy))
+    finally:
+        gate.set()
+        executor.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")
+async def test_inference_threads_have_a_lower_priority_than_the_event_loop() -> None:
+    executor = InferenceExecutor(threads=1, queue=1)
+    try:
+        priority = await executor.run(None, lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        assert priority == min(19, os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) + 10)
+    finally:
+        executor.close()
