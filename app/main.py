@@ -25,6 +25,7 @@ from app.routes.docs import TAGS, install_docs
 from app.routes.error_handlers import install_error_handlers, problem
 from app.routes.guests import get_guest
 from app.server.body_limits import MAX_PLAIN_BODY, BodyLimit
+from app.server.caller_turns import CallerTurns
 from app.server.client_address import ClientAddress
 from app.server.descriptors import log_exhaustion_once
 from app.server.drain import install_drain
@@ -108,6 +109,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             allow_headers=["authorization", "x-api-key", "content-type", "idempotency-key", "x-request-id"],
             expose_headers=["x-request-id", "retry-after", "ratelimit", "ratelimit-policy", "idempotent-replayed"],
         )
+    app.add_middleware(CallerTurns)
     app.add_middleware(RequestContext, render_error=render_error, is_https_only=settings.environment == "production")
     app.add_middleware(RootEndpoint)
     app.add_middleware(ClientAddress, trusted_proxies=settings.trusted_proxies)

@@ -8,6 +8,8 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
+from app.server.caller_turns import end_turn
+
 Disconnect = asyncio.Future[None]
 """Done when the client has disconnected."""
 
@@ -21,7 +23,11 @@ DisconnectDep = Annotated["asyncio.Future[None]", Depends(get_disconnect)]
 
 @asynccontextmanager
 async def watch_connection(request: Request, disconnect: Disconnect) -> AsyncIterator[None]:
-    """Resolve `disconnect` if the client disconnects during the block. The body must have been read completely."""
+    """Resolve `disconnect` if the client disconnects during the block. The body must have been read completely.
+
+    Ends the request's turn at the event loop: in the block, tenants take turns at inference.
+    """
+    end_turn(request.scope)
     task = asyncio.create_task(_watch(request, disconnect))
     try:
         yield

@@ -48,7 +48,7 @@ class PhotoGate:
         if scope["type"] != "http" or not self._has_photos(scope["path"], Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
-        caller = _credential(Headers(scope=scope))
+        caller = hash_credential(Headers(scope=scope))
         if not self._has_room_for(caller):
             await self._render_error(scope["path"], self._refusal())(scope, receive, send)
             return
@@ -104,7 +104,7 @@ def assign_place(scope: MutableMapping[str, Any], tenant: Hashable) -> None:
         place.gate.assign(place, tenant)
 
 
-def _credential(headers: Headers) -> int:
+def hash_credential(headers: Headers) -> int:
     """Return a hash of the request's credential; the credential itself must not stay in memory."""
     credential = headers.get("authorization") or headers.get("x-api-key") or ""
     # In a signature, only the access key is the same in every request.

@@ -150,7 +150,8 @@ async def test_the_spare_thread_serves_a_tenant_without_other_jobs() -> None:
         await asyncio.sleep(0)
         assert await executor.run("light", lambda: "done") == "done"  # while the only thread is busy
         assert not any(job.done() for job in heavy)
-        assert executor._running == 1 and executor._depth == 2  # the spare thread takes no further job of a tenant
+        assert executor._running == 1
+        assert executor._depth == 2  # the spare thread takes no further job of a tenant
         gate.set()
         assert all(await asyncio.gather(*heavy))
     finally:
