@@ -28,6 +28,7 @@ from app.server.body_limits import MAX_PLAIN_BODY, BodyLimit
 from app.server.caller_turns import CallerTurns
 from app.server.client_address import ClientAddress
 from app.server.descriptors import log_exhaustion_once
+from app.server.document_process import DocumentProcess
 from app.server.drain import install_drain
 from app.server.parent_process import end_with_parent
 from app.server.photo_gate import PhotoGate
@@ -151,6 +152,10 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         async with running_process(settings, inherited_analyzer(), works_on_albums=works_on_albums) as process:
             redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
             limiter = RateLimiter(process.database, redis_url, public_rate=settings.public_rate)
-            yield LifespanState(process=process, limiter=limiter, rekognition=ProtocolState.of(process.calibrations))
+            rekognition, documents = ProtocolState.of(process.calibrations), DocumentProcess()
+            try:
+                yield LifespanState(process=process, limiter=limiter, rekognition=rekognition, documents=documents)
+            finally:
+                documents.close()
 
     return lifespan

@@ -20,7 +20,7 @@ from app.routes.subjects import Collection, Subject
 from app.schemas.portability import SubjectDocument
 from app.schemas.subject_documents import DocumentInvalid, ReadDocument, read_subject_document, write_subject_document
 from app.schemas.subjects import SubjectOut
-from app.server.off_loop import run_off_loop
+from app.server.state import documents_of
 
 IMPORT_PATH = f"{API}/subjects/import"
 MAX_IMPORT_BODY = 16 * 1024 * 1024
@@ -34,12 +34,15 @@ router = strict_router(tags=["privacy"], responses={**AUTHENTICATED, **problems(
     summary="Export all data about a subject",
     response_model=SubjectDocument,
 )
-async def export_subject(_: CanReadEmbeddings, collection: Collection, subject: Subject, caller: CallerDep) -> Response:
+async def export_subject(
+    principal: CanReadEmbeddings, collection: Collection, subject: Subject, caller: CallerDep, request: Request
+) -> Response:
     """Returns templates with their embeddings, the consent and the latest audit entries."""
     async with caller.transaction() as services:
         export = await services.portability().export(collection, subject)
     # Writing takes long: meanwhile nobody must wait for the connection, the subject or the audit trail.
-    body = await run_off_loop(_BYTES_PER_TEMPLATE * len(export.faces), lambda: write_subject_document(export))
+    size = _BYTES_PER_TEMPLATE * len(export.faces)
+    body = await documents_of(request).run(principal.tenant_id, size, write_subject_document, export)
     return Response(body, media_type="application/json")
 
 
@@ -56,19 +59,21 @@ class SentDocument:
 
 
 async def read_document(
-    request: Request, _: Annotated[Principal, Depends(require_permission(Permission.REGISTER))]
+    request: Request, principal: Annotated[Principal, Depends(require_permission(Permission.REGISTER))]
 ) -> SentDocument:
     """Read the document in the body, after authentication because it may be large."""
     try:
         body = await request.body()
-        return await run_off_loop(
-            len(body), lambda: SentDocument(read_subject_document(body), hashlib.sha256(body).digest())
-        )
+        return await documents_of(request).run(principal.tenant_id, len(body), _read, body)
     except DocumentInvalid as exc:
         # An embedding that is wrong throughout would cause hundreds of errors.
         raise validation_failed(exc.errors[:_MAX_ERRORS], SubjectDocument) from exc
     except ClientDisconnect as exc:
         raise RequestRefused("The client closed the connection before the body was complete.") from exc
+
+
+def _read(body: bytes) -> SentDocument:
+    return SentDocument(read_subject_document(body), hashlib.sha256(body).digest())
 
 
 _BODY = {

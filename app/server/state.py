@@ -4,6 +4,7 @@ from typing import TypedDict, cast
 
 from starlette.requests import Request
 
+from app.server.document_process import DocumentProcess
 from app.server.rate_limits import RateLimiter
 from app.wiring.process import AppState
 
@@ -13,6 +14,7 @@ class ServerState(TypedDict):
 
     process: AppState
     limiter: RateLimiter
+    documents: DocumentProcess
 
 
 def state_of(request: Request) -> AppState:
@@ -23,3 +25,8 @@ def state_of(request: Request) -> AppState:
 def limiter_of(request: Request) -> RateLimiter:
     """Return the rate limiter of this process."""
     return cast(RateLimiter, request.state.limiter)
+
+
+def documents_of(request: Request) -> DocumentProcess:
+    """Return the process for large documents of this process."""
+    return cast(DocumentProcess, request.state.documents)

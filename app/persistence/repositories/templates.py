@@ -8,10 +8,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, LargeBinary, func, select, type_coerce
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import undefer
 
 from app.domain.faces import Embedding, Face, RelativeBox
 from app.domain.people import UNKNOWN_ORIGIN, ExportedFace, FaceOrigin, Template
@@ -23,6 +22,9 @@ from app.persistence.repositories.protections import ProtectionRepository
 from app.persistence.template_protector import TemplateProtector
 from app.security.audit_chain import FIRST_SEAL
 from app.security.template_protection import Protection
+
+_EXPORTED_AT_ONCE = 50
+"""Templates that an export reads at once; between them, the event loop serves other requests."""
 
 _STORE = """
 SELECT stored_at, used, audit_seq, audit_seal, audit_at FROM vultus_store_templates(
@@ -209,25 +211,27 @@ class TemplateStore(TenantRepository):
 
     async def export(self, subject_id: UUID) -> list[ExportedFace]:
         """Export a subject's templates with unprotected embeddings, by gallery, oldest first."""
+        sent = func.halfvec_send(TemplateModel.embedding)
         statement = (
             self._select(TemplateModel, TemplateModel.subject_id == subject_id)
             .join(GalleryModel, (GalleryModel.id == TemplateModel.gallery_id) & self._of_tenant(GalleryModel))
-            .add_columns(GalleryModel.generation)
-            .options(undefer(TemplateModel.embedding))
+            .add_columns(GalleryModel.generation, type_coerce(sent, LargeBinary))
             .order_by(TemplateModel.gallery_id, TemplateModel.seq)
+            .execution_options(yield_per=_EXPORTED_AT_ONCE)
         )
-        rows = list(await self._session.execute(statement))
-        embeddings: dict[int, Embedding] = {}
-        for generation in {generation for _, generation in rows}:  # at once: thousands of faces have one or two
-            places = [place for place, (_, of_row) in enumerate(rows) if of_row == generation]
-            stored = [np.asarray(rows[place][0].embedding, dtype=np.float32) for place in places]
-            protection = await self._protections.get(generation)
-            revealed = await self._protector.reveal(self._tenant_id, protection, stored)
-            embeddings |= dict(zip(places, revealed, strict=True))
-        faces = []
-        for place, (row, _) in enumerate(rows):
+        faces: list[ExportedFace] = []
+        generations: list[int] = []
+        async for row, generation, raw in await self._session.stream(statement):
             described = (row.detection_score, row.quality, row.source, row.created_at, describe_origin(row))
-            faces.append(ExportedFace(row.id, row.recognizer, embeddings[place], *described))
+            faces.append(ExportedFace(row.id, row.recognizer, _decode_embedding(raw), *described))
+            generations.append(generation)
+        for generation in set(generations):  # at once: thousands of faces have one or two
+            places = [place for place, of_row in enumerate(generations) if of_row == generation]
+            protection = await self._protections.get(generation)
+            stored = [faces[place].embedding for place in places]
+            revealed = await self._protector.reveal(self._tenant_id, protection, stored)
+            for place, embedding in zip(places, revealed, strict=True):
+                faces[place] = replace(faces[place], embedding=embedding)
         return faces
 
 
@@ -280,6 +284,11 @@ class TemplateRepository(TenantRepository):
             .limit(limit)
         )
         return [_describe(row) for row in await self._session.scalars(statement)]
+
+
+def _decode_embedding(sent: bytes) -> Embedding:
+    """Read an embedding (512,) in the format of pgvector's `halfvec_send`."""
+    return np.frombuffer(sent, ">f2", offset=4).astype(np.float32)
 
 
 def embedding_literal(embedding: Embedding) -> str:
