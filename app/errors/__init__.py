@@ -21,9 +21,11 @@
         QuotaExceeded         quota_exceeded
       NotFound                collection_not_found, subject_not_found, face_not_found, user_not_found,
                               key_not_found, tenant_not_found, plan_not_found, object_store_not_found,
-                              recognizer_not_found, album_not_found, photo_not_found, link_not_found
+                              recognizer_not_found, album_not_found, photo_not_found, link_not_found,
+                              sighting_not_found, operation_not_found
       Conflict                email_taken, collection_exists, subject_exists, last_admin, too_many_keys, subject_full,
-                              recognizer_incomplete, recognizer_in_use, album_closed, photo_exists
+                              recognizer_incomplete, recognizer_in_use, album_closed, photo_exists,
+                              operation_undone, operation_superseded
       TooManyRequests         rate_limited, too_many_login_attempts, too_many_photos_waiting
       Unavailable             overloaded, client_disconnected, not_ready, database_unavailable, recognizer_unavailable,
                               recognizer_changed, photo_store_unavailable
@@ -49,11 +51,15 @@ from app.errors.albums import (
     AlbumClosed,
     AlbumNotFound,
     LinkNotFound,
+    OperationNotFound,
+    OperationSuperseded,
+    OperationUndone,
     PhotoExists,
     PhotoHarmful,
     PhotoLost,
     PhotoNotFound,
     PhotoStoreUnavailable,
+    SightingNotFound,
     TooManyPhotosWaiting,
 )
 from app.errors.availability import (
@@ -200,6 +206,9 @@ __all__ = [
     "NotReady",
     "ObjectStoreNotFound",
     "ObjectUnavailable",
+    "OperationNotFound",
+    "OperationSuperseded",
+    "OperationUndone",
     "OperatorError",
     "Overloaded",
     "PermissionDenied",
@@ -222,6 +231,7 @@ __all__ = [
     "RequestTooLarge",
     "RouteNotFound",
     "SeveralFaces",
+    "SightingNotFound",
     "SignatureInvalid",
     "SignupDisabled",
     "SubjectExists",

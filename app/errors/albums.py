@@ -57,3 +57,27 @@ class PhotoStoreUnavailable(Unavailable):
     """The store of waiting photos cannot be reached or is full; try again later."""
 
     code = "photo_store_unavailable"
+
+
+class SightingNotFound(NotFound):
+    """No face of your albums has this id."""
+
+    code = "sighting_not_found"
+
+
+class OperationNotFound(NotFound):
+    """There is no such operation."""
+
+    code = "operation_not_found"
+
+
+class OperationUndone(Conflict):
+    """The operation was undone already."""
+
+    code = "operation_undone"
+
+
+class OperationSuperseded(Conflict):
+    """A person has changed some of it since; undo that first."""
+
+    code = "operation_superseded"

@@ -23,7 +23,12 @@ async def create_album(_: CanRegister, body: AlbumIn, services: ServicesDep, ide
 
     async def work() -> AlbumOut:
         created = await services.albums().create(
-            body.id, title=body.title, keep=body.keep, expected=body.expected, expires_at=body.expires_at
+            body.id,
+            title=body.title,
+            keep=body.keep,
+            expected=body.expected,
+            expires_at=body.expires_at,
+            people=body.people,
         )
         return AlbumOut.of(created)
 

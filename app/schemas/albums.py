@@ -35,6 +35,17 @@ AlbumExpiry = Annotated[
 ]
 
 
+People = Annotated[
+    list[CollectionName],
+    Field(
+        max_length=20,
+        description="The collections whose people are looked for in the photos, as they come in and whenever somebody "
+        "is registered: see `GET /albums/{album}/sightings`.",
+        examples=[["staff"]],
+    ),
+]
+
+
 class AlbumIn(RequestBody):
     """An album to create."""
 
@@ -51,6 +62,7 @@ class AlbumIn(RequestBody):
     )
     expected: Expected | None = None
     expires_at: AlbumExpiry | None = None
+    people: People = []
 
 
 class AlbumChangesIn(RequestBody):
@@ -65,8 +77,10 @@ class AlbumChangesIn(RequestBody):
         description="`true` closes the album to new photos; those that wait are still processed. `false` reopens it.",
     )
 
+    people: People | None = None
+
     def change(self) -> AlbumChange:
-        return AlbumChange(self.title, self.expected, self.expires_at, self.closed)
+        return AlbumChange(self.title, self.expected, self.expires_at, self.closed, self.people)
 
 
 class PhotoCountsOut(BaseModel):
@@ -101,6 +115,9 @@ class AlbumOut(BaseModel):
     created_at: answer.CreatedAt
     expires_at: answer.ExpiresAt
     closed_at: answer.UpdatedAt | None = Field(description="Since when the album takes no more photos. Null: it does.")
+    people: list[str] = Field(
+        description="The collections whose people are looked for in the photos.", examples=[["staff"]]
+    )
     photos: PhotoCountsOut
 
     @classmethod
@@ -114,6 +131,7 @@ class AlbumOut(BaseModel):
             created_at=album.created_at,
             expires_at=album.expires_at,
             closed_at=album.closed_at,
+            people=counted.people,
             photos=PhotoCountsOut.of(counted.counts),
         )
 

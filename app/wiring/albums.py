@@ -7,10 +7,12 @@ from uuid import UUID
 from app.errors import TenantNotFound
 from app.persistence.connections.database import Database
 from app.persistence.photo_spool import PhotoSpool, SpoolAddress
+from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.face_crops import FaceCropRepository
 from app.persistence.repositories.photo_turns import PhotoTurnRepository
 from app.persistence.repositories.policies import PolicyRepository
+from app.persistence.repositories.sightings import SightingRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateStore
 from app.persistence.repositories.usage import UsageRepository
@@ -23,6 +25,7 @@ from app.services.collections.lookup import CollectionLookup
 from app.services.collections.recognizer_directory import RecognizerDirectory
 from app.services.people.consent import ConsentGate
 from app.services.people.face_storage import FaceStorage
+from app.services.sightings.arrival import SightingStorage
 from app.services.tenancy.quotas import QuotaService
 from app.settings import Settings
 
@@ -78,4 +81,5 @@ class StorageOpener:
                 subjects,
                 storage,
                 FaceCropRepository(session, tenant_id, self._cipher),
+                SightingStorage(AlbumPeopleRepository(session, tenant_id), SightingRepository(session, tenant_id)),
             )

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.matcher.tenant_search import TenantSearch
 from app.permissions import Permission, Principal
 from app.persistence.repositories.album_links import AlbumLinkRepository
+from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.collection_faces import CollectionFaceRepository
@@ -17,11 +18,13 @@ from app.persistence.repositories.face_crops import FaceCropRepository
 from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
 from app.persistence.repositories.object_stores import ObjectStoreRepository
+from app.persistence.repositories.operations import OperationRepository
 from app.persistence.repositories.photos import PhotoRepository
 from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.recognizers import RecognizerRepository
 from app.persistence.repositories.registrations import RegistrationRepository
 from app.persistence.repositories.repeated_faces import RepeatedFaceRepository
+from app.persistence.repositories.sightings import SightingRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateRepository, TemplateStore
 from app.persistence.repositories.usage import UsageRepository
@@ -58,6 +61,7 @@ from app.services.photos.object_stores import ObjectStoreService
 from app.services.recognition.face_search import FaceSearchService
 from app.services.recognition.recognition import RecognitionService
 from app.services.recognition.search import SearchService
+from app.services.sightings.sightings import SightingService
 from app.services.tenancy.metering import UsageService
 from app.services.tenancy.policies import PolicyService
 from app.services.tenancy.protocol_options import ProtocolOptionsService
@@ -167,6 +171,8 @@ class TransactionServices:
             self._policy_rows(),
             self._state.cursors,
             self._trail(),
+            AlbumPeopleRepository(self._session, self._tenant_id),
+            self._collection_lookup(),
             may_delete=self._principal.may(Permission.DELETE),
         )
 
@@ -176,6 +182,17 @@ class TransactionServices:
             PhotoRepository(self._session, self._tenant_id),
             self.stored_faces(),
             self._face_crops(),
+            self._state.cursors,
+            self._trail(),
+        )
+
+    def sightings(self) -> SightingService:
+        return SightingService(
+            self._album_rows(),
+            SightingRepository(self._session, self._tenant_id),
+            OperationRepository(self._session, self._tenant_id),
+            self._collection_lookup(),
+            self._subject_rows(),
             self._state.cursors,
             self._trail(),
         )

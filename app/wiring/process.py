@@ -45,6 +45,9 @@ from app.services.photos.allowed_hosts import AllowedHosts
 from app.services.photos.face_reader import FaceReader
 from app.services.photos.image_urls import ImageUrlFetcher
 from app.services.photos.object_stores import ObjectFetcher
+from app.services.sightings.arrival import ArrivalMatcher
+from app.services.sightings.matching import PeopleMatcher
+from app.services.sightings.rematch import Rematch
 from app.services.tenancy.metering import Meter
 from app.services.tenancy.tenants import OperatorService, TenantService
 from app.settings import Settings
@@ -199,6 +202,7 @@ def _build_state(
     operator_database, cursors = resources.operator_database, CursorSigner(keyring)
     infos = analyzer.engine.infos
     calibrations = {name: info.calibration for name, info in infos.items()}
+    decisions = DecisionMaker(calibrations, settings.match_threshold)
     faces = FaceReader(resources.executor, analyzer)
     recognizers = RecognizerDirectory({name: info.pack for name, info in infos.items()})
     return AppState(
@@ -221,29 +225,35 @@ def _build_state(
         known_tenants=KnownTenants(),
         calibrations=calibrations,
         health=HealthService(database, erasure, must_be_confined=settings.environment == "production"),
-        decisions=DecisionMaker(calibrations, settings.match_threshold),
+        decisions=decisions,
         receipts=ReceiptSigner(keyring, settings.previous_receipt_keys),
         spool=resources.spool,
         progress=resources.progress,
         guests=GuestBook(database, keyring, trails),
-        album_worker=_build_album_worker(settings, resources, faces, recognizers, trails),
+        album_worker=_build_album_worker(settings, resources, faces, recognizers, trails, decisions),
     )
 
 
 def _build_album_worker(
-    settings: Settings, resources: _Resources, faces: FaceReader, recognizers: RecognizerDirectory, trails: AuditTrails
+    settings: Settings,
+    resources: _Resources,
+    faces: FaceReader,
+    recognizers: RecognizerDirectory,
+    trails: AuditTrails,
+    decisions: DecisionMaker,
 ) -> AlbumWorker:
     database = resources.database
+    matcher = PeopleMatcher(resources.search, decisions)
     opener = StorageOpener(database, recognizers, resources.search.protector, trails, PhotoCipher(resources.keyring))
     jobs = JobWorker(
         driver_address(resources.service_address),
         concurrency=settings.worker_turns,
         behind_pgbouncer=settings.database_pgbouncer,
     )
-    turns = PhotoTurns(database, PhotoReader(resources.spool, faces), recognizers, opener.open)
-    return AlbumWorker(
-        database, jobs, turns, AlbumUpkeep(database, resources.spool, turns, AlbumExpiry(database, trails))
-    )
+    arrivals = ArrivalMatcher(database, matcher)
+    turns = PhotoTurns(database, PhotoReader(resources.spool, faces), recognizers, opener.open, arrivals)
+    upkeep = AlbumUpkeep(database, resources.spool, turns, AlbumExpiry(database, trails))
+    return AlbumWorker(database, jobs, turns, upkeep, Rematch(database, resources.search, matcher, decisions))
 
 
 def _build_token_issuer(settings: Settings, keyring: Keyring) -> TokenIssuer:

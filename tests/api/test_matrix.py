@@ -109,6 +109,12 @@ CALLS: dict[str, Call] = {
     "GET /api/v1/albums/{album}": Call(200, 404, 404),
     "PATCH /api/v1/albums/{album}": Call(200, 404, 404, sends(json={"title": "A party"})),
     "DELETE /api/v1/albums/{album}": Call(204, 404, 404),
+    "GET /api/v1/albums/{album}/sightings": Call(200, 404, 404),
+    f"GET {SUBJECT}/sightings": Call(200, 404, 404),
+    "POST /api/v1/sightings/decide": Call(
+        200, 200, options=lambda: {"json": {"decisions": [{"face_id": str(uuid4()), "verdict": "ignore"}]}}
+    ),
+    "POST /api/v1/operations/{operation_id}/undo": Call(404, 404, 404),  # see test_sightings.py
     "POST /api/v1/albums/{album}/links": Call(201, 404, 404, sends(json={})),
     "GET /api/v1/albums/{album}/links": Call(200, 404, 404),
     "DELETE /api/v1/albums/{album}/links/{link_id}": Call(204, 404, 404),
@@ -183,6 +189,7 @@ async def ids(admin: Account) -> dict[str, str]:
     return {
         "album": "party",
         "link_id": link["link_id"],
+        "operation_id": str(uuid4()),
         "external_id": "1.jpg",
         "collection": "lobby",
         "subject": "ada",

@@ -24,6 +24,7 @@ from app.persistence.connections.database import Database
 from app.persistence.models import TENANT_TABLES, AlbumLinkModel, Base, FaceCropModel, UsageDayModel
 from app.persistence.provisioning.embedded import EmbeddedPostgres
 from app.persistence.provisioning.migrations import migrate
+from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.collections import CollectionRepository
@@ -31,9 +32,11 @@ from app.persistence.repositories.hot_queries import HotQueries
 from app.persistence.repositories.idempotency_records import IdempotencyRecord, IdempotencyRecords
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
 from app.persistence.repositories.object_stores import ObjectStoreRepository, StoredObjectStore
+from app.persistence.repositories.operations import OperationRepository
 from app.persistence.repositories.photos import PhotoRepository
 from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.sessions import SessionRepository
+from app.persistence.repositories.sightings import SightingRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.persistence.repositories.tenants import TenantDirectory
@@ -97,6 +100,11 @@ async def furnish(service: Database) -> UUID:
         await photos.add(photo_id, row.id, "1.jpg", has_object=False)
         await photos.begin_turn()
         session.add(FaceCropModel(tenant_id=tenant_id, face_id=uuid4(), photo_id=photo_id, key_id="k", picture=b""))
+        face_id = uuid4()
+        await SightingRepository(session, tenant_id).add_all(row.id, {face_id: photo_id}, {}, stale=False)
+        await SightingRepository(session, tenant_id).add_rejections([(face_id, subject_id)], "test")
+        await AlbumPeopleRepository(session, tenant_id).replace(row.id, [row.id])
+        await OperationRepository(session, tenant_id).add(row.id, "decide", "test", [])
         session.add(
             AlbumLinkModel(
                 tenant_id=tenant_id,

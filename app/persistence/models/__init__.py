@@ -30,6 +30,7 @@ from app.persistence.models.logins import (
     SessionModel,
     UserModel,
 )
+from app.persistence.models.sightings import AlbumPeopleModel, OperationModel, SightingModel, SightingRejectionModel
 from app.persistence.models.tenants import (
     ErasureMarkModel,
     ObjectStoreModel,
@@ -64,6 +65,10 @@ TENANT_TABLES: tuple[type[TenantOwned], ...] = (
     PhotoTurnModel,
     FaceCropModel,
     AlbumLinkModel,
+    AlbumPeopleModel,
+    SightingModel,
+    SightingRejectionModel,
+    OperationModel,
 )
 
 __all__ = [
@@ -72,6 +77,7 @@ __all__ = [
     "AccessKeyModel",
     "AlbumLinkModel",
     "AlbumModel",
+    "AlbumPeopleModel",
     "ApiKeyModel",
     "AuditEntryModel",
     "AuditHeadModel",
@@ -84,12 +90,15 @@ __all__ = [
     "IdempotencyRecordModel",
     "LoginAttemptsModel",
     "ObjectStoreModel",
+    "OperationModel",
     "PhotoModel",
     "PhotoTurnModel",
     "PlanModel",
     "PolicyModel",
     "RateCounterModel",
     "SessionModel",
+    "SightingModel",
+    "SightingRejectionModel",
     "SubjectModel",
     "SubjectTermModel",
     "TemplateModel",

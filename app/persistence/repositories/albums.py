@@ -22,6 +22,10 @@ class AlbumRepository(TenantRepository):
         super().__init__(session, tenant_id)
         self._only = only
 
+    def may_access(self, name: str) -> bool:
+        """Whether the caller's key allows an album of this name."""
+        return self._only is None or name in self._only
+
     async def add(
         self, collection_id: UUID, *, title: str | None, keep: Keep, expected: int | None, expires_at: datetime
     ) -> None:

@@ -55,6 +55,10 @@ class CollectionRepository(TenantRepository):
             statement = statement.with_for_update(read=not exclusive, key_share=True)
         return _record(await self._session.scalar(statement))
 
+    async def find_by_id(self, collection_id: UUID) -> CollectionRecord | None:
+        """Find a collection by its id, without its counts."""
+        return _record(await self._session.scalar(self._select(CollectionModel, CollectionModel.id == collection_id)))
+
     async def list_page(self, after: str | None, limit: int) -> list[Collection]:
         """List up to `limit` collections after the name `after`, by name."""
         statement = self._counted().order_by(CollectionModel.name).limit(limit)

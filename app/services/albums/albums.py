@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from app.domain.albums import Album, Keep, PhotoCounts
 from app.errors import AlbumNotFound
+from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.policies import PolicyRepository
 from app.security.cursors import CursorSigner, read_text
 from app.services.audit.trail import AuditAction, AuditTrail
 from app.services.collections.collections import CollectionService
+from app.services.collections.lookup import CollectionLookup
 from app.services.paging import Page, PageRequest, cut_page
 from app.services.people.rules import refuse_past_expiry, refuse_shorter_expiry
 
@@ -23,6 +26,8 @@ class CountedAlbum:
 
     album: Album
     counts: PhotoCounts
+    people: list[str]
+    """The collections whose people are looked for in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class AlbumChange:
     expected: int | None = None
     expires_at: datetime | None = None
     is_closed: bool | None = None
+    people: Sequence[str] | None = None
 
 
 class AlbumService:
@@ -48,10 +54,14 @@ class AlbumService:
         policies: PolicyRepository,
         cursors: CursorSigner,
         trail: AuditTrail,
+        looked_for: AlbumPeopleRepository,
+        lookup: CollectionLookup,
         *,
         may_delete: bool,
     ) -> None:
         self._may_delete = may_delete
+        self._looked_for = looked_for
+        self._lookup = lookup
         self._albums = albums
         self._collections = collections
         self._policies = policies
@@ -59,12 +69,20 @@ class AlbumService:
         self._trail = trail
 
     async def create(
-        self, name: str, *, title: str | None, keep: Keep, expected: int | None, expires_at: datetime | None
+        self,
+        name: str,
+        *,
+        title: str | None,
+        keep: Keep,
+        expected: int | None,
+        expires_at: datetime | None,
+        people: Sequence[str] = (),
     ) -> CountedAlbum:
         """Create an album and its collection.
 
-        Raises `CollectionExists`, `QuotaExceeded`, `InvalidParameter` for an end in the past, or `PermissionDenied` for
-        a key limited to other collections.
+        `people` names the collections whose people are looked for in the photos. Raises `CollectionNotFound` for an
+        unknown one, `CollectionExists`, `QuotaExceeded`, `InvalidParameter` for an end in the past, or
+        `PermissionDenied` for a key limited to other collections.
         """
         refuse_past_expiry(expires_at)
         created = await self._collections.create(name)
@@ -72,6 +90,7 @@ class AlbumService:
             policy = await self._policies.get()
             expires_at = datetime.now(UTC) + timedelta(days=policy.retention_days or DEFAULT_LIFETIME_DAYS)
         await self._albums.add(created.id, title=title, keep=keep, expected=expected, expires_at=expires_at)
+        await self._look_for(created.id, people)
         await self._trail.record(AuditAction.ALBUM_CREATED, f"collection:{name}", keep=keep.value)
         return await self.get(name)
 
@@ -96,6 +115,8 @@ class AlbumService:
         }
         if change.is_closed is not None:
             values["closed_at"] = (album.closed_at or datetime.now(UTC)) if change.is_closed else None
+        if change.people is not None:
+            await self._look_for(album.collection_id, change.people)
         if values:
             await self._albums.update(album.collection_id, values)
             await self._trail.record(AuditAction.ALBUM_CHANGED, f"collection:{name}", fields=sorted(values))
@@ -114,7 +135,11 @@ class AlbumService:
 
     async def _count(self, albums: Sequence[Album]) -> Sequence[CountedAlbum]:
         counts = await self._albums.count_photos([album.collection_id for album in albums])
-        return [CountedAlbum(album, counts[album.collection_id]) for album in albums]
+        people = await self._looked_for.list_names(list(counts))
+        return [CountedAlbum(album, counts[album.collection_id], people[album.collection_id]) for album in albums]
+
+    async def _look_for(self, album_id: UUID, people: Sequence[str]) -> None:
+        await self._looked_for.replace(album_id, [await self._lookup.find_id(name) for name in people])
 
     async def list(self, request: PageRequest) -> Page[CountedAlbum]:
         """List one page of albums, by name."""

@@ -6,11 +6,12 @@ from uuid import UUID, uuid4
 
 from app.domain.albums import Keep, WaitingPhoto
 from app.domain.collections import Recognizers
-from app.domain.faces import Analysis, Embedding, Face, QualityBar, QualityReason
+from app.domain.faces import Analysis, Embedding, Face, QualityBar, QualityReason, is_reliable
 from app.domain.people import FaceOrigin
 from app.persistence.photo_spool import PhotoSpool
 from app.persistence.repositories.templates import NewFace
 from app.services.photos.face_reader import FaceReader, by_recognizer
+from app.services.sightings.matching import ProbeFace
 
 MAX_FACES = 100
 
@@ -29,6 +30,13 @@ class PhotoFaces:
     """Those that computed the embeddings."""
     pictures: dict[UUID, bytes] = field(default_factory=dict, repr=False)
     """A small JPEG of each face by its id, if the album keeps them."""
+
+    def probes(self) -> list[ProbeFace]:
+        """Return the faces to look for known people with."""
+        return [
+            ProbeFace(face.id, self.photo.id, face.embeddings, is_reliable(face.quality.get("score")))
+            for face in self.faces
+        ]
 
 
 class PhotoReader:

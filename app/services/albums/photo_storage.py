@@ -14,6 +14,7 @@ from app.services.audit.trail import AuditAction
 from app.services.collections.lookup import CollectionLookup
 from app.services.people.face_storage import FaceStorage
 from app.services.people.rules import anonymous_name
+from app.services.sightings.arrival import Matched, SightingStorage
 
 NO_FACE = "no_face"
 
@@ -27,8 +28,11 @@ class PhotoStorage:
     subjects: SubjectRepository
     storage: FaceStorage
     crops: FaceCropRepository
+    sightings: SightingStorage
 
-    async def store(self, album: str, lease: UUID, found: Sequence[PhotoFaces]) -> list[FinishedPhoto]:
+    async def store(
+        self, album: str, lease: UUID, found: Sequence[PhotoFaces], matched: Matched
+    ) -> list[FinishedPhoto]:
         """Store the faces of an album's photos that the lease still holds, and finish the photos.
 
         Raises `CollectionNotFound` if the album was erased, `QuotaExceeded`, `ConsentRequired`, or `RecognizerChanged`.
@@ -44,6 +48,8 @@ class PhotoStorage:
             await self.storage.templates.add_all(faces, collection_id=collection_id, source="album")
             for one in kept:
                 await self.crops.add_all(one.photo.id, one.pictures)
+            photo_ids = {face.id: one.photo.id for one in kept for face in one.faces}
+            await self.sightings.store(collection_id, photo_ids, matched)
         finished = [_finish(one) for one in kept]
         await self.photos.finish(finished)
         if faces:

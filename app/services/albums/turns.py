@@ -38,6 +38,7 @@ from app.services.albums.photo_storage import PhotoStorage
 from app.services.albums.suspects import SuspectGate
 from app.services.collections.recognizer_directory import RecognizerDirectory
 from app.services.retries import retry_transient
+from app.services.sightings.arrival import ArrivalMatcher
 from app.telemetry import get_logger, metrics
 
 _log = get_logger(__name__)
@@ -76,8 +77,14 @@ class PhotoTurns:
     """Processes turns; one per process. `open_storage` opens a transaction of one tenant."""
 
     def __init__(
-        self, database: Database, reader: PhotoReader, directory: RecognizerDirectory, open_storage: OpenStorage
+        self,
+        database: Database,
+        reader: PhotoReader,
+        directory: RecognizerDirectory,
+        open_storage: OpenStorage,
+        arrivals: ArrivalMatcher,
     ) -> None:
+        self._arrivals = arrivals
         self._database = database
         self._reader = reader
         self._directory = directory
@@ -164,7 +171,10 @@ class PhotoTurns:
 
         async def store() -> list[FinishedPhoto]:
             async with self._open_storage(turn.tenant_id) as storage:
-                return await storage.store(album, turn.lease, found)
+                return await storage.store(album, turn.lease, found, matched)
+
+        probes = [probe for one in found for probe in one.probes()]
+        matched = await self._arrivals.match(turn.tenant_id, found[0].photo.collection_id, probes)
 
         try:
             finished = await retry_transient(store, _STORE_ATTEMPTS, pause_s=0.05)

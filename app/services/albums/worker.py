@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 from app.errors import AppError
@@ -14,11 +14,13 @@ from app.persistence.repositories.photo_turns import forget_failed, measure_queu
 from app.services.albums.expiry import AlbumExpiry
 from app.services.albums.turns import PhotoTurns
 from app.services.background import log_and_continue
+from app.services.sightings.rematch import Rematch
 from app.telemetry import get_logger, metrics
 
 _log = get_logger(__name__)
 
 _UPKEEP_S = 5.0
+_COMPARE_S = 1.0
 _PRUNE_S = 3600.0
 
 
@@ -59,7 +61,10 @@ class AlbumUpkeep:
 class AlbumWorker:
     """Processes the photos of all tenants' albums in this process."""
 
-    def __init__(self, database: Database, jobs: JobWorker, turns: PhotoTurns, upkeep: AlbumUpkeep) -> None:
+    def __init__(
+        self, database: Database, jobs: JobWorker, turns: PhotoTurns, upkeep: AlbumUpkeep, rematch: Rematch
+    ) -> None:
+        self._rematch = rematch
         self._database = database
         self._jobs = jobs
         self._turns = turns
@@ -85,6 +90,7 @@ class AlbumWorker:
         self._is_ending.clear()
         self._jobs.start()
         tasks = [asyncio.create_task(self._jobs.run(self._turns.run)), asyncio.create_task(self._keep_order())]
+        tasks.append(asyncio.create_task(self._compare_people()))
         try:
             yield
         finally:
@@ -96,7 +102,14 @@ class AlbumWorker:
     async def _keep_order(self) -> None:
         while not self._is_ending.is_set():
             await self._upkeep.run()
-            try:
-                await asyncio.wait_for(self._is_ending.wait(), _UPKEEP_S)
-            except TimeoutError:
-                continue
+            await self._pause(_UPKEEP_S)
+
+    async def _compare_people(self) -> None:
+        while not self._is_ending.is_set():
+            with log_and_continue("people_not_compared"):
+                await self._rematch.run()
+            await self._pause(_COMPARE_S)
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._is_ending.wait(), seconds)

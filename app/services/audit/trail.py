@@ -60,6 +60,8 @@ class AuditAction(StrEnum):
     ALBUM_LINK_ISSUED = "album_link.issued"
     ALBUM_LINK_REVOKED = "album_link.revoked"
     ALBUM_SEARCHED_BY_GUEST = "album.searched_by_guest"
+    SIGHTINGS_DECIDED = "sightings.decided"
+    OPERATION_UNDONE = "operation.undone"
     COLLECTION_TAGGED = "collection.tagged"
     OBJECT_STORE_CHANGED = "object_store.changed"
     POLICY_CHANGED = "policy.changed"

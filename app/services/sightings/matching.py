@@ -1,0 +1,121 @@
+"""Look for known people among faces: the best of all collections, never one that a person rejected."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from app.domain.decisions import Decision
+from app.domain.faces import Embedding
+from app.domain.sightings import LookedFor, Suggestion
+from app.errors import RecognizerChanged
+from app.matcher.engine import SearchEngine
+from app.matcher.search import Gallery
+from app.matcher.tenant_search import TenantSearch
+from app.matcher.thresholds import DecidedCandidate, decide_all
+from app.services.collections.decisions import DecisionMaker
+from app.services.people.rules import ANONYMOUS_PREFIX
+
+_CANDIDATES = 5
+"""How many candidates of a face are looked at; more where some are rejected or anonymous."""
+
+Rejected = Mapping[UUID, set[tuple[UUID, str]]]
+"""By face, the subjects that it does not show: their collection's id and their own id."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeFace:
+    """A face to look for, with its embeddings by recognizer."""
+
+    id: UUID
+    photo_id: UUID
+    embeddings: Mapping[str, Embedding] = field(repr=False)
+    is_reliable: bool
+
+
+class PeopleMatcher:
+    """Finds whom faces show; one per process."""
+
+    def __init__(self, engine: SearchEngine, decisions: DecisionMaker) -> None:
+        self._engine = engine
+        self._decisions = decisions
+
+    async def match(
+        self, tenant_id: UUID, people: Sequence[LookedFor], faces: Sequence[ProbeFace], rejected: Rejected
+    ) -> dict[UUID, Suggestion]:
+        """Return the suggestion for each face that matches or may match somebody.
+
+        A match comes before a review, then the higher similarity counts. Nobody is matched twice in one photo: the less
+        similar face is a review. Collections of a recognizer that did not embed the faces are left out.
+        """
+        best: dict[UUID, Suggestion] = {}
+        for collection in people:
+            for face_id, suggestion in (await self._match_in(tenant_id, collection, faces, rejected)).items():
+                if face_id not in best or _weigh(suggestion) > _weigh(best[face_id]):
+                    best[face_id] = suggestion
+        return _keep_one_per_photo(best, {face.id: face.photo_id for face in faces})
+
+    async def _match_in(
+        self, tenant_id: UUID, people: LookedFor, faces: Sequence[ProbeFace], rejected: Rejected
+    ) -> dict[UUID, Suggestion]:
+        recognizer = people.recognizer
+        probes = [face for face in faces if recognizer is not None and recognizer in face.embeddings]
+        if recognizer is None or not probes:
+            return {}
+        search = TenantSearch(self._engine, tenant_id)
+        limit = _CANDIDATES + max(len(rejected.get(face.id, ())) for face in probes)
+        gallery = Gallery(people.collection_id, recognizer)
+        try:
+            found = await search.identify(gallery, [face.embeddings[recognizer] for face in probes], limit)
+        except RecognizerChanged:
+            return {}
+        thresholds = self._decisions.thresholds(recognizer, found.scale, None)
+        suggestions = {}
+        for face, candidates in zip(probes, found.ranked, strict=True):
+            decided = decide_all(candidates, thresholds, is_probe_reliable=face.is_reliable)
+            refused = rejected.get(face.id, set())
+            chosen = next((one for one in decided if _may_show(one, people, refused)), None)
+            if chosen is not None:
+                suggestions[face.id] = _suggest(chosen, people)
+        return suggestions
+
+
+def _may_show(decided: DecidedCandidate, people: LookedFor, refused: set[tuple[UUID, str]]) -> bool:
+    subject = decided.candidate.subject
+    is_named = not subject.startswith(ANONYMOUS_PREFIX)
+    return is_named and decided.decision is not Decision.NO_MATCH and (people.collection_id, subject) not in refused
+
+
+def _suggest(decided: DecidedCandidate, people: LookedFor) -> Suggestion:
+    candidate = decided.candidate
+    return Suggestion(
+        people.collection_id,
+        candidate.subject,
+        candidate.face.id if candidate.face is not None else None,
+        candidate.similarity,
+        decided.false_match_rate,
+        decided.decision is Decision.MATCH,
+    )
+
+
+def _weigh(suggestion: Suggestion) -> tuple[bool, float]:
+    return suggestion.is_match, suggestion.similarity
+
+
+def _keep_one_per_photo(best: dict[UUID, Suggestion], photos: Mapping[UUID, UUID]) -> dict[UUID, Suggestion]:
+    seen: set[tuple[UUID, UUID, str]] = set()
+    kept = {}
+    for face_id in sorted(best, key=lambda face_id: (_weigh(best[face_id]), face_id), reverse=True):
+        suggestion = best[face_id]
+        person = (photos[face_id], suggestion.collection_id, suggestion.subject)
+        if person in seen and suggestion.is_match:
+            suggestion = Suggestion(
+                suggestion.collection_id,
+                suggestion.subject,
+                suggestion.face_id,
+                suggestion.similarity,
+                suggestion.false_match_rate,
+                is_match=False,
+            )
+        seen.add(person)
+        kept[face_id] = suggestion
+    return kept

@@ -1,0 +1,206 @@
+"""List sightings, decide them as a person, and undo what was decided."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from app.domain.albums import Album
+from app.domain.sightings import MACHINE, Sighting, SightingState, Verdict
+from app.errors import AlbumNotFound, AppError, InvalidParameter, SightingNotFound, SubjectNotFound
+from app.persistence.repositories.albums import AlbumRepository
+from app.persistence.repositories.operations import OperationRepository
+from app.persistence.repositories.sightings import SightingChange, SightingRecord, SightingRepository
+from app.persistence.repositories.subjects import SubjectRepository
+from app.security.cursors import CursorSigner, read_number
+from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.collections.lookup import CollectionLookup
+from app.services.paging import Page, PageRequest, bind_filters, cut_page
+from app.services.sightings.snapshots import describe_record
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPerson:
+    """A subject that a person says a face shows: its collection and id."""
+
+    collection: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a person says about one face. Without `person`, a confirmation means the suggested subject."""
+
+    face_id: UUID
+    verdict: Verdict
+    person: NamedPerson | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedSightings:
+    """The operation, by which it can be undone, and for each face its sighting or why it was not decided."""
+
+    operation_ids: list[UUID]
+    results: list[Sighting | AppError]
+
+
+class SightingService:
+    """The sightings in the caller's albums, within one transaction."""
+
+    def __init__(
+        self,
+        albums: AlbumRepository,
+        sightings: SightingRepository,
+        operations: OperationRepository,
+        collections: CollectionLookup,
+        subjects: SubjectRepository,
+        cursors: CursorSigner,
+        trail: AuditTrail,
+    ) -> None:
+        self._albums = albums
+        self._sightings = sightings
+        self._operations = operations
+        self._collections = collections
+        self._subjects = subjects
+        self._cursors = cursors
+        self._trail = trail
+
+    async def list_in_album(
+        self, name: str, request: PageRequest, state: SightingState | None = None
+    ) -> Page[Sighting]:
+        """List one page of an album's sightings in the order of arrival; raises `AlbumNotFound`."""
+        album = await self._find_album(name)
+        scope = bind_filters(f"{self._sightings.tenant_id}/albums/{album.collection_id}/sightings", state=state)
+        after = self._cursors.open(scope, request.cursor, read_number) if request.cursor else None
+        found = await self._sightings.list_page(
+            collection_id=album.collection_id, state=state, after=after, limit=request.limit + 1
+        )
+        return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, str(last.seq)))
+
+    async def list_of_subject(
+        self, collection: str, subject: str, request: PageRequest, state: SightingState | None = None
+    ) -> Page[Sighting]:
+        """List one page of where a subject was seen; raises `CollectionNotFound` or `SubjectNotFound`."""
+        subject_id = await self._find_subject(NamedPerson(collection, subject))
+        scope = bind_filters(f"{self._sightings.tenant_id}/subjects/{subject_id}/sightings", state=state)
+        after = self._cursors.open(scope, request.cursor, read_number) if request.cursor else None
+        found = await self._sightings.list_page(
+            subject_id=subject_id, state=state, after=after, limit=request.limit + 1
+        )
+        visible = [one for one in found if self._albums.may_access(one.album)]
+        page = cut_page(found, request.limit, lambda last: self._cursors.sign(scope, str(last.seq)))
+        return Page([one for one in page.items if one in visible], page.next_cursor)
+
+    async def decide(self, decided: Sequence[Decided]) -> DecidedSightings:
+        """Decide sightings, each once; the machine never changes what a person decided.
+
+        One operation for each album undoes it. A face without a sighting, or a subject that does not exist, yields an
+        error for that face alone.
+        """
+        albums = await self._sightings.find_albums([one.face_id for one in decided])
+        records = {record.face_id: record for record in await self._sightings.lock(albums)}
+        errors: dict[UUID, AppError] = {}
+        by_album: dict[tuple[UUID, str], list[Decided]] = {}
+        for one in decided:
+            album = albums.get(one.face_id)
+            if album is None or one.face_id not in records or not self._albums.may_access(album[1]):
+                errors[one.face_id] = SightingNotFound(f"face_id: no sighting has the face {one.face_id}.")
+            else:
+                by_album.setdefault(album, []).append(one)
+        operation_ids = [
+            await self._decide_in(album_id, name, chosen, records, errors)
+            for (album_id, name), chosen in by_album.items()
+        ]
+        found = {one.face_id: one for one in await self._sightings.find(list(records))}
+        results = [errors.get(one.face_id) or found[one.face_id] for one in decided]
+        return DecidedSightings([one for one in operation_ids if one is not None], results)
+
+    async def _decide_in(
+        self,
+        album_id: UUID,
+        name: str,
+        decided: Sequence[Decided],
+        records: Mapping[UUID, SightingRecord],
+        errors: dict[UUID, AppError],
+    ) -> UUID | None:
+        changes, rejections, reopened = list[SightingChange](), list[tuple[UUID, UUID]](), list[UUID]()
+        for one in decided:
+            record = records[one.face_id]
+            try:
+                change = await self._apply(one, record)
+            except (InvalidParameter, SubjectNotFound, AppError) as exc:
+                errors[one.face_id] = exc
+                continue
+            if one.verdict is Verdict.REOPEN:
+                reopened.append(one.face_id)
+            elif one.verdict is Verdict.REJECT and record.subject_id is not None:
+                rejections.append((one.face_id, record.subject_id))
+            changes.append(change)
+        if not changes:
+            return None
+        removed = await self._sightings.list_rejected_ids(reopened)
+        before = [describe_record(records[change.face_id]) for change in changes]
+        operation_id = await self._operations.add(
+            album_id, "decide", self._trail.actor, before, rejections=rejections, removed=removed
+        )
+        await self._sightings.remove_rejections(removed)
+        await self._sightings.add_rejections(rejections, self._trail.actor)
+        await self._write(changes, set(reopened))
+        await self._sightings.mark_stale([*reopened, *(face_id for face_id, _ in rejections)])
+        await self._trail.record(
+            AuditAction.SIGHTINGS_DECIDED, f"collection:{name}", collection=name, faces=len(changes)
+        )
+        return operation_id
+
+    async def _write(self, changes: Sequence[SightingChange], reopened: set[UUID]) -> None:
+        await self._sightings.change([one for one in changes if one.face_id not in reopened], self._trail.actor)
+        await self._sightings.change([one for one in changes if one.face_id in reopened], MACHINE)
+
+    async def _apply(self, one: Decided, record: SightingRecord) -> SightingChange:
+        """Return what the sighting becomes; raises `InvalidParameter`, `CollectionNotFound` or `SubjectNotFound`."""
+        if one.verdict is Verdict.IGNORE:
+            return SightingChange(one.face_id, SightingState.IGNORED)
+        if one.verdict is Verdict.REOPEN:
+            return SightingChange(one.face_id, SightingState.PENDING)
+        if one.verdict is Verdict.REJECT:
+            if record.subject_id is None:
+                raise InvalidParameter("verdict: nobody is suggested for this face, so nothing can be rejected.")
+            return SightingChange(one.face_id, SightingState.REJECTED)
+        subject_id = record.subject_id if one.person is None else await self._find_subject(one.person)
+        if subject_id is None:
+            raise InvalidParameter("person: nobody is suggested for this face; say whom it shows.")
+        if subject_id == record.subject_id:
+            known = (record.matched_face_id, record.similarity, record.false_match_rate)
+            return SightingChange(one.face_id, SightingState.MATCHED, subject_id, *known)
+        return SightingChange(one.face_id, SightingState.MATCHED, subject_id)
+
+    async def undo(self, operation_id: UUID) -> int:
+        """Undo an operation; return how many sightings are as before.
+
+        Raises `OperationNotFound`, `OperationUndone`, or `OperationSuperseded` if a person has decided one of its faces
+        again since then.
+        """
+        operation = await self._operations.lock(operation_id)
+        records = await self._sightings.lock(operation.face_ids)
+        operation.refuse_superseded(records)
+        await self._sightings.restore(operation.before)
+        await self._sightings.remove_rejections(operation.rejections)
+        await self._sightings.add_rejections(operation.removed, self._trail.actor)
+        await self._sightings.mark_stale(
+            [record.face_id for record in records if record.face_id in operation.machine_decided]
+        )
+        await self._operations.mark_undone(operation_id)
+        await self._trail.record(AuditAction.OPERATION_UNDONE, f"operation:{operation_id}", faces=len(records))
+        return len(records)
+
+    async def _find_album(self, name: str) -> Album:
+        album = await self._albums.find(name)
+        if album is None:
+            raise AlbumNotFound(f"There is no album {name!r}.")
+        return album
+
+    async def _find_subject(self, person: NamedPerson) -> UUID:
+        collection_id = await self._collections.find_id(person.collection)
+        row = await self._subjects.find_row(collection_id, person.subject)
+        if row is None or row.is_anonymous:
+            raise SubjectNotFound(f"Collection {person.collection!r} has no subject {person.subject!r}.")
+        return row.id
