@@ -175,6 +175,7 @@ async def test_each_decision_has_an_answer_or_a_problem(party: Account, stranger
     assert one["problem"]["code"] == "invalid_parameter"
     (one,) = (await decide(stranger, {"face_id": pending, "verdict": "ignore"}))["items"]
     assert one["problem"]["code"] == "sighting_not_found"
+    body: dict[str, Any]
     for body in (
         {},
         {"decisions": []},
