@@ -8,26 +8,23 @@ accounting of each thread, so that other work on the machine changes them little
 `inference` all its other threads. Every round measures each kind of request in turn, and the reference server on the
 same photos; the result has the median round. Only answers that succeeded count.
 
-`alone` is the same analysis of the same photos in a process without a server.
+`alone` is the same analysis of the same photos in a process without a server. `growth` compares a recognition beside
+many tenants, keys and audit entries with one beside none (benchmarks/growth.py).
 """
 
 import argparse
-import asyncio
 import json
 import os
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-import asyncpg
 import httpx
 import numpy as np
 
@@ -36,8 +33,9 @@ from app.ml.synthetic.pack import write_synthetic_pack
 from app.settings import Settings
 from app.wiring.analyzer import build_analyzer
 from app.wiring.process import SWITCH_INTERVAL_S
-from benchmarks.bare_client import Answers, prepare, send_all
+from benchmarks.bare_client import prepare
 from benchmarks.goals import at_least, at_most
+from benchmarks.growth import measure_growth, state_growth_goal
 from benchmarks.layer2_sequential import (
     Target,
     add_data_arguments,
@@ -49,73 +47,13 @@ from benchmarks.layer2_sequential import (
 )
 from benchmarks.machine import describe_run
 from benchmarks.photos import KINDS, as_form, make_photos
-from benchmarks.processor_time import list_descendants, read_process_s, read_thread_s
+from benchmarks.processor_meter import Meter, Spent
 
 RESULT = Path(__file__).parent / "results" / "hot_path.json"
-CLIENTS = 8
 REQUESTS = {"lfw": 240, "group": 48, "large_1": 24, "large_12": 16}
 """Photos per round and server."""
 OTHERS = 160
 """Requests per round of the kinds without a group of photos."""
-
-
-@dataclass
-class Spent:
-    """Processor milliseconds per answer that succeeded, by who spent them, and answers per second."""
-
-    loop: float
-    inference: float
-    postgres: float
-    client: float
-    per_s: float
-    cores_busy: float
-    """Of the machine's cores: all processor time over the elapsed time."""
-
-    def describe(self) -> dict[str, float]:
-        total = self.loop + self.inference + self.postgres + self.client
-        return {name: round(value, 3) for name, value in (*vars(self).items(), ("total", total))}
-
-
-class Meter:
-    """Measures what a server and its database spend on a list of requests."""
-
-    def __init__(self, target: Target) -> None:
-        self._address = urlsplit(target.base)
-        self._server = target.pid
-        self._database = target.database
-
-    def measure(self, requests: Sequence[bytes]) -> tuple[Spent, Answers]:
-        """Send the requests; raises `SystemExit` if any failed."""
-        postgres = _list_postgres(self._database) if self._database else []
-        before = self._read(postgres)
-        address = (str(self._address.hostname), int(self._address.port or 80))
-        answers = asyncio.run(send_all(address, requests, clients=CLIENTS))
-        after = self._read(postgres)
-        if answers.succeeded != len(requests):
-            raise SystemExit(f"answers by status: {answers.statuses}")
-        loop, others, database, client = (
-            1000 * (end - start) / answers.succeeded for start, end in zip(before, after, strict=True)
-        )
-        busy = (loop + others + database + client) / 1000 * answers.succeeded / answers.elapsed_s
-        return Spent(loop, others, database, client, answers.succeeded / answers.elapsed_s, busy), answers
-
-    def _read(self, postgres: Sequence[int]) -> tuple[float, float, float, float]:
-        loop, everything = read_thread_s(self._server, self._server), read_process_s(self._server)
-        return loop, everything - loop, sum(map(read_process_s, postgres)), time.process_time()
-
-
-async def _find_data_directory(database: str) -> str:
-    connection = await asyncpg.connect(database)
-    directory: str = await connection.fetchval("SHOW data_directory")
-    await connection.close()
-    return directory
-
-
-def _list_postgres(database: str) -> list[int]:
-    """Return the ids of all processes of the server of a database."""
-    directory = asyncio.run(_find_data_directory(database))
-    postmaster = int(Path(directory, "postmaster.pid").read_text().split()[0])
-    return [postmaster, *(process.pid for process in list_descendants(postmaster))]
 
 
 def main() -> None:
@@ -135,6 +73,7 @@ def main() -> None:
                 settle(target)
             rounds = _measure_rounds(vultus, reference, photos, arguments.rounds)
         alone = {f"{threads} threads": _analyze_alone(pack, photos["lfw"], threads) for threads in (1, 2)}
+        growth = measure_growth(pack, photos["lfw"], max(arguments.rounds, 3))
     kinds = {name: _median([row[name] for row in rounds]) for name in rounds[0]}
     result = {
         "what": "processor milliseconds per request; 8 clients, one worker, a collection of 10,000",
@@ -144,7 +83,8 @@ def main() -> None:
         "rounds": arguments.rounds,
         "served": kinds,
         "alone": alone,
-        "goals": state_goals(kinds, alone),
+        "growth": growth,
+        "goals": [*state_goals(kinds, alone), state_growth_goal(growth)],
     }
     output = json.dumps(result, indent=1)
     print(output)

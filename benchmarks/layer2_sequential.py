@@ -161,32 +161,43 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def draw_people() -> Any:
+    """Draw the embeddings of the people (10,000, 512), always the same."""
+    return FaceLike(1).draw(PEOPLE)
+
+
 @contextmanager
 def both_servers(
     pack: Path, directory: Path, *, workers: int = 1, reference_workers: int | None = None
 ) -> Iterator[tuple[Target, Target]]:
     """Run Vultus and the reference server during the block, with the same pack and the same people."""
     gallery = directory / "people.npz"
-    people = FaceLike(1).draw(PEOPLE)
+    people = draw_people()
     np.savez(gallery, subjects=np.array([f"s{index:07d}" for index in range(PEOPLE)]), embeddings=people)
-    settings = {"VULTUS_MODEL_PACK": str(pack.resolve()), "VULTUS_ACCESS_TOKEN_MINUTES": "1440"}
     with (
-        serving(workers=workers, **settings) as (api, admin),
+        vultus_server(pack, people, workers=workers) as vultus,
         serving_reference(pack, gallery, workers=reference_workers or workers) as (base, pid),
     ):
+        yield vultus, Target(name="reference", base=base, path="/recognize", pid=pid)
+
+
+@contextmanager
+def vultus_server(pack: Path, people: Any, *, workers: int = 1) -> Iterator[Target]:
+    """Run Vultus during the block, with a tenant `bench` whose collection has a subject per embedding."""
+    settings = {"VULTUS_MODEL_PACK": str(pack.resolve()), "VULTUS_ACCESS_TOKEN_MINUTES": "1440"}
+    with serving(workers=workers, **settings) as (api, admin):
         headers = sign_up(api, admin, _RATES)
         asyncio.run(_fill_collection(admin, _read_recognizer(api, headers), people))
-        vultus_base, _, path = api.partition("/api")
-        vultus = Target(
+        base, _, path = api.partition("/api")
+        yield Target(
             name="vultus",
-            base=vultus_base,
+            base=base,
             path=f"/api{path}/recognize",
-            pid=_find_server(vultus_base),
+            pid=_find_server(base),
             headers=headers,
             fields={"collection": COLLECTION},
             database=admin,
         )
-        yield vultus, Target(name="reference", base=base, path="/recognize", pid=pid)
 
 
 def settle(target: Target) -> None:
