@@ -1,14 +1,17 @@
 """Registering people."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from app.persistence.connections.database import Database
 from tests import pictures
-from tests.api.conftest import Account, problem
+from tests.api.conftest import Account, Running, problem
 
 
 async def test_registering_stores_a_template_and_says_what_it_saw(admin: Account) -> None:
@@ -186,3 +189,37 @@ async def test_who_was_erased_is_in_no_answer_given_again(admin: Account) -> Non
     somebody = first.json()["stored"][0]["subject"]
     assert (await admin.client.delete(f"/collections/default/subjects/{somebody}")).status_code == 200
     assert problem(await store("one")) == "410 idempotent_answer_erased"
+
+
+@contextmanager
+def noted_statements(running: Running) -> Iterator[dict[int, list[str]]]:
+    """Note the statements of every connection that a transaction takes from the pool during the block."""
+    statements: dict[int, list[str]] = {}
+    noted: list[tuple[Any, Any]] = []
+
+    def watch(connection: Any, _: object, __: object) -> None:
+        driver = connection.driver_connection
+
+        def note(query: Any) -> None:
+            statements.setdefault(id(driver), []).append(query.query)
+
+        driver.add_query_logger(note)
+        noted.append((driver, note))
+
+    engine = running.state.database.engine.sync_engine
+    event.listen(engine, "checkout", watch)
+    try:
+        yield statements
+    finally:
+        event.remove(engine, "checkout", watch)
+        for driver, note in noted:
+            driver.remove_query_logger(note)
+
+
+async def test_a_registration_takes_five_statements(ada: Account, running: Running) -> None:
+    for subject, take in (("bob", 1), ("bob", 2), ("ada", 3)):
+        with noted_statements(running) as statements:
+            assert (await ada.register(subject, pictures.photo(2, take=take))).status_code == 201
+        (noted,) = [each for each in statements.values() if any("begin_registration" in one for one in each)]
+        begun, ended = noted.index("BEGIN;"), noted.index("COMMIT;")
+        assert ended - begun - 1 <= 5, noted
