@@ -53,7 +53,15 @@ class SubjectModel(TenantRow):
             postgresql_where=text("expires_at IS NOT NULL"),
         ),
         Index("ix_subjects_tenant_id_updated_at", "tenant_id", "updated_at"),
-        Index("ix_subjects_created_at", "tenant_id", "collection_id", "created_at", postgresql_include=["subject"]),
+        # Partial, so that foreign keys never read it: only searches by time imply the condition.
+        Index(
+            "ix_subjects_created_at",
+            "tenant_id",
+            "collection_id",
+            "created_at",
+            postgresql_include=["subject"],
+            postgresql_where=text("created_at IS NOT NULL"),
+        ),
         Index("ix_subjects_known", "tenant_id", "collection_id", "id", postgresql_where=text("NOT is_anonymous")),
     )
 
