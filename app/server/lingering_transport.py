@@ -6,6 +6,8 @@ from typing import Any
 
 _LINGER_S, _LINGER_IDLE_S = 30.0, 5.0
 """How long data is discarded after an early response: in total, and without receiving a byte. nginx's defaults."""
+_PAUSE_S = 0.005
+"""Between two reads of discarded data, at most 256 KiB each: reading it at full speed would keep a core busy."""
 
 
 class LingeringTransport:
@@ -22,6 +24,7 @@ class LingeringTransport:
         self._loop = asyncio.get_running_loop()
         self._until: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._pause: asyncio.TimerHandle | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -47,7 +50,6 @@ class LingeringTransport:
             return
         self._until = self._loop.time() + _LINGER_S
         self._transport.write_eof()
-        self._transport.resume_reading()
         self.discard()
 
     def discard(self) -> None:
@@ -59,6 +61,8 @@ class LingeringTransport:
             self._transport.close()
         else:
             self._timer = self._loop.call_later(min(left_s, _LINGER_IDLE_S), self._transport.close)
+            self._transport.pause_reading()
+            self._pause = self._loop.call_later(_PAUSE_S, self._transport.resume_reading)
 
     def close_now(self) -> None:
         """Close the connection even if the client still sends."""
@@ -66,6 +70,7 @@ class LingeringTransport:
         self._transport.close()
 
     def stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._pause):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._pause = None

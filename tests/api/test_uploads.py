@@ -105,7 +105,8 @@ async def test_too_many_images_and_images_nobody_asked_for(admin: Account) -> No
 
 async def test_a_client_that_went_away_frees_its_place_in_the_queue(admin: Account, running: Running) -> None:
     executor, gate = running.state.faces._executor, threading.Event()
-    busy = [asyncio.create_task(executor.run("somebody", gate.wait)) for _ in range(executor.threads)]
+    tenants = [*["somebody"] * executor.threads, "another"]  # the last one on the spare thread
+    busy = [asyncio.create_task(executor.run(tenant, gate.wait)) for tenant in tenants]
     await asyncio.sleep(0)
     request = admin.client.build_request("POST", "/detect", files={"image": ("1.jpg", pictures.photo(1), "image/jpeg")})
     body = await request.aread()
