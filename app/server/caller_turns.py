@@ -65,7 +65,8 @@ class CallerTurns:
             await self._app(scope, receive, send)
             return
         credential = hash_credential(Headers(scope=scope))
-        caller = self._tenants.get(credential) or group_of(scope["client"][0] if scope["client"] else "")
+        client = scope.get("client")
+        caller = self._tenants.get(credential) or group_of(client[0] if client else "")
         await self._wait_for_turn(caller)
         turn = scope[_TURN] = _Turn(self, caller)
         self._present[caller] += 1
