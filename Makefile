@@ -33,7 +33,7 @@ export ORT_DISABLE_TELEMETRY := 1
 .PHONY: help run demo serve test test-model test-schema test-wheel lint lint-openapi types contracts check \
         settings-reference bench-database bench-database-small bench-sequential bench-concurrent \
         bench-concurrent-quick bench-hot-path prove-crashes prove-hostile prove-rekognition bench-accuracy \
-        bench-degraded bench-damage bench-photo-memory bench-protection bench-subject-search lock clean
+        bench-degraded bench-damage bench-overload bench-photo-memory bench-protection bench-subject-search lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -107,6 +107,9 @@ bench-concurrent-quick: $(VENV)/.bench ## A small part of the same; prints the r
 
 bench-hot-path: $(VENV)/.bench ## Measure the processor time of a request by stage (10 minutes)
 	$(BIN)/python -m benchmarks.hot_path $(BENCH_REAL) --out benchmarks/results/hot_path.json
+
+bench-overload: $(VENV)/.bench ## Measure one worker under more clients than it can serve (1 minute)
+	$(BIN)/python -m benchmarks.overload --out benchmarks/results/overload.json
 
 prove-crashes: $(VENV)/.bench ## Kill the server at 50 random moments and check the data (5 minutes)
 	$(BIN)/python -m benchmarks.crash_safety --out benchmarks/results/crash_safety.json
