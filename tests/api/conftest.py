@@ -1,6 +1,6 @@
 """A running app, and tenants to use it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, cast
@@ -19,6 +19,7 @@ from app.security.passwords import PasswordHasher
 from app.settings import Settings
 from app.wiring.process import AppState
 from tests import pictures
+from tests.seaweed import SeaweedFS, serving_objects
 
 PASSWORD = "correct horse battery"
 
@@ -73,6 +74,13 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         yield await start(settings, stack)
 
 
+@pytest.fixture(scope="session")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
+    """An S3 server with a bucket."""
+    with serving_objects(tmp_path_factory.mktemp("objects")) as server:
+        yield server
+
+
 @pytest.fixture
 async def anonymous(running: Running) -> AsyncIterator[httpx.AsyncClient]:
     async with running.client() as client:
@@ -88,16 +96,21 @@ async def sign_up(running: Running) -> AsyncIterator[SignUp]:
     async with AsyncExitStack() as stack:
 
         async def make() -> Account:
-            email = f"{uuid4().hex}@example.com"
-            async with running.client() as client:
-                body = {"tenant": "Acme", "email": email, "password": PASSWORD}
-                created = await client.post("/auth/signup", json=body)
-                assert created.status_code == 201, created.text
-                tokens = await sign_in(client, email)
-            signed_in = await stack.enter_async_context(running.client(tokens["access_token"]))
-            return Account(signed_in, UUID(created.json()["tenant_id"]), email, tokens)
+            return await sign_up_at(running, stack)
 
         yield make
+
+
+async def sign_up_at(running: Running, stack: AsyncExitStack) -> Account:
+    """Make a new tenant of an app, and sign its admin in until the stack closes."""
+    email = f"{uuid4().hex}@example.com"
+    async with running.client() as client:
+        body = {"tenant": "Acme", "email": email, "password": PASSWORD}
+        created = await client.post("/auth/signup", json=body)
+        assert created.status_code == 201, created.text
+        tokens = await sign_in(client, email)
+    signed_in = await stack.enter_async_context(running.client(tokens["access_token"]))
+    return Account(signed_in, UUID(created.json()["tenant_id"]), email, tokens)
 
 
 async def sign_in(client: httpx.AsyncClient, email: str, password: str = PASSWORD) -> dict[str, Any]:
