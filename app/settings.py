@@ -241,6 +241,8 @@ class Settings(BaseSettings):
     encrypted. Servers and workers on several hosts need a bucket."""
     photo_store_endpoint: str | None = None
     """The bucket's server, such as `https://minio.example:9000`; unset: AWS."""
+    photo_store_public_endpoint: str | None = None
+    """The bucket's server as clients that upload photos reach it; unset: the same."""
     photo_store_region: str = "us-east-1"
     """The region of the bucket."""
     photo_store_access_key_id: str | None = None

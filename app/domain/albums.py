@@ -17,6 +17,8 @@ class Keep(StrEnum):
 class PhotoState(StrEnum):
     """Where a photo is on its way through the queue."""
 
+    ANNOUNCED = "announced"
+    """The caller has a form to upload it to the bucket with; it may not be there yet."""
     RECEIVED = "received"
     WORKING = "working"
     DONE = "done"
@@ -44,6 +46,7 @@ class Album:
 class PhotoCounts:
     """How many photos of an album are in each state, and how many faces are stored."""
 
+    announced: int = 0
     received: int = 0
     working: int = 0
     done: int = 0
@@ -52,11 +55,11 @@ class PhotoCounts:
 
     @property
     def total(self) -> int:
-        return self.received + self.working + self.done + self.failed
+        return self.announced + self.received + self.working + self.done + self.failed
 
     @property
     def waiting(self) -> int:
-        """Photos that are not finished."""
+        """Photos that are there and not finished."""
         return self.received + self.working
 
 

@@ -6,7 +6,8 @@
                               batch_route_needed,
                               route_not_found, method_not_allowed, idempotency_key_reused, idempotent_answer_erased,
                               recognizer_mismatch, consent_required, consent_withdrawn, object_unavailable,
-                              malformed_request, unknown_operation
+                              object_store_not_set, object_store_unavailable, malformed_request, unknown_operation,
+                              uploads_need_bucket
       ImageRefused            image_empty, image_too_large, image_unreadable, image_truncated,
                               image_too_many_pixels, image_too_complex, image_animated, image_mode_unsupported,
                               image_url_not_allowed, image_url_unreachable, image_url_timeout,
@@ -25,7 +26,7 @@
                               sighting_not_found, operation_not_found
       Conflict                email_taken, collection_exists, subject_exists, last_admin, too_many_keys, subject_full,
                               recognizer_incomplete, recognizer_in_use, album_closed, photo_exists,
-                              operation_undone, operation_superseded
+                              operation_undone, operation_superseded, photo_not_uploaded
       TooManyRequests         rate_limited, too_many_login_attempts, too_many_photos_waiting
       Unavailable             overloaded, client_disconnected, not_ready, database_unavailable, recognizer_unavailable,
                               recognizer_changed, photo_store_unavailable
@@ -58,9 +59,11 @@ from app.errors.albums import (
     PhotoHarmful,
     PhotoLost,
     PhotoNotFound,
+    PhotoNotUploaded,
     PhotoStoreUnavailable,
     SightingNotFound,
     TooManyPhotosWaiting,
+    UploadsNeedBucket,
 )
 from app.errors.availability import (
     ClientDisconnected,
@@ -115,6 +118,8 @@ from app.errors.requests import (
     InvalidParameter,
     MalformedRequest,
     MethodNotAllowed,
+    ObjectStoreNotSet,
+    ObjectStoreUnavailable,
     ObjectUnavailable,
     RecognizerMismatch,
     RequestRefused,
@@ -205,6 +210,8 @@ __all__ = [
     "NotFound",
     "NotReady",
     "ObjectStoreNotFound",
+    "ObjectStoreNotSet",
+    "ObjectStoreUnavailable",
     "ObjectUnavailable",
     "OperationNotFound",
     "OperationSuperseded",
@@ -216,6 +223,7 @@ __all__ = [
     "PhotoHarmful",
     "PhotoLost",
     "PhotoNotFound",
+    "PhotoNotUploaded",
     "PhotoStoreUnavailable",
     "PlanNotFound",
     "QuotaExceeded",
@@ -249,6 +257,7 @@ __all__ = [
     "Unavailable",
     "UnknownOperation",
     "UnsupportedMediaType",
+    "UploadsNeedBucket",
     "UserNotFound",
     "about_image",
 ]

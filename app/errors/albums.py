@@ -2,6 +2,7 @@
 
 from app.errors.availability import TooManyRequests, Unavailable
 from app.errors.images import ImageRefused
+from app.errors.requests import RequestRefused
 from app.errors.resources import Conflict, NotFound
 
 
@@ -33,6 +34,18 @@ class PhotoExists(Conflict):
     """The album has another photo with this id."""
 
     code = "photo_exists"
+
+
+class PhotoNotUploaded(Conflict):
+    """The announced photo is not in the bucket; upload it first."""
+
+    code = "photo_not_uploaded"
+
+
+class UploadsNeedBucket(RequestRefused):
+    """Photos can be uploaded to a bucket only, and this server keeps waiting photos in a directory."""
+
+    code = "uploads_need_bucket"
 
 
 class PhotoLost(ImageRefused):

@@ -63,6 +63,18 @@ class ObjectUnavailable(RequestRefused):
         """Whether the object store was asked, and has no such object or does not allow reading it."""
 
 
+class ObjectStoreNotSet(ObjectUnavailable):
+    """The photo lies in the tenant's object store, and none is set."""
+
+    code = "object_store_not_set"
+
+
+class ObjectStoreUnavailable(ObjectUnavailable):
+    """The tenant's object store does not respond or has too much to do; the photo may be there."""
+
+    code = "object_store_unavailable"
+
+
 class MalformedRequest(RequestRefused):
     """The request body is not a JSON object."""
 

@@ -14,11 +14,12 @@ from uuid import UUID
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select, update
 
 from app.errors import PhotoLost, PhotoStoreUnavailable
-from app.persistence.connections.database import Database
+from app.persistence.connections.database import Database, Transaction
 from app.persistence.models import DiscardedObjectModel
+from app.persistence.upload_forms import UploadSigner
 from app.security.photo_encryption import PhotoCipher
 
 _INLINE_BYTES = 1 << 20
@@ -35,6 +36,8 @@ class SpoolAddress:
     bucket: str | None = None
     prefix: str = ""
     endpoint: str | None = None
+    public_endpoint: str | None = None
+    """Where callers reach the server; None if they use the same address."""
     region: str = "us-east-1"
     access_key_id: str | None = None
     secret_access_key: str | None = field(default=None, repr=False)
@@ -58,6 +61,8 @@ class PhotoSpool:
 
     def __init__(self, address: SpoolAddress, cipher: PhotoCipher) -> None:
         self.address = address
+        self.uploads = _sign_uploads(address)
+        """None if the spool is a directory."""
         self._store = _open(address)
         self._cipher = cipher
 
@@ -90,6 +95,16 @@ class PhotoSpool:
             raise PhotoLost
         return photo
 
+    async def measure(self, tenant_id: UUID, photo_id: UUID) -> int | None:
+        """Return the size of an object in bytes, or None if it is not there."""
+        try:
+            found = await obstore.head_async(self._store, object_key(tenant_id, photo_id))
+        except FileNotFoundError:
+            return None
+        except _FAILURES as exc:
+            raise PhotoStoreUnavailable from exc
+        return found["size"]
+
     async def delete(self, tenant_id: UUID, photo_id: UUID) -> None:
         """Delete a photo if it is there."""
         await self._delete([object_key(tenant_id, photo_id)])
@@ -99,14 +114,13 @@ class PhotoSpool:
         deleted = 0
         while True:
             async with database.transaction() as session:
-                oldest = (
-                    select(DiscardedObjectModel.object_key).order_by(DiscardedObjectModel.discarded_at).limit(_BATCH)
-                )
+                is_due = DiscardedObjectModel.discarded_at <= func.now()
+                oldest = select(DiscardedObjectModel.object_key).where(is_due)
+                oldest = oldest.order_by(DiscardedObjectModel.discarded_at).limit(_BATCH)
                 keys = list(await session.scalars(oldest.with_for_update(skip_locked=True)))
                 if keys:
                     await self._delete(keys)
-                    gone = DiscardedObjectModel.object_key.in_(keys)
-                    await session.execute(delete(DiscardedObjectModel).where(gone))
+                    await _note_deleted(session, keys)
             deleted += len(keys)
             if len(keys) < _BATCH:
                 return deleted
@@ -126,6 +140,28 @@ class PhotoSpool:
                 continue
             except _FAILURES as exc:
                 raise PhotoStoreUnavailable from exc
+
+
+async def _note_deleted(session: Transaction, keys: list[str]) -> None:
+    """Forget deleted objects, but for those that somebody may still upload again."""
+    deleted = DiscardedObjectModel.object_key.in_(keys)
+    again = DiscardedObjectModel.again_at
+    await session.execute(delete(DiscardedObjectModel).where(deleted, again.is_(None)))
+    later = update(DiscardedObjectModel).where(deleted).values(discarded_at=again, again_at=None)
+    await session.execute(later.execution_options(synchronize_session=False))
+
+
+def _sign_uploads(address: SpoolAddress) -> UploadSigner | None:
+    if address.bucket is None:
+        return None
+    login = {"aws_access_key_id": address.access_key_id, "aws_secret_access_key": address.secret_access_key}
+    return UploadSigner(
+        address.bucket,
+        address.prefix,
+        endpoint=address.public_endpoint or address.endpoint,
+        region=address.region,
+        login=login,
+    )
 
 
 def _open(address: SpoolAddress) -> Any:

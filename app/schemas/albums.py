@@ -87,6 +87,7 @@ class PhotoCountsOut(BaseModel):
     """An album's photos by state, and its stored faces."""
 
     total: int = Field(examples=[10000])
+    announced: int = Field(description="Photos that were announced and are not uploaded yet.", examples=[0])
     received: int = Field(description="Photos that wait.", examples=[812])
     working: int = Field(description="Photos that are being processed.", examples=[16])
     done: int = Field(examples=[9170])
@@ -97,6 +98,7 @@ class PhotoCountsOut(BaseModel):
     def of(cls, counts: PhotoCounts) -> "PhotoCountsOut":
         return cls(
             total=counts.total,
+            announced=counts.announced,
             received=counts.received,
             working=counts.working,
             done=counts.done,

@@ -36,6 +36,7 @@ def open_spool(settings: Settings, keyring: Keyring) -> PhotoSpool:
     address = SpoolAddress.parse(
         settings.photo_store or str(settings.resolved_data_dir / "photos"),
         endpoint=settings.photo_store_endpoint,
+        public_endpoint=settings.photo_store_public_endpoint,
         region=settings.photo_store_region,
         access_key_id=settings.photo_store_access_key_id,
         secret_access_key=secret.get_secret_value() if secret is not None else None,

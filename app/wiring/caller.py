@@ -39,6 +39,7 @@ from app.services.albums.known_people import KnownPeople
 from app.services.albums.links import AlbumLinkService
 from app.services.albums.photos import AlbumPhotoService
 from app.services.albums.search import AlbumSearch
+from app.services.albums.uploads import PhotoUploads
 from app.services.audit.trail import AuditService, AuditTrail
 from app.services.collections.calibration import CalibrationService
 from app.services.collections.collections import CollectionService
@@ -113,8 +114,13 @@ class CallerServices:
 
     def photo_intake(self) -> PhotoIntake:
         state = self.state
-        limits = IntakeLimits(state.settings.max_image_bytes, state.settings.max_waiting_photos)
-        return PhotoIntake(state.database, state.spool, state.keyring, self.principal, limits)
+        return PhotoIntake(state.database, state.spool, state.keyring, self.principal, self._intake_limits())
+
+    def photo_uploads(self) -> PhotoUploads:
+        return PhotoUploads(self.state.database, self.state.spool, self.principal, self._intake_limits())
+
+    def _intake_limits(self) -> IntakeLimits:
+        return IntakeLimits(self.state.settings.max_image_bytes, self.state.settings.max_waiting_photos)
 
     def album_search(self) -> AlbumSearch:
         state = self.state

@@ -27,6 +27,7 @@ from app.security.tokens import TokenIssuer
 from app.services.access.authentication import AuthService
 from app.services.access.known_tenants import KnownTenants
 from app.services.access.signed_requests import SignedRequestService
+from app.services.albums.arrivals import UploadedPhotos
 from app.services.albums.expiry import AlbumExpiry
 from app.services.albums.links import GuestBook
 from app.services.albums.photo_faces import PhotoReader
@@ -252,7 +253,8 @@ def _build_album_worker(
     )
     arrivals = ArrivalMatcher(database, matcher)
     turns = PhotoTurns(database, PhotoReader(resources.spool, faces), recognizers, opener.open, arrivals)
-    upkeep = AlbumUpkeep(database, resources.spool, turns, AlbumExpiry(database, trails))
+    uploaded = UploadedPhotos(database, resources.spool, max_bytes=settings.max_image_bytes)
+    upkeep = AlbumUpkeep(database, resources.spool, turns, AlbumExpiry(database, trails), uploaded)
     return AlbumWorker(database, jobs, turns, upkeep, Rematch(database, resources.search, matcher, decisions))
 
 

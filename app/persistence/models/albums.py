@@ -35,6 +35,10 @@ class PhotoModel(TenantOwned):
     - `lease`: drawn by the worker that has taken the photo; only its holder may finish the photo.
     - `attempts`: how often a worker began with the photo, counted before it is decoded.
     - `has_object`: whether the picture lies in the spool. When it no longer shall, a trigger discards it.
+    - `key_id`: null if the service did not encrypt the picture: it was uploaded to the bucket, or has a `source`.
+    - `source`: bucket and name in the tenant's own object store, `bucket/name`; such a picture is not in the spool.
+    - `fetches`: how often that store was away. `not_before`: when to look for the photo again.
+    - `may_retry`: whether a photo that failed may succeed another time.
     """
 
     __tablename__ = "photos"
@@ -48,6 +52,7 @@ class PhotoModel(TenantOwned):
             "ix_photos_waiting", "tenant_id", text("(attempts > 0)"), "seq", postgresql_where=text("state = 'received'")
         ),
         Index("ix_photos_leased", "tenant_id", "leased_until", postgresql_where=text("state = 'working'")),
+        Index("ix_photos_announced", "tenant_id", "not_before", postgresql_where=text("state = 'announced'")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
@@ -61,6 +66,9 @@ class PhotoModel(TenantOwned):
     has_object: Mapped[bool] = mapped_column(server_default="true")
     key_id: Mapped[str | None]
     source: Mapped[str | None]
+    fetches: Mapped[int] = mapped_column(server_default="0")
+    not_before: Mapped[datetime] = mapped_column(server_default=func.now())
+    may_retry: Mapped[bool] = mapped_column(server_default="false")
     digest: Mapped[bytes | None]
     received_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
@@ -129,3 +137,6 @@ class DiscardedObjectModel(Base):
 
     object_key: Mapped[str] = mapped_column(primary_key=True)
     discarded_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    """When it may be deleted."""
+    again_at: Mapped[datetime | None]
+    """When to delete it once more: until then, somebody may upload it again."""

@@ -106,7 +106,10 @@ async def count_photos_of(database: Database, watched: list[tuple[UUID, UUID]]) 
     values = {"tenants": [tenant for tenant, _ in watched], "albums": [album for _, album in watched]}
     async with database.transaction() as session:
         rows = (await session.execute(statement, values)).all()
-    return {row.album: PhotoCounts(row.received, row.working, row.done, row.failed, row.faces) for row in rows}
+    return {
+        row.album: PhotoCounts(row.announced, row.received, row.working, row.done, row.failed, row.faces)
+        for row in rows
+    }
 
 
 def _describe(row: Any) -> Album:

@@ -66,7 +66,7 @@ class PhotoTurnRepository(TenantRepository):
     async def take(self, lease: UUID, lease_s: float, limit: int) -> list[WaitingPhoto]:
         """Take up to `limit` waiting photos, oldest first. A photo that was lost before is taken last and alone."""
         is_suspect = PhotoModel.attempts > 0
-        waiting = self._select(PhotoModel, PhotoModel.state == PhotoState.RECEIVED.value)
+        waiting = self._select(PhotoModel, *_waiting())
         waiting = waiting.order_by(is_suspect, PhotoModel.seq).limit(limit).with_for_update(skip_locked=True)
         columns: tuple[Any, ...] = (PhotoModel.id, PhotoModel.attempts)
         rows = (await self._session.execute(waiting.with_only_columns(*columns))).all()
@@ -81,8 +81,8 @@ class PhotoTurnRepository(TenantRepository):
         return await self._describe(ids)
 
     async def has_waiting(self) -> bool:
-        """Return whether photos wait."""
-        waiting = exists().where(self._of_tenant(PhotoModel), PhotoModel.state == PhotoState.RECEIVED.value)
+        """Return whether photos wait that may be taken now."""
+        waiting = exists().where(self._of_tenant(PhotoModel), *_waiting())
         return bool(await self._session.scalar(select(waiting)))
 
     async def renew(self, lease: UUID, lease_s: float) -> int:
@@ -116,6 +116,7 @@ class PhotoTurnRepository(TenantRepository):
             **values,
             finished_at=func.now(),
             has_object=PhotoModel.has_object & became.c.keeps_object,
+            may_retry=became.c.keeps_object,
             lease=None,
             leased_until=None,
         )
@@ -128,6 +129,22 @@ class PhotoTurnRepository(TenantRepository):
             state=PhotoState.RECEIVED.value, attempts=attempts, lease=None, leased_until=None
         )
         return len((await self._session.scalars(statement.returning(PhotoModel.id))).all())
+
+    async def postpone(self, lease: UUID, ids: Iterable[UUID], *, max_fetches: int, pause_s: float) -> set[UUID]:
+        """Receive again photos whose store is away, to be taken after a pause; return their ids.
+
+        Those that were fetched `max_fetches` times stay with the lease.
+        """
+        later = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, pause_s)
+        may_wait = PhotoModel.fetches + 1 < max_fetches
+        statement = self._update(PhotoModel, _is_any(ids), may_wait, *_held(lease)).values(
+            state=PhotoState.RECEIVED.value,
+            fetches=PhotoModel.fetches + 1,
+            not_before=later,
+            lease=None,
+            leased_until=None,
+        )
+        return set(await self._session.scalars(statement.returning(PhotoModel.id)))
 
     async def _describe(self, ids: list[UUID]) -> list[WaitingPhoto]:
         of_album = (AlbumModel.collection_id == PhotoModel.collection_id) & self._of_tenant(AlbumModel)
@@ -154,6 +171,10 @@ class PhotoTurnRepository(TenantRepository):
 
 def _is_any(ids: Iterable[UUID]) -> Any:
     return PhotoModel.id == any_(cast(list(ids), ARRAY(Uuid)))
+
+
+def _waiting() -> tuple[Any, Any]:
+    return PhotoModel.state == PhotoState.RECEIVED.value, PhotoModel.not_before <= func.now()
 
 
 def _held(lease: UUID) -> tuple[Any, Any]:

@@ -27,7 +27,7 @@ class PhotoRepository(TenantRepository):
     async def add(self, photo_id: UUID, collection_id: UUID, external_id: str, **values: Any) -> AlbumPhoto | None:
         """Add a received photo; return None if the album has one with this external id.
 
-        `values` are `key_id`, `digest`, `source`, `has_object`.
+        `values` are `state`, `key_id`, `digest`.
         """
         row = self._row(id=photo_id, collection_id=collection_id, external_id=external_id, **values)
         statement = insert(PhotoModel).values(row).on_conflict_do_nothing().returning(PhotoModel)
@@ -51,12 +51,15 @@ class PhotoRepository(TenantRepository):
         return {row.id: describe_photo(row) for row in await self._session.scalars(statement)}
 
     async def retry(self, collection_id: UUID) -> int:
-        """Receive again the failed photos that are still in the spool; return their number."""
-        can_retry = (PhotoModel.state == PhotoState.FAILED.value) & PhotoModel.has_object
+        """Receive again the failed photos that may succeed another time; return their number."""
+        can_retry = (PhotoModel.state == PhotoState.FAILED.value) & PhotoModel.may_retry
         statement = self._update(PhotoModel, PhotoModel.collection_id == collection_id, can_retry)
         received = {
             "state": PhotoState.RECEIVED.value,
             "attempts": 0,
+            "fetches": 0,
+            "not_before": func.now(),
+            "may_retry": False,
             "finished_at": None,
             "code": None,
             "detail": None,
@@ -114,5 +117,5 @@ def describe_photo(row: PhotoModel) -> AlbumPhoto:
         row.faces_skipped,
         row.code,
         row.detail,
-        can_retry=state is PhotoState.FAILED and row.has_object,
+        can_retry=state is PhotoState.FAILED and row.may_retry,
     )

@@ -54,7 +54,7 @@ class PhotoIntake:
         """
         self._check_size(image)
         async with self._transaction() as (albums, photos, _):
-            album = await _find_open(albums, name)
+            album = await find_open_album(albums, name)
             digests = self._digests(album, image)
             known = await photos.find_digest(album.collection_id, external_id)
             if known is not None and not _must_receive_again(known, digests, external_id):
@@ -97,13 +97,13 @@ class PhotoIntake:
         self, name: str, external_id: str, photo_id: UUID, key_id: str, digests: list[bytes]
     ) -> ReceivedPhoto:
         async with self._transaction() as (albums, photos, session):
-            album = await _find_open(albums, name)
+            album = await find_open_album(albums, name)
             known = await photos.find_digest(album.collection_id, external_id)
             if known is not None:
                 if not _must_receive_again(known, digests, external_id):
                     await self._spool.delete(self._principal.tenant_id, photo_id)  # sent twice at the same time
                     return ReceivedPhoto(known[0], is_new=False)
-                await photos.delete(known[0].id)  # it failed, so it has no faces
+                await photos.delete(known[0].id)  # it failed or never came, so it has no faces
             added = await photos.add(photo_id, album.collection_id, external_id, key_id=key_id, digest=digests[0])
             if added is None:
                 raise PhotoExists(f"external_id: {external_id!r} was sent twice at the same time; send it again.")
@@ -118,10 +118,7 @@ class PhotoIntake:
     async def _check_waiting(self, photos: PhotoRepository) -> None:
         limit = self._limits.max_waiting
         if await photos.count_waiting(limit) >= limit:
-            raise TooManyPhotosWaiting(
-                f"{limit} of your photos wait to be processed, which is the limit. Send more when some are done.",
-                retry_after_s=10,
-            )
+            raise too_many_waiting(limit)
 
     def _check_size(self, image: bytes) -> None:
         if not image:
@@ -154,7 +151,16 @@ class _IntakeTransaction:
         return await self._opened.__aexit__(*error)  # type: ignore[arg-type]
 
 
-async def _find_open(albums: AlbumRepository, name: str) -> Album:
+def too_many_waiting(limit: int) -> TooManyPhotosWaiting:
+    """Describe that as many of a tenant's photos wait as may."""
+    return TooManyPhotosWaiting(
+        f"{limit} of your photos wait to be processed, which is the limit. Send more when some are done.",
+        retry_after_s=10,
+    )
+
+
+async def find_open_album(albums: AlbumRepository, name: str) -> Album:
+    """Return an album, locked so that it stays open; raises `AlbumNotFound` or `AlbumClosed`."""
     album = await albums.find(name, lock=True)
     if album is None:
         raise no_album(name)
@@ -164,9 +170,9 @@ async def _find_open(albums: AlbumRepository, name: str) -> Album:
 
 
 def _must_receive_again(known: tuple[AlbumPhoto, bytes | None], digests: list[bytes], external_id: str) -> bool:
-    """Return whether a photo with the same id failed; raises `PhotoExists` if it is there with another content."""
+    """Return whether a photo with the same id failed or never came; raises `PhotoExists` if it has another content."""
     photo, digest = known
-    if photo.state is PhotoState.FAILED:
+    if photo.state in (PhotoState.FAILED, PhotoState.ANNOUNCED):
         return True
     if digest not in digests:
         raise PhotoExists(

@@ -11,6 +11,7 @@ from app.persistence.connections.database import Database
 from app.persistence.job_queue import JobWorker, prune_log
 from app.persistence.photo_spool import PhotoSpool
 from app.persistence.repositories.photo_turns import forget_failed, measure_queue
+from app.services.albums.arrivals import UploadedPhotos
 from app.services.albums.expiry import AlbumExpiry
 from app.services.albums.turns import PhotoTurns
 from app.services.background import log_and_continue
@@ -27,14 +28,24 @@ _PRUNE_S = 3600.0
 class AlbumUpkeep:
     """Empties the spool of what is finished or erased, gives lost photos another turn, and erases expired albums.
 
+    Receives photos that were uploaded to the bucket, too, if their callers do not say so.
+
     Several processes may do so at the same time.
     """
 
-    def __init__(self, database: Database, spool: PhotoSpool, turns: PhotoTurns, expiry: AlbumExpiry) -> None:
+    def __init__(
+        self,
+        database: Database,
+        spool: PhotoSpool,
+        turns: PhotoTurns,
+        expiry: AlbumExpiry,
+        uploaded: UploadedPhotos,
+    ) -> None:
         self._database = database
         self._spool = spool
         self._turns = turns
         self._expiry = expiry
+        self._uploaded = uploaded
         self._pruned_at = 0.0
 
     async def empty_spool(self) -> None:
@@ -48,6 +59,8 @@ class AlbumUpkeep:
             recovered = await self._turns.recover()
             if recovered:
                 _log.info("photos_recovered", tenants=recovered)
+        with log_and_continue("uploads_not_received"):
+            await self._uploaded.look_once()
         await self.empty_spool()
         with log_and_continue("albums_not_expired"):
             await self._expiry.run(datetime.now(UTC))
