@@ -242,7 +242,7 @@ class Settings(BaseSettings):
     photo_store_endpoint: str | None = None
     """The bucket's server, such as `https://minio.example:9000`; unset: AWS."""
     photo_store_public_endpoint: str | None = None
-    """The bucket's server as clients that upload photos reach it; unset: the same."""
+    """The bucket's server for the uploads of clients; unset: the same."""
     photo_store_region: str = "us-east-1"
     """The region of the bucket."""
     photo_store_access_key_id: str | None = None

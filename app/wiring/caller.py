@@ -39,6 +39,7 @@ from app.services.albums.known_people import KnownPeople
 from app.services.albums.links import AlbumLinkService
 from app.services.albums.photos import AlbumPhotoService
 from app.services.albums.search import AlbumSearch
+from app.services.albums.sources import PhotoSources
 from app.services.albums.uploads import PhotoUploads
 from app.services.audit.trail import AuditService, AuditTrail
 from app.services.collections.calibration import CalibrationService
@@ -118,6 +119,9 @@ class CallerServices:
 
     def photo_uploads(self) -> PhotoUploads:
         return PhotoUploads(self.state.database, self.state.spool, self.principal, self._intake_limits())
+
+    def photo_sources(self) -> PhotoSources:
+        return PhotoSources(self.state.database, self.principal, self._intake_limits())
 
     def _intake_limits(self) -> IntakeLimits:
         return IntakeLimits(self.state.settings.max_image_bytes, self.state.settings.max_waiting_photos)

@@ -252,7 +252,8 @@ def _build_album_worker(
         behind_pgbouncer=settings.database_pgbouncer,
     )
     arrivals = ArrivalMatcher(database, matcher)
-    turns = PhotoTurns(database, PhotoReader(resources.spool, faces), recognizers, opener.open, arrivals)
+    reader = PhotoReader(resources.spool, faces, resources.objects)
+    turns = PhotoTurns(database, reader, recognizers, opener.open, arrivals)
     uploaded = UploadedPhotos(database, resources.spool, max_bytes=settings.max_image_bytes)
     upkeep = AlbumUpkeep(database, resources.spool, turns, AlbumExpiry(database, trails), uploaded)
     return AlbumWorker(database, jobs, turns, upkeep, Rematch(database, resources.search, matcher, decisions))

@@ -1,4 +1,4 @@
-"""Find the faces of one waiting photo: read it from the spool, analyze it in the background, choose what is stored."""
+"""Find the faces of one waiting photo: read it, analyze it in the background, choose what is stored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from app.domain.people import FaceOrigin
 from app.persistence.photo_spool import PhotoSpool
 from app.persistence.repositories.templates import NewFace
 from app.services.photos.face_reader import FaceReader, by_recognizer
+from app.services.photos.object_stores import ObjectFetcher
 from app.services.sightings.matching import ProbeFace
 
 MAX_FACES = 100
@@ -46,8 +47,9 @@ class PhotoReader:
     are found for a review and never match.
     """
 
-    def __init__(self, spool: PhotoSpool, faces: FaceReader) -> None:
+    def __init__(self, spool: PhotoSpool, faces: FaceReader, objects: ObjectFetcher) -> None:
         self._spool = spool
+        self._objects = objects
         self._faces = faces.in_background()
 
     @property
@@ -56,7 +58,13 @@ class PhotoReader:
         return self._faces.threads
 
     async def load(self, tenant_id: UUID, photo: WaitingPhoto) -> bytes:
-        """Read a photo from the spool; raises `PhotoLost` or `PhotoStoreUnavailable`."""
+        """Read a photo from the spool, or from the tenant's own object store if it lies there.
+
+        Raises `PhotoLost` or `PhotoStoreUnavailable`; or an `ObjectUnavailable` or `ImageTooLarge`.
+        """
+        if photo.source is not None:
+            bucket, _, name = photo.source.partition("/")
+            return await self._objects.fetch(tenant_id, bucket, name)
         return await self._spool.get(tenant_id, photo.id, photo.key_id)
 
     async def find_faces(self, photo: WaitingPhoto, image: bytes, recognizers: Recognizers) -> PhotoFaces:

@@ -19,6 +19,8 @@ from app.errors import (
     ConsentRequired,
     ImageRefused,
     InternalError,
+    ObjectStoreUnavailable,
+    ObjectUnavailable,
     QuotaExceeded,
     RecognizerChanged,
     RecognizerUnavailable,
@@ -49,6 +51,9 @@ _RENEW_S = 10.0
 _LOST_AFTER_S = 20.0
 """A photo that arrived so long ago should have a turn."""
 _STORE_ATTEMPTS = 5
+_MAX_FETCHES = 3
+_FETCH_PAUSE_S = 30.0
+"""A photo whose tenant's object store is away is fetched again after this time, by later turns."""
 _MAY_PASS = (QuotaExceeded, ConsentRequired, RecognizerUnavailable)
 """Failures that another try may not have; the photo is kept for it."""
 
@@ -65,6 +70,8 @@ class _Turn:
     begun: set[UUID] = field(default_factory=set)
     found: list[PhotoFaces] = field(default_factory=list)
     failed: list[FinishedPhoto] = field(default_factory=list)
+    away: dict[UUID, ObjectStoreUnavailable] = field(default_factory=dict)
+    """The photos whose object store does not respond."""
     recognizers: dict[str, Recognizers | AppError] = field(default_factory=dict)
 
     @property
@@ -140,6 +147,8 @@ class PhotoTurns:
         analyzed = await asyncio.gather(*(self._analyze(turn, photo) for photo in turn.photos), return_exceptions=True)
         for album in dict.fromkeys(one.photo.album for one in turn.found):
             await self._store(turn, album, [one for one in turn.found if one.photo.album == album])
+        if turn.away:
+            await self._postpone(turn)
         if turn.failed:
             async with self._open_storage(turn.tenant_id) as storage:
                 await storage.fail(turn.lease, turn.failed)
@@ -153,18 +162,34 @@ class PhotoTurns:
         try:
             async with self._places:
                 recognizers = await self._recognizers(turn, photo.album)
-                image = await self._reader.load(turn.tenant_id, photo)
+                image = await self._load(turn, photo)
                 if not await start_photo(self._database, turn.tenant_id, photo.id, turn.lease, _LEASE_S):
                     return  # another worker has it
                 turn.begun.add(photo.id)
                 turn.found.append(await self._reader.find_faces(photo, image, recognizers))
-        except (ImageRefused, *_MAY_PASS, CollectionNotFound) as exc:
+        except ObjectStoreUnavailable as exc:
+            turn.away[photo.id] = exc
+        except (ImageRefused, ObjectUnavailable, *_MAY_PASS, CollectionNotFound) as exc:
             turn.failed.append(_fail(photo, exc))
         except AppError:
             raise  # of the service, not of the photo
         except Exception as exc:  # noqa: BLE001 - an error of ours fails this photo, not the others
             _log.error("photo_not_processed", error=type(exc).__name__)
             turn.failed.append(_fail(photo, InternalError(), keeps_object=True))
+
+    async def _load(self, turn: _Turn, photo: WaitingPhoto) -> bytes:
+        """Read a photo. A store that does not respond is asked once a turn, so that others' photos need not wait."""
+        if photo.source is not None and turn.away:
+            raise next(iter(turn.away.values()))
+        return await self._reader.load(turn.tenant_id, photo)
+
+    async def _postpone(self, turn: _Turn) -> None:
+        """Leave photos whose store is away to later turns; those that were fetched often enough fail."""
+        async with self._database.transaction(turn.tenant_id) as session:
+            rows = PhotoTurnRepository(session, turn.tenant_id)
+            later = await rows.postpone(turn.lease, turn.away, max_fetches=_MAX_FETCHES, pause_s=_FETCH_PAUSE_S)
+        away = [photo for photo in turn.photos if photo.id in turn.away and photo.id not in later]
+        turn.failed += [_fail(photo, turn.away[photo.id], keeps_object=True) for photo in away]
 
     async def _store(self, turn: _Turn, album: str, found: list[PhotoFaces]) -> None:
         """Store photos together; if that fails for a reason of theirs, one by one."""

@@ -17,7 +17,15 @@ from botocore.credentials import Credentials
 from botocore.parsers import ResponseParserError, create_parser
 
 from app.domain.tenancy import ObjectStore
-from app.errors import ImageTooLarge, InvalidParameter, NotReady, ObjectStoreNotFound, ObjectUnavailable
+from app.errors import (
+    ImageTooLarge,
+    InvalidParameter,
+    NotReady,
+    ObjectStoreNotFound,
+    ObjectStoreNotSet,
+    ObjectStoreUnavailable,
+    ObjectUnavailable,
+)
 from app.persistence.connections.database import Database
 from app.persistence.repositories.object_stores import ObjectStoreRepository, StoredObjectStore
 from app.security.access_keys import decrypt_secret, encrypt_secret
@@ -83,7 +91,10 @@ class ObjectFetcher:
         self._client = open_client(_TIMEOUT)
 
     async def fetch(self, tenant_id: UUID, bucket: str, name: str, version: str | None = None) -> bytes:
-        """Return the bytes of an object; raises `ObjectUnavailable` with the reason, or `ImageTooLarge`."""
+        """Return the bytes of an object; raises `ObjectUnavailable` with the reason, or `ImageTooLarge`.
+
+        `ObjectStoreUnavailable`, if another try may succeed.
+        """
         store, secret = await self._open(tenant_id)
         return await self._send(_object_request(store, secret, bucket, name, version), self._max_bytes)
 
@@ -105,8 +116,10 @@ class ObjectFetcher:
         async with self._database.transaction(tenant_id) as session:
             stored = await ObjectStoreRepository(session, tenant_id).get()
         if stored is None:
-            raise _unavailable(
-                "no object store is set for your tenant. Set one (PUT /api/v1/object-store) or send the photo itself."
+            raise ObjectStoreNotSet(
+                "object: no object store is set for your tenant. Set one (PUT /api/v1/object-store) or send the photo "
+                "itself.",
+                field="object",
             )
         if stored.store.endpoint not in self._endpoints:
             raise _unavailable(
@@ -127,7 +140,8 @@ class ObjectFetcher:
             async with asyncio.timeout(_TOTAL_TIMEOUT_S):
                 return await self._read(request, max_bytes)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as exc:
-            raise _unavailable(f"the object store does not respond ({type(exc).__name__}).") from exc
+            detail = f"object: the object store does not respond ({type(exc).__name__})."
+            raise ObjectStoreUnavailable(detail, field="object") from exc
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -137,6 +151,9 @@ class ObjectFetcher:
         try:
             if response.status_code != 200:
                 reason = _REASONS.get(response.status_code, "unexpected")
+                if response.status_code == 429 or response.status_code >= 500:
+                    detail = f"object: the object store responds with status {response.status_code}."
+                    raise ObjectStoreUnavailable(detail, field="object")
                 raise _unavailable(
                     f"the object store responds with status {response.status_code} ({reason}).",
                     is_unreadable=response.status_code in (403, 404),
