@@ -33,7 +33,8 @@ export ORT_DISABLE_TELEMETRY := 1
 .PHONY: help run demo serve test test-model test-schema test-wheel lint lint-openapi types contracts check \
         settings-reference bench-database bench-database-small bench-sequential bench-concurrent \
         bench-concurrent-quick bench-hot-path prove-crashes prove-hostile prove-rekognition bench-accuracy \
-        bench-degraded bench-damage bench-overload bench-photo-memory bench-protection bench-subject-search lock clean
+        bench-degraded bench-damage bench-overload bench-photo-memory bench-protection bench-subject-search lock \
+        clean prove-album-hosts
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -113,6 +114,9 @@ bench-overload: $(VENV)/.bench ## Measure one worker under more clients than it 
 
 prove-crashes: $(VENV)/.bench ## Kill the server at 50 random moments and check the data (5 minutes)
 	$(BIN)/python -m benchmarks.crash_safety --out benchmarks/results/crash_safety.json
+
+prove-album-hosts: $(VENV)/.bench ## Cut one of two hosts off that process an album (5 minutes; Linux, as root)
+	$(BIN)/python -m benchmarks.album_hosts --out benchmarks/results/album_hosts.json
 
 prove-hostile: $(VENV)/.bench ## Attack a server with foreign ids, forged tokens, damaged photos, floods (10 minutes)
 	$(BIN)/python -m benchmarks.hostile --out benchmarks/results/hostile.json

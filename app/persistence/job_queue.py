@@ -18,6 +18,7 @@ from pgqueuer.domain.settings import DBSettings
 from sqlalchemy import text
 
 from app.persistence.connections.database import Database, Transaction
+from app.persistence.connections.watchdog import SERVER_TCP_SETTINGS, connect
 from app.telemetry import get_logger
 
 _log = get_logger(__name__)
@@ -29,6 +30,8 @@ _HEARTBEAT = timedelta(seconds=20)
 _POLL = timedelta(seconds=2)
 """How long a worker waits for a notification before it looks for jobs: behind PgBouncer none arrive."""
 _RESTART_S = 1.0
+_CONNECT_TIMEOUT_S = 5
+_SERVER_SETTINGS = {"application_name": "vultus-worker", **SERVER_TCP_SETTINGS}
 _PRUNE = tuple(
     text(f"DELETE FROM {table} WHERE created < now() - interval '1 day'")  # noqa: S608 - names of tables, our own
     for table in (_SETTINGS.queue_table_log, _SETTINGS.statistics_table)
@@ -87,8 +90,10 @@ class JobWorker:
             self._address,
             min_size=1,
             max_size=3,
+            timeout=_CONNECT_TIMEOUT_S,
+            connect=connect,
             statement_cache_size=0 if self._behind_pgbouncer else 100,
-            server_settings=None if self._behind_pgbouncer else {"application_name": "vultus-worker"},
+            server_settings=None if self._behind_pgbouncer else _SERVER_SETTINGS,
         )
         try:
             manager = self._manager = QueueManager(_queries(Queries(AsyncpgPoolDriver(pool))))

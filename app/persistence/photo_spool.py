@@ -15,6 +15,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from app.errors import PhotoLost, PhotoStoreUnavailable
 from app.persistence.connections.database import Database, Transaction
@@ -108,6 +109,13 @@ class PhotoSpool:
     async def delete(self, tenant_id: UUID, photo_id: UUID) -> None:
         """Delete a photo if it is there."""
         await self._delete([object_key(tenant_id, photo_id)])
+
+    async def discard_later(self, database: Database, tenant_id: UUID, photo_id: UUID) -> None:
+        """Note that an object is to be deleted: a store that did not answer may have it, or receive it yet."""
+        later = func.now() + func.make_interval(0, 0, 0, 0, 0, 1)
+        values = {"object_key": object_key(tenant_id, photo_id), "discarded_at": later}
+        async with database.transaction() as session:
+            await session.execute(insert(DiscardedObjectModel).values(values).on_conflict_do_nothing())
 
     async def empty(self, database: Database) -> int:
         """Delete the discarded objects; return how many. Several processes may do so at the same time."""

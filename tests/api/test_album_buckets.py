@@ -94,6 +94,7 @@ async def test_photos_outlast_a_bucket_that_is_away(settings: Settings, database
             assert problem(answer) == "503 photo_store_unavailable"
             assert "retry-after" in answer.headers
             assert problem(await owner.client.get(f"/albums/{ALBUM}/photos/2.jpg")) == "404 photo_not_found"
+            assert await discarded(database, owner) == 1  # the store may have it, or receive it yet
             async with running.state.album_worker.running():
                 await wait_for_another_turn(database, owner)
                 assert (await states(owner))["1.jpg"] in ("received", "working")
@@ -102,6 +103,10 @@ async def test_photos_outlast_a_bucket_that_is_away(settings: Settings, database
             assert (await put(owner, "2.jpg", pictures.photo(2))).status_code == 202
             assert (await owner.client.delete(f"/albums/{ALBUM}")).status_code == 204
             assert objects.keys(f"{PREFIX}/") == []
+            async with database.transaction() as session:
+                await session.execute(text("UPDATE discarded_objects SET discarded_at = now()"))
+            await running.state.album_worker.empty_spool()
+            assert await discarded(database, owner) == 0
 
 
 @pytest.fixture
@@ -135,6 +140,13 @@ async def test_a_full_disk_refuses_photos(settings: Settings, small_disk: Path) 
 async def states(account: Account) -> dict[str, str]:
     listed = (await account.client.get(f"/albums/{ALBUM}/photos")).json()["items"]
     return {photo["external_id"]: photo["state"] for photo in listed}
+
+
+async def discarded(database: Database, account: Account) -> int:
+    """Count the objects of the tenant that are to be deleted."""
+    async with database.transaction() as session:
+        noted = text("SELECT count(*) FROM discarded_objects WHERE object_key LIKE :key")
+        return await session.scalar(noted, {"key": f"{account.tenant_id}/%"}) or 0
 
 
 async def wait_for_another_turn(database: Database, account: Account) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from app.errors import DatabaseNotReady
 from app.persistence.connections.errors import translate_errors
 from app.persistence.connections.statements import StatementPool
-from app.persistence.connections.watchdog import Watchdog, opener
+from app.persistence.connections.watchdog import SERVER_TCP_SETTINGS, Watchdog, opener
 from app.persistence.erasure_journal import ErasureJournal, JournalEntry
 from app.telemetry import get_logger
 
@@ -236,7 +236,8 @@ def driver_address(url: str) -> str:
 
 def _connect_args(behind_pgbouncer: bool) -> dict[str, object]:
     if not behind_pgbouncer:
-        return {"timeout": _CONNECT_TIMEOUT_S, "server_settings": {"application_name": "vultus"}}
+        settings = {"application_name": "vultus", **SERVER_TCP_SETTINGS}
+        return {"timeout": _CONNECT_TIMEOUT_S, "server_settings": settings}
     # In transaction mode the next statement may run on another server connection, so names must never be reused.
     return {
         "timeout": _CONNECT_TIMEOUT_S,

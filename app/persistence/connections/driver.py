@@ -8,9 +8,10 @@ from typing import Any
 import asyncpg
 
 from app.persistence.connections.errors import translate_errors
-from app.persistence.connections.watchdog import Connection, Watchdog, opener
+from app.persistence.connections.watchdog import SERVER_TCP_SETTINGS, Connection, Watchdog, opener
 
 _CONNECT_TIMEOUT_S = 5
+_SERVER_SETTINGS = {"application_name": "vultus", **SERVER_TCP_SETTINGS}
 _COMMAND_TIMEOUT_S = 35  # above the database's statement_timeout of 30 s: for a network that stopped responding
 
 
@@ -68,7 +69,7 @@ class DriverPool:
                     # In transaction mode the next transaction may run on another server connection, which does not
                     # have our prepared statements. Within one transaction, unnamed statements are safe.
                     statement_cache_size=0 if self._behind_pgbouncer else 100,
-                    server_settings=None if self._behind_pgbouncer else {"application_name": "vultus"},
+                    server_settings=None if self._behind_pgbouncer else _SERVER_SETTINGS,
                 )
         return self._pool
 

@@ -30,6 +30,14 @@ _TCP_OPTIONS = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_U
 """Seconds, seconds, probes and milliseconds: a connection is closed after 30 s of silence, or 10 s without an
 acknowledgment. macOS lacks some."""
 
+SERVER_TCP_SETTINGS = {
+    "tcp_keepalives_idle": "15",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+"""The same for the server's end: what a lost host had locked is free within half a minute, not after hours."""
+
 _FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 Connection = Any

@@ -4,7 +4,15 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from app.domain.albums import Album, AlbumPhoto, PhotoState
-from app.errors import AlbumClosed, AppError, ImageEmpty, ImageTooLarge, PhotoExists, TooManyPhotosWaiting
+from app.errors import (
+    AlbumClosed,
+    AppError,
+    ImageEmpty,
+    ImageTooLarge,
+    PhotoExists,
+    PhotoStoreUnavailable,
+    TooManyPhotosWaiting,
+)
 from app.permissions import Principal
 from app.persistence.connections.database import Database, Transaction
 from app.persistence.job_queue import enqueue_turn
@@ -61,9 +69,13 @@ class PhotoIntake:
                 return ReceivedPhoto(known[0], is_new=False)
             await self._check_waiting(photos)
         photo_id = uuid4()
-        key_id = await self._spool.put(self._principal.tenant_id, photo_id, image)
         try:
+            key_id = await self._spool.put(self._principal.tenant_id, photo_id, image)
             return await self._add(name, external_id, photo_id, key_id, digests)
+        except PhotoStoreUnavailable:
+            with log_and_continue("photo_not_discarded"):
+                await self._spool.discard_later(self._database, self._principal.tenant_id, photo_id)
+            raise
         except BaseException:
             with log_and_continue("photo_not_discarded"):
                 await self._spool.delete(self._principal.tenant_id, photo_id)
