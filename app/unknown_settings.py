@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 _PREFIX = "VULTUS_"
-_OTHERS = frozenset({"VULTUS_API_KEY"})  # read by `vultus eval`
+_OTHERS = frozenset({"VULTUS_API_KEY"})  # read by `vultus eval` and `vultus albums`
 # Kubernetes sets these in every pod of a namespace that has a service named `vultus` or `vultus-...`.
 _SERVICE_LINK = re.compile(
     r"VULTUS_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"

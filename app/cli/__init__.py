@@ -1,5 +1,5 @@
-"""The `vultus` command: serve, demo, migrate, settings, tenants, plans, users, keys, models, index, backup,
-audit, retention, templates, receipts, usage, import, eval, calibrate.
+"""The `vultus` command: serve, worker, demo, migrate, settings, tenants, plans, users, keys, models, index,
+backup, audit, retention, templates, receipts, usage, albums, import, eval, calibrate.
 
 Exit codes: 0 success, 1 failure, 2 wrong usage. `vultus --install-completion` completes commands in your shell.
 """
@@ -11,6 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from app.cli import (
+    albums,
     backup,
     calibrate,
     demo,
@@ -23,6 +24,7 @@ from app.cli import (
     settings_reference,
     tenants,
     usage,
+    worker,
 )
 from app.errors import AppError, OperatorError
 
@@ -33,6 +35,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 cli.command("serve")(serve.serve)
+cli.command("worker")(worker.worker)
 cli.command("migrate")(serve.migrate_database)
 cli.command("demo")(demo.demo)
 cli.command("settings")(settings_reference.write_settings)
@@ -46,6 +49,7 @@ cli.add_typer(tenants.keys, name="keys")
 cli.add_typer(models.cli, name="models")
 cli.add_typer(index.cli, name="index")
 cli.add_typer(backup.cli, name="backup")
+cli.add_typer(albums.cli, name="albums")
 cli.add_typer(import_photos.cli, name="import")
 cli.add_typer(privacy.audit, name="audit")
 cli.add_typer(privacy.retention, name="retention")

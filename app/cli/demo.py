@@ -8,7 +8,7 @@ import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 from uuid import UUID
 
 import httpx
@@ -31,9 +31,11 @@ from app.persistence.provisioning.addresses import provisioned_database
 from app.persistence.provisioning.logins import check_operator_login, check_service_login
 from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher, generate_password
-from app.server.state import ServerState
 from app.settings import Settings
 from app.wiring.operator import OperatorServices
+
+if TYPE_CHECKING:  # it imports the metrics, for which `run_server` first decides where they are counted
+    from app.server.state import ServerState
 
 TENANT, EMAIL, COLLECTION = "demo", "admin@demo.example", "demo"
 FALSE_MATCH_RATE = 1e-2
@@ -123,7 +125,7 @@ async def _run(settings: Settings, photos: Path | None) -> bool:
             update={"log_level": "warning", "database_url": SecretStr(addresses.service)}
         )
         app = create_app(demo_settings)
-        state = cast(ServerState, await stack.enter_async_context(app.router.lifespan_context(app)))
+        state = cast("ServerState", await stack.enter_async_context(app.router.lifespan_context(app)))
 
         async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
             scope["state"] = dict(state)

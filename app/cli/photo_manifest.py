@@ -40,6 +40,14 @@ class PhotoOfSubject:
     subject: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class AlbumPhotoFile:
+    """A photo's file, and its id in an album."""
+
+    path: str
+    external_id: str
+
+
 def split_store(path: str) -> tuple[str, str] | None:
     """Split `s3://bucket/name` into bucket and name; None for any other path."""
     if not path.startswith(_STORE_SCHEME):
@@ -86,6 +94,28 @@ def read_subject_photos(source: Path, *, with_subjects: bool) -> list[PhotoOfSub
     if source.is_file():
         return [PhotoOfSubject(photo, row.get("subject") or None) for photo, row in _rows(source, ("subject",))]
     raise OperatorError(f"{source} is neither a directory nor a manifest.")
+
+
+def read_album_photos(source: Path) -> list[AlbumPhotoFile]:
+    """List the photos in a directory or manifest; raises `OperatorError` for anything else, or if an id occurs twice.
+
+    In a directory, a photo's id is its path with `/`: `ada/1.jpg`. A manifest has the columns `photo` (a path relative
+    to the manifest) and, optionally, `external_id`; by default that is the path as it stands there.
+    """
+    if source.is_dir():
+        inside = ((file, file.relative_to(source).as_posix()) for file in _photos_below(source))
+        return [AlbumPhotoFile(str(file), unicodedata.normalize("NFC", name)) for file, name in inside]
+    if not source.is_file():
+        raise OperatorError(f"{source} is neither a directory nor a manifest.")
+    listed: dict[str, AlbumPhotoFile] = {}
+    for line, row in read_rows(source, ("photo",), optional=("external_id",)):
+        if not row["photo"] or split_store(row["photo"]):
+            raise OperatorError(f"{source}, line {line}: the column photo must name a file.")
+        name = unicodedata.normalize("NFC", row.get("external_id") or row["photo"])
+        if name in listed:
+            raise OperatorError(f"{source}, line {line}: the id {name!r} was there before; each photo needs its own.")
+        listed[name] = AlbumPhotoFile(_absolute(source.parent / row["photo"]), name)
+    return list(listed.values())
 
 
 def list_left_out(source: Path) -> list[Path]:

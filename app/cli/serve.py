@@ -15,6 +15,7 @@ from app.cli.database import announce_database
 from app.cli.database_keeper import database_keeper
 from app.cli.graph_keeper import graph_keeper
 from app.cli.settings import command_settings
+from app.cli.shared_metrics import MULTIPROC_DIR, share_metrics
 from app.errors import OperatorError
 from app.ml.packs.library import PackLibrary
 from app.persistence.provisioning.addresses import provisioned_database
@@ -74,8 +75,8 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
             os.environ["VULTUS_HEADER_TIMEOUT_S"] = str(settings.header_timeout_s)
             if not settings.inference_threads:
                 os.environ["VULTUS_INFERENCE_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
-            if workers > 1:
-                _share_metrics(settings)
+            if workers > 1 or MULTIPROC_DIR in os.environ:
+                share_metrics(settings)
             load_settings.cache_clear()
             settings = load_settings()
             is_forking = workers > 1 and settings.share_models and _share_models(settings)
@@ -118,15 +119,6 @@ def _check_port(host: str, port: int) -> None:
                 f"`make run PORT={port % 65535 + 1}`."
             ) from None
         raise OperatorError(f"Cannot listen on {host}, port {port}: {exc.strerror or exc}.") from None
-
-
-def _share_metrics(settings: Settings) -> None:
-    """Let each worker count in its own file; the worker that serves /metrics adds them up (telemetry/metrics.py)."""
-    directory = settings.resolved_data_dir / "metrics"
-    directory.mkdir(parents=True, exist_ok=True)
-    for old in directory.glob("*.db"):
-        old.unlink()
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
 
 
 def _share_models(settings: Settings) -> bool:
