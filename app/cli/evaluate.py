@@ -149,6 +149,9 @@ def event(
     url: Url = None,
     rekognition: Rekognition = None,
     region: Region = "us-east-1",
+    album: Annotated[
+        bool, typer.Option("--album", help="With --url: upload the photos to an album, and search that.")
+    ] = False,
     threshold: Threshold = None,
     pack: Pack = None,
     seed: Seed = 1,
@@ -160,7 +163,7 @@ def event(
     if threshold is not None and not math.isfinite(threshold):
         raise OperatorError(f"--threshold {threshold}: use a finite number.")
     found = read_event(data, manifest)
-    with open_run(out, RunOptions(url, rekognition, region, "largest", pack, keep, start_over)) as run:
+    with open_run(out, RunOptions(url, rekognition, region, "largest", pack, keep, start_over, album)) as run:
         steps = run.progress.steps("Indexing and searching", len(found.photos) + len(found.selfies))
         table, failures = evaluate_event(run.system, found, threshold, steps.advance, seed=seed)
         run.finish(out, {"kind": "Event", "event": table}, failures, data, seed, with_pictures=pictures)

@@ -19,6 +19,7 @@ from app.evaluation.systems.in_process import InProcess
 from app.evaluation.systems.protocol import System
 from app.evaluation.systems.rekognition import RekognitionServer
 from app.evaluation.systems.vultus import VultusServer
+from app.evaluation.systems.vultus_album import VultusAlbums
 
 _PIPELINE = 3
 """Increase it when detection or alignment changes: embeddings kept by earlier versions are then computed again."""
@@ -59,6 +60,8 @@ class RunOptions:
     pack: str | None = None
     keep: bool = False
     start_over: bool = False
+    album: bool = False
+    """Whether the galleries of a Vultus server are albums."""
 
     @property
     def is_in_process(self) -> bool:
@@ -106,6 +109,8 @@ def open_run(out: Path, options: RunOptions) -> Iterator[Run]:
     """
     if options.url and options.rekognition:
         raise OperatorError("--url and --rekognition: use only one of them.")
+    if options.album and not options.url:
+        raise OperatorError("--album: name the server with --url.")
     if options.face not in ("central", "largest"):
         raise OperatorError(f"--face {options.face}: use central or largest.")
     report_files(out)
@@ -146,7 +151,7 @@ def _open_system(stack: ExitStack, out: Path, options: RunOptions) -> tuple[Syst
 
     if options.url:
         answers = open_answers({"url": options.url})
-        return VultusServer(options.url, answers), answers
+        return (VultusAlbums if options.album else VultusServer)(options.url, answers), answers
     if options.rekognition:
         endpoint = "" if options.rekognition == "aws" else options.rekognition
         answers = open_answers({"endpoint": endpoint, "region": options.region})

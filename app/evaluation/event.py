@@ -28,6 +28,7 @@ class _EventRun:
     """The photos by the keys under which they are indexed."""
     faces: int = 0
     selfies_without_a_face: int = 0
+    stated_rates: list[float] = field(default_factory=list)
     index_s: list[float] = field(default_factory=list)
     search_s: list[float] = field(default_factory=list)
     retrievals: list[Retrieval] = field(default_factory=list)
@@ -40,12 +41,15 @@ class _EventRun:
             self.faces += enrolled.faces
             self.index_s.append(enrolled.seconds)
             self.advance()
+        self.faces += self.gallery.finish()
 
     def search_selfies(self) -> None:
         for person, selfie in self.event.selfies:
             searched = self.gallery.search(selfie, _LIMIT)
             self.search_s.append(searched.seconds)
             self.selfies_without_a_face += searched.hits is None
+            if searched.stated_rate is not None:
+                self.stated_rates.append(searched.stated_rate)
             self._rate(person, selfie, searched.hits or [])
             self.advance()
 
@@ -100,6 +104,7 @@ def evaluate_event(
         "people": len(names),
         "selfies_without_a_face": run.selfies_without_a_face,
         "threshold": threshold,
+        "stated_false_match_rate": max(run.stated_rates, default=None),
         **{name: rate.as_json() for name, rate in table.items()},
         "average_index_ms": 1000 * sum(run.index_s) / len(run.index_s),
         "average_search_ms": 1000 * sum(run.search_s) / len(run.search_s),

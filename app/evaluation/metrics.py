@@ -278,6 +278,8 @@ class Retrieval:
 
 
 RETRIEVAL_METRICS: dict[str, Callable[[Retrieval], float | None]] = {
+    "precision": lambda search: _share(search.hits) if search.hits else None,
+    "recall": lambda search: sum(search.hits) / search.relevant if search.relevant else None,
     "precision_at_10": lambda search: _share(search.hits[:10]) if search.hits else None,
     "precision_at_20": lambda search: _share(search.hits[:20]) if search.hits else None,
     "rank_1": lambda search: any(search.hits[:1]) if search.relevant else None,
@@ -285,6 +287,7 @@ RETRIEVAL_METRICS: dict[str, Callable[[Retrieval], float | None]] = {
     "recall_at_20": lambda search: sum(search.hits[:20]) / search.relevant if search.relevant else None,
     "false_positives_at_10": lambda search: len(search.hits[:10]) - sum(search.hits[:10]),
     "false_positive_free_at_10": lambda search: all(search.hits[:10]),
+    "false_positive_free": lambda search: all(search.hits),
     "empty_rate": lambda search: not search.hits,
 }
 """The metrics of one search of an event. None leaves a search out of the mean: precision needs a returned photo, ranks

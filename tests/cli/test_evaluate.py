@@ -107,6 +107,7 @@ def test_what_is_wrong_is_said_before_anything_is_asked(album: Path, tmp_path: P
         (["eval", "verify", *data, "--pairs", album / "p1" / "p1_0001.jpg"], "cannot be read"),
         (["eval", "compare", "synthetic", *pairs], "two or more packs"),
         (["eval", "event", *data, "--manifest", empty, "--threshold", "nan"], "--threshold"),
+        (["eval", "event", *write_event(tmp_path), "--album"], "--album"),
         (["eval", "verify", *pairs, "--groups", album / "p1" / "p1_0001.jpg"], "not a CSV file in UTF-8"),
     ):
         done = CliRunner().invoke(cli, [str(one) for one in arguments], env={"VULTUS_API_KEY": "x"})
@@ -302,6 +303,20 @@ def test_an_event_at_a_running_server(service_env: dict[str, str], account: Tena
     assert table["recall_at_20"]["value"] >= 0.6
     assert table["precision_at_10"]["value"] >= 0.9
     assert table["average_index_ms"] > 0
+
+
+def test_an_event_in_an_album_of_a_running_server(service_env: dict[str, str], account: Tenant, tmp_path: Path) -> None:
+    key = account.native.post("/keys", json={"name": "album", "scopes": ["register", "recognize", "delete"]}).json()
+    arguments: list[str | Path] = ["eval", "event", *write_event(tmp_path), "--album", "--out", tmp_path / "out"]
+    vultus(service_env, *arguments, "--url", account.base, VULTUS_API_KEY=key["key"])
+    found = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert found["about"]["system"] == "Vultus API, album"
+    table = found["event"]
+    assert (table["photos"], table["faces"], table["selfies"], table["threshold"]) == (4, 9, 4, None)
+    assert table["recall"]["value"] >= 0.6
+    assert table["precision"]["value"] >= 0.9
+    assert table["stated_false_match_rate"] == pytest.approx(1e-3)
+    assert account.native.get("/albums").json()["items"] == []
 
 
 def test_anything_that_speaks_rekognition_is_evaluated_alike(

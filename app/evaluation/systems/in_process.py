@@ -171,6 +171,9 @@ class InProcessGallery:
         self._stacked = None
         return Enrolled(len(faces.embeddings), faces.seconds)
 
+    def finish(self) -> int:
+        return 0
+
     def search(self, photo: Path, limit: int) -> Searched:
         faces, started = self._read_faces(photo, all_faces=False), time.perf_counter()
         if not faces.embeddings:

@@ -47,6 +47,9 @@ class Gallery(Protocol):
     def enroll(self, key: str, photo: Path, *, all_faces: bool = False) -> Enrolled:
         """Store the photo's selected face, or all its faces."""
 
+    def finish(self) -> int:
+        """Wait until everything enrolled can be searched; return how many faces `enroll` did not count."""
+
     def search(self, photo: Path, limit: int) -> Searched:
         """Return at most the `limit` most similar keys."""
 

@@ -131,6 +131,9 @@ class RekognitionGallery:
         answer = self._answers.get_or_compute(f"enroll {self._collection} {key} {identity_of(photo)}", compute)
         return Enrolled(answer["faces"], answer["seconds"])
 
+    def finish(self) -> int:
+        return 0
+
     def search(self, photo: Path, limit: int) -> Searched:
         max_faces = min(_MAX_FACES, max(limit * 10, 100))  # more than keys, since a key may have several faces
 

@@ -13,7 +13,7 @@ from app.domain.faces import RelativeBox
 from app.errors import OperatorError
 from app.evaluation.answers import Answers
 from app.evaluation.systems.photos import identity_of, read_photo, size_of
-from app.evaluation.systems.protocol import MISSING, Enrolled, Hit, Searched
+from app.evaluation.systems.protocol import MISSING, Enrolled, Gallery, Hit, Searched
 
 _RETRIES = 10
 _TIMEOUT_S = 60
@@ -64,7 +64,7 @@ class VultusServer:
         return RelativeBox(*_relative_box(faces[0]["box"], **response["image"])) if faces else None
 
     @contextmanager
-    def gallery(self, name: str) -> Iterator["VultusGallery"]:
+    def gallery(self, name: str) -> Iterator[Gallery]:
         with self._answers.collection(name, self._create, self._erase) as collection:
             yield VultusGallery(self, self._answers, collection)
 
@@ -150,6 +150,9 @@ class VultusGallery:
             for template in response.get("templates", ())
         ]
         return {"stored": stored, "seconds": seconds}
+
+    def finish(self) -> int:
+        return 0
 
     def search(self, photo: Path, limit: int) -> Searched:
         max_candidates = min(limit, _MAX_CANDIDATES)
