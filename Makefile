@@ -34,7 +34,7 @@ export ORT_DISABLE_TELEMETRY := 1
         settings-reference bench-database bench-database-small bench-sequential bench-concurrent \
         bench-concurrent-quick bench-hot-path prove-crashes prove-hostile prove-rekognition bench-accuracy \
         bench-degraded bench-damage bench-overload bench-photo-memory bench-protection bench-subject-search lock \
-        clean prove-album-hosts
+        clean prove-album-hosts bench-albums prove-albums
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -117,6 +117,8 @@ prove-crashes: $(VENV)/.bench ## Kill the server at 50 random moments and check 
 
 prove-album-hosts: $(VENV)/.bench ## Cut one of two hosts off that process an album (5 minutes; Linux, as root)
 	$(BIN)/python -m benchmarks.album_hosts --out benchmarks/results/album_hosts.json
+prove-albums: $(VENV)/.bench ## Kill workers and restart PostgreSQL while 2,000 photos are processed (5 minutes)
+	$(BIN)/python -m benchmarks.album_kills --out benchmarks/results/album_kills.json
 
 prove-hostile: $(VENV)/.bench ## Attack a server with foreign ids, forged tokens, damaged photos, floods (10 minutes)
 	$(BIN)/python -m benchmarks.hostile --out benchmarks/results/hostile.json
@@ -147,6 +149,9 @@ bench-protection: $(VENV)/.bench ## Measure template protection, and a rotation 
 
 bench-subject-search: $(VENV)/.bench ## Measure how fast 100,000 subjects are searched, beside other tenants (5 minutes)
 	$(BIN)/python -m benchmarks.subject_search --out benchmarks/results/subject_search.json
+
+bench-albums: $(VENV)/.bench ## Measure albums: workers, uploads, waiting, searches, memory (20 minutes)
+	$(BIN)/python -m benchmarks.albums $(BENCH_REAL) --out
 
 lock: $(UV) ## Update the lock file
 	$(UV) lock
