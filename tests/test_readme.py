@@ -99,7 +99,8 @@ def test_the_commands_of_readme_and_tutorial_run_as_printed(
     with serving(**env) as (base, _):
         first_screen = run_blocks([block for block in _SHELL.findall(README) if "curl " in block], base, tmp_path)
         steps = run_blocks([block for block in _SHELL.findall(TUTORIAL) if "make run" not in block], base, tmp_path)
-    check_first_screen(*first_screen)
+    check_first_screen(*first_screen[:3])
+    check_album(*first_screen[3:])
     _, registered, recognized, verified, receipt = steps
     assert len(registered["templates"]) == 1
     assert [face["candidates"][0]["decision"] for face in recognized["faces"]].count("match") == 1
@@ -118,6 +119,14 @@ def check_first_screen(_: Any, registered: Any, recognized: Any) -> None:
     assert len(matches) == 1
     assert len(recognized["faces"]) > 1
     assert_shows(printed_face, matches[0])
+
+
+def check_album(created: Any, *rest: Any) -> None:
+    *received, counted, found = rest
+    assert created["id"] == "party"
+    assert sorted(photo["external_id"] for photo in received) == ["group.jpg", "person.jpg"]
+    assert (counted["photos"]["done"], counted["photos"]["failed"]) == (2, 0)
+    assert sorted(photo["external_id"] for photo in found["items"]) == ["group.jpg", "person.jpg"]
 
 
 def run_blocks(blocks: list[str], base: str, directory: Path) -> list[Any]:
