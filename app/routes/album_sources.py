@@ -19,7 +19,7 @@ AlbumId = Annotated[CollectionName, Path()]
 
 
 @router.post(
-    "/photos/from-store",
+    "/fetch",
     status_code=202,
     summary="Take photos from your object store",
     responses=problems(409, 413, 422, 503),

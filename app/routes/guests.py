@@ -6,7 +6,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.domain.decisions import Decision
-from app.errors import LinkNotFound
+from app.errors import AuthenticationFailed, LinkNotFound
 from app.permissions import Permission
 from app.routes import API
 from app.routes.deps.callers import StateDep, count_bad_credential, refuse_repeated
@@ -22,7 +22,7 @@ from app.server.state import limiter_of
 from app.services.albums.links import Guest
 from app.wiring.caller import CallerServices
 
-router = strict_router(prefix=f"{API}/guest", tags=["guests"], responses=problems(404, 429))
+router = strict_router(prefix=f"{API}/guest", tags=["guests"], responses=problems(401, LinkNotFound, 429))
 
 _SELFIE = PhotoFields({"image": 1})
 _link_token = HTTPBearer(scheme_name="GuestLink", auto_error=False)
@@ -31,10 +31,15 @@ _link_token = HTTPBearer(scheme_name="GuestLink", auto_error=False)
 async def get_guest(
     request: Request, sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_link_token)], state: StateDep
 ) -> Guest:
-    """Return the guest behind a link's token, within the link's rate; raises `LinkNotFound` or `RateLimited`."""
+    """Return the guest behind a link's token, within the link's rate.
+
+    Raises `AuthenticationFailed` without a token, `LinkNotFound`, or `RateLimited`.
+    """
     refuse_repeated(request, "authorization")
+    if sent is None:
+        raise AuthenticationFailed("Send the token of a link as `Authorization: Bearer <token>`.")
     try:
-        guest = await state.guests.find(sent.credentials if sent is not None else "")
+        guest = await state.guests.find(sent.credentials)
     except LinkNotFound:
         await count_bad_credential(request)
         raise

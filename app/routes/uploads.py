@@ -6,9 +6,9 @@ therefore read the form through `image_form`, and describe it for OpenAPI with `
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, get_origin
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
@@ -136,15 +136,15 @@ async def _read_body(
 
 
 async def _read_form(
-    content_type: str, stream: AsyncGenerator[bytes, None], photos: PhotoFields, fields: Collection[str]
+    content_type: str, stream: AsyncGenerator[bytes, None], photos: PhotoFields, fields: Mapping[str, FieldInfo]
 ) -> tuple[dict[str, Any], dict[str, list[SentImage]]]:
     # One file more than allowed, so that `check_counts` can name the field and the number.
-    number = sum(photos.counts.values())
+    number, lists = sum(photos.counts.values()), _list_fields(fields)
     reader = FormReader(
         content_type,
         image_fields=photos.counts,
         max_files=number + 1,
-        max_urls=number - len(photos.counts),
+        max_urls=number - len(photos.counts) + (number if lists else 0),
         check_name=photos.check_name,
     )
     async for chunk in stream:
@@ -160,11 +160,23 @@ async def _read_form(
             if part.name in photos.url_counts:
                 images.setdefault(part.name, []).append(ImageUrl(decode_text(part.take_data())))
                 continue
-            if part.name in text:
+            if part.name in text and part.name not in lists:
                 field = part.name[:64]
                 raise InvalidParameter(f"{field}: was sent more than once; send one value.", field=field)
-            text[part.name] = decode_text(part.take_data())
+            text[part.name] = _append(text.get(part.name), decode_text(part.take_data()))
     return text, images
+
+
+def _list_fields(fields: Mapping[str, FieldInfo]) -> set[str]:
+    """Return the fields that a form may send several times."""
+    return {name for name, field in fields.items() if get_origin(field.annotation) is list}
+
+
+def _append(sent: str | list[str] | None, value: str) -> str | list[str]:
+    """Return the value, or a list if the field was sent before."""
+    if sent is None:
+        return value
+    return [*sent, value] if isinstance(sent, list) else [sent, value]
 
 
 def _take_image(part: FormPart, index: int) -> bytes:

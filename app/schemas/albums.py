@@ -11,7 +11,7 @@ from app.domain.albums import AlbumPhoto, Keep, PhotoCounts, PhotoState
 from app.errors import AppError
 from app.schemas import answer_fields as answer
 from app.schemas.batches import PhotoProblemOut
-from app.schemas.fields import JSON_LIST, JSON_NUMBER, CollectionName, DisplayName, ExternalImageId, Timestamp
+from app.schemas.fields import FORM_LIST, JSON_NUMBER, CollectionName, DisplayName, ExternalImageId, Timestamp
 from app.schemas.request_body import RequestBody
 from app.services.albums.albums import AlbumChange, CountedAlbum
 from app.services.albums.intake import ReceivedPhoto
@@ -152,8 +152,8 @@ class AlbumPhotoForm(RequestBody):
 class AlbumPhotosForm(RequestBody):
     """The text fields of `POST /albums/{album}/photos`."""
 
-    external_ids: Annotated[list[ExternalImageId], Field(min_length=1, max_length=100), JSON_LIST] = Field(
-        description="Your id for each photo, in the order of the photos. In a form, a JSON array.",
+    external_ids: Annotated[list[ExternalImageId], Field(min_length=1, max_length=100), FORM_LIST] = Field(
+        description="Your id for each photo, in the order of the photos. In a form, a field for each, or a JSON array.",
         examples=[["IMG_0001.jpg", "IMG_0002.jpg"]],
     )
 

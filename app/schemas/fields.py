@@ -182,17 +182,18 @@ def check_metadata(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parse_list(value: object) -> object:
-    """Parse a JSON array that a form sends as text."""
+    """Parse the list that a form sends as one text: a JSON array, or its only item."""
     if not isinstance(value, str):
         return value
     try:
-        return parse_json(value)
+        parsed = parse_json(value)
     except (RecursionError, ValueError):
-        raise ValueError("is not a JSON array of texts") from None
+        return [value]
+    return parsed if isinstance(parsed, list) else [value]
 
 
-JSON_LIST = BeforeValidator(_parse_list)
-"""For lists of forms, which send them as a JSON array in one text."""
+FORM_LIST = BeforeValidator(_parse_list)
+"""For lists of forms, which send each item as a field of its own, or all as a JSON array in one."""
 
 
 Metadata = Annotated[

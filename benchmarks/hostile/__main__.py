@@ -42,6 +42,7 @@ _SETTINGS = {
     "VULTUS_OPERATOR_TOKEN": OPERATOR_TOKEN,
     "VULTUS_METRICS_TOKEN": METRICS_TOKEN,
     "VULTUS_PUBLIC_RATE": "1000000/minute",
+    "VULTUS_ALBUM_WORKER": "false",  # it would change rows that no caller may change
 }
 
 

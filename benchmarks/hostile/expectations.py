@@ -61,6 +61,6 @@ def expect(route: str, caller: str, otherwise: int) -> int:
     wanted = GRANTS.get(route, frozenset()) | ({needed} if needed is not None else frozenset())
     if not wanted <= permissions_of_caller(caller):
         return 403
-    if caller == ONE_COLLECTION and route == f"POST {API}/collections":
+    if caller == ONE_COLLECTION and route in (f"POST {API}/collections", f"POST {API}/albums"):
         return 403  # it may create only the collection that it is limited to
     return otherwise

@@ -99,7 +99,15 @@ class Victim:
         pair = self._ask("POST", "/access-keys", json={"scopes": ["register", "recognize", "delete", "admin"]})
         self.access_key = (pair["access_key_id"], pair["secret_access_key"])
         self._ask("PUT", "/policy", json={"retention_days": 3000})
+        album = f"{MARK}-album-{uuid4().hex[:6]}"
+        self._ask("POST", "/albums", json={"id": album, "title": f"{MARK} party", "people": [self.collection]})
+        self._ask("PUT", f"/albums/{album}/photos/{MARK}-1.jpg", files={"image": PHOTO})
+        link = self._ask("POST", f"/albums/{album}/links", json={"label": f"{MARK} link"})
         return {
+            "album": album,
+            "external_id": f"{MARK}-1.jpg",
+            "link_id": link["link_id"],
+            "operation_id": str(uuid4()),
             "collection": self.collection,
             "subject": self.subject,
             "face_id": stored["templates"][0]["face_id"],

@@ -90,10 +90,12 @@ async def test_a_link_ends(party: Account, running: Running, stranger: Account, 
         ended = text("UPDATE album_links SET expires_at = now() WHERE id = :id")
         await session.execute(ended, {"id": expired["link_id"]})
     secret = other["token"][:-1] + ("A" if other["token"][-1] != "A" else "B")
-    for token in (revoked["token"], expired["token"], secret, "vl_nothing", other["token"][:-5], ""):
+    for token in (revoked["token"], expired["token"], secret, "vl_nothing", other["token"][:-5]):
         async with running.client(token) as guest:
             assert problem(await guest.get("/guest/album")) == "404 link_not_found", token
             assert problem(await ask(guest)) == "404 link_not_found"
+    async with running.client() as nobody:
+        assert problem(await nobody.get("/guest/album")) == "401 not_authenticated"
     async with running.client(other["token"]) as guest:
         assert (await guest.get("/guest/album")).status_code == 200
         await party.client.delete("/albums/party")

@@ -61,7 +61,7 @@ async def choose(account: Account, endpoint: str) -> None:
 
 async def take(account: Account, *names: str, bucket: str = BUCKET, **body: Any) -> list[dict[str, Any]]:
     sent = {"bucket": bucket, "names": names, **body}
-    answer = await account.client.post(f"/albums/{ALBUM}/photos/from-store", json=sent)
+    answer = await account.client.post(f"/albums/{ALBUM}/fetch", json=sent)
     assert answer.status_code == 202, answer.text
     items: list[dict[str, Any]] = answer.json()["items"]
     return items
@@ -172,7 +172,7 @@ async def hasten(database: Database, account: Account) -> None:
 
 
 async def test_what_is_refused(owner: Account) -> None:
-    path = f"/albums/{ALBUM}/photos/from-store"
+    path = f"/albums/{ALBUM}/fetch"
     for body, field in (
         ({"bucket": BUCKET, "names": []}, "names"),
         ({"bucket": BUCKET, "names": ["a"] * 1001}, "names"),

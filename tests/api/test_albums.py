@@ -179,6 +179,8 @@ async def test_several_photos_each_with_its_own_verdict(admin: Account, working:
         ("b", "image_empty"),
         ("c", None),
     ]
+    as_fields = await admin.client.post(url, data={"external_ids": ["a", "b", "c"]}, files=files)
+    assert [one["external_id"] for one in as_fields.json()["items"]] == ["a", "b", "c"]
     for ids in ('["a"]', '["a", "a", "b"]', "a", '{"a": 1}', "[1, 2, 3]", "[]"):
         refused = await admin.client.post(url, data={"external_ids": ids}, files=files)
         assert problem(refused) == "422 invalid_parameter", ids

@@ -122,9 +122,7 @@ CALLS: dict[str, Call] = {
         202, 404, 404, sends(data={"external_ids": '["2.jpg"]'}, files={"images": PHOTO})
     ),
     "PUT /api/v1/albums/{album}/photos/{external_id}": Call(200, 404, 202, sends(files={"image": PHOTO})),
-    "POST /api/v1/albums/{album}/photos/from-store": Call(
-        202, 404, 404, sends(json={"bucket": "photos", "names": ["2.jpg"]})
-    ),
+    "POST /api/v1/albums/{album}/fetch": Call(202, 404, 404, sends(json={"bucket": "photos", "names": ["2.jpg"]})),
     # The tests' server keeps waiting photos in a directory: see test_album_uploads.py.
     "POST /api/v1/albums/{album}/uploads": Call(422, 404, 404, sends(json={"photos": [{"external_id": "2.jpg"}]})),
     "POST /api/v1/albums/{album}/uploads/complete": Call(202, 404, 404, sends(json={"external_ids": ["2.jpg"]})),

@@ -71,6 +71,10 @@ class Stage:
         if "{subject}" in path or "{recognizer}" in path:
             stored = self._register()
             known |= {"recognizer": stored["recognizer"], "face_id": stored["templates"][0]["face_id"]}
+        if "{album}" in path:
+            known |= self._furnish_album()
+        if "{operation_id}" in path:
+            known["operation_id"] = str(uuid4())  # none exists before somebody decides a sighting
         if "{user_id}" in path:
             known["user_id"] = self._new_user("viewer")["user_id"]
         if "/access-keys/{key_id}" in path:
@@ -80,6 +84,13 @@ class Stage:
         if "{tenant_id}" in path:
             known["tenant_id"], _ = self._new_tenant()
         return {name: value for name, value in known.items() if f"{{{name}}}" in path}
+
+    def _furnish_album(self) -> dict[str, str]:
+        self._send("POST", "/albums", self._admin.headers(), json={"id": "party"})
+        photo = {"image": ("photo.jpg", pictures.photo(1), "image/jpeg")}
+        self._send("PUT", "/albums/party/photos/1.jpg", self._admin.headers(), files=photo)
+        link = self._get("POST", "/albums/party/links", json={})
+        return {"album": "party", "external_id": "1.jpg", "link_id": link["link_id"]}
 
     def access_key(self, scopes: list[str]) -> tuple[str, str]:
         """Return the id and secret of a new access key of the tenant."""

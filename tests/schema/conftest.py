@@ -36,6 +36,7 @@ def stage(data_dir: Path, database_url: str, service_url: str, synthetic_pack: P
         "VULTUS_MODEL_PACK": str(synthetic_pack),
         "VULTUS_PUBLIC_RATE": "1000000/minute",
         "VULTUS_LOG_LEVEL": "warning",
+        "VULTUS_ALBUM_WORKER": "false",  # it would change rows that no caller may change
         "VULTUS_SECRET_KEY": SECRET,
         "VULTUS_OPERATOR_TOKEN": OPERATOR_TOKEN,
         "VULTUS_METRICS_TOKEN": METRICS_TOKEN,

@@ -15,6 +15,7 @@ SEMANTIC_CODES = {
     "recognizer_mismatch": "depends on the collection",
     "consent_required": "depends on the tenant's policy",
     "consent_withdrawn": "depends on the person's consent",
+    "uploads_need_bucket": "depends on the operator's settings",
 }
 """Codes of 422 for requests that obey the schema."""
 
@@ -59,6 +60,13 @@ SEMANTIC_VALUES = (
     Semantic("external_image_id", "names one photo", "compares two fields"),
     Semantic("external_image_id", "both are missing", "one of two parameters is required"),
     Semantic("rates", "at least 1 request within", "limits the length of a window"),
+    Semantic("photos", "is there twice", "compares two items by one field"),
+    Semantic("external_ids", "is there twice", "normalizes the ids before it compares them"),
+    Semantic("names", "is there twice", "normalizes the names before it compares them"),
+    Semantic("external_ids", "ids were sent for", "compares the lengths of two lists"),
+    Semantic("people", "must have either subject or face_id", "either of two fields is required"),
+    Semantic("decisions", "is decided twice", "compares two items by one field"),
+    Semantic("decisions", "person belongs to the verdict confirm", "compares two fields"),
     Semantic("image_url", "send only one of them", _EITHER),
     Semantic("image_urls", "send only one of them", _EITHER),
     Semantic("source_url", "send only one of them", _EITHER),
