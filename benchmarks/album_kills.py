@@ -4,8 +4,8 @@
     python -m benchmarks.album_kills [--photos N] [--seed N] [--out [FILE]]
 
 A server has received 2,000 drawn photos and five more that kill their worker: this script watches the rows of those
-five, and kills the worker as soon as it has begun with one. Every other worker receives SIGKILL after 5 seconds, or one
-second after it has started if that took longer. PostgreSQL is restarted twice. Then the script checks:
+five, and kills the worker as soon as it has begun with one. Every other worker receives SIGKILL after 5 seconds, or 3
+seconds after it has started if that is later. PostgreSQL is restarted twice. Then the script checks:
 
 - Every photo ended; none is missing.
 - Every processed photo has exactly the stored faces that its row says, each once.
@@ -45,7 +45,7 @@ from benchmarks.serving import drawn_photo
 
 RESULT = Path(__file__).parent / "results" / "album_kills.json"
 HARMFUL, DRAWN = 5, 40
-LIFE_S, LIFE_AFTER_START_S = 5.0, 1.0
+LIFE_S, LIFE_AFTER_START_S = 5.0, 3.0
 RESTARTS_AFTER = (3, 8)
 """PostgreSQL is restarted with these kills."""
 GIVE_UP_S = 540
@@ -105,7 +105,7 @@ class Proof:
             print(f"{self.kills}, {self._count_waiting()} photos wait", flush=True)
 
     def _start(self, log: Any) -> "subprocess.Popen[bytes]":
-        command = [str(Path(sys.executable).parent / "vultus"), "worker"]
+        command = [str(Path(sys.executable).parent / "vultus"), "worker", "--nice", "0"]
         env = {**os.environ, **self._stage.env, "VULTUS_LOG_LEVEL": "info", "VULTUS_LOG_FORMAT": "json"}
         return subprocess.Popen(command, env=env, stderr=log)
 
@@ -160,7 +160,7 @@ class Proof:
             deadline = time.monotonic() + _EMPTY_WITHIN_S
             while self._stage.count_objects() and time.monotonic() < deadline:
                 time.sleep(0.5)
-        count = lambda statement, *values: int(self._stage.ask(statement, *values)[0][0])  # noqa: E731
+        count = self._count
         ended = count("SELECT count(*) FROM photos WHERE state IN ('done', 'failed')")
         differing = count(
             "SELECT count(*) FROM photos p WHERE state = 'done' AND faces <> (SELECT count(DISTINCT t.box) FROM "
@@ -182,6 +182,9 @@ class Proof:
             at_most("other photos that failed", 0, innocent, "photos"),
             at_most("objects left in the spool", 0, self._stage.count_objects() + discarded, "objects"),
         ]
+
+    def _count(self, statement: str, *values: Any) -> int:
+        return int(self._stage.ask(statement, *values)[0][0])
 
 
 def _has_started(log: Any) -> bool:
