@@ -7,6 +7,9 @@ from uuid import UUID
 
 from app.domain.faces import Embedding, RelativeBox
 
+MAX_METADATA_BYTES = 16 * 1024
+"""The size of a subject's metadata as JSON."""
+
 
 @dataclass(frozen=True, slots=True)
 class Consent:

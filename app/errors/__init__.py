@@ -24,8 +24,9 @@
                               key_not_found, tenant_not_found, plan_not_found, object_store_not_found,
                               recognizer_not_found, album_not_found, photo_not_found, link_not_found,
                               sighting_not_found, operation_not_found
-      Conflict                email_taken, collection_exists, subject_exists, last_admin, too_many_keys, subject_full,
-                              recognizer_incomplete, recognizer_in_use, album_closed, photo_exists,
+      Conflict                email_taken, collection_exists, subject_exists, subject_anonymous, last_admin,
+                              too_many_keys, subject_full, recognizer_incomplete, recognizer_in_use,
+                              album_closed, photo_exists,
                               operation_undone, operation_superseded, photo_not_uploaded
       TooManyRequests         rate_limited, too_many_login_attempts, too_many_photos_waiting
       Unavailable             overloaded, client_disconnected, not_ready, database_unavailable, recognizer_unavailable,
@@ -144,6 +145,7 @@ from app.errors.resources import (
     RecognizerIncomplete,
     RecognizerInUse,
     RecognizerNotFound,
+    SubjectAnonymous,
     SubjectExists,
     SubjectFull,
     SubjectNotFound,
@@ -242,6 +244,7 @@ __all__ = [
     "SightingNotFound",
     "SignatureInvalid",
     "SignupDisabled",
+    "SubjectAnonymous",
     "SubjectExists",
     "SubjectFull",
     "SubjectNotFound",

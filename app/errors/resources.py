@@ -89,6 +89,12 @@ class SubjectExists(Conflict):
     code = "subject_exists"
 
 
+class SubjectAnonymous(Conflict):
+    """The subject stands for one face without a name; assign the face to a subject instead."""
+
+    code = "subject_anonymous"
+
+
 class LastAdmin(Conflict):
     """The tenant's last admin cannot be removed or given another role."""
 

@@ -71,7 +71,7 @@ async def get_subject(_: CanRead, collection: Collection, subject: Subject, serv
     return SubjectOut.of(await services.subjects().get(collection, subject))
 
 
-@router.patch("/{subject}", summary="Change a subject's name, metadata or expiry", responses=problems(422))
+@router.patch("/{subject}", summary="Change a subject's id, name, metadata or expiry", responses=problems(409, 422))
 async def change_subject(
     _: CanRegister,
     collection: Collection,
@@ -80,16 +80,17 @@ async def change_subject(
     services: ServicesDep,
     idempotency: IdempotencyDep,
 ) -> SubjectOut:
-    """Omitted fields keep their values; null clears a field.
+    """Omitted fields keep their values; null clears a field. An earlier expiry requires the permission `delete`, too.
 
-    An earlier expiry requires the permission `delete` as well.
+    A new id (`subject`) keeps all faces and their ids. 409 if it is taken. The old id is free then, and stored answers
+    about it are emptied, as if it were erased. An anonymous subject has no other id: assign its face instead.
     """
 
     async def work() -> SubjectOut:
         return SubjectOut.of(await services.subjects().change(collection, subject, body.changes()))
 
     request = ("change subject", collection, subject, body.model_dump_json(exclude_unset=True))
-    return await idempotency.once(request, 200, work, about=f"{collection}/{subject}")
+    return await idempotency.once(request, 200, work, about=f"{collection}/{body.subject or subject}")
 
 
 @router.put("/{subject}/consent", summary="Record a person's consent", responses=problems(422))

@@ -10,11 +10,11 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 
 from app.domain.faces import Detail
+from app.domain.people import MAX_METADATA_BYTES
 from app.domain.text import normalize
 from app.schemas.json_documents import parse_json
 from app.schemas.text_rules import DAY, EMAIL, IDENTIFIER, INSTANT, NAME, PRINTABLE, READABLE, SLUG, UUID_TEXT
 
-MAX_METADATA_BYTES = 16 * 1024
 _MAX_METADATA_DEPTH = 8
 _MAX_NUMBER = sys.float_info.max
 _MAX_METADATA_VALUES = MAX_METADATA_BYTES // 2

@@ -1,7 +1,7 @@
 """Define the requests and responses of subjects, their stored faces, consents and erasure receipts."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
@@ -31,8 +31,9 @@ class SubjectIn(RequestBody):
 
 
 class SubjectChangesIn(RequestBody):
-    """The fields of a subject to change. Omitted fields keep their values; null clears a field."""
+    """The fields of a subject to change. Omitted fields keep their values; null clears a field, but keeps the id."""
 
+    subject: Annotated[SubjectId | None, Field(description="A new id for the person; null keeps the old one.")] = None
     name: DisplayName | None = None
     metadata: Metadata | None = None
     expires_at: Expiry | None = None
@@ -42,6 +43,8 @@ class SubjectChangesIn(RequestBody):
         changes = {name: getattr(self, name) for name in self.model_fields_set}
         if "metadata" in changes and changes["metadata"] is None:
             changes["metadata"] = {}
+        if changes.get("subject") is None:
+            changes.pop("subject", None)
         return SubjectChanges(**changes)
 
 

@@ -5,7 +5,18 @@ from typing import Any
 from uuid import UUID
 
 from pgvector.sqlalchemy import BIT, HALFVEC
-from sqlalchemy import BigInteger, Computed, Double, ForeignKeyConstraint, Index, Text, UniqueConstraint, func, text
+from sqlalchemy import (
+    BigInteger,
+    Computed,
+    Double,
+    ForeignKeyConstraint,
+    Index,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -63,6 +74,7 @@ class SubjectModel(TenantRow):
             postgresql_where=text("created_at IS NOT NULL"),
         ),
         Index("ix_subjects_known", "tenant_id", "collection_id", "id", postgresql_where=text("NOT is_anonymous")),
+        Index("ix_subjects_erased_with", "tenant_id", "collection_id", postgresql_where=text("erased_with <> '{}'")),
     )
 
     collection_id: Mapped[UUID]
@@ -78,6 +90,11 @@ class SubjectModel(TenantRow):
     expires_at: Mapped[datetime | None]
     is_anonymous: Mapped[bool] = mapped_column(server_default="false")
     """A placeholder subject for one face that was stored without a name."""
+    erased_with: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), server_default="{}")
+    """Row ids to enter in the erasure journal when the subject or its collection is erased.
+
+    Those of subjects merged into it, and its own once it moved: older backups hold them elsewhere.
+    """
 
 
 class SubjectTermModel(TenantOwned):

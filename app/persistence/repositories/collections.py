@@ -111,12 +111,15 @@ class CollectionRepository(TenantRepository):
 
     async def delete(self, name: str) -> bool:
         """Erase a collection with its subjects and templates; return False if it does not exist."""
-        statement = self._delete(CollectionModel, CollectionModel.name == name, self._visible()).returning(
-            CollectionModel.id
-        )
-        erased = await self._session.scalar(statement)
-        self._note_erased(ErasedKind.COLLECTION, [erased] if erased is not None else [])
-        return erased is not None
+        row = await self.lock_row(name)
+        if row is None:
+            return False
+        elsewhere = self._select(SubjectModel, SubjectModel.collection_id == row.id, SubjectModel.erased_with != [])
+        moved = await self._session.scalars(elsewhere.with_only_columns(SubjectModel.erased_with))
+        self._note_erased(ErasedKind.SUBJECT, set[UUID]().union(*moved))
+        await self._session.execute(self._delete(CollectionModel, CollectionModel.id == row.id))
+        self._note_erased(ErasedKind.COLLECTION, [row.id])
+        return True
 
     def _counted(self) -> Select[Any]:
         subjects, templates = (

@@ -1,19 +1,23 @@
 """Subjects: the people of a collection, named and anonymous, with their consent and expiry."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Text, any_, cast, func, or_, select
+from sqlalchemy import ColumnElement, Select, Text, Uuid, any_, cast, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import aliased
 
 from app.domain.people import Consent, Subject, SubjectRecord
 from app.persistence.erasure_journal import ErasedKind
 from app.persistence.models import CollectionModel, GalleryModel, SubjectModel, TemplateModel
 from app.persistence.repositories.base import TenantRepository
 
+_TAKEN = "23505"
+"""PostgreSQL's code for a violated unique constraint."""
 _TERMS = (
     "consent",
     "consented_at",
@@ -112,6 +116,54 @@ class SubjectRepository(TenantRepository):
         is_listed = SubjectModel.subject == any_(cast(list(subjects), ARRAY(Text)))
         return await self._list(SubjectModel.collection_id == collection_id, is_listed, limit=len(subjects))
 
+    async def lock_named(self, collection_id: UUID, *subjects: str) -> dict[str, SubjectRecord]:
+        """Lock subjects of a collection by their ids, in the order that `lock` uses; return those that exist."""
+        is_listed = SubjectModel.subject.in_(subjects)
+        rows = self._select(SubjectModel, SubjectModel.collection_id == collection_id, is_listed)
+        locked = await self._session.scalars(rows.order_by(SubjectModel.id).with_for_update())
+        return {row.subject: _record(row) for row in locked}
+
+    async def rename(self, subject_id: UUID, subject: str) -> bool:
+        """Give a locked subject another id; return False if the collection has a subject with that id."""
+        return await self._set_place(subject_id, {"subject": subject})
+
+    async def move(self, subject_id: UUID, collection_id: UUID, subject: str) -> bool:
+        """Put a locked subject into another collection; return False if that one has a subject with this id.
+
+        Its templates stay where they are.
+        """
+        moved = {"collection_id": collection_id, "subject": subject}
+        own_ids = func.array_append(
+            func.array_remove(SubjectModel.erased_with, SubjectModel.id), SubjectModel.id, type_=ARRAY(Uuid)
+        )
+        return await self._set_place(subject_id, {**moved, "erased_with": own_ids})
+
+    async def _set_place(self, subject_id: UUID, values: Mapping[str, Any]) -> bool:
+        statement = self._update(SubjectModel, SubjectModel.id == subject_id).values(**values)
+        try:
+            async with self._session.begin_nested():
+                await self._session.execute(statement.execution_options(synchronize_session=False))
+        except IntegrityError as exc:
+            if getattr(exc.orig, "sqlstate", "") != _TAKEN:
+                raise
+            return False
+        return True
+
+    async def absorb(self, subject_id: UUID, other_id: UUID) -> None:
+        """Delete a locked subject whose faces were all assigned to another; erasing that one now covers both."""
+        other = aliased(SubjectModel)
+        ids = select(func.array_append(other.erased_with, other.id)).where(self._of_tenant(other), other.id == other_id)
+        both = func.array_cat(SubjectModel.erased_with, ids.scalar_subquery(), type_=ARRAY(Uuid))
+        statement = self._update(SubjectModel, SubjectModel.id == subject_id).values(erased_with=both)
+        await self._session.execute(statement.execution_options(synchronize_session=False))
+        await self.delete_row(other_id)
+
+    async def _covered_ids(self, subject_ids: Collection[UUID]) -> set[UUID]:
+        """Return the subjects' row ids, and those under which older backups hold them."""
+        statement = self._select(SubjectModel, SubjectModel.id.in_(subject_ids))
+        arrays = await self._session.scalars(statement.with_only_columns(SubjectModel.erased_with))
+        return set(subject_ids).union(*arrays)
+
     async def update(self, subject_id: UUID, values: Mapping[str, Any]) -> None:
         """Set `name`, `details` (the metadata) or `expires_at`."""
         await self._session.execute(self._update(SubjectModel, SubjectModel.id == subject_id).values(**values))
@@ -140,7 +192,7 @@ class SubjectRepository(TenantRepository):
         """Record that the subject's consent is withdrawn now, also in the erasure journal."""
         values = {"consent_withdrawn_at": func.clock_timestamp()}
         await self._session.execute(self._update(SubjectModel, SubjectModel.id == subject_id).values(values))
-        self._note_erased(ErasedKind.CONSENT, [subject_id])
+        self._note_erased(ErasedKind.CONSENT, await self._covered_ids([subject_id]))
 
     async def delete(self, collection_id: UUID, subject: str) -> UUID | None:
         """Erase a subject with its templates; return its row id, None if it does not exist."""
@@ -263,8 +315,8 @@ class SubjectRepository(TenantRepository):
             TemplateModel.moved_at.is_not(None),
         )
         self._note_erased(ErasedKind.FACE, set(await self._session.scalars(moved)))
+        self._note_erased(ErasedKind.SUBJECT, await self._covered_ids(subject_ids))
         await self._session.execute(self._delete(SubjectModel, SubjectModel.id.in_(subject_ids)))
-        self._note_erased(ErasedKind.SUBJECT, subject_ids)
 
     async def _list(self, *conditions: ColumnElement[bool], limit: int) -> list[Subject]:
         statement = self._counted(*conditions).order_by(SubjectModel.subject).limit(limit)

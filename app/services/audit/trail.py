@@ -39,6 +39,9 @@ class AuditAction(StrEnum):
     COLLECTION_ERASED = "collection.erased"
     SUBJECT_CREATED = "subject.created"
     SUBJECT_CHANGED = "subject.changed"
+    SUBJECT_RENAMED = "subject.renamed"
+    SUBJECT_MERGED = "subject.merged"
+    SUBJECT_MOVED = "subject.moved"
     SUBJECT_ERASED = "subject.erased"
     SUBJECT_EXPORTED = "subject.exported"
     SUBJECT_IMPORTED = "subject.imported"
@@ -91,6 +94,17 @@ class AuditTrail:
     async def record(self, action: AuditAction, target: str | None = None, **details: Detail) -> SealedEntry:
         """Append an entry; it is committed or rolled back together with the change."""
         return await self.record_at(None, action, target, **details)
+
+    async def record_succession(
+        self, action: AuditAction, former: tuple[str, str], current: tuple[str, str], **details: Detail
+    ) -> None:
+        """Append an entry about a former collection and subject, and one about the current; each names the other.
+
+        Both names are keyed hashes, so that the person's entries can be followed from either id.
+        """
+        was, became = self.subject_target(*former), self.subject_target(*current)
+        await self.record(action, was, collection=former[0], became=became, **details)
+        await self.record(action, became, collection=current[0], was=was, **details)
 
     async def record_at(
         self, head: ChainHead | None, action: AuditAction, target: str | None = None, **details: Detail

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from app.errors import InvalidParameter, PermissionDenied
+from app.domain.people import SubjectRecord
+from app.errors import InvalidParameter, PermissionDenied, SubjectAnonymous
 
 ANONYMOUS_PREFIX = "face@"
 """The start of every anonymous subject's id; no other subject may have such an id."""
@@ -22,6 +23,21 @@ def refuse_reserved_id(subject: str) -> None:
             f"subjects; choose another id.",
             field="subject",
         )
+
+
+def refuse_anonymous(row: SubjectRecord, field: str = "subject") -> None:
+    """Raise `SubjectAnonymous` for an anonymous subject, which cannot be renamed, merged or moved."""
+    if row.is_anonymous:
+        raise SubjectAnonymous(
+            f"{field}: {row.subject!r} is anonymous, one face without a name; assign the face to a subject instead "
+            f"(AssociateFaces of the Rekognition protocol).",
+            field=field,
+        )
+
+
+def find_earlier_expiry(one: datetime | None, other: datetime | None) -> datetime | None:
+    """Return the earlier of two expiries; None means no expiry."""
+    return min((expiry for expiry in (one, other) if expiry is not None), default=None)
 
 
 def refuse_past_expiry(expires_at: datetime | None) -> None:

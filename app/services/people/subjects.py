@@ -18,7 +18,7 @@ from app.services.audit.trail import AuditAction, AuditTrail
 from app.services.collections.lookup import CollectionLookup
 from app.services.erasure.receipts import ReceiptSigner
 from app.services.paging import Page, PageRequest, cut_page
-from app.services.people.rules import refuse_past_expiry, refuse_reserved_id, refuse_shorter_expiry
+from app.services.people.rules import refuse_anonymous, refuse_past_expiry, refuse_reserved_id, refuse_shorter_expiry
 
 
 class Unchanged(Enum):
@@ -34,6 +34,7 @@ UNCHANGED: Literal[Unchanged.TOKEN] = Unchanged.TOKEN
 class SubjectChanges:
     """The new values of a subject's fields."""
 
+    subject: str | Unchanged = UNCHANGED
     name: str | Unchanged | None = UNCHANGED
     metadata: dict[str, Any] | Unchanged = UNCHANGED
     expires_at: datetime | Unchanged | None = UNCHANGED
@@ -91,14 +92,20 @@ class SubjectService:
     async def change(self, collection: str, subject: str, changes: SubjectChanges) -> Subject:
         """Change the given fields.
 
-        Raises `SubjectNotFound`, `InvalidParameter` for a past expiry, or `PermissionDenied` for an earlier expiry if
+        Raises `SubjectNotFound`, `SubjectExists` if a new id is taken, `SubjectAnonymous` for a new id of an anonymous
+        subject, `InvalidParameter` for a reserved id or a past expiry, or `PermissionDenied` for an earlier expiry if
         the caller may not delete.
         """
+        new_id = subject if isinstance(changes.subject, Unchanged) else changes.subject
+        if new_id != subject:
+            refuse_reserved_id(new_id)
         if not isinstance(changes.expires_at, Unchanged):
             refuse_past_expiry(changes.expires_at)
         collection_id, row = await self._lock_subject(collection, subject)
         if not isinstance(changes.expires_at, Unchanged) and not self._may_delete:
             refuse_shorter_expiry(row.expires_at, changes.expires_at)
+        if new_id != subject:
+            await self._rename(collection, row, new_id)
         values = {
             column: value
             for column, value in (
@@ -112,7 +119,17 @@ class SubjectService:
             await self._subjects.update(row.id, values)
             fields = ["metadata" if column == "details" else column for column in values]
             await self._record(AuditAction.SUBJECT_CHANGED, collection, subject, fields=fields)
-        return await self._get(collection_id, collection, subject)
+        if new_id != subject:
+            former, new = (collection, subject), (collection, new_id)
+            await self._trail.record_succession(AuditAction.SUBJECT_RENAMED, former, new)
+        return await self._get(collection_id, collection, new_id)
+
+    async def _rename(self, collection: str, row: SubjectRecord, new_id: str) -> None:
+        refuse_anonymous(row)
+        if not await self._subjects.rename(row.id, new_id):
+            detail = f"subject: collection {collection!r} already has a subject {new_id!r}; choose another id."
+            raise SubjectExists(detail, field="subject")
+        await self._idempotency_records.redact_about(collection, row.subject)
 
     async def record_consent(self, collection: str, subject: str, reference: str) -> Subject:
         """Record the person's consent; `reference` is the caller's reference to the proof. Raises `SubjectNotFound`."""

@@ -1,0 +1,109 @@
+"""Subjects under another id, merged, and in another collection: their faces keep their ids and are found at once."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from app.permissions import Role
+from tests import pictures
+from tests.api.conftest import Account, Running, WithRole, problem
+
+SUBJECTS = "/collections/default/subjects"
+ADA = f"{SUBJECTS}/ada"
+
+
+def ok(answer: httpx.Response, status: int = 200) -> Any:
+    assert answer.status_code == status, answer.text
+    return answer.json() if answer.content else None
+
+
+async def rename(account: Account, subject: str, new_id: str, **more: Any) -> httpx.Response:
+    return await account.client.patch(f"{SUBJECTS}/{subject}", json={"subject": new_id, **more})
+
+
+async def faces_of(account: Account, subject: str, collection: str = "default") -> list[str]:
+    listed = ok(await account.client.get(f"/collections/{collection}/subjects/{subject}/faces"))
+    return [face["face_id"] for face in listed["items"]]
+
+
+async def who(account: Account, seed: int, collection: str = "default") -> list[str]:
+    """The subjects that a photo's person is said to be, as a match."""
+    answer = ok(await account.send("/recognize", pictures.photo(seed, 1), collection=collection))
+    return [one["subject"] for one in answer["faces"][0]["candidates"] if one["decision"] == "match"]
+
+
+async def found(account: Account, query: str, collection: str = "default") -> list[str]:
+    listed = ok(await account.client.get(f"/collections/{collection}/subjects", params={"q": query}))
+    return [one["subject"] for one in listed["items"]]
+
+
+async def audit_of(account: Account, subject: str, collection: str = "default") -> list[dict[str, Any]]:
+    params = {"collection": collection, "subject": subject}
+    entries: list[dict[str, Any]] = ok(await account.client.get("/audit", params=params))["items"]
+    return entries
+
+
+async def test_a_renamed_subject_keeps_its_faces_and_is_found_under_the_new_id_only(ada: Account) -> None:
+    faces = await faces_of(ada, "ada")
+    assert await who(ada, 1) == ["ada"]
+    renamed = ok(await rename(ada, "ada", "countess", name="Ada L."))
+    assert (renamed["subject"], renamed["name"], renamed["templates"]) == ("countess", "Ada L.", 1)
+    assert await faces_of(ada, "countess") == faces
+    assert await who(ada, 1) == ["countess"]
+    assert problem(await ada.client.get(ADA)) == "404 subject_not_found"
+    assert (await found(ada, "countess"), await found(ada, "ada")) == (["countess"], ["countess"])  # by id, by name
+    ok(await rename(ada, "countess", "c2", name=None))
+    assert (await found(ada, "countess"), await found(ada, "c2")) == ([], ["c2"])
+    ok(await ada.register("ada", pictures.photo(2)), 201)  # the old id is free
+    assert (await who(ada, 1), await who(ada, 2)) == (["c2"], ["ada"])
+
+
+async def test_a_taken_or_reserved_id_is_refused(ada: Account) -> None:
+    ok(await ada.register("bob", pictures.photo(2)), 201)
+    assert problem(await rename(ada, "ada", "bob", name="Nobody")) == "409 subject_exists"
+    refused = await rename(ada, "ada", f"face@{uuid4()}")
+    assert problem(refused) == "422 invalid_parameter"
+    assert refused.json()["errors"][0]["field"] == "subject"
+    assert ok(await ada.client.get(ADA))["name"] == "Ada Acker"  # nothing of the refused request is kept
+    assert ok(await rename(ada, "ada", "ada"))["subject"] == "ada"
+    assert ok(await ada.client.patch(ADA, json={"subject": None}))["subject"] == "ada"
+    assert [entry["action"] for entry in await audit_of(ada, "ada")] == ["faces.registered"]
+    both = await asyncio.gather(rename(ada, "ada", "eve"), rename(ada, "bob", "eve"))
+    assert sorted(answer.status_code for answer in both) == [200, 409]
+
+
+async def test_an_anonymous_subject_has_no_other_id(ada: Account) -> None:
+    stored = ok(await ada.send("/register/all", pictures.photo(3)), 201)
+    anonymous = stored["faces"][0]["subject"]
+    for answer in (
+        await rename(ada, anonymous, "eve"),
+        await ada.client.post(f"{SUBJECTS}/{anonymous}/merge", json={"into": "ada"}),
+        await ada.client.post(f"{ADA}/merge", json={"into": anonymous}),
+        await ada.client.post(f"{SUBJECTS}/{anonymous}/move", json={"collection": "lobby", "subject": "eve"}),
+    ):
+        assert problem(answer) == "409 subject_anonymous"
+        assert "assign the face" in answer.json()["detail"]
+
+
+async def test_answers_about_the_old_id_are_emptied_and_the_renaming_itself_is_repeated(ada: Account) -> None:
+    one, other = ({"idempotency-key": uuid4().hex} for _ in range(2))
+    ok(await ada.client.patch(ADA, json={"name": "Ada"}, headers=one))
+    for _ in range(2):
+        renamed = await ada.client.patch(ADA, json={"subject": "countess"}, headers=other)
+        assert ok(renamed)["subject"] == "countess"
+    assert problem(await ada.client.patch(ADA, json={"name": "Ada"}, headers=one)) == "410 idempotent_answer_erased"
+    ok(await ada.client.delete(f"{SUBJECTS}/countess"))
+    again = await ada.client.patch(ADA, json={"subject": "countess"}, headers=other)
+    assert problem(again) == "410 idempotent_answer_erased"
+
+
+async def test_the_trail_leads_from_one_id_to_the_other_and_names_neither(ada: Account) -> None:
+    ok(await rename(ada, "ada", "countess"))
+    (former, *_), (current, *_) = await audit_of(ada, "ada"), await audit_of(ada, "countess")
+    assert former["action"] == current["action"] == "subject.renamed"
+    assert former["details"]["became"] == current["target"]
+    assert current["details"]["was"] == former["target"]
+    assert not any(name in str([former, current]) for name in ("ada", "countess"))
