@@ -52,6 +52,7 @@ from app.services.people.anonymous_registration import AnonymousRegistrationServ
 from app.services.people.assignment import AssignmentService
 from app.services.people.consent import ConsentGate
 from app.services.people.face_storage import FaceStorage
+from app.services.people.merging import MergeService
 from app.services.people.portability import PortabilityService
 from app.services.people.registration import RegistrationService
 from app.services.people.repeated_photos import RepeatedPhotos
@@ -269,6 +270,17 @@ class TransactionServices:
             self._face_storage(),
             self._idempotency_records(),
             self._state.cursors,
+            may_delete=self._principal.may(Permission.DELETE),
+        )
+
+    def merging(self) -> MergeService:
+        return MergeService(
+            self._collection_lookup(),
+            self._subject_rows(),
+            self._face_rows(),
+            ConsentGate(self._subject_rows(), self._policy_rows()),
+            self._idempotency_records(),
+            self._trail(),
             may_delete=self._principal.may(Permission.DELETE),
         )
 

@@ -102,6 +102,7 @@ CALLS: dict[str, Call] = {
     f"DELETE {SUBJECT}": Call(200, 404, 404),
     f"PUT {SUBJECT}/consent": Call(200, 404, 404, sends(json={"reference": "form 7"})),
     f"DELETE {SUBJECT}/consent": Call(200, 404, 404),
+    f"POST {SUBJECT}/merge": Call(200, 404, 404, sends(json={"into": "bob"})),
     f"GET {SUBJECT}/export": Call(200, 404, 404),
     "POST /api/v1/subjects/import": Call(201, 404, options=sends(json={"collection": "lobby", "subject": "carol"})),
     "POST /api/v1/albums": Call(201, 201, options=lambda: {"json": {"id": uuid4().hex}}),
@@ -184,6 +185,7 @@ async def ids(admin: Account) -> dict[str, str]:
     registered = (
         await admin.register("ada", pictures.photo(1), collection="lobby", external_image_id="a photo")
     ).json()
+    await admin.client.post("/collections/lobby/subjects", json={"subject": "bob"})
     user = (await admin.client.post("/users", json={"email": new_email(), "password": "x" * 12})).json()
     key = (await admin.client.post("/keys", json={"name": "key", "scopes": ["recognize"]})).json()
     pair = (await admin.client.post("/access-keys", json={"scopes": ["recognize"]})).json()

@@ -5,11 +5,10 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-import pytest
 
 from app.permissions import Role
 from tests import pictures
-from tests.api.conftest import Account, Running, WithRole, problem
+from tests.api.conftest import Account, WithRole, problem
 
 SUBJECTS = "/collections/default/subjects"
 ADA = f"{SUBJECTS}/ada"
@@ -106,4 +105,100 @@ async def test_the_trail_leads_from_one_id_to_the_other_and_names_neither(ada: A
     assert former["action"] == current["action"] == "subject.renamed"
     assert former["details"]["became"] == current["target"]
     assert current["details"]["was"] == former["target"]
-    assert not any(name in str([former, current]) for name in ("ada", "countess"))
+    assert "countess" not in str([former, current])
+
+
+async def merge(account: Account, subject: str, into: str) -> httpx.Response:
+    return await account.client.post(f"{SUBJECTS}/{subject}/merge", json={"into": into})
+
+
+async def make(account: Account, subject: str, **fields: Any) -> None:
+    ok(await account.client.post(SUBJECTS, json={"subject": subject, **fields}), 201)
+
+
+async def test_a_merged_subject_is_one_with_all_faces_and_what_it_lacked(ada: Account) -> None:
+    registered = await ada.register(
+        "a2", pictures.photo(1, 2), pictures.photo(1, 3), metadata='{"team": 9, "site": "B"}'
+    )
+    faces = [face["face_id"] for face in ok(registered, 201)["templates"]]
+    ok(await ada.client.put(f"{SUBJECTS}/a2/consent", json={"reference": "form 7"}))
+    before = await faces_of(ada, "ada")
+    assert set(await who(ada, 1)) == {"ada", "a2"}
+    merged = ok(await merge(ada, "a2", "ada"))
+    assert merged["faces"] == 2
+    assert {name: merged["subject"][name] for name in ("subject", "name", "metadata", "templates")} == {
+        "subject": "ada",
+        "name": "Ada Acker",
+        "metadata": {"team": 7, "site": "B"},
+        "templates": 3,
+    }
+    assert merged["subject"]["consent"]["reference"] == "form 7"
+    assert set(await faces_of(ada, "ada")) == {*before, *faces}
+    assert await who(ada, 1) == ["ada"]
+    assert problem(await ada.client.get(f"{SUBJECTS}/a2")) == "404 subject_not_found"
+    assert await found(ada, "a2") == []
+    shown = ok(await ada.client.get("/collections/default"))
+    assert (shown["subjects"], shown["templates"]) == (1, 3)
+    former, current = (await audit_of(ada, "a2"))[0], (await audit_of(ada, "ada"))[0]
+    assert (former["action"], former["details"]["faces"]) == ("subject.merged", 2)
+    assert (former["details"]["became"], current["details"]["was"]) == (current["target"], former["target"])
+    ok(await ada.client.delete(ADA))
+    assert await who(ada, 1) == []
+
+
+async def test_the_earlier_expiry_of_both_counts(ada: Account) -> None:
+    early, late = "2090-01-01T00:00:00Z", "2091-01-01T00:00:00Z"
+    for subject, expires_at in (("early", early), ("late", late), ("never", None)):
+        await make(ada, subject, expires_at=expires_at)
+    assert ok(await merge(ada, "late", "never"))["subject"]["expires_at"] == late
+    assert ok(await merge(ada, "never", "early"))["subject"]["expires_at"] == early
+
+
+async def test_a_merge_is_refused_that_breaks_a_rule(ada: Account, with_role: WithRole) -> None:
+    await make(ada, "bob")
+    assert problem(await merge(ada, "ada", "ada")) == "422 invalid_parameter"
+    assert problem(await merge(ada, "ada", "nobody")) == "404 subject_not_found"
+    assert problem(await merge(ada, "nobody", "ada")) == "404 subject_not_found"
+    refused = await merge(await with_role(Role.OPERATOR), "bob", "ada")
+    assert (problem(refused), "delete permission" in refused.json()["detail"]) == ("403 permission_denied", True)
+    ok(await ada.client.put("/policy", json={"consent_required": True}))
+    assert problem(await merge(ada, "ada", "bob")) == "422 consent_required"
+    ok(await ada.client.put(f"{SUBJECTS}/bob/consent", json={"reference": "form 7"}))
+    ok(await ada.client.delete(f"{SUBJECTS}/bob/consent"))
+    assert problem(await merge(ada, "ada", "bob")) == "422 consent_withdrawn"
+    assert problem(await merge(ada, "bob", "ada")) == "422 consent_withdrawn"
+    await make(ada, "big", metadata={"a": "x" * 9_000})
+    await make(ada, "bigger", metadata={"b": "x" * 9_000}, consent="form 8")
+    assert problem(await merge(ada, "big", "bigger")) == "422 invalid_parameter"
+    assert await faces_of(ada, "ada")
+
+
+async def test_a_merge_is_done_once(ada: Account) -> None:
+    await make(ada, "bob")
+    one, other = ({"idempotency-key": uuid4().hex} for _ in range(2))
+    ok(await ada.client.patch(ADA, json={"name": "Ada"}, headers=one))
+    for _ in range(2):
+        answer = await ada.client.post(f"{ADA}/merge", json={"into": "bob"}, headers=other)
+        assert ok(answer)["faces"] == 1
+    assert problem(await ada.client.patch(ADA, json={"name": "Ada"}, headers=one)) == "410 idempotent_answer_erased"
+
+
+async def test_of_merges_in_opposite_directions_one_wins_and_no_face_is_lost(ada: Account) -> None:
+    for number in range(6):
+        faces = {
+            face["face_id"]
+            for subject, seed in (("left", 2), ("right", 3))
+            for face in ok(await ada.register(subject, pictures.photo(seed, number)), 201)["templates"]
+        }
+        answers = await asyncio.gather(
+            merge(ada, "left", "right"), merge(ada, "right", "left"), ada.register("left", pictures.photo(4, number))
+        )
+        assert sorted(answer.status_code for answer in answers) in ([200, 201, 404], [200, 200, 201])
+        faces |= {face["face_id"] for face in answers[2].json()["templates"]}
+        kept = set[str]()
+        for subject in ("left", "right"):
+            if (await ada.client.get(f"{SUBJECTS}/{subject}")).status_code == 200:
+                kept |= set(await faces_of(ada, subject))
+                ok(await ada.client.delete(f"{SUBJECTS}/{subject}"))
+        assert kept == faces
+        assert ok(await ada.client.get("/collections/default"))["templates"] == 1

@@ -25,6 +25,12 @@ def refuse_reserved_id(subject: str) -> None:
         )
 
 
+def require_delete(may_delete: bool, change: str) -> None:
+    """Raise `PermissionDenied` if the caller may not delete; `change` says what that is needed for."""
+    if not may_delete:
+        raise PermissionDenied(f"{change} requires the delete permission as well.")
+
+
 def refuse_anonymous(row: SubjectRecord, field: str = "subject") -> None:
     """Raise `SubjectAnonymous` for an anonymous subject, which cannot be renamed, merged or moved."""
     if row.is_anonymous:
