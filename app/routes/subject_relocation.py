@@ -6,7 +6,7 @@ from app.routes.deps.services import IdempotencyDep, ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.routes.strict_route import strict_router
 from app.routes.subjects import Collection, Subject
-from app.schemas.subject_relocation import MergedOut, MergeIn
+from app.schemas.subject_relocation import MergedOut, MergeIn, MovedOut, MoveIn
 
 router = strict_router(
     prefix=API + "/collections/{collection}/subjects/{subject}",
@@ -38,3 +38,29 @@ async def merge_subject(
 
     request = ("merge subject", collection, subject, body.into)
     return await idempotency.once(request, 200, work, about=f"{collection}/{body.into}")
+
+
+@router.post("/move", summary="Move a subject to another collection")
+async def move_subject(
+    _: CanRegister,
+    collection: Collection,
+    subject: Subject,
+    body: MoveIn,
+    services: ServicesDep,
+    idempotency: IdempotencyDep,
+) -> MovedOut:
+    """The subject keeps its name, metadata, consent and expiry, and its faces their ids. Requires `delete` as well.
+
+    - Templates of recognizers that the other collection does not use are erased; 422 (`recognizer_mismatch`) if it
+      uses one that no face has a template of. A collection without faces takes over the recognizer.
+    - 409 if the id is taken there. At most 1,000 faces can move.
+    - Faces from an album's photo leave the album: it no longer finds them, and erasing the photo or the album spares
+      them.
+    - Stored answers about the subject are emptied, as if it were erased.
+    """
+
+    async def work() -> MovedOut:
+        return MovedOut.of(await services.moving().move(collection, subject, body.collection, body.subject))
+
+    request = ("move subject", collection, subject, body.collection, body.subject or "")
+    return await idempotency.once(request, 200, work, about=f"{body.collection}/{body.subject or subject}")

@@ -23,6 +23,7 @@ from app.persistence.repositories.photos import PhotoRepository
 from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.recognizers import RecognizerRepository
 from app.persistence.repositories.registrations import RegistrationRepository
+from app.persistence.repositories.relocations import RelocationRepository
 from app.persistence.repositories.repeated_faces import RepeatedFaceRepository
 from app.persistence.repositories.sightings import SightingRepository
 from app.persistence.repositories.subjects import SubjectRepository
@@ -53,6 +54,7 @@ from app.services.people.assignment import AssignmentService
 from app.services.people.consent import ConsentGate
 from app.services.people.face_storage import FaceStorage
 from app.services.people.merging import MergeService
+from app.services.people.moving import MoveService
 from app.services.people.portability import PortabilityService
 from app.services.people.registration import RegistrationService
 from app.services.people.repeated_photos import RepeatedPhotos
@@ -279,6 +281,17 @@ class TransactionServices:
             self._subject_rows(),
             self._face_rows(),
             ConsentGate(self._subject_rows(), self._policy_rows()),
+            self._idempotency_records(),
+            self._trail(),
+            may_delete=self._principal.may(Permission.DELETE),
+        )
+
+    def moving(self) -> MoveService:
+        return MoveService(
+            self._collection_lookup(),
+            self._subject_rows(),
+            TemplateRepository(self._session, self._tenant_id),
+            RelocationRepository(self._session, self._tenant_id, self._state.search.protector),
             self._idempotency_records(),
             self._trail(),
             may_delete=self._principal.may(Permission.DELETE),

@@ -103,6 +103,7 @@ CALLS: dict[str, Call] = {
     f"PUT {SUBJECT}/consent": Call(200, 404, 404, sends(json={"reference": "form 7"})),
     f"DELETE {SUBJECT}/consent": Call(200, 404, 404),
     f"POST {SUBJECT}/merge": Call(200, 404, 404, sends(json={"into": "bob"})),
+    f"POST {SUBJECT}/move": Call(200, 404, 404, sends(json={"collection": "party"})),
     f"GET {SUBJECT}/export": Call(200, 404, 404),
     "POST /api/v1/subjects/import": Call(201, 404, options=sends(json={"collection": "lobby", "subject": "carol"})),
     "POST /api/v1/albums": Call(201, 201, options=lambda: {"json": {"id": uuid4().hex}}),

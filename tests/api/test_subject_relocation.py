@@ -5,6 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import pytest
 
 from app.permissions import Role
 from tests import pictures
@@ -75,8 +76,9 @@ async def test_a_taken_or_reserved_id_is_refused(ada: Account) -> None:
 
 
 async def test_an_anonymous_subject_has_no_other_id(ada: Account) -> None:
+    ok(await ada.client.post("/collections", json={"name": "lobby"}), 201)
     stored = ok(await ada.send("/register/all", pictures.photo(3)), 201)
-    anonymous = stored["faces"][0]["subject"]
+    anonymous = stored["stored"][0]["subject"]
     for answer in (
         await rename(ada, anonymous, "eve"),
         await ada.client.post(f"{SUBJECTS}/{anonymous}/merge", json={"into": "ada"}),
@@ -202,3 +204,98 @@ async def test_of_merges_in_opposite_directions_one_wins_and_no_face_is_lost(ada
                 ok(await ada.client.delete(f"{SUBJECTS}/{subject}"))
         assert kept == faces
         assert ok(await ada.client.get("/collections/default"))["templates"] == 1
+
+
+async def move(account: Account, subject: str, collection: str, new_id: str | None = None) -> httpx.Response:
+    body = {"collection": collection} | ({} if new_id is None else {"subject": new_id})
+    return await account.client.post(f"{SUBJECTS}/{subject}/move", json=body)
+
+
+@pytest.fixture
+async def lobby(ada: Account) -> Account:
+    """`ada`, with a collection `lobby`."""
+    ok(await ada.client.post("/collections", json={"name": "lobby"}), 201)
+    return ada
+
+
+async def test_a_moved_subject_is_found_in_the_other_collection_only(lobby: Account) -> None:
+    ok(await lobby.client.put(f"{ADA}/consent", json={"reference": "form 7"}))
+    ok(await lobby.client.patch(ADA, json={"expires_at": "2090-01-01T00:00:00Z"}))
+    ok(await lobby.register("bob", pictures.photo(2)), 201)
+    before, faces = ok(await lobby.client.get(ADA)), await faces_of(lobby, "ada")
+    assert (await who(lobby, 1), await who(lobby, 1, "lobby")) == (["ada"], [])
+    moved = ok(await move(lobby, "ada", "lobby", "countess"))
+    assert (moved["collection"], moved["faces"], moved["dropped_templates"]) == ("lobby", 1, 0)
+    left_alone = {name: value for name, value in before.items() if name not in ("subject", "updated_at")}
+    assert moved["subject"] == {**moved["subject"], **left_alone, "subject": "countess"}
+    assert await faces_of(lobby, "countess", "lobby") == faces
+    assert (await who(lobby, 1), await who(lobby, 1, "lobby")) == ([], ["countess"])
+    assert (await who(lobby, 2), await found(lobby, "ada")) == (["bob"], [])
+    assert await found(lobby, "countess", "lobby") == ["countess"]
+    for collection, templates in (("default", 1), ("lobby", 1)):
+        shown = ok(await lobby.client.get(f"/collections/{collection}"))
+        assert (shown["subjects"], shown["templates"]) == (1, templates)
+    assert ok(await lobby.client.get("/tenant"))["quotas"]["templates"]["used"] == 2
+    again = ok(await lobby.register("countess", pictures.photo(1), collection="lobby"), 201)
+    assert [face["was_stored"] for face in again["templates"]] == [True]
+    former, current = (await audit_of(lobby, "ada"))[0], (await audit_of(lobby, "countess", "lobby"))[1]
+    assert former["action"] == current["action"] == "subject.moved"
+    assert (former["details"]["became"], current["details"]["was"]) == (current["target"], former["target"])
+    ok(await lobby.client.delete("/collections/default"), 204)
+    assert await who(lobby, 1, "lobby") == ["countess"]
+
+
+async def test_a_move_is_refused_that_breaks_a_rule(lobby: Account, stranger: Account, with_role: WithRole) -> None:
+    ok(await lobby.client.post("/collections/lobby/subjects", json={"subject": "ada"}), 201)
+    assert problem(await move(lobby, "ada", "lobby")) == "409 subject_exists"
+    assert problem(await move(lobby, "ada", "default")) == "422 invalid_parameter"
+    assert problem(await move(lobby, "ada", "nowhere")) == "404 collection_not_found"
+    assert problem(await move(lobby, "nobody", "lobby")) == "404 subject_not_found"
+    assert problem(await move(lobby, "ada", "lobby", f"face@{uuid4()}")) == "422 invalid_parameter"
+    assert problem(await move(stranger, "ada", "lobby")) == "404 collection_not_found"
+    assert problem(await move(await with_role(Role.OPERATOR), "ada", "lobby", "a")) == "403 permission_denied"
+    body = {"name": "k", "scopes": ["register", "delete"], "collections": ["default"]}
+    key = ok(await lobby.client.post("/keys", json=body), 201)
+    limited = {"authorization": f"Bearer {key['key']}"}
+    answer = await lobby.client.post(f"{ADA}/move", json={"collection": "lobby", "subject": "a"}, headers=limited)
+    assert problem(answer) == "404 collection_not_found"
+    assert await who(lobby, 1) == ["ada"]
+
+
+async def test_a_move_is_done_once(lobby: Account) -> None:
+    one, other = ({"idempotency-key": uuid4().hex} for _ in range(2))
+    ok(await lobby.client.patch(ADA, json={"name": "Ada"}, headers=one))
+    for _ in range(2):
+        assert ok(await lobby.client.post(f"{ADA}/move", json={"collection": "lobby"}, headers=other))["faces"] == 1
+    assert problem(await lobby.client.patch(ADA, json={"name": "Ada"}, headers=one)) == "410 idempotent_answer_erased"
+
+
+async def test_an_erasure_during_a_move_leaves_nothing_or_everything(lobby: Account) -> None:
+    for number in range(6):
+        ok(await lobby.register("eve", pictures.photo(5, number)), 201)
+        answers = await asyncio.gather(
+            move(lobby, "eve", "lobby"),
+            lobby.client.delete(f"{SUBJECTS}/eve"),
+            lobby.client.patch(f"{SUBJECTS}/eve", json={"subject": "eva"}),
+            lobby.register("other", pictures.photo(6, number), collection="lobby"),
+        )
+        assert [answer.status_code for answer in answers if answer.status_code not in (200, 201, 404)] == []
+        assert sorted(answer.status_code for answer in answers[:3]) == [200, 404, 404]
+        left = [len(await found(lobby, word, name)) for word in ("eve", "eva") for name in ("default", "lobby")]
+        assert sum(left) == (0 if answers[1].status_code == 200 else 1)
+        for collection, subject in (("default", "eva"), ("lobby", "eve")):
+            await lobby.client.delete(f"/collections/{collection}/subjects/{subject}")
+
+
+async def test_subjects_cross_one_another_between_two_collections(lobby: Account) -> None:
+    ok(await lobby.register("bob", pictures.photo(2), collection="lobby"), 201)
+    for _ in range(6):
+        answers = await asyncio.gather(
+            move(lobby, "ada", "lobby"),
+            lobby.client.post("/collections/lobby/subjects/bob/move", json={"collection": "default"}),
+        )
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert (await who(lobby, 1, "lobby"), await who(lobby, 2)) == (["ada"], ["bob"])
+        ok(await lobby.client.post("/collections/lobby/subjects/ada/move", json={"collection": "default"}))
+        ok(await move(lobby, "bob", "lobby"))
+        assert (await who(lobby, 1), await who(lobby, 2, "lobby")) == (["ada"], ["bob"])

@@ -59,6 +59,15 @@ class CollectionRepository(TenantRepository):
         """Find a collection by its id, without its counts."""
         return _record(await self._session.scalar(self._select(CollectionModel, CollectionModel.id == collection_id)))
 
+    async def lock_rows(self, *names: str) -> dict[str, CollectionRecord]:
+        """Prevent the deletion of collections until the transaction ends; return those that exist.
+
+        They are locked in the order of their ids, which two collections need.
+        """
+        listed = self._select(CollectionModel, CollectionModel.name.in_(names), self._visible())
+        rows = listed.order_by(CollectionModel.id).with_for_update(read=True, key_share=True)
+        return {row.name: _record(row) for row in await self._session.scalars(rows)}
+
     async def list_page(self, after: str | None, limit: int) -> list[Collection]:
         """List up to `limit` collections after the name `after`, by name."""
         statement = self._counted().order_by(CollectionModel.name).limit(limit)

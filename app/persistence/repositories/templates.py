@@ -126,11 +126,15 @@ class TemplateStore(TenantRepository):
         that of migration 0015.
         """
         names = sorted(recognizers)
-        for name in names:
+        await self.create_galleries(collection_id, names)
+        await self._lock_galleries(GalleryModel.collection_id == collection_id, GalleryModel.recognizer.in_(names))
+
+    async def create_galleries(self, collection_id: UUID, recognizers: Sequence[str]) -> None:
+        """Create the collection's missing galleries of these recognizers, which are sorted."""
+        for name in recognizers:
             protection = await self._protections.get_for_gallery(collection_id, name, self._protector.current_key_id)
             row = self._row(id=uuid4(), collection_id=collection_id, recognizer=name, generation=protection.generation)
             await self._session.execute(insert(GalleryModel).values(row).on_conflict_do_nothing())
-        await self._lock_galleries(GalleryModel.collection_id == collection_id, GalleryModel.recognizer.in_(names))
 
     async def _add(
         self,
@@ -223,7 +227,7 @@ class TemplateStore(TenantRepository):
         generations: list[int] = []
         async for row, generation, raw in await self._session.stream(statement):
             described = (row.detection_score, row.quality, row.source, row.created_at, describe_origin(row))
-            faces.append(ExportedFace(row.id, row.recognizer, _decode_embedding(raw), *described))
+            faces.append(ExportedFace(row.id, row.recognizer, decode_embedding(raw), *described))
             generations.append(generation)
         for generation in set(generations):  # at once: thousands of faces have one or two
             places = [place for place, of_row in enumerate(generations) if of_row == generation]
@@ -286,7 +290,7 @@ class TemplateRepository(TenantRepository):
         return [_describe(row) for row in await self._session.scalars(statement)]
 
 
-def _decode_embedding(sent: bytes) -> Embedding:
+def decode_embedding(sent: bytes) -> Embedding:
     """Read an embedding (512,) in the format of pgvector's `halfvec_send`."""
     return np.frombuffer(sent, ">f2", offset=4).astype(np.float32)
 

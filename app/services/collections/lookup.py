@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from app.domain.collections import Recognizers
+from app.domain.collections import CollectionRecord, Recognizers
 from app.errors import CollectionNotFound, RecognizerChanged
 from app.persistence.repositories.collections import CollectionRepository
 from app.services.collections.recognizer_directory import RecognizerDirectory
@@ -27,6 +27,18 @@ class CollectionLookup:
         if row is None:
             raise CollectionNotFound(f"There is no collection {name!r}.")
         return row.id
+
+    async def lock_both(self, one: str, other: str) -> tuple[CollectionRecord, CollectionRecord]:
+        """Prevent the deletion of two collections until the transaction ends; raises `CollectionNotFound`."""
+        rows = await self._rows.lock_rows(one, other)
+        for name in (one, other):
+            if name not in rows:
+                raise CollectionNotFound(f"There is no collection {name!r}.")
+        return rows[one], rows[other]
+
+    async def bind_recognizer(self, row: CollectionRecord, recognizer: str | None) -> str:
+        """Return a locked collection's recognizer; one without is bound to `recognizer`, or to the default."""
+        return row.recognizer or await self._rows.bind_recognizer(row.id, recognizer or self._directory.default)
 
     async def lock_for_storing(self, name: str, computed_by: Recognizers | None = None) -> tuple[UUID, Recognizers]:
         """Lock a collection for new faces until the transaction ends; return its id and recognizers.
