@@ -8,8 +8,10 @@ import httpx
 import pytest
 
 from app.permissions import Role
+from app.persistence.connections.database import Database
 from tests import pictures
 from tests.api.conftest import Account, WithRole, problem
+from tests.api.test_privacy import everything_stored
 
 SUBJECTS = "/collections/default/subjects"
 ADA = f"{SUBJECTS}/ada"
@@ -18,6 +20,13 @@ ADA = f"{SUBJECTS}/ada"
 def ok(answer: httpx.Response, status: int = 200) -> Any:
     assert answer.status_code == status, answer.text
     return answer.json() if answer.content else None
+
+
+@pytest.fixture
+async def lobby(ada: Account) -> Account:
+    """`ada`, with a collection `lobby`."""
+    ok(await ada.client.post("/collections", json={"name": "lobby"}), 201)
+    return ada
 
 
 async def rename(account: Account, subject: str, new_id: str, **more: Any) -> httpx.Response:
@@ -108,6 +117,26 @@ async def test_the_trail_leads_from_one_id_to_the_other_and_names_neither(ada: A
     assert former["details"]["became"] == current["target"]
     assert current["details"]["was"] == former["target"]
     assert "countess" not in str([former, current])
+
+
+async def test_no_column_of_any_table_holds_a_former_id(lobby: Account, database: Database) -> None:
+    token = uuid4().hex
+    ids = [f"{name}-{token}" for name in ("renamed", "merged", "moved", "kept")]
+    paths = [f"{SUBJECTS}/{id_}" for id_ in ids]
+    for id_ in (*ids[:3], "kept"):
+        lobby.client.headers["idempotency-key"] = uuid4().hex
+        ok(await lobby.register(id_, pictures.photo(1)), 201)
+    for path, body in (
+        (paths[0], {"subject": ids[3]}),
+        (f"{paths[1]}/merge", {"into": "kept"}),
+        (f"{paths[2]}/move", {"collection": "lobby", "subject": "kept"}),
+    ):
+        lobby.client.headers["idempotency-key"] = uuid4().hex
+        ok(await lobby.client.request("POST" if "/m" in path[-7:] else "PATCH", path, json=body))
+    stored = await everything_stored(database)
+    assert any(ids[3] in rows for rows in stored.values())
+    left = {(table, id_) for table, rows in stored.items() for id_ in ids[:3] if id_ in rows}
+    assert left == set()
 
 
 async def merge(account: Account, subject: str, into: str) -> httpx.Response:
@@ -209,13 +238,6 @@ async def test_of_merges_in_opposite_directions_one_wins_and_no_face_is_lost(ada
 async def move(account: Account, subject: str, collection: str, new_id: str | None = None) -> httpx.Response:
     body = {"collection": collection} | ({} if new_id is None else {"subject": new_id})
     return await account.client.post(f"{SUBJECTS}/{subject}/move", json=body)
-
-
-@pytest.fixture
-async def lobby(ada: Account) -> Account:
-    """`ada`, with a collection `lobby`."""
-    ok(await ada.client.post("/collections", json={"name": "lobby"}), 201)
-    return ada
 
 
 async def test_a_moved_subject_is_found_in_the_other_collection_only(lobby: Account) -> None:

@@ -82,8 +82,8 @@ async def merge(shelf: Shelf, subject: str, into: str) -> None:
         done = await merging(session, shelf.tenant_id).merge("default", subject, into)
     moved = [one for one in shelf.stored if one.subject == subject]
     assert done.faces == len(moved)
-    receiver = {"subject_id": shelf.ids[into], "subject": into, "name": into.upper()}
-    shelf.stored = [one for one in shelf.stored if one.subject != subject] + [replace(one, **receiver) for one in moved]
+    shelf.stored = [one for one in shelf.stored if one.subject != subject]
+    shelf.stored += [replace(one, subject_id=shelf.ids[into], subject=into, name=into.upper()) for one in moved]
 
 
 async def move(shelf: Shelf, subject: str, other: Shelf) -> RelocatedFaces:

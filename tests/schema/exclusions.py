@@ -59,6 +59,8 @@ SEMANTIC_VALUES = (
     Semantic("targets", "an image is required", _EITHER),
     Semantic("external_image_id", "names one photo", "compares two fields"),
     Semantic("external_image_id", "both are missing", "one of two parameters is required"),
+    Semantic("into", "is the subject itself", "compares a field with the path"),
+    Semantic("collection", "name another collection", "compares a field with the path"),
     Semantic("rates", "at least 1 request within", "limits the length of a window"),
     Semantic("photos", "is there twice", "compares two items by one field"),
     Semantic("external_ids", "is there twice", "normalizes the ids before it compares them"),
