@@ -1,0 +1,372 @@
+"""Average linkage, face by face.
+
+Outside of an addition, no two clusters that may merge reach the threshold. A new face therefore only makes its cluster
+merge with clusters that the face itself reaches: linkages of unions are averages of the linkages of their parts. So one
+scan serves the face and all merges. Clusters that lost faces are exceptions: they are scanned when they change next.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from uuid import UUID, uuid4
+
+import numpy as np
+
+from app.domain.faces import EMBEDDING_SIZE
+from app.matcher.clustering.constraints import Constraints
+from app.matcher.clustering.means import ClusterMeans, Vector
+from app.matcher.clustering.records import Change, ClusterState, ConstraintConflict, Merge, Separation, UnknownFace
+from app.matcher.clustering.splitting import split_faces
+
+MIN_THRESHOLD = 0.1
+
+
+class _Cluster:
+    __slots__ = ("constrained", "count", "faces", "id", "photos", "row")
+
+    def __init__(self, cluster_id: UUID) -> None:
+        self.id = cluster_id
+        self.faces: set[UUID] = set()
+        self.photos: set[UUID] = set()
+        self.constrained: frozenset[UUID] | set[UUID] = frozenset()
+        """The faces with cannot-links."""
+        self.count = 0
+        self.row: int | None = None
+        """None without reliable faces: no scan finds the cluster."""
+
+
+class OnlineClusters:
+    """Clusters of unknown faces by average linkage, with cannot-links and must-links; not thread-safe.
+
+    `threshold` is the smallest mean cosine (0.1..1) at which faces or clusters belong together, see `pick_threshold`.
+    A cluster has at most one face of each photo.
+    """
+
+    def __init__(self, threshold: float, make_id: Callable[[], UUID] = uuid4) -> None:
+        if not MIN_THRESHOLD <= threshold <= 1:
+            raise ValueError(f"threshold {threshold} is not within {MIN_THRESHOLD}..1")
+        self.threshold = threshold
+        self._make_id = make_id
+        self._means = ClusterMeans()
+        self._clusters: dict[UUID, _Cluster] = {}
+        self._by_row: dict[int, _Cluster] = {}
+        self._by_face: dict[UUID, _Cluster] = {}
+        self._constraints = Constraints()
+        self._shrunk: set[_Cluster] = set()
+        """Clusters with a mean that changed without a scan."""
+
+    def __len__(self) -> int:
+        return len(self._clusters)
+
+    def find_cluster(self, face_id: UUID) -> UUID | None:
+        """Return the cluster of a face; None if the face was not added."""
+        cluster = self._by_face.get(face_id)
+        return cluster.id if cluster else None
+
+    def state(self, cluster_id: UUID) -> ClusterState:
+        """Return a copy of a cluster. Raise `KeyError` for an unknown id."""
+        cluster = self._clusters[cluster_id]
+        total = np.zeros(EMBEDDING_SIZE, np.float32) if cluster.row is None else self._means.get_sum(cluster.row)
+        return ClusterState(cluster.id, total, cluster.count, frozenset(cluster.photos), frozenset(cluster.faces))
+
+    def load(self, clusters: Iterable[ClusterState]) -> None:
+        """Add stored clusters; nothing merges.
+
+        They must come from the same threshold: after a change of it, add the faces again to a new object.
+        """
+        for state in clusters:
+            if state.id in self._clusters:
+                raise ValueError(f"cluster {state.id} is loaded already")
+            cluster = self._create(state.id)
+            cluster.photos.update(state.photos)
+            for face_id in state.faces:
+                self._place(cluster, face_id)
+            self._add_to_sum(cluster, state.sum, state.count)
+
+    # --- faces ----------------------------------------------------------------------------------------------------
+
+    def add(self, face: UnknownFace) -> Change:
+        """Add a face to the nearest cluster that may hold it, or to a new one; merge what then belongs together.
+
+        Must-links come first, cannot-links and the face's photo exclude clusters. Unreliable faces cause no merge; one
+        without a cluster stays alone. Raise `ValueError` if the face was added before.
+        """
+        if face.id in self._by_face:
+            raise ValueError(f"face {face.id} was added before")
+        near = self._find_near(face.embedding)
+        cluster, merged = self._join_required(face)
+        if cluster is None:
+            cluster = next((one for one in near if self._may_hold(one, face)), None)
+        created = cluster is None
+        if cluster is None:
+            cluster = self._create(self._make_id())
+        self._place(cluster, face.id)
+        cluster.photos.add(face.photo_id)
+        if face.is_reliable:
+            self._add_to_sum(cluster, face.embedding, 1)
+            cluster, more = self._merge_near(cluster, near)
+            merged += more
+        return Change(cluster.id, created, tuple(merged))
+
+    def remove(self, face: UnknownFace) -> UUID:
+        """Remove a face, with the embedding and reliability it was added with; return the cluster that held it.
+
+        What people said about the face stays, so that it may be added again: see `forget`. A cluster without faces
+        disappears. Raise `KeyError` for an unknown face.
+        """
+        cluster = self._by_face.pop(face.id)
+        cluster.faces.discard(face.id)
+        cluster.photos.discard(face.photo_id)
+        cluster.constrained = cluster.constrained - {face.id}
+        if face.is_reliable:
+            self._add_to_sum(cluster, -face.embedding, -1)
+            self._shrunk.add(cluster)
+        if not cluster.faces:
+            self._drop(cluster)
+        return cluster.id
+
+    def _find_near(self, vector: Vector) -> list[_Cluster]:
+        """Return the clusters that a vector of length 1 or less reaches, best first."""
+        rows, _ = self._means.find(vector, self.threshold)
+        return [self._by_row[row] for row in rows.tolist()]
+
+    def _join_required(self, face: UnknownFace) -> tuple[_Cluster | None, list[UUID]]:
+        """Return the cluster that must-links demand, if it may hold the face, and the clusters merged into it."""
+        cluster, merged = None, []
+        for required in self._constraints.find_required(face.id) - {face.id}:
+            other = self._by_face.get(required)
+            if other is None or other is cluster or not self._may_hold(other, face):
+                continue
+            if cluster is None:
+                cluster = other
+            elif self._may_merge(cluster, other):
+                self._absorb(cluster, other)
+                merged.append(other.id)
+        return cluster, merged
+
+    def _may_hold(self, cluster: _Cluster, face: UnknownFace) -> bool:
+        if face.photo_id in cluster.photos:
+            return False
+        return all(self._by_face.get(other) is not cluster for other in self._constraints.get_forbidden(face.id))
+
+    def _merge_near(self, cluster: _Cluster, near: list[_Cluster]) -> tuple[_Cluster, list[UUID]]:
+        """Merge a cluster with the best of these or of the shrunk ones while any reaches the threshold."""
+        merged: list[UUID] = []
+        while True:
+            if cluster in self._shrunk and cluster.row is not None:
+                near = near + self._find_near(self._means.get_mean(cluster.row))
+                self._shrunk.discard(cluster)
+            best = self._find_best(cluster, near)
+            if best is None:
+                return cluster, merged
+            keep, gone = (cluster, best) if len(cluster.faces) > len(best.faces) else (best, cluster)
+            self._absorb(keep, gone)
+            merged.append(gone.id)
+            cluster = keep
+
+    def _find_best(self, cluster: _Cluster, near: Iterable[_Cluster]) -> _Cluster | None:
+        """Return the cluster with the highest linkage of at least the threshold among those that may merge with it."""
+        others = [
+            one for one in dict.fromkeys([*near, *self._shrunk]) if one is not cluster and one.id in self._clusters
+        ]
+        choices: list[_Cluster] = [one for one in others if one.row is not None]
+        if not choices or cluster.row is None:
+            return None
+        rows = np.array([one.row for one in choices], np.int64)
+        linkages = self._means.multiply(rows, self._means.get_mean(cluster.row))
+        for index in np.argsort(-linkages, kind="stable").tolist():
+            if linkages[index] < self.threshold:
+                break
+            other: _Cluster = choices[index]
+            if self._may_merge(cluster, other):
+                return other
+        return None
+
+    # --- what people say ------------------------------------------------------------------------------------------
+
+    def merge(self, keep: UUID, gone: UUID) -> Merge:
+        """Merge the second cluster into the first, and keep a face of each together from now on.
+
+        Raise `ConstraintConflict` with the faces or photos that stand against it, `KeyError` for an unknown cluster.
+        """
+        first, second = self._clusters[keep], self._clusters[gone]
+        if first is second:
+            raise ValueError("a merge needs two different clusters")
+        pair = (min(first.faces), min(second.faces))
+        return Merge(self._require(*pair), pair)
+
+    def forbid(self, face_a: UUID, face_b: UUID) -> None:
+        """Keep two faces in different clusters from now on.
+
+        Raise `ConstraintConflict` if must-links join them, or if they share a cluster: remove one first.
+        """
+        first, second = self._by_face.get(face_a), self._by_face.get(face_b)
+        if first is not None and first is second:
+            raise ConstraintConflict("one cluster holds both faces: remove one first", pairs=((face_a, face_b),))
+        self._constraints.forbid(face_a, face_b)
+        for face, cluster in ((face_a, first), (face_b, second)):
+            if cluster is not None:
+                cluster.constrained = cluster.constrained | {face}
+
+    def require(self, face_a: UUID, face_b: UUID) -> Change | None:
+        """Keep two faces in one cluster from now on; merge their clusters, if they have different ones.
+
+        Raise `ConstraintConflict` with the faces or photos that stand against it.
+        """
+        first, second = self._by_face.get(face_a), self._by_face.get(face_b)
+        if first is None or second is None or first is second:
+            self._constraints.require(face_a, face_b)
+            return None
+        return self._require(face_a, face_b)
+
+    def _require(self, face_a: UUID, face_b: UUID) -> Change:
+        first, second = self._by_face[face_a], self._by_face[face_b]
+        self._check_merge(first, second)
+        self._constraints.require(face_a, face_b)
+        self._absorb(first, second)
+        return Change(first.id, merged=(second.id,))
+
+    def release(self, face_a: UUID, face_b: UUID) -> None:
+        """Drop what was said about two faces. Nothing moves; later additions may merge their clusters."""
+        self._constraints.release(face_a, face_b)
+        for face in (face_a, face_b):
+            self._note_released(face)
+
+    def forget(self, face_id: UUID) -> None:
+        """Drop everything that was said about a face, for a face that is erased."""
+        others = list(self._constraints.get_forbidden(face_id))
+        self._constraints.forget(face_id)
+        for face in (face_id, *others):
+            self._note_released(face)
+
+    def _note_released(self, face: UUID) -> None:
+        cluster = self._by_face.get(face)
+        if cluster is None or face not in cluster.constrained:
+            return
+        if not self._constraints.get_forbidden(face):
+            cluster.constrained = cluster.constrained - {face}
+        if cluster.row is not None:
+            self._shrunk.add(cluster)
+
+    def _check_merge(self, first: _Cluster, second: _Cluster) -> None:
+        pairs, photos = self._find_conflicts(first, second), first.photos & second.photos
+        if pairs:
+            raise ConstraintConflict("cannot-links separate these clusters", pairs=pairs)
+        if photos:
+            raise ConstraintConflict("a photo has faces in both clusters", photos=tuple(sorted(photos)))
+
+    def _may_merge(self, first: _Cluster, second: _Cluster) -> bool:
+        return first.photos.isdisjoint(second.photos) and not self._find_conflicts(first, second)
+
+    def _find_conflicts(self, first: _Cluster, second: _Cluster) -> tuple[tuple[UUID, UUID], ...]:
+        """Return the cannot-links between two clusters, read from the cluster with fewer constrained faces."""
+        if len(second.constrained) < len(first.constrained):
+            return tuple((face, other) for other, face in self._find_conflicts(second, first))
+        return tuple(
+            (face, other)
+            for face in first.constrained
+            for other in self._constraints.get_forbidden(face)
+            if self._by_face.get(other) is second
+        )
+
+    # --- splits ---------------------------------------------------------------------------------------------------
+
+    def split(
+        self, cluster_id: UUID, embeddings: Iterable[UnknownFace], threshold: float | None = None
+    ) -> list[list[UUID]]:
+        """Propose groups of one cluster's faces, largest first; change nothing (see `separate`).
+
+        `embeddings` are all faces of the cluster. Faces belong together by average linkage at `threshold`; without one,
+        two groups remain, or more where cannot-links demand it. Must-links hold. Raise `ValueError` for other faces.
+        """
+        faces = list(embeddings)
+        if {face.id for face in faces} != self._clusters[cluster_id].faces:
+            raise ValueError("a split needs exactly the faces of the cluster")
+        return split_faces(faces, self._constraints, threshold)
+
+    def separate(self, cluster_id: UUID, groups: Sequence[Sequence[UnknownFace]]) -> Separation:
+        """Replace a cluster by groups of its faces, and keep a face of each apart from now on.
+
+        The first group keeps the cluster's id. Raise `ConstraintConflict` if must-links join two groups, `ValueError`
+        unless the groups are the cluster's faces.
+        """
+        cluster = self._clusters[cluster_id]
+        faces = [face.id for group in groups for face in group]
+        if len(faces) != len(cluster.faces) or set(faces) != cluster.faces or not all(groups):
+            raise ValueError("a split needs exactly the faces of the cluster")
+        apart = self._find_separators(groups)
+        self._drop(cluster)
+        for face_id in faces:
+            del self._by_face[face_id]
+        made = [self._create(cluster_id if index == 0 else self._make_id()) for index in range(len(groups))]
+        for group, new in zip(groups, made, strict=True):
+            self._fill(new, group)
+        for first, second in apart:
+            self.forbid(first, second)
+        return Separation(tuple(new.id for new in made), apart)
+
+    def _find_separators(self, groups: Sequence[Sequence[UnknownFace]]) -> tuple[tuple[UUID, UUID], ...]:
+        """Return a pair of faces for every two groups."""
+        ids = [{face.id for face in group} for group in groups]
+        for index, group in enumerate(ids):
+            beyond = set().union(*ids[:index], *ids[index + 1 :])
+            joined = tuple((face, other) for face in group for other in self._constraints.find_required(face) & beyond)
+            if joined:
+                raise ConstraintConflict("must-links join two groups", pairs=joined)
+        chosen = [min(group) for group in ids]
+        return tuple((first, second) for at, first in enumerate(chosen) for second in chosen[at + 1 :])
+
+    def _fill(self, cluster: _Cluster, faces: Sequence[UnknownFace]) -> None:
+        for face in faces:
+            self._place(cluster, face.id)
+            cluster.photos.add(face.photo_id)
+        reliable = [face.embedding for face in faces if face.is_reliable]
+        if reliable:
+            self._add_to_sum(cluster, np.stack(reliable).sum(axis=0), len(reliable))
+            self._shrunk.add(cluster)
+
+    # --- parts ----------------------------------------------------------------------------------------------------
+
+    def _create(self, cluster_id: UUID) -> _Cluster:
+        cluster = self._clusters[cluster_id] = _Cluster(cluster_id)
+        return cluster
+
+    def _place(self, cluster: _Cluster, face_id: UUID) -> None:
+        cluster.faces.add(face_id)
+        self._by_face[face_id] = cluster
+        if self._constraints.get_forbidden(face_id):
+            cluster.constrained = cluster.constrained | {face_id}
+
+    def _add_to_sum(self, cluster: _Cluster, total: Vector, count: int) -> None:
+        """Change a cluster's sum (512,) and count, which may be negative."""
+        cluster.count += count
+        if cluster.row is None:
+            if cluster.count:
+                cluster.row = self._means.add(total, cluster.count)
+                self._by_row[cluster.row] = cluster
+        elif cluster.count:
+            self._means.write(cluster.row, self._means.get_sum(cluster.row) + total, cluster.count)
+        else:
+            self._remove_row(cluster)
+
+    def _absorb(self, keep: _Cluster, gone: _Cluster) -> None:
+        for face_id in gone.faces:
+            self._by_face[face_id] = keep
+        keep.faces |= gone.faces
+        keep.photos |= gone.photos
+        keep.constrained = keep.constrained | gone.constrained
+        was_shrunk = gone in self._shrunk
+        if gone.row is not None:
+            self._add_to_sum(keep, self._means.get_sum(gone.row), gone.count)
+        self._drop(gone)
+        if was_shrunk:
+            self._shrunk.add(keep)
+
+    def _drop(self, cluster: _Cluster) -> None:
+        self._remove_row(cluster)
+        del self._clusters[cluster.id]
+
+    def _remove_row(self, cluster: _Cluster) -> None:
+        self._shrunk.discard(cluster)
+        if cluster.row is not None:
+            self._means.remove(cluster.row)
+            del self._by_row[cluster.row]
+            cluster.row = None
