@@ -34,7 +34,7 @@ export ORT_DISABLE_TELEMETRY := 1
         settings-reference bench-database bench-database-small bench-sequential bench-concurrent \
         bench-concurrent-quick bench-hot-path prove-crashes prove-hostile prove-rekognition bench-accuracy \
         bench-degraded bench-damage bench-overload bench-photo-memory bench-protection bench-subject-search lock \
-        clean prove-album-hosts bench-albums prove-albums
+        clean prove-album-hosts bench-albums prove-albums bench-clusters
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -152,6 +152,9 @@ bench-subject-search: $(VENV)/.bench ## Measure how fast 100,000 subjects are se
 
 bench-albums: $(VENV)/.bench ## Measure albums: workers, uploads, waiting, searches, memory (20 minutes)
 	$(BIN)/python -m benchmarks.albums $(BENCH_REAL) --out
+bench-clusters: $(VENV)/.bench ## Measure clusters of unknown faces beside other methods (15 minutes)
+	$(BIN)/python -m benchmarks.clusters --photos $(SHARED_PHOTOS) --pack $(SHARED_PACK) \
+		--out benchmarks/results/clusters.json
 
 lock: $(UV) ## Update the lock file
 	$(UV) lock

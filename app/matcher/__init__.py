@@ -10,4 +10,6 @@ In the order in which a search passes through them:
     pgvector_search.py      runs the SQL of statements.py
     subject_similarity.py   the common embedding of a subject's templates
     thresholds.py           decisions and false-match rates; impostors.py measures the calibrations behind them
+
+Apart from searches, clustering/ groups faces that no registered person matches.
 """

@@ -5,7 +5,7 @@ merge with clusters that the face itself reaches: linkages of unions are average
 scan serves the face and all merges. Clusters that lost faces are exceptions: they are scanned when they change next.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -51,10 +51,14 @@ class OnlineClusters:
         self._by_face: dict[UUID, _Cluster] = {}
         self._constraints = Constraints()
         self._shrunk: set[_Cluster] = set()
-        """Clusters with a mean that changed without a scan."""
+        """Clusters that reach another one, since they lost a face or a cannot-link."""
 
     def __len__(self) -> int:
         return len(self._clusters)
+
+    def __iter__(self) -> Iterator[UUID]:
+        """Iterate over the ids of all clusters."""
+        return iter(self._clusters)
 
     def find_cluster(self, face_id: UUID) -> UUID | None:
         """Return the cluster of a face; None if the face was not added."""
@@ -118,15 +122,23 @@ class OnlineClusters:
         cluster.constrained = cluster.constrained - {face.id}
         if face.is_reliable:
             self._add_to_sum(cluster, -face.embedding, -1)
-            self._shrunk.add(cluster)
         if not cluster.faces:
             self._drop(cluster)
+        self._note_shrunk(cluster)
         return cluster.id
 
     def _find_near(self, vector: Vector) -> list[_Cluster]:
         """Return the clusters that a vector of length 1 or less reaches, best first."""
         rows, _ = self._means.find(vector, self.threshold)
         return [self._by_row[row] for row in rows.tolist()]
+
+    def _note_shrunk(self, cluster: _Cluster) -> None:
+        """Note a cluster that now reaches another one, by a scan."""
+        if cluster.row is None:
+            return
+        near = self._find_near(self._means.get_mean(cluster.row))
+        if any(one is not cluster and self._may_merge(cluster, one) for one in near):
+            self._shrunk.add(cluster)
 
     def _join_required(self, face: UnknownFace) -> tuple[_Cluster | None, list[UUID]]:
         """Return the cluster that must-links demand, if it may hold the face, and the clusters merged into it."""
@@ -243,8 +255,7 @@ class OnlineClusters:
             return
         if not self._constraints.get_forbidden(face):
             cluster.constrained = cluster.constrained - {face}
-        if cluster.row is not None:
-            self._shrunk.add(cluster)
+        self._note_shrunk(cluster)
 
     def _check_merge(self, first: _Cluster, second: _Cluster) -> None:
         pairs, photos = self._find_conflicts(first, second), first.photos & second.photos
@@ -301,6 +312,8 @@ class OnlineClusters:
             self._fill(new, group)
         for first, second in apart:
             self.forbid(first, second)
+        for new in made:
+            self._note_shrunk(new)
         return Separation(tuple(new.id for new in made), apart)
 
     def _find_separators(self, groups: Sequence[Sequence[UnknownFace]]) -> tuple[tuple[UUID, UUID], ...]:
@@ -321,7 +334,6 @@ class OnlineClusters:
         reliable = [face.embedding for face in faces if face.is_reliable]
         if reliable:
             self._add_to_sum(cluster, np.stack(reliable).sum(axis=0), len(reliable))
-            self._shrunk.add(cluster)
 
     # --- parts ----------------------------------------------------------------------------------------------------
 
