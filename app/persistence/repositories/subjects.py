@@ -13,7 +13,14 @@ from sqlalchemy.orm import aliased
 
 from app.domain.people import Consent, Subject, SubjectRecord
 from app.persistence.erasure_journal import ErasedKind
-from app.persistence.models import CollectionModel, GalleryModel, SubjectModel, TemplateModel
+from app.persistence.models import (
+    CollectionModel,
+    GalleryModel,
+    SightingModel,
+    SightingRejectionModel,
+    SubjectModel,
+    TemplateModel,
+)
 from app.persistence.repositories.base import TenantRepository
 
 _TAKEN = "23505"
@@ -156,7 +163,20 @@ class SubjectRepository(TenantRepository):
         both = func.array_cat(SubjectModel.erased_with, ids.scalar_subquery(), type_=ARRAY(Uuid))
         statement = self._update(SubjectModel, SubjectModel.id == subject_id).values(erased_with=both)
         await self._session.execute(statement.execution_options(synchronize_session=False))
+        await self._take_over_sightings(subject_id, other_id)
         await self.delete_row(other_id)
+
+    async def _take_over_sightings(self, subject_id: UUID, other_id: UUID) -> None:
+        """Let one subject be seen where another was, and rejected where that was rejected."""
+        seen = self._update(SightingModel, SightingModel.subject_id == other_id).values(subject_id=subject_id)
+        await self._session.execute(seen)
+        of_other = self._select(SightingRejectionModel, SightingRejectionModel.subject_id == other_id)
+        rejections = [
+            self._row(face_id=row.face_id, subject_id=subject_id, rejected_by=row.rejected_by)
+            for row in await self._session.scalars(of_other)
+        ]
+        if rejections:
+            await self._session.execute(insert(SightingRejectionModel).values(rejections).on_conflict_do_nothing())
 
     async def _covered_ids(self, subject_ids: Collection[UUID]) -> set[UUID]:
         """Return the subjects' row ids, and those under which older backups hold them."""
