@@ -25,6 +25,10 @@ class SightingState(StrEnum):
     """A person said that it does not matter who it is."""
 
 
+UNKNOWN_STATES = frozenset({SightingState.PENDING, SightingState.REVIEW, SightingState.REJECTED})
+"""The states of faces that nobody is known to be: they are in clusters."""
+
+
 class Verdict(StrEnum):
     """What a person says about a sighting."""
 
@@ -89,3 +93,22 @@ class Suggestion:
     similarity: float
     false_match_rate: float | None
     is_match: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FaceCluster:
+    """Unknown faces that probably show one person: their number, that of their photos, and some of the faces."""
+
+    id: UUID
+    faces: int
+    photos: int
+    samples: list[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class FacePair:
+    """What a person said about two faces: they show the same person, or two."""
+
+    first: UUID
+    second: UUID
+    are_same: bool

@@ -23,11 +23,11 @@
       NotFound                collection_not_found, subject_not_found, face_not_found, user_not_found,
                               key_not_found, tenant_not_found, plan_not_found, object_store_not_found,
                               recognizer_not_found, album_not_found, photo_not_found, link_not_found,
-                              sighting_not_found, operation_not_found
+                              sighting_not_found, operation_not_found, cluster_not_found
       Conflict                email_taken, collection_exists, subject_exists, subject_anonymous, last_admin,
                               too_many_keys, subject_full, recognizer_incomplete, recognizer_in_use,
                               album_closed, photo_exists,
-                              operation_undone, operation_superseded, photo_not_uploaded
+                              operation_undone, operation_superseded, photo_not_uploaded, clusters_conflict
       TooManyRequests         rate_limited, too_many_login_attempts, too_many_photos_waiting
       Unavailable             overloaded, client_disconnected, not_ready, database_unavailable, recognizer_unavailable,
                               recognizer_changed, photo_store_unavailable
@@ -52,6 +52,8 @@ from app.errors.access import (
 from app.errors.albums import (
     AlbumClosed,
     AlbumNotFound,
+    ClusterNotFound,
+    ClustersConflict,
     LinkNotFound,
     OperationNotFound,
     OperationSuperseded,
@@ -161,6 +163,8 @@ __all__ = [
     "AuthenticationFailed",
     "BatchRouteNeeded",
     "ClientDisconnected",
+    "ClusterNotFound",
+    "ClustersConflict",
     "CollectionExists",
     "CollectionNotFound",
     "Conflict",

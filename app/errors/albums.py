@@ -78,6 +78,18 @@ class SightingNotFound(NotFound):
     code = "sighting_not_found"
 
 
+class ClusterNotFound(NotFound):
+    """No cluster of your albums has this id; clusters change when faces do."""
+
+    code = "cluster_not_found"
+
+
+class ClustersConflict(Conflict):
+    """What you ask of clusters contradicts what somebody said before, or that a person is in a photo once."""
+
+    code = "clusters_conflict"
+
+
 class OperationNotFound(NotFound):
     """There is no such operation."""
 

@@ -5,7 +5,7 @@ compared in their protected form (`template_protector.py`).
 """
 
 from collections.abc import Sequence
-from typing import Any, Generic
+from typing import Any, Generic, NamedTuple
 from uuid import UUID
 
 from app.domain.decisions import EMPTY_SCALE, GalleryScale
@@ -25,6 +25,13 @@ from app.persistence.models import MAX_COVERED_SEQ
 
 COPY_HEADER_BYTES = 19
 """Length of the header that precedes the first row of `copy_codes` and `copy_templates`."""
+
+
+class GalleryFace(NamedTuple):
+    """A stored face of a gallery; the embedding is in its protected form."""
+
+    embedding: Embedding
+    is_reliable: bool
 
 
 class GalleryStatements:
@@ -108,6 +115,16 @@ class GalleryStatements:
         """Compare the probe with every template of every named subject, and return the best subjects."""
         values = (self._tenant_id, gallery_id, collection_id, encode_embedding(probe), limit)
         return [Found(*row) for row in await self._connection.fetch(statements.NAMED_SUBJECTS, *values)]
+
+    async def read_all_faces(self, gallery_id: UUID) -> dict[UUID, GalleryFace]:
+        """Return every face of a gallery."""
+        rows = await self._connection.fetch(statements.ALL_FACES, self._tenant_id, gallery_id)
+        return {row["id"]: GalleryFace(row["embedding"], row["is_reliable"]) for row in rows}
+
+    async def read_faces_by_id(self, gallery_id: UUID, face_ids: Sequence[UUID]) -> dict[UUID, GalleryFace]:
+        """Return the faces with these ids; erased ones are missing."""
+        rows = await self._connection.fetch(statements.FACES_BY_ID, self._tenant_id, gallery_id, face_ids)
+        return {row["id"]: GalleryFace(row["embedding"], row["is_reliable"]) for row in rows}
 
     async def find_similar(
         self, gallery_id: UUID, probe: Embedding, min_similarity: float, *, after: int

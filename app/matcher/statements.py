@@ -83,6 +83,10 @@ FROM templates JOIN subjects ON subjects.tenant_id = $1 AND subjects.id = templa
 WHERE {_GALLERY} AND seq = ANY ($3::bigint[])
 """
 
+# The faces of a gallery with their embeddings: all, or those with the ids `$3`.
+ALL_FACES = f"SELECT templates.id, embedding, {_RELIABLE} AS is_reliable FROM templates WHERE {_GALLERY}"
+FACES_BY_ID = f"{ALL_FACES} AND templates.id = ANY ($3::uuid[])"
+
 # Every face at or above the similarity `$5`, among those with a sequence number above `$3`.
 SIMILAR = f"""
 SELECT compared.seq, compared.similarity FROM (

@@ -24,10 +24,15 @@ State = Annotated[SightingState | None, Query(description="Only sightings in thi
 
 @router.get("/albums/{album}/sightings", summary="List whom an album's faces show", responses=problems(AlbumNotFound))
 async def list_album_sightings(
-    _: CanRead, album: AlbumId, page: PageDep, services: ServicesDep, state: State = None
+    _: CanRead,
+    album: AlbumId,
+    page: PageDep,
+    services: ServicesDep,
+    state: State = None,
+    cluster_id: Annotated[Id | None, Query(description="Only faces in this cluster.")] = None,
 ) -> SightingPage:
     """Returns a page of the album's faces in the order of arrival, with whom they match or may match."""
-    found = await services.sightings().list_in_album(album, page, state)
+    found = await services.sightings().list_in_album(album, page, state, cluster_id)
     return SightingPage(items=[SightingOut.of(one) for one in found.items], next_cursor=found.next_cursor)
 
 

@@ -14,10 +14,12 @@ from app.schemas.fields import CollectionName, Id, SubjectId
 from app.schemas.origins import RelativeBoxBody
 from app.schemas.recognition import round_rate
 from app.schemas.request_body import RequestBody
-from app.services.sightings.sightings import Decided, DecidedSightings, NamedPerson
+from app.services.sightings.named_people import NamedPerson
+from app.services.sightings.sightings import Decided, DecidedSightings
 
 _MAX_DECISIONS = 1_000
-_OPERATION = "9b1f2c64-1f5e-4a57-8a30-0d6f5b7c2e19"
+CLUSTER_ID = "c2d9e3a4-6b1f-4f0e-9a57-2f8e1d0b7a35"
+OPERATION_ID = "9b1f2c64-1f5e-4a57-8a30-0d6f5b7c2e19"
 
 
 class SeenSubjectOut(BaseModel):
@@ -53,6 +55,11 @@ class SightingOut(BaseModel):
     )
     decided_at: answer.UpdatedAt
     seen_at: answer.CreatedAt
+    cluster_id: UUID | None = Field(
+        description="Unknown faces with the same one probably show one person. Null if the face is known or ignored, "
+        "and for a moment after it arrived.",
+        examples=[CLUSTER_ID],
+    )
 
     @classmethod
     def of(cls, sighting: Sighting) -> "SightingOut":
@@ -72,6 +79,7 @@ class SightingOut(BaseModel):
             decided_by=sighting.decided_by,
             decided_at=sighting.decided_at,
             seen_at=sighting.seen_at,
+            cluster_id=sighting.cluster_id,
         )
 
 
@@ -87,6 +95,9 @@ class NamedPersonIn(RequestBody):
 
     collection: CollectionName
     subject: SubjectId
+
+    def named(self) -> NamedPerson:
+        return NamedPerson(self.collection, self.subject)
 
 
 class SightingDecisionIn(RequestBody):
@@ -108,8 +119,7 @@ class SightingDecisionIn(RequestBody):
         return self
 
     def decided(self) -> Decided:
-        person = None if self.person is None else NamedPerson(self.person.collection, self.person.subject)
-        return Decided(self.face_id, self.verdict, person)
+        return Decided(self.face_id, self.verdict, None if self.person is None else self.person.named())
 
 
 class SightingDecisionsIn(RequestBody):
@@ -139,7 +149,7 @@ class DecidedSightingsOut(BaseModel):
 
     operations: list[UUID] = Field(
         description="What was changed, one for each album: undo it with `POST /operations/{operation_id}/undo`.",
-        examples=[[_OPERATION]],
+        examples=[[OPERATION_ID]],
     )
     items: list[DecidedItemOut]
 

@@ -12,6 +12,7 @@ from app.persistence.repositories.album_links import AlbumLinkRepository
 from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.audit import AuditRepository
+from app.persistence.repositories.clusters import ClusterRepository
 from app.persistence.repositories.collection_faces import CollectionFaceRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.face_crops import FaceCropRepository
@@ -66,6 +67,8 @@ from app.services.photos.object_stores import ObjectStoreService
 from app.services.recognition.face_search import FaceSearchService
 from app.services.recognition.recognition import RecognitionService
 from app.services.recognition.search import SearchService
+from app.services.sightings.clusters import ClusterService
+from app.services.sightings.named_people import PersonDirectory
 from app.services.sightings.sightings import SightingService
 from app.services.tenancy.metering import UsageService
 from app.services.tenancy.policies import PolicyService
@@ -204,8 +207,19 @@ class TransactionServices:
             self._album_rows(),
             SightingRepository(self._session, self._tenant_id),
             OperationRepository(self._session, self._tenant_id),
-            self._collection_lookup(),
-            self._subject_rows(),
+            ClusterRepository(self._session, self._tenant_id),
+            PersonDirectory(self._collection_lookup(), self._subject_rows()),
+            self._state.cursors,
+            self._trail(),
+        )
+
+    def clusters(self) -> ClusterService:
+        return ClusterService(
+            self._album_rows(),
+            ClusterRepository(self._session, self._tenant_id),
+            SightingRepository(self._session, self._tenant_id),
+            OperationRepository(self._session, self._tenant_id),
+            PersonDirectory(self._collection_lookup(), self._subject_rows()),
             self._state.cursors,
             self._trail(),
         )

@@ -47,6 +47,7 @@ from app.services.photos.face_reader import FaceReader
 from app.services.photos.image_urls import ImageUrlFetcher
 from app.services.photos.object_stores import ObjectFetcher
 from app.services.sightings.arrival import ArrivalMatcher
+from app.services.sightings.clustering import ClusterKeeper
 from app.services.sightings.matching import PeopleMatcher
 from app.services.sightings.rematch import Rematch
 from app.services.tenancy.metering import Meter
@@ -256,7 +257,8 @@ def _build_album_worker(
     turns = PhotoTurns(database, reader, recognizers, opener.open, arrivals)
     uploaded = UploadedPhotos(database, resources.spool, max_bytes=settings.max_image_bytes)
     upkeep = AlbumUpkeep(database, resources.spool, turns, AlbumExpiry(database, trails), uploaded)
-    return AlbumWorker(database, jobs, turns, upkeep, Rematch(database, resources.search, matcher, decisions))
+    rematch = Rematch(database, resources.search, matcher, decisions)
+    return AlbumWorker(database, jobs, turns, upkeep, rematch, ClusterKeeper(database, resources.search, decisions))
 
 
 def _build_token_issuer(settings: Settings, keyring: Keyring) -> TokenIssuer:

@@ -116,6 +116,13 @@ CALLS: dict[str, Call] = {
     "POST /api/v1/sightings/decide": Call(
         200, 200, options=lambda: {"json": {"decisions": [{"face_id": str(uuid4()), "verdict": "ignore"}]}}
     ),
+    "GET /api/v1/albums/{album}/clusters": Call(200, 404, 404),
+    # see test_clusters.py
+    "POST /api/v1/clusters/{cluster_id}/assign": Call(
+        404, 404, 404, sends(json={"collection": "lobby", "subject": "ada"})
+    ),
+    "POST /api/v1/clusters/{cluster_id}/merge": Call(404, 404, 404, lambda: {"json": {"cluster_id": str(uuid4())}}),
+    "POST /api/v1/clusters/{cluster_id}/split": Call(404, 404, 404, lambda: {"json": {"face_ids": [str(uuid4())]}}),
     "POST /api/v1/operations/{operation_id}/undo": Call(404, 404, 404),  # see test_sightings.py
     "POST /api/v1/albums/{album}/links": Call(201, 404, 404, sends(json={})),
     "GET /api/v1/albums/{album}/links": Call(200, 404, 404),
@@ -197,6 +204,7 @@ async def ids(admin: Account) -> dict[str, str]:
         "album": "party",
         "link_id": link["link_id"],
         "operation_id": str(uuid4()),
+        "cluster_id": str(uuid4()),
         "external_id": "1.jpg",
         "collection": "lobby",
         "subject": "ada",

@@ -201,3 +201,16 @@ async def test_an_album_looks_for_other_people_from_now_on(party: Account, runni
         await until(party, [START[0], ("1.jpg", "matched", "bob"), ("2.jpg", "matched", "bob"), START[3]])
     unknown = await party.client.patch(f"/albums/{ALBUM}", json={"people": ["nowhere"]})
     assert problem(unknown) == "404 collection_not_found"
+
+
+async def test_a_merge_takes_over_where_the_person_was_seen(party: Account, running: Running) -> None:
+    await party.register("adele", pictures.photo(1, take=4))
+    (pending,) = [one for one in await sightings(party) if one["external_id"] == "2.jpg"]
+    person = {"collection": "default", "subject": "adele"}
+    await decide(party, {"face_id": pending["face_id"], "verdict": "confirm", "person": person})
+    merged = await party.client.post("/collections/default/subjects/adele/merge", json={"into": "ada"})
+    assert merged.status_code == 200, merged.text
+    seen = (await party.client.get("/collections/default/subjects/ada/sightings")).json()["items"]
+    assert sorted(one["external_id"] for one in seen) == ["1.jpg", "2.jpg"]
+    async with running.state.album_worker.running():
+        await until(party, [*START[:2], ("2.jpg", "matched", "ada"), START[3]])

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.albums import Keep
 from app.domain.faces import BoundingBox, Face, Quality
+from app.domain.sightings import FacePair
 from app.domain.tenancy import ObjectStore, Policy
 from app.permissions import Quota
 from app.persistence.connections.database import Database
@@ -27,6 +28,7 @@ from app.persistence.provisioning.migrations import migrate
 from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.audit import AuditRepository
+from app.persistence.repositories.clusters import ClusterRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.hot_queries import HotQueries
 from app.persistence.repositories.idempotency_records import IdempotencyRecord, IdempotencyRecords
@@ -100,8 +102,11 @@ async def furnish(service: Database) -> UUID:
         await photos.add(photo_id, row.id, "1.jpg", has_object=False)
         await photos.begin_turn()
         session.add(FaceCropModel(tenant_id=tenant_id, face_id=uuid4(), photo_id=photo_id, key_id="k", picture=b""))
-        face_id = uuid4()
-        await SightingRepository(session, tenant_id).add_all(row.id, {face_id: photo_id}, {}, stale=False)
+        face_id, other_id = uuid4(), uuid4()
+        seen = {face_id: photo_id, other_id: photo_id}
+        await SightingRepository(session, tenant_id).add_all(row.id, seen, {}, stale=False)
+        pair = FacePair(face_id, other_id, are_same=False)
+        await ClusterRepository(session, tenant_id).add_constraints(row.id, [pair], "test")
         await SightingRepository(session, tenant_id).add_rejections([(face_id, subject_id)], "test")
         await AlbumPeopleRepository(session, tenant_id).replace(row.id, [row.id])
         await OperationRepository(session, tenant_id).add(row.id, "decide", "test", [])

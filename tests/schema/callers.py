@@ -75,6 +75,8 @@ class Stage:
             known |= self._furnish_album()
         if "{operation_id}" in path:
             known["operation_id"] = str(uuid4())  # none exists before somebody decides a sighting
+        if "{cluster_id}" in path:
+            known["cluster_id"] = str(uuid4())  # none exists before workers have clustered
         if "{user_id}" in path:
             known["user_id"] = self._new_user("viewer")["user_id"]
         if "/access-keys/{key_id}" in path:

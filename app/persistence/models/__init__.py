@@ -30,7 +30,13 @@ from app.persistence.models.logins import (
     SessionModel,
     UserModel,
 )
-from app.persistence.models.sightings import AlbumPeopleModel, OperationModel, SightingModel, SightingRejectionModel
+from app.persistence.models.sightings import (
+    AlbumPeopleModel,
+    FaceConstraintModel,
+    OperationModel,
+    SightingModel,
+    SightingRejectionModel,
+)
 from app.persistence.models.tenants import (
     ErasureMarkModel,
     ObjectStoreModel,
@@ -68,6 +74,7 @@ TENANT_TABLES: tuple[type[TenantOwned], ...] = (
     AlbumPeopleModel,
     SightingModel,
     SightingRejectionModel,
+    FaceConstraintModel,
     OperationModel,
 )
 
@@ -85,6 +92,7 @@ __all__ = [
     "CollectionModel",
     "DiscardedObjectModel",
     "ErasureMarkModel",
+    "FaceConstraintModel",
     "FaceCropModel",
     "GalleryModel",
     "IdempotencyRecordModel",

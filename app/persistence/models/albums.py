@@ -27,6 +27,9 @@ class AlbumModel(TenantOwned):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]
+    clusters_version: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """Counts the changes of its clusters of unknown faces."""
+    cluster_threshold: Mapped[float | None]
 
 
 class PhotoModel(TenantOwned):

@@ -54,6 +54,20 @@ class SightingModel(TenantOwned):
             "ix_sightings_matched", "tenant_id", "matched_face_id", postgresql_where=text("matched_face_id IS NOT NULL")
         ),
         Index("ix_sightings_photo", "tenant_id", "photo_id"),
+        Index(
+            "ix_sightings_cluster",
+            "tenant_id",
+            "collection_id",
+            "cluster_id",
+            postgresql_where=text("cluster_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_sightings_unclustered",
+            "tenant_id",
+            "collection_id",
+            "seq",
+            postgresql_where=text("cluster_id IS NULL AND state IN ('pending', 'review', 'rejected')"),
+        ),
         Index("ix_sightings_stale", "tenant_id", "collection_id", postgresql_where=text("is_stale")),
     )
 
@@ -70,6 +84,8 @@ class SightingModel(TenantOwned):
     decided_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     is_stale: Mapped[bool] = mapped_column(server_default="false")
+    cluster_id: Mapped[UUID | None]
+    """Which other unknown faces probably show the same person."""
 
 
 class SightingRejectionModel(TenantOwned):
@@ -88,6 +104,35 @@ class SightingRejectionModel(TenantOwned):
     subject_id: Mapped[UUID] = mapped_column(primary_key=True)
     rejected_by: Mapped[str]
     rejected_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class FaceConstraintModel(TenantOwned):
+    """What a person said about two faces of an album: they show the same person, or two."""
+
+    __tablename__ = "face_constraints"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "face_id"],
+            ["sightings.tenant_id", "sightings.face_id"],
+            name="fk_face_constraints_sightings_face_id",
+            ondelete="CASCADE",
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "other_id"],
+            ["sightings.tenant_id", "sightings.face_id"],
+            name="fk_face_constraints_sightings_other_id",
+            ondelete="CASCADE",
+        ),
+        Index("ix_face_constraints_tenant_id_other_id", "tenant_id", "other_id"),
+        Index("ix_face_constraints_tenant_id_collection_id", "tenant_id", "collection_id"),
+    )
+
+    face_id: Mapped[UUID] = mapped_column(primary_key=True)
+    other_id: Mapped[UUID] = mapped_column(primary_key=True)
+    collection_id: Mapped[UUID]
+    are_same: Mapped[bool]
+    said_by: Mapped[str]
+    said_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class OperationModel(TenantRow):

@@ -8,12 +8,35 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import func
 
-from app.domain.sightings import MACHINE
+from app.domain.sightings import MACHINE, FacePair
 from app.errors import OperationNotFound, OperationSuperseded, OperationUndone
 from app.persistence.models import OperationModel
 from app.persistence.repositories.base import TenantRepository
 from app.persistence.repositories.sightings import SightingRecord
 
+
+@dataclass(frozen=True, slots=True)
+class ClusterChange:
+    """The clusters that faces were in, by face, and what was newly said about pairs of faces."""
+
+    before: Mapping[UUID, UUID] = field(default_factory=dict)
+    said: Sequence[FacePair] = ()
+
+    def describe(self) -> dict[str, Any]:
+        """Return the change as JSON."""
+        return {
+            "clusters": {str(face_id): str(cluster_id) for face_id, cluster_id in self.before.items()},
+            "said": [[str(pair.first), str(pair.second), pair.are_same] for pair in self.said],
+        }
+
+    @classmethod
+    def read(cls, described: Mapping[str, Any]) -> "ClusterChange":
+        clusters = {UUID(face_id): UUID(cluster_id) for face_id, cluster_id in described["clusters"].items()}
+        said = [FacePair(UUID(first), UUID(second), are_same) for first, second, are_same in described["said"]]
+        return cls(clusters, said)
+
+
+_NOTHING = ClusterChange()
 Pair = tuple[UUID, UUID]
 """A face's and a subject's id."""
 
@@ -23,10 +46,12 @@ class Operation:
     """An operation that was not undone: the sightings before it, the rejections it added and those it removed."""
 
     id: UUID
+    collection_id: UUID
     created_at: datetime
     before: Sequence[Mapping[str, Any]] = field(repr=False)
     rejections: list[Pair]
     removed: list[Pair]
+    clusters: ClusterChange
 
     @property
     def face_ids(self) -> list[UUID]:
@@ -58,12 +83,14 @@ class OperationRepository(TenantRepository):
         *,
         rejections: Sequence[Pair] = (),
         removed: Sequence[Pair] = (),
+        clusters: ClusterChange = _NOTHING,
     ) -> UUID:
         """Add an operation and return its id; its time is that of the transaction."""
         described = {
             "sightings": list(before),
             "rejections": [[str(face), str(subject)] for face, subject in rejections],
             "removed": [[str(face), str(subject)] for face, subject in removed],
+            **clusters.describe(),
         }
         row = OperationModel(
             **self._row(id=uuid4(), collection_id=collection_id, kind=kind, actor=actor, before=described)
@@ -83,7 +110,13 @@ class OperationRepository(TenantRepository):
             raise OperationUndone
         before = [_read(record) for record in row.before["sightings"]]
         return Operation(
-            row.id, row.created_at, before, _pairs(row.before["rejections"]), _pairs(row.before["removed"])
+            row.id,
+            row.collection_id,
+            row.created_at,
+            before,
+            _pairs(row.before["rejections"]),
+            _pairs(row.before["removed"]),
+            ClusterChange.read(row.before),
         )
 
     async def mark_undone(self, operation_id: UUID) -> None:

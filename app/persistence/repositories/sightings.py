@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import aliased
 
 from app.domain.faces import RelativeBox
-from app.domain.sightings import MACHINE, SeenSubject, Sighting, SightingState
+from app.domain.sightings import MACHINE, UNKNOWN_STATES, SeenSubject, Sighting, SightingState
 from app.persistence.models import (
     CollectionModel,
     PhotoModel,
@@ -48,6 +48,7 @@ class SightingRecord:
     false_match_rate: float | None
     decided_by: str
     decided_at: datetime
+    cluster_id: UUID | None = None
 
 
 _VALUES: dict[str, Any] = {
@@ -100,6 +101,7 @@ class SightingRepository(TenantRepository):
                 row.false_match_rate,
                 row.decided_by,
                 row.decided_at,
+                row.cluster_id,
             )
             for row in await self._session.scalars(statement)
         ]
@@ -157,6 +159,7 @@ class SightingRepository(TenantRepository):
         collection_id: UUID | None = None,
         subject_id: UUID | None = None,
         state: SightingState | None = None,
+        cluster_id: UUID | None = None,
         after: int | None = None,
         limit: int,
     ) -> list[Sighting]:
@@ -168,6 +171,8 @@ class SightingRepository(TenantRepository):
             conditions.append(SightingModel.subject_id == subject_id)
         if state is not None:
             conditions.append(SightingModel.state == state.value)
+        if cluster_id is not None:
+            conditions.append(SightingModel.cluster_id == cluster_id)
         if after is not None:
             conditions.append(SightingModel.seq > after)
         return await self._read(*conditions, limit=limit)
@@ -292,4 +297,5 @@ def _describe(
         row.decided_at,
         row.seen_at,
         row.seq,
+        row.cluster_id if row.state in UNKNOWN_STATES else None,
     )

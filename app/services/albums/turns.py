@@ -145,6 +145,8 @@ class PhotoTurns:
     async def _process(self, turn: _Turn) -> None:
         """Analyze and store what can be; then raise the first error of the service, so that the rest is given back."""
         analyzed = await asyncio.gather(*(self._analyze(turn, photo) for photo in turn.photos), return_exceptions=True)
+        places = {photo.id: place for place, photo in enumerate(turn.photos)}
+        turn.found.sort(key=lambda one: places[one.photo.id])  # so that sightings are in the order of arrival
         for album in dict.fromkeys(one.photo.album for one in turn.found):
             await self._store(turn, album, [one for one in turn.found if one.photo.album == album])
         if turn.away:

@@ -15,6 +15,7 @@ from app.services.albums.arrivals import UploadedPhotos
 from app.services.albums.expiry import AlbumExpiry
 from app.services.albums.turns import PhotoTurns
 from app.services.background import log_and_continue
+from app.services.sightings.clustering import ClusterKeeper
 from app.services.sightings.rematch import Rematch
 from app.telemetry import get_logger, metrics
 
@@ -75,9 +76,16 @@ class AlbumWorker:
     """Processes the photos of all tenants' albums in this process."""
 
     def __init__(
-        self, database: Database, jobs: JobWorker, turns: PhotoTurns, upkeep: AlbumUpkeep, rematch: Rematch
+        self,
+        database: Database,
+        jobs: JobWorker,
+        turns: PhotoTurns,
+        upkeep: AlbumUpkeep,
+        rematch: Rematch,
+        clusters: ClusterKeeper,
     ) -> None:
         self._rematch = rematch
+        self._clusters = clusters
         self._database = database
         self._jobs = jobs
         self._turns = turns
@@ -121,6 +129,8 @@ class AlbumWorker:
         while not self._is_ending.is_set():
             with log_and_continue("people_not_compared"):
                 await self._rematch.run()
+            with log_and_continue("faces_not_clustered"):
+                await self._clusters.run()
             await self._pause(_COMPARE_S)
 
     async def _pause(self, seconds: float) -> None:

@@ -64,6 +64,7 @@ class AuditAction(StrEnum):
     ALBUM_LINK_REVOKED = "album_link.revoked"
     ALBUM_SEARCHED_BY_GUEST = "album.searched_by_guest"
     SIGHTINGS_DECIDED = "sightings.decided"
+    CLUSTERS_CHANGED = "clusters.changed"
     OPERATION_UNDONE = "operation.undone"
     COLLECTION_TAGGED = "collection.tagged"
     OBJECT_STORE_CHANGED = "object_store.changed"

@@ -8,22 +8,14 @@ from app.domain.albums import Album
 from app.domain.sightings import MACHINE, Sighting, SightingState, Verdict
 from app.errors import AlbumNotFound, AppError, InvalidParameter, SightingNotFound, SubjectNotFound
 from app.persistence.repositories.albums import AlbumRepository
-from app.persistence.repositories.operations import OperationRepository
+from app.persistence.repositories.clusters import ClusterRepository
+from app.persistence.repositories.operations import ClusterChange, Operation, OperationRepository
 from app.persistence.repositories.sightings import SightingChange, SightingRecord, SightingRepository
-from app.persistence.repositories.subjects import SubjectRepository
 from app.security.cursors import CursorSigner, read_number
 from app.services.audit.trail import AuditAction, AuditTrail
-from app.services.collections.lookup import CollectionLookup
 from app.services.paging import Page, PageRequest, bind_filters, cut_page
+from app.services.sightings.named_people import NamedPerson, PersonDirectory
 from app.services.sightings.snapshots import describe_record
-
-
-@dataclass(frozen=True, slots=True)
-class NamedPerson:
-    """A subject that a person says a face shows: its collection and id."""
-
-    collection: str
-    subject: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +43,34 @@ class SightingService:
         albums: AlbumRepository,
         sightings: SightingRepository,
         operations: OperationRepository,
-        collections: CollectionLookup,
-        subjects: SubjectRepository,
+        clusters: ClusterRepository,
+        people: PersonDirectory,
         cursors: CursorSigner,
         trail: AuditTrail,
     ) -> None:
         self._albums = albums
         self._sightings = sightings
         self._operations = operations
-        self._collections = collections
-        self._subjects = subjects
+        self._clusters = clusters
+        self._people = people
         self._cursors = cursors
         self._trail = trail
 
     async def list_in_album(
-        self, name: str, request: PageRequest, state: SightingState | None = None
+        self,
+        name: str,
+        request: PageRequest,
+        state: SightingState | None = None,
+        cluster_id: UUID | None = None,
     ) -> Page[Sighting]:
         """List one page of an album's sightings in the order of arrival; raises `AlbumNotFound`."""
         album = await self._find_album(name)
-        scope = bind_filters(f"{self._sightings.tenant_id}/albums/{album.collection_id}/sightings", state=state)
+        scope = bind_filters(
+            f"{self._sightings.tenant_id}/albums/{album.collection_id}/sightings", state=state, cluster=cluster_id
+        )
         after = self._cursors.open(scope, request.cursor, read_number) if request.cursor else None
         found = await self._sightings.list_page(
-            collection_id=album.collection_id, state=state, after=after, limit=request.limit + 1
+            collection_id=album.collection_id, state=state, cluster_id=cluster_id, after=after, limit=request.limit + 1
         )
         return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, str(last.seq)))
 
@@ -80,7 +78,7 @@ class SightingService:
         self, collection: str, subject: str, request: PageRequest, state: SightingState | None = None
     ) -> Page[Sighting]:
         """List one page of where a subject was seen; raises `CollectionNotFound` or `SubjectNotFound`."""
-        subject_id = await self._find_subject(NamedPerson(collection, subject))
+        subject_id = await self._people.find_id(NamedPerson(collection, subject))
         scope = bind_filters(f"{self._sightings.tenant_id}/subjects/{subject_id}/sightings", state=state)
         after = self._cursors.open(scope, request.cursor, read_number) if request.cursor else None
         found = await self._sightings.list_page(
@@ -139,8 +137,15 @@ class SightingService:
             return None
         removed = await self._sightings.list_rejected_ids(reopened)
         before = [describe_record(records[change.face_id]) for change in changes]
+        clusters = {face_id: found for one in changes if (found := records[face_id := one.face_id].cluster_id)}
         operation_id = await self._operations.add(
-            album_id, "decide", self._trail.actor, before, rejections=rejections, removed=removed
+            album_id,
+            "decide",
+            self._trail.actor,
+            before,
+            rejections=rejections,
+            removed=removed,
+            clusters=ClusterChange(clusters),
         )
         await self._sightings.remove_rejections(removed)
         await self._sightings.add_rejections(rejections, self._trail.actor)
@@ -165,7 +170,7 @@ class SightingService:
             if record.subject_id is None:
                 raise InvalidParameter("verdict: nobody is suggested for this face, so nothing can be rejected.")
             return SightingChange(one.face_id, SightingState.REJECTED)
-        subject_id = record.subject_id if one.person is None else await self._find_subject(one.person)
+        subject_id = record.subject_id if one.person is None else await self._people.find_id(one.person)
         if subject_id is None:
             raise InvalidParameter("person: nobody is suggested for this face; say whom it shows.")
         if subject_id == record.subject_id:
@@ -180,6 +185,7 @@ class SightingService:
         again since then.
         """
         operation = await self._operations.lock(operation_id)
+        await self._clusters.read_album(operation.collection_id, lock=True)
         records = await self._sightings.lock(operation.face_ids)
         operation.refuse_superseded(records)
         await self._sightings.restore(operation.before)
@@ -188,19 +194,24 @@ class SightingService:
         await self._sightings.mark_stale(
             [record.face_id for record in records if record.face_id in operation.machine_decided]
         )
+        moved = await self._restore_clusters(operation)
         await self._operations.mark_undone(operation_id)
-        await self._trail.record(AuditAction.OPERATION_UNDONE, f"operation:{operation_id}", faces=len(records))
-        return len(records)
+        restored = len(records) or moved
+        await self._trail.record(AuditAction.OPERATION_UNDONE, f"operation:{operation_id}", faces=restored)
+        return restored
+
+    async def _restore_clusters(self, operation: Operation) -> int:
+        """Move faces back to the clusters that they were in; return how many were in one."""
+        change = operation.clusters
+        if not change.before:
+            return 0
+        await self._clusters.write(change.before)
+        await self._clusters.remove_constraints(change.said)
+        await self._clusters.note_change(operation.collection_id)
+        return len(change.before)
 
     async def _find_album(self, name: str) -> Album:
         album = await self._albums.find(name)
         if album is None:
             raise AlbumNotFound(f"There is no album {name!r}.")
         return album
-
-    async def _find_subject(self, person: NamedPerson) -> UUID:
-        collection_id = await self._collections.find_id(person.collection)
-        row = await self._subjects.find_row(collection_id, person.subject)
-        if row is None or row.is_anonymous:
-            raise SubjectNotFound(f"Collection {person.collection!r} has no subject {person.subject!r}.")
-        return row.id

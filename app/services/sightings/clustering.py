@@ -1,0 +1,192 @@
+"""Keep the clusters of albums' unknown faces: take in new faces, and let those go that are known by now.
+
+A worker keeps an album's clusters in memory. Every change counts the album's version: a worker that finds another
+version, or a gallery that has lost templates, reads the clusters again from the faces.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import numpy as np
+
+from app.domain.faces import EMBEDDING_SIZE
+from app.errors import AppError
+from app.matcher.clustering.online import OnlineClusters
+from app.matcher.clustering.records import ClusterState, ConstraintConflict, UnknownFace
+from app.matcher.clustering.threshold import pick_threshold
+from app.matcher.engine import SearchEngine
+from app.matcher.pgvector_search import GalleryFace, GalleryStatements
+from app.matcher.search import Gallery
+from app.persistence.connections.database import Database
+from app.persistence.repositories.clusters import ClusteredAlbum, ClusterRepository, find_unclustered
+from app.persistence.repositories.collections import CollectionRepository
+from app.services.collections.decisions import DecisionMaker
+from app.telemetry import get_logger
+
+_log = get_logger(__name__)
+
+_FACES = 500
+"""New faces that are clustered at once."""
+_KEPT = 8
+"""Albums whose clusters stay in memory."""
+_KEPT_S = 900.0
+"""How long they stay after the last new face."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    """An album's clusters in memory, the version that they are, and the state of the gallery that they come from."""
+
+    clusters: OnlineClusters
+    version: int
+    gallery: tuple[UUID, int, int]
+    """The gallery's id, epoch and number of deletions."""
+    used_at: float = field(default_factory=time.monotonic)
+
+
+class ClusterKeeper:
+    """Clusters the faces of all tenants' albums; several workers may do so at the same time."""
+
+    def __init__(self, database: Database, engine: SearchEngine, decisions: DecisionMaker) -> None:
+        self._database = database
+        self._engine = engine
+        self._decisions = decisions
+        self._kept: OrderedDict[UUID, _Kept] = OrderedDict()
+
+    async def run(self) -> int:
+        """Cluster every face that waits for it; return how many did."""
+        clustered = 0
+        for tenant_id, album_id in await find_unclustered(self._database):
+            try:
+                while count := await self._cluster(tenant_id, album_id):
+                    clustered += count
+            except AppError as exc:
+                _log.warning("album_not_clustered", tenant=str(tenant_id), code=exc.code)
+        self._forget_unused()
+        return clustered
+
+    def _forget_unused(self) -> None:
+        """Drop clusters without recent faces: erased faces must not stay in their sums."""
+        oldest = time.monotonic() - _KEPT_S
+        for album_id in [album_id for album_id, kept in self._kept.items() if kept.used_at < oldest]:
+            del self._kept[album_id]
+
+    async def _cluster(self, tenant_id: UUID, album_id: UUID) -> int:
+        """Cluster the next faces of an album; return their number, 0 if there are none or another worker was faster."""
+        async with self._database.transaction(tenant_id) as session:
+            album = await CollectionRepository(session, tenant_id).find_by_id(album_id)
+            rows = ClusterRepository(session, tenant_id)
+            state = await rows.read_album(album_id, lock=True)
+            if album is None or album.recognizer is None or state is None:
+                return 0
+            if await rows.remove_known(album_id):
+                await rows.note_change(album_id)
+                self._kept.pop(album_id, None)
+                state = await rows.read_album(album_id)
+                assert state is not None  # still there: this transaction changed it
+            waiting = dict(await rows.list_unclustered(album_id, _FACES))
+        if not waiting:
+            return 0
+        kept = await self._open(tenant_id, Gallery(album_id, album.recognizer), state)
+        if kept is None:
+            return 0
+        faces = await self._read_new(tenant_id, kept, waiting)
+        if not faces:
+            return 0
+        joined, merged = await asyncio.to_thread(_add_all, kept.clusters, faces)
+        return await self._write(tenant_id, album_id, kept, joined, merged)
+
+    async def _write(
+        self, tenant_id: UUID, album_id: UUID, kept: _Kept, joined: dict[UUID, UUID], merged: dict[UUID, UUID]
+    ) -> int:
+        async with self._database.transaction(tenant_id) as session:
+            rows = ClusterRepository(session, tenant_id)
+            state = await rows.read_album(album_id, lock=True)
+            if state is None or state.version != kept.version:
+                self._kept.pop(album_id, None)
+                return 0
+            await rows.write(joined, merged)
+            await rows.note_change(album_id, kept.clusters.threshold)
+        kept.version += 1
+        return len(joined)
+
+    async def _open(self, tenant_id: UUID, gallery: Gallery, state: ClusteredAlbum) -> _Kept | None:
+        """Return an album's clusters, from memory if they are current; None if its gallery is empty."""
+        album_id = gallery.collection_id
+        async with self._engine.snapshots.snapshot(tenant_id) as connection:
+            statements = GalleryStatements(connection, tenant_id)
+            facts = await statements.read_facts(gallery)
+            if facts is None:
+                return None
+            current = (facts.id, facts.epoch, facts.deletions)
+            kept = self._kept.get(album_id)
+            if kept is not None and kept.version == state.version and kept.gallery == current:
+                self._kept.move_to_end(album_id)
+                kept.used_at = time.monotonic()
+                return kept
+            stored = await statements.read_all_faces(facts.id)
+        calibration = facts.scale.calibration or self._decisions.calibrations[gallery.recognizer]
+        threshold = state.threshold if state.threshold is not None else pick_threshold(calibration)
+        async with self._database.transaction(tenant_id) as session:
+            rows = ClusterRepository(session, tenant_id)
+            members, pairs = await rows.list_members(album_id), await rows.list_constraints(album_id)
+        clusters = OnlineClusters(threshold)
+        for pair in pairs:
+            say = clusters.require if pair.are_same else clusters.forbid
+            try:
+                say(pair.first, pair.second)
+            except ConstraintConflict:  # the later of two contradicting ones: what stands already counts
+                continue
+        clusters.load(await asyncio.to_thread(_restore, members, stored))
+        kept = self._kept[album_id] = _Kept(clusters, state.version, current)
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        return kept
+
+    async def _read_new(self, tenant_id: UUID, kept: _Kept, waiting: dict[UUID, UUID]) -> list[UnknownFace]:
+        async with self._engine.snapshots.snapshot(tenant_id) as connection:
+            found = await GalleryStatements(connection, tenant_id).read_faces_by_id(kept.gallery[0], list(waiting))
+        return [
+            UnknownFace(face_id, found[face_id].embedding, photo_id, found[face_id].is_reliable)
+            for face_id, photo_id in waiting.items()
+            if face_id in found and kept.clusters.find_cluster(face_id) is None
+        ]
+
+
+def _restore(members: list[tuple[UUID, UUID, UUID]], stored: dict[UUID, GalleryFace]) -> list[ClusterState]:
+    """Rebuild clusters from their faces: cluster, face and photo of each."""
+    by_cluster: dict[UUID, list[tuple[UUID, UUID]]] = {}
+    for cluster_id, face_id, photo_id in members:
+        if face_id in stored:
+            by_cluster.setdefault(cluster_id, []).append((face_id, photo_id))
+    states = []
+    for cluster_id, faces in by_cluster.items():
+        reliable = [stored[face_id].embedding for face_id, _ in faces if stored[face_id].is_reliable]
+        total = np.sum(reliable, axis=0) if reliable else np.zeros(EMBEDDING_SIZE)
+        photos = [photo_id for _, photo_id in faces]
+        ids = [face_id for face_id, _ in faces]
+        states.append(ClusterState(cluster_id, total.astype(np.float32), len(reliable), photos, ids))
+    return states
+
+
+def _add_all(clusters: OnlineClusters, faces: list[UnknownFace]) -> tuple[dict[UUID, UUID], dict[UUID, UUID]]:
+    """Add faces; return the cluster of each in the end, and the stored clusters that were merged into others."""
+    before = set(clusters)
+    joined: list[UUID] = []
+    merged: dict[UUID, UUID] = {}
+    for face in faces:
+        change = clusters.add(face)
+        joined.append(face.id)
+        for gone in change.merged:
+            merged[gone] = change.joined
+    final = {face_id: cluster_id for face_id in joined if (cluster_id := clusters.find_cluster(face_id)) is not None}
+    return final, {gone: _follow(merged, gone) for gone in merged if gone in before}
+
+
+def _follow(merged: dict[UUID, UUID], gone: UUID) -> UUID:
+    while gone in merged:
+        gone = merged[gone]
+    return gone
