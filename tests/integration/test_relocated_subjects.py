@@ -1,14 +1,17 @@
 """Searches right after a subject was renamed, merged or moved, by every strategy; and what the journal notes."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import numpy as np
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.errors import RecognizerMismatch
+from app.domain.collections import Recognizers
+from app.errors import InvalidParameter, RecognizerMismatch, SubjectExists, SubjectNotFound
 from app.matcher.engine import SearchEngine
 from app.matcher.search import Gallery
 from app.matcher.strategy import Strategy
@@ -23,7 +26,7 @@ from app.persistence.repositories.protections import ProtectionRepository
 from app.persistence.repositories.relocations import RelocatedFaces, RelocationRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateRepository, TemplateStore
-from app.services.audit.trail import AuditTrails
+from app.services.audit.trail import AuditAction, AuditTrails
 from app.services.collections.lookup import CollectionLookup
 from app.services.collections.recognizer_directory import RecognizerDirectory
 from app.services.people.consent import ConsentGate
@@ -223,6 +226,93 @@ async def test_templates_of_recognizers_that_the_other_collection_does_not_use_a
         async with shelf.database.transaction(shelf.tenant_id) as session:
             await moving(session, shelf.tenant_id).move("other", "ada", "default")
     assert [len(found) for found in await other.ranked(Gallery(other.collection_id, REC), [one], 5)] == [2]
+
+
+@dataclass
+class Crowd:
+    """People of two collections, `default` and `other`, who change at once, with templates of two recognizers."""
+
+    shelf: Shelf
+    collections: dict[str, UUID]
+    rng: np.random.Generator
+    stored: set[UUID] = field(default_factory=set)
+    erased: set[UUID] = field(default_factory=set)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        async with self.shelf.database.transaction(self.shelf.tenant_id) as session:
+            yield session
+
+    async def record(self, session: AsyncSession, action: AuditAction) -> None:
+        await AuditTrails(KEYRING).open(session, self.shelf.tenant_id, "test").record(action)
+
+    async def register(self, collection: str, subject: str) -> None:
+        made = dict(zip((REC, OTHER), random_embeddings(self.rng, 2), strict=True))
+        collection_id, tenant_id = self.collections[collection], self.shelf.tenant_id
+        async with self.transaction() as session:
+            await CollectionRepository(session, tenant_id).find_row(collection, lock=True)
+            owner = await SubjectRepository(session, tenant_id).upsert(collection_id, subject, None, None)
+            face = NewFace.of(owner, FACE, made)
+            store = TemplateStore(session, tenant_id, PROTECTOR)
+            await store.add_all([face], collection_id=collection_id, source="test")
+            await self.record(session, AuditAction.FACES_REGISTERED)
+        self.stored.add(face.id)
+
+    async def erase(self, collection: str, subject: str) -> None:
+        async with self.transaction() as session:
+            rows = SubjectRepository(session, self.shelf.tenant_id)
+            row = await rows.find_row(self.collections[collection], subject, lock=True)
+            if row is None:
+                return
+            faces = await TemplateRepository(session, self.shelf.tenant_id).list_page(row.id, None, 500)
+            await rows.delete(self.collections[collection], subject)
+            await self.record(session, AuditAction.SUBJECT_ERASED)
+        self.erased.update(face.id for face in faces)
+
+    async def change(self, number: int) -> None:
+        here, there = ("default", "other") if number % 2 else ("other", "default")
+        one, two = (f"p{index}" for index in self.rng.integers(0, 5, 2))
+        with suppress(SubjectNotFound, SubjectExists, InvalidParameter):
+            match number % 5:
+                case 0:
+                    await self.erase(here, one)
+                case 1 | 2:
+                    async with self.transaction() as session:
+                        await merging(session, self.shelf.tenant_id).merge(here, one, two)
+                case 3:
+                    async with self.transaction() as session:
+                        await moving(session, self.shelf.tenant_id).move(here, one, there)
+                case _:
+                    await self.register(here, two)
+
+    async def list_faces(self) -> set[UUID]:
+        """The stored faces, after comparing their number with the galleries' counters."""
+        kept = set[UUID]()
+        async with self.transaction() as session:
+            rows = CollectionRepository(session, self.shelf.tenant_id)
+            for collection_id in self.collections.values():
+                faces = CollectionFaceRepository(session, self.shelf.tenant_id)
+                listed = {one.face.id for one in await faces.list_page(collection_id, None, 500)}
+                assert await rows.count_templates(collection_id) == len(listed)
+                kept |= listed
+        return kept
+
+
+async def test_nothing_waits_in_a_circle_and_no_face_is_lost(shelf: Shelf) -> None:
+    """Merges, moves, registrations and erasures of the same people at once; a deadlock would be an error."""
+    collections = {"default": shelf.collection_id, "other": (await add_other(shelf)).collection_id}
+    crowd = Crowd(shelf, collections, np.random.default_rng(25))
+    async with crowd.transaction() as session:
+        rows = CollectionRepository(session, shelf.tenant_id)
+        for collection_id in collections.values():
+            await rows.set_recognizers(collection_id, Recognizers(REC, OTHER))
+    for start in range(0, 240, 8):
+        await crowd.register("default" if start % 16 else "other", f"p{start % 5}")
+        await asyncio.gather(*(crowd.change(number) for number in range(start, start + 8)))
+    kept = await crowd.list_faces()
+    assert kept == crowd.stored - crowd.erased
+    assert kept
+    assert crowd.erased
 
 
 async def test_an_erasure_covers_what_older_backups_hold_elsewhere(shelf: Shelf) -> None:
