@@ -106,7 +106,7 @@ def rate(labels: Labels, people: Labels) -> dict[str, float]:
     largest = np.zeros(len(sizes), np.int64)
     np.maximum.at(largest, label, shared)
     return {
-        "f": round(2 * precision * recall / (precision + recall), 4),
+        "f": round(2 * precision * recall / (precision + recall), 5),
         "precision": round(precision, 4),
         "recall": round(recall, 4),
         "pair_precision": round(float((shared * (shared - 1)).sum()) / pairs, 4) if pairs else 1.0,
