@@ -17,6 +17,8 @@ from app.matcher.clustering.records import Change, ClusterState, ConstraintConfl
 from app.matcher.clustering.splitting import split_faces
 
 MIN_THRESHOLD = 0.1
+MAX_UNRELIABLE = 3
+"""Unreliable faces per reliable one that may join a cluster: bad photos of strangers resemble each other."""
 
 
 class _Cluster:
@@ -31,6 +33,10 @@ class _Cluster:
         self.count = 0
         self.row: int | None = None
         """None without reliable faces: no scan finds the cluster."""
+
+    def has_room(self, face: UnknownFace) -> bool:
+        """Return whether a face is reliable, or the cluster's reliable faces support one more that is not."""
+        return face.is_reliable or len(self.faces) - self.count < MAX_UNRELIABLE * self.count
 
 
 class OnlineClusters:
@@ -90,15 +96,16 @@ class OnlineClusters:
     def add(self, face: UnknownFace) -> Change:
         """Add a face to the nearest cluster that may hold it, or to a new one; merge what then belongs together.
 
-        Must-links come first, cannot-links and the face's photo exclude clusters. Unreliable faces cause no merge; one
-        without a cluster stays alone. Raise `ValueError` if the face was added before.
+        Must-links come first, cannot-links and the face's photo exclude clusters. Unreliable faces cause no merge, and
+        at most three per reliable face join. One without a cluster stays alone. Raise `ValueError` if the face was
+        added before.
         """
         if face.id in self._by_face:
             raise ValueError(f"face {face.id} was added before")
         near = self._find_near(face.embedding)
         cluster, merged = self._join_required(face)
         if cluster is None:
-            cluster = next((one for one in near if self._may_hold(one, face)), None)
+            cluster = next((one for one in near if self._may_hold(one, face) and one.has_room(face)), None)
         created = cluster is None
         if cluster is None:
             cluster = self._create(self._make_id())
