@@ -48,7 +48,7 @@ HARMFUL, DRAWN = 5, 40
 LIFE_S, LIFE_AFTER_START_S = 5.0, 3.0
 RESTARTS_AFTER = (3, 8)
 """PostgreSQL is restarted with these kills."""
-GIVE_UP_S = 540
+GIVE_UP_S = 900
 _EMPTY_WITHIN_S = 60
 _HARMFUL_SIDE = 4000
 
