@@ -230,6 +230,8 @@ def test_an_events_table() -> None:
     assert nothing["rank_1"].count == 0  # whoever is in no photo cannot be found
     assert {name: rate.value for name, rate in table.items()} == pytest.approx(
         {
+            "precision": (2 / 3 + 1 / 2 + 12 / 20) / 3,
+            "recall": (2 / 4 + 1 + 0 + 1) / 4,
             "precision_at_10": (2 / 3 + 1 / 2 + 1) / 3,
             "precision_at_20": (2 / 3 + 1 / 2 + 12 / 20) / 3,
             "rank_1": 2 / 4,
@@ -237,6 +239,7 @@ def test_an_events_table() -> None:
             "recall_at_20": (2 / 4 + 1 + 0 + 1) / 4,
             "false_positives_at_10": (1 + 1 + 0 + 0) / 4,
             "false_positive_free_at_10": 2 / 4,
+            "false_positive_free": 1 / 4,
             "empty_rate": 1 / 4,
         }
     )
