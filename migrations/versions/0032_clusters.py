@@ -16,9 +16,11 @@ depends_on: Sequence[str] | None = None
 UNCLUSTERED = """
 CREATE FUNCTION vultus_unclustered_albums() RETURNS TABLE (tenant uuid, album uuid)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT DISTINCT s.tenant_id, s.collection_id FROM sightings s
-    WHERE (s.cluster_id IS NULL AND s.state IN ('pending', 'review', 'rejected'))
-       OR (s.cluster_id IS NOT NULL AND s.state IN ('matched', 'ignored'))
+    SELECT s.tenant_id, s.collection_id FROM sightings s
+    WHERE s.cluster_id IS NULL AND s.state IN ('pending', 'review', 'rejected')
+    UNION
+    SELECT s.tenant_id, s.collection_id FROM sightings s
+    WHERE s.cluster_id IS NOT NULL AND s.state IN ('matched', 'ignored')
 $$
 """
 
@@ -39,6 +41,12 @@ def upgrade() -> None:
         "sightings",
         ["tenant_id", "collection_id", "seq"],
         postgresql_where=sa.text("cluster_id IS NULL AND state IN ('pending', 'review', 'rejected')"),
+    )
+    op.create_index(
+        "ix_sightings_known_in_cluster",
+        "sightings",
+        ["tenant_id", "collection_id"],
+        postgresql_where=sa.text("cluster_id IS NOT NULL AND state IN ('matched', 'ignored')"),
     )
     op.create_table(
         "face_constraints",

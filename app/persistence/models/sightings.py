@@ -68,6 +68,12 @@ class SightingModel(TenantOwned):
             "seq",
             postgresql_where=text("cluster_id IS NULL AND state IN ('pending', 'review', 'rejected')"),
         ),
+        Index(
+            "ix_sightings_known_in_cluster",
+            "tenant_id",
+            "collection_id",
+            postgresql_where=text("cluster_id IS NOT NULL AND state IN ('matched', 'ignored')"),
+        ),
         Index("ix_sightings_stale", "tenant_id", "collection_id", postgresql_where=text("is_stale")),
     )
 
