@@ -1,6 +1,5 @@
 """Define the requests and responses of sightings."""
 
-from collections.abc import Sequence
 from typing import Self
 from uuid import UUID
 
@@ -18,6 +17,7 @@ from app.services.sightings.named_people import NamedPerson
 from app.services.sightings.sightings import Decided, DecidedSightings
 
 _MAX_DECISIONS = 1_000
+_STORED_FACE_ID = answer.FACE_ID
 CLUSTER_ID = "c2d9e3a4-6b1f-4f0e-9a57-2f8e1d0b7a35"
 OPERATION_ID = "9b1f2c64-1f5e-4a57-8a30-0d6f5b7c2e19"
 
@@ -111,15 +111,22 @@ class SightingDecisionIn(RequestBody):
         examples=[Verdict.CONFIRM],
     )
     person: NamedPersonIn | None = Field(default=None, description="Whom the face shows; with `confirm` only.")
+    as_template: bool = Field(
+        default=False,
+        description="Also store the face for the subject, as a registration does; with `confirm` only.",
+    )
 
     @model_validator(mode="after")
     def _must_confirm(self) -> Self:
+        if self.as_template and self.verdict is not Verdict.CONFIRM:
+            raise ValueError("as_template belongs to the verdict confirm")
         if self.person is not None and self.verdict is not Verdict.CONFIRM:
             raise ValueError("person belongs to the verdict confirm")
         return self
 
     def decided(self) -> Decided:
-        return Decided(self.face_id, self.verdict, None if self.person is None else self.person.named())
+        person = None if self.person is None else self.person.named()
+        return Decided(self.face_id, self.verdict, person, self.as_template)
 
 
 class SightingDecisionsIn(RequestBody):
@@ -142,6 +149,9 @@ class DecidedItemOut(BaseModel):
     index: int = Field(description="Position among the decisions, from 0.", examples=[0])
     answer: SightingOut | None = Field(description="Null if `problem` is set.")
     problem: PhotoProblemOut | None = Field(description="Why the face was not decided. Null if `answer` is set.")
+    stored_face_id: UUID | None = Field(
+        description="The face that was stored for the subject with `as_template`.", examples=[_STORED_FACE_ID]
+    )
 
 
 class DecidedSightingsOut(BaseModel):
@@ -155,7 +165,7 @@ class DecidedSightingsOut(BaseModel):
 
     @classmethod
     def of(cls, decided: DecidedSightings) -> "DecidedSightingsOut":
-        return cls(operations=decided.operation_ids, items=_list(decided.results))
+        return cls(operations=decided.operation_ids, items=_list(decided))
 
 
 class UndoneOut(BaseModel):
@@ -164,12 +174,13 @@ class UndoneOut(BaseModel):
     restored: int = Field(examples=[3])
 
 
-def _list(results: Sequence[Sighting | AppError]) -> list[DecidedItemOut]:
+def _list(decided: DecidedSightings) -> list[DecidedItemOut]:
     return [
         DecidedItemOut(
             index=index,
             answer=None if isinstance(one, AppError) else SightingOut.of(one),
             problem=PhotoProblemOut.of(one, "decisions", index) if isinstance(one, AppError) else None,
+            stored_face_id=None if isinstance(one, AppError) else decided.stored.get(one.face_id),
         )
-        for index, one in enumerate(results)
+        for index, one in enumerate(decided.results)
     ]

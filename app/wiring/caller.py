@@ -68,6 +68,7 @@ from app.services.recognition.face_search import FaceSearchService
 from app.services.recognition.recognition import RecognitionService
 from app.services.recognition.search import SearchService
 from app.services.sightings.clusters import ClusterService
+from app.services.sightings.enrolling import SightingEnrolment
 from app.services.sightings.named_people import PersonDirectory
 from app.services.sightings.sightings import SightingService
 from app.services.tenancy.metering import UsageService
@@ -209,6 +210,12 @@ class TransactionServices:
             OperationRepository(self._session, self._tenant_id),
             ClusterRepository(self._session, self._tenant_id),
             PersonDirectory(self._collection_lookup(), self._subject_rows()),
+            SightingEnrolment(
+                self._collection_lookup(),
+                self._subject_rows(),
+                TemplateRepository(self._session, self._tenant_id),
+                self._face_storage(),
+            ),
             self._state.cursors,
             self._trail(),
         )

@@ -156,6 +156,42 @@ async def test_every_operation_can_be_undone(party: Account, running: Running) -
     assert problem(await party.client.post(f"/operations/{uuid4()}/undo")) == "404 operation_not_found"
 
 
+async def test_a_confirmed_face_becomes_a_template(party: Account, running: Running) -> None:
+    pending = next(one for one in await sightings(party) if one["external_id"] == "2.jpg")
+    person = {"collection": "default", "subject": "bob"}
+    await party.register("bob", pictures.photo(9))  # another face; the album's faces do not resemble it
+    decision = {"face_id": pending["face_id"], "verdict": "confirm", "person": person, "as_template": True}
+    done = await decide(party, decision)
+    stored = done["items"][0]["stored_face_id"]
+    subject = "/collections/default/subjects/bob"
+    faces = (await party.client.get(f"{subject}/faces")).json()["items"]
+    (face,) = [one for one in faces if one["face_id"] == stored]
+    assert face["external_image_id"] == "2.jpg"
+    assert stored != pending["face_id"]
+    async with running.state.album_worker.running():  # the same person in the other photo is found by the new template
+        await until(party, [START[0], ("1.jpg", "review", "bob"), ("2.jpg", "matched", "bob"), START[3]])
+        undone = await party.client.post(f"/operations/{done['operations'][0]}/undo")
+        assert undone.json() == {"restored": 1}
+        await until(party, START)
+    assert len((await party.client.get(f"{subject}/faces")).json()["items"]) == 1
+
+
+async def test_a_face_that_may_not_be_stored_is_not_decided(party: Account) -> None:
+    pending = next(one for one in await sightings(party) if one["external_id"] == "2.jpg")
+    await party.register("bob", pictures.photo(9))
+    assert (await party.client.delete("/collections/default/subjects/bob/consent")).status_code == 200
+    person = {"collection": "default", "subject": "bob"}
+    decision = {"face_id": pending["face_id"], "verdict": "confirm", "person": person, "as_template": True}
+    done = await decide(party, decision)
+    assert done["items"][0]["problem"]["code"] == "consent_withdrawn"
+    assert (done["operations"], done["items"][0]["stored_face_id"]) == ([], None)
+    assert summary(await sightings(party)) == sorted(START, key=str)
+    refused = await party.client.post(
+        "/sightings/decide", json={"decisions": [{**decision, "verdict": "ignore", "person": None}]}
+    )
+    assert problem(refused) == "422 invalid_parameter"
+
+
 async def test_each_decision_has_an_answer_or_a_problem(party: Account, stranger: Account) -> None:
     pending = (await sightings(party, state="pending"))[0]["face_id"]
     (matched,) = await sightings(party, state="matched")

@@ -38,12 +38,13 @@ class ClusterChange:
 
 _NOTHING = ClusterChange()
 Pair = tuple[UUID, UUID]
-"""A face's and a subject's id."""
+"""A face's and a subject's id, or the other way round."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation that was not undone: the sightings before it, the rejections it added and those it removed."""
+    """An operation that was not undone: the sightings before it, the rejections it added and removed,
+    the clusters that it changed, and the faces that it stored (subject and face)."""
 
     id: UUID
     collection_id: UUID
@@ -52,6 +53,7 @@ class Operation:
     rejections: list[Pair]
     removed: list[Pair]
     clusters: ClusterChange
+    stored: list[Pair]
 
     @property
     def face_ids(self) -> list[UUID]:
@@ -84,6 +86,7 @@ class OperationRepository(TenantRepository):
         rejections: Sequence[Pair] = (),
         removed: Sequence[Pair] = (),
         clusters: ClusterChange = _NOTHING,
+        stored: Sequence[Pair] = (),
     ) -> UUID:
         """Add an operation and return its id; its time is that of the transaction."""
         described = {
@@ -91,6 +94,7 @@ class OperationRepository(TenantRepository):
             "rejections": [[str(face), str(subject)] for face, subject in rejections],
             "removed": [[str(face), str(subject)] for face, subject in removed],
             **clusters.describe(),
+            "stored": [[str(subject), str(face)] for subject, face in stored],
         }
         row = OperationModel(
             **self._row(id=uuid4(), collection_id=collection_id, kind=kind, actor=actor, before=described)
@@ -117,6 +121,7 @@ class OperationRepository(TenantRepository):
             _pairs(row.before["rejections"]),
             _pairs(row.before["removed"]),
             ClusterChange.read(row.before),
+            _pairs(row.before["stored"]),
         )
 
     async def mark_undone(self, operation_id: UUID) -> None:
@@ -133,4 +138,4 @@ def _read(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pairs(described: Sequence[Sequence[str]]) -> list[Pair]:
-    return [(UUID(face), UUID(subject)) for face, subject in described]
+    return [(UUID(first), UUID(second)) for first, second in described]

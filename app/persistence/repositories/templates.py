@@ -215,9 +215,16 @@ class TemplateStore(TenantRepository):
 
     async def export(self, subject_id: UUID) -> list[ExportedFace]:
         """Export a subject's templates with unprotected embeddings, by gallery, oldest first."""
+        return await self._export(TemplateModel.subject_id == subject_id)
+
+    async def export_face(self, face_id: UUID) -> list[ExportedFace]:
+        """Export the templates of one face, one for each recognizer; empty if there is no such face."""
+        return await self._export(TemplateModel.id == face_id)
+
+    async def _export(self, condition: ColumnElement[bool]) -> list[ExportedFace]:
         sent = func.halfvec_send(TemplateModel.embedding)
         statement = (
-            self._select(TemplateModel, TemplateModel.subject_id == subject_id)
+            self._select(TemplateModel, condition)
             .join(GalleryModel, (GalleryModel.id == TemplateModel.gallery_id) & self._of_tenant(GalleryModel))
             .add_columns(GalleryModel.generation, type_coerce(sent, LargeBinary))
             .order_by(TemplateModel.gallery_id, TemplateModel.seq)

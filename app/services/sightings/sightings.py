@@ -11,28 +11,38 @@ from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.clusters import ClusterRepository
 from app.persistence.repositories.operations import ClusterChange, Operation, OperationRepository
 from app.persistence.repositories.sightings import SightingChange, SightingRecord, SightingRepository
+from app.persistence.repositories.templates import NewFace
 from app.security.cursors import CursorSigner, read_number
 from app.services.audit.trail import AuditAction, AuditTrail
 from app.services.paging import Page, PageRequest, bind_filters, cut_page
+from app.services.sightings.enrolling import SightingEnrolment
 from app.services.sightings.named_people import NamedPerson, PersonDirectory
 from app.services.sightings.snapshots import describe_record
 
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What a person says about one face. Without `person`, a confirmation means the suggested subject."""
+    """What a person says about one face. Without `person`, a confirmation means the suggested subject.
+
+    `as_template` also stores the face for that subject, so that searches find the subject by it.
+    """
 
     face_id: UUID
     verdict: Verdict
     person: NamedPerson | None = None
+    as_template: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DecidedSightings:
-    """The operation, by which it can be undone, and for each face its sighting or why it was not decided."""
+    """The operations, by which it can be undone, and for each face its sighting or why it was not decided.
+
+    `stored` are the ids of the faces that were stored for subjects, by the album's face.
+    """
 
     operation_ids: list[UUID]
     results: list[Sighting | AppError]
+    stored: dict[UUID, UUID]
 
 
 class SightingService:
@@ -45,6 +55,7 @@ class SightingService:
         operations: OperationRepository,
         clusters: ClusterRepository,
         people: PersonDirectory,
+        enrolment: SightingEnrolment,
         cursors: CursorSigner,
         trail: AuditTrail,
     ) -> None:
@@ -53,6 +64,8 @@ class SightingService:
         self._operations = operations
         self._clusters = clusters
         self._people = people
+        self._enrolment = enrolment
+        self._stored: dict[UUID, NewFace] = {}
         self._cursors = cursors
         self._trail = trail
 
@@ -92,8 +105,9 @@ class SightingService:
         """Decide sightings, each once; the machine never changes what a person decided.
 
         One operation for each album undoes it. A face without a sighting, or a subject that does not exist, yields an
-        error for that face alone.
+        error for that face alone. Raises `QuotaExceeded` if the tenant may not store so many templates.
         """
+        await self._lock_people(decided)
         albums = await self._sightings.find_albums([one.face_id for one in decided])
         records = {record.face_id: record for record in await self._sightings.lock(albums)}
         errors: dict[UUID, AppError] = {}
@@ -110,7 +124,21 @@ class SightingService:
         ]
         found = {one.face_id: one for one in await self._sightings.find(list(records))}
         results = [errors.get(one.face_id) or found[one.face_id] for one in decided]
-        return DecidedSightings([one for one in operation_ids if one is not None], results)
+        await self._enrolment.store(list(self._stored.values()))
+        stored = {face_id: new.id for face_id, new in self._stored.items()}
+        return DecidedSightings([one for one in operation_ids if one is not None], results, stored)
+
+    async def _lock_people(self, decided: Sequence[Decided]) -> None:
+        """Lock the subjects for whom faces are to be stored, before any sighting."""
+        enrolled = {one.face_id: one.person for one in decided if one.as_template}
+        if not enrolled:
+            return
+        people = {person for person in enrolled.values() if person is not None}
+        suggested = [face_id for face_id, person in enrolled.items() if person is None]
+        for one in await self._sightings.find(suggested) if suggested else ():
+            if one.subject is not None:
+                people.add(NamedPerson(one.subject.collection, one.subject.subject))
+        await self._enrolment.lock(people)
 
     async def _decide_in(
         self,
@@ -125,6 +153,8 @@ class SightingService:
             record = records[one.face_id]
             try:
                 change = await self._apply(one, record)
+                if one.as_template:
+                    self._stored[one.face_id] = await self._enrolment.prepare(one.face_id, change.subject_id)
             except (InvalidParameter, SubjectNotFound, AppError) as exc:
                 errors[one.face_id] = exc
                 continue
@@ -146,6 +176,7 @@ class SightingService:
             rejections=rejections,
             removed=removed,
             clusters=ClusterChange(clusters),
+            stored=[(new.subject_id, new.id) for one in decided if (new := self._stored.get(one.face_id))],
         )
         await self._sightings.remove_rejections(removed)
         await self._sightings.add_rejections(rejections, self._trail.actor)
@@ -185,6 +216,7 @@ class SightingService:
         again since then.
         """
         operation = await self._operations.lock(operation_id)
+        await self._enrolment.remove(operation.stored)
         await self._clusters.read_album(operation.collection_id, lock=True)
         records = await self._sightings.lock(operation.face_ids)
         operation.refuse_superseded(records)
