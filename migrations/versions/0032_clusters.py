@@ -12,7 +12,8 @@ down_revision: str | None = "0031"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
-# Runs as the owner of the tables and returns ids only: albums with faces that should join clusters, or leave them.
+# Runs as the owner of the tables and returns ids only: albums with faces that should join clusters or leave them,
+# and those whose clusters come from another recognizer than the one in use.
 UNCLUSTERED = """
 CREATE FUNCTION vultus_unclustered_albums() RETURNS TABLE (tenant uuid, album uuid)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -21,6 +22,10 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     UNION
     SELECT s.tenant_id, s.collection_id FROM sightings s
     WHERE s.cluster_id IS NOT NULL AND s.state IN ('matched', 'ignored')
+    UNION
+    SELECT a.tenant_id, a.collection_id FROM albums a
+    JOIN collections c ON c.tenant_id = a.tenant_id AND c.id = a.collection_id
+    WHERE a.cluster_recognizer <> c.recognizer
 $$
 """
 
@@ -29,6 +34,7 @@ def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.add_column("albums", sa.Column("clusters_version", sa.BigInteger(), server_default="0", nullable=False))
     op.add_column("albums", sa.Column("cluster_threshold", sa.Float(), nullable=True))
+    op.add_column("albums", sa.Column("cluster_recognizer", sa.Text(), nullable=True))
     op.add_column("sightings", sa.Column("cluster_id", sa.Uuid(), nullable=True))
     op.create_index(
         "ix_sightings_cluster",
@@ -81,5 +87,6 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION vultus_unclustered_albums()")
     op.drop_table("face_constraints")
     op.drop_column("sightings", "cluster_id")
+    op.drop_column("albums", "cluster_recognizer")
     op.drop_column("albums", "cluster_threshold")
     op.drop_column("albums", "clusters_version")

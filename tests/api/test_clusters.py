@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from tests import pictures
 from tests.api.conftest import Account, Running, problem
@@ -166,3 +167,18 @@ async def test_erased_faces_leave_their_cluster(party: Account) -> None:
     await finished(party)
     await until_clustered(party)
     assert set(await faces_of(party, second["cluster_id"])) == {"a.jpg", "c.jpg", "e.jpg"}
+
+
+async def test_clusters_of_another_recognizer_are_made_anew(party: Account, running: Running) -> None:
+    second, third = await list_clusters(party)
+    face = (await faces_of(party, second["cluster_id"]))["b.jpg"]
+    await send(party, f"/clusters/{second['cluster_id']}/split", {"face_ids": [face]})
+    async with running.state.database.transaction(party.tenant_id) as session:
+        await session.execute(text("UPDATE albums SET cluster_recognizer = 'a former one'"))
+    deadline = time.monotonic() + 30
+    while {one["cluster_id"] for one in await list_clusters(party)} & {second["cluster_id"], third["cluster_id"]}:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.1)
+    await until_clustered(party)
+    found = {frozenset(await faces_of(party, one["cluster_id"])) for one in await list_clusters(party)}
+    assert found == {frozenset({"a.jpg", "c.jpg"}), frozenset({"b.jpg"}), frozenset({"a.jpg", "d.jpg"})}

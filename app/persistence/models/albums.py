@@ -30,6 +30,8 @@ class AlbumModel(TenantOwned):
     clusters_version: Mapped[int] = mapped_column(BigInteger, server_default="0")
     """Counts the changes of its clusters of unknown faces."""
     cluster_threshold: Mapped[float | None]
+    """The linkage that its clusters were made with, by this recognizer."""
+    cluster_recognizer: Mapped[str | None]
 
 
 class PhotoModel(TenantOwned):

@@ -20,10 +20,11 @@ _NONE: Mapping[UUID, UUID] = {}
 
 @dataclass(frozen=True, slots=True)
 class ClusteredAlbum:
-    """The version of an album's clusters, and the threshold that they were made with; None: there are none yet."""
+    """The version of an album's clusters, and the threshold and recognizer that made them; None: there are none yet."""
 
     version: int
     threshold: float | None
+    recognizer: str | None
 
 
 class ClusterRepository(TenantRepository):
@@ -33,13 +34,15 @@ class ClusterRepository(TenantRepository):
         """Return the state of an album's clusters; `lock` keeps others from changing them until the end."""
         statement = self._select(AlbumModel, AlbumModel.collection_id == collection_id)
         row = await self._session.scalar(statement.with_for_update(key_share=True) if lock else statement)
-        return ClusteredAlbum(row.clusters_version, row.cluster_threshold) if row is not None else None
+        return ClusteredAlbum(row.clusters_version, row.cluster_threshold, row.cluster_recognizer) if row else None
 
-    async def note_change(self, collection_id: UUID, threshold: float | None = None) -> None:
-        """Count a change of an album's clusters; sets the threshold if given."""
+    async def note_change(
+        self, collection_id: UUID, threshold: float | None = None, recognizer: str | None = None
+    ) -> None:
+        """Count a change of an album's clusters; sets the threshold and the recognizer if given."""
         values: dict[str, Any] = {"clusters_version": AlbumModel.clusters_version + 1}
         if threshold is not None:
-            values["cluster_threshold"] = threshold
+            values |= {"cluster_threshold": threshold, "cluster_recognizer": recognizer}
         statement = self._update(AlbumModel, AlbumModel.collection_id == collection_id)
         await self._session.execute(statement.values(**values))
 
@@ -72,6 +75,14 @@ class ClusterRepository(TenantRepository):
         conditions = (SightingModel.collection_id == collection_id, SightingModel.cluster_id.is_not(None), is_known)
         statement = self._update(SightingModel, *conditions).values(cluster_id=None).returning(SightingModel.face_id)
         return len((await self._session.scalars(statement)).all())
+
+    async def dissolve(self, collection_id: UUID) -> None:
+        """Take all faces of an album out of their clusters; what people said about pairs of them stays."""
+        conditions = (SightingModel.collection_id == collection_id, SightingModel.cluster_id.is_not(None))
+        await self._session.execute(self._update(SightingModel, *conditions).values(cluster_id=None))
+        values = {"cluster_threshold": None, "cluster_recognizer": None}
+        album = self._update(AlbumModel, AlbumModel.collection_id == collection_id)
+        await self._session.execute(album.values(**values))
 
     async def write(self, joined: Mapping[UUID, UUID], merged: Mapping[UUID, UUID] = _NONE) -> None:
         """Write which cluster faces joined, and into which clusters others were merged."""

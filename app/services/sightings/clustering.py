@@ -82,7 +82,10 @@ class ClusterKeeper:
             state = await rows.read_album(album_id, lock=True)
             if album is None or album.recognizer is None or state is None:
                 return 0
-            if await rows.remove_known(album_id):
+            is_outdated = state.recognizer not in (None, album.recognizer)
+            if is_outdated:  # its embeddings are not comparable with the new ones
+                await rows.dissolve(album_id)
+            if await rows.remove_known(album_id) or is_outdated:
                 await rows.note_change(album_id)
                 self._kept.pop(album_id, None)
                 state = await rows.read_album(album_id)
@@ -97,11 +100,12 @@ class ClusterKeeper:
         if not faces:
             return 0
         joined, merged = await asyncio.to_thread(_add_all, kept.clusters, faces)
-        return await self._write(tenant_id, album_id, kept, joined, merged)
+        return await self._write(tenant_id, Gallery(album_id, album.recognizer), kept, joined, merged)
 
     async def _write(
-        self, tenant_id: UUID, album_id: UUID, kept: _Kept, joined: dict[UUID, UUID], merged: dict[UUID, UUID]
+        self, tenant_id: UUID, gallery: Gallery, kept: _Kept, joined: dict[UUID, UUID], merged: dict[UUID, UUID]
     ) -> int:
+        album_id = gallery.collection_id
         async with self._database.transaction(tenant_id) as session:
             rows = ClusterRepository(session, tenant_id)
             state = await rows.read_album(album_id, lock=True)
@@ -109,7 +113,7 @@ class ClusterKeeper:
                 self._kept.pop(album_id, None)
                 return 0
             await rows.write(joined, merged)
-            await rows.note_change(album_id, kept.clusters.threshold)
+            await rows.note_change(album_id, kept.clusters.threshold, gallery.recognizer)
         kept.version += 1
         return len(joined)
 

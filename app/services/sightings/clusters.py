@@ -1,6 +1,6 @@
 """List clusters of an album's unknown faces, and name, merge or split them as a person."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID, uuid4
 
 from app.domain.sightings import FaceCluster, FacePair, SightingState
@@ -14,6 +14,9 @@ from app.services.audit.trail import AuditAction, AuditTrail
 from app.services.paging import Page, PageRequest, cut_page
 from app.services.sightings.named_people import NamedPerson, PersonDirectory
 from app.services.sightings.snapshots import describe_record
+
+_MAX_PAIRS = 2_000
+"""How many pairs of faces one split may note."""
 
 
 class ClusterService:
@@ -84,8 +87,8 @@ class ClusterService:
             raise ClustersConflict(
                 f"Somebody said that face {apart[0].first} and face {apart[0].second} show two people; undo that first."
             )
-        pair = FacePair(min(kept), min(joined), are_same=True)
-        return await self._move(album_id, name, "merge", cluster_id, dict.fromkeys(joined, other_id), pair)
+        together = [FacePair(min(kept), min(joined), are_same=True)]
+        return await self._move(album_id, name, "merge", cluster_id, dict.fromkeys(joined, other_id), together)
 
     async def split(self, cluster_id: UUID, face_ids: Sequence[UUID]) -> tuple[UUID, UUID, int]:
         """Move some faces of a cluster to a new one, and keep them apart from the others from now on.
@@ -108,15 +111,15 @@ class ClusterService:
                     f"Somebody said that face {pair.first} and face {pair.second} show one person; undo that first."
                 )
         new_id = uuid4()
-        apart = FacePair(min(leaving), min(staying), are_same=False)
+        apart = _separate(leaving, staying)
         moved = await self._move(album_id, name, "split", new_id, dict.fromkeys(leaving, cluster_id), apart)
         return moved[0], new_id, moved[1]
 
     async def _move(
-        self, album_id: UUID, name: str, kind: str, cluster_id: UUID, before: dict[UUID, UUID], pair: FacePair
+        self, album_id: UUID, name: str, kind: str, cluster_id: UUID, before: dict[UUID, UUID], said: list[FacePair]
     ) -> tuple[UUID, int]:
         """Move faces, given with the clusters that they were in, to a cluster, and note what was said by it."""
-        added = await self._clusters.add_constraints(album_id, [pair], self._trail.actor)
+        added = await self._clusters.add_constraints(album_id, said, self._trail.actor)
         change = ClusterChange(before, added)
         operation_id = await self._operations.add(album_id, kind, self._trail.actor, [], clusters=change)
         await self._clusters.write(dict.fromkeys(before, cluster_id))
@@ -137,3 +140,15 @@ class ClusterService:
 
     async def _record(self, name: str, faces: int) -> None:
         await self._trail.record(AuditAction.CLUSTERS_CHANGED, f"collection:{name}", collection=name, faces=faces)
+
+
+def _separate(leaving: Collection[UUID], staying: Collection[UUID]) -> list[FacePair]:
+    """Return pairs of faces that keep two groups apart, also when the clusters are made anew.
+
+    All pairs of small groups; of large ones each face with one of the others, so that the number grows with the faces.
+    """
+    if len(leaving) * len(staying) <= _MAX_PAIRS:
+        pairs = {(face, other) for face in leaving for other in staying}
+    else:
+        pairs = {(face, min(staying)) for face in leaving} | {(min(leaving), other) for other in staying}
+    return [FacePair(face, other, are_same=False) for face, other in sorted(pairs)]
