@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import BackgroundTasks, Path
 
+from app.errors import CollectionNotFound
 from app.routes import API
 from app.routes.deps.callers import CanDelete, CanRead, CanRegister, StateDep
 from app.routes.deps.services import IdempotencyDep, PageDep, ServicesDep
@@ -17,7 +18,7 @@ router = strict_router(prefix=f"{API}/albums", tags=["albums"], responses=AUTHEN
 AlbumId = Annotated[CollectionName, Path()]
 
 
-@router.post("", status_code=201, summary="Create an album", responses=problems(409, 422))
+@router.post("", status_code=201, summary="Create an album", responses=problems(CollectionNotFound, 409, 422))
 async def create_album(_: CanRegister, body: AlbumIn, services: ServicesDep, idempotency: IdempotencyDep) -> AlbumOut:
     """Creates a collection of the same name, which the faces of the album's photos go to."""
 

@@ -1,4 +1,4 @@
-"""Tell which paths take photos. All other request bodies are small, except imports."""
+"""Tell which paths take photos, and which take long lists. All other request bodies are small, except imports."""
 
 import re
 
@@ -21,6 +21,10 @@ IMAGE_PATHS = frozenset(
 )
 """The routes whose whole path is fixed."""
 
+MAX_LIST_BODY = 2 * 1024 * 1024
+"""Bytes of a body with up to 1,000 names or decisions, or up to 10,000 ids."""
+
+_LIST_PATH = re.compile(rf"{API}/(sightings/decide|clusters/[^/]+/split|albums/[^/]+/(fetch|uploads|uploads/complete))")
 _GUEST_PATH = f"{API}/guest/search"
 _ALBUM_PATH = re.compile(rf"{API}/albums/[^/]+/(photos(/.*)?|search)")
 
@@ -32,3 +36,8 @@ def takes_photos(path: str) -> bool:
         or path == _GUEST_PATH
         or (path.startswith(f"{API}/albums/") and _ALBUM_PATH.fullmatch(path) is not None)
     )
+
+
+def takes_long_lists(path: str) -> bool:
+    """Return whether a path belongs to a route that takes long lists of names or ids."""
+    return _LIST_PATH.fullmatch(path) is not None

@@ -113,6 +113,7 @@ class SightingDecisionIn(RequestBody):
     person: NamedPersonIn | None = Field(default=None, description="Whom the face shows; with `confirm` only.")
     as_template: bool = Field(
         default=False,
+        strict=True,
         description="Also store the face for the subject, as a registration does; with `confirm` only.",
     )
 

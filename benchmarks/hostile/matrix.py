@@ -77,7 +77,7 @@ class Matrix:
         self._victim = victim
         self._days = count(3_000, -1)
         self._own = OWN | stage.furnish(f"{_SUBJECTS}/{{subject}}/faces/{{face_id}}")
-        self._own |= stage.furnish("{album}{external_id}{link_id}{operation_id}")
+        self._own |= stage.furnish("{album}{external_id}{link_id}{operation_id}{cluster_id}")
 
     def cells(self) -> Iterator[Cell]:
         """Yield all calls; those of one route follow one another."""

@@ -19,6 +19,12 @@ MARK = "zqvictim"
 """A part of every name of the tenant; no caller and no server has it otherwise."""
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _TABLES = ["tenants", *sorted(model.__tablename__ for model in TENANT_TABLES)]
+_SIGHTING = """INSERT INTO sightings (tenant_id, face_id, collection_id, photo_id, cluster_id)
+SELECT tenant_id, $2, collection_id, id, $3 FROM photos WHERE tenant_id = $1"""
+_OPERATION = """INSERT INTO operations (tenant_id, id, collection_id, kind, actor, before)
+SELECT tenant_id, $2, collection_id, 'decide', $3,
+       '{"sightings": [], "rejections": [], "removed": [], "clusters": {}, "said": [], "stored": []}'
+FROM photos WHERE tenant_id = $1"""
 _DIGEST = """SELECT md5(coalesce(string_agg(t::text, '' ORDER BY t::text), '')) AS row
 FROM {table} t WHERE {column} = $1"""
 SETTLED_AFTER_S = 3
@@ -107,7 +113,7 @@ class Victim:
             "album": album,
             "external_id": f"{MARK}-1.jpg",
             "link_id": link["link_id"],
-            "operation_id": str(uuid4()),
+            **asyncio.run(self._add_sightings()),
             "collection": self.collection,
             "subject": self.subject,
             "face_id": stored["templates"][0]["face_id"],
@@ -117,6 +123,15 @@ class Victim:
             "access_key_id": pair["key_id"],
             "tenant_id": self.tenant_id,
         }
+
+    async def _add_sightings(self) -> dict[str, str]:
+        """Add a sighting in a cluster, and an operation: no worker runs that would find the face of the photo."""
+        connection = await asyncpg.connect(self._database)
+        cluster_id, operation_id = uuid4(), uuid4()
+        await connection.execute(_SIGHTING, self.tenant_id, uuid4(), cluster_id)
+        await connection.execute(_OPERATION, self.tenant_id, operation_id, MARK)
+        await connection.close()
+        return {"cluster_id": str(cluster_id), "operation_id": str(operation_id)}
 
     def _find_cursors(self) -> dict[str, str]:
         """Return a cursor of every list that has pages, by its path."""

@@ -72,7 +72,7 @@ class Stage:
             stored = self._register()
             known |= {"recognizer": stored["recognizer"], "face_id": stored["templates"][0]["face_id"]}
         if "{album}" in path:
-            known |= self._furnish_album()
+            known |= {"face_id": str(uuid4())} | self._furnish_album()  # no face is found without a worker
         if "{operation_id}" in path:
             known["operation_id"] = str(uuid4())  # none exists before somebody decides a sighting
         if "{cluster_id}" in path:
