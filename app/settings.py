@@ -138,7 +138,7 @@ class Settings(BaseSettings):
     search_cache_mb: Annotated[int, Field(ge=0)] = 256
     """Memory per worker for recently searched collections, in MiB; 0: none. A template takes 72 bytes as a code and
     1.5 KB with its embedding. Without the cache, all comparisons run in the database."""
-    search_cache_whole_limit: Annotated[int, Field(ge=0)] = 50_000
+    search_cache_whole_limit: Annotated[int, Field(ge=0)] = 20_000
     """Collections of up to this many templates are cached as embeddings. These take 1.5 KB per template, in at most
     half of the cache. Larger collections are cached as codes."""
     search_hnsw_from: Annotated[int, Field(ge=0)] = 0
