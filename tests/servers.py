@@ -24,10 +24,13 @@ def free_port() -> int:
 
 @contextmanager
 def serving(workers: int = 1, /, **env: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    """`vultus serve` with these settings, ready, for the time of the block: its address and its process."""
+    """`vultus serve` with these settings, ready, for the time of the block: its address and its process.
+
+    It processes no albums unless a setting says so: photos of other tests' albums are theirs.
+    """
     port = free_port()
     command = [str(Path(sys.executable).parent / "vultus"), "serve", "--port", str(port), "--workers", str(workers)]
-    process = subprocess.Popen(command, env={**os.environ, **env})
+    process = subprocess.Popen(command, env={**os.environ, "VULTUS_ALBUM_WORKER": "false", **env})
     base = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + _START_TIMEOUT_S

@@ -99,6 +99,25 @@ COUNT_PHOTOS = _COUNT_PHOTOS.format(
 )
 OLD_COUNT_PHOTOS = _COUNT_PHOTOS.format(column="", count="")
 
+FORGET_FAILED = """
+CREATE OR REPLACE FUNCTION vultus_forget_failed_photos() RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH forgotten AS (
+        UPDATE photos SET has_object = false, may_retry = false
+        WHERE state = 'failed' AND has_object AND finished_at < now() - interval '1 day' RETURNING id
+    ) SELECT count(*) FROM forgotten
+$$
+"""
+OLD_FORGET_FAILED = """
+CREATE OR REPLACE FUNCTION vultus_forget_failed_photos() RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH forgotten AS (
+        UPDATE photos SET has_object = false
+        WHERE state = 'failed' AND has_object AND finished_at < now() - interval '1 day' RETURNING id
+    ) SELECT count(*) FROM forgotten
+$$
+"""
+
 
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
@@ -112,7 +131,7 @@ def upgrade() -> None:
         "ix_photos_announced", "photos", ["tenant_id", "not_before"], postgresql_where=sa.text("state = 'announced'")
     )
     op.add_column("discarded_objects", sa.Column("again_at", sa.DateTime(timezone=True), nullable=True))
-    for function in (DISCARD_FINISHED, DISCARD_ERASED, LOST_PHOTOS, ANNOUNCED_PHOTOS):
+    for function in (DISCARD_FINISHED, DISCARD_ERASED, LOST_PHOTOS, ANNOUNCED_PHOTOS, FORGET_FAILED):
         op.execute(function)
     _grant("vultus_announced_photos(integer)")
     op.execute("DROP FUNCTION vultus_count_photos(uuid[], uuid[])")
@@ -122,7 +141,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
-    for function in (OLD_DISCARD_FINISHED, OLD_DISCARD_ERASED, OLD_LOST_PHOTOS):
+    for function in (OLD_DISCARD_FINISHED, OLD_DISCARD_ERASED, OLD_LOST_PHOTOS, OLD_FORGET_FAILED):
         op.execute(function)
     op.execute("DROP FUNCTION vultus_announced_photos(integer)")
     op.execute("DROP FUNCTION vultus_count_photos(uuid[], uuid[])")

@@ -77,6 +77,8 @@ def upgrade() -> None:
     op.create_index("ix_face_constraints_tenant_id_other_id", "face_constraints", ["tenant_id", "other_id"])
     op.create_index("ix_face_constraints_tenant_id_collection_id", "face_constraints", ["tenant_id", "collection_id"])
     isolate("face_constraints")
+    # `pg_dump` reads the sequences of the tables.
+    op.execute(f"GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO {APP_ROLE}, {OPERATOR_ROLE}")
     op.execute(UNCLUSTERED)
     op.execute("REVOKE ALL ON FUNCTION vultus_unclustered_albums() FROM PUBLIC")
     op.execute(f"GRANT EXECUTE ON FUNCTION vultus_unclustered_albums() TO {APP_ROLE}, {OPERATOR_ROLE}")

@@ -21,6 +21,7 @@ from app.persistence.provisioning.embedded import EmbeddedPostgres
 from app.rekognition.signing import read_signed_call
 from app.routes.coverage import PUBLIC_ROUTES, check_coverage, route_dependencies
 from app.routes.deps.callers import get_credential, get_operator
+from app.routes.guests import get_guest
 from app.services.photos.face_reader import FaceReader
 from app.settings import Settings
 from tests import pictures
@@ -41,7 +42,7 @@ def test_every_route_is_authenticated_or_on_the_public_list(running: Running) ->
     assert len(found) > 30
     assert set(found) >= PUBLIC
     for name, calls in found.items():
-        assert bool({get_credential, get_operator, read_signed_call} & calls) != (name in PUBLIC), name
+        assert bool({get_credential, get_guest, get_operator, read_signed_call} & calls) != (name in PUBLIC), name
 
 
 def test_a_route_that_nobody_thought_of_keeps_the_app_from_starting(settings: Settings) -> None:

@@ -1,6 +1,7 @@
 """Swagger UI in a real Chromium: what its forms send when a newcomer fills in only what a call requires."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,8 +30,12 @@ FORMS = {
     "detect": [({"image"}, 200)],
     "extract": [({"image"}, 200)],
     "extract/batch": [({"images"}, 200)],
+    "albums/{album}/photos": [({"images"}, 404)],  # there is no such album
+    "PUT albums/{album}/photos/{external_id}": [({"image"}, 404)],
+    "albums/{album}/search": [({"images"}, 404)],
+    "guest/search": [({"image"}, 401)],  # needs the token of a link
 }
-"""For each form with photos: the files to choose, and the expected status."""
+"""For each form with photos: the files to choose, and the expected status. The method is POST unless named."""
 
 # FormData with files does not appear in Chromium's record of requests.
 RECORD_SENT_FIELDS = """
@@ -42,6 +47,12 @@ window.fetch = (resource, options) => {
   return send(resource, options);
 };
 """
+
+
+def split(name: str) -> tuple[str, str]:
+    """Return the method and the path of a form."""
+    method, _, path = name.rpartition(" ")
+    return method or "POST", f"/api/v1/{path}"
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +114,16 @@ def execute(block: Locator) -> int:
     return answered.value.status
 
 
+def fill_in(field: Locator, text: str) -> None:
+    """Fill in a text, the first item of a list, or a yes."""
+    if field.locator("select").count():
+        field.locator("select").select_option("true")
+        return
+    if field.get_by_role("button", name="Add").count():
+        field.get_by_role("button", name="Add").first.click()
+    field.locator("input").first.fill(text)
+
+
 def close(block: Locator) -> None:
     block.get_by_role("button", name="Cancel").click()
     block.locator(".opblock-summary-control").click()
@@ -110,12 +131,13 @@ def close(block: Locator) -> None:
 
 def test_every_form_with_photos_is_tried_out(document: dict[str, Any]) -> None:
     multipart = {
-        path
+        f"{method.upper()} {path}"
         for path, operations in document["paths"].items()
-        for operation in operations.values()
+        for method, operation in operations.items()
         if "multipart/form-data" in operation.get("requestBody", {}).get("content", {})
     }
-    assert multipart == IMAGE_PATHS == {f"/api/v1/{name}" for name in FORMS}
+    assert multipart == {f"{method} {path}" for method, path in map(split, FORMS)}
+    assert {path for _, path in map(split, FORMS) if "{" not in path} == IMAGE_PATHS | {"/api/v1/guest/search"}
 
 
 @pytest.mark.parametrize(
@@ -124,15 +146,17 @@ def test_every_form_with_photos_is_tried_out(document: dict[str, Any]) -> None:
 def test_a_form_sends_only_what_was_filled_in(
     name: str, files: set[str], status: int, page: Page, document: dict[str, Any]
 ) -> None:
-    path = f"/api/v1/{name}"
-    schema = document["paths"][path]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
-    block = opened(page, "post", path)
+    method, path = split(name)
+    schema = document["paths"][path][method.lower()]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    block = opened(page, method.lower(), path)
+    for parameter in re.findall(r"{(\w+)}", path):
+        block.locator(f'tr[data-param-name="{parameter}"] input').fill("nobody")
     assert '"string"' not in block.locator(".responses-table .example").first.inner_text()
     for field in files:
         choose_photo(block, field)
-    text = set(schema["required"]) - files
+    text = set(schema.get("required", [])) - files
     for field in text:
-        row(block, field).locator("input").fill("nobody" if name == "verify" else "emp-1042")
+        fill_in(row(block, field), "nobody" if name == "verify" else "emp-1042")
     page.evaluate("sent.length = 0")
     assert execute(block) == status
     assert page.evaluate("sent.map((fields) => fields.sort())") == [sorted(files | text)]

@@ -14,6 +14,8 @@ from tests.cli.test_serve import service_env
 from tests.commands import PROGRAM, Commands
 from tests.servers import serving
 
+WORKING = {"VULTUS_ALBUM_WORKER": "true"}
+
 __all__ = ["service_env"]
 
 
@@ -36,7 +38,7 @@ def test_an_album_from_creation_to_erasure(service_env: dict[str, str], commands
     (photos / "notes.txt").write_text("not a photo")
     selfie = tmp_path / "selfie.jpg"
     selfie.write_bytes(pictures.photo(1, take=1))
-    with serving(**service_env) as (base, _):
+    with serving(**service_env, **WORKING) as (base, _):
         vultus = Cli(commands, base, tmp_path)
         made = vultus.run("create", "party", "--title", "Ada and Ben", "--expected", "4", "--json")
         assert made.returncode == 0, made.stderr
@@ -68,7 +70,7 @@ def test_what_fails_is_listed_and_the_rest_is_not_sent_again(
     photos = write_photos(tmp_path / "photos", 3)
     (photos / "bad.jpg").write_bytes(DAMAGED)
     (photos / "empty.jpg").write_bytes(b"")
-    with serving(**service_env) as (base, _):
+    with serving(**service_env, **WORKING) as (base, _):
         vultus = Cli(commands, base, tmp_path)
         first = vultus.run("upload", "party", photos, "--create", "--json")
         assert first.returncode == 1, first.stderr
@@ -89,7 +91,7 @@ def test_what_fails_is_listed_and_the_rest_is_not_sent_again(
 def test_an_upload_that_is_killed_goes_on(service_env: dict[str, str], commands: Commands, tmp_path: Path) -> None:
     count = 60
     photos = write_photos(tmp_path / "photos", count)
-    with serving(**service_env, VULTUS_ALBUM_WORKER="false") as (base, _):
+    with serving(**service_env) as (base, _):
         vultus = Cli(commands, base, tmp_path)
         assert vultus.run("create", "party").returncode == 0
         command = [
@@ -117,7 +119,7 @@ def test_an_upload_that_is_killed_goes_on(service_env: dict[str, str], commands:
 
 def test_a_full_queue_is_waited_for(service_env: dict[str, str], commands: Commands, tmp_path: Path) -> None:
     photos = write_photos(tmp_path / "photos", 24)
-    with serving(**service_env, VULTUS_MAX_WAITING_PHOTOS="8") as (base, _):
+    with serving(**service_env, **WORKING, VULTUS_MAX_WAITING_PHOTOS="8") as (base, _):
         vultus = Cli(commands, base, tmp_path)
         done = vultus.run("upload", "party", photos, "--create", "--json", "--connections", "8")
         assert done.returncode == 0, done.stderr
@@ -129,7 +131,7 @@ def test_a_manifest_names_the_photos(service_env: dict[str, str], commands: Comm
     photos = write_photos(tmp_path / "photos", 2)
     manifest = photos / "list.csv"
     manifest.write_text("photo,external_id\na/0.jpg,first\nb/1.jpg,\nmissing.jpg,gone\n")
-    with serving(**service_env) as (base, _):
+    with serving(**service_env, **WORKING) as (base, _):
         vultus = Cli(commands, base, tmp_path)
         done = vultus.run("upload", "party", manifest, "--create", "--quiet")
         assert done.returncode == 1
@@ -160,7 +162,7 @@ def test_wrong_use_is_one_line(
 
 
 def test_a_key_that_may_not_is_told_so(service_env: dict[str, str], commands: Commands, tmp_path: Path) -> None:
-    with serving(**service_env) as (base, _):
+    with serving(**service_env, **WORKING) as (base, _):
         key = make_key(base, ["recognize"])
         done = commands.run("albums", "create", "party", "--url", base, env={"VULTUS_API_KEY": key}, directory=tmp_path)
         assert done.returncode == 1

@@ -34,7 +34,6 @@ def service_env(data_dir: Path, service_url: str, synthetic_pack: Path) -> dict[
         "VULTUS_MODEL_PACK": str(synthetic_pack),
         "VULTUS_PUBLIC_RATE": "100000/minute",
         "VULTUS_LOG_LEVEL": "warning",
-        "VULTUS_ALBUM_WORKER": "false",  # photos of other tests' albums are theirs
     }
 
 

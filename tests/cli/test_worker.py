@@ -30,7 +30,7 @@ def test_a_worker_that_is_stopped_loses_no_photo_and_stores_none_twice(
     service_env: dict[str, str], commands: Commands, tmp_path: Path
 ) -> None:
     photos = write_photos(tmp_path / "photos", PHOTOS)
-    with serving(**service_env, VULTUS_ALBUM_WORKER="false") as (base, _):
+    with serving(**service_env) as (base, _):
         env = {"VULTUS_API_KEY": make_key(base)}
         sent = commands.run("albums", "upload", "party", photos, "--url", base, "--create", "--no-wait", env=env)
         assert sent.returncode == 0, sent.stderr
@@ -68,7 +68,7 @@ def test_a_worker_that_is_stopped_loses_no_photo_and_stores_none_twice(
 def test_what_a_worker_counts_the_server_shows(service_env: dict[str, str], commands: Commands, tmp_path: Path) -> None:
     token = "a token for the tests' metrics, 32 bytes"
     shared = {**service_env, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics")}
-    with serving(**shared, VULTUS_ALBUM_WORKER="false", VULTUS_METRICS_TOKEN=token) as (base, _), working(**shared):
+    with serving(**shared, VULTUS_METRICS_TOKEN=token) as (base, _), working(**shared):
         env = {"VULTUS_API_KEY": make_key(base)}
         photos = write_photos(tmp_path / "photos", 3)
         done = commands.run("albums", "upload", "party", photos, "--url", base, "--create", env=env)
