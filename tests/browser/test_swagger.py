@@ -115,9 +115,9 @@ def execute(block: Locator) -> int:
 
 
 def fill_in(field: Locator, text: str) -> None:
-    """Fill in a text, the first item of a list, or a yes."""
+    """Fill in a text, the first item of a list, or the last choice."""
     if field.locator("select").count():
-        field.locator("select").select_option("true")
+        field.locator("select").select_option(index=field.locator("option").count() - 1)
         return
     if field.get_by_role("button", name="Add").count():
         field.get_by_role("button", name="Add").first.click()
