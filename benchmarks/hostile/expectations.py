@@ -15,14 +15,18 @@ from tests.api.test_matrix import CALLS
 from tests.schema.callers import KEY_SCOPES, LIMITED_SCOPES, ONE_COLLECTION, ROLES
 
 SHORTENING = f"PUT {API}/policy"
+_SUBJECT = f"{API}/collections/{{collection}}/subjects/{{subject}}"
 GRANTS: dict[str, frozenset[Permission]] = {
     f"POST {API}/users": ROLE_PERMISSIONS[Role.VIEWER],
     f"PATCH {API}/users/{{user_id}}": ROLE_PERMISSIONS[Role.VIEWER],
     f"POST {API}/keys": SCOPE_PERMISSIONS[Scope.RECOGNIZE],
     f"POST {API}/access-keys": SCOPE_PERMISSIONS[Scope.RECOGNIZE],
     SHORTENING: frozenset({Permission.DELETE}),
+    f"POST {_SUBJECT}/merge": frozenset({Permission.DELETE}),
+    f"POST {_SUBJECT}/move": frozenset({Permission.DELETE}),
 }
-"""Permissions that a request of the matrix needs besides its route's: those that it grants, and for less retention."""
+"""Permissions that a request of the matrix needs besides its route's: those that it grants, for less retention, and
+to take a subject away."""
 TENANTLESS = frozenset({"nobody", "platform operator", "metrics"})
 CALLERS = ROLES
 

@@ -16,6 +16,7 @@ from app.routes import API
 from benchmarks.goals import at_least, at_most
 from benchmarks.hostile.expectations import CALLERS, SHORTENING, expect, operator_routes
 from benchmarks.hostile.victim import MARK, PHOTO, Victim, tables_changed
+from tests import pictures
 from tests.api.test_matrix import CALLS
 from tests.schema.callers import PASSWORD, Caller, Stage
 
@@ -130,7 +131,7 @@ class Matrix:
         yield self._cell(route, caller, "theirs", theirs, options, call.stranger)
         if path.count("{") > 1 and call.guess is not None:
             last = path[path.rindex("{") + 1 : path.rindex("}")]
-            if last != "recognizer":  # recognizers are the server's, not a tenant's
+            if last not in ("recognizer", "external_id"):  # the server's, or each tenant's own words
                 mixed = self._own | {last: theirs[last]}
                 yield self._cell(route, caller, "their last id in an own thing", mixed, options, call.guess)
         cursor = self._victim.cursors.get(path.removeprefix(API))
@@ -199,7 +200,15 @@ class Matrix:
             ("GET /readyz", {}, 200),
         ):
             yield Cell(route, "nobody", "public", route.split()[1], options, status)
+        selfie = {"image": ("photo.jpg", pictures.photo(1), "image/jpeg")}
+        guest: dict[str, Any] = {"data": {"consent": "true"}, "files": selfie}
         for caller in CALLERS:
+            album = f"{API}/albums/{self._victim.ids['album']}"
+            hidden = expect(f"GET {API}/albums/{{album}}", caller, 404)
+            yield Cell(f"GET {API}/albums/{{album}}/events", caller, "theirs", f"{album}/events", {}, hidden)
+            token = 401 if caller == "nobody" or caller.startswith("key:") else 404  # other tokens are no links
+            for route, options in ((f"GET {API}/guest/album", dict[str, Any]()), (f"POST {API}/guest/search", guest)):
+                yield Cell(route, caller, "no link", route.split()[1], options, token)
             yield Cell("GET /metrics", caller, "metrics", "/metrics", {}, 200 if caller == "metrics" else 401)
 
 

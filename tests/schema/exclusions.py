@@ -67,7 +67,7 @@ SEMANTIC_VALUES = (
     Semantic("names", "is there twice", "normalizes the names before it compares them"),
     Semantic("external_ids", "ids were sent for", "compares the lengths of two lists"),
     Semantic("people", "must have either subject or face_id", "either of two fields is required"),
-    Semantic("decisions", "is decided twice", "compares two items by one field"),
+    Semantic("body", "is decided twice", "compares two items by one field"),
     Semantic("decisions", "belongs to the verdict confirm", "compares two fields"),
     Semantic("face_ids", "must stay", "depends on the cluster"),
     Semantic("face_ids", "the cluster has no face", "depends on the cluster"),
