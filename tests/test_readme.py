@@ -96,7 +96,7 @@ def test_the_commands_of_readme_and_tutorial_run_as_printed(
     env = {"VULTUS_MODEL_PACK": "synthetic", "VULTUS_DATA_DIR": str(data), "VULTUS_LOG_LEVEL": "warning"}
     made = commands.run("demo", env=env, directory=tmp_path)  # what `make run` does before it serves
     assert made.returncode == 0, made.stderr
-    with serving(**env) as (base, _):
+    with serving(**env, VULTUS_ALBUM_WORKER="true") as (base, _):
         first_screen = run_blocks([block for block in _SHELL.findall(README) if "curl " in block], base, tmp_path)
         steps = run_blocks([block for block in _SHELL.findall(TUTORIAL) if "make run" not in block], base, tmp_path)
     check_first_screen(*first_screen[:3])

@@ -129,7 +129,7 @@ async def delete_photo(
     response_class=Response,
     responses={
         **problems(FaceNotFound, 422),
-        200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}, "description": "A JPEG."},
+        200: {"content": {"image/jpeg": {}}, "description": "A JPEG."},
     },
 )
 async def get_face_picture(_: CanRead, album: AlbumId, face_id: Id, services: ServicesDep) -> Response:

@@ -204,7 +204,7 @@ def test_packs_are_compared_in_one_table(
 
 @pytest.fixture(scope="module")
 def account(service_env: dict[str, str]) -> Iterator[Tenant]:
-    with serving(**service_env) as (base, _), make_tenant(base) as made:
+    with serving(**service_env, VULTUS_ALBUM_WORKER="true") as (base, _), make_tenant(base) as made:
         yield made
 
 
