@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 import numpy as np
@@ -27,9 +28,10 @@ def filled(postgres: EmbeddedPostgres) -> dict[str, str]:
     """A database with one collection of 150 faces; the settings that name it."""
 
     async def fill() -> dict[str, str]:
-        operator = await postgres.ensure_database("index_test")
+        name = f"index_test_{uuid4().hex[:8]}"  # the module may be set up again in one process
+        operator = await postgres.ensure_database(name)
         await asyncio.to_thread(migrate, operator)
-        service = await postgres.ensure_service_login("index_test")
+        service = await postgres.ensure_service_login(name)
         database, engine = Database(service), make_engine(service)
         shelf = await Shelf.make(database, engine)
         faces = random_embeddings(np.random.default_rng(0), 150)
