@@ -156,6 +156,19 @@ async def test_every_operation_can_be_undone(party: Account, running: Running) -
     assert problem(await party.client.post(f"/operations/{uuid4()}/undo")) == "404 operation_not_found"
 
 
+async def test_an_undo_brings_no_erased_subject_back(party: Account) -> None:
+    (matched,) = await sightings(party, state="matched")
+    done = [
+        await decide(party, {"face_id": matched["face_id"], "verdict": verdict})
+        for verdict in ("reject", "reopen", "ignore")
+    ]
+    assert (await party.client.delete("/collections/default/subjects/ada")).status_code == 200
+    for one in reversed(done):
+        answer = await party.client.post(f"/operations/{one['operations'][0]}/undo")
+        assert answer.json() == {"restored": 1}
+    assert {one["state"] for one in await sightings(party)} == {"pending"}
+
+
 async def test_a_confirmed_face_becomes_a_template(party: Account, running: Running) -> None:
     pending = next(one for one in await sightings(party) if one["external_id"] == "2.jpg")
     person = {"collection": "default", "subject": "bob"}

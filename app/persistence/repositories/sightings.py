@@ -147,9 +147,12 @@ class SightingRepository(TenantRepository):
         )
 
     async def restore(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Write sightings as an operation found them; those that are gone stay gone."""
+        """Write sightings as an operation found them; those that are gone stay gone, and so do erased subjects."""
+        present = await self._find_present({record["subject_id"] for record in records} - {None})
         for record in records:
             values = {name: value for name, value in record.items() if name != "face_id"}
+            if record["subject_id"] is not None and record["subject_id"] not in present:
+                values = {**dict.fromkeys(_VALUES), "state": SightingState.PENDING.value, "decided_by": MACHINE}
             statement = self._update(SightingModel, SightingModel.face_id == record["face_id"])
             await self._session.execute(statement.values(**values))
 
@@ -191,9 +194,22 @@ class SightingRepository(TenantRepository):
 
     async def add_rejections(self, pairs: Sequence[tuple[UUID, UUID]], actor: str) -> None:
         """Note that faces do not show subjects, given as pairs of their ids."""
-        rows = [self._row(face_id=face_id, subject_id=subject_id, rejected_by=actor) for face_id, subject_id in pairs]
+        present = await self._find_present({subject_id for _, subject_id in pairs})
+        seen = {record.face_id for record in await self.lock([face_id for face_id, _ in pairs])} if pairs else set()
+        rows = [
+            self._row(face_id=face_id, subject_id=subject_id, rejected_by=actor)
+            for face_id, subject_id in pairs
+            if subject_id in present and face_id in seen
+        ]
         if rows:
             await self._session.execute(insert(SightingRejectionModel).values(rows).on_conflict_do_nothing())
+
+    async def _find_present(self, subject_ids: Collection[UUID]) -> set[UUID]:
+        """Return which subjects exist, and keep them until the transaction ends."""
+        if not subject_ids:
+            return set()
+        statement = select(SubjectModel.id).where(self._of_tenant(SubjectModel), SubjectModel.id.in_(subject_ids))
+        return set(await self._session.scalars(statement.with_for_update(read=True, key_share=True)))
 
     async def remove_rejections(self, pairs: Sequence[tuple[UUID, UUID]]) -> None:
         is_pair = tuple_(SightingRejectionModel.face_id, SightingRejectionModel.subject_id).in_(pairs)
