@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.albums import Album, Keep, PhotoCounts
+from app.errors import AlbumNotFound
 from app.persistence.connections.database import Database
 from app.persistence.models import AlbumModel, CollectionModel, PhotoModel
 from app.persistence.repositories.base import TenantRepository
@@ -42,6 +43,13 @@ class AlbumRepository(TenantRepository):
             statement = statement.with_for_update(read=True, of=AlbumModel)
         row = (await self._session.execute(statement)).one_or_none()
         return _describe(row) if row is not None else None
+
+    async def get(self, name: str, *, lock: bool = False) -> Album:
+        """Find an album as `find` does; raises `AlbumNotFound`."""
+        album = await self.find(name, lock=lock)
+        if album is None:
+            raise AlbumNotFound(f"There is no album {name!r}.")
+        return album
 
     async def list_page(self, after: str | None, limit: int) -> list[Album]:
         """List up to `limit` albums after the name `after`, by name."""

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from app.domain.albums import Album, Keep, PhotoCounts
-from app.errors import AlbumNotFound
 from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.policies import PolicyRepository
@@ -96,7 +95,7 @@ class AlbumService:
 
     async def get(self, name: str) -> CountedAlbum:
         """Return an album with its photos by state; raises `AlbumNotFound`."""
-        return (await self._count([await self._find(name)]))[0]
+        return (await self._count([await self._albums.get(name)]))[0]
 
     async def change(self, name: str, change: AlbumChange) -> CountedAlbum:
         """Change an album; closing it stops new photos, not those that wait.
@@ -104,7 +103,7 @@ class AlbumService:
         Raises `AlbumNotFound`, `InvalidParameter` for an end in the past, or `PermissionDenied` for an earlier end if
         the caller may not delete.
         """
-        album = await self._find(name)
+        album = await self._albums.get(name)
         refuse_past_expiry(change.expires_at)
         if not self._may_delete:
             refuse_shorter_expiry(album.expires_at, change.expires_at)
@@ -124,14 +123,8 @@ class AlbumService:
 
     async def delete(self, name: str) -> None:
         """Erase an album with its photos, their faces and its collection; raises `AlbumNotFound`."""
-        await self._find(name)
+        await self._albums.get(name)
         await self._collections.delete(name)
-
-    async def _find(self, name: str) -> Album:
-        album = await self._albums.find(name)
-        if album is None:
-            raise no_album(name)
-        return album
 
     async def _count(self, albums: Sequence[Album]) -> Sequence[CountedAlbum]:
         counts = await self._albums.count_photos([album.collection_id for album in albums])
@@ -148,8 +141,3 @@ class AlbumService:
         found = await self._albums.list_page(after, request.limit + 1)
         page = cut_page(found, request.limit, lambda last: self._cursors.sign(scope, last.name))
         return Page([*await self._count(page.items)], page.next_cursor)
-
-
-def no_album(name: str) -> AlbumNotFound:
-    """Describe that there is no such album."""
-    return AlbumNotFound(f"There is no album {name!r}.")

@@ -21,7 +21,6 @@ from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.photos import PhotoRepository
 from app.security.image_digests import image_digests
 from app.security.keyring import Keyring
-from app.services.albums.albums import no_album
 from app.services.background import log_and_continue
 
 
@@ -97,9 +96,7 @@ class PhotoIntake:
     async def retry(self, name: str) -> int:
         """Process again what failed for a reason that may pass; return the number. Raises `AlbumNotFound`."""
         async with self._transaction() as (albums, photos, session):
-            album = await albums.find(name)
-            if album is None:
-                raise no_album(name)
+            album = await albums.get(name)
             retried = await photos.retry(album.collection_id)
             if retried:
                 await self._begin_turn(photos, session)
@@ -173,9 +170,7 @@ def too_many_waiting(limit: int) -> TooManyPhotosWaiting:
 
 async def find_open_album(albums: AlbumRepository, name: str) -> Album:
     """Return an album, locked so that it stays open; raises `AlbumNotFound` or `AlbumClosed`."""
-    album = await albums.find(name, lock=True)
-    if album is None:
-        raise no_album(name)
+    album = await albums.get(name, lock=True)
     if album.closed_at is not None:
         raise AlbumClosed(f"Album {name!r} is closed since {album.closed_at.isoformat()}; reopen it with PATCH.")
     return album

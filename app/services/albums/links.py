@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from app.domain.albums import Album, AlbumLink
+from app.domain.albums import AlbumLink
 from app.errors import LinkNotFound
 from app.permissions import Permission, Plan, Principal
 from app.persistence.connections.database import Database
@@ -15,7 +15,6 @@ from app.security.api_keys import hash_secret, is_same_hash
 from app.security.cursors import CursorSigner
 from app.security.keyring import Keyring
 from app.security.link_tokens import LinkToken
-from app.services.albums.albums import no_album
 from app.services.audit.trail import AuditAction, AuditTrail, AuditTrails
 from app.services.paging import Page, PageRequest, cut_page
 from app.services.people.rules import refuse_past_expiry
@@ -65,7 +64,7 @@ class AlbumLinkService:
 
         Raises `AlbumNotFound`, or `InvalidParameter` for an end in the past.
         """
-        album = await self._find_album(name)
+        album = await self._albums.get(name)
         refuse_past_expiry(expires_at)
         token = LinkToken.generate()
         key_id, key = self._keyring.current(_PURPOSE)
@@ -87,7 +86,7 @@ class AlbumLinkService:
 
     async def list(self, name: str, request: PageRequest) -> Page[AlbumLink]:
         """List one page of links that are neither revoked nor expired, oldest first; raises `AlbumNotFound`."""
-        album = await self._find_album(name)
+        album = await self._albums.get(name)
         scope = f"{self._links.tenant_id}/albums/{album.collection_id}/links"
         after = self._cursors.open(scope, request.cursor, _read_position) if request.cursor else None
         found = await self._links.list_page(album.collection_id, after, request.limit + 1)
@@ -95,16 +94,10 @@ class AlbumLinkService:
 
     async def revoke(self, name: str, link_id: UUID) -> None:
         """Revoke a link, effective immediately; raises `AlbumNotFound` or `LinkNotFound`."""
-        album = await self._find_album(name)
+        album = await self._albums.get(name)
         if not await self._links.revoke(album.collection_id, link_id):
             raise LinkNotFound
         await self._trail.record(AuditAction.ALBUM_LINK_REVOKED, f"link:{link_id}", collection=name)
-
-    async def _find_album(self, name: str) -> Album:
-        album = await self._albums.find(name)
-        if album is None:
-            raise no_album(name)
-        return album
 
 
 class GuestBook:

@@ -3,13 +3,12 @@
 from contextlib import suppress
 from uuid import UUID
 
-from app.domain.albums import Album, AlbumPhoto, PhotoState
+from app.domain.albums import AlbumPhoto, PhotoState
 from app.errors import FaceNotFound, PhotoNotFound
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.face_crops import FaceCropRepository
 from app.persistence.repositories.photos import PhotoRepository
 from app.security.cursors import CursorSigner, read_number
-from app.services.albums.albums import no_album
 from app.services.audit.trail import AuditAction, AuditTrail
 from app.services.paging import Page, PageRequest, bind_filters, cut_page
 from app.services.people.stored_faces import PhotoFilter, StoredFaceService
@@ -36,7 +35,7 @@ class AlbumPhotoService:
 
     async def get(self, name: str, external_id: str) -> AlbumPhoto:
         """Return a photo; raises `AlbumNotFound` or `PhotoNotFound`."""
-        album = await self._find_album(name)
+        album = await self._albums.get(name)
         photo = await self._photos.find(album.collection_id, external_id)
         if photo is None:
             raise no_photo(name, external_id)
@@ -44,7 +43,7 @@ class AlbumPhotoService:
 
     async def list(self, name: str, request: PageRequest, state: PhotoState | None = None) -> Page[AlbumPhoto]:
         """List one page of photos in the order of arrival, all or those in a state; raises `AlbumNotFound`."""
-        album = await self._find_album(name)
+        album = await self._albums.get(name)
         scope = bind_filters(f"{self._photos.tenant_id}/albums/{album.collection_id}/photos", state=state)
         after = self._cursors.open(scope, request.cursor, read_number) if request.cursor else None
         found = await self._photos.list_page(album.collection_id, state, after, request.limit + 1)
@@ -55,7 +54,7 @@ class AlbumPhotoService:
 
         Raises `AlbumNotFound`, or `FaceNotFound` if the album has no such face or keeps no pictures.
         """
-        album = await self._find_album(name)
+        album = await self._albums.get(name)
         picture = await self._crops.find(album.collection_id, face_id)
         if picture is None:
             raise FaceNotFound(f"Album {name!r} keeps no picture of a face {face_id}.", field="face_id")
@@ -63,7 +62,7 @@ class AlbumPhotoService:
 
     async def delete(self, name: str, external_id: str) -> None:
         """Erase a photo with its faces, in whatever state it is; raises `AlbumNotFound` or `PhotoNotFound`."""
-        album = await self._find_album(name)
+        album = await self._albums.get(name)
         found = await self._photos.find_digest(album.collection_id, external_id)
         if found is None:
             raise no_photo(name, external_id)
@@ -72,12 +71,6 @@ class AlbumPhotoService:
             await self._faces.erase_photo(name, PhotoFilter(image_id=photo.id))
         await self._photos.delete(photo.id)
         await self._trail.record(AuditAction.PHOTO_ERASED, f"collection:{name}", collection=name)
-
-    async def _find_album(self, name: str) -> Album:
-        album = await self._albums.find(name)
-        if album is None:
-            raise no_album(name)
-        return album
 
 
 def no_photo(album: str, external_id: str) -> PhotoNotFound:

@@ -16,7 +16,6 @@ from app.permissions import Principal
 from app.persistence.connections.database import Database
 from app.persistence.repositories.albums import AlbumRepository
 from app.security.cursors import CursorSigner
-from app.services.albums.albums import no_album
 from app.services.albums.known_people import KnownPeople, KnownPerson
 from app.services.albums.wanted import WantedFace
 from app.services.collections.decisions import DecisionMaker
@@ -166,8 +165,7 @@ class AlbumSearch:
         """Return the album's gallery; raises `AlbumNotFound`."""
         async with self._database.transaction(self._principal.tenant_id) as session:
             albums = AlbumRepository(session, self._principal.tenant_id, self._principal.collections)
-            if await albums.find(name) is None:
-                raise no_album(name)
+            await albums.get(name)
         return await self._galleries.find(name)
 
     def _cut(

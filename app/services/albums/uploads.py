@@ -11,7 +11,6 @@ from app.persistence.photo_spool import PhotoSpool
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.announced_photos import AnnouncedPhotoRepository
 from app.persistence.upload_forms import UploadForm
-from app.services.albums.albums import no_album
 from app.services.albums.arrivals import UploadedPhotos
 from app.services.albums.intake import IntakeLimits, find_open_album, too_many_waiting
 from app.services.albums.photos import no_photo
@@ -112,9 +111,7 @@ class PhotoUploads:
 
     async def _find(self, name: str, external_ids: Sequence[str]) -> dict[str, AlbumPhoto]:
         async with self._database.transaction(self._principal.tenant_id) as session:
-            album = await AlbumRepository(session, self._principal.tenant_id, self._principal.collections).find(name)
-            if album is None:
-                raise no_album(name)
+            album = await AlbumRepository(session, self._principal.tenant_id, self._principal.collections).get(name)
             photos = AnnouncedPhotoRepository(session, self._principal.tenant_id)
             found = await photos.find_each(album.collection_id, external_ids)
         return {one: photo for one, (photo, _) in found.items()}

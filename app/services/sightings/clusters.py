@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from uuid import UUID, uuid4
 
 from app.domain.sightings import FaceCluster, FacePair, SightingState
-from app.errors import AlbumNotFound, ClusterNotFound, ClustersConflict, InvalidParameter
+from app.errors import ClusterNotFound, ClustersConflict, InvalidParameter
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.clusters import ClusterRepository
 from app.persistence.repositories.operations import ClusterChange, OperationRepository
@@ -42,9 +42,7 @@ class ClusterService:
 
     async def list_in_album(self, name: str, request: PageRequest) -> Page[FaceCluster]:
         """List one page of an album's clusters, those with the most faces first; raises `AlbumNotFound`."""
-        album = await self._albums.find(name)
-        if album is None:
-            raise AlbumNotFound(f"There is no album {name!r}.")
+        album = await self._albums.get(name)
         scope = f"{self._clusters.tenant_id}/albums/{album.collection_id}/clusters"
         position = self._cursors.open(scope, request.cursor, read_numbered) if request.cursor else None
         after = (position[1], position[0]) if position is not None else None

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.domain.albums import Album
 from app.domain.sightings import MACHINE, Sighting, SightingState, Verdict
-from app.errors import AlbumNotFound, AppError, InvalidParameter, SightingNotFound, SubjectNotFound
+from app.errors import AppError, InvalidParameter, SightingNotFound, SubjectNotFound
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.clusters import ClusterRepository
 from app.persistence.repositories.operations import ClusterChange, Operation, OperationRepository
@@ -77,7 +76,7 @@ class SightingService:
         cluster_id: UUID | None = None,
     ) -> Page[Sighting]:
         """List one page of an album's sightings in the order of arrival; raises `AlbumNotFound`."""
-        album = await self._find_album(name)
+        album = await self._albums.get(name)
         scope = bind_filters(
             f"{self._sightings.tenant_id}/albums/{album.collection_id}/sightings", state=state, cluster=cluster_id
         )
@@ -241,9 +240,3 @@ class SightingService:
         await self._clusters.remove_constraints(change.said)
         await self._clusters.note_change(operation.collection_id)
         return len(change.before)
-
-    async def _find_album(self, name: str) -> Album:
-        album = await self._albums.find(name)
-        if album is None:
-            raise AlbumNotFound(f"There is no album {name!r}.")
-        return album
