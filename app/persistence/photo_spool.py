@@ -6,6 +6,7 @@ erases the photo (`discarded_objects`), and deleted after it.
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -112,7 +113,7 @@ class PhotoSpool:
 
     async def discard_later(self, database: Database, tenant_id: UUID, photo_id: UUID) -> None:
         """Note that an object is to be deleted: a store that did not answer may have it, or receive it yet."""
-        later = func.now() + func.make_interval(0, 0, 0, 0, 0, 1)
+        later = func.now() + timedelta(minutes=1)
         values = {"object_key": object_key(tenant_id, photo_id), "discarded_at": later}
         async with database.transaction() as session:
             await session.execute(insert(DiscardedObjectModel).values(values).on_conflict_do_nothing())

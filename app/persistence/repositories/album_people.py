@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -92,7 +93,7 @@ class AlbumPeopleRepository(TenantRepository):
         after = row.done_seq if row.recognizer == recognizer else 0
         row.recognizer, row.begun_seq = recognizer, through
         row.done_seq = after
-        row.leased_until = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, lease_s)
+        row.leased_until = func.now() + timedelta(seconds=lease_s)
         await self._session.flush()
         return Comparison(people[0], recognizer or "", after, through)
 

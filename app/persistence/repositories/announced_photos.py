@@ -80,7 +80,7 @@ class AnnouncedPhotoRepository(TenantRepository):
 
     async def look_later(self, ids: Iterable[UUID], pause_s: float) -> None:
         """Look for announced photos again after a pause."""
-        await self._change(ids, not_before=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, pause_s))
+        await self._change(ids, not_before=func.now() + timedelta(seconds=pause_s))
 
     async def forget_old(self, ids: Iterable[UUID], age: timedelta) -> int:
         """Delete announcements that are older; return their number. A trigger discards what lies in the bucket."""

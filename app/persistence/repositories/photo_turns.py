@@ -7,6 +7,7 @@ again, and fails after the third time.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -73,7 +74,7 @@ class PhotoTurnRepository(TenantRepository):
         if rows and rows[0].attempts > 0:
             rows = rows[:1]
         ids = [row.id for row in rows if row.attempts == rows[0].attempts]
-        until = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, lease_s)
+        until = func.now() + timedelta(seconds=lease_s)
         taken = self._update(PhotoModel, _is_any(ids)).values(
             state=PhotoState.WORKING.value, lease=lease, leased_until=until
         )
@@ -87,7 +88,7 @@ class PhotoTurnRepository(TenantRepository):
 
     async def renew(self, lease: UUID, lease_s: float) -> int:
         """Extend a lease; return how many photos it holds."""
-        until = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, lease_s)
+        until = func.now() + timedelta(seconds=lease_s)
         statement = self._update(PhotoModel, *_held(lease)).values(leased_until=until).returning(PhotoModel.id)
         return len((await self._session.scalars(statement)).all())
 
@@ -135,7 +136,7 @@ class PhotoTurnRepository(TenantRepository):
 
         Those that were fetched `max_fetches` times stay with the lease.
         """
-        later = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, pause_s)
+        later = func.now() + timedelta(seconds=pause_s)
         may_wait = PhotoModel.fetches + 1 < max_fetches
         statement = self._update(PhotoModel, _is_any(ids), may_wait, *_held(lease)).values(
             state=PhotoState.RECEIVED.value,

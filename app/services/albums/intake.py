@@ -15,12 +15,12 @@ from app.errors import (
 )
 from app.permissions import Principal
 from app.persistence.connections.database import Database, Transaction
-from app.persistence.job_queue import enqueue_turn
 from app.persistence.photo_spool import PhotoSpool
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.photos import PhotoRepository
 from app.security.image_digests import image_digests
 from app.security.keyring import Keyring
+from app.services.albums.turn_requests import request_turn
 from app.services.background import log_and_continue
 
 
@@ -99,7 +99,7 @@ class PhotoIntake:
             album = await albums.get(name)
             retried = await photos.retry(album.collection_id)
             if retried:
-                await self._begin_turn(photos, session)
+                await request_turn(session, self._principal.tenant_id)
         return retried
 
     async def _add(
@@ -116,13 +116,8 @@ class PhotoIntake:
             added = await photos.add(photo_id, album.collection_id, external_id, key_id=key_id, digest=digests[0])
             if added is None:
                 raise PhotoExists(f"external_id: {external_id!r} was sent twice at the same time; send it again.")
-            await self._begin_turn(photos, session)
+            await request_turn(session, self._principal.tenant_id)
         return ReceivedPhoto(added, is_new=True)
-
-    async def _begin_turn(self, photos: PhotoRepository, session: Transaction) -> None:
-        number = await photos.begin_turn()
-        if number is not None:
-            await enqueue_turn(session, self._principal.tenant_id, number)
 
     async def _check_waiting(self, photos: PhotoRepository) -> None:
         limit = self._limits.max_waiting

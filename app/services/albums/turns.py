@@ -26,7 +26,6 @@ from app.errors import (
     RecognizerUnavailable,
 )
 from app.persistence.connections.database import Database
-from app.persistence.job_queue import enqueue_turn
 from app.persistence.repositories.hot_queries import HotQueries
 from app.persistence.repositories.photo_turns import (
     FinishedPhoto,
@@ -34,10 +33,10 @@ from app.persistence.repositories.photo_turns import (
     find_tenants_with_lost_photos,
     start_photo,
 )
-from app.persistence.repositories.photos import PhotoRepository
 from app.services.albums.photo_faces import PhotoFaces, PhotoReader
 from app.services.albums.photo_storage import PhotoStorage
 from app.services.albums.suspects import SuspectGate
+from app.services.albums.turn_requests import request_turn
 from app.services.collections.recognizer_directory import RecognizerDirectory
 from app.services.retries import retry_transient
 from app.services.sightings.arrival import ArrivalMatcher
@@ -123,9 +122,7 @@ class PhotoTurns:
             async with self._database.transaction(tenant_id) as session:
                 turns = PhotoTurnRepository(session, tenant_id)
                 await turns.take_turn()
-                number = await PhotoRepository(session, tenant_id).begin_turn()
-                assert number is not None
-                await enqueue_turn(session, tenant_id, number)
+                await request_turn(session, tenant_id)
         return len(tenants)
 
     async def _take(self, tenant_id: UUID) -> _Turn:
@@ -137,9 +134,7 @@ class PhotoTurns:
                 metrics.observe_photo(PhotoState.FAILED.value, code)
             turn.photos = await rows.take(turn.lease, _LEASE_S, PHOTOS_A_TURN)
             if turn.photos and await rows.has_waiting():
-                number = await PhotoRepository(session, tenant_id).begin_turn()
-                if number is not None:
-                    await enqueue_turn(session, tenant_id, number)
+                await request_turn(session, tenant_id)
         return turn
 
     async def _process(self, turn: _Turn) -> None:
