@@ -70,7 +70,9 @@ class PhotoIntake:
         photo_id = uuid4()
         try:
             key_id = await self._spool.put(self._principal.tenant_id, photo_id, image)
-            return await self._add(name, external_id, photo_id, key_id, digests)
+            received = await self._add(name, external_id, photo_id, key_id, digests)
+            if not received.is_new:  # sent twice at the same time
+                await self._spool.delete(self._principal.tenant_id, photo_id)
         except PhotoStoreUnavailable:
             with log_and_continue("photo_not_discarded"):
                 await self._spool.discard_later(self._database, self._principal.tenant_id, photo_id)
@@ -79,6 +81,8 @@ class PhotoIntake:
             with log_and_continue("photo_not_discarded"):
                 await self._spool.delete(self._principal.tenant_id, photo_id)
             raise
+        else:
+            return received
 
     async def receive_each(self, name: str, images: "list[tuple[str, bytes]]") -> "list[ReceivedPhoto | AppError]":
         """Receive photos, given with the caller's ids; one that is refused yields its error.
@@ -110,12 +114,11 @@ class PhotoIntake:
             known = await photos.find_digest(album.collection_id, external_id)
             if known is not None:
                 if not _must_receive_again(known, digests, external_id):
-                    await self._spool.delete(self._principal.tenant_id, photo_id)  # sent twice at the same time
                     return ReceivedPhoto(known[0], is_new=False)
                 await photos.delete(known[0].id)  # it failed or never came, so it has no faces
             added = await photos.add(photo_id, album.collection_id, external_id, key_id=key_id, digest=digests[0])
             if added is None:
-                raise PhotoExists(f"external_id: {external_id!r} was sent twice at the same time; send it again.")
+                raise sent_twice(external_id)
             await request_turn(session, self._principal.tenant_id)
         return ReceivedPhoto(added, is_new=True)
 
@@ -171,14 +174,24 @@ async def find_open_album(albums: AlbumRepository, name: str) -> Album:
     return album
 
 
+def has_another(external_id: str) -> PhotoExists:
+    """Describe that the album has another photo with the same id."""
+    return PhotoExists(
+        f"external_id: the album has another photo {external_id!r}; delete it first, or choose another id.",
+        field="external_id",
+    )
+
+
+def sent_twice(external_id: str) -> PhotoExists:
+    """Describe that two calls added a photo with the same id at the same time."""
+    return PhotoExists(f"external_id: {external_id!r} was sent twice at the same time; send it again.")
+
+
 def _must_receive_again(known: tuple[AlbumPhoto, bytes | None], digests: list[bytes], external_id: str) -> bool:
     """Return whether a photo with the same id failed or never came; raises `PhotoExists` if it has another content."""
     photo, digest = known
     if photo.state in (PhotoState.FAILED, PhotoState.ANNOUNCED):
         return True
     if digest not in digests:
-        raise PhotoExists(
-            f"external_id: the album has another photo {external_id!r}; delete it first, or choose another id.",
-            field="external_id",
-        )
+        raise has_another(external_id)
     return False

@@ -9,7 +9,14 @@ from app.persistence.connections.database import Database
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.announced_photos import AnnouncedPhotoRepository, PhotoSource
 from app.persistence.repositories.photos import PhotoRepository
-from app.services.albums.intake import IntakeLimits, ReceivedPhoto, find_open_album, too_many_waiting
+from app.services.albums.intake import (
+    IntakeLimits,
+    ReceivedPhoto,
+    find_open_album,
+    has_another,
+    sent_twice,
+    too_many_waiting,
+)
 from app.services.albums.turn_requests import request_turn
 
 
@@ -45,7 +52,7 @@ class PhotoSources:
             results |= {one: ReceivedPhoto(photo, is_new=True) for one, photo in added.items()}
             if added:
                 await request_turn(session, tenant_id)
-        return [results[one.external_id] or _sent_twice(one.external_id) for one in sources]
+        return [results[one.external_id] or sent_twice(one.external_id) for one in sources]
 
 
 def _find_known(source: PhotoSource, known: tuple[AlbumPhoto, str] | None) -> ReceivedPhoto | PhotoExists | None:
@@ -54,11 +61,4 @@ def _find_known(source: PhotoSource, known: tuple[AlbumPhoto, str] | None) -> Re
         return None
     if known[1] == source.source:
         return ReceivedPhoto(known[0], is_new=False)
-    return PhotoExists(
-        f"external_id: the album has another photo {source.external_id!r}; delete it first, or choose another id.",
-        field="external_id",
-    )
-
-
-def _sent_twice(external_id: str) -> PhotoExists:
-    return PhotoExists(f"external_id: {external_id!r} was sent twice at the same time; send it again.")
+    return has_another(source.external_id)

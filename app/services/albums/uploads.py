@@ -12,7 +12,7 @@ from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.announced_photos import AnnouncedPhotoRepository
 from app.persistence.upload_forms import UploadForm
 from app.services.albums.arrivals import UploadedPhotos
-from app.services.albums.intake import IntakeLimits, find_open_album, too_many_waiting
+from app.services.albums.intake import IntakeLimits, find_open_album, sent_twice, too_many_waiting
 from app.services.albums.photos import no_photo
 
 
@@ -106,7 +106,7 @@ class PhotoUploads:
             await photos.delete([known[one].id for one in failed if one not in refused])
             await photos.renew([photo.id for photo in again.values()])
             added = await photos.announce(album.collection_id, wanted[:room])
-        refused |= {one: _sent_twice(one) for one in wanted[:room] if one not in added}
+        refused |= {one: sent_twice(one) for one in wanted[:room] if one not in added}
         return again | added, refused, set(again)
 
     async def _find(self, name: str, external_ids: Sequence[str]) -> dict[str, AlbumPhoto]:
@@ -123,7 +123,3 @@ def _describe_known(external_id: str, photo: AlbumPhoto) -> PhotoExists:
         "first.",
         field="external_id",
     )
-
-
-def _sent_twice(external_id: str) -> PhotoExists:
-    return PhotoExists(f"external_id: {external_id!r} was sent twice at the same time; send it again.")
