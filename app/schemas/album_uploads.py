@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from app.domain.albums import AlbumPhoto
 from app.errors import AppError, InvalidParameter
 from app.schemas.albums import AlbumPhotoOut
-from app.schemas.batches import PhotoProblemOut
+from app.schemas.batches import PhotoProblemOut, list_items
 from app.schemas.fields import ExternalImageId
 from app.schemas.request_body import RequestBody
 from app.services.albums.uploads import AnnouncedPhoto
@@ -101,15 +101,9 @@ class UploadsOut(BaseModel):
     @classmethod
     def of(cls, external_ids: Sequence[str], announced: "Sequence[AnnouncedPhoto | AppError]") -> "UploadsOut":
         return cls(
-            items=[
-                AnnouncedItemOut(
-                    index=index,
-                    external_id=external_id,
-                    answer=None if isinstance(one, AppError) else AnnouncedPhotoOut.announced(one),
-                    problem=PhotoProblemOut.of(one, "photos", index) if isinstance(one, AppError) else None,
-                )
-                for index, (external_id, one) in enumerate(zip(external_ids, announced, strict=True))
-            ]
+            items=list_items(
+                AnnouncedItemOut, announced, AnnouncedPhotoOut.announced, "photos", external_id=external_ids
+            )
         )
 
 
@@ -130,13 +124,5 @@ class UploadedOut(BaseModel):
     @classmethod
     def of(cls, external_ids: Sequence[str], photos: "Sequence[AlbumPhoto | AppError]") -> "UploadedOut":
         return cls(
-            items=[
-                UploadedItemOut(
-                    index=index,
-                    external_id=external_id,
-                    answer=None if isinstance(one, AppError) else AlbumPhotoOut.of(one),
-                    problem=PhotoProblemOut.of(one, "external_ids", index) if isinstance(one, AppError) else None,
-                )
-                for index, (external_id, one) in enumerate(zip(external_ids, photos, strict=True))
-            ]
+            items=list_items(UploadedItemOut, photos, AlbumPhotoOut.of, "external_ids", external_id=external_ids)
         )

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from app.domain.albums import AlbumPhoto, Keep, PhotoCounts, PhotoState
 from app.errors import AppError
 from app.schemas import answer_fields as answer
-from app.schemas.batches import PhotoProblemOut
+from app.schemas.batches import PhotoProblemOut, list_items
 from app.schemas.fields import FORM_LIST, JSON_NUMBER, CollectionName, DisplayName, ExternalImageId, Timestamp
 from app.schemas.request_body import RequestBody
 from app.services.albums.albums import AlbumChange, CountedAlbum
@@ -240,15 +240,7 @@ class ReceivedPhotosOut(BaseModel):
         cls, external_ids: Sequence[str], received: Sequence[ReceivedPhoto | AppError], field: str
     ) -> "ReceivedPhotosOut":
         return cls(
-            items=[
-                ReceivedItemOut(
-                    index=index,
-                    external_id=external_id,
-                    answer=None if isinstance(one, AppError) else ReceivedPhotoOut.received(one),
-                    problem=PhotoProblemOut.of(one, field, index) if isinstance(one, AppError) else None,
-                )
-                for index, (external_id, one) in enumerate(zip(external_ids, received, strict=True))
-            ]
+            items=list_items(ReceivedItemOut, received, ReceivedPhotoOut.received, field, external_id=external_ids)
         )
 
 

@@ -48,7 +48,7 @@ class RecognizeBatchOut(BaseModel):
 
     @classmethod
     def of(cls, collection: str, recognized: Sequence[Recognition | AppError], field: str) -> "RecognizeBatchOut":
-        return cls(items=_list_items(RecognizeItemOut, recognized, lambda one: RecognizeOut.of(collection, one), field))
+        return cls(items=list_items(RecognizeItemOut, recognized, lambda one: RecognizeOut.of(collection, one), field))
 
 
 class ExtractItemOut(BaseModel):
@@ -66,7 +66,7 @@ class ExtractBatchOut(BaseModel):
 
     @classmethod
     def of(cls, analyses: Sequence[Analysis | AppError], recognizer: str, field: str) -> "ExtractBatchOut":
-        return cls(items=_list_items(ExtractItemOut, analyses, lambda one: ExtractOut.of(one, recognizer), field))
+        return cls(items=list_items(ExtractItemOut, analyses, lambda one: ExtractOut.of(one, recognizer), field))
 
 
 class CompareItemOut(BaseModel):
@@ -84,16 +84,25 @@ class CompareBatchOut(BaseModel):
 
     @classmethod
     def of(cls, comparisons: Sequence[Comparison | AppError], field: str) -> "CompareBatchOut":
-        return cls(items=_list_items(CompareItemOut, comparisons, CompareOut.of, field))
+        return cls(items=list_items(CompareItemOut, comparisons, CompareOut.of, field))
 
 
-def _list_items(
-    kind: Callable[..., Item], results: Sequence[Result | AppError], describe: Callable[[Result], BaseModel], field: str
+def list_items(
+    kind: Callable[..., Item],
+    results: Sequence[Result | AppError],
+    describe: Callable[[Result], BaseModel],
+    field: str,
+    **columns: Sequence[object],
 ) -> list[Item]:
-    """Return an item for each result, in order: its description, or the problem of the image in `field`."""
-    return [
-        kind(index=index, answer=None, problem=PhotoProblemOut.of(result, field, index))
-        if isinstance(result, AppError)
-        else kind(index=index, answer=describe(result), problem=None)
-        for index, result in enumerate(results)
-    ]
+    """Return an item for each result, in order: its description, or the problem of what is in `field`.
+
+    `columns` are more fields of the items, with a value for each.
+    """
+    items = []
+    for index, result in enumerate(results):
+        more = {name: values[index] for name, values in columns.items()}
+        if isinstance(result, AppError):
+            items.append(kind(index=index, answer=None, problem=PhotoProblemOut.of(result, field, index), **more))
+        else:
+            items.append(kind(index=index, answer=describe(result), problem=None, **more))
+    return items

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 from app.domain.sightings import Sighting, SightingState, Verdict
 from app.errors import AppError
 from app.schemas import answer_fields as answer
-from app.schemas.batches import PhotoProblemOut
+from app.schemas.batches import PhotoProblemOut, list_items
 from app.schemas.fields import CollectionName, Id, SubjectId
 from app.schemas.origins import RelativeBoxBody
 from app.schemas.recognition import round_rate
@@ -137,10 +137,11 @@ class SightingDecisionsIn(RequestBody):
 
     @model_validator(mode="after")
     def _must_differ(self) -> Self:
-        ids = [decision.face_id for decision in self.decisions]
-        repeated = next((one for place, one in enumerate(ids) if one in ids[:place]), None)
-        if repeated is not None:
-            raise ValueError(f"face {repeated} is decided twice")
+        seen = set[UUID]()
+        for decision in self.decisions:
+            if decision.face_id in seen:
+                raise ValueError(f"face {decision.face_id} is decided twice")
+            seen.add(decision.face_id)
         return self
 
 
@@ -166,22 +167,12 @@ class DecidedSightingsOut(BaseModel):
 
     @classmethod
     def of(cls, decided: DecidedSightings) -> "DecidedSightingsOut":
-        return cls(operations=decided.operation_ids, items=_list(decided))
+        stored = [None if isinstance(one, AppError) else decided.stored.get(one.face_id) for one in decided.results]
+        items = list_items(DecidedItemOut, decided.results, SightingOut.of, "decisions", stored_face_id=stored)
+        return cls(operations=decided.operation_ids, items=items)
 
 
 class UndoneOut(BaseModel):
     """How many sightings are as they were before the operation."""
 
     restored: int = Field(examples=[3])
-
-
-def _list(decided: DecidedSightings) -> list[DecidedItemOut]:
-    return [
-        DecidedItemOut(
-            index=index,
-            answer=None if isinstance(one, AppError) else SightingOut.of(one),
-            problem=PhotoProblemOut.of(one, "decisions", index) if isinstance(one, AppError) else None,
-            stored_face_id=None if isinstance(one, AppError) else decided.stored.get(one.face_id),
-        )
-        for index, one in enumerate(decided.results)
-    ]
