@@ -9,11 +9,11 @@ import pytest
 from app.errors import InvalidCursor, Overloaded
 from app.permissions import ROLE_PERMISSIONS, Permission, Plan, Principal, Role, permissions_of
 from app.security.access_keys import decrypt_secret, encrypt_secret, generate_access_key
-from app.security.api_keys import generate_api_key, parse_api_key
 from app.security.cursors import CursorSigner, read_text
 from app.security.keyring import Keyring
 from app.security.keys import derive_key
 from app.security.passwords import MAX_WAITING, PasswordHasher, generate_password
+from app.security.secret_tokens import SecretToken, TokenPrefix
 
 SECRET = b"a secret for tests only, 32 bytes or more"
 
@@ -85,16 +85,17 @@ def test_a_scope_grants_what_it_says_and_no_more() -> None:
 
 
 def test_an_api_key_has_256_random_bits_and_hides_them() -> None:
-    key = generate_api_key()
-    assert parse_api_key(key.text) == key
+    key = SecretToken.generate(TokenPrefix.API_KEY)
+    assert SecretToken.parse(TokenPrefix.API_KEY, key.text) == key
+    assert SecretToken.parse(TokenPrefix.GUEST_LINK, key.text) is None
     assert len(base64.urlsafe_b64decode(key.secret + "=")) == 32
     assert key.secret not in repr(key)
-    assert len({generate_api_key().text for _ in range(100)}) == 100
+    assert len({SecretToken.generate(TokenPrefix.API_KEY).text for _ in range(100)}) == 100
 
 
 @pytest.mark.parametrize("text", ["", "vk_", "vk_short_x", "sk_" + "a" * 60, "vk_" + "a" * 16 + "_" + "b" * 44, "vk_é"])
 def test_what_is_no_api_key(text: str) -> None:
-    assert parse_api_key(text) is None
+    assert SecretToken.parse(TokenPrefix.API_KEY, text) is None
 
 
 def test_an_access_keys_secret_is_bound_to_its_id_and_key() -> None:

@@ -5,14 +5,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.albums import AlbumLink
 from app.persistence.models import AlbumLinkModel, CollectionModel
-from app.persistence.repositories.base import TenantRepository
-
-LinkPosition = tuple[datetime, UUID]
+from app.persistence.repositories.base import TenantRepository, page_by_creation
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +49,9 @@ class AlbumLinkRepository(TenantRepository):
         found = await self._read(AlbumLinkModel.id == link_id, limit=1)
         return found[0] if found else None
 
-    async def list_page(self, collection_id: UUID, after: LinkPosition | None, limit: int) -> list[AlbumLink]:
+    async def list_page(self, collection_id: UUID, after: tuple[datetime, UUID] | None, limit: int) -> list[AlbumLink]:
         """List up to `limit` links of an album after a position, oldest first."""
-        conditions: list[Any] = [AlbumLinkModel.collection_id == collection_id]
-        if after is not None:
-            conditions.append(tuple_(AlbumLinkModel.created_at, AlbumLinkModel.id) > after)
-        return await self._read(*conditions, limit=limit)
+        return await self._read(AlbumLinkModel.collection_id == collection_id, after=after, limit=limit)
 
     async def revoke(self, collection_id: UUID, link_id: UUID) -> bool:
         """Revoke a link of an album; return False if there is none."""
@@ -69,7 +64,7 @@ class AlbumLinkRepository(TenantRepository):
         statement = self._update(AlbumLinkModel, AlbumLinkModel.id == link_id)
         await self._session.execute(statement.values(searches=AlbumLinkModel.searches + 1))
 
-    async def _read(self, *conditions: Any, limit: int) -> list[AlbumLink]:
+    async def _read(self, *conditions: Any, after: tuple[datetime, UUID] | None = None, limit: int) -> list[AlbumLink]:
         is_live = (AlbumLinkModel.revoked_at.is_(None), AlbumLinkModel.expires_at > func.now())
         of_collection = (CollectionModel.id == AlbumLinkModel.collection_id) & self._of_tenant(CollectionModel)
         statement = self._select(AlbumLinkModel, *conditions, *is_live).join(CollectionModel, of_collection)
@@ -83,8 +78,8 @@ class AlbumLinkRepository(TenantRepository):
             AlbumLinkModel.created_at,
             AlbumLinkModel.expires_at,
         )
-        order = (AlbumLinkModel.created_at, AlbumLinkModel.id)
-        rows = await self._session.execute(statement.with_only_columns(*columns).order_by(*order).limit(limit))
+        page = page_by_creation(statement.with_only_columns(*columns), AlbumLinkModel, after, limit)
+        rows = await self._session.execute(page)
         return [AlbumLink(*row) for row in rows]
 
 

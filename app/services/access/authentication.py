@@ -16,9 +16,9 @@ from app.persistence.repositories.hot_queries import HotQueries, find_api_key
 from app.persistence.repositories.principals import PrincipalRepository
 from app.persistence.repositories.sessions import SessionRepository
 from app.persistence.repositories.users import LoginDirectory, UserRepository
-from app.security.api_keys import PREFIX, hash_secret, is_same_hash, parse_api_key
 from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher
+from app.security.secret_tokens import SecretToken, TokenPrefix, hash_secret, is_same_hash
 from app.security.tokens import TokenClaims, TokenIssuer, TokenKind
 from app.services.access.attempts import GuessLimit, sweep_sometimes
 from app.services.audit.trail import AuditAction, AuditTrails
@@ -138,7 +138,7 @@ class AuthService:
 
         Raises an `AuthenticationFailed`.
         """
-        if credential.startswith(PREFIX):
+        if credential.startswith(TokenPrefix.API_KEY):
             return await self._authenticate_key(credential)
         claims = self._tokens.read(TokenKind.ACCESS, credential)
         queries = HotQueries(self._database, claims.tenant_id)
@@ -152,10 +152,10 @@ class AuthService:
 
         Raises an `AuthenticationFailed` for a token that is malformed, forged or expired.
         """
-        return None if credential.startswith(PREFIX) else self._tokens.read(TokenKind.ACCESS, credential)
+        return None if credential.startswith(TokenPrefix.API_KEY) else self._tokens.read(TokenKind.ACCESS, credential)
 
     async def _authenticate_key(self, credential: str) -> Principal:
-        presented = parse_api_key(credential)
+        presented = SecretToken.parse(TokenPrefix.API_KEY, credential)
         if presented is None:
             raise TokenInvalid
         stored = await find_api_key(self._database, presented.public_id)

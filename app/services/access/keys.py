@@ -9,9 +9,9 @@ from app.errors import InvalidParameter, KeyNotFound, PermissionDenied, TooManyK
 from app.permissions import Principal, Scope, permissions_of
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
 from app.security.access_keys import AccessKey, encrypt_secret, generate_access_key
-from app.security.api_keys import generate_api_key, hash_secret
 from app.security.cursors import CursorSigner, read_created, write_created
 from app.security.keyring import Keyring
+from app.security.secret_tokens import SecretToken, TokenPrefix, hash_secret
 from app.services.audit.trail import AuditAction, AuditTrail
 from app.services.paging import Page, PageRequest, cut_page
 
@@ -66,7 +66,7 @@ class KeyService:
         await self._api_keys.lock_name(name)
         if await self._api_keys.count_named(name) >= MAX_KEYS_PER_NAME:
             raise TooManyKeys
-        fresh = generate_api_key()
+        fresh = SecretToken.generate(TokenPrefix.API_KEY)
         key_id, key = self._keyring.current("api-keys")
         record = await self._api_keys.add(
             name=name,

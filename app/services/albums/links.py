@@ -8,13 +8,12 @@ from app.domain.albums import AlbumLink
 from app.errors import LinkNotFound
 from app.permissions import Permission, Plan, Principal
 from app.persistence.connections.database import Database
-from app.persistence.repositories.album_links import AlbumLinkRepository, LinkPosition, find_link
+from app.persistence.repositories.album_links import AlbumLinkRepository, find_link
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.usage import UsageRepository
-from app.security.api_keys import hash_secret, is_same_hash
-from app.security.cursors import CursorSigner
+from app.security.cursors import CursorSigner, read_created, write_created
 from app.security.keyring import Keyring
-from app.security.link_tokens import LinkToken
+from app.security.secret_tokens import SecretToken, TokenPrefix, hash_secret, is_same_hash
 from app.services.audit.trail import AuditAction, AuditTrail, AuditTrails
 from app.services.paging import Page, PageRequest, cut_page
 from app.services.people.rules import refuse_past_expiry
@@ -66,7 +65,7 @@ class AlbumLinkService:
         """
         album = await self._albums.get(name)
         refuse_past_expiry(expires_at)
-        token = LinkToken.generate()
+        token = SecretToken.generate(TokenPrefix.GUEST_LINK)
         key_id, key = self._keyring.current(_PURPOSE)
         link_id = await self._links.add(
             album.collection_id,
@@ -88,9 +87,11 @@ class AlbumLinkService:
         """List one page of links that are neither revoked nor expired, oldest first; raises `AlbumNotFound`."""
         album = await self._albums.get(name)
         scope = f"{self._links.tenant_id}/albums/{album.collection_id}/links"
-        after = self._cursors.open(scope, request.cursor, _read_position) if request.cursor else None
+        after = self._cursors.open(scope, request.cursor, read_created) if request.cursor else None
         found = await self._links.list_page(album.collection_id, after, request.limit + 1)
-        return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, _write_position(last)))
+        return cut_page(
+            found, request.limit, lambda last: self._cursors.sign(scope, write_created(last.created_at, last.id))
+        )
 
     async def revoke(self, name: str, link_id: UUID) -> None:
         """Revoke a link, effective immediately; raises `AlbumNotFound` or `LinkNotFound`."""
@@ -110,7 +111,7 @@ class GuestBook:
 
     async def find(self, token: str) -> Guest:
         """Return the guest; raises `LinkNotFound`, whatever is wrong with the token."""
-        parsed = LinkToken.parse(token)
+        parsed = SecretToken.parse(TokenPrefix.GUEST_LINK, token)
         if parsed is None:
             raise LinkNotFound
         async with self._database.transaction(lookup=parsed.public_id) as session:
@@ -141,12 +142,3 @@ class GuestBook:
 def _principal(tenant_id: UUID, link: AlbumLink, plan: Plan) -> Principal:
     may = frozenset({Permission.RECOGNIZE})
     return Principal(tenant_id, may, plan, link_id=link.id, collections=frozenset({link.album}))
-
-
-def _write_position(link: AlbumLink) -> str:
-    return f"{link.created_at.isoformat()} {link.id}"
-
-
-def _read_position(position: str) -> LinkPosition:
-    created_at, _, link_id = position.partition(" ")
-    return datetime.fromisoformat(created_at), UUID(link_id)
