@@ -118,7 +118,9 @@ class AlbumService:
             await self._look_for(album.collection_id, change.people)
         if values:
             await self._albums.update(album.collection_id, values)
-            await self._trail.record(AuditAction.ALBUM_CHANGED, f"collection:{name}", fields=sorted(values))
+        fields = sorted([*values, *(["people"] if change.people is not None else [])])
+        if fields:
+            await self._trail.record(AuditAction.ALBUM_CHANGED, f"collection:{name}", fields=fields)
         return await self.get(name)
 
     async def delete(self, name: str) -> None:

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from uuid import UUID
 
 from app.domain.albums import PhotoCounts
@@ -33,8 +33,7 @@ class Progress:
     @property
     def id(self) -> str:
         """Identifies the counts, so that a stream that goes on need not repeat them."""
-        counts = self.counts
-        return f"{counts.received}.{counts.working}.{counts.done}.{counts.failed}.{counts.faces}"
+        return ".".join(str(count) for count in astuple(self.counts))
 
 
 @dataclass(slots=True, eq=False)
