@@ -52,24 +52,22 @@ class KnownPeople:
         return [await self._read(person, recognizer) for person in people]
 
     async def _read(self, person: KnownPerson, recognizer: str) -> WantedFace:
-        collection_id = await self._collections.find_id(person.collection)
-        if person.face_id is not None:
-            found = await self._faces.find_by_ids(collection_id, [person.face_id], ())
-            owner_id = found[person.face_id].subject_id if person.face_id in found else None
-        else:
-            assert person.subject is not None
-            row = await self._subjects.find_row(collection_id, person.subject)
-            if row is None:
-                raise SubjectNotFound(f"Collection {person.collection!r} has no subject {person.subject!r}.")
-            owner_id = row.id
-        exported = [] if owner_id is None else await self._templates.export(owner_id)
-        faces = [face for face in exported if face.recognizer == recognizer and person.face_id in (None, face.id)][
-            -_NEWEST:
-        ]
+        faces = [face for face in await self._export(person) if face.recognizer == recognizer][-_NEWEST:]
         if not faces:
             who = f"subject {person.subject!r}" if person.face_id is None else f"face {person.face_id}"
             raise FaceNotFound(f"Collection {person.collection!r} has no template of {who} by the album's recognizer.")
         return _combine(faces)
+
+    async def _export(self, person: KnownPerson) -> Sequence[ExportedFace]:
+        collection_id = await self._collections.find_id(person.collection)
+        if person.face_id is not None:
+            is_there = person.face_id in await self._faces.find_by_ids(collection_id, [person.face_id], ())
+            return await self._templates.export_face(person.face_id) if is_there else ()
+        assert person.subject is not None
+        row = await self._subjects.find_row(collection_id, person.subject)
+        if row is None:
+            raise SubjectNotFound(f"Collection {person.collection!r} has no subject {person.subject!r}.")
+        return await self._templates.export(row.id)
 
 
 def _combine(faces: Sequence[ExportedFace]) -> WantedFace:
