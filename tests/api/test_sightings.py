@@ -136,6 +136,43 @@ async def test_what_a_person_decided_stays(party: Account, running: Running) -> 
     assert confirmed["decided_by"].startswith("user:")
 
 
+async def test_nobody_is_matched_twice_in_one_photo(party: Account, running: Running) -> None:
+    (ada,) = await sightings(party, state="matched")
+    (other,) = [one for one in await sightings(party, state="pending") if one["external_id"] == "1.jpg"]
+    await party.register("bob", pictures.photo(9))
+    bob = {"collection": "default", "subject": "bob"}
+    await decide(
+        party,
+        {"face_id": ada["face_id"], "verdict": "reject"},
+        {"face_id": other["face_id"], "verdict": "confirm", "person": bob},
+    )
+    async with running.state.album_worker.running():
+        await party.register("bob", pictures.photo(1, take=2))  # resembles the face that is not ada
+        await until(party, [("1.jpg", "matched", "bob"), ("1.jpg", "review", "bob"), *START[2:]])
+
+
+async def test_a_confirmed_face_takes_the_match_from_another_in_its_photo(party: Account, running: Running) -> None:
+    (other,) = [one for one in await sightings(party, state="pending") if one["external_id"] == "1.jpg"]
+    ada = {"collection": "default", "subject": "ada"}
+    async with running.state.album_worker.running():
+        await decide(party, {"face_id": other["face_id"], "verdict": "confirm", "person": ada})
+        await until(party, [("1.jpg", "matched", "ada"), ("1.jpg", "review", "ada"), *START[2:]])
+
+
+async def test_a_rejection_stays_the_decision_of_who_made_it(party: Account, running: Running) -> None:
+    (matched,) = await sightings(party, state="matched")
+    rejected = (await decide(party, {"face_id": matched["face_id"], "verdict": "reject"}))["items"][0]["answer"]
+    async with running.state.album_worker.running():
+        await party.register("bob", pictures.photo(2))
+        await until(
+            party,
+            [("1.jpg", "matched", "bob"), ("1.jpg", "rejected", None), ("2.jpg", "matched", "bob"), START[3]],
+        )
+    (after,) = await sightings(party, state="rejected")
+    assert {**after, "cluster_id": None} == rejected  # it joined unknown faces meanwhile
+    assert after["decided_by"].startswith("user:")
+
+
 async def test_every_operation_can_be_undone(party: Account, running: Running) -> None:
     before = await sightings(party)
     (matched,) = await sightings(party, state="matched")
@@ -246,6 +283,8 @@ async def test_an_album_looks_for_other_people_from_now_on(party: Account, runni
     await party.register("bob", pictures.photo(2), collection="staff")
     changed = await party.client.patch(f"/albums/{ALBUM}", json={"people": ["default", "staff"]})
     assert changed.json()["people"] == ["default", "staff"]
+    (entry,) = (await party.client.get("/audit", params={"action": "album.changed"})).json()["items"]
+    assert entry["details"]["fields"] == ["people"]
     async with running.state.album_worker.running():
         await until(party, [START[0], ("1.jpg", "matched", "bob"), ("2.jpg", "matched", "bob"), START[3]])
     unknown = await party.client.patch(f"/albums/{ALBUM}", json={"people": ["nowhere"]})

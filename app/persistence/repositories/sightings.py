@@ -50,6 +50,11 @@ class SightingRecord:
     decided_at: datetime
     cluster_id: UUID | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """The machine may decide it: no person has, or a person only said whom it does not show."""
+        return self.decided_by == MACHINE or self.state is SightingState.REJECTED
+
 
 _VALUES: dict[str, Any] = {
     "state": Text,
@@ -106,14 +111,20 @@ class SightingRepository(TenantRepository):
             for row in await self._session.scalars(statement)
         ]
 
-    async def lock_machine_decided(self, collection_id: UUID, face_ids: Collection[UUID]) -> set[UUID]:
-        """Lock those sightings of an album that no person has decided, or that a person rejected; return their ids."""
-        is_open = (SightingModel.decided_by == MACHINE) | (SightingModel.state == SightingState.REJECTED.value)
-        statement = self._select(
-            SightingModel, _is_any(face_ids), SightingModel.collection_id == collection_id, is_open
+    async def list_beside(self, face_ids: Collection[UUID]) -> list[UUID]:
+        """Return the faces of all photos that show one of these faces, these included."""
+        photos = self._select(SightingModel, _is_any(face_ids)).with_only_columns(SightingModel.photo_id)
+        statement = self._select(SightingModel, SightingModel.photo_id.in_(photos))
+        return list(await self._session.scalars(statement.with_only_columns(SightingModel.face_id)))
+
+    async def list_subjects(self, records: Collection[SightingRecord]) -> set[tuple[UUID, UUID, str]]:
+        """Return whom sightings show: the photo's id, the collection's id and the subject's."""
+        wanted = {record.subject_id for record in records}
+        statement = select(SubjectModel.id, SubjectModel.collection_id, SubjectModel.subject).where(
+            self._of_tenant(SubjectModel), SubjectModel.id.in_(wanted)
         )
-        statement = statement.order_by(SightingModel.face_id).with_for_update()
-        return set(await self._session.scalars(statement.with_only_columns(SightingModel.face_id)))
+        found = {row.id: (row.collection_id, row.subject) for row in await self._session.execute(statement)}
+        return {(one.photo_id, *found[one.subject_id]) for one in records if one.subject_id in found}
 
     async def list_stale(self, collection_id: UUID, limit: int) -> list[UUID]:
         """List up to `limit` sightings of an album that are to be decided again."""
@@ -145,6 +156,10 @@ class SightingRepository(TenantRepository):
         await self._session.execute(
             self._update(SightingModel, _is_any(face_ids)).values(is_stale=True),
         )
+
+    async def clear_stale(self, face_ids: Collection[UUID]) -> None:
+        """Leave sightings as they are, decided."""
+        await self._session.execute(self._update(SightingModel, _is_any(face_ids)).values(is_stale=False))
 
     async def restore(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Write sightings as an operation found them; those that are gone stay gone, and so do erased subjects."""

@@ -1,7 +1,7 @@
 """Look for known people among faces: the best of all collections, never one that a person rejected."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from app.domain.decisions import Decision
@@ -20,6 +20,8 @@ _CANDIDATES = 5
 
 Rejected = Mapping[UUID, set[tuple[UUID, str]]]
 """By face, the subjects that it does not show: their collection's id and their own id."""
+Taken = Collection[tuple[UUID, UUID, str]]
+"""Subjects that another face of a photo is matched with: the photo's id, the collection's id and the subject's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +42,25 @@ class PeopleMatcher:
         self._decisions = decisions
 
     async def match(
-        self, tenant_id: UUID, people: Sequence[LookedFor], faces: Sequence[ProbeFace], rejected: Rejected
+        self,
+        tenant_id: UUID,
+        people: Sequence[LookedFor],
+        faces: Sequence[ProbeFace],
+        rejected: Rejected,
+        taken: Taken = (),
     ) -> dict[UUID, Suggestion]:
         """Return the suggestion for each face that matches or may match somebody.
 
         A match comes before a review, then the higher similarity counts. Nobody is matched twice in one photo: the less
-        similar face is a review. Collections of a recognizer that did not embed the faces are left out.
+        similar face is a review, and so is every face if the subject is `taken`. Collections of a recognizer that did
+        not embed the faces are left out.
         """
         best: dict[UUID, Suggestion] = {}
         for collection in people:
             for face_id, suggestion in (await self._match_in(tenant_id, collection, faces, rejected)).items():
                 if face_id not in best or _weigh(suggestion) > _weigh(best[face_id]):
                     best[face_id] = suggestion
-        return _keep_one_per_photo(best, {face.id: face.photo_id for face in faces})
+        return _keep_one_per_photo(best, {face.id: face.photo_id for face in faces}, taken)
 
     async def _match_in(
         self, tenant_id: UUID, people: LookedFor, faces: Sequence[ProbeFace], rejected: Rejected
@@ -101,21 +109,14 @@ def _weigh(suggestion: Suggestion) -> tuple[bool, float]:
     return suggestion.is_match, suggestion.similarity
 
 
-def _keep_one_per_photo(best: dict[UUID, Suggestion], photos: Mapping[UUID, UUID]) -> dict[UUID, Suggestion]:
-    seen: set[tuple[UUID, UUID, str]] = set()
+def _keep_one_per_photo(
+    best: Mapping[UUID, Suggestion], photos: Mapping[UUID, UUID], taken: Taken
+) -> dict[UUID, Suggestion]:
+    seen = set(taken)
     kept = {}
     for face_id in sorted(best, key=lambda face_id: (_weigh(best[face_id]), face_id), reverse=True):
         suggestion = best[face_id]
         person = (photos[face_id], suggestion.collection_id, suggestion.subject)
-        if person in seen and suggestion.is_match:
-            suggestion = Suggestion(
-                suggestion.collection_id,
-                suggestion.subject,
-                suggestion.face_id,
-                suggestion.similarity,
-                suggestion.false_match_rate,
-                is_match=False,
-            )
+        kept[face_id] = replace(suggestion, is_match=suggestion.is_match and person not in seen)
         seen.add(person)
-        kept[face_id] = suggestion
     return kept

@@ -4,10 +4,10 @@ There is no cross join: only templates newer than those of the last comparison a
 by the strategies of every search. A face that resembles one of them is decided anew, as if it arrived now.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from uuid import UUID
 
-from app.domain.sightings import SightingState
+from app.domain.sightings import SightingState, Suggestion
 from app.errors import AppError
 from app.matcher.engine import SearchEngine
 from app.matcher.search import Gallery
@@ -19,7 +19,7 @@ from app.persistence.repositories.face_embeddings import FaceEmbeddingRepository
 from app.persistence.repositories.sightings import SightingChange, SightingRepository
 from app.services.collections.decisions import DecisionMaker
 from app.services.sightings.arrival import describe_changes
-from app.services.sightings.matching import PeopleMatcher, ProbeFace
+from app.services.sightings.matching import PeopleMatcher, ProbeFace, Rejected
 from app.telemetry import get_logger
 
 _log = get_logger(__name__)
@@ -105,27 +105,36 @@ class Rematch:
     async def _decide_batch(self, tenant_id: UUID, gallery: Gallery, face_ids: Collection[UUID]) -> int:
         async with self._database.transaction(tenant_id) as session:
             people = await AlbumPeopleRepository(session, tenant_id).list_by_album(gallery.collection_id)
-            embeddings = FaceEmbeddingRepository(session, tenant_id, self._engine.protector)
-            stored = await embeddings.read(gallery.collection_id, gallery.recognizer, list(face_ids))
             rows = SightingRepository(session, tenant_id)
-            photos = {one.face_id: one.photo_id for one in await rows.lock(face_ids)}
-            rejected = await rows.list_rejections(face_ids)
+            # A photo is decided as a whole: nobody is matched twice in it.
+            beside = await rows.list_beside(face_ids)
+            records = await rows.lock(beside)
+            photos = {one.face_id: one.photo_id for one in records if one.is_open}
+            decided = [one for one in records if one.state is SightingState.MATCHED and not one.is_open]
+            taken = await rows.list_subjects(decided)
+            embeddings = FaceEmbeddingRepository(session, tenant_id, self._engine.protector)
+            stored = await embeddings.read(gallery.collection_id, gallery.recognizer, list(photos))
+            rejected = await rows.list_rejections(photos)
         probes = [
             ProbeFace(one.face_id, photos[one.face_id], {gallery.recognizer: one.embedding}, one.is_reliable)
             for one in stored
-            if one.face_id in photos
         ]
-        suggestions = await self._matcher.match(tenant_id, people, probes, rejected)
+        suggestions = await self._matcher.match(tenant_id, people, probes, rejected, taken)
         async with self._database.transaction(tenant_id) as session:
-            rows = SightingRepository(session, tenant_id)
-            changes = await describe_changes(rows, suggestions)
-            open_ids = await rows.lock_machine_decided(gallery.collection_id, face_ids)
-            nobody = {
-                face_id: SightingChange(
-                    face_id, SightingState.REJECTED if face_id in rejected else SightingState.PENDING
-                )
-                for face_id in open_ids - changes.keys()
-            }
-            changed = [change for face_id, change in changes.items() if face_id in open_ids]
-            await rows.change([*changed, *nobody.values()])
-        return len(open_ids)
+            await _write(SightingRepository(session, tenant_id), beside, suggestions, rejected)
+        return len(photos)
+
+
+async def _write(
+    rows: SightingRepository, face_ids: Collection[UUID], suggestions: Mapping[UUID, Suggestion], rejected: Rejected
+) -> None:
+    """Write what the machine found, unless a person has decided meanwhile; who decided what stays the same is kept."""
+    found = await describe_changes(rows, suggestions)
+    changes = []
+    for record in await rows.lock(face_ids):
+        nobody = SightingState.REJECTED if record.face_id in rejected else SightingState.PENDING
+        change = found.get(record.face_id, SightingChange(record.face_id, nobody))
+        if record.is_open and not (change.subject_id is None and record.state is nobody):
+            changes.append(change)
+    await rows.change(changes)
+    await rows.clear_stale(face_ids)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.domain.sightings import MACHINE, Sighting, SightingState, Verdict
-from app.errors import AppError, InvalidParameter, SightingNotFound, SubjectNotFound
+from app.errors import AppError, InvalidParameter, SightingNotFound
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.clusters import ClusterRepository
 from app.persistence.repositories.operations import ClusterChange, Operation, OperationRepository
@@ -64,7 +64,6 @@ class SightingService:
         self._clusters = clusters
         self._people = people
         self._enrolment = enrolment
-        self._stored: dict[UUID, NewFace] = {}
         self._cursors = cursors
         self._trail = trail
 
@@ -96,9 +95,8 @@ class SightingService:
         found = await self._sightings.list_page(
             subject_id=subject_id, state=state, after=after, limit=request.limit + 1
         )
-        visible = [one for one in found if self._albums.may_access(one.album)]
         page = cut_page(found, request.limit, lambda last: self._cursors.sign(scope, str(last.seq)))
-        return Page([one for one in page.items if one in visible], page.next_cursor)
+        return Page([one for one in page.items if self._albums.may_access(one.album)], page.next_cursor)
 
     async def decide(self, decided: Sequence[Decided]) -> DecidedSightings:
         """Decide sightings, each once; the machine never changes what a person decided.
@@ -109,7 +107,7 @@ class SightingService:
         await self._lock_people(decided)
         albums = await self._sightings.find_albums([one.face_id for one in decided])
         records = {record.face_id: record for record in await self._sightings.lock(albums)}
-        errors: dict[UUID, AppError] = {}
+        errors, stored = dict[UUID, AppError](), dict[UUID, NewFace]()
         by_album: dict[tuple[UUID, str], list[Decided]] = {}
         for one in decided:
             album = albums.get(one.face_id)
@@ -118,14 +116,13 @@ class SightingService:
             else:
                 by_album.setdefault(album, []).append(one)
         operation_ids = [
-            await self._decide_in(album_id, name, chosen, records, errors)
-            for (album_id, name), chosen in by_album.items()
+            await self._decide_in(album, chosen, records, errors, stored) for album, chosen in by_album.items()
         ]
         found = {one.face_id: one for one in await self._sightings.find(list(records))}
         results = [errors.get(one.face_id) or found[one.face_id] for one in decided]
-        await self._enrolment.store(list(self._stored.values()))
-        stored = {face_id: new.id for face_id, new in self._stored.items()}
-        return DecidedSightings([one for one in operation_ids if one is not None], results, stored)
+        await self._enrolment.store(list(stored.values()))
+        stored_ids = {face_id: new.id for face_id, new in stored.items()}
+        return DecidedSightings([one for one in operation_ids if one is not None], results, stored_ids)
 
     async def _lock_people(self, decided: Sequence[Decided]) -> None:
         """Lock the subjects for whom faces are to be stored, before any sighting."""
@@ -141,20 +138,21 @@ class SightingService:
 
     async def _decide_in(
         self,
-        album_id: UUID,
-        name: str,
+        album: tuple[UUID, str],
         decided: Sequence[Decided],
         records: Mapping[UUID, SightingRecord],
         errors: dict[UUID, AppError],
+        stored: dict[UUID, NewFace],
     ) -> UUID | None:
+        """Decide sightings of one album, given by id and name; add to `errors` and `stored`."""
         changes, rejections, reopened = list[SightingChange](), list[tuple[UUID, UUID]](), list[UUID]()
         for one in decided:
             record = records[one.face_id]
             try:
                 change = await self._apply(one, record)
                 if one.as_template:
-                    self._stored[one.face_id] = await self._enrolment.prepare(one.face_id, change.subject_id)
-            except (InvalidParameter, SubjectNotFound, AppError) as exc:
+                    stored[one.face_id] = await self._enrolment.prepare(one.face_id, change.subject_id)
+            except AppError as exc:
                 errors[one.face_id] = exc
                 continue
             if one.verdict is Verdict.REOPEN:
@@ -168,21 +166,23 @@ class SightingService:
         before = [describe_record(records[change.face_id]) for change in changes]
         clusters = {face_id: found for one in changes if (found := records[face_id := one.face_id].cluster_id)}
         operation_id = await self._operations.add(
-            album_id,
+            album[0],
             "decide",
             self._trail.actor,
             before,
             rejections=rejections,
             removed=removed,
             clusters=ClusterChange(clusters),
-            stored=[(new.subject_id, new.id) for one in decided if (new := self._stored.get(one.face_id))],
+            stored=[(new.subject_id, new.id) for one in decided if (new := stored.get(one.face_id))],
         )
         await self._sightings.remove_rejections(removed)
         await self._sightings.add_rejections(rejections, self._trail.actor)
         await self._write(changes, set(reopened))
-        await self._sightings.mark_stale([*reopened, *(face_id for face_id, _ in rejections)])
+        confirmed = [change.face_id for change in changes if change.state is SightingState.MATCHED]
+        beside = await self._sightings.list_beside(confirmed)  # nobody is matched twice in one photo
+        await self._sightings.mark_stale([*reopened, *(face_id for face_id, _ in rejections), *beside])
         await self._trail.record(
-            AuditAction.SIGHTINGS_DECIDED, f"collection:{name}", collection=name, faces=len(changes)
+            AuditAction.SIGHTINGS_DECIDED, f"collection:{album[1]}", collection=album[1], faces=len(changes)
         )
         return operation_id
 
