@@ -14,6 +14,25 @@ class Keep(StrEnum):
     """A picture of each stored face, encrypted, until the album expires."""
 
 
+class AlbumKind(StrEnum):
+    """Where the faces come from that are matched with known people and grouped."""
+
+    ALBUM = "album"
+    """From photos that the queue processes."""
+    POOL = "pool"
+    """They are a collection's own anonymous faces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A collection whose own anonymous faces are matched and grouped; `retain_days` later they are erased."""
+
+    collection_id: UUID
+    retain_days: int
+    created_at: datetime
+    faces: int
+
+
 class PhotoState(StrEnum):
     """Where a photo is on its way through the queue."""
 

@@ -1,5 +1,6 @@
 """Sightings: the faces of albums' photos, and whom they show as far as that is known or decided."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -52,12 +53,14 @@ class SeenSubject:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A face of an album's photo, by the face's id."""
+    """A face of an album's photo or of a pool, by the face's id."""
 
     face_id: UUID
     album: str
+    """The album's or the pool's collection."""
     photo_id: UUID
-    external_id: str
+    external_id: str | None
+    """The caller's id for the photo."""
     box: RelativeBox | None
     state: SightingState
     subject: SeenSubject | None
@@ -70,6 +73,14 @@ class Sighting:
     seen_at: datetime
     seq: int
     cluster_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FaceDecisions:
+    """The ids of faces that people said show a subject, and of those that they said do not."""
+
+    confirmed: Sequence[UUID] = ()
+    rejected: Sequence[UUID] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@
       NotFound                collection_not_found, subject_not_found, face_not_found, user_not_found,
                               key_not_found, tenant_not_found, plan_not_found, object_store_not_found,
                               recognizer_not_found, album_not_found, photo_not_found, link_not_found,
-                              sighting_not_found, operation_not_found, cluster_not_found
+                              sighting_not_found, operation_not_found, cluster_not_found, pool_not_found
       Conflict                email_taken, collection_exists, subject_exists, subject_anonymous, last_admin,
                               too_many_keys, subject_full, recognizer_incomplete, recognizer_in_use,
                               album_closed, photo_exists,
@@ -64,6 +64,7 @@ from app.errors.albums import (
     PhotoNotFound,
     PhotoNotUploaded,
     PhotoStoreUnavailable,
+    PoolNotFound,
     SightingNotFound,
     TooManyPhotosWaiting,
     UploadsNeedBucket,
@@ -232,6 +233,7 @@ __all__ = [
     "PhotoNotUploaded",
     "PhotoStoreUnavailable",
     "PlanNotFound",
+    "PoolNotFound",
     "QuotaExceeded",
     "RateLimited",
     "RecognizerChanged",

@@ -12,6 +12,12 @@ class AlbumNotFound(NotFound):
     code = "album_not_found"
 
 
+class PoolNotFound(NotFound):
+    """The collection is no pool."""
+
+    code = "pool_not_found"
+
+
 class PhotoNotFound(NotFound):
     """The album has no such photo."""
 

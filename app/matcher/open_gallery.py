@@ -100,6 +100,18 @@ class OpenGallery:
             return describe_candidates(probes, found, described, limit)
         return await asyncio.to_thread(describe_candidates, probes, found, described, limit)
 
+    async def rank_named_subjects(self, probes: Sequence[Embedding], limit: int) -> list[list[Candidate]]:
+        """Return the `limit` best named subjects of each probe, however many anonymous ones are more similar."""
+        probes = round_to_half(probes)
+        collection_id = self._gallery.collection_id
+        found = [
+            await self._statements.rank_named_subjects(self.facts.id, collection_id, probe, limit) for probe in probes
+        ]
+        subject_ids = {result.key for results in found for result in results}
+        seqs = {result.seq for results in found for result in results}
+        described = await self._statements.read_subjects(self.facts.id, list(subject_ids), list(seqs))
+        return describe_candidates(probes, found, described, limit)
+
     async def find_faces(
         self, probe: Embedding, limit: int, min_similarity: float, *, exclude: int | None = None
     ) -> list[FaceCandidate]:

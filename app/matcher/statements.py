@@ -68,10 +68,12 @@ FROM (
 
 # Compares all named subjects, so the number of anonymous faces in between does not matter.
 NAMED_SUBJECTS = f"""
-SELECT subjects.id AS key, max(-(templates.embedding <#> $4)) AS similarity
-FROM subjects JOIN templates ON {_GALLERY} AND templates.subject_id = subjects.id
-WHERE subjects.tenant_id = $1 AND subjects.collection_id = $3 AND NOT subjects.is_anonymous
-GROUP BY subjects.id ORDER BY similarity DESC LIMIT $5
+SELECT key, similarity, seq FROM (
+    SELECT DISTINCT ON (subjects.id) subjects.id AS key, -(templates.embedding <#> $4) AS similarity, seq
+    FROM subjects JOIN templates ON {_GALLERY} AND templates.subject_id = subjects.id
+    WHERE subjects.tenant_id = $1 AND subjects.collection_id = $3 AND NOT subjects.is_anonymous
+    ORDER BY subjects.id, similarity DESC, seq
+) AS best ORDER BY similarity DESC, key LIMIT $5
 """
 
 FACE = f"SELECT seq, subject_id, embedding, {_RELIABLE} FROM templates WHERE {_GALLERY} AND templates.id = $3"

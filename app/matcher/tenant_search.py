@@ -66,6 +66,14 @@ class TenantSearch:
             result = await self.identify_in_memory(gallery, probes, limit)
             return result if result is not None else await self.identify_in_database(gallery, probes, limit)
 
+    async def identify_named(self, gallery: Gallery, probes: Sequence[Embedding], limit: int) -> IdentifyResult:
+        """Identify among the named subjects only: every one of their templates is compared."""
+        async with self._open(gallery) as opened:
+            if opened.is_empty:
+                return IdentifyResult([[] for _ in probes], await opened.read_scale())
+            protected = await self._protect(opened.facts.protection, probes)
+            return IdentifyResult(await opened.rank_named_subjects(protected, limit), opened.facts.scale)
+
     async def identify_in_database(
         self, gallery: Gallery, probes: Sequence[Embedding], limit: int, *, using: Strategy | None = None
     ) -> IdentifyResult:

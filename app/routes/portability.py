@@ -37,7 +37,7 @@ router = strict_router(tags=["privacy"], responses={**AUTHENTICATED, **problems(
 async def export_subject(
     principal: CanReadEmbeddings, collection: Collection, subject: Subject, caller: CallerDep, request: Request
 ) -> Response:
-    """Returns templates with their embeddings, the consent and the latest audit entries."""
+    """Returns templates with their embeddings, the consent, decisions about faces in albums, and audit entries."""
     async with caller.transaction() as services:
         export = await services.portability().export(collection, subject)
     # Writing takes long: meanwhile nobody must wait for the connection, the subject or the audit trail.
@@ -95,12 +95,17 @@ async def import_subject(
     services: ServicesDep,
     idempotency: IdempotencyDep,
 ) -> SubjectOut:
-    """Stores the document from an export as a new subject, with new face ids. 409 if the id is taken."""
+    """Stores the document from an export as a new subject, with new face ids. 409 if the id is taken.
+
+    Decisions about faces that are not in your albums are left out.
+    """
     document, faces = sent.parsed.document, sent.parsed.faces
 
     async def work() -> SubjectOut:
         subject = document.to_subject(datetime.now(UTC))
-        return SubjectOut.of(await services.portability().import_subject(document.collection, subject, faces))
+        decisions = document.decisions()
+        imported = await services.portability().import_subject(document.collection, subject, faces, decisions)
+        return SubjectOut.of(imported)
 
     about = f"{document.collection}/{document.subject}"
     return await idempotency.once(("import", sent.digest), 201, work, about=about)

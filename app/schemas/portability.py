@@ -10,6 +10,7 @@ from pydantic import ConfigDict, FailFast, Field
 
 from app.domain.faces import EMBEDDING_SIZE
 from app.domain.people import Consent, ExportedFace, FaceOrigin, Subject
+from app.domain.sightings import FaceDecisions
 from app.schemas import answer_fields as answer
 from app.schemas.audit import AuditEntryOut
 from app.schemas.fields import (
@@ -28,6 +29,7 @@ from app.schemas.origins import RelativeBoxBody, describe_origin
 from app.schemas.request_body import RequestBody
 from app.schemas.text_rules import BASE64
 from app.services.people.portability import SubjectExport
+from app.services.people.portable_decisions import MAX_FACES as MAX_DECIDED
 
 MAX_TEMPLATES = 2_000
 """1,000 faces, each embedded by two recognizers."""
@@ -138,6 +140,18 @@ class SubjectDocument(RequestBody):
     expires_at: Expiry | None = None
     created_at: Timestamp | None = Field(default=None, examples=[answer.CREATED_AT])
     updated_at: Timestamp | None = Field(default=None, examples=[answer.UPDATED_AT])
+    confirmed_faces: list[Id] = Field(
+        default_factory=list,
+        max_length=MAX_DECIDED,
+        description="Faces in albums that a person said show the subject, the newest. An import confirms them again.",
+        examples=[[answer.FACE_ID]],
+    )
+    rejected_faces: list[Id] = Field(
+        default_factory=list,
+        max_length=MAX_DECIDED,
+        description="Faces in albums that a person said do not show the subject. They are never suggested again.",
+        examples=[[]],
+    )
     faces: Annotated[list[ExportedFaceBody], FailFast(), Field(max_length=MAX_TEMPLATES)] = Field(default_factory=list)
     audit: list[AuditEntryOut] = Field(default_factory=list, max_length=MAX_TEMPLATES)
 
@@ -155,9 +169,14 @@ class SubjectDocument(RequestBody):
             expires_at=subject.expires_at,
             created_at=subject.created_at,
             updated_at=subject.updated_at,
+            confirmed_faces=list(export.decisions.confirmed),
+            rejected_faces=list(export.decisions.rejected),
             faces=[],
             audit=[AuditEntryOut.of(entry) for entry in export.audit],
         )
+
+    def decisions(self) -> FaceDecisions:
+        return FaceDecisions(self.confirmed_faces, self.rejected_faces)
 
     def to_subject(self, now: datetime) -> Subject:
         """Return the subject to import, created and updated at `now`."""

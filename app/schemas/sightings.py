@@ -31,11 +31,14 @@ class SeenSubjectOut(BaseModel):
 
 
 class SightingOut(BaseModel):
-    """A face of an album's photo, and whom it shows as far as that is known."""
+    """A face of an album's photo or of a pool, and whom it shows as far as that is known."""
 
     face_id: answer.FaceId
-    album: str = Field(examples=["wedding-2026"])
-    external_id: str = Field(description="Your id for the photo.", examples=["IMG_0001.jpg"])
+    album: str = Field(description="The album, or the collection whose pool it is.", examples=["wedding-2026"])
+    external_id: str | None = Field(
+        description="Your id for the photo. Null for a face of a pool that was sent without one.",
+        examples=["IMG_0001.jpg"],
+    )
     image_id: UUID = Field(examples=["3d1c58f0-5b5e-4a4c-9d0a-1f2b7c1a9e66"])
     bounding_box: RelativeBoxBody | None
     state: SightingState = Field(examples=[SightingState.MATCHED])

@@ -12,6 +12,7 @@ from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.face_crops import FaceCropRepository
 from app.persistence.repositories.photo_turns import PhotoTurnRepository
 from app.persistence.repositories.policies import PolicyRepository
+from app.persistence.repositories.pools import PoolRepository
 from app.persistence.repositories.sightings import SightingRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateStore
@@ -75,6 +76,7 @@ class StorageOpener:
                 ConsentGate(subjects, PolicyRepository(session, tenant_id)),
                 QuotaService(usage, plan),
                 self._trails.open(session, tenant_id, WORKER),
+                PoolRepository(session, tenant_id),
             )
             yield PhotoStorage(
                 PhotoTurnRepository(session, tenant_id),

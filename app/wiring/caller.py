@@ -8,58 +8,37 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.matcher.tenant_search import TenantSearch
 from app.permissions import Permission, Principal
-from app.persistence.repositories.album_links import AlbumLinkRepository
-from app.persistence.repositories.album_people import AlbumPeopleRepository
-from app.persistence.repositories.albums import AlbumRepository
-from app.persistence.repositories.audit import AuditRepository
-from app.persistence.repositories.clusters import ClusterRepository
-from app.persistence.repositories.collection_faces import CollectionFaceRepository
-from app.persistence.repositories.collections import CollectionRepository
-from app.persistence.repositories.face_crops import FaceCropRepository
-from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
 from app.persistence.repositories.object_stores import ObjectStoreRepository
-from app.persistence.repositories.operations import OperationRepository
-from app.persistence.repositories.photos import PhotoRepository
-from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.recognizers import RecognizerRepository
 from app.persistence.repositories.registrations import RegistrationRepository
 from app.persistence.repositories.relocations import RelocationRepository
 from app.persistence.repositories.repeated_faces import RepeatedFaceRepository
 from app.persistence.repositories.sightings import SightingRepository
-from app.persistence.repositories.subjects import SubjectRepository
-from app.persistence.repositories.templates import TemplateRepository, TemplateStore
-from app.persistence.repositories.usage import UsageRepository
+from app.persistence.repositories.templates import TemplateRepository
 from app.persistence.repositories.usage_days import UsageDayRepository
 from app.persistence.repositories.users import UserRepository
-from app.security.photo_encryption import PhotoCipher
 from app.services.access.keys import KeyService
 from app.services.access.users import UserService
-from app.services.albums.albums import AlbumService
 from app.services.albums.intake import IntakeLimits, PhotoIntake
 from app.services.albums.known_people import KnownPeople
-from app.services.albums.links import AlbumLinkService
-from app.services.albums.photos import AlbumPhotoService
 from app.services.albums.search import AlbumSearch
 from app.services.albums.sources import PhotoSources
 from app.services.albums.uploads import PhotoUploads
-from app.services.audit.trail import AuditService, AuditTrail
+from app.services.audit.trail import AuditService
 from app.services.collections.calibration import CalibrationService
-from app.services.collections.collections import CollectionService
 from app.services.collections.gallery_lookup import GalleryLookup, RecentCollection
-from app.services.collections.lookup import CollectionLookup
 from app.services.collections.recognizers import CollectionRecognizerService
 from app.services.idempotency import IdempotencyService
 from app.services.people.anonymous_registration import AnonymousRegistrationService
 from app.services.people.assignment import AssignmentService
 from app.services.people.consent import ConsentGate
-from app.services.people.face_storage import FaceStorage
 from app.services.people.merging import MergeService
 from app.services.people.moving import MoveService
 from app.services.people.portability import PortabilityService
+from app.services.people.portable_decisions import PortableDecisions
 from app.services.people.registration import RegistrationService
 from app.services.people.repeated_photos import RepeatedPhotos
-from app.services.people.stored_faces import StoredFaceService
 from app.services.people.subject_listing import SubjectListing
 from app.services.people.subjects import SubjectService
 from app.services.photos.face_reader import FaceReader
@@ -67,14 +46,10 @@ from app.services.photos.object_stores import ObjectStoreService
 from app.services.recognition.face_search import FaceSearchService
 from app.services.recognition.recognition import RecognitionService
 from app.services.recognition.search import SearchService
-from app.services.sightings.clusters import ClusterService
-from app.services.sightings.enrolling import SightingEnrolment
-from app.services.sightings.named_people import PersonDirectory
-from app.services.sightings.sightings import SightingService
 from app.services.tenancy.metering import UsageService
 from app.services.tenancy.policies import PolicyService
 from app.services.tenancy.protocol_options import ProtocolOptionsService
-from app.services.tenancy.quotas import QuotaService
+from app.wiring.album_services import AlbumServices
 from app.wiring.process import AppState
 
 
@@ -150,20 +125,12 @@ class CallerServices:
         return TenantSearch(self.state.search, self.principal.tenant_id)
 
 
-class TransactionServices:
+class TransactionServices(AlbumServices):
     """Construct one caller's services that share one transaction."""
 
     def __init__(self, caller: CallerServices, session: AsyncSession) -> None:
+        super().__init__(caller.state, caller.principal, session)
         self._caller = caller
-        self._state = caller.state
-        self._principal = caller.principal
-        self._session = session
-        self._tenant_id = caller.principal.tenant_id
-
-    def collections(self) -> CollectionService:
-        return CollectionService(
-            self._collection_rows(), self._idempotency_records(), self._quotas(), self._state.cursors, self._trail()
-        )
 
     def recognizers(self) -> CollectionRecognizerService:
         return CollectionRecognizerService(
@@ -180,64 +147,6 @@ class TransactionServices:
         return CalibrationService(
             self._collection_rows(), self._face_rows(), self.collections(), self._trail(), self._state.recognizers
         )
-
-    def albums(self) -> AlbumService:
-        return AlbumService(
-            self._album_rows(),
-            self.collections(),
-            self._policy_rows(),
-            self._state.cursors,
-            self._trail(),
-            AlbumPeopleRepository(self._session, self._tenant_id),
-            self._collection_lookup(),
-            may_delete=self._principal.may(Permission.DELETE),
-        )
-
-    def album_photos(self) -> AlbumPhotoService:
-        return AlbumPhotoService(
-            self._album_rows(),
-            PhotoRepository(self._session, self._tenant_id),
-            self.stored_faces(),
-            self._face_crops(),
-            self._state.cursors,
-            self._trail(),
-        )
-
-    def sightings(self) -> SightingService:
-        return SightingService(
-            self._album_rows(),
-            SightingRepository(self._session, self._tenant_id),
-            OperationRepository(self._session, self._tenant_id),
-            ClusterRepository(self._session, self._tenant_id),
-            PersonDirectory(self._collection_lookup(), self._subject_rows()),
-            SightingEnrolment(
-                self._collection_lookup(),
-                self._subject_rows(),
-                TemplateRepository(self._session, self._tenant_id),
-                self._face_storage(),
-            ),
-            self._state.cursors,
-            self._trail(),
-        )
-
-    def clusters(self) -> ClusterService:
-        return ClusterService(
-            self._album_rows(),
-            ClusterRepository(self._session, self._tenant_id),
-            SightingRepository(self._session, self._tenant_id),
-            OperationRepository(self._session, self._tenant_id),
-            PersonDirectory(self._collection_lookup(), self._subject_rows()),
-            self._state.cursors,
-            self._trail(),
-        )
-
-    def album_links(self) -> AlbumLinkService:
-        links = AlbumLinkRepository(self._session, self._tenant_id)
-        return AlbumLinkService(self._album_rows(), links, self._state.keyring, self._state.cursors, self._trail())
-
-    def known_people(self) -> KnownPeople:
-        templates = TemplateStore(self._session, self._tenant_id, self._state.search.protector)
-        return KnownPeople(self._collection_lookup(), self._subject_rows(), self._face_rows(), templates)
 
     def subjects(self) -> SubjectService:
         return SubjectService(
@@ -271,17 +180,6 @@ class TransactionServices:
             self._face_rows(),
             self._face_storage(),
             self._state.keyring,
-        )
-
-    def stored_faces(self) -> StoredFaceService:
-        return StoredFaceService(
-            self._collection_lookup(),
-            self._subject_rows(),
-            self._face_rows(),
-            self._idempotency_records(),
-            self._state.cursors,
-            self._trail(),
-            self._state.receipts,
         )
 
     def assignment(self) -> AssignmentService:
@@ -325,6 +223,7 @@ class TransactionServices:
             self._face_storage(),
             self._audit_rows(),
             self._face_crops(),
+            PortableDecisions(self._album_rows(), SightingRepository(self._session, self._tenant_id), self._trail()),
         )
 
     def object_stores(self) -> ObjectStoreService:
@@ -357,41 +256,3 @@ class TransactionServices:
     def idempotency(self, key: str | None) -> IdempotencyService:
         state = self._state
         return IdempotencyService(state.database, self._idempotency_records(), self._principal, state.keyring, key)
-
-    def _collection_rows(self) -> CollectionRepository:
-        return CollectionRepository(self._session, self._tenant_id, self._principal.collections)
-
-    def _album_rows(self) -> AlbumRepository:
-        return AlbumRepository(self._session, self._tenant_id, self._principal.collections)
-
-    def _collection_lookup(self) -> CollectionLookup:
-        return CollectionLookup(self._collection_rows(), self._state.recognizers)
-
-    def _subject_rows(self) -> SubjectRepository:
-        return SubjectRepository(self._session, self._tenant_id)
-
-    def _face_rows(self) -> CollectionFaceRepository:
-        return CollectionFaceRepository(self._session, self._tenant_id)
-
-    def _face_storage(self) -> FaceStorage:
-        templates = TemplateStore(self._session, self._tenant_id, self._state.search.protector)
-        consent = ConsentGate(self._subject_rows(), self._policy_rows())
-        return FaceStorage(templates, consent, self._quotas(), self._trail())
-
-    def _face_crops(self) -> FaceCropRepository:
-        return FaceCropRepository(self._session, self._tenant_id, PhotoCipher(self._state.keyring))
-
-    def _policy_rows(self) -> PolicyRepository:
-        return PolicyRepository(self._session, self._tenant_id)
-
-    def _audit_rows(self) -> AuditRepository:
-        return AuditRepository(self._session, self._tenant_id)
-
-    def _idempotency_records(self) -> IdempotencyRecords:
-        return IdempotencyRecords(self._session, self._tenant_id)
-
-    def _quotas(self) -> QuotaService:
-        return QuotaService(UsageRepository(self._session, self._tenant_id), self._principal.plan)
-
-    def _trail(self) -> AuditTrail:
-        return self._state.trails.open(self._session, self._tenant_id, self._principal.name)

@@ -117,6 +117,12 @@ CALLS: dict[str, Call] = {
         200, 200, options=lambda: {"json": {"decisions": [{"face_id": str(uuid4()), "verdict": "ignore"}]}}
     ),
     "GET /api/v1/albums/{album}/clusters": Call(200, 404, 404),
+    # see test_pools.py
+    "PUT /api/v1/collections/{collection}/pool": Call(200, 404, 404, sends(json={})),
+    "GET /api/v1/collections/{collection}/pool": Call(404, 404, 404),
+    "DELETE /api/v1/collections/{collection}/pool": Call(404, 404, 404),
+    "GET /api/v1/collections/{collection}/sightings": Call(404, 404, 404),
+    "GET /api/v1/collections/{collection}/clusters": Call(404, 404, 404),
     # see test_clusters.py
     "POST /api/v1/clusters/{cluster_id}/assign": Call(
         404, 404, 404, sends(json={"collection": "lobby", "subject": "ada"})

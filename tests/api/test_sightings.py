@@ -34,9 +34,10 @@ async def sightings(account: Account, **params: str) -> list[dict[str, Any]]:
     return items
 
 
-def summary(items: list[dict[str, Any]]) -> list[tuple[str, str, str | None]]:
+def summary(items: list[dict[str, Any]]) -> list[tuple[str | None, str, str | None]]:
     """Photo, state and subject of each sighting."""
-    return sorted((one["external_id"], one["state"], one["subject"] and one["subject"]["subject"]) for one in items)
+    found = [(one["external_id"], one["state"], one["subject"] and one["subject"]["subject"]) for one in items]
+    return sorted(found, key=str)
 
 
 async def until(account: Account, expected: list[tuple[str, str, str | None]]) -> None:
@@ -302,3 +303,43 @@ async def test_a_merge_takes_over_where_the_person_was_seen(party: Account, runn
     assert sorted(one["external_id"] for one in seen) == ["1.jpg", "2.jpg"]
     async with running.state.album_worker.running():
         await until(party, [*START[:2], ("2.jpg", "matched", "ada"), START[3]])
+
+
+async def test_decisions_go_with_an_exported_subject(party: Account, running: Running) -> None:
+    pending = {one["external_id"]: one["face_id"] for one in await sightings(party, state="pending")}
+    (matched,) = await sightings(party, state="matched")
+    ada = {"collection": "default", "subject": "ada"}
+    await decide(
+        party,
+        {"face_id": matched["face_id"], "verdict": "reject"},
+        {"face_id": pending["3.jpg"], "verdict": "confirm", "person": ada},
+    )
+    subject = "/collections/default/subjects/ada"
+    document = (await party.client.get(f"{subject}/export")).json()
+    assert (document["confirmed_faces"], document["rejected_faces"]) == ([pending["3.jpg"]], [matched["face_id"]])
+    assert (await party.client.delete(subject)).status_code == 200
+    assert {one["state"] for one in await sightings(party)} == {"pending"}
+    document["rejected_faces"].append(str(uuid4()))  # gone meanwhile
+    imported = await party.client.post("/subjects/import", json=document)
+    assert imported.status_code == 201, imported.text
+    expected = [
+        ("1.jpg", "pending", None),
+        ("1.jpg", "rejected", None),
+        ("2.jpg", "pending", None),
+        ("3.jpg", "matched", "ada"),
+    ]
+    async with running.state.album_worker.running():
+        await until(party, expected)
+    (seen,) = (await party.client.get(f"{subject}/sightings")).json()["items"]
+    assert seen["decided_by"].startswith("user:")
+
+
+async def test_an_import_overrules_nobody(party: Account) -> None:
+    face_id = next(one["face_id"] for one in await sightings(party, state="pending") if one["external_id"] == "3.jpg")
+    ada = {"collection": "default", "subject": "ada"}
+    await decide(party, {"face_id": face_id, "verdict": "confirm", "person": ada})
+    document = (await party.client.get("/collections/default/subjects/ada/export")).json()
+    await party.client.delete("/collections/default/subjects/ada")
+    await decide(party, {"face_id": face_id, "verdict": "ignore"})
+    assert (await party.client.post("/subjects/import", json=document)).status_code == 201
+    assert ("3.jpg", "ignored", None) in summary(await sightings(party))

@@ -10,6 +10,7 @@ from app.persistence.repositories.collection_faces import CollectionFaceReposito
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.policies import PolicyRepository
+from app.persistence.repositories.pools import PoolRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateRepository, TemplateStore
 from app.persistence.repositories.usage import UsageRepository
@@ -52,6 +53,7 @@ async def test_a_face_that_is_nobodys_only_since_it_was_looked_for_is_not_given(
                 ConsentGate(subjects, PolicyRepository(session, shelf.tenant_id)),
                 QuotaService(UsageRepository(session, shelf.tenant_id), Plan("test")),
                 AuditTrails(KEYRING).open(session, shelf.tenant_id, "test"),
+                PoolRepository(session, shelf.tenant_id),
             )
             service = AssignmentService(
                 CollectionLookup(

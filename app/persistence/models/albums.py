@@ -10,7 +10,10 @@ from app.persistence.models.base import Base, TenantOwned, TenantRow
 
 
 class AlbumModel(TenantOwned):
-    """A collection whose faces come from photos that the queue processes."""
+    """A collection whose faces come from photos that the queue processes, or whose own anonymous faces are a pool.
+
+    `retain_days` is set for pools, `expires_at` for albums.
+    """
 
     __tablename__ = "albums"
     __table_args__ = (
@@ -21,11 +24,13 @@ class AlbumModel(TenantOwned):
     )
 
     collection_id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(server_default="album")
     title: Mapped[str | None]
     keep: Mapped[str] = mapped_column(server_default="nothing")
     expected: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    expires_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    retain_days: Mapped[int | None]
     closed_at: Mapped[datetime | None]
     clusters_version: Mapped[int] = mapped_column(BigInteger, server_default="0")
     """Counts the changes of its clusters of unknown faces."""

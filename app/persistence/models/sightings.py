@@ -38,15 +38,18 @@ class AlbumPeopleModel(TenantOwned):
 
 
 class SightingModel(TenantOwned):
-    """A face of an album's photo. Triggers erase it with its face, and open it again with its subject.
+    """A face of an album's photo, or of a pool. Triggers erase it with its face, and open it again with its subject.
 
     `is_stale` says that what the machine decided must be decided again.
     """
 
     __tablename__ = "sightings"
     __table_args__ = (
-        ForeignKeyConstraint(["tenant_id", "photo_id"], ["photos.tenant_id", "photos.id"], ondelete="CASCADE"),
+        ForeignKeyConstraint(
+            ["tenant_id", "collection_id"], ["albums.tenant_id", "albums.collection_id"], ondelete="CASCADE"
+        ),
         Index("ix_sightings_listed", "tenant_id", "collection_id", "state", "seq"),
+        Index("ix_sightings_seen", "tenant_id", "collection_id", "seen_at"),
         Index(
             "ix_sightings_subject", "tenant_id", "subject_id", "seq", postgresql_where=text("subject_id IS NOT NULL")
         ),
@@ -80,6 +83,7 @@ class SightingModel(TenantOwned):
     face_id: Mapped[UUID] = mapped_column(primary_key=True)
     collection_id: Mapped[UUID]
     photo_id: Mapped[UUID]
+    """The image id of the face, which an album's photo shares."""
     seq: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
     state: Mapped[str] = mapped_column(server_default="pending")
     subject_id: Mapped[UUID | None]

@@ -9,8 +9,8 @@ from sqlalchemy import Select, func, select, text, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.albums import Album, Keep, PhotoCounts
-from app.errors import AlbumNotFound
+from app.domain.albums import Album, AlbumKind, Keep, PhotoCounts
+from app.errors import AlbumNotFound, PoolNotFound
 from app.persistence.connections.database import Database
 from app.persistence.models import AlbumModel, CollectionModel, PhotoModel
 from app.persistence.repositories.base import TenantRepository
@@ -51,6 +51,17 @@ class AlbumRepository(TenantRepository):
             raise AlbumNotFound(f"There is no album {name!r}.")
         return album
 
+    async def get_id(self, name: str, kind: AlbumKind) -> UUID:
+        """Find the collection's id of an album or a pool; raises `AlbumNotFound` or `PoolNotFound`."""
+        if kind is AlbumKind.ALBUM:
+            return (await self.get(name)).collection_id
+        statement = self._of_kind(kind).where(CollectionModel.name == name)
+        row = (await self._session.execute(statement)).one_or_none()
+        if row is None:
+            raise PoolNotFound(f"Collection {name!r} is no pool.")
+        found: UUID = row[0]
+        return found
+
     async def list_page(self, after: str | None, limit: int) -> list[Album]:
         """List up to `limit` albums after the name `after`, by name."""
         statement = self._albums().order_by(CollectionModel.name).limit(limit)
@@ -84,6 +95,9 @@ class AlbumRepository(TenantRepository):
         return {collection_id: PhotoCounts(**found) for collection_id, found in states.items()}
 
     def _albums(self) -> Select[Any]:
+        return self._of_kind(AlbumKind.ALBUM)
+
+    def _of_kind(self, kind: AlbumKind) -> Select[Any]:
         of_album = (CollectionModel.id == AlbumModel.collection_id) & self._of_tenant(CollectionModel)
         visible = true() if self._only is None else CollectionModel.name.in_(self._only)
         columns: tuple[Any, ...] = (
@@ -96,7 +110,11 @@ class AlbumRepository(TenantRepository):
             AlbumModel.expires_at,
             AlbumModel.closed_at,
         )
-        return self._select(AlbumModel, visible).join(CollectionModel, of_album).with_only_columns(*columns)
+        return (
+            self._select(AlbumModel, visible, AlbumModel.kind == kind.value)
+            .join(CollectionModel, of_album)
+            .with_only_columns(*columns)
+        )
 
 
 async def find_tenants_with_expired_albums(database: Database) -> list[UUID]:

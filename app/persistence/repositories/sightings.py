@@ -3,15 +3,15 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Double, Text, Uuid, any_, cast, func, select, tuple_
+from sqlalchemy import ColumnElement, Double, ScalarSelect, Text, Uuid, any_, cast, func, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, insert
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from app.domain.faces import RelativeBox
-from app.domain.sightings import MACHINE, UNKNOWN_STATES, SeenSubject, Sighting, SightingState
+from app.domain.sightings import MACHINE, UNKNOWN_STATES, FaceDecisions, SeenSubject, Sighting, SightingState
 from app.persistence.models import (
     CollectionModel,
     PhotoModel,
@@ -21,6 +21,8 @@ from app.persistence.models import (
     TemplateModel,
 )
 from app.persistence.repositories.base import TenantRepository
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +232,22 @@ class SightingRepository(TenantRepository):
         is_pair = tuple_(SightingRejectionModel.face_id, SightingRejectionModel.subject_id).in_(pairs)
         await self._session.execute(self._delete(SightingRejectionModel, is_pair))
 
+    async def list_decisions(self, subject_id: UUID, limit: int) -> FaceDecisions:
+        """Return up to `limit` faces that people said show a subject, and as many that do not, the newest."""
+        confirmed = self._select(
+            SightingModel,
+            SightingModel.subject_id == subject_id,
+            SightingModel.state == SightingState.MATCHED.value,
+            SightingModel.decided_by != MACHINE,
+        ).order_by(SightingModel.seq.desc())
+        rejected = self._select(SightingRejectionModel, SightingRejectionModel.subject_id == subject_id).order_by(
+            SightingRejectionModel.rejected_at.desc(), SightingRejectionModel.face_id
+        )
+        return FaceDecisions(
+            list(await self._session.scalars(confirmed.with_only_columns(SightingModel.face_id).limit(limit))),
+            list(await self._session.scalars(rejected.with_only_columns(SightingRejectionModel.face_id).limit(limit))),
+        )
+
     async def list_rejected_ids(self, face_ids: Collection[UUID]) -> list[tuple[UUID, UUID]]:
         """Return the rejections of faces as pairs of the face's and the subject's id."""
         is_asked = SightingRejectionModel.face_id == any_(cast(list(face_ids), ARRAY(Uuid)))
@@ -268,18 +286,11 @@ class SightingRepository(TenantRepository):
         of_subject = (SubjectModel.id == SightingModel.subject_id) & self._of_tenant(SubjectModel)
         of_album = (album.id == SightingModel.collection_id) & self._of_tenant(album)
         of_people = (people.id == SubjectModel.collection_id) & self._of_tenant(people)
-        boxes = (
-            select(TemplateModel.box)
-            .where(self._of_tenant(TemplateModel), TemplateModel.id == SightingModel.face_id)
-            .limit(1)
-            .correlate(SightingModel)
-            .scalar_subquery()
-        )
         columns: tuple[Any, ...] = (
             SightingModel,
             album.name,
-            PhotoModel.external_id,
-            boxes,
+            func.coalesce(PhotoModel.external_id, self._of_template(TemplateModel.external_image_id)),
+            self._of_template(TemplateModel.box),
             people.name,
             SubjectModel.subject,
             SubjectModel.name,
@@ -287,7 +298,7 @@ class SightingRepository(TenantRepository):
         statement = (
             select(*columns)
             .where(self._of_tenant(SightingModel), *conditions)
-            .join(PhotoModel, of_photo)
+            .outerjoin(PhotoModel, of_photo)
             .join(album, of_album)
             .outerjoin(SubjectModel, of_subject)
             .outerjoin(people, of_people)
@@ -297,6 +308,11 @@ class SightingRepository(TenantRepository):
         )
         return [_describe(*row) for row in await self._session.execute(statement)]
 
+    def _of_template(self, column: InstrumentedAttribute[T]) -> ScalarSelect[T]:
+        """Return a column of the sighting's template; those of several recognizers agree."""
+        of_face = (self._of_tenant(TemplateModel), TemplateModel.id == SightingModel.face_id)
+        return select(column).where(*of_face).limit(1).correlate(SightingModel).scalar_subquery()
+
 
 def _is_any(face_ids: Collection[UUID]) -> ColumnElement[bool]:
     return SightingModel.face_id == any_(cast(list(face_ids), ARRAY(Uuid)))
@@ -305,7 +321,7 @@ def _is_any(face_ids: Collection[UUID]) -> ColumnElement[bool]:
 def _describe(
     row: SightingModel,
     album: str,
-    external_id: str,
+    external_id: str | None,
     box: list[float] | None,
     people: str | None,
     subject: str | None,

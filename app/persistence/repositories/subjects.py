@@ -1,26 +1,18 @@
 """Subjects: the people of a collection, named and anonymous, with their consent and expiry."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Text, Uuid, any_, cast, func, or_, select
+from sqlalchemy import ColumnElement, Select, Text, Uuid, any_, cast, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
 from app.domain.people import Consent, Subject, SubjectRecord
 from app.persistence.erasure_journal import ErasedKind
-from app.persistence.models import (
-    CollectionModel,
-    GalleryModel,
-    SightingModel,
-    SightingRejectionModel,
-    SubjectModel,
-    TemplateModel,
-)
+from app.persistence.models import GalleryModel, SightingModel, SightingRejectionModel, SubjectModel, TemplateModel
 from app.persistence.repositories.base import TenantRepository
 
 _TAKEN = "23505"
@@ -41,17 +33,6 @@ _COLUMNS = (
     SubjectModel.created_at,
     *(getattr(SubjectModel, name) for name in _TERMS),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ExpiredSubject:
-    """A subject that was erased because its expiry or the tenant's retention period had passed."""
-
-    id: UUID
-    collection: str
-    subject: str
-    is_past_expiry: bool
-    """Whether the subject's own expiry had passed; otherwise the retention period had."""
 
 
 class SubjectRepository(TenantRepository):
@@ -219,29 +200,8 @@ class SubjectRepository(TenantRepository):
         row = await self.find_row(collection_id, subject, lock=True)
         if row is None:
             return None
-        await self._erase([row.id])
+        await self.erase([row.id])
         return row.id
-
-    async def delete_expired(self, now: datetime, retention_days: int | None, limit: int) -> list[ExpiredSubject]:
-        """Erase up to `limit` expired subjects and return them; skips subjects that other transactions have locked."""
-        conditions: list[ColumnElement[bool]] = [SubjectModel.expires_at <= now]
-        if retention_days is not None:
-            conditions.append(SubjectModel.updated_at <= now - timedelta(days=retention_days))
-        expired = (
-            select(SubjectModel.id, SubjectModel.subject, SubjectModel.expires_at, CollectionModel.name)
-            .join(CollectionModel, SubjectModel.collection_id == CollectionModel.id)
-            .where(self._of_tenant(SubjectModel), self._of_tenant(CollectionModel), or_(*conditions))
-            .order_by(SubjectModel.id)
-            .limit(limit)
-            .with_for_update(of=SubjectModel, skip_locked=True)
-        )
-        found = [
-            ExpiredSubject(row.id, row.name, row.subject, row.expires_at is not None and row.expires_at <= now)
-            for row in await self._session.execute(expired)
-        ]
-        if found:
-            await self._erase([subject.id for subject in found])
-        return found
 
     async def add_anonymous(
         self, collection_id: UUID, subjects: Mapping[UUID, str], like: SubjectRecord | None = None
@@ -323,7 +283,7 @@ class SubjectRepository(TenantRepository):
         )
         return await self._session.scalar(select(func.count()).select_from(SubjectModel).where(*conditions)) or 0
 
-    async def _erase(self, subject_ids: Sequence[UUID]) -> None:
+    async def erase(self, subject_ids: Sequence[UUID]) -> None:
         galleries = select(TemplateModel.gallery_id).where(
             self._of_tenant(TemplateModel), TemplateModel.subject_id.in_(subject_ids)
         )

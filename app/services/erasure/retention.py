@@ -1,4 +1,4 @@
-"""Erase expired subjects, by their own date or their tenant's retention, and delete day-old stored responses."""
+"""Erase expired subjects, by their own expiry or by a retention, and delete day-old stored responses."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,9 +7,9 @@ from uuid import UUID
 
 from app.errors import AppError
 from app.persistence.connections.database import Database
+from app.persistence.repositories.expired_subjects import ExpiredSubjectRepository
 from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.policies import PolicyRepository
-from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.tenants import find_tenants_with_expired
 from app.services.audit.trail import RETENTION, AuditAction, AuditTrails
 from app.services.background import log_and_continue
@@ -63,8 +63,9 @@ class RetentionSweep:
     async def _erase_batch(self, tenant_id: UUID, now: datetime) -> int:
         async with self._database.transaction(tenant_id) as session:
             policy = await PolicyRepository(session, tenant_id).get()
-            subjects = SubjectRepository(session, tenant_id)
+            subjects = ExpiredSubjectRepository(session, tenant_id)
             erased = await subjects.delete_expired(now, policy.retention_days, _BATCH_SIZE)
+            erased += await subjects.delete_expired_in_pools(now, _BATCH_SIZE)
             trail = self._trails.open(session, tenant_id, RETENTION)
             for expired in erased:
                 await IdempotencyRecords(session, tenant_id).redact_about(expired.collection, expired.subject)

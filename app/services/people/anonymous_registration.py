@@ -192,6 +192,8 @@ class AnonymousRegistrationService:
         await self._storage.consent.require_for_anonymous()
         await self._subjects.add_anonymous(collection_id, {face.subject_id: anonymous_name(face.id) for face in new})
         await self._storage.templates.add_all(new, collection_id=collection_id, source="register")
+        photo_ids = {face.id: face.origin.image_id for face in new if face.origin and face.origin.image_id}
+        await self._storage.pools.add(collection_id, photo_ids)
 
     async def _record(self, collection: str, faces: int) -> None:
         target = f"collection:{collection}"

@@ -75,6 +75,7 @@ class AssignmentService:
         self._templates = templates
         self._idempotency_records = idempotency_records
         self._consent = storage.consent
+        self._pools = storage.pools
         self._cursors = cursors
         self._trail = storage.trail
 
@@ -116,6 +117,7 @@ class AssignmentService:
             self._check_limits(row, anonymous, accepted, total)
             await self._faces.assign(accepted, {face.face.id: row.id for face in accepted})
             await self._subjects.delete_empty_anonymous([face.subject_id for face in accepted])
+            await self._pools.forget([face.face.id for face in accepted])
             await self._subjects.touch(row.id)
             await self._record(AuditAction.FACES_ASSIGNED, collection, subject, len(accepted))
         return AssignmentResult([face.face.id for face in accepted], refused, total)
@@ -197,6 +199,8 @@ class AssignmentService:
         names = {owner: anonymous_name(face_id) for face_id, owner in owners.items()}
         await self._subjects.add_anonymous(collection_id, names, like=row)
         await self._faces.assign(faces, owners)
+        photo_ids = {face.face.id: face.face.image_id or face.face.id for face in faces}
+        await self._pools.add(collection_id, photo_ids)
 
     async def _lock_named(self, collection: str, subject: str) -> tuple[UUID, SubjectRecord]:
         """Lock the collection and a named subject; raises `CollectionNotFound` or `SubjectNotFound`."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from app.domain.collections import Recognizers
 from app.domain.people import ExportedFace, Subject
+from app.domain.sightings import FaceDecisions
 from app.errors import InvalidParameter, RecognizerMismatch, SubjectExists, SubjectNotFound
 from app.permissions import Quota
 from app.persistence.repositories.audit import AuditFilter, AuditRepository
@@ -17,8 +18,10 @@ from app.security.audit_chain import SealedEntry
 from app.services.audit.trail import AuditAction
 from app.services.collections.lookup import CollectionLookup
 from app.services.people.face_storage import FaceStorage
+from app.services.people.portable_decisions import PortableDecisions
 from app.services.people.rules import refuse_past_expiry, refuse_reserved_id
 
+NO_DECISIONS = FaceDecisions()
 _MAX_ENTRIES = 1_000
 _MAX_LENGTH_ERROR = 0.01
 """How far an embedding's length may differ from 1, because exported values are rounded."""
@@ -34,6 +37,8 @@ class SubjectExport:
     audit: list[SealedEntry]
     pictures: dict[UUID, bytes] = field(default_factory=dict, repr=False)
     """A JPEG of each face whose album keeps pictures, by face id."""
+    decisions: FaceDecisions = NO_DECISIONS
+    """What people decided about faces in albums."""
 
 
 class PortabilityService:
@@ -46,8 +51,10 @@ class PortabilityService:
         storage: FaceStorage,
         entries: AuditRepository,
         crops: FaceCropRepository,
+        decisions: PortableDecisions,
     ) -> None:
         self._crops = crops
+        self._decisions = decisions
         self._collections = collections
         self._subjects = subjects
         self._storage = storage
@@ -74,10 +81,13 @@ class PortabilityService:
             faces=_count(faces),
         )
         pictures = await self._crops.find_all([face.id for face in faces])
-        return SubjectExport(collection, described, faces, entries, pictures)
+        decisions = await self._decisions.export(row.id)
+        return SubjectExport(collection, described, faces, entries, pictures, decisions)
 
-    async def import_subject(self, collection: str, subject: Subject, faces: Sequence[ExportedFace]) -> Subject:
-        """Store an exported subject under new ids, with its name, metadata, consent, expiry and faces.
+    async def import_subject(
+        self, collection: str, subject: Subject, faces: Sequence[ExportedFace], decisions: FaceDecisions = NO_DECISIONS
+    ) -> Subject:
+        """Store an exported subject under new ids, with its name, metadata, consent, expiry, faces and decisions.
 
         Stores the templates of the collection's own recognizers. Raises `SubjectExists`, `RecognizerMismatch` if no
         face has a template of the recognizer in use, and the errors of a registration.
@@ -90,7 +100,8 @@ class PortabilityService:
             usable = _select_usable(faces, recognizers)
         else:
             collection_id = await self._collections.find_id(collection, lock=True)
-        await self._store(collection, collection_id, subject, usable)
+        subject_id = await self._store(collection, collection_id, subject, usable)
+        await self._decisions.restore(subject_id, decisions)
         await self._trail.record(
             AuditAction.SUBJECT_IMPORTED,
             self._trail.subject_target(collection, subject.subject),
@@ -104,7 +115,7 @@ class PortabilityService:
 
     async def _store(
         self, collection: str, collection_id: UUID, subject: Subject, faces: Sequence[ExportedFace]
-    ) -> None:
+    ) -> UUID:
         subject_id = await self._subjects.add(
             collection_id, subject.subject, subject.name, subject.metadata, subject.expires_at
         )
@@ -116,6 +127,7 @@ class PortabilityService:
             await self._storage.consent.require(collection_id, subject.subject)
             await self._storage.templates.add_exported(faces, collection_id=collection_id, subject_id=subject_id)
             await self._storage.quotas.check(Quota.TEMPLATES)
+        return subject_id
 
 
 def _count(templates: Sequence[ExportedFace]) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from uuid import UUID, uuid4
 
+from app.domain.albums import AlbumKind
 from app.domain.sightings import FaceCluster, FacePair, SightingState
 from app.errors import ClusterNotFound, ClustersConflict, InvalidParameter
 from app.persistence.repositories.albums import AlbumRepository
@@ -40,13 +41,18 @@ class ClusterService:
         self._cursors = cursors
         self._trail = trail
 
-    async def list_in_album(self, name: str, request: PageRequest) -> Page[FaceCluster]:
-        """List one page of an album's clusters, those with the most faces first; raises `AlbumNotFound`."""
-        album = await self._albums.get(name)
-        scope = f"{self._clusters.tenant_id}/albums/{album.collection_id}/clusters"
+    async def list_in_album(
+        self, name: str, request: PageRequest, *, kind: AlbumKind = AlbumKind.ALBUM
+    ) -> Page[FaceCluster]:
+        """List one page of the clusters of an album or a pool, those with the most faces first.
+
+        Raises `AlbumNotFound` or `PoolNotFound`.
+        """
+        album_id = await self._albums.get_id(name, kind)
+        scope = f"{self._clusters.tenant_id}/albums/{album_id}/clusters"
         position = self._cursors.open(scope, request.cursor, read_numbered) if request.cursor else None
         after = (position[1], position[0]) if position is not None else None
-        found = await self._clusters.list_page(album.collection_id, after, request.limit + 1)
+        found = await self._clusters.list_page(album_id, after, request.limit + 1)
         return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, f"{last.id.hex}:{last.faces}"))
 
     async def assign(self, cluster_id: UUID, person: NamedPerson) -> tuple[UUID, int]:

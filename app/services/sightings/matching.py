@@ -4,14 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from app.domain.decisions import Decision
+from app.domain.decisions import Candidate, Decision
 from app.domain.faces import Embedding
 from app.domain.sightings import LookedFor, Suggestion
 from app.errors import RecognizerChanged
 from app.matcher.engine import SearchEngine
 from app.matcher.search import Gallery
 from app.matcher.tenant_search import TenantSearch
-from app.matcher.thresholds import DecidedCandidate, decide_all
+from app.matcher.thresholds import DecidedCandidate, Thresholds, decide_all
 from app.services.collections.decisions import DecisionMaker
 from app.services.people.rules import ANONYMOUS_PREFIX
 
@@ -74,23 +74,46 @@ class PeopleMatcher:
         gallery = Gallery(people.collection_id, recognizer)
         try:
             found = await search.identify(gallery, [face.embeddings[recognizer] for face in probes], limit)
+            decide = _Decider(people, self._decisions.thresholds(recognizer, found.scale, None), rejected)
+            decided = {face.id: decide(face, one) for face, one in zip(probes, found.ranked, strict=True)}
+            crowded = [face for face in probes if decided[face.id].is_crowded(limit)]
+            if crowded:  # by anonymous subjects
+                named = await search.identify_named(gallery, [face.embeddings[recognizer] for face in crowded], limit)
+                decided |= {face.id: decide(face, one) for face, one in zip(crowded, named.ranked, strict=True)}
         except RecognizerChanged:
             return {}
-        thresholds = self._decisions.thresholds(recognizer, found.scale, None)
-        suggestions = {}
-        for face, candidates in zip(probes, found.ranked, strict=True):
-            decided = decide_all(candidates, thresholds, is_probe_reliable=face.is_reliable)
-            refused = rejected.get(face.id, set())
-            chosen = next((one for one in decided if _may_show(one, people, refused)), None)
-            if chosen is not None:
-                suggestions[face.id] = _suggest(chosen, people)
-        return suggestions
+        return {face_id: one.suggestion for face_id, one in decided.items() if one.suggestion is not None}
 
 
-def _may_show(decided: DecidedCandidate, people: LookedFor, refused: set[tuple[UUID, str]]) -> bool:
-    subject = decided.candidate.subject
-    is_named = not subject.startswith(ANONYMOUS_PREFIX)
-    return is_named and decided.decision is not Decision.NO_MATCH and (people.collection_id, subject) not in refused
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """The suggestion for a face, and how many candidates are a match or need a review."""
+
+    suggestion: Suggestion | None
+    similar: int
+
+    def is_crowded(self, limit: int) -> bool:
+        """Whether all candidates are similar and none may be suggested, so that others may come after them."""
+        return self.suggestion is None and self.similar == limit
+
+
+@dataclass(frozen=True, slots=True)
+class _Decider:
+    """Chooses among the candidates of a face the best one that it may show."""
+
+    people: LookedFor
+    thresholds: Thresholds
+    rejected: Rejected
+
+    def __call__(self, face: ProbeFace, candidates: Sequence[Candidate]) -> _Decided:
+        decided = decide_all(candidates, self.thresholds, is_probe_reliable=face.is_reliable)
+        similar = [one for one in decided if one.decision is not Decision.NO_MATCH]
+        refused = self.rejected.get(face.id, set())
+        chosen = next((one for one in similar if self._may_be(one.candidate.subject, refused)), None)
+        return _Decided(None if chosen is None else _suggest(chosen, self.people), len(similar))
+
+    def _may_be(self, subject: str, refused: set[tuple[UUID, str]]) -> bool:
+        return not subject.startswith(ANONYMOUS_PREFIX) and (self.people.collection_id, subject) not in refused
 
 
 def _suggest(decided: DecidedCandidate, people: LookedFor) -> Suggestion:

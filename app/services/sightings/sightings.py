@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from app.domain.albums import AlbumKind
 from app.domain.sightings import MACHINE, Sighting, SightingState, Verdict
 from app.errors import AppError, InvalidParameter, SightingNotFound
 from app.persistence.repositories.albums import AlbumRepository
@@ -73,15 +74,20 @@ class SightingService:
         request: PageRequest,
         state: SightingState | None = None,
         cluster_id: UUID | None = None,
+        *,
+        kind: AlbumKind = AlbumKind.ALBUM,
     ) -> Page[Sighting]:
-        """List one page of an album's sightings in the order of arrival; raises `AlbumNotFound`."""
-        album = await self._albums.get(name)
+        """List one page of the sightings of an album or a pool, in the order of arrival.
+
+        Raises `AlbumNotFound` or `PoolNotFound`.
+        """
+        album_id = await self._albums.get_id(name, kind)
         scope = bind_filters(
-            f"{self._sightings.tenant_id}/albums/{album.collection_id}/sightings", state=state, cluster=cluster_id
+            f"{self._sightings.tenant_id}/albums/{album_id}/sightings", state=state, cluster=cluster_id
         )
         after = self._cursors.open(scope, request.cursor, read_number) if request.cursor else None
         found = await self._sightings.list_page(
-            collection_id=album.collection_id, state=state, cluster_id=cluster_id, after=after, limit=request.limit + 1
+            collection_id=album_id, state=state, cluster_id=cluster_id, after=after, limit=request.limit + 1
         )
         return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, str(last.seq)))
 
