@@ -98,7 +98,14 @@ def sweep() -> None:
 
 
 @templates.command("rotate")
-def rotate_templates(tenant: OneTenant = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
+def rotate_templates(
+    tenant: OneTenant = None,
+    in_background: Annotated[
+        bool, typer.Option("--background", help="Let `vultus worker` do it, and return at once.")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
     """Protect every template with a new secret rotation. Needs no photos; searches continue meanwhile.
 
     Run it after you replaced the service's secret: from then on the old secret is useless. Backups are not changed.
@@ -106,11 +113,14 @@ def rotate_templates(tenant: OneTenant = None, as_json: AsJson = False, quiet: Q
 
     async def run() -> list[dict[str, str]]:
         async with open_services() as services:
-            rotation = services.template_rotation()
-            return [
-                {"tenant_id": str(tenant_id), "templates": str(await rotation.run(tenant_id))}
-                for tenant_id in await services.list_tenant_ids(tenant)
-            ]
+            rotation, rows = services.template_rotation(), []
+            for tenant_id in await services.list_tenant_ids(tenant):
+                if in_background:
+                    await rotation.request(tenant_id)
+                    rows.append({"tenant_id": str(tenant_id), "templates": "requested"})
+                else:
+                    rows.append({"tenant_id": str(tenant_id), "templates": str(await rotation.run(tenant_id))})
+            return rows
 
     show_rows(asyncio.run(run()), as_json, quiet)
 

@@ -1,13 +1,14 @@
 """The job queue, on PgQueuer: the only file that knows it.
 
-A job says whose turn it is and nothing else; the rows of the photos are the truth. `enqueue_turn` works inside the
-transaction of the change, so that there is never one without the other. PgQueuer hands a killed worker's job to another
-one, but does not count that; our rows do.
+A job says for which tenant something is to be done and nothing else; our own rows are the truth. `enqueue` works inside
+the transaction of the change, so that there is never one without the other. PgQueuer hands a killed worker's job to
+another one, but does not count that; our rows do.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from enum import StrEnum
 from uuid import UUID
 
 import asyncpg
@@ -23,7 +24,6 @@ from app.telemetry import get_logger
 
 _log = get_logger(__name__)
 
-_TURN = "photos.turn"
 _SETTINGS = DBSettings(prefix="")
 _HEARTBEAT = timedelta(seconds=20)
 """The jobs of a worker that was silent for so long are given to another one."""
@@ -37,16 +37,25 @@ _PRUNE = tuple(
     for table in (_SETTINGS.queue_table_log, _SETTINGS.statistics_table)
 )
 
-TurnHandler = Callable[[UUID], Awaitable[None]]
+
+class JobKind(StrEnum):
+    """What is to be done for a tenant."""
+
+    PHOTO_TURN = "photos.turn"
+    TEMPLATE_ROTATION = "templates.rotation"
 
 
-async def enqueue_turn(transaction: Transaction, tenant_id: UUID, number: int) -> None:
-    """Add a tenant's turn at the tail of the queue, within the transaction; a turn of this number is added once."""
+JobHandler = Callable[[UUID], Awaitable[object]]
+"""Does the work for a tenant, given by id."""
+
+
+async def enqueue(transaction: Transaction, kind: JobKind, tenant_id: UUID, key: str) -> None:
+    """Add a job at the tail of the queue, within the transaction; while one with this key waits, no other is added."""
     connection = await (await transaction.connection()).get_raw_connection()
     driver_connection = connection.driver_connection
     assert driver_connection is not None
     queries = _queries(Queries.from_asyncpg_connection(driver_connection))
-    await queries.enqueue(_TURN, tenant_id.bytes, dedupe_key=f"turn:{tenant_id}:{number}", on_conflict="skip")
+    await queries.enqueue(kind.value, tenant_id.bytes, dedupe_key=key, on_conflict="skip")
 
 
 async def prune_log(database: Database) -> None:
@@ -70,11 +79,11 @@ class JobWorker:
         """Take jobs again after a `stop`."""
         self._stopping.clear()
 
-    async def run(self, take_turn: TurnHandler) -> None:
+    async def run(self, handlers: Mapping[JobKind, JobHandler]) -> None:
         """Run jobs until `stop`; jobs that run then are finished. Connects again when the database comes back."""
         while not self._stopping.is_set():
             try:
-                await self._run_connected(take_turn)
+                await self._run_connected(handlers)
             except Exception as exc:  # noqa: BLE001 - whatever the driver raises: the worker must outlive it
                 _log.warning("job_queue_unavailable", error=type(exc).__name__)
                 await self._pause()
@@ -85,7 +94,7 @@ class JobWorker:
         if self._manager is not None:
             self._manager.shutdown.set()
 
-    async def _run_connected(self, take_turn: TurnHandler) -> None:
+    async def _run_connected(self, handlers: Mapping[JobKind, JobHandler]) -> None:
         pool = await asyncpg.create_pool(
             self._address,
             min_size=1,
@@ -97,12 +106,8 @@ class JobWorker:
         )
         try:
             manager = self._manager = QueueManager(_queries(Queries(AsyncpgPoolDriver(pool))))
-
-            @manager.entrypoint(_TURN)
-            async def take(job: Job) -> None:
-                assert job.payload is not None
-                await take_turn(UUID(bytes=job.payload))
-
+            for kind, handle in handlers.items():
+                manager.entrypoint(kind.value)(_unpacking(handle))
             if self._stopping.is_set():
                 return
             await manager.run(
@@ -121,6 +126,14 @@ class JobWorker:
             await asyncio.wait_for(self._stopping.wait(), _RESTART_S)
         except TimeoutError:
             return
+
+
+def _unpacking(handle: JobHandler) -> Callable[[Job], Awaitable[None]]:
+    async def take(job: Job) -> None:
+        assert job.payload is not None
+        await handle(UUID(bytes=job.payload))
+
+    return take
 
 
 def _queries(queries: Queries) -> Queries:

@@ -6,7 +6,7 @@ from fastapi import Path
 
 from app.routes import API
 from app.routes.deps.callers import CanAdmin, CanDelete, CanRead, CanRegister
-from app.routes.deps.services import IdempotencyDep, PageDep, ServicesDep
+from app.routes.deps.services import CallerDep, IdempotencyDep, PageDep, ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.routes.strict_route import strict_router
 from app.schemas.collections import CollectionIn, CollectionOut, CollectionPage, DecisionPolicyIn
@@ -53,9 +53,9 @@ async def set_decision_policy(_: CanAdmin, name: Name, body: DecisionPolicyIn, s
     summary="Calibrate a collection on its own faces",
     responses=problems(404, 422),
 )
-async def calibrate_collection(_: CanAdmin, name: Name, services: ServicesDep) -> CollectionOut:
+async def calibrate_collection(_: CanAdmin, name: Name, caller: CallerDep) -> CollectionOut:
     """Compares stored faces of different subjects. From then on, the result replaces the recognizer's calibration."""
-    return CollectionOut.of(await services.calibration().calibrate(name))
+    return CollectionOut.of(await caller.calibrator().calibrate(name))
 
 
 @router.delete("/{collection}/calibration", summary="Delete a collection's own calibration", responses=problems(404))

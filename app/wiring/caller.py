@@ -26,7 +26,7 @@ from app.services.albums.search import AlbumSearch
 from app.services.albums.sources import PhotoSources
 from app.services.albums.uploads import PhotoUploads
 from app.services.audit.trail import AuditService
-from app.services.collections.calibration import CalibrationService
+from app.services.collections.calibration import CalibrationService, Calibrator
 from app.services.collections.gallery_lookup import GalleryLookup, RecentCollection
 from app.services.collections.recognizers import CollectionRecognizerService
 from app.services.idempotency import IdempotencyService
@@ -91,6 +91,14 @@ class CallerServices:
 
     def search(self) -> SearchService:
         return SearchService(self.galleries, self._search(), decisions=self.state.decisions)
+
+    def calibrator(self) -> Calibrator:
+        return Calibrator(self._calibration)
+
+    @asynccontextmanager
+    async def _calibration(self) -> AsyncIterator[CalibrationService]:
+        async with self.transaction() as services:
+            yield services.calibration()
 
     def face_search(self) -> FaceSearchService:
         return FaceSearchService(self.faces(), self.galleries, self._search())

@@ -42,6 +42,7 @@ from app.services.erasure.replay import ErasureReplay
 from app.services.erasure.retention import RetentionSweep
 from app.services.maintenance.background_erasure import BackgroundErasure
 from app.services.maintenance.health import HealthService
+from app.services.maintenance.template_rotation import TemplateRotation
 from app.services.photos.allowed_hosts import AllowedHosts
 from app.services.photos.face_reader import FaceReader
 from app.services.photos.image_urls import ImageUrlFetcher
@@ -258,7 +259,9 @@ def _build_album_worker(
     uploaded = UploadedPhotos(database, resources.spool, max_bytes=settings.max_image_bytes)
     upkeep = AlbumUpkeep(database, resources.spool, turns, AlbumExpiry(database, trails), uploaded)
     rematch = Rematch(database, resources.search, matcher, decisions)
-    return AlbumWorker(database, jobs, turns, upkeep, rematch, ClusterKeeper(database, resources.search, decisions))
+    rotation = TemplateRotation(database, resources.keyring, trails)
+    clusters = ClusterKeeper(database, resources.search, decisions)
+    return AlbumWorker(database, jobs, rotation, turns, upkeep, rematch, clusters)
 
 
 def _build_token_issuer(settings: Settings, keyring: Keyring) -> TokenIssuer:

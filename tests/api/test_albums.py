@@ -11,6 +11,7 @@ import pytest
 from app.permissions import Permission, Plan, Quota
 from app.persistence.connections.database import Database
 from app.persistence.repositories.tenants import PlanDirectory, TenantDirectory
+from app.services.maintenance.template_rotation import TemplateRotation
 from tests import pictures
 from tests.api.conftest import Account, Running, problem
 
@@ -309,6 +310,23 @@ async def test_a_key_of_another_collection_sees_no_album(admin: Account, running
         sent = await limited.put(f"/albums/{ALBUM}/photos/1.jpg", files=files)
         assert problem(sent) == "404 album_not_found"
         assert problem(await limited.post("/albums", json={"id": "other"})) == "403 permission_denied"
+
+
+async def test_a_worker_rotates_templates_and_everybody_is_found_as_before(
+    admin: Account, running: Running, working: None
+) -> None:
+    await create(admin)
+    await put(admin, "1.jpg", pictures.photo(1))
+    await finished(admin)
+    found = await search(admin, pictures.photo(1, take=1))
+    rotation = TemplateRotation(running.state.database, running.state.keyring, running.state.trails)
+    await rotation.request(admin.tenant_id)
+    deadline = time.monotonic() + 30
+    while not (await admin.client.get("/audit", params={"action": "templates.rotated"})).json()["items"]:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.1)
+    again = await search(admin, pictures.photo(1, take=1))
+    assert [one["external_id"] for one in again["items"]] == [one["external_id"] for one in found["items"]] == ["1.jpg"]
 
 
 async def test_rekognition_finds_the_same_photos(admin: Account, working: None) -> None:

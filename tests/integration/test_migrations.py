@@ -54,7 +54,15 @@ FOUND_WITHOUT_TENANT = {
 
 def test_every_tenant_table_has_tenant_id_first_in_every_key() -> None:
     """So that PostgreSQL can be distributed by tenant (Citus) without a rewrite."""
-    without_id = {"tenants", "plans", "rate_counters", "login_attempts", "erasure_marks", "discarded_objects"}
+    without_id = {
+        "tenants",
+        "plans",
+        "rate_counters",
+        "login_attempts",
+        "erasure_marks",
+        "discarded_objects",
+        "scheduled_work",
+    }
     assert {table.__tablename__ for table in TENANT_TABLES} == set(Base.metadata.tables) - without_id
     for model in TENANT_TABLES:
         table = Base.metadata.tables[model.__tablename__]

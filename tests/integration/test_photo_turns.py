@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from app.domain.albums import Keep, PhotoState
 from app.persistence.connections.database import Database
-from app.persistence.job_queue import enqueue_turn, prune_log
+from app.persistence.job_queue import JobKind, enqueue, prune_log
 from app.persistence.photo_spool import PhotoSpool, SpoolAddress
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.collections import CollectionRepository
@@ -151,8 +151,8 @@ async def test_a_photo_without_a_turn_is_found(service: Database, album: tuple[U
     assert number is not None
     assert album[0] in await find_tenants_with_lost_photos(service, 0)
     async with service.transaction(album[0]) as session:
-        await enqueue_turn(session, album[0], number)
-        await enqueue_turn(session, album[0], number)  # a turn of one number is added once
+        for _ in range(2):  # a turn of one number is added once
+            await enqueue(session, JobKind.PHOTO_TURN, album[0], f"turn:{album[0]}:{number}")
     assert album[0] not in await find_tenants_with_lost_photos(service, 0)
     length = await measure_queue(service)
     assert length.received >= 1

@@ -30,6 +30,7 @@ from app.persistence.models.logins import (
     SessionModel,
     UserModel,
 )
+from app.persistence.models.schedule import ScheduledWorkModel
 from app.persistence.models.sightings import (
     AlbumPeopleModel,
     FaceConstraintModel,
@@ -104,6 +105,7 @@ __all__ = [
     "PlanModel",
     "PolicyModel",
     "RateCounterModel",
+    "ScheduledWorkModel",
     "SessionModel",
     "SightingModel",
     "SightingRejectionModel",

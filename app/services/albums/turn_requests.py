@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from app.persistence.connections.database import Transaction
-from app.persistence.job_queue import enqueue_turn
+from app.persistence.job_queue import JobKind, enqueue
 from app.persistence.repositories.photos import PhotoRepository
 
 
@@ -11,4 +11,4 @@ async def request_turn(session: Transaction, tenant_id: UUID) -> None:
     """Add the tenant's turn to the job queue if it has none; call it last in a transaction that receives photos."""
     number = await PhotoRepository(session, tenant_id).begin_turn()
     if number is not None:
-        await enqueue_turn(session, tenant_id, number)
+        await enqueue(session, JobKind.PHOTO_TURN, tenant_id, f"turn:{tenant_id}:{number}")

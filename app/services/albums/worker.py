@@ -1,20 +1,21 @@
 """Work on albums: take turns from the job queue, and keep order around it."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from app.errors import AppError
 from app.persistence.connections.database import Database
-from app.persistence.job_queue import JobWorker, prune_log
+from app.persistence.job_queue import JobKind, JobWorker, prune_log
 from app.persistence.photo_spool import PhotoSpool
 from app.persistence.repositories.photo_turns import forget_failed, measure_queue
+from app.persistence.schedule import Work, claim
 from app.services.albums.arrivals import UploadedPhotos
 from app.services.albums.expiry import AlbumExpiry
 from app.services.albums.turns import PhotoTurns
 from app.services.background import log_and_continue
+from app.services.maintenance.template_rotation import TemplateRotation
 from app.services.sightings.clustering import ClusterKeeper
 from app.services.sightings.rematch import Rematch
 from app.telemetry import get_logger, metrics
@@ -23,7 +24,7 @@ _log = get_logger(__name__)
 
 _UPKEEP_S = 5.0
 _COMPARE_S = 1.0
-_PRUNE_S = 3600.0
+_PRUNE_EVERY = timedelta(hours=1)
 
 
 class AlbumUpkeep:
@@ -47,7 +48,6 @@ class AlbumUpkeep:
         self._turns = turns
         self._expiry = expiry
         self._uploaded = uploaded
-        self._pruned_at = 0.0
 
     async def empty_spool(self) -> None:
         """Delete what was erased or finished; a failure is logged, and the next time tries again."""
@@ -65,11 +65,10 @@ class AlbumUpkeep:
         await self.empty_spool()
         with log_and_continue("albums_not_expired"):
             await self._expiry.run(datetime.now(UTC))
-        if time.monotonic() - self._pruned_at > _PRUNE_S:
-            with log_and_continue("job_log_not_pruned"):
+        with log_and_continue("job_log_not_pruned"):
+            if await claim(self._database, Work.JOB_LOG, _PRUNE_EVERY):
                 await prune_log(self._database)
                 await forget_failed(self._database)
-                self._pruned_at = time.monotonic()
 
 
 class AlbumWorker:
@@ -79,6 +78,7 @@ class AlbumWorker:
         self,
         database: Database,
         jobs: JobWorker,
+        rotation: TemplateRotation,
         turns: PhotoTurns,
         upkeep: AlbumUpkeep,
         rematch: Rematch,
@@ -88,7 +88,7 @@ class AlbumWorker:
         self._clusters = clusters
         self._database = database
         self._jobs = jobs
-        self._turns = turns
+        self._handlers = {JobKind.PHOTO_TURN: turns.run, JobKind.TEMPLATE_ROTATION: rotation.run}
         self._upkeep = upkeep
         self._is_ending = asyncio.Event()
 
@@ -110,7 +110,7 @@ class AlbumWorker:
         """Work during the block; at its end, finish the turns that run and take no others."""
         self._is_ending.clear()
         self._jobs.start()
-        tasks = [asyncio.create_task(self._jobs.run(self._turns.run)), asyncio.create_task(self._keep_order())]
+        tasks = [asyncio.create_task(self._jobs.run(self._handlers)), asyncio.create_task(self._keep_order())]
         tasks.append(asyncio.create_task(self._compare_people()))
         try:
             yield

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from app.errors import AppError
@@ -11,6 +11,7 @@ from app.persistence.repositories.expired_subjects import ExpiredSubjectReposito
 from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.tenants import find_tenants_with_expired
+from app.persistence.schedule import Work, claim
 from app.services.audit.trail import RETENTION, AuditAction, AuditTrails
 from app.services.background import log_and_continue
 from app.telemetry import get_logger
@@ -44,11 +45,12 @@ class RetentionSweep:
         return erased
 
     async def run_forever(self, *, pause_s: float = SWEEP_PAUSE_S) -> None:
-        """Sweep until cancelled, with a pause after each sweep."""
+        """Sweep until cancelled, with a pause after each sweep; of all processes, one sweeps at a time."""
         while True:
             with log_and_continue("retention_not_swept"):
-                erased = await self.run()
-                if erased:
+                if await claim(self._database, Work.RETENTION, timedelta(seconds=pause_s)) and (
+                    erased := await self.run()
+                ):
                     _log.info("retention_swept", erased=erased)
             await asyncio.sleep(pause_s)
 

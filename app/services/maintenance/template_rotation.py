@@ -5,6 +5,7 @@ from uuid import UUID
 import numpy as np
 
 from app.persistence.connections.database import Database
+from app.persistence.job_queue import JobKind, enqueue
 from app.persistence.repositories.face_crops import FaceCropRepository
 from app.persistence.repositories.gallery_rotation import GalleryRotationRepository
 from app.persistence.repositories.protections import ProtectionRepository
@@ -46,6 +47,11 @@ class TemplateRotation:
             trail = self._trails.open(session, tenant_id, OPERATOR)
             await trail.record(AuditAction.TEMPLATES_ROTATED, faces=rotated, generation=new.generation)
         return rotated
+
+    async def request(self, tenant_id: UUID) -> None:
+        """Let a worker run it; a request that waits already counts for this one, too."""
+        async with self._database.transaction(tenant_id) as session:
+            await enqueue(session, JobKind.TEMPLATE_ROTATION, tenant_id, f"rotation:{tenant_id}")
 
     async def _rotate_pictures(self, tenant_id: UUID) -> None:
         """Encrypt the pictures of faces that albums keep under the current key."""
