@@ -34,7 +34,7 @@ export ORT_DISABLE_TELEMETRY := 1
         settings-reference bench-database bench-database-small bench-sequential bench-concurrent \
         bench-concurrent-quick bench-hot-path prove-crashes prove-hostile prove-rekognition bench-accuracy \
         bench-degraded bench-damage bench-overload bench-photo-memory bench-protection bench-subject-search lock \
-        clean prove-album-hosts bench-albums prove-albums bench-clusters
+        clean prove-album-hosts bench-albums prove-albums bench-clusters bench-rematch prove-review
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -120,6 +120,10 @@ prove-album-hosts: $(VENV)/.bench ## Cut one of two hosts off that process an al
 prove-albums: $(VENV)/.bench ## Kill workers and restart PostgreSQL while 2,000 photos are processed (5 minutes)
 	$(BIN)/python -m benchmarks.album_kills --out benchmarks/results/album_kills.json
 
+prove-review: $(VENV)/.bench ## Review an album of LFW's photos over the REST API and check every answer (1 minute)
+	$(BIN)/python -m benchmarks.album_review --photos $(SHARED_PHOTOS) --pack $(SHARED_PACK) \
+		--out benchmarks/results/album_review.json
+
 prove-hostile: $(VENV)/.bench ## Attack a server with foreign ids, forged tokens, damaged photos, floods (10 minutes)
 	$(BIN)/python -m benchmarks.hostile --out benchmarks/results/hostile.json
 
@@ -155,6 +159,9 @@ bench-albums: $(VENV)/.bench ## Measure albums: workers, uploads, waiting, searc
 bench-clusters: $(VENV)/.bench ## Measure clusters of unknown faces beside other methods (15 minutes)
 	$(BIN)/python -m benchmarks.clusters --photos $(SHARED_PHOTOS) --pack $(SHARED_PACK) \
 		--out benchmarks/results/clusters.json
+
+bench-rematch: $(VENV)/.bench ## Measure how fast a new person is found among a million faces (5 minutes, 7 GB)
+	$(BIN)/python -m benchmarks.rematch --out benchmarks/results/rematch.json
 
 lock: $(UV) ## Update the lock file
 	$(UV) lock

@@ -9,7 +9,7 @@ album for the new template, decide the faces that resemble it, and store that. A
 second, which the times do not include. Everything runs through the service's login, under row-level security, with
 protected templates.
 
-Each person has 50 faces in the album with cosines from 0.25 to 0.85; strangers resemble them too. The exact scan
+Each person has 50 faces in the album with cosines from 0.25 to 0.85; some strangers resemble them too. The exact scan
 compares all embeddings in this process. Faces within 0.0005 of the threshold or of another person may be missing or
 found: stored embeddings have half precision.
 
