@@ -160,8 +160,8 @@ bench-clusters: $(VENV)/.bench ## Measure clusters of unknown faces beside other
 	$(BIN)/python -m benchmarks.clusters --photos $(SHARED_PHOTOS) --pack $(SHARED_PACK) \
 		--out benchmarks/results/clusters.json
 
-bench-rematch: $(VENV)/.bench ## Measure how fast a new person is found among a million faces (5 minutes, 7 GB)
-	$(BIN)/python -m benchmarks.rematch --out benchmarks/results/rematch.json
+bench-rematch: $(VENV)/.bench ## Measure how fast a new person is found among a million faces (5 minutes, 7 GB in data/bench)
+	$(BIN)/python -m benchmarks.rematch --data $(BENCH_DATA)/rematch --out benchmarks/results/rematch.json
 
 lock: $(UV) ## Update the lock file
 	$(UV) lock
