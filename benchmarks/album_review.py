@@ -170,7 +170,11 @@ class Review:
         photos = {one["external_id"] for one in seen.sightings.values() if _person_of(one) in self._registered}
         machine = [one for one in seen.sightings.values() if one["state"] == "matched" and not _is_by_person(one)]
         right = {one["external_id"] for one in machine if _is_match(one, _person_of(one))}
-        in_review = [one for one in seen.sightings.values() if one["state"] == "review"]
+        in_review = [
+            one
+            for one in seen.sightings.values()
+            if one["state"] == "review" and one["subject"]["subject"] == _person_of(one)
+        ]
         self.matched_share = round(len(right & photos) / len(photos), 4)
         self.transcript[-1] |= {
             "photos_of_them": len(photos),
