@@ -117,6 +117,7 @@ prove-crashes: $(VENV)/.bench ## Kill the server at 50 random moments and check 
 
 prove-album-hosts: $(VENV)/.bench ## Cut one of two hosts off that process an album (5 minutes; Linux, as root)
 	$(BIN)/python -m benchmarks.album_hosts --out benchmarks/results/album_hosts.json
+
 prove-albums: $(VENV)/.bench ## Kill workers and restart PostgreSQL while 2,000 photos are processed (5 minutes)
 	$(BIN)/python -m benchmarks.album_kills --out benchmarks/results/album_kills.json
 
@@ -156,6 +157,7 @@ bench-subject-search: $(VENV)/.bench ## Measure how fast 100,000 subjects are se
 
 bench-albums: $(VENV)/.bench ## Measure albums: workers, uploads, waiting, searches, memory (20 minutes)
 	$(BIN)/python -m benchmarks.albums $(BENCH_REAL) --out
+
 bench-clusters: $(VENV)/.bench ## Measure clusters of unknown faces beside other methods (15 minutes)
 	$(BIN)/python -m benchmarks.clusters --photos $(SHARED_PHOTOS) --pack $(SHARED_PACK) \
 		--out benchmarks/results/clusters.json
