@@ -5,6 +5,7 @@ to the interpreter's end, with an environment, a directory, streams and an exit 
 done. Elsewhere, and wherever a test is about a process that starts, the installed program is started.
 """
 
+import gc
 import json
 import os
 import signal
@@ -90,6 +91,8 @@ def _serve() -> None:
     """Import the command, then fork for every order that comes in; a child goes on as the command."""
     from app.cli import main
 
+    gc.collect()
+    gc.freeze()  # or the collections of every child copy the pages of what was imported
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

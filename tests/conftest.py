@@ -1,5 +1,6 @@
 """Fixtures of all tests: a real PostgreSQL built by Alembic, the real engine on the synthetic pack, a real app."""
 
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -31,6 +32,12 @@ from app.wiring.analyzer import build_analyzer
 from tests.commands import Commands
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported and collected out of every collection of garbage: there are millions of objects."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
