@@ -15,6 +15,7 @@ from app.main import LifespanState, create_app
 from app.permissions import Role
 from app.persistence.connections.database import Database
 from app.persistence.repositories.users import UserRepository
+from app.security import passwords
 from app.security.passwords import PasswordHasher
 from app.settings import Settings
 from app.wiring.process import AppState
@@ -61,6 +62,15 @@ class Account:
 
     async def send(self, path: str, image: bytes, **fields: str) -> httpx.Response:
         return await self.client.post(path, data=fields, files={"image": ("photo.jpg", image, "image/jpeg")})
+
+
+@pytest.fixture(scope="package", autouse=True)
+def quick_passwords() -> Iterator[None]:
+    """Hash passwords at the lowest cost: these tests sign in thousands of times. Their real cost has its own tests."""
+    real = passwords._CONTEXT
+    passwords._CONTEXT = real.copy(argon2__time_cost=1, argon2__memory_cost=64)
+    yield
+    passwords._CONTEXT = real
 
 
 async def start(settings: Settings, stack: AsyncExitStack) -> Running:
