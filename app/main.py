@@ -134,6 +134,8 @@ def _body_limits(settings: Settings) -> Callable[[str, Mapping[str, str]], int]:
             return targets.max_body_bytes(headers)
         if photo_paths.takes_photos(path):
             return settings.max_request_bytes
+        if path == photo_paths.VIDEOS_PATH:
+            return settings.max_video_bytes + photo_paths.MAX_FIELDS_BYTES
         if photo_paths.takes_long_lists(path):
             return photo_paths.MAX_LIST_BODY
         return portability.MAX_IMPORT_BODY if path == portability.IMPORT_PATH else MAX_PLAIN_BODY

@@ -236,6 +236,10 @@ class Settings(BaseSettings):
     one turn are stored, the photos of the other are analyzed."""
     max_waiting_photos: Positive = 20_000
     """How many photos of one tenant may wait to be processed. Further ones receive status 429."""
+    max_video_bytes: Positive = 4 * 2**30
+    """The largest video file, in bytes. The default is 4 GiB. Videos need `pip install 'vultus[video]'`."""
+    max_waiting_videos: Positive = 100
+    """How many videos of one tenant may wait to be processed. Further ones receive status 429."""
     photo_store: str = ""
     """Where photos wait: a directory, or `s3://bucket/prefix`. Empty: `photos` in the data directory. They are
     encrypted. Servers and workers on several hosts need a bucket."""

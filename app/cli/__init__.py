@@ -1,5 +1,5 @@
 """The `vultus` command: serve, worker, demo, migrate, settings, tenants, plans, users, keys, models, index,
-backup, audit, retention, templates, receipts, usage, albums, import, eval, calibrate.
+backup, audit, retention, templates, receipts, usage, albums, videos, import, eval, calibrate.
 
 Exit codes: 0 success, 1 failure, 2 wrong usage. `vultus --install-completion` completes commands in your shell.
 """
@@ -25,6 +25,7 @@ from app.cli import (
     settings_reference,
     tenants,
     usage,
+    videos,
     worker,
 )
 from app.errors import AppError, OperatorError
@@ -51,6 +52,7 @@ cli.add_typer(models.cli, name="models")
 cli.add_typer(index.cli, name="index")
 cli.add_typer(backup.cli, name="backup")
 cli.add_typer(albums.cli, name="albums")
+cli.add_typer(videos.cli, name="videos")
 cli.add_typer(import_photos.cli, name="import")
 cli.add_typer(privacy.audit, name="audit")
 cli.add_typer(privacy.retention, name="retention")

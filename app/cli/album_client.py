@@ -83,6 +83,10 @@ class AlbumClient:
     def list_albums(self) -> Iterator[dict[str, Any]]:
         return self._pages("/albums", {})
 
+    def list_videos(self, album: str | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the videos of an album, or all, in the order of arrival."""
+        return self._pages("/videos", {"album": album} if album else {})
+
     def list_photos(self, album: str, state: str | None = None) -> Iterator[dict[str, Any]]:
         """Yield the photos of an album, or only those in one state, in the order of arrival."""
         return self._pages(f"/albums/{quote(album, safe='')}/photos", {"state": state} if state else {})

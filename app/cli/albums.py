@@ -44,7 +44,7 @@ def create_album(
 ) -> None:
     """Create an album. Needs the scope register."""
     body = {"id": album, "title": title, "expected": expected, "keep": keep, "expires_at": expires_at}
-    with _client(url, key) as client:
+    with open_client(url, key) as client:
         made = client.send("POST", "/albums", json={name: value for name, value in body.items() if value is not None})
     _show_album(made, as_json, quiet)
 
@@ -72,9 +72,9 @@ def upload(
         typer.echo(describe_left_out(left_out), err=True)
     if not photos:
         raise OperatorError(f"{source} contains no photos.")
-    with _client(url, key, connections) as client, show_progress() as progress:
+    with open_client(url, key, connections) as client, show_progress() as progress:
         if create:
-            _create_unless_it_exists(client, album, len(photos))
+            create_unless_it_exists(client, {"id": album, "expected": len(photos)})
         done = upload_photos(client, album, photos, progress, connections)
         counts = _wait(client, album, progress) if wait else client.find(album)["photos"]
         failed = [_failure(photo) for photo in client.list_photos(album, "failed")] if wait else []
@@ -86,7 +86,7 @@ def upload(
 @cli.command("list")
 def list_albums(url: Url = _LOCAL, key: Key = "", as_json: AsJson = False, quiet: Quiet = False) -> None:
     """List albums by id, with their photos by state. Needs the scope register, delete or admin."""
-    with _client(url, key) as client:
+    with open_client(url, key) as client:
         rows = [_describe(album) for album in client.list_albums()]
     show_rows(rows, as_json, quiet)
 
@@ -101,7 +101,7 @@ def show_album(
     quiet: Quiet = False,
 ) -> None:
     """Show an album with its photos by state, or those that failed. Needs the scope register, delete or admin."""
-    with _client(url, key) as client:
+    with open_client(url, key) as client:
         if failed:
             show_rows([_failure(photo) for photo in client.list_photos(album, "failed")], as_json, quiet)
         else:
@@ -126,7 +126,7 @@ def search_album(
     fields = {"match": "all" if together else "any", "decision": "review" if review else "match"}
     if threshold is not None:
         fields["threshold"] = repr(threshold)
-    with _client(url, key) as client:
+    with open_client(url, key) as client:
         found = client.search(album, [photo.read_bytes() for photo in photos], fields)
     show_rows([_found(photo) for photo in found["items"]], as_json, quiet)
 
@@ -139,7 +139,7 @@ def delete_album(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Erase an album with its photos and faces. Needs the scope delete."""
-    with _client(url, key) as client:
+    with open_client(url, key) as client:
         counts = client.find(album)["photos"]
         if not yes:
             typer.confirm(f"Erase {album} with {counts['total']} photos and {counts['faces']} faces?", abort=True)
@@ -147,7 +147,7 @@ def delete_album(
 
 
 @contextmanager
-def _client(url: str, key: str, connections: int = 1) -> Iterator[AlbumClient]:
+def open_client(url: str, key: str, connections: int = 1) -> Iterator[AlbumClient]:
     """Open a client; what the server refuses becomes an `OperatorError`."""
     if not key:
         raise OperatorError("Set VULTUS_API_KEY to an API key, or use --key.")
@@ -157,9 +157,10 @@ def _client(url: str, key: str, connections: int = 1) -> Iterator[AlbumClient]:
         raise OperatorError(str(exc)) from exc
 
 
-def _create_unless_it_exists(client: AlbumClient, album: str, expected: int) -> None:
+def create_unless_it_exists(client: AlbumClient, album: dict[str, Any]) -> None:
+    """Create an album, given as the route takes it."""
     try:
-        client.send("POST", "/albums", json={"id": album, "expected": expected})
+        client.send("POST", "/albums", json=album)
     except Refused as exc:
         if exc.code != "collection_exists":
             raise

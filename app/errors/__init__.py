@@ -7,11 +7,13 @@
                               route_not_found, method_not_allowed, idempotency_key_reused, idempotent_answer_erased,
                               recognizer_mismatch, consent_required, consent_withdrawn, object_unavailable,
                               object_store_not_set, object_store_unavailable, malformed_request, unknown_operation,
-                              uploads_need_bucket
+                              uploads_need_bucket, videos_not_supported
       ImageRefused            image_empty, image_too_large, image_unreadable, image_truncated,
                               image_too_many_pixels, image_too_complex, image_animated, image_mode_unsupported,
                               image_url_not_allowed, image_url_unreachable, image_url_timeout,
                               photo_lost, poison
+        VideoRefused          video_refused, video_unreadable, video_without_picture, video_too_large, video_too_long,
+                              video_too_complex, video_stuck
       FaceRefused             no_face, several_faces, face_too_small, face_blurred, face_too_dark,
                               face_too_bright, face_turned_away, face_cut_off, face_uncertain, face_unreliable
       NoImageAccepted         no_image_accepted
@@ -23,12 +25,14 @@
       NotFound                collection_not_found, subject_not_found, face_not_found, user_not_found,
                               key_not_found, tenant_not_found, plan_not_found, object_store_not_found,
                               recognizer_not_found, album_not_found, photo_not_found, link_not_found,
-                              sighting_not_found, operation_not_found, cluster_not_found, pool_not_found
+                              sighting_not_found, operation_not_found, cluster_not_found, pool_not_found,
+                              video_not_found
       Conflict                email_taken, collection_exists, subject_exists, subject_anonymous, last_admin,
                               too_many_keys, subject_full, recognizer_incomplete, recognizer_in_use,
-                              album_closed, photo_exists,
+                              album_closed, photo_exists, video_exists,
                               operation_undone, operation_superseded, photo_not_uploaded, clusters_conflict
-      TooManyRequests         rate_limited, too_many_login_attempts, too_many_photos_waiting
+      TooManyRequests         rate_limited, too_many_login_attempts, too_many_photos_waiting,
+                              too_many_videos_waiting
       Unavailable             overloaded, client_disconnected, not_ready, database_unavailable, recognizer_unavailable,
                               recognizer_changed, photo_store_unavailable
       InternalError           internal_error
@@ -156,6 +160,19 @@ from app.errors.resources import (
     TooManyKeys,
     UserNotFound,
 )
+from app.errors.videos import (
+    TooManyVideosWaiting,
+    VideoExists,
+    VideoNotFound,
+    VideoRefused,
+    VideosNotSupported,
+    VideoStuck,
+    VideoTooComplex,
+    VideoTooLarge,
+    VideoTooLong,
+    VideoUnreadable,
+    VideoWithoutPicture,
+)
 
 __all__ = [
     "AlbumClosed",
@@ -263,10 +280,21 @@ __all__ = [
     "TooManyLoginAttempts",
     "TooManyPhotosWaiting",
     "TooManyRequests",
+    "TooManyVideosWaiting",
     "Unavailable",
     "UnknownOperation",
     "UnsupportedMediaType",
     "UploadsNeedBucket",
     "UserNotFound",
+    "VideoExists",
+    "VideoNotFound",
+    "VideoRefused",
+    "VideoStuck",
+    "VideoTooComplex",
+    "VideoTooLarge",
+    "VideoTooLong",
+    "VideoUnreadable",
+    "VideoWithoutPicture",
+    "VideosNotSupported",
     "about_image",
 ]

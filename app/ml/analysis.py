@@ -84,6 +84,7 @@ class FaceAnalyzer:
         recognizers: Recognizers | None = None,
         *,
         with_attributes: bool = False,
+        may_turn: bool = True,
     ) -> Analysis:
         """Detect the faces of an image, largest first and at most `max_faces`, and embed some of them.
 
@@ -93,10 +94,12 @@ class FaceAnalyzer:
 
         `embeddings` are those of the recognizer in use, by default the engine's first. If `recognizers` has a secondary
         one, `secondary` has its embeddings of the same faces. With `with_attributes`, faces have `attributes` if the
-        engine has a network for them. Raises a subclass of `ImageRefused`.
+        engine has a network for them. Without `may_turn`, the image is not searched in other turns. Raises a subclass
+        of `ImageRefused`.
         """
-        found = self._embed(*self._find(data, detail, with_attributes=with_attributes), embed, recognizers)
-        if _is_surely_upright(found):
+        first = self._find(data, detail, may_turn=may_turn, with_attributes=with_attributes)
+        found = self._embed(*first, embed, recognizers)
+        if not may_turn or _is_surely_upright(found):
             return found
         # Decode the photo again rather than keep its pixels through every embedding: few photos come here.
         turned, crops = self._find(data, detail, seen=found.faces, with_attributes=with_attributes)

@@ -43,6 +43,7 @@ class JobKind(StrEnum):
 
     PHOTO_TURN = "photos.turn"
     TEMPLATE_ROTATION = "templates.rotation"
+    VIDEO_TURN = "videos.turn"
 
 
 JobHandler = Callable[[UUID], Awaitable[object]]

@@ -33,6 +33,7 @@ from app.routes import (
     tenants,
     usage,
     users,
+    videos,
 )
 
 ROUTERS = tuple(
@@ -58,6 +59,7 @@ ROUTERS = tuple(
         sightings,
         clusters,
         pools,
+        videos,
         policies,
         portability,
         audit,

@@ -34,6 +34,7 @@ TAGS = [
     {"name": "search", "description": "Search a collection by embedding, by subject or by stored face."},
     {"name": "albums", "description": "Send photos by the thousand, and find everybody's photos by a selfie."},
     {"name": "guests", "description": "Search an album by a link, without an account."},
+    {"name": "videos", "description": "Send videos, and list who appears in them and when."},
     {
         "name": "privacy",
         "description": "Set consent and retention rules, export and import subjects, and read the audit trail.",

@@ -87,6 +87,20 @@ class FormReader:
             )
         return self._parts
 
+    @property
+    def last_part(self) -> FormPart | None:
+        """The part that arrives, or that arrived last."""
+        return self._parts[-1] if self._parts else None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last boundary was read."""
+        return self._is_complete
+
+    def text_parts(self) -> list[FormPart]:
+        """Return the parts that are no files."""
+        return [part for part in self._parts if not part.is_file]
+
     def _new_parser(self) -> MultipartParser:
         try:
             return MultipartParser(

@@ -17,6 +17,7 @@ IMAGE_PATHS = frozenset(
         "detect",
         "extract",
         "extract/batch",
+        "videos/search",
     )
 )
 """The routes whose whole path is fixed."""
@@ -24,8 +25,12 @@ IMAGE_PATHS = frozenset(
 MAX_LIST_BODY = 2 * 1024 * 1024
 """Bytes of a body with up to 1,000 names or decisions, or up to 10,000 ids."""
 
+MAX_FIELDS_BYTES = 64 * 1024
+"""Bytes of the text fields and part headers beside a video."""
+
 _LIST_PATH = re.compile(rf"{API}/(sightings/decide|clusters/[^/]+/split|albums/[^/]+/(fetch|uploads|uploads/complete))")
 _GUEST_PATH = f"{API}/guest/search"
+VIDEOS_PATH = f"{API}/videos"
 _ALBUM_PATH = re.compile(rf"{API}/albums/[^/]+/(photos(/.*)?|search)")
 
 

@@ -105,7 +105,7 @@ def guarded_image_form(
         with timed("receive"):
             fields, images = await _read_body(request, state.settings, photos, model.model_fields)
             photos.check_counts(images)
-            form = ImageForm(_validate(model, fields), images, state.image_urls)
+            form = ImageForm(validate_fields(model, fields), images, state.image_urls)
         request.scope[IMAGES] = sum(len(sent) for sent in form.images.values())
         async with watch_connection(request, disconnect):
             with about_image(next(iter(images)) if len(photos.counts) == 1 else None):
@@ -191,7 +191,8 @@ def _take_image(part: FormPart, index: int) -> bytes:
     return data
 
 
-def _validate(model: type[F], fields: Mapping[str, Any]) -> F:
+def validate_fields(model: type[F], fields: Mapping[str, Any]) -> F:
+    """Validate the text fields of a form; raises `RequestInvalid` with all that is wrong."""
     try:
         return model.model_validate(fields)
     except ValidationError as exc:

@@ -66,7 +66,7 @@ class SightingOut(BaseModel):
 
     @classmethod
     def of(cls, sighting: Sighting) -> "SightingOut":
-        seen, rate = sighting.subject, sighting.false_match_rate
+        rate = sighting.false_match_rate
         return cls(
             face_id=sighting.face_id,
             album=sighting.album,
@@ -74,9 +74,7 @@ class SightingOut(BaseModel):
             image_id=sighting.photo_id,
             bounding_box=RelativeBoxBody.of(sighting.box) if sighting.box is not None else None,
             state=sighting.state,
-            subject=None
-            if seen is None
-            else SeenSubjectOut(collection=seen.collection, subject=seen.subject, name=seen.name),
+            subject=describe_seen(sighting),
             similarity=None if sighting.similarity is None else round(sighting.similarity, 4),
             false_match_rate=None if rate is None else round_rate(rate),
             decided_by=sighting.decided_by,
@@ -84,6 +82,14 @@ class SightingOut(BaseModel):
             seen_at=sighting.seen_at,
             cluster_id=sighting.cluster_id,
         )
+
+
+def describe_seen(sighting: Sighting) -> SeenSubjectOut | None:
+    """Return the subject that a sighting shows, or may show."""
+    seen = sighting.subject
+    if seen is None:
+        return None
+    return SeenSubjectOut(collection=seen.collection, subject=seen.subject, name=seen.name)
 
 
 class SightingPage(BaseModel):

@@ -3,11 +3,13 @@
 from app.permissions import Permission
 from app.persistence.repositories.album_links import AlbumLinkRepository
 from app.persistence.repositories.album_people import AlbumPeopleRepository
+from app.persistence.repositories.appearances import AppearanceRepository
 from app.persistence.repositories.clusters import ClusterRepository
 from app.persistence.repositories.operations import OperationRepository
 from app.persistence.repositories.photos import PhotoRepository
 from app.persistence.repositories.sightings import SightingRepository
 from app.persistence.repositories.templates import TemplateRepository, TemplateStore
+from app.persistence.repositories.videos import VideoRepository
 from app.services.albums.albums import AlbumService
 from app.services.albums.known_people import KnownPeople
 from app.services.albums.links import AlbumLinkService
@@ -19,6 +21,7 @@ from app.services.sightings.enrolling import SightingEnrolment
 from app.services.sightings.named_people import PersonDirectory
 from app.services.sightings.pools import PoolService
 from app.services.sightings.sightings import SightingService
+from app.services.videos.videos import VideoService
 from app.wiring.transaction_rows import TransactionRows
 
 
@@ -86,6 +89,18 @@ class AlbumServices(TransactionRows):
             ClusterRepository(self._session, self._tenant_id),
             SightingRepository(self._session, self._tenant_id),
             OperationRepository(self._session, self._tenant_id),
+            PersonDirectory(self._collection_lookup(), self._subject_rows()),
+            self._state.cursors,
+            self._trail(),
+        )
+
+    def videos(self) -> VideoService:
+        return VideoService(
+            self._album_rows(),
+            VideoRepository(self._session, self._tenant_id),
+            AppearanceRepository(self._session, self._tenant_id),
+            SightingRepository(self._session, self._tenant_id),
+            self.stored_faces(),
             PersonDirectory(self._collection_lookup(), self._subject_rows()),
             self._state.cursors,
             self._trail(),

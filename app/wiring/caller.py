@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.errors import VideosNotSupported
 from app.matcher.tenant_search import TenantSearch
 from app.permissions import Permission, Principal
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
@@ -49,8 +50,11 @@ from app.services.recognition.search import SearchService
 from app.services.tenancy.metering import UsageService
 from app.services.tenancy.policies import PolicyService
 from app.services.tenancy.protocol_options import ProtocolOptionsService
+from app.services.videos.intake import VideoIntake, VideoLimits
+from app.services.videos.search import VideoSearch
 from app.wiring.album_services import AlbumServices
 from app.wiring.process import AppState
+from app.wiring.videos import has_video_support
 
 
 class CallerServices:
@@ -106,6 +110,19 @@ class CallerServices:
     def photo_intake(self) -> PhotoIntake:
         state = self.state
         return PhotoIntake(state.database, state.spool, state.keyring, self.principal, self._intake_limits())
+
+    def video_intake(self) -> VideoIntake:
+        """Return what receives videos; raises `VideosNotSupported` where none can be processed."""
+        if not has_video_support():
+            raise VideosNotSupported("This server processes no videos. Its operator can install vultus[video].")
+        state = self.state
+        limits = VideoLimits(state.settings.max_video_bytes, state.settings.max_waiting_videos)
+        return VideoIntake(state.database, state.spool, state.keyring, self.principal, limits)
+
+    def video_search(self) -> VideoSearch:
+        state = self.state
+        search = (self.galleries, self._search(), state.decisions)
+        return VideoSearch(state.database, self.principal, self.faces(), *search)
 
     def photo_uploads(self) -> PhotoUploads:
         return PhotoUploads(self.state.database, self.state.spool, self.principal, self._intake_limits())

@@ -58,6 +58,7 @@ from app.telemetry import get_logger
 from app.wiring.albums import StorageOpener, open_spool
 from app.wiring.analyzer import build_analyzer, count_inference_threads
 from app.wiring.search import build_search
+from app.wiring.videos import VideoStorageOpener, build_video_turns, has_video_support
 
 _log = get_logger(__name__)
 
@@ -257,11 +258,22 @@ def _build_album_worker(
     reader = PhotoReader(resources.spool, faces, resources.objects)
     turns = PhotoTurns(database, reader, recognizers, opener.open, arrivals)
     uploaded = UploadedPhotos(database, resources.spool, max_bytes=settings.max_image_bytes)
-    upkeep = AlbumUpkeep(database, resources.spool, turns, AlbumExpiry(database, trails), uploaded)
+    videos = build_video_turns(
+        database,
+        resources.spool,
+        settings.resolved_data_dir,
+        faces,
+        VideoStorageOpener(database, recognizers, resources.search.protector, trails, resources.keyring),
+        recognizers,
+        arrivals,
+        decisions.calibrations,
+    )
+    upkeep = AlbumUpkeep(database, resources.spool, turns, videos, AlbumExpiry(database, trails), uploaded)
     rematch = Rematch(database, resources.search, matcher, decisions)
     rotation = TemplateRotation(database, resources.keyring, trails)
     clusters = ClusterKeeper(database, resources.search, decisions)
-    return AlbumWorker(database, jobs, rotation, turns, upkeep, rematch, clusters)
+    watched = videos if has_video_support() else None
+    return AlbumWorker(database, jobs, rotation, turns, watched, upkeep, rematch, clusters)
 
 
 def _build_token_issuer(settings: Settings, keyring: Keyring) -> TokenIssuer:

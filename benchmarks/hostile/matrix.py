@@ -78,7 +78,7 @@ class Matrix:
         self._victim = victim
         self._days = count(3_000, -1)
         self._own = OWN | stage.furnish(f"{_SUBJECTS}/{{subject}}/faces/{{face_id}}")
-        self._own |= stage.furnish("{album}{external_id}{link_id}{operation_id}{cluster_id}")
+        self._own |= stage.furnish("{album}{external_id}{link_id}{operation_id}{cluster_id}{video_id}")
 
     def cells(self) -> Iterator[Cell]:
         """Yield all calls; those of one route follow one another."""
@@ -213,8 +213,8 @@ class Matrix:
 
 
 def _replace(options: dict[str, Any], victim: Victim) -> dict[str, Any]:
-    """Name the other tenant's collection and subject where the matrix of the tests names its own."""
-    names = {"lobby": victim.collection, "ada": victim.subject}
+    """Name the other tenant's collection, subject and album where the matrix of the tests names its own."""
+    names = {"lobby": victim.collection, "ada": victim.subject, "party": victim.ids["album"]}
     replaced = {
         kind: {name: names.get(value, value) if isinstance(value, str) else value for name, value in sent.items()}
         for kind, sent in options.items()

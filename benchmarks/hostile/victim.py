@@ -108,11 +108,14 @@ class Victim:
         album = f"{MARK}-album-{uuid4().hex[:6]}"
         self._ask("POST", "/albums", json={"id": album, "title": f"{MARK} party", "people": [self.collection]})
         self._ask("PUT", f"/albums/{album}/photos/{MARK}-1.jpg", files={"image": PHOTO})
+        clip = {"video": ("video.mp4", b"no worker looks at it")}
+        video = self._ask("POST", "/videos", data={"album": album, "external_id": f"{MARK}-1.mp4"}, files=clip)
         link = self._ask("POST", f"/albums/{album}/links", json={"label": f"{MARK} link"})
         return {
             "album": album,
             "external_id": f"{MARK}-1.jpg",
             "link_id": link["link_id"],
+            "video_id": video["video_id"],
             **asyncio.run(self._add_sightings()),
             "collection": self.collection,
             "subject": self.subject,

@@ -117,6 +117,19 @@ CALLS: dict[str, Call] = {
         200, 200, options=lambda: {"json": {"decisions": [{"face_id": str(uuid4()), "verdict": "ignore"}]}}
     ),
     "GET /api/v1/albums/{album}/clusters": Call(200, 404, 404),
+    # see test_videos.py
+    "POST /api/v1/videos": Call(
+        202,
+        404,
+        options=sends(data={"album": "party", "external_id": "1.mp4"}, files={"video": ("a.mp4", b"none")}),
+    ),
+    "GET /api/v1/videos": Call(200, 200),
+    "GET /api/v1/videos/{video_id}": Call(404, 404, 404),
+    "DELETE /api/v1/videos/{video_id}": Call(404, 404, 404),
+    "GET /api/v1/videos/{video_id}/people": Call(404, 404, 404),
+    "GET /api/v1/videos/{video_id}/people.vtt": Call(404, 404),
+    "POST /api/v1/videos/search": Call(200, 404, options=sends(data={"album": "party"}, files={"image": PHOTO})),
+    f"GET {SUBJECT}/appearances": Call(200, 404, 404),
     # see test_pools.py
     "PUT /api/v1/collections/{collection}/pool": Call(200, 404, 404, sends(json={})),
     "GET /api/v1/collections/{collection}/pool": Call(404, 404, 404),
@@ -211,6 +224,7 @@ async def ids(admin: Account) -> dict[str, str]:
         "link_id": link["link_id"],
         "operation_id": str(uuid4()),
         "cluster_id": str(uuid4()),
+        "video_id": str(uuid4()),
         "external_id": "1.jpg",
         "collection": "lobby",
         "subject": "ada",

@@ -34,6 +34,8 @@ FORMS = {
     "PUT albums/{album}/photos/{external_id}": [({"image"}, 404)],
     "albums/{album}/search": [({"images"}, 404)],
     "guest/search": [({"image"}, 401)],  # needs the token of a link
+    "videos": [({"video"}, 404)],  # there is no such album
+    "videos/search": [({"image"}, 404)],
 }
 """For each form with photos: the files to choose, and the expected status. The method is POST unless named."""
 
@@ -137,7 +139,10 @@ def test_every_form_with_photos_is_tried_out(document: dict[str, Any]) -> None:
         if "multipart/form-data" in operation.get("requestBody", {}).get("content", {})
     }
     assert multipart == {f"{method} {path}" for method, path in map(split, FORMS)}
-    assert {path for _, path in map(split, FORMS) if "{" not in path} == IMAGE_PATHS | {"/api/v1/guest/search"}
+    assert {path for _, path in map(split, FORMS) if "{" not in path} == IMAGE_PATHS | {
+        "/api/v1/guest/search",
+        "/api/v1/videos",
+    }
 
 
 @pytest.mark.parametrize(

@@ -17,16 +17,25 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.albums import Keep
-from app.domain.faces import BoundingBox, Face, Quality
+from app.domain.faces import BoundingBox, Face, Quality, RelativeBox
 from app.domain.sightings import FacePair
 from app.domain.tenancy import ObjectStore, Policy
+from app.domain.videos import Interval, Sampling
 from app.permissions import Quota
 from app.persistence.connections.database import Database
-from app.persistence.models import TENANT_TABLES, AlbumLinkModel, Base, FaceCropModel, UsageDayModel
+from app.persistence.models import (
+    TENANT_TABLES,
+    AlbumLinkModel,
+    AppearanceFaceModel,
+    Base,
+    FaceCropModel,
+    UsageDayModel,
+)
 from app.persistence.provisioning.embedded import EmbeddedPostgres
 from app.persistence.provisioning.migrations import migrate
 from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.albums import AlbumRepository
+from app.persistence.repositories.appearances import AppearanceRepository, SeenStrand
 from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.clusters import ClusterRepository
 from app.persistence.repositories.collections import CollectionRepository
@@ -44,6 +53,8 @@ from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.persistence.repositories.tenants import TenantDirectory
 from app.persistence.repositories.usage import UsageRepository
 from app.persistence.repositories.users import UserRepository
+from app.persistence.repositories.video_steps import StepKind, VideoStepRepository
+from app.persistence.repositories.videos import VideoRepository
 from app.persistence.template_protector import TemplateProtector
 from app.security.keyring import Keyring
 from app.services.audit.trail import AuditAction, AuditTrail
@@ -110,6 +121,8 @@ async def furnish(service: Database) -> UUID:
         await SightingRepository(session, tenant_id).add_rejections([(face_id, subject_id)], "test")
         await AlbumPeopleRepository(session, tenant_id).replace(row.id, [row.id])
         await OperationRepository(session, tenant_id).add(row.id, "decide", "test", [])
+        _, appearance_id = await add_video(session, tenant_id, row.id)
+        session.add(AppearanceFaceModel(tenant_id=tenant_id, face_id=face_id, appearance_id=appearance_id))
         session.add(
             AlbumLinkModel(
                 tenant_id=tenant_id,
@@ -133,6 +146,16 @@ async def furnish(service: Database) -> UUID:
             [NewFace.of(subject_id, FACE, {"r": embedding})], collection_id=row.id, source="test"
         )
     return tenant_id
+
+
+async def add_video(session: AsyncSession, tenant_id: UUID, collection_id: UUID) -> tuple[UUID, UUID]:
+    """A video with a step and what it saw; the ids of the video and of the appearance."""
+    video_id = await VideoRepository(session, tenant_id).begin(collection_id, "1.mp4", Sampling())
+    assert video_id is not None
+    await VideoStepRepository(session, tenant_id).add(video_id, 0, StepKind.LOOK)
+    strand = SeenStrand(uuid4(), Interval(0, 1), 0, RelativeBox(0, 0, 1, 1), 1, "k", b"")
+    await AppearanceRepository(session, tenant_id).add_strands(video_id, 0, [strand])
+    return video_id, strand.id
 
 
 @pytest.fixture(scope="module")

@@ -65,7 +65,9 @@ class Stage:
 
     def furnish(self, path: str) -> dict[str, str]:
         """Return a value for each parameter of a path; it names something that exists."""
+        # No operation exists before somebody decides a sighting, no cluster before workers have made one.
         known = {"collection": "lobby", "subject": "ada", "name": "generated"}
+        known |= {"operation_id": str(uuid4()), "cluster_id": str(uuid4())}
         if "{collection}" in path:
             self._send("POST", "/collections", self._admin.headers(), json={"name": "lobby"})
         if "{subject}" in path or "{recognizer}" in path:
@@ -73,10 +75,8 @@ class Stage:
             known |= {"recognizer": stored["recognizer"], "face_id": stored["templates"][0]["face_id"]}
         if "{album}" in path:
             known |= {"face_id": str(uuid4())} | self._furnish_album()  # no face is found without a worker
-        if "{operation_id}" in path:
-            known["operation_id"] = str(uuid4())  # none exists before somebody decides a sighting
-        if "{cluster_id}" in path:
-            known["cluster_id"] = str(uuid4())  # none exists before workers have clustered
+        if "{video_id}" in path:
+            known["video_id"] = self._furnish_video()
         if "{user_id}" in path:
             known["user_id"] = self._new_user("viewer")["user_id"]
         if "/access-keys/{key_id}" in path:
@@ -93,6 +93,12 @@ class Stage:
         self._send("PUT", "/albums/party/photos/1.jpg", self._admin.headers(), files=photo)
         link = self._get("POST", "/albums/party/links", json={})
         return {"album": "party", "external_id": "1.jpg", "link_id": link["link_id"]}
+
+    def _furnish_video(self) -> str:
+        self._send("POST", "/albums", self._admin.headers(), json={"id": "party"})
+        form = {"album": "party", "external_id": f"{uuid4().hex}.mp4"}
+        video = {"video": ("video.mp4", b"no worker looks at it")}
+        return str(self._get("POST", "/videos", data=form, files=video)["video_id"])
 
     def access_key(self, scopes: list[str]) -> tuple[str, str]:
         """Return the id and secret of a new access key of the tenant."""

@@ -48,6 +48,7 @@ from app.persistence.models.tenants import (
     UsageDayModel,
     UsageModel,
 )
+from app.persistence.models.videos import AppearanceFaceModel, AppearanceModel, VideoModel, VideoStepModel
 
 TENANT_TABLES: tuple[type[TenantOwned], ...] = (
     UserModel,
@@ -77,6 +78,10 @@ TENANT_TABLES: tuple[type[TenantOwned], ...] = (
     SightingRejectionModel,
     FaceConstraintModel,
     OperationModel,
+    VideoModel,
+    VideoStepModel,
+    AppearanceModel,
+    AppearanceFaceModel,
 )
 
 __all__ = [
@@ -87,6 +92,8 @@ __all__ = [
     "AlbumModel",
     "AlbumPeopleModel",
     "ApiKeyModel",
+    "AppearanceFaceModel",
+    "AppearanceModel",
     "AuditEntryModel",
     "AuditHeadModel",
     "Base",
@@ -119,4 +126,6 @@ __all__ = [
     "UsageDayModel",
     "UsageModel",
     "UserModel",
+    "VideoModel",
+    "VideoStepModel",
 ]

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.albums import Album, AlbumKind, Keep, PhotoCounts
-from app.errors import AlbumNotFound, PoolNotFound
+from app.errors import AlbumClosed, AlbumNotFound, PoolNotFound
 from app.persistence.connections.database import Database
 from app.persistence.models import AlbumModel, CollectionModel, PhotoModel
 from app.persistence.repositories.base import TenantRepository
@@ -49,6 +49,13 @@ class AlbumRepository(TenantRepository):
         album = await self.find(name, lock=lock)
         if album is None:
             raise AlbumNotFound(f"There is no album {name!r}.")
+        return album
+
+    async def get_open(self, name: str) -> Album:
+        """Find an album, locked so that it stays open; raises `AlbumNotFound` or `AlbumClosed`."""
+        album = await self.get(name, lock=True)
+        if album.closed_at is not None:
+            raise AlbumClosed(f"Album {name!r} is closed since {album.closed_at.isoformat()}; reopen it with PATCH.")
         return album
 
     async def get_id(self, name: str, kind: AlbumKind) -> UUID:

@@ -13,6 +13,8 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 from app.domain.faces import RelativeBox
 from app.domain.sightings import MACHINE, UNKNOWN_STATES, FaceDecisions, SeenSubject, Sighting, SightingState
 from app.persistence.models import (
+    AppearanceFaceModel,
+    AppearanceModel,
     CollectionModel,
     PhotoModel,
     SightingModel,
@@ -114,9 +116,16 @@ class SightingRepository(TenantRepository):
         ]
 
     async def list_beside(self, face_ids: Collection[UUID]) -> list[UUID]:
-        """Return the faces of all photos that show one of these faces, these included."""
+        """Return the faces of all photos that show one of these faces, these included.
+
+        Of an appearance in a video, which has several faces, the best one is returned.
+        """
         photos = self._select(SightingModel, _is_any(face_ids)).with_only_columns(SightingModel.photo_id)
-        statement = self._select(SightingModel, SightingModel.photo_id.in_(photos))
+        is_seen = AppearanceFaceModel.face_id == any_(cast(list(face_ids), ARRAY(Uuid)))
+        of_appearance = (AppearanceModel.id == AppearanceFaceModel.appearance_id) & self._of_tenant(AppearanceModel)
+        best = select(AppearanceModel.face_id).join(AppearanceFaceModel, of_appearance)
+        best = best.where(self._of_tenant(AppearanceFaceModel), is_seen)
+        statement = self._select(SightingModel, SightingModel.photo_id.in_(photos) | SightingModel.face_id.in_(best))
         return list(await self._session.scalars(statement.with_only_columns(SightingModel.face_id)))
 
     async def list_subjects(self, records: Collection[SightingRecord]) -> set[tuple[UUID, UUID, str]]:

@@ -4,15 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from app.domain.albums import Album, AlbumPhoto, PhotoState
-from app.errors import (
-    AlbumClosed,
-    AppError,
-    ImageEmpty,
-    ImageTooLarge,
-    PhotoExists,
-    PhotoStoreUnavailable,
-    TooManyPhotosWaiting,
-)
+from app.errors import AppError, ImageEmpty, ImageTooLarge, PhotoExists, PhotoStoreUnavailable, TooManyPhotosWaiting
 from app.permissions import Principal
 from app.persistence.connections.database import Database, Transaction
 from app.persistence.photo_spool import PhotoSpool
@@ -61,7 +53,7 @@ class PhotoIntake:
         """
         self._check_size(image)
         async with self._transaction() as (albums, photos, _):
-            album = await find_open_album(albums, name)
+            album = await albums.get_open(name)
             digests = self._digests(album, image)
             known = await photos.find_digest(album.collection_id, external_id)
             if known is not None and not _must_receive_again(known, digests, external_id):
@@ -110,7 +102,7 @@ class PhotoIntake:
         self, name: str, external_id: str, photo_id: UUID, key_id: str, digests: list[bytes]
     ) -> ReceivedPhoto:
         async with self._transaction() as (albums, photos, session):
-            album = await find_open_album(albums, name)
+            album = await albums.get_open(name)
             known = await photos.find_digest(album.collection_id, external_id)
             if known is not None:
                 if not _must_receive_again(known, digests, external_id):
@@ -164,14 +156,6 @@ def too_many_waiting(limit: int) -> TooManyPhotosWaiting:
         f"{limit} of your photos wait to be processed, which is the limit. Send more when some are done.",
         retry_after_s=10,
     )
-
-
-async def find_open_album(albums: AlbumRepository, name: str) -> Album:
-    """Return an album, locked so that it stays open; raises `AlbumNotFound` or `AlbumClosed`."""
-    album = await albums.get(name, lock=True)
-    if album.closed_at is not None:
-        raise AlbumClosed(f"Album {name!r} is closed since {album.closed_at.isoformat()}; reopen it with PATCH.")
-    return album
 
 
 def has_another(external_id: str) -> PhotoExists:

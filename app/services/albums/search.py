@@ -1,6 +1,6 @@
 """Find the photos of an album that show given people: all of them, not the best few."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +15,7 @@ from app.matcher.thresholds import Thresholds, limit_decision
 from app.permissions import Principal
 from app.persistence.connections.database import Database
 from app.persistence.repositories.albums import AlbumRepository
+from app.persistence.repositories.videos import VideoRepository
 from app.security.cursors import CursorSigner
 from app.services.albums.known_people import KnownPeople, KnownPerson
 from app.services.albums.wanted import WantedFace
@@ -157,9 +158,21 @@ class AlbumSearch:
             for person, candidates in enumerate(found)
             for candidate in candidates
         ]
-        kept = [face for face in decided if lowest is not Decision.MATCH or face.decision is Decision.MATCH]
+        videos = await self._find_videos({face.candidate.face.image_id for face in decided})
+        kept = [
+            face
+            for face in decided
+            if face.candidate.face.image_id not in videos
+            and (lowest is not Decision.MATCH or face.decision is Decision.MATCH)
+        ]
         photos = _group(kept, mode, len(wanted))
         return self._cut(name, photos, page, thresholds, gallery.recognizer)
+
+    async def _find_videos(self, image_ids: Collection[UUID | None]) -> set[UUID | None]:
+        """Return which faces come from videos, by their image ids: those are found by a search of their own."""
+        async with self._database.transaction(self._principal.tenant_id) as session:
+            rows = VideoRepository(session, self._principal.tenant_id)
+            return set(await rows.filter_ids([one for one in image_ids if one is not None]))
 
     async def _open(self, name: str) -> Gallery:
         """Return the album's gallery; raises `AlbumNotFound`."""

@@ -9,14 +9,7 @@ from app.persistence.connections.database import Database
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.announced_photos import AnnouncedPhotoRepository, PhotoSource
 from app.persistence.repositories.photos import PhotoRepository
-from app.services.albums.intake import (
-    IntakeLimits,
-    ReceivedPhoto,
-    find_open_album,
-    has_another,
-    sent_twice,
-    too_many_waiting,
-)
+from app.services.albums.intake import IntakeLimits, ReceivedPhoto, has_another, sent_twice, too_many_waiting
 from app.services.albums.turn_requests import request_turn
 
 
@@ -36,7 +29,7 @@ class PhotoSources:
         sources = [PhotoSource(external_id, f"{bucket}/{object_name}") for external_id, bucket, object_name in objects]
         tenant_id = self._principal.tenant_id
         async with self._database.transaction(tenant_id) as session:
-            album = await find_open_album(AlbumRepository(session, tenant_id, self._principal.collections), name)
+            album = await AlbumRepository(session, tenant_id, self._principal.collections).get_open(name)
             photos = AnnouncedPhotoRepository(session, tenant_id)
             known = await photos.find_each(album.collection_id, [one.external_id for one in sources])
             results: dict[str, ReceivedPhoto | AppError | None] = {

@@ -12,7 +12,7 @@ from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.announced_photos import AnnouncedPhotoRepository
 from app.persistence.upload_forms import UploadForm
 from app.services.albums.arrivals import UploadedPhotos
-from app.services.albums.intake import IntakeLimits, find_open_album, sent_twice, too_many_waiting
+from app.services.albums.intake import IntakeLimits, sent_twice, too_many_waiting
 from app.services.albums.photos import no_photo
 
 
@@ -88,7 +88,7 @@ class PhotoUploads:
         async with self._database.transaction(self._principal.tenant_id) as session:
             albums = AlbumRepository(session, self._principal.tenant_id, self._principal.collections)
             photos = AnnouncedPhotoRepository(session, self._principal.tenant_id)
-            album = await find_open_album(albums, name)
+            album = await albums.get_open(name)
             known = {
                 one: photo for one, (photo, _) in (await photos.find_each(album.collection_id, external_ids)).items()
             }

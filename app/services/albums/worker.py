@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from app.errors import AppError
 from app.persistence.connections.database import Database
-from app.persistence.job_queue import JobKind, JobWorker, prune_log
+from app.persistence.job_queue import JobHandler, JobKind, JobWorker, prune_log
 from app.persistence.photo_spool import PhotoSpool
 from app.persistence.repositories.photo_turns import forget_failed, measure_queue
 from app.persistence.schedule import Work, claim
@@ -18,6 +18,7 @@ from app.services.background import log_and_continue
 from app.services.maintenance.template_rotation import TemplateRotation
 from app.services.sightings.clustering import ClusterKeeper
 from app.services.sightings.rematch import Rematch
+from app.services.videos.turns import VideoTurns
 from app.telemetry import get_logger, metrics
 
 _log = get_logger(__name__)
@@ -40,9 +41,11 @@ class AlbumUpkeep:
         database: Database,
         spool: PhotoSpool,
         turns: PhotoTurns,
+        videos: VideoTurns,
         expiry: AlbumExpiry,
         uploaded: UploadedPhotos,
     ) -> None:
+        self._videos = videos
         self._database = database
         self._spool = spool
         self._turns = turns
@@ -60,6 +63,8 @@ class AlbumUpkeep:
             recovered = await self._turns.recover()
             if recovered:
                 _log.info("photos_recovered", tenants=recovered)
+        with log_and_continue("videos_not_recovered"):
+            await self._videos.recover()
         with log_and_continue("uploads_not_received"):
             await self._uploaded.look_once()
         await self.empty_spool()
@@ -80,6 +85,7 @@ class AlbumWorker:
         jobs: JobWorker,
         rotation: TemplateRotation,
         turns: PhotoTurns,
+        videos: VideoTurns | None,
         upkeep: AlbumUpkeep,
         rematch: Rematch,
         clusters: ClusterKeeper,
@@ -88,7 +94,12 @@ class AlbumWorker:
         self._clusters = clusters
         self._database = database
         self._jobs = jobs
-        self._handlers = {JobKind.PHOTO_TURN: turns.run, JobKind.TEMPLATE_ROTATION: rotation.run}
+        self._handlers: dict[JobKind, JobHandler] = {
+            JobKind.PHOTO_TURN: turns.run,
+            JobKind.TEMPLATE_ROTATION: rotation.run,
+        }
+        if videos is not None:
+            self._handlers[JobKind.VIDEO_TURN] = videos.run
         self._upkeep = upkeep
         self._is_ending = asyncio.Event()
 

@@ -63,6 +63,8 @@ class AuditAction(StrEnum):
     ALBUM_LINK_ISSUED = "album_link.issued"
     ALBUM_LINK_REVOKED = "album_link.revoked"
     ALBUM_SEARCHED_BY_GUEST = "album.searched_by_guest"
+    VIDEO_PROCESSED = "video.processed"
+    VIDEO_ERASED = "video.erased"
     POOL_SET = "pool.set"
     POOL_DELETED = "pool.deleted"
     SIGHTINGS_DECIDED = "sightings.decided"

@@ -1,7 +1,7 @@
 """Read the faces that a use case needs from image bytes; turn missing, several and low-quality faces into errors."""
 
 import asyncio
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -92,7 +92,8 @@ class FaceReader:
     ) -> Analysis:
         """Find all faces; each is embedded if that tells more about its quality."""
         embed = Embed.ALL if self.engine.rates_quality else Embed.NONE
-        return await self._analyze(image, embed, detail, with_attributes=with_attributes)
+        analyze = partial(self._analyzer.analyze, with_attributes=with_attributes)
+        return await self._run(analyze, image, embed, detail, None)
 
     async def extract(self, image: bytes, detail: Detail = Detail.STANDARD, *, by: str | None = None) -> Analysis:
         """Find all faces with their embeddings; possibly none."""
@@ -163,9 +164,14 @@ class FaceReader:
         recognizers: Recognizers | None = None,
         *,
         with_attributes: bool = False,
+        may_turn: bool = True,
     ) -> Analysis:
-        """Find all faces, with embeddings of the faces whose indexes `choose` returns, in that order."""
-        return await self._analyze(image, choose, Detail.STANDARD, recognizers, with_attributes=with_attributes)
+        """Find all faces, with embeddings of the faces whose indexes `choose` returns, in that order.
+
+        Without `may_turn`, the image is upright: faces are looked for in no other turn.
+        """
+        analyze = partial(self._analyzer.analyze, with_attributes=with_attributes, may_turn=may_turn)
+        return await self._run(analyze, image, choose, Detail.STANDARD, recognizers)
 
     async def cut_faces(self, image: bytes, faces: Sequence[Face]) -> list[bytes]:
         """Return a small JPEG of each face that was found in the image."""
@@ -175,17 +181,18 @@ class FaceReader:
         return await self._executor.run_for(self._tenant, self._disconnect, cut, image, faces)
 
     async def _analyze(
+        self, image: bytes, embed: Embed | Chooser, detail: Detail, recognizers: Recognizers | None = None
+    ) -> Analysis:
+        return await self._run(self._analyzer.analyze, image, embed, detail, recognizers)
+
+    async def _run(
         self,
+        analyze: Callable[..., Analysis],
         image: bytes,
         embed: Embed | Chooser,
         detail: Detail,
-        recognizers: Recognizers | None = None,
-        *,
-        with_attributes: bool = False,
+        recognizers: Recognizers | None,
     ) -> Analysis:
-        analyze = self._analyzer.analyze
-        if with_attributes:
-            analyze = partial(analyze, with_attributes=True)
         if self._is_background:
             return await self._executor.run_in_background(analyze, image, embed, detail, recognizers)
         return await self._executor.run_for(self._tenant, self._disconnect, analyze, image, embed, detail, recognizers)

@@ -1,0 +1,97 @@
+"""Videos, and who appears in them when."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from app.domain.faces import Embedding, RelativeBox
+
+
+class VideoState(StrEnum):
+    """Where a video is on its way through the queue."""
+
+    RECEIVED = "received"
+    WORKING = "working"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Which frames of a video are looked at."""
+
+    per_second: float = 2.0
+    keyframes_only: bool = False
+    """Only the frames that are stored whole: much faster, and people who appear for less than seconds are missed."""
+    max_minutes: float = 240.0
+    """A longer video fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFacts:
+    """What a video's container says: size in pixels as it is shown, length, and the frames per second on average."""
+
+    width: int
+    height: int
+    duration_ms: int
+    frames_per_second: float
+    codec: str
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A video of an album; the file itself exists only until it is processed."""
+
+    id: UUID
+    collection_id: UUID
+    album: str
+    external_id: str
+    seq: int
+    state: VideoState
+    sampling: Sampling
+    received_at: datetime
+    finished_at: datetime | None = None
+    facts: VideoFacts | None = None
+    """None until a worker has looked at it."""
+    position_ms: int = 0
+    """How much of it is processed."""
+    people: int | None = None
+    """How many people appear; None until it is done. Two of them may be one person who looks very different."""
+    code: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """From the first to the last frame in which somebody was seen without a longer break, in milliseconds."""
+
+    begin_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFace:
+    """A face in one frame: when and where, how good, and its embeddings by recognizer."""
+
+    at_ms: int
+    box: RelativeBox
+    detection_score: float
+    quality: dict[str, float]
+    is_reliable: bool
+    embeddings: dict[str, Embedding] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Appearance:
+    """A person who appears in a video: the intervals, the best time, and the face then."""
+
+    id: UUID
+    video_id: UUID
+    face_ids: tuple[UUID, ...]
+    """The stored faces, the best first."""
+    intervals: tuple[Interval, ...]
+    best_ms: int
+    box: RelativeBox
+    frames: int
+    """In how many of the frames that were looked at."""

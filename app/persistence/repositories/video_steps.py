@@ -1,0 +1,198 @@
+"""The steps of videos as workers see them: taken under a lease, finished, given back or lost.
+
+A video has one step that looks at it, one for each part of it, and one that joins what they saw. A worker may finish a
+step only while it holds its lease. A step whose lease was lost three times fails the video.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from app.domain.videos import Sampling, VideoFacts, VideoState
+from app.errors import PhotoHarmful
+from app.persistence.connections.database import Database
+from app.persistence.models import CollectionModel, VideoModel, VideoStepModel
+from app.persistence.repositories.base import TenantRepository
+
+MAX_ATTEMPTS = 3
+_WAITING, _WORKING, _DONE = "waiting", "working", "done"
+
+
+class StepKind(StrEnum):
+    """What is done in a step."""
+
+    LOOK = "look"
+    """Read the container and plan the other steps."""
+    WATCH = "watch"
+    """Find the faces of a part."""
+    JOIN = "join"
+    """Say who is whom in the whole video, and store it."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoStep:
+    """A step that a worker has taken, with what it needs to do it."""
+
+    video_id: UUID
+    number: int
+    kind: StepKind
+    begin_ms: int
+    end_ms: int
+    collection_id: UUID
+    album: str
+    external_id: str
+    sampling: Sampling
+    parts: Sequence[UUID]
+    key_ids: Sequence[str]
+    duration_ms: int | None
+    attempts: int
+    lease: UUID = field(repr=False)
+
+
+class VideoStepRepository(TenantRepository):
+    """One tenant's steps."""
+
+    async def add(self, video_id: UUID, number: int, kind: StepKind, begin_ms: int = 0, end_ms: int = 0) -> None:
+        """Add a step that waits."""
+        row = self._row(video_id=video_id, number=number, kind=kind.value, begin_ms=begin_ms, end_ms=end_ms)
+        await self._session.execute(insert(VideoStepModel).values(row).on_conflict_do_nothing())
+
+    async def give_back_lost(self) -> list[UUID]:
+        """Let steps of lost leases wait again; return the videos with a step that was lost too often."""
+        is_lost = (VideoStepModel.state == _WORKING) & (VideoStepModel.leased_until < func.now())
+        lost = self._select(VideoStepModel, is_lost).with_for_update(skip_locked=True)
+        poisoned = []
+        for step in await self._session.scalars(lost):
+            step.state, step.lease, step.leased_until = _WAITING, None, None
+            step.waiting_since = func.now()
+            if step.attempts >= MAX_ATTEMPTS:
+                poisoned.append(step.video_id)
+        await self._session.flush()
+        return poisoned
+
+    async def take(self, lease: UUID, lease_s: float) -> VideoStep | None:
+        """Take the oldest waiting step, and count the attempt; None if none waits."""
+        waiting = self._select(VideoStepModel, VideoStepModel.state == _WAITING)
+        waiting = waiting.order_by(VideoStepModel.attempts > 0, VideoStepModel.waiting_since, VideoStepModel.number)
+        step = await self._session.scalar(waiting.limit(1).with_for_update(skip_locked=True))
+        if step is None:
+            return None
+        step.state, step.lease, step.attempts = _WORKING, lease, step.attempts + 1
+        step.leased_until = func.now() + timedelta(seconds=lease_s)
+        await self._session.flush()
+        of_album = (CollectionModel.id == VideoModel.collection_id) & self._of_tenant(CollectionModel)
+        columns: tuple[Any, ...] = (VideoModel, CollectionModel.name)
+        statement = select(*columns).where(self._of_tenant(VideoModel), VideoModel.id == step.video_id)
+        video, album = (await self._session.execute(statement.join(CollectionModel, of_album))).one()
+        return VideoStep(
+            step.video_id,
+            step.number,
+            StepKind(step.kind),
+            step.begin_ms,
+            step.end_ms,
+            video.collection_id,
+            album,
+            video.external_id,
+            Sampling(video.per_second, video.keyframes_only, video.max_minutes),
+            video.parts,
+            video.key_ids,
+            video.duration_ms,
+            step.attempts,
+            lease,
+        )
+
+    async def has_waiting(self) -> bool:
+        """Return whether steps wait."""
+        waiting = self._select(VideoStepModel, VideoStepModel.state == _WAITING).limit(1)
+        return await self._session.scalar(waiting) is not None
+
+    async def renew(self, step: VideoStep, lease_s: float) -> None:
+        """Extend the lease of a step."""
+        until = func.now() + timedelta(seconds=lease_s)
+        await self._session.execute(self._held(step).values(leased_until=until))
+
+    async def finish(self, step: VideoStep) -> bool:
+        """Note that a step is done; return False if the lease was lost or the video erased."""
+        statement = self._held(step).values(state=_DONE, lease=None, leased_until=None)
+        return await self._session.scalar(statement.returning(VideoStepModel.number)) is not None
+
+    async def give_back(self, step: VideoStep, *, counts: bool) -> None:
+        """Let a step wait again; unless it `counts` as a try, it was begun for nothing."""
+        begun = VideoStepModel.attempts
+        values = {
+            "state": _WAITING,
+            "attempts": begun if counts else func.greatest(begun - 1, 0),
+            "lease": None,
+            "leased_until": None,
+            "waiting_since": func.now(),
+        }
+        await self._session.execute(self._held(step).values(values))
+
+    async def count_open(self, video_id: UUID) -> int:
+        """Count the steps of a video that are not done. Lock the video before, so that one worker sees the last."""
+        is_open = VideoStepModel.state != _DONE
+        counted = select(func.count()).where(
+            self._of_tenant(VideoStepModel), VideoStepModel.video_id == video_id, is_open
+        )
+        return await self._session.scalar(counted) or 0
+
+    async def lock_video(self, video_id: UUID) -> bool:
+        """Lock a video; return False if it was erased or has ended."""
+        statement = self._select(VideoModel, VideoModel.id == video_id).with_for_update()
+        row = await self._session.scalar(statement)
+        return row is not None and row.state not in (VideoState.DONE.value, VideoState.FAILED.value)
+
+    async def plan(self, video_id: UUID, facts: VideoFacts) -> None:
+        """Note what a video is, and that it is being processed."""
+        values = {
+            "state": VideoState.WORKING.value,
+            "width": facts.width,
+            "height": facts.height,
+            "duration_ms": facts.duration_ms,
+            "frames_per_second": facts.frames_per_second,
+            "codec": facts.codec,
+        }
+        await self._session.execute(self._update(VideoModel, VideoModel.id == video_id).values(values))
+
+    async def end(self, video_id: UUID, state: VideoState, **values: Any) -> None:
+        """End a video: it leaves the spool, and its steps are done. `values` are `people`, `code` and `detail`."""
+        await self._session.execute(
+            self._update(VideoModel, VideoModel.id == video_id).values(
+                state=state.value, parts=[], key_ids=[], finished_at=func.now(), **values
+            )
+        )
+        steps = self._update(VideoStepModel, VideoStepModel.video_id == video_id)
+        await self._session.execute(steps.values(state=_DONE, lease=None, leased_until=None))
+
+    async def end_poisoned(self, video_ids: Sequence[UUID]) -> None:
+        """End videos whose processing was cut off too often."""
+        detail = f"Its processing was cut off {MAX_ATTEMPTS} times. The video may be harmful."
+        for video_id in video_ids:
+            await self.end(video_id, VideoState.FAILED, code=PhotoHarmful.code, detail=detail)
+
+    async def forget_abandoned(self) -> None:
+        """Delete videos whose upload ended in the middle an hour ago."""
+        is_old = VideoModel.changed_at < func.now() - timedelta(hours=1)
+        await self._session.execute(self._delete(VideoModel, VideoModel.state == "uploading", is_old))
+
+    def _held(self, step: VideoStep) -> Any:
+        return self._update(
+            VideoStepModel,
+            VideoStepModel.video_id == step.video_id,
+            VideoStepModel.number == step.number,
+            VideoStepModel.lease == step.lease,
+            VideoStepModel.state == _WORKING,
+        )
+
+
+async def find_tenants_with_lost_videos(database: Database, grace_s: float) -> list[UUID]:
+    """Find tenants whose videos would wait for ever: leases ran out, steps have no job, or uploads were abandoned."""
+    async with database.transaction() as session:
+        rows = await session.scalars(text("SELECT vultus_tenants_with_lost_videos(:grace_s)"), {"grace_s": grace_s})
+        return list(rows)

@@ -1,0 +1,1 @@
+"""Receive videos, find who appears in them and when, and search them."""

@@ -1,0 +1,117 @@
+"""Store what became of the steps of videos, within one transaction of one tenant."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from app.domain.sightings import MACHINE, FacePair
+from app.domain.videos import SeenFace, VideoFacts, VideoState
+from app.matcher.tracking.tracklets import Tracklet, choose_diverse
+from app.permissions import Quota
+from app.persistence.connections.database import Transaction
+from app.persistence.repositories.appearances import AppearanceRepository, SeenStrand
+from app.persistence.repositories.clusters import ClusterRepository
+from app.persistence.repositories.subjects import SubjectRepository
+from app.persistence.repositories.video_steps import StepKind, VideoStep, VideoStepRepository
+from app.security.photo_encryption import PhotoCipher
+from app.services.audit.trail import AuditAction
+from app.services.collections.lookup import CollectionLookup
+from app.services.people.face_storage import FaceStorage
+from app.services.people.rules import anonymous_name
+from app.services.sightings.arrival import Matched, SightingStorage
+from app.services.videos.joining import FACES_A_PERSON, SeenPerson, SeenStrandFaces, find_overlapping
+from app.services.videos.strand_codec import read_faces, write_faces
+
+PART_MS = 60_000
+"""The length of a part; what a killed worker's successor does again."""
+_MAX_PAIRS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class VideoStorage:
+    """What it takes to store steps of videos, and in the end the people who appear in them."""
+
+    session: Transaction
+    steps: VideoStepRepository
+    appearances: AppearanceRepository
+    collections: CollectionLookup
+    subjects: SubjectRepository
+    storage: FaceStorage
+    sightings: SightingStorage
+    clusters: ClusterRepository
+    cipher: PhotoCipher
+
+    async def plan(self, step: VideoStep, facts: VideoFacts) -> bool:
+        """Add the steps of a video that was looked at; return False if somebody else did, or it was erased."""
+        if not await self.steps.lock_video(step.video_id) or not await self.steps.finish(step):
+            return False
+        await self.steps.plan(step.video_id, facts)
+        for number, begin_ms in enumerate(range(0, facts.duration_ms + 1, PART_MS), 1):
+            # The last part has no end: containers round their length.
+            end_ms = begin_ms + PART_MS
+            await self.steps.add(step.video_id, number, StepKind.WATCH, begin_ms, end_ms)
+        return True
+
+    async def store_part(self, step: VideoStep, tracklets: Sequence[Tracklet], recognizer: str) -> bool:
+        """Store who was seen in a part; adds the last step after the last part. Return False as `plan` does."""
+        if not await self.steps.lock_video(step.video_id) or not await self.steps.finish(step):
+            return False
+        strands = [self._encrypt(one, recognizer) for one in tracklets]
+        await self.appearances.add_strands(step.video_id, step.number, strands)
+        if not await self.steps.count_open(step.video_id):
+            await self.steps.add(step.video_id, step.number + 1_000_000, StepKind.JOIN)
+        return True
+
+    async def read_strands(self, video_id: UUID) -> list[SeenStrandFaces]:
+        """Return what the steps of a video saw."""
+        found = []
+        for one in await self.appearances.list_strands(video_id):
+            faces = self.cipher.decrypt(self.steps.tenant_id, one.id, one.key_id, one.faces)
+            if faces is not None:  # else the service's secret was removed meanwhile
+                found.append(SeenStrandFaces(one.interval, one.frames, read_faces(faces)))
+        return found
+
+    async def store_people(self, step: VideoStep, people: Sequence[SeenPerson], matched: Matched) -> bool:
+        """Store who appears in a video, and end it; return False as `plan` does.
+
+        Raises `CollectionNotFound`, `QuotaExceeded`, `ConsentRequired` or `RecognizerChanged`.
+        """
+        collection_id, _ = await self.collections.lock_for_storing(step.album)
+        if not await self.steps.lock_video(step.video_id) or not await self.steps.finish(step):
+            return False
+        faces = [face for one in people for face in one.faces]
+        if faces:
+            await self.storage.consent.require_for_anonymous()
+            names = {one.faces[0].subject_id: anonymous_name(one.faces[0].id) for one in people}
+            await self.subjects.add_anonymous(collection_id, names)
+            await self.storage.templates.add_all(faces, collection_id=collection_id, source="video")
+            places = {one.appearance.face_ids[0]: one.appearance.id for one in people}
+            await self.sightings.store(collection_id, places, matched)
+            pairs = [FacePair(min(pair), max(pair), are_same=False) for pair in find_overlapping(people)[:_MAX_PAIRS]]
+            if pairs:
+                await self.clusters.add_constraints(collection_id, pairs, MACHINE)
+        await self.appearances.replace_strands([one.appearance for one in people], step.video_id)
+        await self.steps.end(step.video_id, VideoState.DONE, people=len(people))
+        if faces:
+            await self.storage.quotas.check(Quota.TEMPLATES)
+        await self.storage.trail.record(
+            AuditAction.VIDEO_PROCESSED,
+            f"collection:{step.album}",
+            collection=step.album,
+            faces=len(faces),
+            seconds=round((step.duration_ms or 0) / 1000),
+        )
+        return True
+
+    async def fail(self, step: VideoStep, code: str, detail: str) -> None:
+        """End a video that cannot be processed."""
+        if await self.steps.lock_video(step.video_id) and await self.steps.finish(step):
+            await self.appearances.replace_strands([], step.video_id)
+            await self.steps.end(step.video_id, VideoState.FAILED, code=code, detail=detail)
+
+    def _encrypt(self, tracklet: Tracklet, recognizer: str) -> SeenStrand:
+        strand_id = uuid4()
+        chosen: list[SeenFace] = choose_diverse(tracklet.faces, recognizer, FACES_A_PERSON)
+        key_id, encrypted = self.cipher.encrypt(self.steps.tenant_id, strand_id, write_faces(chosen))
+        best = tracklet.best
+        return SeenStrand(strand_id, tracklet.interval, best.at_ms, best.box, len(tracklet.faces), key_id, encrypted)

@@ -1,0 +1,196 @@
+"""Process a tenant's turn with its videos: one step of one video, then the next tenant's turn comes first."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from uuid import UUID, uuid4
+
+from app.domain.collections import Recognizers
+from app.domain.decisions import Calibration
+from app.errors import (
+    AppError,
+    CollectionNotFound,
+    ConsentRequired,
+    PhotoLost,
+    QuotaExceeded,
+    RecognizerUnavailable,
+    VideoRefused,
+    VideoStuck,
+    VideoTooLong,
+)
+from app.ml.video.client import DecodingProcess
+from app.ml.video.protocol import Orders
+from app.persistence.connections.database import Database, Transaction
+from app.persistence.job_queue import JobKind, enqueue
+from app.persistence.repositories.hot_queries import HotQueries
+from app.persistence.repositories.video_steps import (
+    MAX_ATTEMPTS,
+    StepKind,
+    VideoStep,
+    VideoStepRepository,
+    find_tenants_with_lost_videos,
+)
+from app.services.collections.recognizer_directory import RecognizerDirectory
+from app.services.sightings.arrival import ArrivalMatcher
+from app.services.sightings.matching import ProbeFace
+from app.services.videos.files import VideoFiles
+from app.services.videos.joining import join_people
+from app.services.videos.storage import VideoStorage
+from app.services.videos.watching import VideoWatcher
+from app.telemetry import get_logger
+
+_log = get_logger(__name__)
+
+_LEASE_S = 45.0
+_RENEW_S = 10.0
+_LOST_AFTER_S = 20.0
+_REFUSED = (VideoRefused, PhotoLost, QuotaExceeded, ConsentRequired, RecognizerUnavailable)
+
+OpenVideoStorage = Callable[[UUID], AbstractAsyncContextManager[VideoStorage]]
+
+
+async def request_video_turn(session: Transaction, tenant_id: UUID) -> None:
+    """Add a turn with the tenant's videos to the job queue; call it in the transaction that adds a step."""
+    await enqueue(session, JobKind.VIDEO_TURN, tenant_id, f"videos:{tenant_id}:{uuid4()}")
+
+
+class VideoTurns:
+    """Processes turns; one per process. `open_storage` opens a transaction of one tenant."""
+
+    def __init__(
+        self,
+        database: Database,
+        files: VideoFiles,
+        watcher: VideoWatcher,
+        directory: RecognizerDirectory,
+        open_storage: OpenVideoStorage,
+        arrivals: ArrivalMatcher,
+        calibrations: Mapping[str, Calibration],
+    ) -> None:
+        self._database = database
+        self._files = files
+        self._watcher = watcher
+        self._directory = directory
+        self._open_storage = open_storage
+        self._arrivals = arrivals
+        self._calibrations = calibrations
+
+    async def run(self, tenant_id: UUID) -> None:
+        """Process one turn; never raises, because the steps' rows tell what is left."""
+        step: VideoStep | None = None
+        try:
+            step = await self._take(tenant_id)
+            if step is not None:
+                async with self._renewing(tenant_id, step):
+                    await self._do(tenant_id, step)
+        except Exception as exc:  # noqa: BLE001 - an error of ours must not lose the video
+            _log.warning("video_turn_interrupted", error=type(exc).__name__)
+            if step is not None:
+                await self._give_back(tenant_id, step, counts=not isinstance(exc, AppError))
+
+    async def recover(self) -> int:
+        """Give turns to tenants whose videos would wait for ever; return how many. Any process may do so."""
+        self._files.close_unused()
+        tenants = await find_tenants_with_lost_videos(self._database, _LOST_AFTER_S)
+        for tenant_id in tenants:
+            async with self._database.transaction(tenant_id) as session:
+                steps = VideoStepRepository(session, tenant_id)
+                await steps.forget_abandoned()
+                await steps.end_poisoned(await steps.give_back_lost())
+                await request_video_turn(session, tenant_id)
+        return len(tenants)
+
+    async def _take(self, tenant_id: UUID) -> VideoStep | None:
+        async with self._database.transaction(tenant_id) as session:
+            steps = VideoStepRepository(session, tenant_id)
+            step = await steps.take(uuid4(), _LEASE_S)
+            if step is not None and await steps.has_waiting():
+                await request_video_turn(session, tenant_id)
+            return step
+
+    async def _do(self, tenant_id: UUID, step: VideoStep) -> None:
+        try:
+            if step.kind is StepKind.LOOK:
+                await self._look(tenant_id, step)
+            elif step.kind is StepKind.WATCH:
+                await self._watch(tenant_id, step)
+            else:
+                await self._join(tenant_id, step)
+        except CollectionNotFound:
+            return  # erased meanwhile, and the video with it
+        except VideoStuck as exc:
+            if step.attempts < MAX_ATTEMPTS:
+                await self._give_back(tenant_id, step, counts=True)
+                return
+            await self._fail(tenant_id, step, exc)
+        except _REFUSED as exc:
+            await self._fail(tenant_id, step, exc)
+
+    async def _look(self, tenant_id: UUID, step: VideoStep) -> None:
+        async with AsyncExitStack() as stack:
+            file = await stack.enter_async_context(self._files.open(tenant_id, step))
+            process = await stack.enter_async_context(DecodingProcess(file, Orders(file, probe=True)))
+            facts = await process.facts()
+        if facts.duration_ms > step.sampling.max_minutes * 60_000:
+            minutes = facts.duration_ms / 60_000
+            raise VideoTooLong(
+                f"The video is {minutes:.1f} minutes long; {step.sampling.max_minutes:g} are allowed (max_minutes)."
+            )
+        async with self._open_storage(tenant_id) as storage:
+            if await storage.plan(step, facts):
+                await request_video_turn(storage.session, tenant_id)
+
+    async def _watch(self, tenant_id: UUID, step: VideoStep) -> None:
+        recognizers = await self._recognizers(tenant_id, step)
+        async with self._files.open(tenant_id, step) as file:
+            tracklets = await self._watcher.watch(file, step, recognizers)
+        async with self._open_storage(tenant_id) as storage:
+            if await storage.store_part(step, tracklets, recognizers.in_use):
+                await request_video_turn(storage.session, tenant_id)
+
+    async def _join(self, tenant_id: UUID, step: VideoStep) -> None:
+        recognizer = (await self._recognizers(tenant_id, step)).in_use
+        async with self._open_storage(tenant_id) as storage:
+            strands = await storage.read_strands(step.video_id)
+        calibration = self._calibrations[recognizer]
+        people = await asyncio.to_thread(join_people, step, strands, recognizer, calibration)
+        probes = [
+            ProbeFace(one.faces[0].id, one.appearance.id, one.faces[0].embeddings, one.is_reliable) for one in people
+        ]
+        matched = await self._arrivals.match(tenant_id, step.collection_id, probes)
+        async with self._open_storage(tenant_id) as storage:
+            await storage.store_people(step, people, matched)
+
+    async def _recognizers(self, tenant_id: UUID, step: VideoStep) -> Recognizers:
+        found = await HotQueries(self._database, tenant_id).find_collection(step.album)
+        if found is None:
+            raise CollectionNotFound
+        return self._directory.of(step.album, found.recognizer, found.secondary)
+
+    async def _fail(self, tenant_id: UUID, step: VideoStep, error: AppError) -> None:
+        async with self._open_storage(tenant_id) as storage:
+            await storage.fail(step, error.code, error.detail)
+
+    async def _give_back(self, tenant_id: UUID, step: VideoStep, *, counts: bool) -> None:
+        """Let others do the step; if even that fails, the lease runs out. `counts`: the step may be at fault."""
+        with suppress(AppError):
+            async with self._database.transaction(tenant_id) as session:
+                await VideoStepRepository(session, tenant_id).give_back(step, counts=counts)
+                await request_video_turn(session, tenant_id)
+
+    @asynccontextmanager
+    async def _renewing(self, tenant_id: UUID, step: VideoStep) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._renew(tenant_id, step))
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _renew(self, tenant_id: UUID, step: VideoStep) -> None:
+        while True:
+            await asyncio.sleep(_RENEW_S)
+            with suppress(AppError):
+                async with self._database.transaction(tenant_id) as session:
+                    await VideoStepRepository(session, tenant_id).renew(step, _LEASE_S)

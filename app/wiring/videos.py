@@ -1,0 +1,103 @@
+"""Open what stores the videos of one tenant, and build what processes them; needs the extra `video`."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from uuid import UUID
+
+from app.domain.decisions import Calibration
+from app.errors import TenantNotFound
+from app.persistence.connections.database import Database
+from app.persistence.photo_spool import PhotoSpool
+from app.persistence.repositories.album_people import AlbumPeopleRepository
+from app.persistence.repositories.appearances import AppearanceRepository
+from app.persistence.repositories.clusters import ClusterRepository
+from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.policies import PolicyRepository
+from app.persistence.repositories.pools import PoolRepository
+from app.persistence.repositories.sightings import SightingRepository
+from app.persistence.repositories.subjects import SubjectRepository
+from app.persistence.repositories.templates import TemplateStore
+from app.persistence.repositories.usage import UsageRepository
+from app.persistence.repositories.video_steps import VideoStepRepository
+from app.persistence.template_protector import TemplateProtector
+from app.security.keyring import Keyring
+from app.security.photo_encryption import PhotoCipher
+from app.services.audit.trail import WORKER, AuditTrails
+from app.services.collections.lookup import CollectionLookup
+from app.services.collections.recognizer_directory import RecognizerDirectory
+from app.services.people.consent import ConsentGate
+from app.services.people.face_storage import FaceStorage
+from app.services.photos.face_reader import FaceReader
+from app.services.sightings.arrival import ArrivalMatcher, SightingStorage
+from app.services.tenancy.quotas import QuotaService
+from app.services.videos.files import VideoFiles
+from app.services.videos.storage import VideoStorage
+from app.services.videos.turns import VideoTurns
+from app.services.videos.watching import VideoWatcher
+
+
+def has_video_support() -> bool:
+    """Whether the packages of the extra `video` are installed."""
+    return find_spec("av") is not None and find_spec("scipy") is not None
+
+
+class VideoStorageOpener:
+    """Opens what stores the videos of one tenant, in one transaction."""
+
+    def __init__(
+        self,
+        database: Database,
+        directory: RecognizerDirectory,
+        protector: TemplateProtector,
+        trails: AuditTrails,
+        keyring: Keyring,
+    ) -> None:
+        self._database = database
+        self._directory = directory
+        self._protector = protector
+        self._trails = trails
+        self._cipher = PhotoCipher(keyring)
+
+    @asynccontextmanager
+    async def open(self, tenant_id: UUID) -> AsyncIterator[VideoStorage]:
+        """Open a transaction that commits when the block ends; raises `TenantNotFound`."""
+        async with self._database.transaction(tenant_id) as session:
+            usage = UsageRepository(session, tenant_id)
+            plan = await usage.get_plan()
+            if plan is None:
+                raise TenantNotFound
+            subjects = SubjectRepository(session, tenant_id)
+            yield VideoStorage(
+                session,
+                VideoStepRepository(session, tenant_id),
+                AppearanceRepository(session, tenant_id),
+                CollectionLookup(CollectionRepository(session, tenant_id), self._directory),
+                subjects,
+                FaceStorage(
+                    TemplateStore(session, tenant_id, self._protector),
+                    ConsentGate(subjects, PolicyRepository(session, tenant_id)),
+                    QuotaService(usage, plan),
+                    self._trails.open(session, tenant_id, WORKER),
+                    PoolRepository(session, tenant_id),
+                ),
+                SightingStorage(AlbumPeopleRepository(session, tenant_id), SightingRepository(session, tenant_id)),
+                ClusterRepository(session, tenant_id),
+                self._cipher,
+            )
+
+
+def build_video_turns(
+    database: Database,
+    spool: PhotoSpool,
+    data_dir: Path,
+    faces: FaceReader,
+    opener: VideoStorageOpener,
+    directory: RecognizerDirectory,
+    arrivals: ArrivalMatcher,
+    calibrations: Mapping[str, Calibration],
+) -> VideoTurns:
+    """Build what processes the videos of all tenants in this process."""
+    files = VideoFiles(spool, data_dir / "videos")
+    return VideoTurns(database, files, VideoWatcher(faces), directory, opener.open, arrivals, calibrations)
