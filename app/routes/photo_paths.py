@@ -17,7 +17,6 @@ IMAGE_PATHS = frozenset(
         "detect",
         "extract",
         "extract/batch",
-        "videos/search",
     )
 )
 """The routes whose whole path is fixed."""
@@ -31,6 +30,7 @@ MAX_FIELDS_BYTES = 64 * 1024
 _LIST_PATH = re.compile(rf"{API}/(sightings/decide|clusters/[^/]+/split|albums/[^/]+/(fetch|uploads|uploads/complete))")
 _GUEST_PATH = f"{API}/guest/search"
 VIDEOS_PATH = f"{API}/videos"
+_VIDEO_SEARCH_PATH = f"{API}/videos/search"
 _ALBUM_PATH = re.compile(rf"{API}/albums/[^/]+/(photos(/.*)?|search)")
 
 
@@ -38,7 +38,7 @@ def takes_photos(path: str) -> bool:
     """Return whether a path belongs to a route that takes photos."""
     return (
         path in IMAGE_PATHS
-        or path == _GUEST_PATH
+        or path in (_GUEST_PATH, _VIDEO_SEARCH_PATH)
         or (path.startswith(f"{API}/albums/") and _ALBUM_PATH.fullmatch(path) is not None)
     )
 

@@ -65,6 +65,8 @@ def upgrade() -> None:
     _create_appearances()
     for table in TABLES:
         isolate(table)
+    # `pg_dump` reads the sequences of the tables.
+    op.execute(f"GRANT SELECT ON SEQUENCE videos_seq_seq TO {APP_ROLE}, {OPERATOR_ROLE}")
     for table in ("videos", "video_steps"):
         op.execute(f"CREATE POLICY watching ON {table} FOR SELECT TO CURRENT_USER USING (true)")
     op.execute("CREATE POLICY erasing ON appearances TO CURRENT_USER USING (true)")

@@ -58,7 +58,7 @@ async def test_every_route_refuses_a_caller_without_token(running: Running, anon
             continue
         method, path = name.split()
         path = path.replace("{collection}", "default").replace("{subject}", "ada")
-        for parameter in ("{face_id}", "{user_id}", "{key_id}"):
+        for parameter in ("{face_id}", "{user_id}", "{key_id}", "{video_id}"):
             path = path.replace(parameter, str(uuid4()))
         answer = await anonymous.request(method, f"http://vultus{path}")
         assert problem(answer) == "401 not_authenticated", name

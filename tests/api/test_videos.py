@@ -139,7 +139,7 @@ async def test_a_video_that_kills_its_workers_fails(
     video_id = (await send(ada, video)).json()["video_id"]
     async with running.state.database.transaction(ada.tenant_id) as session:
         await session.execute(
-            text("UPDATE video_steps SET state = 'working', attempts = 3, leased_until = now() - interval '1 second'")
+            text("UPDATE video_steps SET state = 'working', attempts = 5, leased_until = now() - interval '1 second'")
         )
         steps = VideoStepRepository(session, ada.tenant_id)
         await steps.end_poisoned(await steps.give_back_lost())

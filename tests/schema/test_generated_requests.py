@@ -14,9 +14,9 @@ from tests.schema.callers import ROLES, Caller, Stage
 from tests.schema.exclusions import OWN_CREDENTIALS
 from tests.schema.generated import Disagreement, cases_of, examine, obeys_path, operations
 
-SHARE = float(os.environ.get("SCHEMA_SHARE", "0.015"))
+SHARE = float(os.environ.get("SCHEMA_SHARE", "0.005"))
 """The share of an operation's cases that a role sends; an admin sends six times as many."""
-RANDOM = int(os.environ.get("SCHEMA_RANDOM", "2"))
+RANDOM = int(os.environ.get("SCHEMA_RANDOM", "1"))
 """Random cases per operation, besides those at limits."""
 PARTS = 4
 """An admin's cases are split, so that several processes can send them."""

@@ -1,7 +1,7 @@
 """The steps of videos as workers see them: taken under a lease, finished, given back or lost.
 
 A video has one step that looks at it, one for each part of it, and one that joins what they saw. A worker may finish a
-step only while it holds its lease. A step whose lease was lost three times fails the video.
+step only while it holds its lease. A step whose lease was lost five times fails the video.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,8 @@ from app.persistence.connections.database import Database
 from app.persistence.models import CollectionModel, VideoModel, VideoStepModel
 from app.persistence.repositories.base import TenantRepository
 
-MAX_ATTEMPTS = 3
+MAX_ATTEMPTS = 5
+"""More than for photos: a step takes seconds, so restarts of a worker hit the same one more often."""
 _WAITING, _WORKING, _DONE = "waiting", "working", "done"
 
 

@@ -92,7 +92,7 @@ class FaceReader:
     ) -> Analysis:
         """Find all faces; each is embedded if that tells more about its quality."""
         embed = Embed.ALL if self.engine.rates_quality else Embed.NONE
-        analyze = partial(self._analyzer.analyze, with_attributes=with_attributes)
+        analyze = self._analysis(with_attributes=with_attributes)
         return await self._run(analyze, image, embed, detail, None)
 
     async def extract(self, image: bytes, detail: Detail = Detail.STANDARD, *, by: str | None = None) -> Analysis:
@@ -170,7 +170,7 @@ class FaceReader:
 
         Without `may_turn`, the image is upright: faces are looked for in no other turn.
         """
-        analyze = partial(self._analyzer.analyze, with_attributes=with_attributes, may_turn=may_turn)
+        analyze = self._analysis(with_attributes=with_attributes, may_turn=may_turn)
         return await self._run(analyze, image, choose, Detail.STANDARD, recognizers)
 
     async def cut_faces(self, image: bytes, faces: Sequence[Face]) -> list[bytes]:
@@ -184,6 +184,13 @@ class FaceReader:
         self, image: bytes, embed: Embed | Chooser, detail: Detail, recognizers: Recognizers | None = None
     ) -> Analysis:
         return await self._run(self._analyzer.analyze, image, embed, detail, recognizers)
+
+    def _analysis(self, *, with_attributes: bool = False, may_turn: bool = True) -> Callable[..., Analysis]:
+        """Return the analysis with the options that differ from its defaults."""
+        analyze: Callable[..., Analysis] = self._analyzer.analyze
+        if with_attributes:
+            analyze = partial(analyze, with_attributes=True)
+        return analyze if may_turn else partial(analyze, may_turn=False)
 
     async def _run(
         self,
