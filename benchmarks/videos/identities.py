@@ -24,7 +24,7 @@ def measure_identities(stage: Stage) -> dict[str, Any]:
         client = httpx.Client(base_url=api, headers=tenant.headers, timeout=120)
         for person, portrait in portraits.items():
             files = {"images": (portrait.name, portrait.read_bytes())}
-            client.post("/register", data={"subject": person}, files=files).raise_for_status()
+            client.post("/register", data={"subject": person, "face": "largest"}, files=files).raise_for_status()
         client.post("/albums", json={"id": "films", "people": ["default"]}).raise_for_status()
         video = send_and_wait(client, "films", "script.mp4", film.data)
         people = client.get(f"/videos/{video['video_id']}/people").raise_for_status().json()["people"]
