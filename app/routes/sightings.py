@@ -4,21 +4,33 @@ from typing import Annotated
 
 from fastapi import Path, Query
 
-from app.domain.sightings import SightingState
-from app.errors import AlbumNotFound, OperationNotFound, SubjectNotFound
+from app.domain.sightings import SightingState, Verdict
+from app.errors import AlbumNotFound, AppError, OperationNotFound, SightingNotFound, SubjectNotFound
 from app.routes import API
 from app.routes.deps.callers import CanRead, CanRegister
 from app.routes.deps.services import PageDep, ServicesDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.routes.strict_route import strict_router
 from app.schemas.fields import CollectionName, Id, SubjectId
-from app.schemas.sightings import DecidedSightingsOut, SightingDecisionsIn, SightingOut, SightingPage, UndoneOut
+from app.schemas.sightings import (
+    ConfirmationIn,
+    DecidedSightingOut,
+    DecidedSightingsOut,
+    SightingDecisionsIn,
+    SightingOut,
+    SightingPage,
+    UndoneOut,
+)
+from app.services.sightings.sightings import Decided
+from app.wiring.caller import TransactionServices
 
 router = strict_router(prefix=API, tags=["albums"], responses={**AUTHENTICATED, **problems(422)})
 
 AlbumId = Annotated[CollectionName, Path()]
 Collection = Annotated[CollectionName, Path()]
 Subject = Annotated[SubjectId, Path()]
+FaceId = Annotated[Id, Path()]
+_ONE = problems(SightingNotFound, SubjectNotFound)
 State = Annotated[SightingState | None, Query(description="Only sightings in this state.")]
 
 
@@ -54,6 +66,39 @@ async def decide_sightings(_: CanRegister, body: SightingDecisionsIn, services: 
     """Decides up to 1,000 faces; each has an answer or a problem. The machine never changes what a person decided."""
     decided = await services.sightings().decide([one.decided() for one in body.decisions])
     return DecidedSightingsOut.of(decided)
+
+
+@router.post("/sightings/{face_id}/confirm", summary="Confirm a sighting", responses=_ONE)
+async def confirm_sighting(
+    _: CanRegister, face_id: FaceId, body: ConfirmationIn, services: ServicesDep
+) -> DecidedSightingOut:
+    """Says that the face shows the suggested subject, or the one in the body."""
+    return await _decide(services, body.confirmed(face_id))
+
+
+@router.post("/sightings/{face_id}/reject", summary="Reject a sighting", responses=_ONE)
+async def reject_sighting(_: CanRegister, face_id: FaceId, services: ServicesDep) -> DecidedSightingOut:
+    """Says that the face does not show the suggested subject, who is never suggested for it again."""
+    return await _decide(services, Decided(face_id, Verdict.REJECT))
+
+
+@router.post("/sightings/{face_id}/ignore", summary="Ignore a sighting", responses=_ONE)
+async def ignore_sighting(_: CanRegister, face_id: FaceId, services: ServicesDep) -> DecidedSightingOut:
+    """Says that it does not matter whom the face shows."""
+    return await _decide(services, Decided(face_id, Verdict.IGNORE))
+
+
+async def _decide(services: TransactionServices, decided: Decided) -> DecidedSightingOut:
+    """Decide one sighting; what a list of decisions would say about it is raised."""
+    done = await services.sightings().decide([decided])
+    (result,) = done.results
+    if isinstance(result, AppError):
+        raise result
+    return DecidedSightingOut(
+        operation_id=done.operation_ids[0],
+        sighting=SightingOut.of(result),
+        stored_face_id=done.stored.get(decided.face_id),
+    )
 
 
 @router.post("/operations/{operation_id}/undo", summary="Undo an operation", responses=problems(OperationNotFound, 409))

@@ -154,6 +154,31 @@ class SightingDecisionsIn(RequestBody):
         return self
 
 
+class ConfirmationIn(RequestBody):
+    """Whom a face shows."""
+
+    person: NamedPersonIn | None = Field(default=None, description="Default: the suggested subject.")
+    as_template: bool = Field(
+        default=False, strict=True, description="Also store the face for the subject, as a registration does."
+    )
+
+    def confirmed(self, face_id: UUID) -> Decided:
+        person = None if self.person is None else self.person.named()
+        return Decided(face_id, Verdict.CONFIRM, person, self.as_template)
+
+
+class DecidedSightingOut(BaseModel):
+    """A sighting as it is now."""
+
+    operation_id: UUID = Field(
+        description="Undo it with `POST /operations/{operation_id}/undo`.", examples=[OPERATION_ID]
+    )
+    sighting: SightingOut
+    stored_face_id: UUID | None = Field(
+        description="The face that was stored for the subject with `as_template`.", examples=[_STORED_FACE_ID]
+    )
+
+
 class DecidedItemOut(BaseModel):
     """One decision: the sighting as it is now, or a problem."""
 

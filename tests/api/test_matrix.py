@@ -113,6 +113,10 @@ CALLS: dict[str, Call] = {
     "DELETE /api/v1/albums/{album}": Call(204, 404, 404),
     "GET /api/v1/albums/{album}/sightings": Call(200, 404, 404),
     f"GET {SUBJECT}/sightings": Call(200, 404, 404),
+    # The face is no sighting: see test_sightings.py.
+    "POST /api/v1/sightings/{face_id}/confirm": Call(404, 404, 404, sends(json={})),
+    "POST /api/v1/sightings/{face_id}/reject": Call(404, 404, 404),
+    "POST /api/v1/sightings/{face_id}/ignore": Call(404, 404, 404),
     "POST /api/v1/sightings/decide": Call(
         200, 200, options=lambda: {"json": {"decisions": [{"face_id": str(uuid4()), "verdict": "ignore"}]}}
     ),

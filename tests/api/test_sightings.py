@@ -274,6 +274,25 @@ async def test_each_decision_has_an_answer_or_a_problem(party: Account, stranger
         assert problem(answer) == "422 invalid_parameter"
 
 
+async def test_one_sighting_is_decided_by_a_route_of_its_own(party: Account, stranger: Account) -> None:
+    (matched,) = await sightings(party, state="matched")
+    pending = next(one["face_id"] for one in await sightings(party, state="pending") if one["external_id"] == "3.jpg")
+    assert problem(await party.client.post(f"/sightings/{pending}/reject")) == "422 invalid_parameter"
+    assert problem(await stranger.client.post(f"/sightings/{pending}/ignore")) == "404 sighting_not_found"
+    unknown = {"person": {"collection": "default", "subject": "nobody"}}
+    assert problem(await party.client.post(f"/sightings/{pending}/confirm", json=unknown)) == "404 subject_not_found"
+    person = {"person": {"collection": "default", "subject": "ada"}}
+    done = [
+        (await party.client.post(f"/sightings/{matched['face_id']}/reject")).json(),
+        (await party.client.post(f"/sightings/{pending}/confirm", json=person)).json(),
+        (await party.client.post(f"/sightings/{pending}/ignore")).json(),
+    ]
+    assert [one["sighting"]["state"] for one in done] == ["rejected", "matched", "ignored"]
+    for one in reversed(done):
+        assert (await party.client.post(f"/operations/{one['operation_id']}/undo")).json() == {"restored": 1}
+    assert summary(await sightings(party)) == sorted(START, key=str)
+
+
 async def test_sightings_go_with_their_photo(party: Account) -> None:
     await party.client.delete(f"/albums/{ALBUM}/photos/1.jpg")
     assert summary(await sightings(party)) == START[2:]
