@@ -110,6 +110,7 @@ VIDEO_BODY = {
                         FILE_FIELD: {
                             "type": "string",
                             "format": "binary",
+                            "minLength": 1,
                             "description": "MP4, MOV, MKV, WebM, AVI, MPEG-TS, FLV, ASF or Ogg, as the last part.",
                         },
                     },

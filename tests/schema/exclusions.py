@@ -57,6 +57,9 @@ SEMANTIC_VALUES = (
     Semantic("source", "an image is required", _EITHER),
     Semantic("target", "an image is required", _EITHER),
     Semantic("targets", "an image is required", _EITHER),
+    Semantic(
+        "video", "a file is required", "a schema does not say that a part comes last, or that a file is not empty"
+    ),
     Semantic("external_image_id", "names one photo", "compares two fields"),
     Semantic("external_image_id", "both are missing", "one of two parameters is required"),
     Semantic("into", "is the subject itself", "compares a field with the path"),
