@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from app.persistence.connections.database import Database
 from app.persistence.repositories.video_steps import VideoStepRepository
+from app.services.videos.watching import VideoWatcher
 from tests import pictures
 from tests.api.conftest import Account, Running, problem
 from tests.api.test_albums import ALBUM, create, search
@@ -235,3 +236,25 @@ async def test_videos_are_listed_in_pages(ada: Account) -> None:
             break
     assert [one["video_id"] for one in items] == [one["video_id"] for one in sent]
     assert (await ada.client.get("/videos", params={"state": "done"})).json()["items"] == []
+
+
+async def test_an_error_of_ours_fails_the_video_in_the_end(
+    ada: Account, running: Running, video: bytes, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any) -> None:
+        raise TypeError("a mistake of ours")
+
+    monkeypatch.setattr(VideoWatcher, "watch", fail)
+    await create(ada)
+    video_id = (await send(ada, video)).json()["video_id"]
+    async with running.state.album_worker.running():
+        deadline = time.monotonic() + 60
+        while (await ada.client.get(f"/videos/{video_id}")).json()["state"] != "failed":
+            assert time.monotonic() < deadline
+            async with database.transaction(ada.tenant_id) as session:  # they would wait for 20 seconds
+                await session.execute(text("UPDATE video_steps SET waiting_since = now() - interval '1 minute'"))
+            await asyncio.sleep(0.1)
+    failed = (await ada.client.get(f"/videos/{video_id}")).json()
+    assert failed["code"] == "internal_error"
+    assert "TypeError" not in failed["detail"]
+    assert await left(running, database, ada) == (0, 0)

@@ -11,6 +11,7 @@ from app.errors import (
     AppError,
     CollectionNotFound,
     ConsentRequired,
+    InternalError,
     PhotoLost,
     QuotaExceeded,
     RecognizerUnavailable,
@@ -86,7 +87,16 @@ class VideoTurns:
         except Exception as exc:  # noqa: BLE001 - an error of ours must not lose the video
             _log.warning("video_turn_interrupted", error=type(exc).__name__)
             if step is not None:
-                await self._give_back(tenant_id, step, counts=not isinstance(exc, AppError))
+                await self._interrupt(tenant_id, step, exc)
+
+    async def _interrupt(self, tenant_id: UUID, step: VideoStep, error: Exception) -> None:
+        """Let others do a step that failed for a reason of the service; an error of ours fails the video in the end."""
+        is_ours = not isinstance(error, AppError)
+        with suppress(AppError):
+            if is_ours and step.attempts >= MAX_ATTEMPTS:
+                await self._fail(tenant_id, step, InternalError())
+            else:
+                await self._give_back(tenant_id, step, counts=is_ours)
 
     async def recover(self) -> int:
         """Give turns to tenants whose videos would wait for ever; return how many. Any process may do so."""
@@ -172,11 +182,9 @@ class VideoTurns:
             await storage.fail(step, error.code, error.detail)
 
     async def _give_back(self, tenant_id: UUID, step: VideoStep, *, counts: bool) -> None:
-        """Let others do the step; if even that fails, the lease runs out. `counts`: the step may be at fault."""
-        with suppress(AppError):
-            async with self._database.transaction(tenant_id) as session:
-                await VideoStepRepository(session, tenant_id).give_back(step, counts=counts)
-                await request_video_turn(session, tenant_id)
+        """Let others do the step when the tenant's videos are recovered; `counts`: the step may be at fault."""
+        async with self._database.transaction(tenant_id) as session:
+            await VideoStepRepository(session, tenant_id).give_back(step, counts=counts)
 
     @asynccontextmanager
     async def _renewing(self, tenant_id: UUID, step: VideoStep) -> AsyncIterator[None]:
