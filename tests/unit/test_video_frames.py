@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -77,6 +78,29 @@ def test_a_frame_is_a_picture() -> None:
     assert np.asarray(image.convert("RGB")).mean() == pytest.approx(drawn.mean(), abs=60)
     small = next(iter(sample(io.BytesIO(film(SCRIPT, 1)), replace(ORDERS, max_side=321))))[1]
     assert Image.open(io.BytesIO(small)).size == (321, 181)
+
+
+ONE = 0x10000
+
+
+@pytest.mark.parametrize(
+    ("matrix", "quarters"),
+    [((0, ONE, -ONE, 0), 3), ((-ONE, 0, 0, -ONE), 2), ((0, -ONE, ONE, 0), 1)],
+    ids=["clockwise", "upside down", "counterclockwise"],
+)
+def test_frames_are_turned_as_the_container_says(matrix: tuple[int, int, int, int], quarters: int) -> None:
+    """The matrix of an MP4's track header (ISO/IEC 14496-12, 8.3.2)."""
+    plain = film(SCRIPT, 1)
+    turned = bytearray(plain)
+    begin = turned.index(b"tkhd") + 4 + 40  # behind version, times, id, length and layer, of version 0
+    a, b, c, d = matrix
+    turned[begin : begin + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 0x40000000)
+    facts = probe(io.BytesIO(turned), ORDERS)
+    assert (facts.width, facts.height) == ((640, 360) if quarters == 2 else (360, 640))
+    first, other = (
+        np.asarray(Image.open(io.BytesIO(next(iter(sample(io.BytesIO(data), ORDERS)))[1]))) for data in (plain, turned)
+    )
+    assert np.array_equal(other, np.rot90(first, quarters))
 
 
 def _playlist(tmp_path: Path) -> bytes:

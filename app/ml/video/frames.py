@@ -92,6 +92,7 @@ def sample(file: IO[bytes], orders: Orders) -> Iterator[tuple[int, bytes]]:
             container.seek(offset, stream=stream, backward=True)
         due = float(orders.begin_ms)
         for frame in _decode(container, stream):
+            _check_size(frame.width, frame.height, orders)  # it may change within a stream
             if frame.pts is None:
                 continue  # a broken time: nobody can say when it is shown
             at_ms = round(float((frame.pts - start) * stream.time_base) * _MS)
