@@ -27,13 +27,13 @@ Url = Annotated[str, typer.Option(help="Address of the server.")]
 Key = Annotated[
     str, typer.Option(envvar="VULTUS_API_KEY", help="API key; better in the environment, where other users see none.")
 ]
-_LOCAL = "http://127.0.0.1:8000"
+LOCAL = "http://127.0.0.1:8000"
 
 
 @cli.command("create")
 def create_album(
     album: Album,
-    url: Url = _LOCAL,
+    url: Url = LOCAL,
     key: Key = "",
     title: Annotated[str | None, typer.Option(help="Title.")] = None,
     expected: Annotated[int | None, typer.Option(min=1, help="How many photos will come, for the progress.")] = None,
@@ -55,7 +55,7 @@ def upload(
     source: Annotated[
         Path, typer.Argument(help="A directory, or a CSV file with the column photo and, optionally, external_id.")
     ],
-    url: Url = _LOCAL,
+    url: Url = LOCAL,
     key: Key = "",
     create: Annotated[bool, typer.Option("--create", help="Create the album unless it exists.")] = False,
     connections: Annotated[int, typer.Option(min=1, max=64, help="Photos to send at the same time.")] = 4,
@@ -84,7 +84,7 @@ def upload(
 
 
 @cli.command("list")
-def list_albums(url: Url = _LOCAL, key: Key = "", as_json: AsJson = False, quiet: Quiet = False) -> None:
+def list_albums(url: Url = LOCAL, key: Key = "", as_json: AsJson = False, quiet: Quiet = False) -> None:
     """List albums by id, with their photos by state. Needs the scope register, delete or admin."""
     with open_client(url, key) as client:
         rows = [_describe(album) for album in client.list_albums()]
@@ -94,7 +94,7 @@ def list_albums(url: Url = _LOCAL, key: Key = "", as_json: AsJson = False, quiet
 @cli.command("show")
 def show_album(
     album: Album,
-    url: Url = _LOCAL,
+    url: Url = LOCAL,
     key: Key = "",
     failed: Annotated[bool, typer.Option("--failed", help="List the photos that failed instead.")] = False,
     as_json: AsJson = False,
@@ -112,7 +112,7 @@ def show_album(
 def search_album(
     album: Album,
     photos: Annotated[list[Path], typer.Argument(help="One to five photos; the largest face of each is looked for.")],
-    url: Url = _LOCAL,
+    url: Url = LOCAL,
     key: Key = "",
     together: Annotated[bool, typer.Option("--together", help="Only photos that show all of them.")] = False,
     review: Annotated[bool, typer.Option("--review", help="Also photos that a person should look at.")] = False,
@@ -134,7 +134,7 @@ def search_album(
 @cli.command("delete")
 def delete_album(
     album: Album,
-    url: Url = _LOCAL,
+    url: Url = LOCAL,
     key: Key = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:

@@ -7,13 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.album_client import AlbumClient
-from app.cli.albums import Key, Url, create_unless_it_exists, open_client
+from app.cli.albums import LOCAL, Key, Url, create_unless_it_exists, open_client
 from app.cli.tables import AsJson, Quiet, show_rows, show_values
 from app.errors import OperatorError
 
 cli = typer.Typer(help="Videos on a server: who appears in them, and when.", no_args_is_help=True)
 
-_LOCAL = "http://127.0.0.1:8000"
 _POLL_S = 1.0
 Video = Annotated[str, typer.Argument(help="The video's id.")]
 
@@ -30,7 +29,7 @@ def add_video(
     per_second: Annotated[float, typer.Option(min=0.01, max=10, help="Frames of a second to look at.")] = 2.0,
     keyframes: Annotated[bool, typer.Option("--keyframes", help="Only frames that are stored whole: faster.")] = False,
     wait: Annotated[bool, typer.Option(help="Wait until it is processed, and list who appears.")] = True,
-    url: Url = _LOCAL,
+    url: Url = LOCAL,
     key: Key = "",
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -62,7 +61,7 @@ def add_video(
 @cli.command("list")
 def list_videos(
     album: Annotated[str | None, typer.Option(help="Only videos of this album.")] = None,
-    url: Url = _LOCAL,
+    url: Url = LOCAL,
     key: Key = "",
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -74,7 +73,7 @@ def list_videos(
 
 
 @cli.command("people")
-def list_people(video: Video, url: Url = _LOCAL, key: Key = "", as_json: AsJson = False, quiet: Quiet = False) -> None:
+def list_people(video: Video, url: Url = LOCAL, key: Key = "", as_json: AsJson = False, quiet: Quiet = False) -> None:
     """List who appears in a video, those seen most often first. Needs the scope register, delete or admin."""
     with open_client(url, key) as client:
         rows = _list_people(client, video)
@@ -84,7 +83,7 @@ def list_people(video: Video, url: Url = _LOCAL, key: Key = "", as_json: AsJson 
 @cli.command("delete")
 def delete_video(
     video: Video,
-    url: Url = _LOCAL,
+    url: Url = LOCAL,
     key: Key = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
