@@ -43,6 +43,17 @@ class RelativeBox:
     width: float
     height: float
 
+    @property
+    def area(self) -> float:
+        """The area as a fraction of the image's."""
+        return self.width * self.height
+
+    def shared_area(self, other: "RelativeBox") -> float:
+        """Return the area that two boxes of one image share."""
+        width = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
+        height = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
+        return max(0.0, width) * max(0.0, height)
+
 
 class Detail(StrEnum):
     """The thoroughness of detection: higher levels find smaller faces and take longer."""

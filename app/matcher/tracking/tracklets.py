@@ -95,7 +95,7 @@ def _assign(scores: NDArray[np.float64]) -> list[tuple[int, int]]:
 def rate(face: SeenFace) -> tuple[bool, float]:
     """Order faces by how well they show somebody: reliable ones first, then by quality and size."""
     score = face.quality.get("score", face.detection_score)
-    return face.is_reliable, score * (face.box.width * face.box.height) ** 0.25
+    return face.is_reliable, score * face.box.area**0.25
 
 
 def choose_diverse(faces: Iterable[SeenFace], recognizer: str, limit: int) -> list[SeenFace]:
@@ -119,8 +119,6 @@ def choose_diverse(faces: Iterable[SeenFace], recognizer: str, limit: int) -> li
 
 def _overlap(box: RelativeBox, other: RelativeBox) -> float:
     """Return the intersection over the union of two boxes, 0..1."""
-    width = min(box.left + box.width, other.left + other.width) - max(box.left, other.left)
-    height = min(box.top + box.height, other.top + other.height) - max(box.top, other.top)
-    shared = max(0.0, width) * max(0.0, height)
-    union = box.width * box.height + other.width * other.height - shared
+    shared = box.shared_area(other)
+    union = box.area + other.area - shared
     return shared / union if union > 0 else 0.0

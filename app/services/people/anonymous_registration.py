@@ -230,7 +230,5 @@ def _build_new(
 
 def _is_same(box: RelativeBox, other: RelativeBox) -> bool:
     """Return whether two boxes show the same face: their intersection over union is at least `_MIN_OVERLAP`."""
-    width = min(box.left + box.width, other.left + other.width) - max(box.left, other.left)
-    height = min(box.top + box.height, other.top + other.height) - max(box.top, other.top)
-    shared = max(0.0, width) * max(0.0, height)
-    return shared >= _MIN_OVERLAP * (box.width * box.height + other.width * other.height - shared)
+    shared = box.shared_area(other)
+    return shared >= _MIN_OVERLAP * (box.area + other.area - shared)
