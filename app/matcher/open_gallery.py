@@ -93,12 +93,7 @@ class OpenGallery:
         # One result more shows whether the last rank is tied; another one replaces the excluded subject.
         found = await self._ranker(BY_SUBJECT).rank(probes, limit + 1 + (exclude is not None), using)
         found = [[result for result in results if result.key != exclude] for results in found]
-        subject_ids = {result.key for results in found for result in results}
-        seqs = {result.seq for results in found for result in results}
-        described = await self._statements.read_subjects(self.facts.id, list(subject_ids), list(seqs))
-        if len(described.subjects) <= _MAX_SUBJECTS_ON_LOOP:
-            return describe_candidates(probes, found, described, limit)
-        return await asyncio.to_thread(describe_candidates, probes, found, described, limit)
+        return await self._describe(probes, found, limit)
 
     async def rank_named_subjects(self, probes: Sequence[Embedding], limit: int) -> list[list[Candidate]]:
         """Return the `limit` best named subjects of each probe, however many anonymous ones are more similar."""
@@ -107,10 +102,7 @@ class OpenGallery:
         found = [
             await self._statements.rank_named_subjects(self.facts.id, collection_id, probe, limit) for probe in probes
         ]
-        subject_ids = {result.key for results in found for result in results}
-        seqs = {result.seq for results in found for result in results}
-        described = await self._statements.read_subjects(self.facts.id, list(subject_ids), list(seqs))
-        return describe_candidates(probes, found, described, limit)
+        return await self._describe(probes, found, limit)
 
     async def find_faces(
         self, probe: Embedding, limit: int, min_similarity: float, *, exclude: int | None = None
@@ -180,6 +172,17 @@ class OpenGallery:
                 self.facts.id, self._gallery.collection_id, probe, _MAX_NAMED_SUBJECTS
             )
         return (await self._statements.read_subjects(self.facts.id, [result.key for result in found])).subjects
+
+    async def _describe(
+        self, probes: Sequence[Embedding], found: Sequence[Sequence[Found[UUID]]], limit: int
+    ) -> list[list[Candidate]]:
+        """Read the subjects that were found for each probe, and return them as candidates in final order."""
+        subject_ids = {result.key for results in found for result in results}
+        seqs = {result.seq for results in found for result in results}
+        described = await self._statements.read_subjects(self.facts.id, list(subject_ids), list(seqs))
+        if len(described.subjects) <= _MAX_SUBJECTS_ON_LOOP:
+            return describe_candidates(probes, found, described, limit)
+        return await asyncio.to_thread(describe_candidates, probes, found, described, limit)
 
     def _ranker(self, ranking: Ranking[K]) -> Ranker[K]:
         return Ranker(
