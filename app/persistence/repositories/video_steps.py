@@ -19,6 +19,7 @@ from app.errors import PhotoHarmful
 from app.persistence.connections.database import Database
 from app.persistence.models import CollectionModel, VideoModel, VideoStepModel
 from app.persistence.repositories.base import TenantRepository
+from app.persistence.repositories.videos import UPLOADING
 
 MAX_ATTEMPTS = 5
 """More than for photos: a step takes seconds, so restarts of a worker hit the same one more often."""
@@ -180,7 +181,7 @@ class VideoStepRepository(TenantRepository):
     async def forget_abandoned(self) -> None:
         """Delete videos whose upload ended in the middle an hour ago."""
         is_old = VideoModel.changed_at < func.now() - timedelta(hours=1)
-        await self._session.execute(self._delete(VideoModel, VideoModel.state == "uploading", is_old))
+        await self._session.execute(self._delete(VideoModel, VideoModel.state == UPLOADING, is_old))
 
     def _held(self, step: VideoStep) -> Any:
         return self._update(

@@ -13,7 +13,7 @@ from app.persistence.connections.database import Database
 from app.persistence.photo_spool import PhotoSpool
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.video_steps import StepKind, VideoStepRepository
-from app.persistence.repositories.videos import VideoRepository
+from app.persistence.repositories.videos import UPLOADING, VideoRepository
 from app.security.image_digests import image_digests
 from app.security.keyring import Keyring
 from app.services.background import log_and_continue
@@ -90,7 +90,7 @@ class VideoIntake:
             found = await AlbumRepository(session, tenant_id, self._principal.collections).get_open(album)
             videos = VideoRepository(session, tenant_id)
             known = await videos.find_digest(found.collection_id, external_id)
-            if known is not None and known[1] in (VideoState.FAILED, "uploading"):
+            if known is not None and known[1] in (VideoState.FAILED, UPLOADING):
                 await videos.delete(known[0])  # it has no faces
             elif known is not None:
                 return known[0], known[2]
