@@ -69,7 +69,8 @@ class VideoSearch:
         async with self._database.transaction(tenant_id) as session:
             appearances = await AppearanceRepository(session, tenant_id).list_by_faces(list(by_face))
             rows = VideoRepository(session, tenant_id)
-            videos = {one.video_id: await rows.find(one.video_id) for one in appearances}
+            video_ids = {one.video_id for one in appearances}
+            videos = {video_id: await rows.find(video_id) for video_id in video_ids}
         found = [
             _decide(video, one, by_face, thresholds, is_probe_reliable=face.quality.is_reliable)
             for one in appearances
