@@ -4,31 +4,24 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-from app.errors import TenantNotFound
 from app.persistence.connections.database import Database
 from app.persistence.photo_spool import PhotoSpool, SpoolAddress
 from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.face_crops import FaceCropRepository
 from app.persistence.repositories.photo_turns import PhotoTurnRepository
-from app.persistence.repositories.policies import PolicyRepository
-from app.persistence.repositories.pools import PoolRepository
 from app.persistence.repositories.sightings import SightingRepository
 from app.persistence.repositories.subjects import SubjectRepository
-from app.persistence.repositories.templates import TemplateStore
-from app.persistence.repositories.usage import UsageRepository
 from app.persistence.template_protector import TemplateProtector
 from app.security.keyring import Keyring
 from app.security.photo_encryption import PhotoCipher
 from app.services.albums.photo_storage import PhotoStorage
-from app.services.audit.trail import WORKER, AuditTrails
+from app.services.audit.trail import AuditTrails
 from app.services.collections.lookup import CollectionLookup
 from app.services.collections.recognizer_directory import RecognizerDirectory
-from app.services.people.consent import ConsentGate
-from app.services.people.face_storage import FaceStorage
 from app.services.sightings.arrival import SightingStorage
-from app.services.tenancy.quotas import QuotaService
 from app.settings import Settings
+from app.wiring.worker_storage import open_worker_storage
 
 
 def open_spool(settings: Settings, keyring: Keyring) -> PhotoSpool:
@@ -66,22 +59,11 @@ class StorageOpener:
     async def open(self, tenant_id: UUID) -> AsyncIterator[PhotoStorage]:
         """Open a transaction that commits when the block ends; raises `TenantNotFound`."""
         async with self._database.transaction(tenant_id) as session:
-            usage = UsageRepository(session, tenant_id)
-            plan = await usage.get_plan()
-            if plan is None:
-                raise TenantNotFound
-            subjects = SubjectRepository(session, tenant_id)
-            storage = FaceStorage(
-                TemplateStore(session, tenant_id, self._protector),
-                ConsentGate(subjects, PolicyRepository(session, tenant_id)),
-                QuotaService(usage, plan),
-                self._trails.open(session, tenant_id, WORKER),
-                PoolRepository(session, tenant_id),
-            )
+            storage = await open_worker_storage(session, tenant_id, self._protector, self._trails)
             yield PhotoStorage(
                 PhotoTurnRepository(session, tenant_id),
                 CollectionLookup(CollectionRepository(session, tenant_id), self._directory),
-                subjects,
+                SubjectRepository(session, tenant_id),
                 storage,
                 FaceCropRepository(session, tenant_id, self._cipher),
                 SightingStorage(AlbumPeopleRepository(session, tenant_id), SightingRepository(session, tenant_id)),

@@ -7,35 +7,28 @@ from pathlib import Path
 from uuid import UUID
 
 from app.domain.decisions import Calibration
-from app.errors import TenantNotFound
 from app.persistence.connections.database import Database
 from app.persistence.photo_spool import PhotoSpool
 from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.appearances import AppearanceRepository
 from app.persistence.repositories.clusters import ClusterRepository
 from app.persistence.repositories.collections import CollectionRepository
-from app.persistence.repositories.policies import PolicyRepository
-from app.persistence.repositories.pools import PoolRepository
 from app.persistence.repositories.sightings import SightingRepository
 from app.persistence.repositories.subjects import SubjectRepository
-from app.persistence.repositories.templates import TemplateStore
-from app.persistence.repositories.usage import UsageRepository
 from app.persistence.repositories.video_steps import VideoStepRepository
 from app.persistence.template_protector import TemplateProtector
 from app.security.keyring import Keyring
 from app.security.photo_encryption import PhotoCipher
-from app.services.audit.trail import WORKER, AuditTrails
+from app.services.audit.trail import AuditTrails
 from app.services.collections.lookup import CollectionLookup
 from app.services.collections.recognizer_directory import RecognizerDirectory
-from app.services.people.consent import ConsentGate
-from app.services.people.face_storage import FaceStorage
 from app.services.photos.face_reader import FaceReader
 from app.services.sightings.arrival import ArrivalMatcher, SightingStorage
-from app.services.tenancy.quotas import QuotaService
 from app.services.videos.files import VideoFiles
 from app.services.videos.storage import VideoStorage
 from app.services.videos.turns import VideoTurns
 from app.services.videos.watching import VideoWatcher
+from app.wiring.worker_storage import open_worker_storage
 
 
 def has_video_support() -> bool:
@@ -64,24 +57,14 @@ class VideoStorageOpener:
     async def open(self, tenant_id: UUID) -> AsyncIterator[VideoStorage]:
         """Open a transaction that commits when the block ends; raises `TenantNotFound`."""
         async with self._database.transaction(tenant_id) as session:
-            usage = UsageRepository(session, tenant_id)
-            plan = await usage.get_plan()
-            if plan is None:
-                raise TenantNotFound
-            subjects = SubjectRepository(session, tenant_id)
+            storage = await open_worker_storage(session, tenant_id, self._protector, self._trails)
             yield VideoStorage(
                 session,
                 VideoStepRepository(session, tenant_id),
                 AppearanceRepository(session, tenant_id),
                 CollectionLookup(CollectionRepository(session, tenant_id), self._directory),
-                subjects,
-                FaceStorage(
-                    TemplateStore(session, tenant_id, self._protector),
-                    ConsentGate(subjects, PolicyRepository(session, tenant_id)),
-                    QuotaService(usage, plan),
-                    self._trails.open(session, tenant_id, WORKER),
-                    PoolRepository(session, tenant_id),
-                ),
+                SubjectRepository(session, tenant_id),
+                storage,
                 SightingStorage(AlbumPeopleRepository(session, tenant_id), SightingRepository(session, tenant_id)),
                 ClusterRepository(session, tenant_id),
                 self._cipher,
