@@ -99,7 +99,8 @@ async def test_registered_people_are_found_too(ada: Account, working: None) -> N
     in_album = by_subject["items"][0]["faces"][0]["face_id"]
     body["people"] = [{"collection": ALBUM, "face_id": in_album}]
     itself = (await ada.client.post(f"/albums/{ALBUM}/search/people", json=body)).json()
-    assert itself["items"][0]["faces"][0]["similarity"] == 1.0
+    similarity = itself["items"][0]["faces"][0]["similarity"]
+    assert similarity == pytest.approx(1, abs=2e-4)  # half precision changes the length of a stored embedding
     for people, expected in (
         ([{"collection": "default", "subject": "nobody"}], "404 subject_not_found"),
         ([{"collection": "default", "face_id": in_album}], "404 face_not_found"),
