@@ -1,8 +1,8 @@
 """The job queue, on PgQueuer: the only file that knows it.
 
-A job says for which tenant something is to be done and nothing else; our own rows are the truth. `enqueue` works inside
-the transaction of the change, so that there is never one without the other. PgQueuer hands a killed worker's job to
-another one, but does not count that; our rows do.
+A job says for which tenant, and perhaps for which thing of the tenant, something is to be done and nothing else; our
+own rows are the truth. `enqueue` works inside the transaction of the change, so that there is never one without the
+other. PgQueuer hands a killed worker's job to another one, but does not count that; our rows do.
 """
 
 import asyncio
@@ -44,19 +44,26 @@ class JobKind(StrEnum):
     PHOTO_TURN = "photos.turn"
     TEMPLATE_ROTATION = "templates.rotation"
     VIDEO_TURN = "videos.turn"
+    WEBHOOK_TURN = "webhooks.turn"
 
 
-JobHandler = Callable[[UUID], Awaitable[object]]
-"""Does the work for a tenant, given by id."""
+JobHandler = Callable[..., Awaitable[object]]
+"""Does the work for a tenant, given by id, and for one thing of that tenant if the job names it."""
 
 
-async def enqueue(transaction: Transaction, kind: JobKind, tenant_id: UUID, key: str) -> None:
-    """Add a job at the tail of the queue, within the transaction; while one with this key waits, no other is added."""
+async def enqueue(
+    transaction: Transaction, kind: JobKind, tenant_id: UUID, key: str, *, of: UUID | None = None
+) -> None:
+    """Add a job at the tail of the queue, within the transaction; while one with this key waits, no other is added.
+
+    `of` names the thing of the tenant that the job is about.
+    """
     connection = await (await transaction.connection()).get_raw_connection()
     driver_connection = connection.driver_connection
     assert driver_connection is not None
     queries = _queries(Queries.from_asyncpg_connection(driver_connection))
-    await queries.enqueue(kind.value, tenant_id.bytes, dedupe_key=key, on_conflict="skip")
+    payload = tenant_id.bytes + (of.bytes if of is not None else b"")
+    await queries.enqueue(kind.value, payload, dedupe_key=key, on_conflict="skip")
 
 
 async def prune_log(database: Database) -> None:
@@ -132,7 +139,7 @@ class JobWorker:
 def _unpacking(handle: JobHandler) -> Callable[[Job], Awaitable[None]]:
     async def take(job: Job) -> None:
         assert job.payload is not None
-        await handle(UUID(bytes=job.payload))
+        await handle(*(UUID(bytes=job.payload[start : start + 16]) for start in range(0, len(job.payload), 16)))
 
     return take
 

@@ -12,7 +12,7 @@ from app.routes.responses import AUTHENTICATED, problems
 from app.routes.strict_route import strict_router
 from app.schemas.audit import AuditEntryOut, AuditPage
 from app.schemas.fields import CollectionName, Label, SubjectId, Timestamp
-from app.services.audit.trail import AuditAction
+from app.services.audit.actions import AuditAction
 
 router = strict_router(prefix=f"{API}/audit", tags=["privacy"], responses=AUTHENTICATED)
 

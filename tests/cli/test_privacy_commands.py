@@ -19,7 +19,8 @@ from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.persistence.repositories.usage_days import add_usage
 from app.security.audit_chain import SealedEntry
 from app.security.receipts import SignedReceipt
-from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditTrail
 from app.services.erasure.receipts import ReceiptSigner
 from tests.cli.test_commands import Run, vultus
 from tests.integration.conftest import FACE, KEYRING, PROTECTOR, make_tenant

@@ -11,7 +11,8 @@ from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.tenants import TenantDirectory
 from app.security.cursors import CursorSigner
 from app.security.keyring import Keyring
-from app.services.audit.trail import AuditAction, AuditService, AuditTrail
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditService, AuditTrail
 from app.services.audit.verification import AuditVerifier, FlawKind, Verdict
 from app.services.paging import PageRequest
 from tests.integration.conftest import KEYRING

@@ -57,7 +57,8 @@ from app.persistence.repositories.video_steps import StepKind, VideoStepReposito
 from app.persistence.repositories.videos import VideoRepository
 from app.persistence.template_protector import TemplateProtector
 from app.security.keyring import Keyring
-from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditTrail
 from tests.servers import free_port, listening
 
 TABLES = sorted(model.__tablename__ for model in TENANT_TABLES)

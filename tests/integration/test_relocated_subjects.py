@@ -26,7 +26,8 @@ from app.persistence.repositories.protections import ProtectionRepository
 from app.persistence.repositories.relocations import RelocatedFaces, RelocationRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateRepository, TemplateStore
-from app.services.audit.trail import AuditAction, AuditTrails
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditTrails
 from app.services.collections.lookup import CollectionLookup
 from app.services.collections.recognizer_directory import RecognizerDirectory
 from app.services.people.consent import ConsentGate

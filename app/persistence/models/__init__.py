@@ -22,6 +22,7 @@ from app.persistence.models.biometrics import (
     TemplateModel,
     TemplateSaltModel,
 )
+from app.persistence.models.events import EventModel, WebhookDeliveryModel, WebhookModel
 from app.persistence.models.logins import (
     AccessKeyModel,
     ApiKeyModel,
@@ -82,6 +83,9 @@ TENANT_TABLES: tuple[type[TenantOwned], ...] = (
     VideoStepModel,
     AppearanceModel,
     AppearanceFaceModel,
+    EventModel,
+    WebhookModel,
+    WebhookDeliveryModel,
 )
 
 __all__ = [
@@ -100,6 +104,7 @@ __all__ = [
     "CollectionModel",
     "DiscardedObjectModel",
     "ErasureMarkModel",
+    "EventModel",
     "FaceConstraintModel",
     "FaceCropModel",
     "GalleryModel",
@@ -128,4 +133,6 @@ __all__ = [
     "UserModel",
     "VideoModel",
     "VideoStepModel",
+    "WebhookDeliveryModel",
+    "WebhookModel",
 ]

@@ -10,13 +10,18 @@ from app.persistence.models.base import TenantOwned
 
 
 class AuditHeadModel(TenantOwned):
-    """The newest entry's sequence number and seal; adding an entry locks this row until the transaction ends."""
+    """The newest entry's sequence number and seal; adding an entry locks this row until the transaction ends.
+
+    `event_seq` is the number of the newest event: the same lock orders events.
+    """
 
     __tablename__ = "audit_heads"
     __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),)
 
     seq: Mapped[int] = mapped_column(BigInteger)
     seal: Mapped[bytes]
+    event_seq: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    events_pruned_through: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
 class AuditEntryModel(TenantOwned):

@@ -8,12 +8,19 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement
 
+from app.domain.events import Event
+from app.persistence.connections.database import driver_connection
 from app.persistence.models import AuditEntryModel, AuditHeadModel
 from app.persistence.repositories.base import TenantRepository
+from app.persistence.repositories.events import EventRepository, request_turns, write_events
 from app.security.audit_chain import FIRST_SEAL, AuditEntry, Detail, SealedEntry
 
 _NEXT = "SELECT seq, seal, at FROM vultus_next_audit_entry($1, $2)"
 _APPEND = "SELECT vultus_append_audit_entry($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8, $9, $10, $11)"
+_APPEND_WITH_EVENTS = (
+    "SELECT webhook_id, turn FROM vultus_append_with_events("
+    "$1, $2, $3, $4, $5, $6, $7::text::jsonb, $8, $9, $10, $11, $12::text::jsonb, $13)"
+)
 
 
 class ChainHead(NamedTuple):
@@ -49,8 +56,9 @@ class AuditRepository(TenantRepository):
         key_id: str,
         sealer: Callable[[AuditEntry, bytes], bytes],
         head: ChainHead | None = None,
+        events: Sequence[Event] = (),
     ) -> SealedEntry:
-        """Append an entry; `sealer` computes its seal from the entry and the previous seal.
+        """Append an entry, and the events of the change; `sealer` computes its seal from it and the previous seal.
 
         Locks the chain unless an earlier statement has: `head` is then what that returned.
         """
@@ -58,8 +66,18 @@ class AuditRepository(TenantRepository):
         entry = AuditEntry(self._tenant_id, seq, at, actor, action, target, details, request_id)
         added = SealedEntry(entry, key_id, previous, sealer(entry, previous))
         text, seals = json.dumps(dict(details)), (previous, added.seal)
-        await self._fetch_row(_APPEND, seq, at, actor, action, target, text, request_id, key_id, *seals)
+        values = (self._tenant_id, seq, at, actor, action, target, text, request_id, key_id, *seals)
+        connection = await driver_connection(self._session)
+        if events:
+            turns = await connection.fetch(_APPEND_WITH_EVENTS, *values, write_events(events), FIRST_SEAL)
+            await request_turns(self._session, self._tenant_id, turns)
+        else:
+            await connection.fetch(_APPEND, *values)
         return added
+
+    def events(self) -> EventRepository:
+        """Return the events of the same tenant, in the same transaction."""
+        return EventRepository(self._session, self._tenant_id)
 
     async def list_page(self, matching: AuditFilter, before_seq: int | None, limit: int) -> list[SealedEntry]:
         """List up to `limit` entries before a sequence number, newest first."""

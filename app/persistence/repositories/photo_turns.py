@@ -47,7 +47,7 @@ class PhotoTurnRepository(TenantRepository):
         """Note that the tenant has no turn in the job queue anymore; locks the row until the transaction ends."""
         await self._session.execute(self._update(PhotoTurnModel).values(is_queued=False))
 
-    async def give_back_lost(self) -> list[str]:
+    async def give_back_lost(self) -> dict[UUID, str]:
         """Receive again the photos of lost leases, and fail those lost too often; return the codes of the failed."""
         is_poison = PhotoModel.attempts >= MAX_ATTEMPTS
         is_lost = (PhotoModel.state == PhotoState.WORKING.value) & (PhotoModel.leased_until < func.now())
@@ -61,8 +61,16 @@ class PhotoTurnRepository(TenantRepository):
             lease=None,
             leased_until=None,
         )
-        codes = await self._session.scalars(statement.returning(PhotoModel.code))
-        return [code for code in codes if code is not None]
+        rows = await self._session.execute(statement.returning(PhotoModel.id, PhotoModel.code))
+        return {row.id: row.code for row in rows if row.code is not None}
+
+    async def find_albums(self, ids: Iterable[UUID]) -> dict[UUID, tuple[UUID, str]]:
+        """Return the album's collection id and name of each photo."""
+        of_collection = (CollectionModel.id == PhotoModel.collection_id) & self._of_tenant(CollectionModel)
+        statement = self._select(PhotoModel, _is_any(ids)).join(CollectionModel, of_collection)
+        columns: tuple[Any, ...] = (PhotoModel.id, CollectionModel.id.label("album_id"), CollectionModel.name)
+        rows = await self._session.execute(statement.with_only_columns(*columns))
+        return {photo_id: (album_id, name) for photo_id, album_id, name in rows}
 
     async def take(self, lease: UUID, lease_s: float, limit: int) -> list[WaitingPhoto]:
         """Take up to `limit` waiting photos, oldest first. A photo that was lost before is taken last and alone."""
@@ -85,6 +93,12 @@ class PhotoTurnRepository(TenantRepository):
         """Return whether photos wait that may be taken now."""
         waiting = exists().where(self._of_tenant(PhotoModel), *_waiting())
         return bool(await self._session.scalar(select(waiting)))
+
+    async def has_open(self, collection_id: UUID) -> bool:
+        """Return whether photos of an album wait or are processed."""
+        states = PhotoModel.state.in_([PhotoState.RECEIVED.value, PhotoState.WORKING.value])
+        is_open = exists().where(self._of_tenant(PhotoModel), PhotoModel.collection_id == collection_id, states)
+        return bool(await self._session.scalar(select(is_open)))
 
     async def renew(self, lease: UUID, lease_s: float) -> int:
         """Extend a lease; return how many photos it holds."""

@@ -44,6 +44,8 @@ class BegunRegistration:
     """The collection's recognizer, bound now if it had none."""
     secondary: str | None
     subject_id: UUID
+    is_new: bool
+    """Whether the subject was created now."""
     was_there: bool
     """Whether the subject existed before, and `former_expiry` is what it had; read only on request."""
     former_expiry: datetime | None
@@ -73,13 +75,14 @@ class RegistrationRepository(TenantRepository):
         Returns None if there is no such collection. `actor` records the consent. `reads_expiry` locks the subject
         before it is updated.
         """
+        new_id = uuid4()
         row = await self._fetch_row(
             _BEGIN,
             collection,
             default_recognizer,
             recognizers.all,
             values.subject,
-            uuid4(),
+            new_id,
             values.name,
             json.dumps(values.metadata) if values.metadata is not None else None,
             values.expires_at,
@@ -89,16 +92,17 @@ class RegistrationRepository(TenantRepository):
             list(detection_scores),
             _MAX_FACES + 1,
         )
-        return _describe(row) if row is not None else None
+        return _describe(row, new_id) if row is not None else None
 
 
-def _describe(row: Any) -> BegunRegistration:
+def _describe(row: Any, new_id: UUID) -> BegunRegistration:
     galleries = zip(*(row[name] or () for name in ("protected", "generations", "salts", "key_ids")), strict=True)
     return BegunRegistration(
         row["collection_id"],
         row["recognizer"],
         row["secondary"],
         row["subject_id"],
+        row["subject_id"] == new_id,
         bool(row["was_there"]),
         row["former_expiry"],
         ConsentState(row["has_consent"], row["has_withdrawn"], row["needs_consent"]),

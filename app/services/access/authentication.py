@@ -21,7 +21,8 @@ from app.security.passwords import PasswordHasher
 from app.security.secret_tokens import SecretToken, TokenPrefix, hash_secret, is_same_hash
 from app.security.tokens import TokenClaims, TokenIssuer, TokenKind
 from app.services.access.attempts import GuessLimit, sweep_sometimes
-from app.services.audit.trail import AuditAction, AuditTrails
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditTrails
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from app.security.access_keys import AccessKey, encrypt_secret, generate_access_
 from app.security.cursors import CursorSigner, read_created, write_created
 from app.security.keyring import Keyring
 from app.security.secret_tokens import SecretToken, TokenPrefix, hash_secret
-from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditTrail
 from app.services.paging import Page, PageRequest, cut_page
 
 MAX_KEYS_PER_NAME = 2

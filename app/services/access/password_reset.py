@@ -10,7 +10,8 @@ from app.persistence.repositories.sessions import SessionRepository
 from app.persistence.repositories.users import LoginDirectory, UserRepository
 from app.security.keyring import Keyring
 from app.services.access.attempts import GuessLimit
-from app.services.audit.trail import OPERATOR, AuditAction, AuditTrails
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import OPERATOR, AuditTrails
 
 
 @dataclass(frozen=True, slots=True)

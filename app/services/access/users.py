@@ -7,7 +7,8 @@ from app.errors import EmailTaken, LastAdmin, PermissionDenied, UserNotFound
 from app.permissions import ROLE_PERMISSIONS, Principal, Quota, Role
 from app.persistence.repositories.users import UserRepository
 from app.security.cursors import CursorSigner, read_created, write_created
-from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditTrail
 from app.services.paging import Page, PageRequest, cut_page
 from app.services.tenancy.quotas import QuotaService
 

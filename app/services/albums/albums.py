@@ -10,7 +10,8 @@ from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.policies import PolicyRepository
 from app.security.cursors import CursorSigner, read_text
-from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditTrail
 from app.services.collections.collections import CollectionService
 from app.services.collections.lookup import CollectionLookup
 from app.services.paging import Page, PageRequest, cut_page

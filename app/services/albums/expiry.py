@@ -7,7 +7,8 @@ from app.errors import AppError
 from app.persistence.connections.database import Database
 from app.persistence.repositories.albums import AlbumRepository, find_tenants_with_expired_albums
 from app.persistence.repositories.collections import CollectionRepository
-from app.services.audit.trail import RETENTION, AuditAction, AuditTrails
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import RETENTION, AuditTrails
 from app.telemetry import get_logger
 
 _log = get_logger(__name__)

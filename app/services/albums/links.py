@@ -14,7 +14,8 @@ from app.persistence.repositories.usage import UsageRepository
 from app.security.cursors import CursorSigner, read_created, write_created
 from app.security.keyring import Keyring
 from app.security.secret_tokens import SecretToken, TokenPrefix, hash_secret, is_same_hash
-from app.services.audit.trail import AuditAction, AuditTrail, AuditTrails
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditTrail, AuditTrails
 from app.services.paging import Page, PageRequest, cut_page
 from app.services.people.rules import refuse_past_expiry
 

@@ -9,7 +9,8 @@ from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.face_crops import FaceCropRepository
 from app.persistence.repositories.photos import PhotoRepository
 from app.security.cursors import CursorSigner, read_number
-from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditTrail
 from app.services.paging import Page, PageRequest, bind_filters, cut_page
 from app.services.people.stored_faces import PhotoFilter, StoredFaceService
 

@@ -33,6 +33,7 @@ from app.persistence.repositories.photo_turns import (
     find_tenants_with_lost_photos,
     start_photo,
 )
+from app.services.albums.announcing import announce_lost
 from app.services.albums.photo_faces import PhotoFaces, PhotoReader
 from app.services.albums.photo_storage import PhotoStorage
 from app.services.albums.suspects import SuspectGate
@@ -130,8 +131,10 @@ class PhotoTurns:
         async with self._database.transaction(tenant_id) as session:
             rows = PhotoTurnRepository(session, tenant_id)
             await rows.take_turn()
-            for code in await rows.give_back_lost():
+            lost = await rows.give_back_lost()
+            for code in lost.values():
                 metrics.observe_photo(PhotoState.FAILED.value, code)
+            await announce_lost(session, tenant_id, lost)
             turn.photos = await rows.take(turn.lease, _LEASE_S, PHOTOS_A_TURN)
             if turn.photos and await rows.has_waiting():
                 await request_turn(session, tenant_id)
@@ -147,13 +150,21 @@ class PhotoTurns:
         if turn.away:
             await self._postpone(turn)
         if turn.failed:
-            async with self._open_storage(turn.tenant_id) as storage:
-                await storage.fail(turn.lease, turn.failed)
+            await self._store_failures(turn)
             for failed in turn.failed:
                 metrics.observe_photo(failed.state.value, failed.code)
         for error in analyzed:
             if error is not None:
                 raise error
+
+    async def _store_failures(self, turn: _Turn) -> None:
+        albums = {photo.id: photo.album for photo in turn.photos}
+        by_album: dict[str, list[FinishedPhoto]] = {}
+        for one in turn.failed:
+            by_album.setdefault(albums[one.id], []).append(one)
+        async with self._open_storage(turn.tenant_id) as storage:
+            for album, failed in by_album.items():
+                await storage.fail(album, turn.lease, failed)
 
     async def _analyze(self, turn: _Turn, photo: WaitingPhoto) -> None:
         try:

@@ -1,16 +1,20 @@
 """Write the audit trail in the transaction of each change, and read it page by page."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
+from app.domain.events import Event, EventType
 from app.persistence.connections.database import Transaction
 from app.persistence.repositories.audit import AuditFilter, AuditRepository, ChainHead
+from app.persistence.repositories.events import EventRepository
 from app.security.audit_chain import REFERENCE_PURPOSE, SEAL_PURPOSE, Detail, SealedEntry, refer_to_subject, seal
 from app.security.cursors import CursorSigner, read_number
 from app.security.keyring import Keyring
+from app.services.audit.actions import AuditAction
+from app.services.audit.announcements import announce_subject, announce_succession, announce_target
 from app.services.paging import Page, PageRequest, cut_page
 from app.telemetry import request_id
 
@@ -22,59 +26,6 @@ RETENTION = "retention"
 """The actor of erasures because a subject expired."""
 RESTORE = "restore"
 """The actor of erasures that are repeated because an older backup brought the data back."""
-
-
-class AuditAction(StrEnum):
-    """The actions that the trail records."""
-
-    TENANT_CREATED = "tenant.created"
-    PLAN_CHANGED = "plan.changed"
-    USER_ADDED = "user.added"
-    USER_CHANGED = "user.changed"
-    USER_REMOVED = "user.removed"
-    PASSWORD_CHANGED = "password.changed"  # noqa: S105 - the name of an action
-    KEY_ISSUED = "key.issued"
-    KEY_REVOKED = "key.revoked"
-    COLLECTION_CREATED = "collection.created"
-    COLLECTION_ERASED = "collection.erased"
-    SUBJECT_CREATED = "subject.created"
-    SUBJECT_CHANGED = "subject.changed"
-    SUBJECT_RENAMED = "subject.renamed"
-    SUBJECT_MERGED = "subject.merged"
-    SUBJECT_MOVED = "subject.moved"
-    SUBJECT_ERASED = "subject.erased"
-    SUBJECT_EXPORTED = "subject.exported"
-    SUBJECT_IMPORTED = "subject.imported"
-    FACES_REGISTERED = "faces.registered"
-    FACE_ERASED = "face.erased"
-    CONSENT_RECORDED = "consent.recorded"
-    CONSENT_WITHDRAWN = "consent.withdrawn"
-    FACES_ASSIGNED = "faces.assigned"
-    FACES_UNASSIGNED = "faces.unassigned"
-    SUBJECT_UNNAMED = "subject.unnamed"
-    COLLECTION_CHANGED = "collection.changed"
-    COLLECTION_CALIBRATED = "collection.calibrated"
-    RECOGNIZERS_CHANGED = "recognizers.changed"
-    RECOGNIZER_ERASED = "recognizer.erased"
-    ALBUM_CREATED = "album.created"
-    ALBUM_CHANGED = "album.changed"
-    PHOTOS_PROCESSED = "photos.processed"
-    PHOTO_ERASED = "photo.erased"
-    ALBUM_LINK_ISSUED = "album_link.issued"
-    ALBUM_LINK_REVOKED = "album_link.revoked"
-    ALBUM_SEARCHED_BY_GUEST = "album.searched_by_guest"
-    VIDEO_PROCESSED = "video.processed"
-    VIDEO_ERASED = "video.erased"
-    POOL_SET = "pool.set"
-    POOL_DELETED = "pool.deleted"
-    SIGHTINGS_DECIDED = "sightings.decided"
-    CLUSTERS_CHANGED = "clusters.changed"
-    OPERATION_UNDONE = "operation.undone"
-    COLLECTION_TAGGED = "collection.tagged"
-    OBJECT_STORE_CHANGED = "object_store.changed"
-    POLICY_CHANGED = "policy.changed"
-    PROTOCOL_OPTIONS_CHANGED = "rekognition_options.changed"
-    TEMPLATES_ROTATED = "templates.rotated"
 
 
 _FORMER_TEXTS = {
@@ -96,12 +47,54 @@ class AuditTrail:
         self._keyring = keyring
         self.actor = actor
 
-    async def record(self, action: AuditAction, target: str | None = None, **details: Detail) -> SealedEntry:
-        """Append an entry; it is committed or rolled back together with the change."""
-        return await self.record_at(None, action, target, **details)
+    async def record(
+        self,
+        action: AuditAction,
+        target: str | None = None,
+        *,
+        events: Sequence[Event] = (),
+        ids: Mapping[str, Any] | None = None,
+        **details: Detail,
+    ) -> SealedEntry:
+        """Append an entry and the events of the change; both are committed or rolled back together with it.
+
+        Events of collections and keys are announced without being given; they get `ids`.
+        """
+        announced = announce_target(action, target, ids or {})
+        return await self.record_at(None, action, target, events=[*announced, *events], **details)
+
+    async def record_subject(
+        self,
+        action: AuditAction,
+        collection: str,
+        subject: str,
+        *,
+        ids: Mapping[str, Any] | None = None,
+        head: ChainHead | None = None,
+        is_new: bool = False,
+        **details: Detail,
+    ) -> SealedEntry:
+        """Append an entry about a subject, and its event, which also gets `ids`.
+
+        `head` is as in `record_at`. `is_new` tells first that the subject was created.
+        """
+        events = announce_subject(action, collection, subject, ids or {}, has_expired=self.actor == RETENTION)
+        if is_new:
+            events.insert(0, Event(EventType.SUBJECT_CREATED, collection, subject))
+        target = self.subject_target(collection, subject)
+        return await self.record_at(head, action, target, events=events, collection=collection, **details)
+
+    @property
+    def events(self) -> EventRepository:
+        """The tenant's events, for changes that the trail does not record."""
+        return self._entries.events()
 
     async def record_succession(
-        self, action: AuditAction, former: tuple[str, str], current: tuple[str, str], **details: Detail
+        self,
+        action: AuditAction,
+        former: tuple[str, str],
+        current: tuple[str, str],
+        **details: Any,
     ) -> None:
         """Append an entry about a former collection and subject, and one about the current; each names the other.
 
@@ -109,10 +102,17 @@ class AuditTrail:
         """
         was, became = self.subject_target(*former), self.subject_target(*current)
         await self.record(action, was, collection=former[0], became=became, **details)
-        await self.record(action, became, collection=current[0], was=was, **details)
+        events = announce_succession(action, former, current)
+        await self.record(action, became, events=events, collection=current[0], was=was, **details)
 
     async def record_at(
-        self, head: ChainHead | None, action: AuditAction, target: str | None = None, **details: Detail
+        self,
+        head: ChainHead | None,
+        action: AuditAction,
+        target: str | None = None,
+        *,
+        events: Sequence[Event] = (),
+        **details: Detail,
     ) -> SealedEntry:
         """Append an entry at the head of the chain, if the change itself has locked it; None: lock it now."""
         key_id, key = self._keyring.current(SEAL_PURPOSE)
@@ -125,6 +125,7 @@ class AuditTrail:
             key_id=key_id,
             sealer=lambda entry, previous: seal(key, entry, previous),
             head=head,
+            events=events,
         )
 
     def subject_target(self, collection: str, subject: str) -> str:

@@ -14,7 +14,8 @@ from app.errors import CollectionNotFound, InvalidParameter
 from app.matcher.impostors import MIN_PEOPLE, ImpostorRates, measure_impostors
 from app.persistence.repositories.collection_faces import CollectionFaceRepository
 from app.persistence.repositories.collections import CollectionRepository
-from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditTrail
 from app.services.collections.collections import CollectionService, require_found
 from app.services.collections.recognizer_directory import RecognizerDirectory
 

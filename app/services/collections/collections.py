@@ -12,7 +12,8 @@ from app.permissions import Quota
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.security.cursors import CursorSigner, read_text
-from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditTrail
 from app.services.paging import Page, PageRequest, cut_page
 from app.services.tenancy.quotas import QuotaService
 

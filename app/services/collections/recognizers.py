@@ -9,7 +9,8 @@ from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.recognizers import RecognizerRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.security.cursors import CursorSigner, read_text
-from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditTrail
 from app.services.collections.collections import require_found
 from app.services.collections.recognizer_directory import RecognizerDirectory
 from app.services.paging import Page, PageRequest, cut_page

@@ -9,7 +9,8 @@ from app.persistence.connections.database import Database, Transaction
 from app.persistence.erasure_journal import ErasedKind, ErasureJournal, JournalEntry
 from app.persistence.repositories.erasures import ErasureMarks, ErasureRepository
 from app.persistence.repositories.idempotency_records import IdempotencyRecords
-from app.services.audit.trail import RESTORE, AuditAction, AuditTrails
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import RESTORE, AuditTrails
 from app.telemetry import get_logger
 
 _log = get_logger(__name__)
@@ -71,6 +72,9 @@ class ErasureReplay:
             return 0
         await IdempotencyRecords(session, entry.tenant_id).redact_about(collection, subject)
         trail = self._trails.open(session, entry.tenant_id, RESTORE)
-        target = f"collection:{collection}" if subject is None else trail.subject_target(collection, subject)
-        await trail.record(_ACTIONS[entry.kind], target, collection=collection, because=_REASON)
+        action = _ACTIONS[entry.kind]
+        if subject is None:
+            await trail.record(action, f"collection:{collection}", collection=collection, because=_REASON)
+        else:
+            await trail.record_subject(action, collection, subject, because=_REASON)
         return 1

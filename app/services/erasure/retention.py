@@ -12,7 +12,8 @@ from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.policies import PolicyRepository
 from app.persistence.repositories.tenants import find_tenants_with_expired
 from app.persistence.schedule import Work, claim
-from app.services.audit.trail import RETENTION, AuditAction, AuditTrails
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import RETENTION, AuditTrails
 from app.services.background import log_and_continue
 from app.telemetry import get_logger
 
@@ -71,10 +72,10 @@ class RetentionSweep:
             trail = self._trails.open(session, tenant_id, RETENTION)
             for expired in erased:
                 await IdempotencyRecords(session, tenant_id).redact_about(expired.collection, expired.subject)
-                await trail.record(
+                await trail.record_subject(
                     AuditAction.SUBJECT_ERASED,
-                    trail.subject_target(expired.collection, expired.subject),
-                    collection=expired.collection,
+                    expired.collection,
+                    expired.subject,
                     because="expired" if expired.is_past_expiry else "retention",
                 )
         return len(erased)

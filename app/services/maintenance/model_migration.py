@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID, uuid4
 
 from app.domain.collections import CollectionRecord, Recognizers
@@ -31,7 +32,8 @@ from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.security.image_digests import image_digests
 from app.security.keyring import Keyring
-from app.services.audit.trail import OPERATOR, AuditAction, AuditTrail, AuditTrails
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import OPERATOR, AuditTrail, AuditTrails
 from app.services.collections.collections import require_found
 from app.services.people.consent import ConsentGate
 from app.services.people.template_completion import CompletionResult, TemplateCompletion
@@ -303,9 +305,10 @@ class ModelMigration:
         return 1
 
     async def _record(self, writer: "_Writer", target: str, faces: int) -> None:
-        await writer.trail.record(
-            AuditAction.FACES_REGISTERED, target, collection=self._collection, faces=faces, recognizer=self._target
-        )
+        # Without an event: the person has no new face, only a template of another recognizer.
+        action = AuditAction.FACES_REGISTERED
+        details: dict[str, Any] = {"collection": self._collection, "recognizer": self._target}
+        await writer.trail.record_at(None, action, target, faces=faces, **details)
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator["_Writer"]:

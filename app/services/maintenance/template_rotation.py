@@ -13,7 +13,8 @@ from app.persistence.template_protector import TemplateProtector
 from app.security.keyring import Keyring
 from app.security.photo_encryption import PhotoCipher
 from app.security.template_protection import Protection, rotate
-from app.services.audit.trail import OPERATOR, AuditAction, AuditTrails
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import OPERATOR, AuditTrails
 from app.services.retries import retry_transient
 
 _BATCH_SIZE = 500

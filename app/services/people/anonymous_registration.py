@@ -13,7 +13,7 @@ from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace
 from app.security.image_digests import image_digests
 from app.security.keyring import Keyring
-from app.services.audit.trail import AuditAction
+from app.services.audit.actions import AuditAction
 from app.services.collections.gallery_lookup import GalleryLookup
 from app.services.collections.lookup import CollectionLookup
 from app.services.people.face_storage import FaceStorage
@@ -120,7 +120,7 @@ class AnonymousRegistrationService:
             await self._store(collection_id, new)
         if new or added:
             await self._storage.quotas.check(Quota.TEMPLATES)
-            await self._record(collection, len(new) + added)
+            await self._record(collection, len(new) + added, [face.id for face in new])
         return PhotoRegistration(
             analysis.width,
             analysis.height,
@@ -195,9 +195,11 @@ class AnonymousRegistrationService:
         photo_ids = {face.id: face.origin.image_id for face in new if face.origin and face.origin.image_id}
         await self._storage.pools.add(collection_id, photo_ids)
 
-    async def _record(self, collection: str, faces: int) -> None:
-        target = f"collection:{collection}"
-        await self._storage.trail.record(AuditAction.FACES_REGISTERED, target, collection=collection, faces=faces)
+    async def _record(self, collection: str, faces: int, new: Sequence[UUID]) -> None:
+        target, ids = f"collection:{collection}", {"face_ids": [str(face_id) for face_id in new]}
+        await self._storage.trail.record(
+            AuditAction.FACES_REGISTERED, target, ids=ids, collection=collection, faces=faces
+        )
 
     def _list_skipped(self, analysis: Analysis, stored: set[int], bar: QualityBar) -> list[SkippedFace]:
         return [

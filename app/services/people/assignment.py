@@ -14,7 +14,7 @@ from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateRepository
 from app.security.cursors import CursorSigner
-from app.services.audit.trail import AuditAction
+from app.services.audit.actions import AuditAction
 from app.services.collections.lookup import CollectionLookup
 from app.services.paging import Page, PageRequest, cut_page
 from app.services.people.face_storage import FaceStorage
@@ -119,7 +119,7 @@ class AssignmentService:
             await self._subjects.delete_empty_anonymous([face.subject_id for face in accepted])
             await self._pools.forget([face.face.id for face in accepted])
             await self._subjects.touch(row.id)
-            await self._record(AuditAction.FACES_ASSIGNED, collection, subject, len(accepted))
+            await self._record(AuditAction.FACES_ASSIGNED, collection, subject, accepted)
         return AssignmentResult([face.face.id for face in accepted], refused, total)
 
     async def unassign(self, collection: str, subject: str, ids: Sequence[UUID]) -> AssignmentResult:
@@ -133,7 +133,7 @@ class AssignmentService:
         if assigned:
             await self._make_anonymous(collection_id, row, assigned)
             await self._subjects.touch(row.id)
-            await self._record(AuditAction.FACES_UNASSIGNED, collection, subject, len(assigned))
+            await self._record(AuditAction.FACES_UNASSIGNED, collection, subject, assigned)
         return AssignmentResult([face.face.id for face in assigned], refused, await self._templates.count(row.id))
 
     async def remove_subject(self, collection: str, subject: str) -> None:
@@ -156,7 +156,7 @@ class AssignmentService:
             await self._make_anonymous(collection_id, row, assigned)
         await self._subjects.delete_row(row.id)
         await self._idempotency_records.redact_about(collection, subject)
-        await self._record(AuditAction.SUBJECT_UNNAMED, collection, subject, len(assigned))
+        await self._record(AuditAction.SUBJECT_UNNAMED, collection, subject, assigned)
 
     async def _compare(
         self,
@@ -210,9 +210,9 @@ class AssignmentService:
             raise SubjectNotFound(f"Collection {collection!r} has no subject {subject!r}.")
         return collection_id, row
 
-    async def _record(self, action: AuditAction, collection: str, subject: str, faces: int) -> None:
-        target = self._trail.subject_target(collection, subject)
-        await self._trail.record(action, target, collection=collection, faces=faces)
+    async def _record(self, action: AuditAction, collection: str, subject: str, faces: Sequence[GalleryFace]) -> None:
+        ids = {"face_ids": [str(face.face.id) for face in faces]}
+        await self._trail.record_subject(action, collection, subject, ids=ids, faces=len(faces))
 
 
 def _split_by_gallery(

@@ -11,7 +11,8 @@ from app.errors import ConsentWithdrawn, InvalidParameter, SubjectFull, SubjectN
 from app.persistence.repositories.collection_faces import CollectionFaceRepository, FaceFilter
 from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.subjects import SubjectRepository
-from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditTrail
 from app.services.collections.lookup import CollectionLookup
 from app.services.people.consent import ConsentGate
 from app.services.people.rules import find_earlier_expiry, refuse_anonymous, require_delete

@@ -10,7 +10,8 @@ from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.relocations import RelocatedFaces, RelocationRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateRepository
-from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditTrail
 from app.services.collections.lookup import CollectionLookup
 from app.services.people.rules import refuse_anonymous, refuse_reserved_id, require_delete
 

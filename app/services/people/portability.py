@@ -15,7 +15,7 @@ from app.persistence.repositories.audit import AuditFilter, AuditRepository
 from app.persistence.repositories.face_crops import FaceCropRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.security.audit_chain import SealedEntry
-from app.services.audit.trail import AuditAction
+from app.services.audit.actions import AuditAction
 from app.services.collections.lookup import CollectionLookup
 from app.services.people.face_storage import FaceStorage
 from app.services.people.portable_decisions import PortableDecisions
@@ -74,12 +74,7 @@ class PortabilityService:
         faces = await self._storage.templates.export(row.id)
         targets = self._trail.all_subject_targets(collection, subject)
         entries = await self._entries.list_page(AuditFilter(targets=targets), None, _MAX_ENTRIES)
-        await self._trail.record(
-            AuditAction.SUBJECT_EXPORTED,
-            self._trail.subject_target(collection, subject),
-            collection=collection,
-            faces=_count(faces),
-        )
+        await self._trail.record_subject(AuditAction.SUBJECT_EXPORTED, collection, subject, faces=_count(faces))
         pictures = await self._crops.find_all([face.id for face in faces])
         decisions = await self._decisions.export(row.id)
         return SubjectExport(collection, described, faces, entries, pictures, decisions)
@@ -102,10 +97,10 @@ class PortabilityService:
             collection_id = await self._collections.find_id(collection, lock=True)
         subject_id = await self._store(collection, collection_id, subject, usable)
         await self._decisions.restore(subject_id, decisions)
-        await self._trail.record(
+        await self._trail.record_subject(
             AuditAction.SUBJECT_IMPORTED,
-            self._trail.subject_target(collection, subject.subject),
-            collection=collection,
+            collection,
+            subject.subject,
             faces=_count(usable),
             with_consent=subject.consent is not None,
         )

@@ -16,7 +16,7 @@ from app.persistence.repositories.registrations import BegunRegistration, Regist
 from app.persistence.repositories.repeated_faces import StoredPhotoFace
 from app.persistence.repositories.templates import NewFace
 from app.security.audit_chain import Detail
-from app.services.audit.trail import AuditAction
+from app.services.audit.actions import AuditAction
 from app.services.collections.collections import require_found
 from app.services.collections.gallery_lookup import GalleryLookup
 from app.services.collections.lookup import CollectionLookup
@@ -125,10 +125,12 @@ class RegistrationService:
         refuse_missing_consent(subject, begun.consent)
         photos = [self._repeated.describe(begun.subject_id, image, found) for _, image, found in usable]
         stored, head = await self._store(begun, photos, recognizers, external_image_id)
-        new = len({face.id for face in stored if not face.was_stored})
-        target = self._trail.subject_target(collection, subject)
-        counts: dict[str, Detail] = {"faces": new, "with_consent": consent is not None}
-        await self._trail.record_at(head, AuditAction.FACES_REGISTERED, target, collection=collection, **counts)
+        new = dict.fromkeys(face.id for face in stored if not face.was_stored)
+        ids = {"face_ids": [str(face_id) for face_id in new]}
+        counts: dict[str, Detail] = {"faces": len(new), "with_consent": consent is not None}
+        await self._trail.record_subject(
+            AuditAction.FACES_REGISTERED, collection, subject, ids=ids, head=head, is_new=begun.is_new, **counts
+        )
         accepted = [
             AcceptedImage(index, found.face, face.id, face.origin, face.was_stored)
             for (index, _, found), face in zip(usable, stored, strict=True)

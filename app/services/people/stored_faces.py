@@ -12,7 +12,8 @@ from app.persistence.repositories.subjects import SubjectRepository
 from app.security.audit_chain import SealedEntry
 from app.security.cursors import CursorSigner, read_numbered
 from app.security.receipts import SignedReceipt
-from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditTrail
 from app.services.collections.lookup import CollectionLookup
 from app.services.erasure.receipts import ReceiptSigner
 from app.services.paging import Page, PageRequest, bind_filters, cut_page
@@ -106,7 +107,7 @@ class StoredFaceService:
             await self._faces.delete(erased)
             await self._subjects.delete_empty_anonymous([stored[face_id].subject_id for face_id in erased])
             await self._idempotency_records.redact_photos(collection)
-            await self._record_erasure(f"collection:{collection}", collection, len(erased))
+            await self._record_erasure(collection, erased)
         return FaceErasure(
             erased,
             {face_id: subject for face_id, subject in subjects.items() if subject is not None},
@@ -133,12 +134,16 @@ class StoredFaceService:
         await self._idempotency_records.redact_photos(collection)
         for subject, faces in named.items():
             await self._idempotency_records.redact_about(collection, subject)
-            await self._record_erasure(self._trail.subject_target(collection, subject), collection, faces)
-        total = sum(len(faces) for faces in erased.values())
-        return self._receipts.sign(await self._record_erasure(f"collection:{collection}", collection, total))
+            await self._trail.record_subject(AuditAction.FACE_ERASED, collection, subject, faces=faces)
+        every = [face_id for faces in erased.values() for face_id in faces]
+        return self._receipts.sign(await self._record_erasure(collection, every))
 
-    async def _record_erasure(self, target: str, collection: str, faces: int) -> SealedEntry:
-        return await self._trail.record(AuditAction.FACE_ERASED, target, collection=collection, faces=faces)
+    async def _record_erasure(self, collection: str, erased: Sequence[UUID]) -> SealedEntry:
+        ids = {"face_ids": [str(face_id) for face_id in erased]}
+        target = f"collection:{collection}"
+        return await self._trail.record(
+            AuditAction.FACE_ERASED, target, ids=ids, collection=collection, faces=len(erased)
+        )
 
 
 def _write_position(entry: GalleryFace) -> str:

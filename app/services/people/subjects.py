@@ -11,10 +11,11 @@ from app.errors import FaceNotFound, SubjectExists, SubjectNotFound
 from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateRepository
-from app.security.audit_chain import Detail, SealedEntry
+from app.security.audit_chain import SealedEntry
 from app.security.cursors import CursorSigner
 from app.security.receipts import SignedReceipt
-from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditTrail
 from app.services.collections.lookup import CollectionLookup
 from app.services.erasure.receipts import ReceiptSigner
 from app.services.paging import Page, PageRequest, cut_page
@@ -189,7 +190,8 @@ class SubjectService:
             raise FaceNotFound(f"Subject {subject!r} has no face {face_id}.")
         await self._subjects.delete_empty_anonymous([subject_id])
         await self._idempotency_records.redact_about(collection, subject)
-        await self._record(AuditAction.FACE_ERASED, collection, subject, faces=1)
+        ids = {"face_ids": [str(face_id)]}
+        await self._trail.record_subject(AuditAction.FACE_ERASED, collection, subject, ids=ids, faces=1)
 
     async def _lock_ids(self, collection: str, subject: str) -> tuple[UUID, UUID]:
         """Lock the subject until the transaction ends; return the ids of the collection and the subject."""
@@ -203,9 +205,8 @@ class SubjectService:
             raise SubjectNotFound(_no_subject(collection, subject))
         return collection_id, row
 
-    async def _record(self, action: AuditAction, collection: str, subject: str, **details: Detail) -> SealedEntry:
-        target = self._trail.subject_target(collection, subject)
-        return await self._trail.record(action, target, collection=collection, **details)
+    async def _record(self, action: AuditAction, collection: str, subject: str, **details: Any) -> SealedEntry:
+        return await self._trail.record_subject(action, collection, subject, **details)
 
     async def _find_id(self, collection: str, subject: str) -> UUID:
         row = await self._subjects.find_row(await self._collections.find_id(collection), subject)

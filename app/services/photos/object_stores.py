@@ -30,7 +30,8 @@ from app.persistence.connections.database import Database
 from app.persistence.repositories.object_stores import ObjectStoreRepository, StoredObjectStore
 from app.security.access_keys import decrypt_secret, encrypt_secret
 from app.security.keyring import Keyring
-from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditTrail
 from app.services.photos.downloads import BodyTooLarge, open_client, read_body
 
 _PURPOSE = "object-stores"

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from app.domain.events import Event
 from app.domain.sightings import LookedFor, SightingState, Suggestion
 from app.persistence.connections.database import Database
 from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.sightings import SightingChange, SightingRepository
+from app.services.sightings.announcing import announce_sightings
 from app.services.sightings.matching import PeopleMatcher, ProbeFace
 
 
@@ -47,8 +49,10 @@ class SightingStorage:
         self._people = people
         self._sightings = sightings
 
-    async def store(self, collection_id: UUID, photo_ids: Mapping[UUID, UUID], matched: Matched) -> None:
-        """Store a sighting of each face; `photo_ids` maps face ids to photo ids.
+    async def store(
+        self, album: str, collection_id: UUID, photo_ids: Mapping[UUID, UUID], matched: Matched
+    ) -> list[Event]:
+        """Store a sighting of each face of an album, and return their events; `photo_ids` maps face ids to photo ids.
 
         If a comparison of newer templates has begun meanwhile, it may have missed these faces: they are decided again.
         """
@@ -57,6 +61,8 @@ class SightingStorage:
         suggestions = {face_id: one for face_id, one in matched.suggestions.items() if face_id in photo_ids}
         changes = await describe_changes(self._sightings, suggestions)
         await self._sightings.add_all(collection_id, photo_ids, changes, stale=is_late)
+        people = await self._people.list_by_album(collection_id) if changes else ()
+        return announce_sightings(album, people, changes.values(), suggestions, photo_ids)
 
 
 async def describe_changes(

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from uuid import UUID, uuid4
 
 from app.domain.albums import AlbumKind
+from app.domain.events import Event, EventType
 from app.domain.sightings import FaceCluster, FacePair, SightingState
 from app.errors import ClusterNotFound, ClustersConflict, InvalidParameter
 from app.persistence.repositories.albums import AlbumRepository
@@ -11,7 +12,8 @@ from app.persistence.repositories.clusters import ClusterRepository
 from app.persistence.repositories.operations import ClusterChange, OperationRepository
 from app.persistence.repositories.sightings import SightingChange, SightingRepository
 from app.security.cursors import CursorSigner, read_numbered
-from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditTrail
 from app.services.paging import Page, PageRequest, cut_page
 from app.services.sightings.named_people import NamedPerson, PersonDirectory
 from app.services.sightings.snapshots import describe_record
@@ -68,7 +70,10 @@ class ClusterService:
         operation_id = await self._operations.add(album_id, "assign", self._trail.actor, before, clusters=change)
         changes = [SightingChange(record.face_id, SightingState.MATCHED, subject_id) for record in records]
         await self._sightings.change(changes, self._trail.actor)
-        await self._record(name, len(faces))
+        ids = {"album": name, "cluster_id": str(cluster_id), "faces": len(faces)}
+        await self._record(
+            name, len(faces), [Event(EventType.CLUSTER_ASSIGNED, person.collection, person.subject, ids)]
+        )
         return operation_id, len(faces)
 
     async def merge(self, cluster_id: UUID, other_id: UUID) -> tuple[UUID, int]:
@@ -142,8 +147,10 @@ class ClusterService:
             raise ClusterNotFound(f"There is no cluster {cluster_id}.")
         return *album, faces
 
-    async def _record(self, name: str, faces: int) -> None:
-        await self._trail.record(AuditAction.CLUSTERS_CHANGED, f"collection:{name}", collection=name, faces=faces)
+    async def _record(self, name: str, faces: int, events: Sequence[Event] = ()) -> None:
+        await self._trail.record(
+            AuditAction.CLUSTERS_CHANGED, f"collection:{name}", events=events, collection=name, faces=faces
+        )
 
 
 def _separate(leaving: Collection[UUID], staying: Collection[UUID]) -> list[FacePair]:

@@ -10,7 +10,7 @@ from app.errors import CollectionNotFound, RecognizerMismatch, SightingNotFound,
 from app.permissions import Quota
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import NewFace, TemplateRepository
-from app.services.audit.trail import AuditAction
+from app.services.audit.actions import AuditAction
 from app.services.collections.lookup import CollectionLookup
 from app.services.people.assignment import MAX_FACES
 from app.services.people.face_storage import FaceStorage
@@ -92,8 +92,10 @@ class SightingEnrolment:
             await self._storage.templates.add_all(chosen, collection_id=place.collection_id, source="album")
             await self._subjects.touch(subject_id)
             trail, person = self._storage.trail, place.person
-            target = trail.subject_target(person.collection, person.subject)
-            await trail.record(AuditAction.FACES_ASSIGNED, target, collection=person.collection, faces=len(chosen))
+            ids = {"face_ids": [str(face.id) for face in chosen]}
+            await trail.record_subject(
+                AuditAction.FACES_ASSIGNED, person.collection, person.subject, ids=ids, faces=len(chosen)
+            )
         if faces:
             await self._storage.quotas.check(Quota.TEMPLATES)
 

@@ -8,7 +8,8 @@ from app.domain.albums import Pool
 from app.errors import InvalidParameter, PoolNotFound
 from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.pools import PoolRepository
-from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditTrail
 from app.services.collections.lookup import CollectionLookup
 
 DEFAULT_RETAIN_DAYS = 30

@@ -15,9 +15,11 @@ from app.matcher.tenant_search import TenantSearch
 from app.persistence.connections.database import Database
 from app.persistence.repositories.album_people import AlbumPeopleRepository, Comparison, find_stale_people
 from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.events import EventRepository
 from app.persistence.repositories.face_embeddings import FaceEmbeddingRepository
 from app.persistence.repositories.sightings import SightingChange, SightingRepository
 from app.services.collections.decisions import DecisionMaker
+from app.services.sightings.announcing import announce_sightings
 from app.services.sightings.arrival import describe_changes
 from app.services.sightings.matching import PeopleMatcher, ProbeFace, Rejected
 from app.telemetry import get_logger
@@ -105,6 +107,7 @@ class Rematch:
     async def _decide_batch(self, tenant_id: UUID, gallery: Gallery, face_ids: Collection[UUID]) -> int:
         async with self._database.transaction(tenant_id) as session:
             people = await AlbumPeopleRepository(session, tenant_id).list_by_album(gallery.collection_id)
+            album = await CollectionRepository(session, tenant_id).find_by_id(gallery.collection_id)
             rows = SightingRepository(session, tenant_id)
             # A photo is decided as a whole: nobody is matched twice in it.
             beside = await rows.list_beside(face_ids)
@@ -121,20 +124,29 @@ class Rematch:
         ]
         suggestions = await self._matcher.match(tenant_id, people, probes, rejected, taken)
         async with self._database.transaction(tenant_id) as session:
-            await _write(SightingRepository(session, tenant_id), beside, suggestions, rejected)
+            changes = await _write(SightingRepository(session, tenant_id), beside, suggestions, rejected)
+            if album is not None:
+                events = announce_sightings(album.name, people, changes, suggestions, photos)
+                await EventRepository(session, tenant_id).add(events)
         return len(photos)
 
 
 async def _write(
     rows: SightingRepository, face_ids: Collection[UUID], suggestions: Mapping[UUID, Suggestion], rejected: Rejected
-) -> None:
-    """Write what the machine found, unless a person has decided meanwhile; who decided what stays the same is kept."""
+) -> list[SightingChange]:
+    """Write what the machine found, unless a person has decided meanwhile; who decided what stays the same is kept.
+
+    Return the changes of state or subject.
+    """
     found = await describe_changes(rows, suggestions)
-    changes = []
+    changes, different = list[SightingChange](), list[SightingChange]()
     for record in await rows.lock(face_ids):
         nobody = SightingState.REJECTED if record.face_id in rejected else SightingState.PENDING
         change = found.get(record.face_id, SightingChange(record.face_id, nobody))
         if record.is_open and not (change.subject_id is None and record.state is nobody):
             changes.append(change)
+            if (change.state, change.subject_id) != (record.state, record.subject_id):
+                different.append(change)
     await rows.change(changes)
     await rows.clear_stale(face_ids)
+    return different

@@ -13,8 +13,10 @@ from app.persistence.repositories.operations import ClusterChange, Operation, Op
 from app.persistence.repositories.sightings import SightingChange, SightingRecord, SightingRepository
 from app.persistence.repositories.templates import NewFace
 from app.security.cursors import CursorSigner, read_number
-from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditTrail
 from app.services.paging import Page, PageRequest, bind_filters, cut_page
+from app.services.sightings.announcing import announce_matched
 from app.services.sightings.enrolling import SightingEnrolment
 from app.services.sightings.named_people import NamedPerson, PersonDirectory
 from app.services.sightings.snapshots import describe_record
@@ -125,6 +127,8 @@ class SightingService:
             await self._decide_in(album, chosen, records, errors, stored) for album, chosen in by_album.items()
         ]
         found = {one.face_id: one for one in await self._sightings.find(list(records))}
+        changed = {one.face_id for chosen in by_album.values() for one in chosen} - set(errors)
+        await self._trail.events.add(announce_matched(found[face_id] for face_id in changed))
         results = [errors.get(one.face_id) or found[one.face_id] for one in decided]
         await self._enrolment.store(list(stored.values()))
         stored_ids = {face_id: new.id for face_id, new in stored.items()}

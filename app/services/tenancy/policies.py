@@ -4,7 +4,8 @@ from app.domain.tenancy import Policy
 from app.errors import PermissionDenied
 from app.permissions import Permission, Principal
 from app.persistence.repositories.policies import PolicyRepository
-from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditTrail
 
 
 class PolicyService:

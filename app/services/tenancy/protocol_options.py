@@ -2,7 +2,8 @@
 
 from app.domain.tenancy import ProtocolOptions
 from app.persistence.repositories.policies import PolicyRepository
-from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditTrail
 
 
 class ProtocolOptionsService:

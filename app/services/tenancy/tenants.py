@@ -14,7 +14,8 @@ from app.persistence.repositories.usage import UsageRepository
 from app.persistence.repositories.users import UserRepository
 from app.security.cursors import CursorSigner, read_created, read_text, write_created
 from app.security.passwords import PasswordHasher
-from app.services.audit.trail import OPERATOR, AuditAction, AuditTrails
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import OPERATOR, AuditTrails
 from app.services.paging import Page, PageRequest, cut_page
 from app.services.retries import retry_transient
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
+from app.domain.events import Event, EventType
 from app.domain.sightings import MACHINE, FacePair
 from app.domain.videos import SeenFace, VideoFacts, VideoState
 from app.matcher.tracking.tracklets import Tracklet, choose_diverse
@@ -14,7 +15,7 @@ from app.persistence.repositories.clusters import ClusterRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.video_steps import StepKind, VideoStep, VideoStepRepository
 from app.security.photo_encryption import PhotoCipher
-from app.services.audit.trail import AuditAction
+from app.services.audit.actions import AuditAction
 from app.services.collections.lookup import CollectionLookup
 from app.services.people.face_storage import FaceStorage
 from app.services.people.rules import anonymous_name
@@ -79,14 +80,14 @@ class VideoStorage:
         collection_id, _ = await self.collections.lock_for_storing(step.album)
         if not await self.steps.lock_video(step.video_id) or not await self.steps.finish(step):
             return False
-        faces = [face for one in people for face in one.faces]
+        faces, sighted = [face for one in people for face in one.faces], list[Event]()
         if faces:
             await self.storage.consent.require_for_anonymous()
             names = {one.faces[0].subject_id: anonymous_name(one.faces[0].id) for one in people}
             await self.subjects.add_anonymous(collection_id, names)
             await self.storage.templates.add_all(faces, collection_id=collection_id, source="video")
             places = {one.appearance.face_ids[0]: one.appearance.id for one in people}
-            await self.sightings.store(collection_id, places, matched)
+            sighted = await self.sightings.store(step.album, collection_id, places, matched)
             pairs = [FacePair(min(pair), max(pair), are_same=False) for pair in find_overlapping(people)[:_MAX_PAIRS]]
             if pairs:
                 await self.clusters.add_constraints(collection_id, pairs, MACHINE)
@@ -97,6 +98,7 @@ class VideoStorage:
         await self.storage.trail.record(
             AuditAction.VIDEO_PROCESSED,
             f"collection:{step.album}",
+            events=[Event(EventType.VIDEO_DONE, step.album, ids={"video_id": str(step.video_id)}), *sighted],
             collection=step.album,
             faces=len(faces),
             seconds=round((step.duration_ms or 0) / 1000),
@@ -108,6 +110,8 @@ class VideoStorage:
         if await self.steps.lock_video(step.video_id) and await self.steps.finish(step):
             await self.appearances.replace_strands([], step.video_id)
             await self.steps.end(step.video_id, VideoState.FAILED, code=code, detail=detail)
+            ids = {"video_id": str(step.video_id), "code": code}
+            await self.storage.trail.events.add([Event(EventType.VIDEO_FAILED, step.album, ids=ids)])
 
     def _encrypt(self, tracklet: Tracklet, recognizer: str) -> SeenStrand:
         strand_id = uuid4()

@@ -13,7 +13,8 @@ from app.persistence.repositories.appearances import AppearanceRepository
 from app.persistence.repositories.sightings import SightingRepository
 from app.persistence.repositories.videos import VideoRepository
 from app.security.cursors import CursorSigner, read_number
-from app.services.audit.trail import AuditAction, AuditTrail
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import AuditTrail
 from app.services.paging import Page, PageRequest, bind_filters, cut_page
 from app.services.people.stored_faces import PhotoFilter, StoredFaceService
 from app.services.sightings.named_people import NamedPerson, PersonDirectory

@@ -1,0 +1,226 @@
+"""Create events, webhooks and deliveries; an event and its deliveries are written in the transaction of the change."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+from migrations.isolation import APP_ROLE, OPERATOR_ROLE, isolate
+
+revision: str = "0036"
+down_revision: str | None = "0035"
+branch_labels: Sequence[str] | None = None
+depends_on: Sequence[str] | None = None
+
+# Adds events at the end of the tenant's list, and a delivery for each webhook that wants them. The head of the audit
+# trail is locked until the transaction ends, so events become visible in order. Webhooks whose turn is not queued yet
+# are returned: the caller adds their turns to the job queue. An erased subject's earlier events are deleted.
+ADD_EVENTS = """
+CREATE FUNCTION vultus_add_events(tenant uuid, added jsonb, first_seal bytea)
+RETURNS TABLE (webhook_id uuid, turn bigint) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    number CONSTANT bigint := jsonb_array_length(added);
+    last bigint;
+BEGIN
+    INSERT INTO audit_heads AS head (tenant_id, seq, seal, event_seq) VALUES (tenant, 0, first_seal, number)
+    ON CONFLICT (tenant_id) DO UPDATE SET event_seq = head.event_seq + number
+    RETURNING head.event_seq INTO last;
+    DELETE FROM events e USING jsonb_array_elements(added) AS one
+    WHERE one->>'type' = 'subject.deleted' AND e.tenant_id = tenant
+      AND e.collection = one->>'collection' AND e.subject = one->>'subject';
+    INSERT INTO events (tenant_id, seq, id, at, type, collection, subject, data)
+    SELECT tenant, last - number + ordinal, gen_random_uuid(), clock_timestamp(), one->>'type', one->>'collection',
+           one->>'subject', one->'data'
+    FROM jsonb_array_elements(added) WITH ORDINALITY AS elements(one, ordinal);
+    RETURN QUERY
+    WITH wanted AS (
+        INSERT INTO webhook_deliveries (tenant_id, webhook_id, seq, order_key)
+        SELECT tenant, w.id, e.seq, coalesce(e.collection || '/' || e.subject, e.collection, e.type)
+        FROM webhooks w JOIN events e ON e.tenant_id = tenant AND e.seq > last - number AND e.seq <= last
+        WHERE w.tenant_id = tenant AND w.is_enabled
+          AND (w.types = '{}' OR e.type = ANY (w.types))
+          AND (w.collections = '{}' OR e.collection = ANY (w.collections))
+        RETURNING webhook_deliveries.webhook_id AS id
+    )
+    UPDATE webhooks w SET is_queued = true, turn = w.turn + 1
+    WHERE w.tenant_id = tenant AND NOT w.is_queued AND w.id IN (SELECT id FROM wanted)
+    RETURNING w.id, w.turn;
+END $$
+"""
+# An audit entry and the events of the same change, in one round trip.
+APPEND_WITH_EVENTS = """
+CREATE FUNCTION vultus_append_with_events(
+    tenant uuid, new_seq bigint, new_at timestamptz, new_actor text, new_action text, new_target text,
+    new_details jsonb, new_request text, new_key text, previous_seal bytea, new_seal bytea,
+    added jsonb, first_seal bytea
+) RETURNS TABLE (webhook_id uuid, turn bigint) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM vultus_append_audit_entry(
+        tenant, new_seq, new_at, new_actor, new_action, new_target, new_details, new_request, new_key, previous_seal,
+        new_seal);
+    RETURN QUERY SELECT e.webhook_id, e.turn FROM vultus_add_events(tenant, added, first_seal) e;
+END $$
+"""
+# These two run as the owner of the tables and return ids and counts only, like those of 0024.
+DUE_WEBHOOKS = """
+CREATE FUNCTION vultus_due_webhooks() RETURNS TABLE (tenant_id uuid, webhook_id uuid)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT w.tenant_id, w.id FROM webhooks w
+    WHERE w.is_enabled AND w.resume_at <= now() AND EXISTS (
+        SELECT FROM webhook_deliveries d
+        WHERE d.tenant_id = w.tenant_id AND d.webhook_id = w.id AND d.state = 'waiting' AND d.due_at <= now())
+      AND (NOT w.is_queued OR NOT EXISTS (
+        SELECT FROM pgqueuer j WHERE j.entrypoint = 'webhooks.turn' AND j.status IN ('queued', 'picked')
+          AND j.payload = uuid_send(w.tenant_id) || uuid_send(w.id)))
+$$
+"""
+PRUNE_EVENTS = """
+CREATE FUNCTION vultus_prune_events(keep interval) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH pruned AS (DELETE FROM events e WHERE e.at < now() - keep RETURNING e.tenant_id, e.seq),
+    noted AS (
+        UPDATE audit_heads h SET events_pruned_through = p.seq
+        FROM (SELECT tenant_id, max(seq) AS seq FROM pruned GROUP BY tenant_id) p
+        WHERE h.tenant_id = p.tenant_id
+    )
+    SELECT count(*) FROM pruned
+$$
+"""
+
+
+def upgrade() -> None:
+    op.execute("SET LOCAL lock_timeout = '5s'")
+    op.add_column("audit_heads", sa.Column("event_seq", sa.BigInteger(), nullable=False, server_default="0"))
+    op.add_column(
+        "audit_heads", sa.Column("events_pruned_through", sa.BigInteger(), nullable=False, server_default="0")
+    )
+    _create_events()
+    _create_webhooks()
+    _create_deliveries()
+    for table in ("events", "webhooks", "webhook_deliveries"):
+        isolate(table)
+    op.execute("CREATE POLICY watching ON webhooks FOR SELECT TO CURRENT_USER USING (true)")
+    op.execute("CREATE POLICY watching ON webhook_deliveries TO CURRENT_USER USING (true)")
+    op.execute("CREATE POLICY pruning ON events TO CURRENT_USER USING (true)")
+    op.execute("CREATE POLICY pruning ON audit_heads TO CURRENT_USER USING (true)")
+    for function in (ADD_EVENTS, APPEND_WITH_EVENTS, DUE_WEBHOOKS, PRUNE_EVENTS):
+        op.execute(function)
+    for signature in ("vultus_due_webhooks()", "vultus_prune_events(interval)"):
+        op.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
+        op.execute(f"GRANT EXECUTE ON FUNCTION {signature} TO {APP_ROLE}, {OPERATOR_ROLE}")
+
+
+def _create_events() -> None:
+    op.create_table(
+        "events",
+        sa.Column("tenant_id", sa.Uuid(), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("collection", sa.Text(), nullable=True),
+        sa.Column("subject", sa.Text(), nullable=True),
+        sa.Column("data", postgresql.JSONB(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("fk_events_tenant_id_tenants"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("tenant_id", "seq", name=op.f("pk_events")),
+    )
+    op.create_index("ix_events_at", "events", ["at"])
+    op.create_index(
+        "ix_events_subject",
+        "events",
+        ["tenant_id", "collection", "subject"],
+        postgresql_where=sa.text("subject IS NOT NULL"),
+    )
+
+
+def _create_webhooks() -> None:
+    def column(name: str, kind: Any, default: str | None = None) -> sa.Column[Any]:
+        return sa.Column(name, kind, nullable=False, server_default=sa.text(default) if default else None)
+
+    op.create_table(
+        "webhooks",
+        column("tenant_id", sa.Uuid()),
+        column("id", sa.Uuid()),
+        column("created_at", sa.DateTime(timezone=True), "now()"),
+        column("url", sa.Text()),
+        column("description", sa.Text(), "''"),
+        column("types", postgresql.ARRAY(sa.Text()), "'{}'"),
+        column("collections", postgresql.ARRAY(sa.Text()), "'{}'"),
+        column("is_enabled", sa.Boolean(), "true"),
+        sa.Column("disabled_because", sa.Text(), nullable=True),
+        column("key_id", sa.Text()),
+        column("secret_encrypted", sa.LargeBinary()),
+        sa.Column("previous_key_id", sa.Text(), nullable=True),
+        sa.Column("previous_encrypted", sa.LargeBinary(), nullable=True),
+        sa.Column("previous_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True),
+        column("resume_at", sa.DateTime(timezone=True), "now()"),
+        column("is_queued", sa.Boolean(), "false"),
+        column("turn", sa.BigInteger(), "0"),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("fk_webhooks_tenant_id_tenants"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_webhooks")),
+    )
+
+
+def _create_deliveries() -> None:
+    op.create_table(
+        "webhook_deliveries",
+        sa.Column("tenant_id", sa.Uuid(), nullable=False),
+        sa.Column("webhook_id", sa.Uuid(), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("order_key", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False, server_default="waiting"),
+        sa.Column("attempts", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+        sa.Column("attempted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "webhook_id"],
+            ["webhooks.tenant_id", "webhooks.id"],
+            name=op.f("fk_webhook_deliveries_tenant_id_webhooks"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "seq"],
+            ["events.tenant_id", "events.seq"],
+            name=op.f("fk_webhook_deliveries_tenant_id_events"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("tenant_id", "webhook_id", "seq", name=op.f("pk_webhook_deliveries")),
+    )
+    waiting = sa.text("state = 'waiting'")
+    op.create_index(
+        "ix_webhook_deliveries_due",
+        "webhook_deliveries",
+        ["tenant_id", "webhook_id", "due_at"],
+        postgresql_where=waiting,
+    )
+    op.create_index(
+        "ix_webhook_deliveries_order",
+        "webhook_deliveries",
+        ["tenant_id", "webhook_id", "order_key", "seq"],
+        postgresql_where=waiting,
+    )
+    op.create_index("ix_webhook_deliveries_event", "webhook_deliveries", ["tenant_id", "seq"])
+
+
+def downgrade() -> None:
+    op.execute("SET LOCAL lock_timeout = '5s'")
+    op.execute("DROP FUNCTION vultus_prune_events(interval)")
+    op.execute("DROP FUNCTION vultus_due_webhooks()")
+    op.execute("DROP FUNCTION vultus_append_with_events")
+    op.execute("DROP FUNCTION vultus_add_events")
+    op.execute("DROP POLICY pruning ON audit_heads")
+    for table in ("webhook_deliveries", "webhooks", "events"):
+        op.drop_table(table)
+    op.drop_column("audit_heads", "events_pruned_through")
+    op.drop_column("audit_heads", "event_seq")
