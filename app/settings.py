@@ -39,6 +39,7 @@ GROUPS = {
     "signup_enabled": "Access and limits",
     "header_timeout_s": "Timeouts",
     "album_worker": "Albums",
+    "event_days": "Events",
     "log_level": "Logging",
 }
 """The titles of the groups of settings, by the first field of each group."""
@@ -240,6 +241,16 @@ class Settings(BaseSettings):
     """The largest video file, in bytes. The default is 4 GiB. Videos need `pip install 'vultus[video]'`."""
     max_waiting_videos: Positive = 100
     """How many videos of one tenant may wait to be processed. Further ones receive status 429."""
+
+    # Events
+
+    event_days: Annotated[int, Field(ge=4, le=90)] = 7
+    """After how many days events and their deliveries are deleted. Failed deliveries are repeated for 3 days."""
+    webhook_internal_hosts: Annotated[list[str], NoDecode] = []
+    """Receivers of webhooks inside your network, comma-separated. Each one is exact: `hooks.internal`,
+    `hooks.internal:8443`, or `http://10.0.0.5:9000` without TLS. All others need https and public addresses."""
+    webhook_turns: Annotated[int, Field(ge=1, le=1000)] = 64
+    """How many webhooks a worker sends events to at the same time."""
     photo_store: str = ""
     """Where photos wait: a directory, or `s3://bucket/prefix`. Empty: `photos` in the data directory. They are
     encrypted. Servers and workers on several hosts need a bucket."""
@@ -272,6 +283,7 @@ class Settings(BaseSettings):
         "object_store_endpoints",
         "image_url_hosts",
         "image_url_networks",
+        "webhook_internal_hosts",
         "extra_model_packs",
         "trusted_proxies",
         "previous_receipt_keys",
@@ -290,7 +302,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"entry {number} is not an origin; use https://host or https://host:port")
         return value
 
-    @field_validator("image_url_hosts")
+    @field_validator("image_url_hosts", "webhook_internal_hosts")
     @classmethod
     def _check_hosts(cls, value: list[str]) -> list[str]:
         for number, host in enumerate(value, 1):

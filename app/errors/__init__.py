@@ -7,7 +7,7 @@
                               route_not_found, method_not_allowed, idempotency_key_reused, idempotent_answer_erased,
                               recognizer_mismatch, consent_required, consent_withdrawn, object_unavailable,
                               object_store_not_set, object_store_unavailable, malformed_request, unknown_operation,
-                              uploads_need_bucket, videos_not_supported
+                              uploads_need_bucket, videos_not_supported, webhook_url_not_allowed
       ImageRefused            image_empty, image_too_large, image_unreadable, image_truncated,
                               image_too_many_pixels, image_too_complex, image_animated, image_mode_unsupported,
                               image_url_not_allowed, image_url_unreachable, image_url_timeout,
@@ -26,11 +26,12 @@
                               key_not_found, tenant_not_found, plan_not_found, object_store_not_found,
                               recognizer_not_found, album_not_found, photo_not_found, link_not_found,
                               sighting_not_found, operation_not_found, cluster_not_found, pool_not_found,
-                              video_not_found
+                              video_not_found, webhook_not_found
       Conflict                email_taken, collection_exists, subject_exists, subject_anonymous, last_admin,
                               too_many_keys, subject_full, recognizer_incomplete, recognizer_in_use,
                               album_closed, photo_exists, video_exists,
-                              operation_undone, operation_superseded, photo_not_uploaded, clusters_conflict
+                              operation_undone, operation_superseded, photo_not_uploaded, clusters_conflict,
+                              too_many_webhooks
       TooManyRequests         rate_limited, too_many_login_attempts, too_many_photos_waiting,
                               too_many_videos_waiting
       Unavailable             overloaded, client_disconnected, not_ready, database_unavailable, recognizer_unavailable,
@@ -173,6 +174,7 @@ from app.errors.videos import (
     VideoUnreadable,
     VideoWithoutPicture,
 )
+from app.errors.webhooks import TooManyWebhooks, WebhookNotFound, WebhookUrlNotAllowed
 
 __all__ = [
     "AlbumClosed",
@@ -281,6 +283,7 @@ __all__ = [
     "TooManyPhotosWaiting",
     "TooManyRequests",
     "TooManyVideosWaiting",
+    "TooManyWebhooks",
     "Unavailable",
     "UnknownOperation",
     "UnsupportedMediaType",
@@ -296,5 +299,7 @@ __all__ = [
     "VideoUnreadable",
     "VideoWithoutPicture",
     "VideosNotSupported",
+    "WebhookNotFound",
+    "WebhookUrlNotAllowed",
     "about_image",
 ]

@@ -56,6 +56,15 @@ class QuotaExceeded(PermissionDenied):
     """Your plan's quota is used up."""
 
     code = "quota_exceeded"
+    quota: str | None = None
+    """The plan's quota; None for a fixed limit."""
+
+    @classmethod
+    def of(cls, quota: str, detail: str) -> "QuotaExceeded":
+        """Describe that a plan's quota is used up."""
+        error = cls(detail)
+        error.quota = quota
+        return error
 
 
 class SignupDisabled(PermissionDenied):

@@ -15,6 +15,7 @@ class Work(StrEnum):
 
     RETENTION = "retention"
     JOB_LOG = "job_log"
+    EVENTS = "events"
 
 
 async def claim(database: Database, work: Work, every: timedelta) -> bool:

@@ -14,6 +14,7 @@ from app.routes import (
     clusters,
     collection_recognizers,
     collections,
+    events,
     faces,
     guests,
     health,
@@ -34,6 +35,7 @@ from app.routes import (
     usage,
     users,
     videos,
+    webhooks,
 )
 
 ROUTERS = tuple(
@@ -69,6 +71,8 @@ ROUTERS = tuple(
         users,
         keys,
         object_stores,
+        events,
+        webhooks,
         rekognition_options,
         operator,
         health,

@@ -9,9 +9,18 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from app.errors import AppError, AuthenticationFailed, InvalidParameter, MethodNotAllowed, RequestRefused, RouteNotFound
+from app.errors import (
+    AppError,
+    AuthenticationFailed,
+    InvalidParameter,
+    MethodNotAllowed,
+    QuotaExceeded,
+    RequestRefused,
+    RouteNotFound,
+)
 from app.routes.unknown_names import describe_unknown, list_fields, replace_surrogates, shorten
-from app.server.request_context import ErrorRenderer
+from app.server.request_context import PRINCIPAL, ErrorRenderer
+from app.server.state import state_of
 from app.services.idempotency import ResponseReplayed
 from app.telemetry import error_code, request_id
 
@@ -44,6 +53,8 @@ def install_error_handlers(app: FastAPI, render_error: ErrorRenderer) -> None:
 
     @app.exception_handler(AppError)
     async def handle_app_error(request: Request, error: AppError) -> Response:
+        if isinstance(error, QuotaExceeded) and error.quota is not None and PRINCIPAL in request.scope:
+            await state_of(request).quota_notices.note(request.scope[PRINCIPAL].tenant_id, error.quota)
         return render_error(request.url.path, error)
 
     @app.exception_handler(RequestValidationError)

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from app.routes.examples import build_example
 from app.routes.photo_fields import PhotoFields, url_field
-from app.services.photos.allowed_hosts import MAX_URL_LENGTH
+from app.services.outbound.addresses import MAX_URL_LENGTH
 
 _FORMATS = "JPEG, PNG, WebP, AVIF, HEIC (if installed), GIF, BMP or TIFF."
 _DIGIT = r"[A-Za-z0-9+\/_\-][ \t\r\n]*"

@@ -25,7 +25,7 @@ from app.routes.photo_fields import PhotoFields, SentImage, url_field
 from app.server.body_limits import too_large
 from app.server.disconnects import DisconnectDep, watch_connection
 from app.server.request_context import IMAGES
-from app.services.photos.allowed_hosts import MAX_URL_LENGTH
+from app.services.outbound.addresses import MAX_URL_LENGTH
 from app.services.photos.image_urls import ImageUrl, ImageUrlFetcher
 from app.settings import Settings
 from app.telemetry import timed

@@ -39,6 +39,9 @@ _photos = Counter(
     ["state", "code"],
     registry=_registry,
 )
+_deliveries = Counter(
+    "vultus_webhook_deliveries", "Attempts to deliver events to webhooks, by outcome.", ["outcome"], registry=_registry
+)
 
 
 def observe_request(route: str, method: str, status: int, seconds: float) -> None:
@@ -59,6 +62,11 @@ def observe_images(count: int) -> None:
 def observe_photo(state: str, code: str | None) -> None:
     """Count a processed photo of an album; `code` says why it failed."""
     _photos.labels(state, code or "").inc()
+
+
+def observe_webhook(outcome: str) -> None:
+    """Count an attempt to deliver an event: `delivered`, `refused`, or the kind of error."""
+    _deliveries.labels(outcome).inc()
 
 
 def expose_queue(received: int, working: int, oldest_s: float, jobs: int) -> bytes:

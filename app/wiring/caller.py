@@ -19,6 +19,8 @@ from app.persistence.repositories.sightings import SightingRepository
 from app.persistence.repositories.templates import TemplateRepository
 from app.persistence.repositories.usage_days import UsageDayRepository
 from app.persistence.repositories.users import UserRepository
+from app.persistence.repositories.webhook_deliveries import WebhookDeliveryRepository
+from app.persistence.repositories.webhooks import WebhookRepository
 from app.services.access.keys import KeyService
 from app.services.access.users import UserService
 from app.services.albums.intake import IntakeLimits, PhotoIntake
@@ -30,6 +32,7 @@ from app.services.audit.trail import AuditService
 from app.services.collections.calibration import CalibrationService, Calibrator
 from app.services.collections.gallery_lookup import GalleryLookup, RecentCollection
 from app.services.collections.recognizers import CollectionRecognizerService
+from app.services.events.events import EventService
 from app.services.idempotency import IdempotencyService
 from app.services.people.anonymous_registration import AnonymousRegistrationService
 from app.services.people.assignment import AssignmentService
@@ -52,6 +55,8 @@ from app.services.tenancy.policies import PolicyService
 from app.services.tenancy.protocol_options import ProtocolOptionsService
 from app.services.videos.intake import VideoIntake, VideoLimits
 from app.services.videos.search import VideoSearch
+from app.services.webhooks.secrets import WebhookCipher
+from app.services.webhooks.webhooks import WebhookService, WebhookTester
 from app.wiring.album_services import AlbumServices
 from app.wiring.process import AppState
 from app.wiring.videos import has_video_support
@@ -142,6 +147,17 @@ class CallerServices:
     async def _known_people(self) -> AsyncIterator[KnownPeople]:
         async with self.transaction() as services:
             yield services.known_people()
+
+    def events(self) -> EventService:
+        return EventService(self.state.database, self.principal)
+
+    def webhook_tester(self) -> WebhookTester:
+        return WebhookTester(self._webhooks, self.state.webhook_sender, WebhookCipher(self.state.keyring))
+
+    @asynccontextmanager
+    async def _webhooks(self) -> AsyncIterator[WebhookService]:
+        async with self.transaction() as services:
+            yield services.webhooks()
 
     def subject_listing(self) -> SubjectListing:
         return SubjectListing(self.state.database, self.principal, self.galleries, self.state.cursors)
@@ -255,6 +271,16 @@ class TransactionServices(AlbumServices):
         stores = ObjectStoreRepository(self._session, self._tenant_id)
         endpoints = self._state.settings.object_store_endpoints
         return ObjectStoreService(stores, self._state.keyring, self._trail(), endpoints=endpoints)
+
+    def webhooks(self) -> WebhookService:
+        return WebhookService(
+            WebhookRepository(self._session, self._tenant_id),
+            WebhookDeliveryRepository(self._session, self._tenant_id),
+            self._state.webhook_sender.hosts,
+            WebhookCipher(self._state.keyring),
+            self._state.cursors,
+            self._trail(),
+        )
 
     def policies(self) -> PolicyService:
         return PolicyService(self._policy_rows(), self._trail(), self._principal)

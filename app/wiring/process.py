@@ -40,6 +40,7 @@ from app.services.collections.recognizer_directory import RecognizerDirectory
 from app.services.erasure.receipts import ReceiptSigner
 from app.services.erasure.replay import ErasureReplay
 from app.services.erasure.retention import RetentionSweep
+from app.services.events.quota_notices import QuotaNotices
 from app.services.maintenance.background_erasure import BackgroundErasure
 from app.services.maintenance.health import HealthService
 from app.services.maintenance.template_rotation import TemplateRotation
@@ -53,12 +54,15 @@ from app.services.sightings.matching import PeopleMatcher
 from app.services.sightings.rematch import Rematch
 from app.services.tenancy.metering import Meter
 from app.services.tenancy.tenants import OperatorService, TenantService
+from app.services.webhooks.sending import WebhookHosts, WebhookSender
+from app.services.webhooks.worker import WebhookWorker
 from app.settings import Settings
 from app.telemetry import get_logger
 from app.wiring.albums import StorageOpener, open_spool
 from app.wiring.analyzer import build_analyzer, count_inference_threads
 from app.wiring.search import build_search
 from app.wiring.videos import VideoStorageOpener, build_video_turns, has_video_support
+from app.wiring.webhooks import build_webhook_worker
 
 _log = get_logger(__name__)
 
@@ -97,6 +101,9 @@ class AppState:
     receipts: ReceiptSigner
     spool: PhotoSpool
     album_worker: AlbumWorker
+    quota_notices: QuotaNotices
+    webhook_sender: WebhookSender
+    webhook_worker: WebhookWorker
     progress: ProgressWatch
     guests: GuestBook
 
@@ -115,6 +122,7 @@ class _Resources:
     image_urls: ImageUrlFetcher
     search: SearchEngine
     progress: ProgressWatch
+    webhooks: WebhookSender
     spool: PhotoSpool
     service_address: str
 
@@ -144,6 +152,7 @@ async def running_process(
         state = _build_state(settings, resources, analyzer, trails, erasure, meter)
         if works_on_albums:
             await stack.enter_async_context(state.album_worker.running())
+            await stack.enter_async_context(state.webhook_worker.running())
         yield state
 
 
@@ -174,6 +183,8 @@ async def _open_resources(stack: AsyncExitStack, settings: Settings, addresses: 
     stack.push_async_callback(image_urls.close)
     search = build_search(settings, addresses.service, keyring, watchdog=watchdog)
     stack.push_async_callback(search.close)
+    webhooks = WebhookSender(WebhookHosts(settings.webhook_internal_hosts))
+    stack.push_async_callback(webhooks.close)
     progress = ProgressWatch(database)
     stack.push_async_callback(progress.close)
     # Entered last: it stops first, and no connection is ended while the others close theirs.
@@ -189,6 +200,7 @@ async def _open_resources(stack: AsyncExitStack, settings: Settings, addresses: 
         image_urls,
         search,
         progress,
+        webhooks,
         open_spool(settings, keyring),
         addresses.service,
     )
@@ -235,6 +247,11 @@ def _build_state(
         progress=resources.progress,
         guests=GuestBook(database, keyring, trails),
         album_worker=_build_album_worker(settings, resources, faces, recognizers, trails, decisions),
+        quota_notices=QuotaNotices(database),
+        webhook_sender=resources.webhooks,
+        webhook_worker=build_webhook_worker(
+            settings, database, resources.service_address, resources.webhooks, keyring, trails
+        ),
     )
 
 

@@ -130,7 +130,7 @@ def _create_events() -> None:
         ),
         sa.PrimaryKeyConstraint("tenant_id", "seq", name=op.f("pk_events")),
     )
-    op.create_index("ix_events_at", "events", ["at"])
+    op.create_index("ix_events_at", "events", ["tenant_id", "at"])
     op.create_index(
         "ix_events_subject",
         "events",

@@ -20,7 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import ImageRefused, ImageTooLarge, ImageUrlNotAllowed
-from app.services.photos.allowed_hosts import AllowedHosts, is_public
+from app.services.outbound.addresses import is_public
+from app.services.photos.allowed_hosts import AllowedHosts
 from app.services.photos.image_urls import ImageUrl, ImageUrlFetcher
 from app.telemetry import configure_logging
 from tests.photo_hosts import LARGE, PHOTO, PhotoHost, serving_photos

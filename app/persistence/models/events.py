@@ -21,7 +21,7 @@ class EventModel(TenantOwned):
     __tablename__ = "events"
     __table_args__ = (
         ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
-        Index("ix_events_at", "at"),
+        Index("ix_events_at", "tenant_id", "at"),
         Index("ix_events_subject", "tenant_id", "collection", "subject", postgresql_where=text("subject IS NOT NULL")),
     )
 

@@ -46,7 +46,6 @@ class EventRepository(TenantRepository):
         types: Iterable[str] | None = None,
         without: Iterable[str] = (),
         collections: Iterable[str] | None = None,
-        until: int | None = None,
     ) -> EventPage:
         """List up to `limit` events after a number, oldest first; None: every type or collection."""
         pruned = await self._session.scalar(
@@ -58,9 +57,9 @@ class EventRepository(TenantRepository):
         if without:
             found = found.where(EventModel.type.not_in(list(without)))
         if collections is not None:
-            found = found.where(or_(EventModel.collection.in_(list(collections))))
-        if until is not None:
-            found = found.where(EventModel.seq <= until)
+            names = list(collections)
+            album = EventModel.data["album"].astext
+            found = found.where(EventModel.collection.in_(names), or_(album.is_(None), album.in_(names)))
         rows = await self._session.scalars(found)
         return EventPage([describe_event(row) for row in rows], seq >= (pruned or 0))
 

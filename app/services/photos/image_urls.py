@@ -1,12 +1,10 @@
 """Fetch photos from URLs: only from hosts that the operator lists, and only at addresses that were checked.
 
-A name is resolved once, every address of it is checked, and the connection goes to one of these addresses. A name that
-changes its address meanwhile therefore changes nothing. Redirects are not followed, and proxy settings of the
-environment are ignored. A URL may hold a signature: no error and no log contains its path or query.
+Redirects are not followed, and proxy settings of the environment are ignored. A URL may hold a signature: no error and
+no log contains its path or query.
 """
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,12 +12,14 @@ from dataclasses import dataclass, field
 import httpx
 
 from app.errors import ImageRefused, ImageTooLarge, ImageUrlNotAllowed, ImageUrlTimeout, ImageUrlUnreachable
-from app.services.photos.allowed_hosts import Address, AllowedHosts, Origin, read_address
-from app.services.photos.downloads import BodyTooLarge, open_client, read_body
+from app.services.outbound.addresses import Address, HostUnknown, Origin, UrlRefused, pin, resolve
+from app.services.outbound.downloads import BodyTooLarge, open_client, read_body
+from app.services.photos.allowed_hosts import AllowedHosts
 
 _CONCURRENT = 4
 """Photos of one request that are fetched at the same time."""
 _CONNECT_TIMEOUT_S = 5.0
+_HEADERS = {"accept": "image/*", "accept-encoding": "identity", "user-agent": "vultus"}
 _MAX_ADDRESSES = 3
 """Addresses of a name to try."""
 
@@ -115,7 +115,7 @@ class ImageUrlFetcher:
         failed: httpx.HTTPError | None = None
         for address in addresses[:_MAX_ADDRESSES]:
             try:
-                return await self._download(_request(parsed, origin, address), budget)
+                return await self._download(pin("GET", parsed, origin, address, _HEADERS), budget)
             except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
                 failed = exc
             except httpx.TimeoutException:
@@ -145,29 +145,13 @@ class ImageUrlFetcher:
 
 
 async def _resolve(origin: Origin) -> list[Address]:
-    """Return the addresses of a host, or the one that it is; raises `ImageUrlUnreachable`."""
-    if origin.address is not None:
-        return [origin.address]
+    """Return the addresses of a host; raises `ImageUrlUnreachable` or `ImageUrlNotAllowed`."""
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
+        return await resolve(origin)
+    except HostUnknown:
         raise ImageUrlUnreachable("the host's name has no address.") from None
-    addresses = [read_address(str(sockaddr[0])) for *_, sockaddr in found]
-    if None in addresses or not addresses:  # an address with a scope, which only means something on this machine
-        raise ImageUrlNotAllowed("the host has an address that is not public.")
-    return list(dict.fromkeys(address for address in addresses if address is not None))
-
-
-def _request(url: httpx.URL, origin: Origin, address: Address) -> httpx.Request:
-    """Build a request to an address; certificate, SNI and the header Host are those of the URL's host."""
-    headers = {
-        "host": url.netloc.decode("ascii"),
-        "accept": "image/*",
-        "accept-encoding": "identity",
-        "user-agent": "vultus",
-    }
-    pinned = url.copy_with(host=str(address), fragment=None)
-    return httpx.Request("GET", pinned, headers=headers, extensions={"sni_hostname": origin.host})
+    except UrlRefused as exc:
+        raise ImageUrlNotAllowed(str(exc)) from None
 
 
 def _unreachable(error: Exception | None) -> ImageUrlUnreachable:

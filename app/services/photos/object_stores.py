@@ -32,7 +32,7 @@ from app.security.access_keys import decrypt_secret, encrypt_secret
 from app.security.keyring import Keyring
 from app.services.audit.actions import AuditAction
 from app.services.audit.trail import AuditTrail
-from app.services.photos.downloads import BodyTooLarge, open_client, read_body
+from app.services.outbound.downloads import BodyTooLarge, open_client, read_body
 
 _PURPOSE = "object-stores"
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0)

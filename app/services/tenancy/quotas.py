@@ -30,9 +30,10 @@ class QuotaService:
         """Raise `QuotaExceeded` if `used` is more than the plan includes."""
         limit = self._plan.quota(quota)
         if limit is not None and used > limit:
-            raise QuotaExceeded(
+            raise QuotaExceeded.of(
+                quota.value,
                 f"Plan {self._plan.name!r} includes {limit} {_name(quota)}; this request would make it {used}. "
-                f"Delete some, or ask for a larger plan."
+                f"Delete some, or ask for a larger plan.",
             )
 
 
@@ -45,9 +46,10 @@ async def count_recognition(database: Database, principal: Principal, images: in
 
 def quota_exceeded(plan: Plan, images: int) -> QuotaExceeded:
     """Describe that `images` more recognitions would exceed the plan's monthly quota."""
-    return QuotaExceeded(
+    return QuotaExceeded.of(
+        Quota.RECOGNITIONS.value,
         f"Plan {plan.name!r} includes {plan.quota(Quota.RECOGNITIONS)} {_name(Quota.RECOGNITIONS)}; {images} more "
-        "would exceed it. Wait for the next month, or ask for a larger plan."
+        "would exceed it. Wait for the next month, or ask for a larger plan.",
     )
 
 

@@ -1,0 +1,22 @@
+"""Errors of webhooks."""
+
+from app.errors.requests import RequestRefused
+from app.errors.resources import Conflict, NotFound
+
+
+class WebhookNotFound(NotFound):
+    """The webhook does not exist."""
+
+    code = "webhook_not_found"
+
+
+class TooManyWebhooks(Conflict):
+    """The tenant has the maximum number of webhooks."""
+
+    code = "too_many_webhooks"
+
+
+class WebhookUrlNotAllowed(RequestRefused):
+    """Messages may not be sent to this URL."""
+
+    code = "webhook_url_not_allowed"

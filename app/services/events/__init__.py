@@ -1,0 +1,1 @@
+"""Let callers read events, by asking or by watching."""

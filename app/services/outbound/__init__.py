@@ -1,0 +1,1 @@
+"""Send requests to hosts that callers name: at addresses that were checked, and at no other."""

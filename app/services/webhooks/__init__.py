@@ -1,0 +1,1 @@
+"""Tell receivers of events over HTTP: webhooks, their secrets and deliveries."""

@@ -1,0 +1,134 @@
+"""Deliver events in turns: a webhook's due deliveries are sent, and what fails waits longer each time."""
+
+import asyncio
+import random
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from app.domain.events import Delivery, DisabledBecause, Event, EventType
+from app.errors import AppError
+from app.persistence.connections.database import Database
+from app.persistence.repositories.webhook_deliveries import WebhookDeliveryRepository, find_due_webhooks
+from app.persistence.repositories.webhooks import WebhookRepository
+from app.services.audit.actions import AuditAction
+from app.services.audit.trail import WORKER, AuditTrails
+from app.services.webhooks.secrets import WebhookCipher
+from app.services.webhooks.sending import WebhookSender, is_gone
+from app.telemetry import get_logger, metrics
+
+_log = get_logger(__name__)
+
+_AT_ONCE = 16
+"""Events that are sent to a webhook at the same time; each is of another subject."""
+_TURN_S = 5.0
+"""After that long, other webhooks are next."""
+_LEASE = timedelta(seconds=60)
+_FIRST_PAUSE_S = 1.0
+_MAX_PAUSE_S = 4 * 3600.0
+GIVE_UP_AFTER = timedelta(days=3)
+"""An event is not tried again after that long, and a webhook that has failed for so long is disabled."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    tenant_id: UUID
+    webhook_id: UUID
+    url: str
+    secrets: tuple[str, ...]
+
+
+class WebhookTurns:
+    """Delivers events; one per process."""
+
+    def __init__(self, database: Database, sender: WebhookSender, cipher: WebhookCipher, trails: AuditTrails) -> None:
+        self._database = database
+        self._sender = sender
+        self._cipher = cipher
+        self._trails = trails
+
+    async def run(self, tenant_id: UUID, webhook_id: UUID) -> None:
+        """Deliver what is due, for a few seconds; never raises, because the deliveries' rows tell what is left."""
+        ends_at = time.monotonic() + _TURN_S
+        try:
+            target = await self._open(tenant_id, webhook_id)
+            while target is not None and time.monotonic() < ends_at and await self._deliver(target):
+                pass
+        except AppError as exc:
+            _log.warning("webhook_turn_interrupted", code=exc.code)
+        except Exception as exc:  # noqa: BLE001 - an error of ours must not lose the deliveries
+            _log.error("webhook_turn_interrupted", error=type(exc).__name__)
+        with suppress(AppError):  # `recover` requests it, too
+            await self._request_next(tenant_id, webhook_id)
+
+    async def recover(self) -> int:
+        """Give turns to webhooks with due deliveries; return how many. Any process may do so."""
+        due = await find_due_webhooks(self._database)
+        for tenant_id, webhook_id in due:
+            async with self._database.transaction(tenant_id) as session:
+                rows = WebhookDeliveryRepository(session, tenant_id)
+                await rows.take_turn(webhook_id)
+                await rows.request_turn(webhook_id)
+        return len(due)
+
+    async def _open(self, tenant_id: UUID, webhook_id: UUID) -> _Target | None:
+        async with self._database.transaction(tenant_id) as session:
+            url = await WebhookDeliveryRepository(session, tenant_id).take_turn(webhook_id)
+            secrets = await WebhookRepository(session, tenant_id).read_secrets(webhook_id)
+        if url is None or secrets is None:
+            return None
+        opened = self._cipher.decrypt(webhook_id, secrets)
+        if not opened:
+            _log.error("webhook_secret_unreadable")
+            return None
+        return _Target(tenant_id, webhook_id, url, opened)
+
+    async def _deliver(self, target: _Target) -> bool:
+        """Send some due deliveries; return whether all arrived and others may be due."""
+        async with self._database.transaction(target.tenant_id) as session:
+            rows = WebhookDeliveryRepository(session, target.tenant_id)
+            taken = await rows.take(target.webhook_id, _LEASE, _AT_ONCE)
+        outcomes = await asyncio.gather(*(self._attempt(target, one) for one in taken))
+        return bool(taken) and all(outcomes)
+
+    async def _attempt(self, target: _Target, delivery: Delivery) -> bool:
+        outcome = await self._sender.send(target.url, target.secrets, delivery.event)
+        metrics.observe_webhook("delivered" if outcome.is_delivered else outcome.error or "refused")
+        async with self._database.transaction(target.tenant_id) as session:
+            rows = WebhookDeliveryRepository(session, target.tenant_id)
+            failing_since = await rows.end(
+                target.webhook_id, delivery, outcome, pause=_pause(delivery.attempts), give_up_after=GIVE_UP_AFTER
+            )
+        if is_gone(outcome):
+            await self._disable(target, DisabledBecause.GONE)
+        elif failing_since is not None and datetime.now(UTC) - failing_since > GIVE_UP_AFTER:
+            await self._disable(target, DisabledBecause.FAILING)
+        return outcome.is_delivered
+
+    async def _disable(self, target: _Target, because: DisabledBecause) -> None:
+        async with self._database.transaction(target.tenant_id) as session:
+            if not await WebhookRepository(session, target.tenant_id).disable(target.webhook_id, because):
+                return
+            trail = self._trails.open(session, target.tenant_id, WORKER)
+            ids = {"webhook_id": str(target.webhook_id), "because": because.value}
+            await trail.record(
+                AuditAction.WEBHOOK_DISABLED,
+                f"webhook:{target.webhook_id}",
+                events=[Event(EventType.WEBHOOK_DISABLED, ids=ids)],
+                because=because.value,
+            )
+        _log.warning("webhook_disabled", because=because.value)
+
+    async def _request_next(self, tenant_id: UUID, webhook_id: UUID) -> None:
+        async with self._database.transaction(tenant_id) as session:
+            rows = WebhookDeliveryRepository(session, tenant_id)
+            if await rows.has_due(webhook_id):
+                await rows.request_turn(webhook_id)
+
+
+def _pause(attempts: int) -> timedelta:
+    """Return the pause after a failed attempt: twice as long each time, and never the same for many."""
+    pause_s = min(_FIRST_PAUSE_S * 2 ** min(attempts - 1, 20), _MAX_PAUSE_S)
+    return timedelta(seconds=pause_s * random.uniform(0.8, 1.2))  # noqa: S311 - spreads retries, protects nothing
