@@ -44,6 +44,8 @@ TAGS = [
     {"name": "keys", "description": "Manage API keys and access keys for programs."},
     {"name": "object store", "description": "Set the S3-compatible server that the Rekognition API gets photos from."},
     {"name": "rekognition options", "description": "Choose how the Rekognition API answers your tenant."},
+    {"name": "events", "description": "Read what changed, by asking or by watching."},
+    {"name": "webhooks", "description": "Have events sent to your servers, signed by Standard Webhooks."},
     {"name": "operator", "description": "Manage tenants and plans. Requires the operator token."},
     {"name": "health", "description": "Check liveness and readiness, and get metrics."},
 ]
