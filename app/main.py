@@ -12,6 +12,11 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from app import rekognition
+from app.console.all_pages import install_console, is_console
+from app.console.context import ConsoleContext
+from app.console.pages.sign_in import limit_address as limit_console
+from app.console.rendering import Pages
+from app.console.viewer import get_viewer
 from app.errors import AppError
 from app.rekognition import protocol, targets
 from app.rekognition.errors import rekognition_error
@@ -33,7 +38,7 @@ from app.server.drain import install_drain
 from app.server.parent_process import end_with_parent
 from app.server.photo_gate import PhotoGate
 from app.server.rate_limits import RateLimiter
-from app.server.request_context import RequestContext
+from app.server.request_context import ErrorRenderer, RequestContext
 from app.server.state import ServerState
 from app.server.workers import inherited_analyzer, inherited_app
 from app.settings import Settings, load_settings
@@ -80,13 +85,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in (*ROUTERS, protocol.router):
         app.include_router(router)
     install_docs(app)
-    install_error_handlers(app, render_error)
-    _add_middleware(app, settings)
-    check_coverage(app, other_guards=[read_signed_call, get_guest])
+    renderer = _build_renderer(app)
+    install_error_handlers(app, renderer)
+    _add_middleware(app, settings, renderer)
+    install_console(app, settings)
+    check_coverage(app, other_guards=[read_signed_call, get_guest, get_viewer, limit_console])
     return app
 
 
-def _add_middleware(app: FastAPI, settings: Settings) -> None:
+def _add_middleware(app: FastAPI, settings: Settings, render_error: ErrorRenderer) -> None:
     # The last one added is the outermost.
     app.add_middleware(
         BodyLimit,
@@ -112,6 +119,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
         )
     app.add_middleware(CallerTurns)
     app.add_middleware(RequestContext, render_error=render_error, is_https_only=settings.environment == "production")
+    app.add_middleware(ConsoleContext)
     app.add_middleware(RootEndpoint)
     app.add_middleware(ClientAddress, trusted_proxies=settings.trusted_proxies)
 
@@ -126,6 +134,16 @@ def served_app() -> FastAPI:
 def render_error(path: str, error: AppError) -> Response:
     """Build the response for an error, in the format of the protocol that the path serves."""
     return rekognition_error(error) if rekognition.is_rekognition(path) else problem(error)
+
+
+def _build_renderer(app: FastAPI) -> ErrorRenderer:
+    """Return `render_error`, which shows errors of the console as pages if there is a console."""
+
+    def render(path: str, error: AppError) -> Response:
+        pages: Pages | None = getattr(app.state, "pages", None)
+        return pages.render_error(path, error) if pages is not None and is_console(path) else render_error(path, error)
+
+    return render
 
 
 def _body_limits(settings: Settings) -> Callable[[str, Mapping[str, str]], int]:

@@ -40,6 +40,7 @@ GROUPS = {
     "header_timeout_s": "Timeouts",
     "album_worker": "Albums",
     "event_days": "Events",
+    "console": "Console",
     "log_level": "Logging",
 }
 """The titles of the groups of settings, by the first field of each group."""
@@ -251,6 +252,16 @@ class Settings(BaseSettings):
     `hooks.internal:8443`, or `http://10.0.0.5:9000` without TLS. All others need https and public addresses."""
     webhook_turns: Annotated[int, Field(ge=1, le=1000)] = 64
     """How many webhooks a worker sends events to at the same time."""
+
+    # Console
+
+    console: bool = True
+    """Serve the console, pages for people, at `/console`."""
+    public_url: str | None = None
+    """Where browsers reach this server, such as `https://faces.example` or `https://example.com/faces`. Links in mails
+    need it, and the console behind a proxy that serves it under a prefix. Unset: `/`."""
+    console_session_hours: Annotated[int, Field(ge=1, le=720)] = 12
+    """After how many hours a user signs in to the console again."""
     photo_store: str = ""
     """Where photos wait: a directory, or `s3://bucket/prefix`. Empty: `photos` in the data directory. They are
     encrypted. Servers and workers on several hosts need a bucket."""
@@ -310,6 +321,13 @@ class Settings(BaseSettings):
                 # The message does not quote the value, which may hold a password.
                 raise ValueError(f"entry {number} is not a host; use host, host:port or http://host:port")
         return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_url(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^/?#\s@]+(/[A-Za-z0-9._~/-]*)?", value):
+            raise ValueError("must be a URL such as https://example.com/faces, without query and credentials")
+        return value.rstrip("/") if value is not None else None
 
     @field_validator("image_url_networks")
     @classmethod

@@ -35,6 +35,8 @@ class TokenKind(StrEnum):
 
     ACCESS = "access"
     REFRESH = "refresh"
+    CONSOLE = "console"
+    """In the console's cookie; a browser renews it by signing in again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +52,20 @@ class TokenClaims:
 class TokenIssuer:
     """Issues tokens with the current key; reads tokens of previous keys too."""
 
-    def __init__(self, keyring: Keyring, *, access_lifetime: timedelta, refresh_lifetime: timedelta) -> None:
+    def __init__(
+        self,
+        keyring: Keyring,
+        *,
+        access_lifetime: timedelta,
+        refresh_lifetime: timedelta,
+        console_lifetime: timedelta = timedelta(hours=12),
+    ) -> None:
         self._keyring = keyring
-        self._lifetimes = {TokenKind.ACCESS: access_lifetime, TokenKind.REFRESH: refresh_lifetime}
+        self._lifetimes = {
+            TokenKind.ACCESS: access_lifetime,
+            TokenKind.REFRESH: refresh_lifetime,
+            TokenKind.CONSOLE: console_lifetime,
+        }
 
     def lifetime(self, kind: TokenKind) -> timedelta:
         return self._lifetimes[kind]

@@ -298,6 +298,7 @@ def _build_token_issuer(settings: Settings, keyring: Keyring) -> TokenIssuer:
         keyring,
         access_lifetime=timedelta(minutes=settings.access_token_minutes),
         refresh_lifetime=timedelta(days=settings.refresh_token_days),
+        console_lifetime=timedelta(hours=settings.console_session_hours),
     )
 
 

@@ -13,8 +13,10 @@ from app.errors import AuthenticationFailed, RouteNotFound, SignupDisabled, Toke
 from app.permissions import Permission, Principal
 from app.routes import API
 from app.server.admission import address_of, admit, authenticate_and_admit
+from app.server.console_session import read_cookie
 from app.server.request_context import PRINCIPAL
 from app.server.state import limiter_of, state_of
+from app.services.access.authentication import CONSOLE_PREFIX
 from app.services.tenancy.tenants import OperatorService
 from app.wiring.process import AppState
 
@@ -43,11 +45,19 @@ async def get_credential(
     token: Annotated[str | None, Depends(_bearer)],
     key: Annotated[str | None, Depends(_api_key)],
 ) -> str:
-    """Return the access token or API key that was sent; raises `AuthenticationFailed` for none, or several."""
+    """Return the access token or API key that was sent, or the console's session from its cookie.
+
+    Raises `AuthenticationFailed` for none, or several.
+    """
     refuse_repeated(request, "authorization", "x-api-key")
     credential = token or key
     if not credential:
+        session = read_cookie(request)
+        if session is not None:
+            return CONSOLE_PREFIX + session
         raise AuthenticationFailed("Send an access token or an API key as `Authorization: Bearer <token>`.")
+    if credential.startswith(CONSOLE_PREFIX):
+        raise AuthenticationFailed("The console's session is for its own pages. Send an access token or an API key.")
     if token and key and token != key:
         raise AuthenticationFailed("Send one credential: `Authorization` and `x-api-key` hold different ones.")
     return credential

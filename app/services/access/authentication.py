@@ -34,6 +34,10 @@ class TokenPair:
     expires_in_s: int
 
 
+CONSOLE_PREFIX = "console:"
+"""Marks a credential that came from the console's cookie."""
+
+
 class AuthService:
     """Manage user sessions and authenticate credentials.
 
@@ -50,6 +54,16 @@ class AuthService:
         self._trails = trails
 
     async def sign_in(self, email: str, password: str, address: str) -> TokenPair:
+        """Start a session with an email and a password, and return its tokens; raises as `begin_session` does."""
+        return self._pair(await self.begin_session(email, password, address))
+
+    async def sign_in_to_console(self, email: str, password: str, address: str) -> tuple[str, int]:
+        """Start a session of the console; return its token and its lifetime in seconds."""
+        claims = await self.begin_session(email, password, address)
+        lifetime_s = int(self._tokens.lifetime(TokenKind.CONSOLE).total_seconds())
+        return self._tokens.issue(TokenKind.CONSOLE, claims), lifetime_s
+
+    async def begin_session(self, email: str, password: str, address: str) -> TokenClaims:
         """Start a session with an email and a password.
 
         Raises `InvalidCredentials`, in the same time for an unknown email as for a wrong password. Raises
@@ -72,7 +86,7 @@ class AuthService:
             await limit.succeed(session)
             sessions = SessionRepository(session, login.tenant_id)
             session_id = await sessions.add(login.user_id, self._session_end())
-        return self._pair(TokenClaims(login.user_id, login.tenant_id, session_id, 0))
+        return TokenClaims(login.user_id, login.tenant_id, session_id, 0)
 
     def check_refresh_token(self, refresh_token: str) -> None:
         """Check a refresh token without using it; raises `TokenInvalid` or `TokenExpired`."""
@@ -141,7 +155,7 @@ class AuthService:
         """
         if credential.startswith(TokenPrefix.API_KEY):
             return await self._authenticate_key(credential)
-        claims = self._tokens.read(TokenKind.ACCESS, credential)
+        claims = self._read_token(credential)
         queries = HotQueries(self._database, claims.tenant_id)
         principal = await queries.find_user(claims.session_id, claims.user_id)
         if principal is None:
@@ -153,7 +167,12 @@ class AuthService:
 
         Raises an `AuthenticationFailed` for a token that is malformed, forged or expired.
         """
-        return None if credential.startswith(TokenPrefix.API_KEY) else self._tokens.read(TokenKind.ACCESS, credential)
+        return None if credential.startswith(TokenPrefix.API_KEY) else self._read_token(credential)
+
+    def _read_token(self, credential: str) -> TokenClaims:
+        if credential.startswith(CONSOLE_PREFIX):
+            return self._tokens.read(TokenKind.CONSOLE, credential.removeprefix(CONSOLE_PREFIX))
+        return self._tokens.read(TokenKind.ACCESS, credential)
 
     async def _authenticate_key(self, credential: str) -> Principal:
         presented = SecretToken.parse(TokenPrefix.API_KEY, credential)

@@ -1,0 +1,1 @@
+"""The console's pages, each a route and a template."""

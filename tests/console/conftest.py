@@ -1,0 +1,112 @@
+"""The console in a real Chromium: a server with a worker inside, and pages of a signed-in admin."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, FilePayload, Page, sync_playwright
+
+from tests.servers import serving
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PASSWORD = "correct horse battery"
+
+collect_ignore_glob = [] if CHROMIUM else ["test_*.py"]
+
+
+@pytest.fixture(scope="session")
+def console_base(data_dir: Path, service_url: str, synthetic_pack: Path) -> Iterator[str]:
+    env = {
+        "VULTUS_DATA_DIR": str(data_dir),
+        "VULTUS_DATABASE_URL": service_url,
+        "VULTUS_MODEL_PACK": str(synthetic_pack),
+        "VULTUS_PUBLIC_RATE": "100000/minute",
+        "VULTUS_LOG_LEVEL": "warning",
+        "VULTUS_ALBUM_WORKER": "true",
+    }
+    with serving(1, **env) as (base, _):
+        yield base
+
+
+@pytest.fixture(scope="session")
+def browser(console_base: str) -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed (Debian: apt install chromium)")
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Login:
+    """A tenant's admin, and the tenant's REST API."""
+
+    email: str
+    api: httpx.Client
+    base: str
+
+    def open(self, context: BrowserContext) -> Page:
+        """Sign in by the form, and return the page."""
+        page = context.new_page()
+        page.goto(f"{self.base}/console")
+        page.get_by_label("Email").fill(self.email)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("heading", name="Overview").wait_for()
+        return page
+
+
+@pytest.fixture
+def login(console_base: str) -> Iterator[Login]:
+    """A new tenant."""
+    email = f"{uuid4().hex}@example.com"
+    with httpx.Client(base_url=f"{console_base}/api/v1", timeout=60) as api:
+        body = {"tenant": "Acme", "email": email, "password": PASSWORD}
+        assert api.post("/auth/signup", json=body).status_code == 201
+        token = api.post("/auth/token", data={"username": email, "password": PASSWORD}).json()["access_token"]
+        api.headers["authorization"] = f"Bearer {token}"
+        yield Login(email, api, console_base)
+
+
+@dataclass
+class Console:
+    """A page of a signed-in admin; `errors` are those of its scripts."""
+
+    page: Page
+    login: Login
+    errors: list[str] = field(default_factory=list)
+
+    def goto(self, path: str) -> Page:
+        self.page.goto(f"{self.login.base}/console{path}")
+        return self.page
+
+
+@pytest.fixture
+def console(browser: Browser, login: Login) -> Iterator[Console]:
+    """A page of the admin; the test fails if its scripts had an error or its policy refused something."""
+    context = browser.new_context(locale="en-US")
+    context.set_default_timeout(20_000)
+    page = login.open(context)
+    opened = Console(page, login)
+
+    def note(message: ConsoleMessage) -> None:
+        # Statuses of the API that a test provokes are no faults of the page.
+        if message.type == "error" and "the server responded with a status of 4" not in message.text:
+            opened.errors.append(message.text)
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: opened.errors.append(str(error)))
+    yield opened
+    context.close()
+    assert opened.errors == []
+
+
+def picture(data: bytes, name: str = "photo.jpg") -> FilePayload:
+    """A photo as a browser's file."""
+    return {"name": name, "mimeType": "image/jpeg", "buffer": data}
