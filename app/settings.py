@@ -180,9 +180,10 @@ class Settings(BaseSettings):
 
     # Privacy
 
-    erasure_journal: Path | None = None
-    """The file that records erasures; unset: in the data directory. After an older backup is restored, Vultus repeats
-    the erasures in it. Keep it where restoring the database does not restore it."""
+    erasure_journal: str = ""
+    """Where erasures are recorded: a file, or `s3://bucket/prefix` with the login of the photo store. Empty: a file in
+    the data directory. After an older backup is restored, Vultus repeats the erasures in it. Keep it where restoring
+    the database does not restore it. Servers on several hosts need a bucket."""
     retention_sweep: bool = True
     """Delete expired subjects every minute. Use `false` if a timer runs `vultus retention sweep`."""
 
@@ -387,10 +388,10 @@ class Settings(BaseSettings):
 
     @property
     def erasure_journal_path(self) -> Path:
-        """Return the path of the erasure journal, absolute; by default it is in the data directory."""
-        if self.erasure_journal is None:
+        """Return the path of the erasure journal's file, absolute; by default it is in the data directory."""
+        if not self.erasure_journal or self.erasure_journal.startswith("s3://"):
             return self.resolved_data_dir / "erasures.jsonl"
-        return self.erasure_journal.expanduser().resolve()
+        return Path(self.erasure_journal).expanduser().resolve()
 
     def signing_keys(self) -> list[bytes]:
         """Return the current secret key, then the previous ones.

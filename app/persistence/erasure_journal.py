@@ -9,11 +9,12 @@ it again (services/erasure/replay.py).
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 from uuid import UUID, uuid4
 
 from app.telemetry import get_logger
@@ -44,10 +45,47 @@ class JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class JournalPart:
-    """The entries after a position, and the position after the last of them (both in bytes)."""
+    """The entries after a position, and the position after the last of them: in bytes, or in objects of a bucket."""
 
     entries: list[JournalEntry]
     position: int
+
+
+class Journal(Protocol):
+    """Where erasures are noted: a file of this host, or a bucket that all hosts share."""
+
+    def append(self, entries: Sequence[JournalEntry]) -> None:
+        """Append entries; they are stored for good when this returns. Raises `OSError`."""
+
+    def read_after(self, marks: Mapping[UUID, int]) -> Iterator[tuple[UUID, JournalPart]]:
+        """Yield what each journal has after its mark, 0 if it has none; raises `OSError`."""
+
+
+def write_entries(entries: Sequence[JournalEntry]) -> bytes:
+    """Write entries as lines."""
+    lines = [
+        json.dumps(
+            {"at": entry.at.isoformat(), "kind": entry.kind, "tenant": str(entry.tenant_id), "id": str(entry.id)}
+        )
+        for entry in entries
+    ]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def read_entries(raw: bytes) -> list[JournalEntry]:
+    """Read the entries of lines; those cut off by a crash are logged and skipped."""
+    entries = []
+    for line in raw.splitlines():
+        if not line.strip():
+            continue
+        try:
+            fields = json.loads(line)
+            if "journal" not in fields:
+                at, kind = datetime.fromisoformat(fields["at"]), ErasedKind(fields["kind"])
+                entries.append(JournalEntry(kind, UUID(fields["tenant"]), UUID(fields["id"]), at))
+        except (ValueError, KeyError, TypeError):
+            _log.warning("erasure_journal_line_unreadable")
+    return entries
 
 
 class ErasureJournal:
@@ -59,14 +97,14 @@ class ErasureJournal:
     def append(self, entries: Sequence[JournalEntry]) -> None:
         """Append entries; they are fsynced to disk when this returns. Raises `OSError`."""
         self._create_if_missing()
-        lines = [
-            json.dumps(
-                {"at": entry.at.isoformat(), "kind": entry.kind, "tenant": str(entry.tenant_id), "id": str(entry.id)}
-            )
-            for entry in entries
-        ]
         # The leading newline ends a line that a crash may have cut off.
-        self._write(self._path, ("\n" + "\n".join(lines) + "\n").encode(), os.O_APPEND)
+        self._write(self._path, b"\n" + write_entries(entries), os.O_APPEND)
+
+    def read_after(self, marks: Mapping[UUID, int]) -> Iterator[tuple[UUID, JournalPart]]:
+        """Yield what the file has after its mark; nothing before the first erasure."""
+        identity = self.identity()
+        if identity is not None:
+            yield identity, self.read(marks.get(identity, 0))
 
     def identity(self) -> UUID | None:
         """Return the journal's own id; None before the first erasure."""
@@ -82,18 +120,7 @@ class ErasureJournal:
             file.seek(position)
             raw = file.read()
         raw = raw[: raw.rfind(b"\n") + 1]  # another host may still be writing the last line
-        entries = []
-        for line in raw.splitlines():
-            if not line.strip():
-                continue
-            try:
-                fields = json.loads(line)
-                if "journal" not in fields:
-                    at, kind = datetime.fromisoformat(fields["at"]), ErasedKind(fields["kind"])
-                    entries.append(JournalEntry(kind, UUID(fields["tenant"]), UUID(fields["id"]), at))
-            except (ValueError, KeyError, TypeError):
-                _log.warning("erasure_journal_line_unreadable", position=position)
-        return JournalPart(entries, position + len(raw))
+        return JournalPart(read_entries(raw), position + len(raw))
 
     def _create_if_missing(self) -> None:
         if self._path.exists():

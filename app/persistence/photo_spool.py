@@ -1,26 +1,22 @@
-"""The spool: photos that wait to be processed, encrypted, in a directory or an S3 bucket; the only file with obstore.
+"""The spool: photos that wait to be processed, encrypted, in a directory or an S3 bucket.
 
 A photo lies there until the step that finishes it. What is to be deleted is noted in the transaction that finishes or
 erases the photo (`discarded_objects`), and deleted after it.
 """
 
 import asyncio
-from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import LocalStore, S3Store
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.errors import PhotoLost, PhotoStoreUnavailable
 from app.persistence.connections.database import Database, Transaction
 from app.persistence.models import DiscardedObjectModel
+from app.persistence.object_address import ObjectAddress, open_store
 from app.persistence.upload_forms import UploadSigner
 from app.security.photo_encryption import PhotoCipher
 
@@ -28,29 +24,6 @@ _INLINE_BYTES = 1 << 20
 """Larger photos are encrypted in a thread."""
 _BATCH = 500
 _FAILURES = (BaseError, OSError, ValueError)
-
-
-@dataclass(frozen=True, slots=True)
-class SpoolAddress:
-    """Where the spool is: a directory, or a bucket with the prefix of all keys, and how to sign in to its server."""
-
-    directory: Path | None = None
-    bucket: str | None = None
-    prefix: str = ""
-    endpoint: str | None = None
-    public_endpoint: str | None = None
-    """Where callers reach the server; None if they use the same address."""
-    region: str = "us-east-1"
-    access_key_id: str | None = None
-    secret_access_key: str | None = field(default=None, repr=False)
-
-    @classmethod
-    def parse(cls, address: str, **login: Any) -> "SpoolAddress":
-        """Parse a directory's path or `s3://bucket/prefix`."""
-        if not address.startswith("s3://"):
-            return cls(directory=Path(address))
-        parts = urlsplit(address)
-        return cls(bucket=parts.netloc, prefix=parts.path.strip("/"), **login)
 
 
 def object_key(tenant_id: UUID, photo_id: UUID) -> str:
@@ -61,11 +34,11 @@ def object_key(tenant_id: UUID, photo_id: UUID) -> str:
 class PhotoSpool:
     """Writes, reads and deletes waiting photos. Raises `PhotoStoreUnavailable` if the store does not work."""
 
-    def __init__(self, address: SpoolAddress, cipher: PhotoCipher) -> None:
+    def __init__(self, address: ObjectAddress, cipher: PhotoCipher) -> None:
         self.address = address
         self.uploads = _sign_uploads(address)
         """None if the spool is a directory."""
-        self._store = _open(address)
+        self._store = open_store(address)
         self._cipher = cipher
 
     async def put(self, tenant_id: UUID, photo_id: UUID, photo: bytes) -> str:
@@ -160,7 +133,7 @@ async def _note_deleted(session: Transaction, keys: list[str]) -> None:
     await session.execute(later.execution_options(synchronize_session=False))
 
 
-def _sign_uploads(address: SpoolAddress) -> UploadSigner | None:
+def _sign_uploads(address: ObjectAddress) -> UploadSigner | None:
     if address.bucket is None:
         return None
     login = {"aws_access_key_id": address.access_key_id, "aws_secret_access_key": address.secret_access_key}
@@ -170,25 +143,4 @@ def _sign_uploads(address: SpoolAddress) -> UploadSigner | None:
         endpoint=address.public_endpoint or address.endpoint,
         region=address.region,
         login=login,
-    )
-
-
-def _open(address: SpoolAddress) -> Any:
-    if address.directory is not None:
-        address.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return LocalStore(address.directory, automatic_cleanup=True)
-    config: dict[str, Any] = {
-        "bucket": address.bucket,
-        "region": address.region,
-        "access_key_id": address.access_key_id,
-        "secret_access_key": address.secret_access_key,
-    }
-    if address.endpoint is not None:
-        config |= {"endpoint": address.endpoint, "virtual_hosted_style_request": False}
-    is_plain = address.endpoint is not None and address.endpoint.startswith("http://")
-    return S3Store(
-        prefix=address.prefix or None,
-        client_options={"allow_http": is_plain, "timeout": "20s", "connect_timeout": "5s"},
-        retry_config={"max_retries": 2},
-        **{name: value for name, value in config.items() if value is not None},
     )

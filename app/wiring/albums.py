@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from app.persistence.connections.database import Database
-from app.persistence.photo_spool import PhotoSpool, SpoolAddress
 from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.face_crops import FaceCropRepository
@@ -13,29 +12,13 @@ from app.persistence.repositories.photo_turns import PhotoTurnRepository
 from app.persistence.repositories.sightings import SightingRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.template_protector import TemplateProtector
-from app.security.keyring import Keyring
 from app.security.photo_encryption import PhotoCipher
 from app.services.albums.photo_storage import PhotoStorage
 from app.services.audit.trail import AuditTrails
 from app.services.collections.lookup import CollectionLookup
 from app.services.collections.recognizer_directory import RecognizerDirectory
 from app.services.sightings.arrival import SightingStorage
-from app.settings import Settings
 from app.wiring.worker_storage import open_worker_storage
-
-
-def open_spool(settings: Settings, keyring: Keyring) -> PhotoSpool:
-    """Open the spool that the settings name."""
-    secret = settings.photo_store_secret_access_key
-    address = SpoolAddress.parse(
-        settings.photo_store or str(settings.resolved_data_dir / "photos"),
-        endpoint=settings.photo_store_endpoint,
-        public_endpoint=settings.photo_store_public_endpoint,
-        region=settings.photo_store_region,
-        access_key_id=settings.photo_store_access_key_id,
-        secret_access_key=secret.get_secret_value() if secret is not None else None,
-    )
-    return PhotoSpool(address, PhotoCipher(keyring))
 
 
 class StorageOpener:

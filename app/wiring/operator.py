@@ -7,7 +7,6 @@ from uuid import UUID
 from app.domain.tenancy import TenantOverview
 from app.errors import DatabaseNotReady, TenantNotFound
 from app.persistence.connections.database import Database, Transaction
-from app.persistence.erasure_journal import ErasureJournal
 from app.persistence.provisioning.addresses import DatabaseAddresses, provisioned_database
 from app.persistence.provisioning.logins import check_operator_login
 from app.persistence.repositories.audit import AuditRepository
@@ -38,6 +37,7 @@ from app.services.tenancy.metering import UsageService
 from app.services.tenancy.quotas import QuotaService
 from app.services.tenancy.tenants import OperatorService, TenantService
 from app.settings import Settings
+from app.wiring.object_stores import open_journal
 from app.wiring.search import build_search
 
 
@@ -161,7 +161,7 @@ async def operator_services_at(settings: Settings, addresses: DatabaseAddresses)
         addresses.operator,
         pool_size=2,
         behind_pgbouncer=settings.database_pgbouncer,
-        journal=ErasureJournal(settings.erasure_journal_path),
+        journal=open_journal(settings),
     )
     try:
         yield OperatorServices(database, Keyring(settings.signing_keys()))

@@ -15,7 +15,7 @@ from app.ml.executor import InferenceExecutor
 from app.ml.installed_runtimes import warn_about_runtimes
 from app.persistence.connections.database import Database, driver_address
 from app.persistence.connections.watchdog import Watchdog
-from app.persistence.erasure_journal import ErasureJournal
+from app.persistence.erasure_journal import Journal
 from app.persistence.job_queue import JobWorker
 from app.persistence.photo_spool import PhotoSpool
 from app.persistence.provisioning.addresses import DatabaseAddresses, provisioned_database
@@ -58,8 +58,9 @@ from app.services.webhooks.sending import WebhookHosts, WebhookSender
 from app.services.webhooks.worker import WebhookWorker
 from app.settings import Settings
 from app.telemetry import get_logger
-from app.wiring.albums import StorageOpener, open_spool
+from app.wiring.albums import StorageOpener
 from app.wiring.analyzer import build_analyzer, count_inference_threads
+from app.wiring.object_stores import open_journal, open_spool
 from app.wiring.search import build_search
 from app.wiring.videos import VideoStorageOpener, build_video_turns, has_video_support
 from app.wiring.webhooks import build_webhook_worker
@@ -114,7 +115,7 @@ class _Resources:
 
     database: Database
     operator_database: Database | None
-    journal: ErasureJournal
+    journal: Journal
     executor: InferenceExecutor
     hasher: PasswordHasher
     keyring: Keyring
@@ -157,7 +158,7 @@ async def running_process(
 
 
 async def _open_resources(stack: AsyncExitStack, settings: Settings, addresses: DatabaseAddresses) -> _Resources:
-    journal = ErasureJournal(settings.erasure_journal_path)
+    journal = open_journal(settings)
     watchdog = Watchdog(driver_address(addresses.service))
     database, operator_database = await _open_databases(stack, settings, addresses, journal, watchdog)
     executor = InferenceExecutor(
@@ -306,7 +307,7 @@ async def _open_databases(
     stack: AsyncExitStack,
     settings: Settings,
     addresses: DatabaseAddresses,
-    journal: ErasureJournal,
+    journal: Journal,
     watchdog: Watchdog,
 ) -> tuple[Database, Database | None]:
     """Open the service's pool and, if the operator API is enabled, one with the login that sees every tenant."""

@@ -16,7 +16,8 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 
-from app.persistence.photo_spool import PhotoSpool, SpoolAddress
+from app.persistence.object_address import ObjectAddress
+from app.persistence.photo_spool import PhotoSpool
 from app.persistence.provisioning.embedded import EmbeddedPostgres
 from app.persistence.provisioning.migrations import migrate
 from app.security.keyring import Keyring
@@ -117,7 +118,7 @@ class Stage:
         self.send(api, tenant, album, 1)  # which begins the tenant's turn
 
     async def _fill(self, tenant: Tenant, album: str, count: int, with_objects: int) -> None:
-        spool = PhotoSpool(SpoolAddress(directory=self.directory / "photos"), PhotoCipher(Keyring([SECRET.encode()])))
+        spool = PhotoSpool(ObjectAddress(directory=self.directory / "photos"), PhotoCipher(Keyring([SECRET.encode()])))
         ids = [uuid4() for _ in range(count)]
         key_id = ""
         for number, photo_id in enumerate(ids[:with_objects]):

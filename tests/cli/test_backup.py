@@ -50,7 +50,7 @@ async def execute(url: str, *statements: str) -> None:
 
 @asynccontextmanager
 async def started(settings: Settings, service: str, journal: Path) -> AsyncIterator[Running]:
-    own = settings.model_copy(update={"database_url": SecretStr(service), "erasure_journal": journal})
+    own = settings.model_copy(update={"database_url": SecretStr(service), "erasure_journal": str(journal)})
     async with AsyncExitStack() as stack:
         yield await start(own, stack)
 

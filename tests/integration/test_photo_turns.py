@@ -12,7 +12,8 @@ from sqlalchemy import text
 from app.domain.albums import Keep, PhotoState
 from app.persistence.connections.database import Database
 from app.persistence.job_queue import JobKind, enqueue, prune_log
-from app.persistence.photo_spool import PhotoSpool, SpoolAddress
+from app.persistence.object_address import ObjectAddress
+from app.persistence.photo_spool import PhotoSpool
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.photo_turns import (
@@ -184,7 +185,7 @@ async def test_a_failed_photo_is_kept_for_a_day(
 
 
 async def test_the_spool_keeps_ciphertext_and_forgets(service: Database, tmp_path: Path) -> None:
-    spool = PhotoSpool(SpoolAddress.parse(str(tmp_path / "spool")), PhotoCipher(KEYRING))
+    spool = PhotoSpool(ObjectAddress.parse(str(tmp_path / "spool")), PhotoCipher(KEYRING))
     tenant_id, photo_id = uuid4(), uuid4()
     photo = b"\xff\xd8 a photo" * 1000
     key_id = await spool.put(tenant_id, photo_id, photo)

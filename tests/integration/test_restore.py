@@ -68,7 +68,7 @@ async def subjects(account: Account, collection: str = "default") -> list[str]:
 async def test_the_erased_stay_erased(own_database: tuple[str, str], settings: Settings, tmp_path: Path) -> None:
     url, service = own_database
     journal = tmp_path / "elsewhere" / "erasures.jsonl"
-    own = settings.model_copy(update={"database_url": SecretStr(service), "erasure_journal": journal})
+    own = settings.model_copy(update={"database_url": SecretStr(service), "erasure_journal": str(journal)})
     email, dump = "ada@restore.example", tmp_path / "backup"
     async with started(own) as running:
         async with running.client() as client:

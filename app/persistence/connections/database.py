@@ -21,7 +21,7 @@ from app.errors import DatabaseNotReady
 from app.persistence.connections.errors import translate_errors
 from app.persistence.connections.statements import StatementPool
 from app.persistence.connections.watchdog import SERVER_TCP_SETTINGS, Watchdog, opener
-from app.persistence.erasure_journal import ErasureJournal, JournalEntry
+from app.persistence.erasure_journal import Journal, JournalEntry
 from app.telemetry import get_logger
 
 _log = get_logger(__name__)
@@ -70,7 +70,7 @@ class Database:
         *,
         pool_size: int = 10,
         behind_pgbouncer: bool = False,
-        journal: ErasureJournal | None = None,
+        journal: Journal | None = None,
         watchdog: Watchdog | None = None,
     ) -> None:
         """Without `watchdog`, a statement waits for a frozen server; the commands, which run long statements, do."""

@@ -73,11 +73,11 @@ class ErasureMarks:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def get(self, journal: UUID) -> int:
-        """Return the position in bytes; 0 for an unknown journal."""
+    async def get_all(self) -> dict[UUID, int]:
+        """Return the positions by journal."""
         async with self._database.transaction() as session:
-            statement = text("SELECT position FROM erasure_marks WHERE journal = :journal")
-            return int(await session.scalar(statement, {"journal": journal}) or 0)
+            rows = await session.execute(text("SELECT journal, position FROM erasure_marks"))
+            return {row.journal: row.position for row in rows}
 
     async def set(self, journal: UUID, position: int) -> None:
         """Store the position unless a later one is stored."""

@@ -6,7 +6,7 @@ from itertools import groupby
 from uuid import UUID
 
 from app.persistence.connections.database import Database, Transaction
-from app.persistence.erasure_journal import ErasedKind, ErasureJournal, JournalEntry
+from app.persistence.erasure_journal import ErasedKind, Journal, JournalEntry
 from app.persistence.repositories.erasures import ErasureMarks, ErasureRepository
 from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.services.audit.actions import AuditAction
@@ -27,22 +27,19 @@ _ACTIONS = {
 class ErasureReplay:
     """Replay the erasure journal before the server is ready; without a restore this takes milliseconds."""
 
-    def __init__(self, database: Database, journal: ErasureJournal, trails: AuditTrails) -> None:
+    def __init__(self, database: Database, journal: Journal, trails: AuditTrails) -> None:
         self._database = database
         self._journal = journal
         self._trails = trails
 
     async def run(self) -> int:
         """Erase all entries after the position the database has applied; return how many records had come back."""
-        identity = await asyncio.to_thread(self._journal.identity)
-        if identity is None:
-            return 0
         marks = ErasureMarks(self._database)
-        part = await asyncio.to_thread(self._journal.read, await marks.get(identity))
-        erased = 0
-        for tenant_id, entries in groupby(part.entries, lambda entry: entry.tenant_id):
-            erased += await self._erase(tenant_id, list(entries))
-        await marks.set(identity, part.position)
+        known, erased = await marks.get_all(), 0
+        for identity, part in await asyncio.to_thread(lambda: list(self._journal.read_after(known))):
+            for tenant_id, entries in groupby(part.entries, lambda entry: entry.tenant_id):
+                erased += await self._erase(tenant_id, list(entries))
+            await marks.set(identity, part.position)
         if erased:
             _log.warning("erased_again_after_a_restore", count=erased)
         return erased
