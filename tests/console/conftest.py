@@ -32,7 +32,7 @@ def console_base(data_dir: Path, service_url: str, synthetic_pack: Path) -> Iter
         yield base
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it runs, no asynchronous fixture of another module may begin
 def browser(console_base: str) -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed (Debian: apt install chromium)")
