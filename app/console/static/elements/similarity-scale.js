@@ -23,7 +23,7 @@ export function scale(similarity, { threshold, review, rate } = {}) {
 /** Say a false match rate in words: "about one stranger in 40,000". */
 export function describeRate(rate) {
   if (rate === null || rate === undefined) return text("scale.no_rate");
-  if (rate >= 0.5) return text("scale.often");
+  if (rate >= 0.2) return text("scale.often");
   const number = 1 / rate;
   const rounded = Number(number.toPrecision(number < 100 ? 2 : 1));
   return text("scale.rate", { number: new Intl.NumberFormat(document.documentElement.lang).format(rounded) });
