@@ -32,8 +32,8 @@ async def list_events(
     limit: Annotated[int, Query(ge=1, le=_MAX_LIMIT, description="Maximum number of events.")] = 100,
     types: Types = None,
 ) -> EventList:
-    """Returns events in the order of the changes. Events are deleted by age; an erased subject's are deleted at once,
-    except that it was deleted. Admins also read events of keys, quotas and webhooks."""
+    """Returns events in the order of the changes. Events are deleted by age. When a subject or a collection is deleted,
+    its events are deleted at once, except that it was deleted. Admins also read events of keys, quotas and webhooks."""
     return EventList.of(await caller.events().list_after(after, limit, types), after)
 
 

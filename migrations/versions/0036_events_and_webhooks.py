@@ -14,9 +14,50 @@ down_revision: str | None = "0035"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
+# Takes out of earlier events what is erased: subjects, collections and faces. Conditions that an index is to serve use
+# columns: row-level security keeps operators of JSON away from indexes.
+FORGET_EVENTS = """
+CREATE FUNCTION vultus_forget_events(tenant uuid, added jsonb) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    links CONSTANT text[] := '{became_collection,became_subject,merged_into}';
+BEGIN
+    IF added @> '[{"type": "subject.deleted"}]' THEN
+        DELETE FROM events e USING jsonb_array_elements(added) AS one
+        WHERE one->>'type' = 'subject.deleted' AND e.tenant_id = tenant
+          AND e.collection = one->>'collection' AND e.subject = one->>'subject';
+        UPDATE events e SET data = e.data - links, successor = NULL FROM jsonb_array_elements(added) AS one
+        WHERE one->>'type' = 'subject.deleted' AND e.tenant_id = tenant
+          AND e.successor = (one->>'collection') || '/' || (one->>'subject');
+    END IF;
+    IF added @> '[{"type": "collection.deleted"}]' THEN
+        DELETE FROM events e USING jsonb_array_elements(added) AS one
+        WHERE one->>'type' = 'collection.deleted' AND e.tenant_id = tenant
+          AND one->>'collection' IN (e.collection, e.data->>'album');
+        UPDATE events e SET data = e.data - links, successor = NULL FROM jsonb_array_elements(added) AS one
+        WHERE one->>'type' = 'collection.deleted' AND e.tenant_id = tenant
+          AND e.data->>'became_collection' = one->>'collection';
+    END IF;
+    IF added @> '[{"type": "consent.withdrawn"}]' THEN
+        DELETE FROM events e USING jsonb_array_elements(added) AS one
+        WHERE one->>'type' = 'consent.withdrawn' AND e.tenant_id = tenant AND e.type = 'face.registered'
+          AND e.collection = one->>'collection' AND e.subject = one->>'subject';
+    END IF;
+    IF added @> '[{"type": "face.deleted"}]' THEN
+        UPDATE events e SET data = jsonb_set(e.data, '{face_ids}', (e.data->'face_ids') - gone.ids)
+        FROM (
+            SELECT one->>'collection' AS collection, one->>'subject' AS subject,
+                   ARRAY(SELECT jsonb_array_elements_text(one->'data'->'face_ids')) AS ids
+            FROM jsonb_array_elements(added) AS one WHERE one->>'type' = 'face.deleted'
+        ) AS gone
+        WHERE e.tenant_id = tenant AND e.collection = gone.collection AND e.type = 'face.registered'
+          AND (e.subject = gone.subject OR e.subject IS NULL) AND e.data->'face_ids' ?| gone.ids;
+    END IF;
+END $$
+"""
 # Adds events at the end of the tenant's list, and a delivery for each webhook that wants them. The head of the audit
 # trail is locked until the transaction ends, so events become visible in order. Webhooks whose turn is not queued yet
-# are returned: the caller adds their turns to the job queue. An erased subject's earlier events are deleted.
+# are returned: the caller adds their turns to the job queue. Earlier events forget what these
+# say is erased.
 ADD_EVENTS = """
 CREATE FUNCTION vultus_add_events(tenant uuid, added jsonb, first_seal bytea)
 RETURNS TABLE (webhook_id uuid, turn bigint) LANGUAGE plpgsql AS $$
@@ -28,12 +69,13 @@ BEGIN
     INSERT INTO audit_heads AS head (tenant_id, seq, seal, event_seq) VALUES (tenant, 0, first_seal, number)
     ON CONFLICT (tenant_id) DO UPDATE SET event_seq = head.event_seq + number
     RETURNING head.event_seq INTO last;
-    DELETE FROM events e USING jsonb_array_elements(added) AS one
-    WHERE one->>'type' = 'subject.deleted' AND e.tenant_id = tenant
-      AND e.collection = one->>'collection' AND e.subject = one->>'subject';
-    INSERT INTO events (tenant_id, seq, id, at, type, collection, subject, data)
+    PERFORM vultus_forget_events(tenant, added);
+    INSERT INTO events (tenant_id, seq, id, at, type, collection, subject, successor, data)
     SELECT tenant, last - number + ordinal, gen_random_uuid(), clock_timestamp(), one->>'type', one->>'collection',
-           one->>'subject', one->'data'
+           one->>'subject',
+           coalesce(one->'data'->>'became_collection', one->>'collection') || '/'
+               || coalesce(one->'data'->>'became_subject', one->'data'->>'merged_into'),
+           one->'data'
     FROM jsonb_array_elements(added) WITH ORDINALITY AS elements(one, ordinal);
     RETURN QUERY
     WITH wanted AS (
@@ -107,7 +149,7 @@ def upgrade() -> None:
     op.execute("CREATE POLICY watching ON webhook_deliveries TO CURRENT_USER USING (true)")
     op.execute("CREATE POLICY pruning ON events TO CURRENT_USER USING (true)")
     op.execute("CREATE POLICY pruning ON audit_heads TO CURRENT_USER USING (true)")
-    for function in (ADD_EVENTS, APPEND_WITH_EVENTS, DUE_WEBHOOKS, PRUNE_EVENTS):
+    for function in (FORGET_EVENTS, ADD_EVENTS, APPEND_WITH_EVENTS, DUE_WEBHOOKS, PRUNE_EVENTS):
         op.execute(function)
     for signature in ("vultus_due_webhooks()", "vultus_prune_events(interval)"):
         op.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
@@ -124,6 +166,7 @@ def _create_events() -> None:
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("collection", sa.Text(), nullable=True),
         sa.Column("subject", sa.Text(), nullable=True),
+        sa.Column("successor", sa.Text(), nullable=True),
         sa.Column("data", postgresql.JSONB(), nullable=False),
         sa.ForeignKeyConstraint(
             ["tenant_id"], ["tenants.id"], name=op.f("fk_events_tenant_id_tenants"), ondelete="CASCADE"
@@ -136,6 +179,18 @@ def _create_events() -> None:
         "events",
         ["tenant_id", "collection", "subject"],
         postgresql_where=sa.text("subject IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_events_anonymous",
+        "events",
+        ["tenant_id", "collection"],
+        postgresql_where=sa.text("subject IS NULL AND type = 'face.registered'"),
+    )
+    op.create_index(
+        "ix_events_successor",
+        "events",
+        ["tenant_id", "successor"],
+        postgresql_where=sa.text("successor IS NOT NULL"),
     )
 
 
@@ -219,6 +274,7 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION vultus_due_webhooks()")
     op.execute("DROP FUNCTION vultus_append_with_events")
     op.execute("DROP FUNCTION vultus_add_events")
+    op.execute("DROP FUNCTION vultus_forget_events")
     op.execute("DROP POLICY pruning ON audit_heads")
     for table in ("webhook_deliveries", "webhooks", "events"):
         op.drop_table(table)

@@ -64,9 +64,12 @@ class Account:
         return await self.client.post(path, data=fields, files={"image": ("photo.jpg", image, "image/jpeg")})
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def quick_passwords() -> Iterator[None]:
-    """Hash passwords at the lowest cost: these tests sign in thousands of times. Their real cost has its own tests."""
+    """Hash passwords at the lowest cost: these tests sign in thousands of times. Their real cost has its own tests.
+
+    Not `package`: this folder has no `__init__.py`, so pytest would undo it only at the end of the session.
+    """
     real = passwords._CONTEXT
     passwords._CONTEXT = real.copy(argon2__time_cost=1, argon2__memory_cost=64)
     yield

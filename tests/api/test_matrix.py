@@ -168,6 +168,17 @@ CALLS: dict[str, Call] = {
     "POST /api/v1/albums/{album}/search/people": Call(
         200, 404, 404, sends(json={"people": [{"collection": "lobby", "subject": "ada"}]})
     ),
+    "GET /api/v1/events": Call(200, 200),
+    "POST /api/v1/webhooks": Call(201, 201, options=sends(json={"url": "https://hooks.example/vultus"})),
+    "GET /api/v1/webhooks": Call(200, 200),
+    "GET /api/v1/webhooks/{webhook_id}": Call(200, 404, 404),
+    "PATCH /api/v1/webhooks/{webhook_id}": Call(200, 404, 404, sends(json={"is_enabled": False})),
+    "DELETE /api/v1/webhooks/{webhook_id}": Call(204, 404, 404),
+    "POST /api/v1/webhooks/{webhook_id}/rotate-secret": Call(200, 404, 404),
+    # The name has no address, as the answer says: see test_webhooks.py.
+    "POST /api/v1/webhooks/{webhook_id}/test": Call(200, 404, 404),
+    "GET /api/v1/webhooks/{webhook_id}/deliveries": Call(200, 404, 404),
+    "POST /api/v1/webhooks/{webhook_id}/replay": Call(200, 404, 404, sends(json={"since": "2026-01-01T00:00:00Z"})),
     "GET /api/v1/policy": Call(200, 200),
     "PUT /api/v1/policy": Call(200, 200, options=sends(json={"retention_days": 30})),
     "GET /api/v1/object-store": Call(404, 404),  # none is set: see tests/rekognition/test_object_stores.py
@@ -198,7 +209,8 @@ def test_every_route_has_an_entry(running: Running) -> None:
         "POST /api/v1/auth/token",
         "POST /api/v1/auth/refresh",
     }
-    streams = {"GET /api/v1/albums/{album}/events"}  # see test_album_events.py
+    # See test_album_events.py and test_events.py.
+    streams = {"GET /api/v1/albums/{album}/events", "GET /api/v1/events/stream"}
     guests = {"GET /api/v1/guest/album", "POST /api/v1/guest/search"}  # see test_album_links.py
     routes = route_dependencies(running.app)
     operators = {name for name, calls in routes.items() if get_operator in calls}  # see test_operator.py
@@ -223,6 +235,7 @@ async def ids(admin: Account) -> dict[str, str]:
     await admin.client.post("/albums", json={"id": "party"})
     await admin.client.put("/albums/party/photos/1.jpg", files={"image": PHOTO})
     link = (await admin.client.post("/albums/party/links", json={})).json()
+    webhook = (await admin.client.post("/webhooks", json={"url": "https://hooks.invalid/"})).json()
     return {
         "album": "party",
         "link_id": link["link_id"],
@@ -237,6 +250,7 @@ async def ids(admin: Account) -> dict[str, str]:
         "user_id": user["user_id"],
         "key_id": key["key_id"],
         "access_key_id": pair["key_id"],
+        "webhook_id": webhook["webhook_id"],
     }
 
 

@@ -135,6 +135,9 @@ async def test_no_column_of_any_table_holds_a_former_id(lobby: Account, database
         ok(await lobby.client.request("POST" if "/m" in path[-7:] else "PATCH", path, json=body))
     stored = await everything_stored(database)
     assert any(ids[3] in rows for rows in stored.values())
+    told = stored.pop("events").splitlines()  # receivers must learn which ids are gone, by one event each
+    assert sum(any(id_ in row for id_ in ids[:3]) for row in told) == 3
+    assert all(sum(f"subject.deleted,default,{id_}," in row for row in told) == 1 for id_ in ids[:3])
     left = {(table, id_) for table, rows in stored.items() for id_ in ids[:3] if id_ in rows}
     assert left == set()
 

@@ -55,6 +55,7 @@ from app.persistence.repositories.usage import UsageRepository
 from app.persistence.repositories.users import UserRepository
 from app.persistence.repositories.video_steps import StepKind, VideoStepRepository
 from app.persistence.repositories.videos import VideoRepository
+from app.persistence.repositories.webhooks import EncryptedSecret, WebhookRepository
 from app.persistence.template_protector import TemplateProtector
 from app.security.keyring import Keyring
 from app.services.audit.actions import AuditAction
@@ -140,8 +141,12 @@ async def furnish(service: Database) -> UUID:
         session.add(
             UsageDayModel(tenant_id=tenant_id, day=date(2026, 1, 1), operation="x", caller="y", calls=1, images=0)
         )
+        await WebhookRepository(session, tenant_id).add(
+            uuid4(), secret=EncryptedSecret("k", b""), url="https://x.example", description="", types=[], collections=[]
+        )
         trail = AuditTrail(AuditRepository(session, tenant_id), KEYRING, "test")
-        await trail.record(AuditAction.POLICY_CHANGED)
+        # Adds an event, and its delivery to the webhook.
+        await trail.record(AuditAction.COLLECTION_CREATED, "collection:default")
         await IdempotencyRecords(session, tenant_id).add("user", "key", IdempotencyRecord(b"", 200, ""), None)
         await TemplateStore(session, tenant_id, PROTECTOR).add_all(
             [NewFace.of(subject_id, FACE, {"r": embedding})], collection_id=row.id, source="test"

@@ -15,7 +15,8 @@ _IS_WAITING = text("state = 'waiting'")
 class EventModel(TenantOwned):
     """A change that callers may be told of: ids and a time, never a name or biometrics.
 
-    `seq` counts a tenant's events in the order of their commits.
+    `seq` counts a tenant's events in the order of their commits. `successor` is what a renamed, moved or merged
+    subject became, as `collection/subject`.
     """
 
     __tablename__ = "events"
@@ -23,6 +24,13 @@ class EventModel(TenantOwned):
         ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
         Index("ix_events_at", "tenant_id", "at"),
         Index("ix_events_subject", "tenant_id", "collection", "subject", postgresql_where=text("subject IS NOT NULL")),
+        Index(
+            "ix_events_anonymous",
+            "tenant_id",
+            "collection",
+            postgresql_where=text("subject IS NULL AND type = 'face.registered'"),
+        ),
+        Index("ix_events_successor", "tenant_id", "successor", postgresql_where=text("successor IS NOT NULL")),
     )
 
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
@@ -31,6 +39,7 @@ class EventModel(TenantOwned):
     type: Mapped[str]
     collection: Mapped[str | None]
     subject: Mapped[str | None]
+    successor: Mapped[str | None]
     data: Mapped[dict[str, Any]]
 
 

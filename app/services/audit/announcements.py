@@ -47,23 +47,27 @@ _COLLECTION, _KEY = "collection:", "key:"
 def announce_subject(
     action: AuditAction, collection: str, subject: str, ids: Mapping[str, Any], *, has_expired: bool = False
 ) -> list[Event]:
-    """Return the events of a change of one subject; an expired one was erased by its expiry or the retention policy."""
+    """Return the events of a change of one subject; an expired one was erased by its expiry or the retention policy.
+
+    Only `subject.deleted` names an erased subject.
+    """
     kind = _OF_SUBJECTS.get(action)
     events = [Event(kind, collection, subject, ids)] if kind is not None else []
     if has_expired and kind is EventType.SUBJECT_DELETED:
-        events.insert(0, Event(EventType.RETENTION_EXPIRED, collection, subject))
-        events.reverse()
+        events.append(Event(EventType.RETENTION_EXPIRED, collection))
     return events
 
 
 def announce_succession(action: AuditAction, former: tuple[str, str], current: tuple[str, str]) -> list[Event]:
-    """Return the events of a subject that was renamed, moved, or merged into another; both as collection and id."""
+    """Return the events of a subject that was renamed, moved, or merged into another; both as collection and id.
+
+    Only `subject.deleted` names the former id.
+    """
     if action is AuditAction.SUBJECT_MERGED:
         into = {"merged_into": current[1]}
         return [Event(EventType.SUBJECT_DELETED, *former, into), Event(EventType.SUBJECT_UPDATED, *current)]
-    was = {"former_collection": former[0], "former_subject": former[1]}
     became = {"became_collection": current[0], "became_subject": current[1]}
-    return [Event(EventType.SUBJECT_DELETED, *former, became), Event(EventType.SUBJECT_CREATED, *current, was)]
+    return [Event(EventType.SUBJECT_DELETED, *former, became), Event(EventType.SUBJECT_CREATED, *current)]
 
 
 def announce_target(action: AuditAction, target: str | None, ids: Mapping[str, Any]) -> Sequence[Event]:

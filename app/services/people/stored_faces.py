@@ -129,12 +129,13 @@ class StoredFaceService:
         erased = await self._faces.erase(collection_id, filters, found)
         if not erased:
             raise FaceNotFound(f"Collection {collection!r} has no face from {photo.describe()}.")
-        named = {owners[id_].subject: len(faces) for id_, faces in erased.items() if not owners[id_].is_anonymous}
+        named = {owners[id_].subject: faces for id_, faces in erased.items() if not owners[id_].is_anonymous}
         await self._subjects.delete_empty_anonymous(list(erased))
         await self._idempotency_records.redact_photos(collection)
         for subject, faces in named.items():
             await self._idempotency_records.redact_about(collection, subject)
-            await self._trail.record_subject(AuditAction.FACE_ERASED, collection, subject, faces=faces)
+            ids = {"face_ids": [str(face_id) for face_id in faces]}
+            await self._trail.record_subject(AuditAction.FACE_ERASED, collection, subject, ids=ids, faces=len(faces))
         every = [face_id for faces in erased.values() for face_id in faces]
         return self._receipts.sign(await self._record_erasure(collection, every))
 
