@@ -62,7 +62,7 @@ class PackedIds:
 class Cluster:
     """A cluster: its faces by their ids' numbers, its photos, and where its mean is."""
 
-    __slots__ = ("constrained", "count", "faces", "id", "photos", "row")
+    __slots__ = ("constrained", "count", "faces", "id", "is_made", "photos", "row")
 
     def __init__(self, cluster_id: UUID) -> None:
         self.id = cluster_id
@@ -70,6 +70,8 @@ class Cluster:
         self.photos = PackedIds()
         self.constrained: frozenset[UUID] | set[UUID] = frozenset()
         """The faces with cannot-links."""
+        self.is_made = False
+        """Whether a person said of some of its faces that they belong together."""
         self.count = 0
         self.row: int | None = None
         """None without reliable faces: no scan finds the cluster."""

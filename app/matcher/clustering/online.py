@@ -15,7 +15,7 @@ from app.matcher.clustering.cluster import Cluster, PackedIds
 from app.matcher.clustering.constraints import Constraints
 from app.matcher.clustering.means import ClusterMeans, Vector
 from app.matcher.clustering.records import Change, ClusterState, ConstraintConflict, Merge, Separation, UnknownFace
-from app.matcher.clustering.splitting import split_faces
+from app.matcher.clustering.splitting import find_separators, split_faces
 
 MIN_THRESHOLD = 0.1
 
@@ -47,6 +47,10 @@ class OnlineClusters:
     def __iter__(self) -> Iterator[UUID]:
         """Iterate over the ids of all clusters."""
         return iter(self._clusters)
+
+    def count_faces(self) -> int:
+        """Return how many faces were added and not removed."""
+        return len(self._by_face)
 
     def find_cluster(self, face_id: UUID) -> UUID | None:
         """Return the cluster of a face; None if the face was not added."""
@@ -115,6 +119,27 @@ class OnlineClusters:
             self._drop(cluster)
         self._note_shrunk(cluster)
         return cluster.id
+
+    def link(self, face: UnknownFace) -> float:
+        """Return a face's mean cosine with the other faces of its cluster; the threshold if there are none."""
+        own = self._by_face[face.id.int]
+        if not face.is_reliable or own.row is None or own.count == 1:
+            return self.threshold
+        return float((self._means.get_sum(own.row) - face.embedding) @ face.embedding) / (own.count - 1)
+
+    def is_misplaced(self, face: UnknownFace) -> bool:
+        """Return whether a face should be removed and added again: later faces have changed what clusters look like.
+
+        That is so if a cluster that may hold it is nearer than the others of its own, or if these no longer reach the
+        threshold. Unreliable faces stay, and so does everything in clusters with must-links.
+        """
+        own = self._by_face[face.id.int]
+        if not face.is_reliable or own.is_made or own.count == 1 < len(own.faces):
+            return False
+        at_home = self.link(face)
+        rows, linkages = self._means.find(face.embedding, max(at_home, self.threshold))
+        near = (self._by_row[row] for row in rows[linkages > at_home].tolist())
+        return at_home < self.threshold or any(one is not own and self._may_hold(one, face) for one in near)
 
     def _find_near(self, vector: Vector) -> list[Cluster]:
         """Return the clusters that a vector of length 1 or less reaches, best first."""
@@ -215,6 +240,8 @@ class OnlineClusters:
         first, second = self._find(face_a), self._find(face_b)
         if first is None or second is None or first is second:
             self._constraints.require(face_a, face_b)
+            for cluster in filter(None, (first, second)):
+                cluster.is_made = True
             return None
         return self._require(face_a, face_b)
 
@@ -222,6 +249,7 @@ class OnlineClusters:
         first, second = self._by_face[face_a.int], self._by_face[face_b.int]
         self._check_merge(first, second)
         self._constraints.require(face_a, face_b)
+        first.is_made = True
         self._absorb(first, second)
         return Change(first.id, merged=(second.id,))
 
@@ -292,7 +320,7 @@ class OnlineClusters:
         faces = [face.id for group in groups for face in group]
         if len(faces) != len(cluster.faces) or set(faces) != _name(cluster) or not all(groups):
             raise ValueError("a split needs exactly the faces of the cluster")
-        apart = self._find_separators(groups)
+        apart = find_separators([{face.id for face in group} for group in groups], self._constraints)
         self._drop(cluster)
         for face_id in faces:
             del self._by_face[face_id.int]
@@ -304,17 +332,6 @@ class OnlineClusters:
         for new in made:
             self._note_shrunk(new)
         return Separation(tuple(new.id for new in made), apart)
-
-    def _find_separators(self, groups: Sequence[Sequence[UnknownFace]]) -> tuple[tuple[UUID, UUID], ...]:
-        """Return a pair of faces for every two groups."""
-        ids = [{face.id for face in group} for group in groups]
-        for index, group in enumerate(ids):
-            beyond = set().union(*ids[:index], *ids[index + 1 :])
-            joined = tuple((face, other) for face in group for other in self._constraints.find_required(face) & beyond)
-            if joined:
-                raise ConstraintConflict("must-links join two groups", pairs=joined)
-        chosen = [min(group) for group in ids]
-        return tuple((first, second) for at, first in enumerate(chosen) for second in chosen[at + 1 :])
 
     def _fill(self, cluster: Cluster, faces: Sequence[UnknownFace]) -> None:
         for face in faces:
@@ -337,6 +354,7 @@ class OnlineClusters:
         number = face_id.int
         cluster.faces.append(number)
         self._by_face[number] = cluster
+        cluster.is_made = cluster.is_made or self._constraints.has_required(face_id)
         if self._constraints.get_forbidden(face_id):
             cluster.constrained = cluster.constrained | {face_id}
 
@@ -357,6 +375,7 @@ class OnlineClusters:
             self._by_face[number] = keep
         keep.faces += gone.faces
         keep.photos.update(gone.photos)
+        keep.is_made = keep.is_made or gone.is_made
         keep.constrained = keep.constrained | gone.constrained
         was_shrunk = gone in self._shrunk
         if gone.row is not None:
