@@ -17,6 +17,7 @@ import numpy as np
 
 from app.domain.faces import EMBEDDING_SIZE
 from app.errors import AppError
+from app.matcher.clustering.batches import add_all, move_misplaced
 from app.matcher.clustering.online import OnlineClusters
 from app.matcher.clustering.records import ClusterState, ConstraintConflict, UnknownFace
 from app.matcher.clustering.threshold import pick_threshold
@@ -109,7 +110,7 @@ class ClusterKeeper:
             self._kept.pop(album_id, None)
             return
         stored = [one for one in found if kept.clusters.find_cluster(one.id) is not None]
-        joined, merged = await asyncio.to_thread(_move_misplaced, kept.clusters, stored)
+        joined, merged = await asyncio.to_thread(move_misplaced, kept.clusters, stored)
         if joined:
             await self._write(kept, joined, merged)
 
@@ -145,7 +146,7 @@ class ClusterKeeper:
         faces = [face for face in found if kept.clusters.find_cluster(face.id) is None]
         if not faces:
             return 0
-        joined, merged = await asyncio.to_thread(_add_all, kept.clusters, faces)
+        joined, merged = await asyncio.to_thread(add_all, kept.clusters, faces)
         kept.added += len(joined)
         return await self._write(kept, joined, merged)
 
@@ -230,36 +231,3 @@ def _restore(members: list[tuple[UUID, UUID, UUID]], stored: dict[UUID, GalleryF
         ids = [face_id for face_id, _ in faces]
         states.append(ClusterState(cluster_id, total.astype(np.float32), len(reliable), photos, ids))
     return states
-
-
-def _add_all(clusters: OnlineClusters, faces: list[UnknownFace]) -> tuple[dict[UUID, UUID], dict[UUID, UUID]]:
-    """Add faces; return the cluster of each in the end, and the stored clusters that were merged into others."""
-    before = set(clusters)
-    joined: list[UUID] = []
-    merged: dict[UUID, UUID] = {}
-    for face in faces:
-        change = clusters.add(face)
-        joined.append(face.id)
-        for gone in change.merged:
-            merged[gone] = change.joined
-    final = {face_id: cluster_id for face_id in joined if (cluster_id := clusters.find_cluster(face_id)) is not None}
-    return final, {gone: _follow(merged, gone) for gone in merged if gone in before}
-
-
-def _move_misplaced(clusters: OnlineClusters, faces: list[UnknownFace]) -> tuple[dict[UUID, UUID], dict[UUID, UUID]]:
-    """Move faces whose clusters do not suit them, the least suited first; return the same as `_add_all`."""
-    joined, merged = dict[UUID, UUID](), dict[UUID, UUID]()
-    for face in sorted(faces, key=clusters.link):
-        if clusters.is_misplaced(face):
-            clusters.remove(face)
-            moved, gone = _add_all(clusters, [face])
-            joined |= moved
-            merged |= gone
-    final = {face_id: clusters.find_cluster(face_id) or cluster_id for face_id, cluster_id in joined.items()}
-    return final, {gone: _follow(merged, gone) for gone in merged}
-
-
-def _follow(merged: dict[UUID, UUID], gone: UUID) -> UUID:
-    while gone in merged:
-        gone = merged[gone]
-    return gone
