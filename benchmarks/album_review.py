@@ -23,7 +23,6 @@ import json
 import random
 import sys
 import tempfile
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -33,7 +32,7 @@ from typing import Any
 from benchmarks.albums.stage import Inputs, Stage
 from benchmarks.goals import at_least, at_most
 from benchmarks.machine import describe_run
-from benchmarks.review_checks import ALBUM, PEOPLE, ReviewApi, Seen, find_flaws, look
+from benchmarks.review_checks import ALBUM, PEOPLE, ReviewApi, Seen, find_flaws, look, wait_until_idle
 
 RESULT = Path(__file__).parent / "results" / "album_review.json"
 SUBJECTS, PHOTOS, MORE_PHOTOS, WITH_MORE = 90, 4, 5, 30
@@ -44,14 +43,6 @@ MAX_WRONG = 0.005
 """The policy allows 0.001 of the searches; with fewer than 500 faces, one or two may be above it by chance."""
 _MIN_PHOTOS = 7
 _CONNECTIONS = 4
-_GIVE_UP_S = 600
-_BUSY = """
-SELECT (SELECT count(*) FROM photos WHERE state IN ('received', 'working'))
-     + (SELECT count(*) FROM sightings
-        WHERE is_stale OR (state IN ('pending', 'review', 'rejected')) = (cluster_id IS NULL))
-     + (SELECT count(*) FROM vultus_stale_people())
-     + (SELECT count(*) FROM album_people WHERE leased_until IS NOT NULL)
-"""
 
 
 @dataclass
@@ -286,16 +277,12 @@ class Review:
 
     def _settle(self, step: str, **did: int) -> Seen:
         """Wait until the worker is idle, look, check everything, and write it down."""
-        started, deadline = time.monotonic(), time.monotonic() + _GIVE_UP_S
-        while busy := int(self._stage.ask(_BUSY)[0][0]):
-            if time.monotonic() > deadline:
-                raise SystemExit(f"{step}: the worker does not become idle, {busy} things wait")
-            time.sleep(0.2)
+        idle_after_s = wait_until_idle(self._stage, step)
         seen = look(self._api)
         flaws = {**find_flaws(seen), **self._decisions.find_broken(seen)}
         for name, count in flaws.items():
             self._check(name, count)
-        entry = {"step": step, **did, "idle_after_s": round(time.monotonic() - started, 1), **seen.count()}
+        entry = {"step": step, **did, "idle_after_s": idle_after_s, **seen.count()}
         found = {name: count for name, count in flaws.items() if count}
         self.transcript.append({**entry, "flaws": found})
         print(json.dumps(self.transcript[-1]), file=sys.stderr, flush=True)

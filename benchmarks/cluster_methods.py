@@ -15,12 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import DBSCAN
 
+from app.matcher.clustering.batches import add_all, move_misplaced
 from app.matcher.clustering.online import OnlineClusters
 from app.matcher.clustering.records import UnknownFace
 from benchmarks.cluster_faces import Faces
 
 Labels = NDArray[np.int64]
 Method = Callable[[Faces, float], Labels]
+_MOVED_AT_ONCE = 1_000
+"""As many as a worker looks at."""
 
 
 def to_face(faces: Faces, row: int) -> UnknownFace:
@@ -41,6 +44,17 @@ def cluster_online(faces: Faces, threshold: float) -> Labels:
     clusters = OnlineClusters(threshold)
     for row in range(len(faces)):
         clusters.add(to_face(faces, row))
+    return read_labels(clusters, len(faces))
+
+
+def cluster_online_and_move(faces: Faces, threshold: float) -> Labels:
+    """Move misplaced faces after the last one, as a worker does when an album is quiet."""
+    clusters = OnlineClusters(threshold)
+    added = [to_face(faces, row) for row in range(len(faces))]
+    add_all(clusters, added)
+    added.sort(key=lambda face: clusters.find_cluster(face.id) or face.id)
+    for start in range(0, len(added), _MOVED_AT_ONCE):
+        move_misplaced(clusters, added[start : start + _MOVED_AT_ONCE])
     return read_labels(clusters, len(faces))
 
 
@@ -85,6 +99,7 @@ def cluster_by_greedy_centroids(faces: Faces, threshold: float) -> Labels:
 
 METHODS: dict[str, Method] = {
     "online average linkage": cluster_online,
+    "the same, misplaced faces moved": cluster_online_and_move,
     "the same without quality": cluster_online_without_quality,
     "Chinese whispers (dlib)": cluster_by_chinese_whispers,
     "DBSCAN (scikit-learn)": cluster_by_dbscan,

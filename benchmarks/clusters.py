@@ -6,7 +6,7 @@
 Parts; with --only, the other parts of the result file stay:
 
 - methods: BCubed F and the most strangers in one cluster by threshold, of photos as they are and with a fifth altered
-- orders: ten random orders of arrival, and the number of people
+- orders: ten random orders of arrival, before and after misplaced faces were moved, and the number of people
 - promises: two faces of one photo (mosaics), and 1,000 random "not this person" after saving and loading
 - speed: additions to 100,000 and 1,000,000 faces on one core
 
@@ -36,7 +36,15 @@ import matplotlib.pyplot as plt
 from app.matcher.clustering.online import OnlineClusters
 from app.matcher.clustering.threshold import FALSE_MATCH_RATE, pick_threshold
 from benchmarks.cluster_faces import ALTERATIONS, ALTERED_SHARE, Faces, embed_faces
-from benchmarks.cluster_methods import METHODS, Labels, cluster_online, rate, read_labels, to_face
+from benchmarks.cluster_methods import (
+    METHODS,
+    Labels,
+    cluster_online,
+    cluster_online_and_move,
+    rate,
+    read_labels,
+    to_face,
+)
 from benchmarks.cluster_speed import Crowd, measure
 from benchmarks.goals import at_least, at_most
 from benchmarks.inference_providers import find_pack
@@ -116,10 +124,11 @@ def measure_methods(sets: dict[str, Faces], threshold: float) -> dict[str, Any]:
 
 def measure_orders(sets: dict[str, Faces], threshold: float) -> dict[str, Any]:
     """Rate ten orders of arrival at the threshold, and the mean F of three orders by number of people."""
-    orders = []
+    orders, before = [], []
     for seed in range(ORDERS):
         faces = shuffle(sets["none"], seed)
-        orders.append(rate(cluster_online(faces, threshold), faces.people))
+        before.append(rate(cluster_online(faces, threshold), faces.people))
+        orders.append(rate(cluster_online_and_move(faces, threshold), faces.people))
     chosen = np.random.default_rng(1).permutation(int(sets["none"].people.max()) + 1)
     by_people: dict[str, Any] = {}
     for count in PEOPLE:
@@ -130,7 +139,7 @@ def measure_orders(sets: dict[str, Faces], threshold: float) -> dict[str, Any]:
             scores = [rate(cluster_online(some, one), some.people)["f"] for some in drawn]
             means[str(one)] = round(float(np.mean(scores)), 4)
         by_people[str(count)] = {"faces": len(faces), "f": means}
-    return {"orders": orders, "people": by_people}
+    return {"orders": orders, "orders_before_moving": before, "people": by_people}
 
 
 def check_promises(sets: dict[str, Faces], threshold: float) -> dict[str, Any]:

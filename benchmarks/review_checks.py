@@ -1,5 +1,6 @@
 """What the REST API says about an album under review, and whether its answers agree with each other."""
 
+import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -8,11 +9,21 @@ from typing import Any
 
 import httpx
 
+from benchmarks.albums.stage import Stage
+
 ALBUM, PEOPLE = "event", "people"
 STATES = ("pending", "review", "matched", "rejected", "ignored")
 UNKNOWN = {"pending", "review", "rejected"}
 _PAGE = 200
 _SAMPLED_CLUSTERS = 10
+_GIVE_UP_S = 600
+_BUSY = """
+SELECT (SELECT count(*) FROM photos WHERE state IN ('received', 'working'))
+     + (SELECT count(*) FROM sightings WHERE is_stale)
+     + (SELECT count(*) FROM vultus_unclustered_albums())
+     + (SELECT count(*) FROM vultus_stale_people())
+     + (SELECT count(*) FROM album_people WHERE leased_until IS NOT NULL)
+"""
 
 
 class ReviewApi:
@@ -39,12 +50,16 @@ class ReviewApi:
 
     def register(self, subject: str, photos: Collection[bytes]) -> None:
         """Register the first of these photos that is good enough."""
-        for photo in photos:
-            files = {"images": ("a.jpg", photo, "image/jpeg")}
-            answer = self._client.post("/register", data={"subject": subject, "collection": PEOPLE}, files=files)
-            if answer.status_code == 201:
-                return
-        raise SystemExit(f"{subject} cannot be registered: {answer.status_code} {answer.text}")
+        if not any(self.try_to_register(subject, photo) for photo in photos):
+            raise SystemExit(f"{subject} cannot be registered")
+
+    def try_to_register(self, subject: str, photo: bytes) -> bool:
+        """Register a photo; return False if it is not good enough."""
+        files = {"images": ("a.jpg", photo, "image/jpeg")}
+        answer = self._client.post("/register", data={"subject": subject, "collection": PEOPLE}, files=files)
+        if answer.is_error and answer.status_code != 422:
+            raise SystemExit(f"{subject} cannot be registered: {answer.status_code} {answer.text}")
+        return answer.status_code == 201
 
     def list(self, path: str, **params: str) -> list[dict[str, Any]]:
         """Return the items of all pages."""
@@ -91,6 +106,16 @@ class Seen:
             "subjects": len(self.subjects),
             "subjects_that_were_seen": sum(bool(faces) for faces in self.subjects.values()),
         }
+
+
+def wait_until_idle(stage: Stage, step: str) -> float:
+    """Wait until no worker has anything to do; return the seconds."""
+    started = time.monotonic()
+    while busy := int(stage.ask(_BUSY)[0][0]):
+        if time.monotonic() > started + _GIVE_UP_S:
+            raise SystemExit(f"{step}: the worker does not become idle, {busy} things wait")
+        time.sleep(0.2)
+    return round(time.monotonic() - started, 1)
 
 
 def look(api: ReviewApi) -> Seen:

@@ -9,7 +9,7 @@ thread of a higher priority runs jobs of tenants that have no other job while al
 photos does not wait until a photo of another one is done.
 
 Background jobs, such as photos of albums, run only while no request waits, and leave one thread free as long as there
-are requests.
+are requests. Their own threads have the lowest priority, so that they also leave the processors to running requests.
 """
 
 import asyncio
@@ -35,8 +35,8 @@ _NEWEST_WEIGHT = 0.1
 """Weight of the newest inference in the moving average of durations."""
 _BUSY_S = 1.0
 """How long after the last request one thread is kept free of background jobs."""
-_LOWER_BY, _LOWER_SPARE_BY = 10, 3
-"""By how much the priority of the threads, and of the spare one, is lowered."""
+_LOWER_BY, _LOWER_SPARE_BY, _LOWER_BACKGROUND_BY = 10, 3, 19
+"""By how much the priority of the threads, of the spare one, and of background jobs' threads is lowered."""
 
 
 @dataclass(slots=True, eq=False)
@@ -73,6 +73,9 @@ class InferenceExecutor:
     ) -> None:
         self._pool = ThreadPoolExecutor(threads, "inference", lower_priority, (_LOWER_BY,))
         self._spare = ThreadPoolExecutor(1, "inference-spare", lower_priority, (_LOWER_SPARE_BY,))
+        self._background_pool = ThreadPoolExecutor(
+            threads, "inference-background", lower_priority, (_LOWER_BACKGROUND_BY,)
+        )
         self._is_spare_free = has_spare
         self._jobs = Counter[Hashable]()
         """Running jobs by tenant."""
@@ -154,6 +157,7 @@ class InferenceExecutor:
         self._depth = 0
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._spare.shutdown(wait=False, cancel_futures=True)
+        self._background_pool.shutdown(wait=False, cancel_futures=True)
 
     @property
     def expected_wait_s(self) -> float:
@@ -194,10 +198,13 @@ class InferenceExecutor:
         job.started_at = time.monotonic()
         if job.times is not None:
             job.times.add("wait", job.started_at - job.queued_at)
-        thread = asyncio.get_running_loop().run_in_executor(
-            self._spare if job.is_on_spare else self._pool, self._work, job
-        )
+        thread = asyncio.get_running_loop().run_in_executor(self._choose_pool(job), self._work, job)
         thread.add_done_callback(lambda done: self._finish(job, done))
+
+    def _choose_pool(self, job: _Job) -> ThreadPoolExecutor:
+        if job.is_background:
+            return self._background_pool
+        return self._spare if job.is_on_spare else self._pool
 
     def _work(self, job: _Job) -> Any:
         """Run a job on its thread, and measure for how long it holds the thread."""

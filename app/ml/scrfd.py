@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import ModelPackRefused
+from app.ml.network_input import NetworkInput
 from app.ml.pixels import Pixels
 
 _STRIDES = (8, 16, 32)
@@ -65,6 +65,7 @@ class Scrfd:
 
     def __init__(self, session: Any) -> None:
         self._session = session
+        self._converter = NetworkInput(_MEAN, _DEVIATION)
         self._input = session.get_inputs()[0].name
         outputs = session.get_outputs()
         if len(outputs) != 3 * len(_STRIDES):
@@ -82,8 +83,7 @@ class Scrfd:
         `letterboxed` is BGR; both sides are multiples of 32.
         """
         height, width = letterboxed.shape[:2]
-        blob = cv2.dnn.blobFromImage(letterboxed, 1 / _DEVIATION, (width, height), (_MEAN, _MEAN, _MEAN), swapRB=True)
-        raw = self._session.run(self._outputs, {self._input: blob})
+        raw = self._session.run(self._outputs, {self._input: self._converter.convert(letterboxed)})
         levels = len(_STRIDES)
         scores = np.concatenate([output.reshape(-1) for output in raw[:levels]])
         hits = np.flatnonzero(scores >= threshold)

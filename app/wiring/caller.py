@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.errors import VideosNotSupported
 from app.matcher.tenant_search import TenantSearch
 from app.permissions import Permission, Principal
+from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
 from app.persistence.repositories.object_stores import ObjectStoreRepository
 from app.persistence.repositories.recognizers import RecognizerRepository
@@ -177,6 +178,7 @@ class TransactionServices(AlbumServices):
         return CollectionRecognizerService(
             self._collection_rows(),
             RecognizerRepository(self._session, self._tenant_id),
+            AlbumPeopleRepository(self._session, self._tenant_id),
             self._subject_rows(),
             self._idempotency_records(),
             self._state.cursors,

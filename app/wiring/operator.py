@@ -9,6 +9,7 @@ from app.errors import DatabaseNotReady, TenantNotFound
 from app.persistence.connections.database import Database, Transaction
 from app.persistence.provisioning.addresses import DatabaseAddresses, provisioned_database
 from app.persistence.provisioning.logins import check_operator_login
+from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.graphs import GraphDirectory
@@ -130,6 +131,7 @@ class TenantServices:
         return CollectionRecognizerService(
             CollectionRepository(self._session, self._tenant_id),
             RecognizerRepository(self._session, self._tenant_id),
+            AlbumPeopleRepository(self._session, self._tenant_id),
             SubjectRepository(self._session, self._tenant_id),
             IdempotencyRecords(self._session, self._tenant_id),
             CursorSigner(self._keyring),

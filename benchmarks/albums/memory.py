@@ -9,8 +9,8 @@ import psutil
 from benchmarks.albums.stage import Stage
 from benchmarks.goals import at_most
 
-PHOTOS = 2_400
-WARM = 800
+PHOTOS = 6_000
+WARM = 2_000
 """Photos after which the networks' and the allocator's memory is in use."""
 
 

@@ -28,7 +28,7 @@ from benchmarks.serving import sign_up, started_server
 SECRET = "a secret of this benchmark only, 32 bytes or more"
 MOSAICS = 48
 CONNECTIONS = 4
-_RATES = dict.fromkeys(("register", "recognize", "delete", "read"), "10000000/minute")
+_RATES = dict.fromkeys(("register", "recognize", "delete", "read", "embeddings"), "10000000/minute")
 _GIVE_UP_S = 400
 
 

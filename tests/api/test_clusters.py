@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
+from app.services.sightings import clustering
 from tests import pictures
 from tests.api.conftest import Account, Running, problem
 from tests.api.test_albums import ALBUM, create, finished, put
@@ -182,3 +183,22 @@ async def test_clusters_of_another_recognizer_are_made_anew(party: Account, runn
     await until_clustered(party)
     found = {frozenset(await faces_of(party, one["cluster_id"])) for one in await list_clusters(party)}
     assert found == {frozenset({"a.jpg", "c.jpg"}), frozenset({"b.jpg"}), frozenset({"a.jpg", "d.jpg"})}
+
+
+async def test_a_misplaced_face_moves_once_the_album_is_quiet(
+    party: Account, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clustering, "_QUIET_S", 0.0)
+    second, third = await list_clusters(party)
+    face = (await faces_of(party, third["cluster_id"]))["d.jpg"]
+    async with running.state.database.transaction(party.tenant_id) as session:
+        values = {"cluster": second["cluster_id"], "face": face}
+        await session.execute(text("UPDATE sightings SET cluster_id = :cluster WHERE face_id = :face"), values)
+        await session.execute(text("UPDATE albums SET clusters_version = clusters_version + 1"))
+    assert "d.jpg" in await faces_of(party, second["cluster_id"])
+    await put(party, "e.jpg", pictures.photo(3, take=2))
+    deadline = time.monotonic() + 30
+    while "d.jpg" not in await faces_of(party, third["cluster_id"]):
+        assert time.monotonic() < deadline, await list_clusters(party)
+        await asyncio.sleep(0.1)
+    assert set(await faces_of(party, second["cluster_id"])) == {"a.jpg", "b.jpg", "c.jpg"}

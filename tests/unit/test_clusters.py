@@ -385,3 +385,51 @@ def test_wrong_calls_are_refused() -> None:
         clusters.merge(state.id, state.id)
     with pytest.raises(ValueError, match="two different"):
         clusters.forbid(UUID(int=7), UUID(int=7))
+
+
+def test_a_misplaced_face_moves_and_what_people_said_stays() -> None:
+    source = Source(people=2)
+    first, second = [source.face(0) for _ in range(4)], [source.face(1) for _ in range(4)]
+    clusters = OnlineClusters(THRESHOLD)
+    for face in (*first, *second):
+        clusters.add(face)
+    assert not any(clusters.is_misplaced(face) for face in (*first, *second))
+    wrong = source.face(1)
+    home, other = clusters.find_cluster(first[0].id), clusters.find_cluster(second[0].id)
+    assert home is not None
+    assert other is not None
+    clusters.remove(second[0])
+    clusters.require(wrong.id, first[0].id)
+    assert clusters.add(wrong).joined == home
+    assert not clusters.is_misplaced(wrong)  # a person said so
+    clusters.remove(wrong)
+    clusters.forget(wrong.id)
+    clusters.load([ClusterState(UUID(int=999), wrong.embedding + first[0].embedding, 2, [wrong.photo_id], [wrong.id])])
+    assert clusters.is_misplaced(wrong)  # it is in a cluster of two people
+    clusters.forbid(wrong.id, second[1].id)
+    assert clusters.is_misplaced(wrong)  # and would be alone
+    clusters.remove(wrong)
+    assert clusters.add(wrong).joined not in {home, other}
+
+
+def test_moving_misplaced_faces_undoes_the_order_of_arrival() -> None:
+    direction = np.eye(512, dtype=np.float32)
+    first, between, *others = (
+        UnknownFace(UUID(int=number), embedding, UUID(int=100 + number), True)
+        for number, embedding in enumerate(
+            (direction[0], unit(direction[0] + 1.2 * direction[1]), direction[1], direction[1])
+        )
+    )
+    found = []
+    for order in ((first, between, *others), (*others, between, first)):
+        clusters = OnlineClusters(THRESHOLD)
+        for face in order:
+            clusters.add(face)
+        found.append(partition(clusters, order))
+        for face in order:
+            if clusters.is_misplaced(face):
+                clusters.remove(face)
+                clusters.add(face)
+        found.append(partition(clusters, order))
+    assert found[0] != found[1]
+    assert found[1] == found[2] == found[3] == {frozenset({first.id}), frozenset({between.id, *(f.id for f in others)})}

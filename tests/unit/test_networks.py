@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from insightface.model_zoo import get_model
@@ -20,6 +21,7 @@ from app.ml.batching import Batcher
 from app.ml.detail import plan_passes
 from app.ml.image import ImageLimits, open_photo
 from app.ml.insightface_engine import InsightFaceEngine
+from app.ml.network_input import NetworkInput
 from app.ml.packs.library import PackLibrary
 from app.ml.packs.pack import ModelPack
 from app.ml.scrfd import NO_DETECTIONS, RawDetections, merge
@@ -136,6 +138,19 @@ def test_a_crops_embedding_does_not_depend_on_its_batch(pack: ModelPack) -> None
     crops = [rng.integers(0, 255, (112, 112, 3)).astype(np.uint8) for _ in range(5)]
     for alone, together in zip((recognizer.embed([crop])[0] for crop in crops), recognizer.embed(crops), strict=True):
         assert float(alone @ together) == pytest.approx(1, abs=1e-5)
+
+
+def test_pictures_are_converted_as_opencv_does_whatever_a_thread_converted_before() -> None:
+    rng = np.random.default_rng(4)
+    converter = NetworkInput(127.5, 128)
+    pictures = [rng.integers(0, 256, (*size, 3), np.uint8) for size in ((64, 96), (640, 640), (32, 32), (704, 640))]
+    expected = [cv2.dnn.blobFromImage(one, 1 / 128, one.shape[1::-1], (127.5,) * 3, swapRB=True) for one in pictures]
+
+    def convert(index: int) -> bool:
+        return np.array_equal(converter.convert(pictures[index]), expected[index])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(convert, [*range(4), *reversed(range(4))] * 20))
 
 
 def test_who_looks_twice_sees_a_face_and_its_mirror_image_alike(pack: ModelPack) -> None:

@@ -42,6 +42,10 @@ class Constraints:
         """Return the faces that must be in other clusters than this one."""
         return self._forbidden.get(face, ())
 
+    def has_required(self, face: UUID) -> bool:
+        """Return whether a face must be with another one."""
+        return face in self._required
+
     def find_required(self, face: UUID) -> set[UUID]:
         """Return the face and all faces that must be with it, through others as well."""
         found, waiting = {face}, [face]

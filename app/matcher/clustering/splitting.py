@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.matcher.clustering.constraints import Constraints
-from app.matcher.clustering.records import UnknownFace
+from app.matcher.clustering.records import ConstraintConflict, UnknownFace
 
 MAX_FACES = 5_000
 """Splitting needs 4 bytes per pair of reliable faces: 100 MB at the limit."""
@@ -31,6 +31,17 @@ def split_faces(faces: Sequence[UnknownFace], constraints: Constraints, threshol
         if not face.is_reliable:
             _place_unreliable(groups, face, constraints)
     return sorted(([face.id for face in group] for group in groups), key=len, reverse=True)
+
+
+def find_separators(groups: Sequence[set[UUID]], constraints: Constraints) -> tuple[tuple[UUID, UUID], ...]:
+    """Return a pair of faces for every two groups; raise `ConstraintConflict` if must-links join two groups."""
+    for index, group in enumerate(groups):
+        beyond = set().union(*groups[:index], *groups[index + 1 :])
+        joined = tuple((face, other) for face in group for other in constraints.find_required(face) & beyond)
+        if joined:
+            raise ConstraintConflict("must-links join two groups", pairs=joined)
+    chosen = [min(group) for group in groups]
+    return tuple((first, second) for at, first in enumerate(chosen) for second in chosen[at + 1 :])
 
 
 def _start_groups(faces: Sequence[UnknownFace], constraints: Constraints) -> list[list[UnknownFace]]:

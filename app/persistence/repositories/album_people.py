@@ -97,11 +97,18 @@ class AlbumPeopleRepository(TenantRepository):
         await self._session.flush()
         return Comparison(people[0], recognizer or "", after, through)
 
+    async def restart(self, collection_id: UUID) -> None:
+        """Compare an album with everybody again, since its own faces have changed; a running comparison is void."""
+        values = {"begun_seq": 0, "done_seq": 0, "leased_until": None}
+        statement = self._update(AlbumPeopleModel, AlbumPeopleModel.collection_id == collection_id)
+        await self._session.execute(statement.values(**values))
+
     async def end(self, collection_id: UUID, comparison: Comparison) -> None:
-        """Note that the templates have been compared."""
+        """Note that the templates have been compared, unless the comparison is void."""
         conditions = (
             AlbumPeopleModel.collection_id == collection_id,
             AlbumPeopleModel.people_id == comparison.people.collection_id,
+            AlbumPeopleModel.begun_seq == comparison.through,
         )
         values = {"done_seq": comparison.through, "leased_until": None}
         await self._session.execute(self._update(AlbumPeopleModel, *conditions).values(**values))

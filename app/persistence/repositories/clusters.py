@@ -5,12 +5,19 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, Uuid, any_, cast, func, or_, select, text, tuple_
+from sqlalchemy import Integer, Uuid, any_, cast, exists, func, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, insert
 
 from app.domain.sightings import UNKNOWN_STATES, FaceCluster, FacePair
 from app.persistence.connections.database import Database
-from app.persistence.models import AlbumModel, CollectionModel, FaceConstraintModel, SightingModel
+from app.persistence.models import (
+    AlbumModel,
+    CollectionModel,
+    FaceConstraintModel,
+    GalleryModel,
+    SightingModel,
+    TemplateModel,
+)
 from app.persistence.repositories.base import TenantRepository
 
 _UNKNOWN = sorted(state.value for state in UNKNOWN_STATES)
@@ -46,13 +53,26 @@ class ClusterRepository(TenantRepository):
         statement = self._update(AlbumModel, AlbumModel.collection_id == collection_id)
         await self._session.execute(statement.values(**values))
 
-    async def list_unclustered(self, collection_id: UUID, limit: int) -> list[tuple[UUID, UUID]]:
-        """List up to `limit` unknown faces without a cluster, in the order of arrival, each with its photo."""
+    async def list_unclustered(self, collection_id: UUID, recognizer: str, limit: int) -> list[tuple[UUID, UUID]]:
+        """List up to `limit` unknown faces without a cluster, in the order of arrival, each with its photo.
+
+        Faces that the recognizer has not embedded yet are left out: they would wait before all others.
+        """
+        of_recognizer = select(GalleryModel.id).where(
+            self._of_tenant(GalleryModel),
+            GalleryModel.collection_id == collection_id,
+            GalleryModel.recognizer == recognizer,
+        )
         statement = self._select(
             SightingModel,
             SightingModel.collection_id == collection_id,
             SightingModel.cluster_id.is_(None),
             SightingModel.state.in_(_UNKNOWN),
+            exists().where(
+                self._of_tenant(TemplateModel),
+                TemplateModel.id == SightingModel.face_id,
+                TemplateModel.gallery_id.in_(of_recognizer),
+            ),
         )
         columns: tuple[Any, ...] = (SightingModel.face_id, SightingModel.photo_id)
         rows = await self._session.execute(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from app.domain.collections import CollectionRecord, Coverage, Recognizers
 from app.errors import RecognizerIncomplete, RecognizerInUse, RecognizerNotFound
+from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.recognizers import RecognizerRepository
@@ -41,6 +42,7 @@ class CollectionRecognizerService:
         self,
         collections: CollectionRepository,
         recognizers: RecognizerRepository,
+        looked_for: AlbumPeopleRepository,
         subjects: SubjectRepository,
         idempotency_records: IdempotencyRecords,
         cursors: CursorSigner,
@@ -49,6 +51,7 @@ class CollectionRecognizerService:
     ) -> None:
         self._collections = collections
         self._recognizers = recognizers
+        self._looked_for = looked_for
         self._subjects = subjects
         self._idempotency_records = idempotency_records
         self._cursors = cursors
@@ -92,6 +95,8 @@ class CollectionRecognizerService:
             self._directory.require(chosen.secondary, "secondary")
         if chosen != before or row.recognizer is None:
             await self._collections.set_recognizers(row.id, chosen)
+            if chosen.in_use != before.in_use:
+                await self._looked_for.restart(row.id)
             await self._trail.record(
                 AuditAction.RECOGNIZERS_CHANGED,
                 f"collection:{collection}",

@@ -1,5 +1,8 @@
 """Keep the clusters of albums' unknown faces: take in new faces, and let those go that are known by now.
 
+Once an album is quiet, faces whose cluster no longer suits them move to another one: which clusters the first faces
+find depends on the order of arrival.
+
 A worker keeps an album's clusters in memory. Every change counts the album's version: a worker that finds another
 version, or a gallery that has lost templates, reads the clusters again from the faces.
 """
@@ -14,6 +17,7 @@ import numpy as np
 
 from app.domain.faces import EMBEDDING_SIZE
 from app.errors import AppError
+from app.matcher.clustering.batches import add_all, move_misplaced
 from app.matcher.clustering.online import OnlineClusters
 from app.matcher.clustering.records import ClusterState, ConstraintConflict, UnknownFace
 from app.matcher.clustering.threshold import pick_threshold
@@ -32,18 +36,34 @@ _FACES = 500
 """New faces that are clustered at once."""
 _KEPT = 8
 """Albums whose clusters stay in memory."""
+_KEPT_FACES = 250_000
+"""How many faces these have at most, besides the album in use: 30 MB, and 3 KB for each cluster."""
 _KEPT_S = 900.0
 """How long they stay after the last new face."""
+_QUIET_S = 20.0
+"""How long after the last new face its album is looked through for misplaced faces."""
+_NEW_SHARE = 0.05
+"""So many of its faces must be new since the last time; faces that move are fewer."""
+_LOOKED_THROUGH = 1_000
+"""Faces that are looked at at once: about 0.1 seconds, in which nothing else is clustered."""
+_MAX_LOOKED_THROUGH = 20_000
+"""Albums with more faces stay as they are: each face needs a scan of all clusters."""
 
 
 @dataclass(slots=True)
 class _Kept:
     """An album's clusters in memory, the version that they are, and the state of the gallery that they come from."""
 
+    tenant_id: UUID
+    of: Gallery
     clusters: OnlineClusters
     version: int
     gallery: tuple[UUID, int, int]
     """The gallery's id, epoch and number of deletions."""
+    added: int = 0
+    """New faces since the last time that all were looked through."""
+    to_look_at: list[tuple[UUID, UUID]] = field(default_factory=list)
+    """Faces, each with its photo, that are looked through now."""
     used_at: float = field(default_factory=time.monotonic)
 
 
@@ -66,7 +86,33 @@ class ClusterKeeper:
             except AppError as exc:
                 _log.warning("album_not_clustered", tenant=str(tenant_id), code=exc.code)
         self._forget_unused()
+        for kept in list(self._kept.values()):
+            if time.monotonic() - kept.used_at >= _QUIET_S:
+                try:
+                    await self._look_through(kept)
+                except AppError as exc:
+                    _log.warning("clusters_not_looked_through", tenant=str(kept.tenant_id), code=exc.code)
         return clustered
+
+    async def _look_through(self, kept: _Kept) -> None:
+        """Move the next misplaced faces of an album, if enough new ones have come since the last time."""
+        faces, album_id = kept.clusters.count_faces(), kept.of.collection_id
+        if not kept.to_look_at:
+            if faces > _MAX_LOOKED_THROUGH or kept.added < max(1, _NEW_SHARE * faces):
+                return
+            async with self._database.transaction(kept.tenant_id) as session:
+                members = sorted(await ClusterRepository(session, kept.tenant_id).list_members(album_id))
+            kept.to_look_at, kept.added = [(face_id, photo_id) for _, face_id, photo_id in members], 0
+        chosen = dict(kept.to_look_at[-_LOOKED_THROUGH:])
+        del kept.to_look_at[-_LOOKED_THROUGH:]
+        found = await self._read_faces(kept, chosen)
+        if not found:
+            self._kept.pop(album_id, None)
+            return
+        stored = [one for one in found if kept.clusters.find_cluster(one.id) is not None]
+        joined, merged = await asyncio.to_thread(move_misplaced, kept.clusters, stored)
+        if joined:
+            await self._write(kept, joined, merged)
 
     def _forget_unused(self) -> None:
         """Drop clusters without recent faces: erased faces must not stay in their sums."""
@@ -90,30 +136,30 @@ class ClusterKeeper:
                 self._kept.pop(album_id, None)
                 state = await rows.read_album(album_id)
                 assert state is not None  # still there: this transaction changed it
-            waiting = dict(await rows.list_unclustered(album_id, _FACES))
+            waiting = dict(await rows.list_unclustered(album_id, album.recognizer, _FACES))
         if not waiting:
             return 0
         kept = await self._open(tenant_id, Gallery(album_id, album.recognizer), state)
         if kept is None:
             return 0
-        faces = await self._read_new(tenant_id, kept, waiting)
+        found = await self._read_faces(kept, waiting)
+        faces = [face for face in found if kept.clusters.find_cluster(face.id) is None]
         if not faces:
             return 0
-        joined, merged = await asyncio.to_thread(_add_all, kept.clusters, faces)
-        return await self._write(tenant_id, Gallery(album_id, album.recognizer), kept, joined, merged)
+        joined, merged = await asyncio.to_thread(add_all, kept.clusters, faces)
+        kept.added += len(joined)
+        return await self._write(kept, joined, merged)
 
-    async def _write(
-        self, tenant_id: UUID, gallery: Gallery, kept: _Kept, joined: dict[UUID, UUID], merged: dict[UUID, UUID]
-    ) -> int:
-        album_id = gallery.collection_id
-        async with self._database.transaction(tenant_id) as session:
-            rows = ClusterRepository(session, tenant_id)
+    async def _write(self, kept: _Kept, joined: dict[UUID, UUID], merged: dict[UUID, UUID]) -> int:
+        album_id = kept.of.collection_id
+        async with self._database.transaction(kept.tenant_id) as session:
+            rows = ClusterRepository(session, kept.tenant_id)
             state = await rows.read_album(album_id, lock=True)
             if state is None or state.version != kept.version:
                 self._kept.pop(album_id, None)
                 return 0
             await rows.write(joined, merged)
-            await rows.note_change(album_id, kept.clusters.threshold, gallery.recognizer)
+            await rows.note_change(album_id, kept.clusters.threshold, kept.of.recognizer)
         kept.version += 1
         return len(joined)
 
@@ -145,18 +191,29 @@ class ClusterKeeper:
             except ConstraintConflict:  # the later of two contradicting ones: what stands already counts
                 continue
         clusters.load(await asyncio.to_thread(_restore, members, stored))
-        kept = self._kept[album_id] = _Kept(clusters, state.version, current)
-        while len(self._kept) > _KEPT:
+        kept = self._kept[album_id] = _Kept(tenant_id, gallery, clusters, state.version, current)
+        self._kept.move_to_end(album_id)
+        while len(self._kept) > 1 and (len(self._kept) > _KEPT or self._count_faces() > _KEPT_FACES):
             self._kept.popitem(last=False)
         return kept
 
-    async def _read_new(self, tenant_id: UUID, kept: _Kept, waiting: dict[UUID, UUID]) -> list[UnknownFace]:
-        async with self._engine.snapshots.snapshot(tenant_id) as connection:
-            found = await GalleryStatements(connection, tenant_id).read_faces_by_id(kept.gallery[0], list(waiting))
+    def _count_faces(self) -> int:
+        """Return how many faces are in memory besides those of the album used last."""
+        *others, _ = self._kept.values()
+        return sum(kept.clusters.count_faces() for kept in others)
+
+    async def _read_faces(self, kept: _Kept, photos: dict[UUID, UUID]) -> list[UnknownFace]:
+        """Read faces, given with their photos; erased ones are missing, and all if the gallery has changed."""
+        async with self._engine.snapshots.snapshot(kept.tenant_id) as connection:
+            statements = GalleryStatements(connection, kept.tenant_id)
+            facts = await statements.read_facts(kept.of)
+            if facts is None or (facts.id, facts.epoch, facts.deletions) != kept.gallery:
+                return []
+            found = await statements.read_faces_by_id(kept.gallery[0], list(photos))
         return [
             UnknownFace(face_id, found[face_id].embedding, photo_id, found[face_id].is_reliable)
-            for face_id, photo_id in waiting.items()
-            if face_id in found and kept.clusters.find_cluster(face_id) is None
+            for face_id, photo_id in photos.items()
+            if face_id in found
         ]
 
 
@@ -174,23 +231,3 @@ def _restore(members: list[tuple[UUID, UUID, UUID]], stored: dict[UUID, GalleryF
         ids = [face_id for face_id, _ in faces]
         states.append(ClusterState(cluster_id, total.astype(np.float32), len(reliable), photos, ids))
     return states
-
-
-def _add_all(clusters: OnlineClusters, faces: list[UnknownFace]) -> tuple[dict[UUID, UUID], dict[UUID, UUID]]:
-    """Add faces; return the cluster of each in the end, and the stored clusters that were merged into others."""
-    before = set(clusters)
-    joined: list[UUID] = []
-    merged: dict[UUID, UUID] = {}
-    for face in faces:
-        change = clusters.add(face)
-        joined.append(face.id)
-        for gone in change.merged:
-            merged[gone] = change.joined
-    final = {face_id: cluster_id for face_id in joined if (cluster_id := clusters.find_cluster(face_id)) is not None}
-    return final, {gone: _follow(merged, gone) for gone in merged if gone in before}
-
-
-def _follow(merged: dict[UUID, UUID], gone: UUID) -> UUID:
-    while gone in merged:
-        gone = merged[gone]
-    return gone
