@@ -181,9 +181,9 @@ class Settings(BaseSettings):
     # Privacy
 
     erasure_journal: str = ""
-    """Where erasures are recorded: a file, or `s3://bucket/prefix` with the login of the photo store. Empty: a file in
-    the data directory. After an older backup is restored, Vultus repeats the erasures in it. Keep it where restoring
-    the database does not restore it. Servers on several hosts need a bucket."""
+    """Where erasures are recorded: a file, or `s3://bucket/prefix`. Empty: a file in the data directory. A bucket has
+    the login of the photo store; servers on several hosts need one. After an older backup is restored, Vultus repeats
+    the erasures in it. Keep it where restoring the database does not restore it."""
     retention_sweep: bool = True
     """Delete expired subjects every minute. Use `false` if a timer runs `vultus retention sweep`."""
 
@@ -259,8 +259,8 @@ class Settings(BaseSettings):
     console: bool = True
     """Serve the console, pages for people, at `/console`."""
     public_url: str | None = None
-    """Where browsers reach this server, such as `https://faces.example` or `https://example.com/faces`. Links in mails
-    need it, and the console behind a proxy that serves it under a prefix. Unset: `/`."""
+    """Where browsers reach this server, such as `https://example.com/faces`. Links in mails need it, and the console
+    behind a proxy that serves it under a prefix. Unset: `/`."""
     console_session_hours: Annotated[int, Field(ge=1, le=720)] = 12
     """After how many hours a user signs in to the console again."""
     photo_store: str = ""
