@@ -65,9 +65,8 @@ class WebhookRepository(TenantRepository):
         await self._session.refresh(row)
         return describe_webhook(row)
 
-    async def find(self, webhook_id: UUID, *, lock: bool = False) -> Webhook | None:
-        statement = self._select(WebhookModel, WebhookModel.id == webhook_id)
-        row = await self._session.scalar(statement.with_for_update() if lock else statement)
+    async def find(self, webhook_id: UUID) -> Webhook | None:
+        row = await self._session.scalar(self._select(WebhookModel, WebhookModel.id == webhook_id))
         return describe_webhook(row) if row is not None else None
 
     async def read_secrets(self, webhook_id: UUID) -> WebhookSecrets | None:
@@ -106,6 +105,7 @@ class WebhookRepository(TenantRepository):
             previous_until=previous_until,
             key_id=secret.key_id,
             secret_encrypted=secret.encrypted,
+            resume_at=func.now(),  # a server that could not read the former secret had paused
         )
         await self._session.execute(statement)
 
