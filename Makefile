@@ -34,7 +34,8 @@ export ORT_DISABLE_TELEMETRY := 1
         settings-reference bench-database bench-database-small bench-sequential bench-concurrent \
         bench-concurrent-quick bench-hot-path prove-crashes prove-hostile prove-rekognition bench-accuracy \
         bench-degraded bench-damage bench-overload bench-photo-memory bench-protection bench-subject-search lock \
-        clean prove-album-hosts bench-albums prove-albums bench-clusters bench-video bench-rematch prove-review
+        clean prove-album-hosts bench-albums prove-albums bench-clusters bench-video bench-rematch prove-review \
+        prove-webhooks
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -124,6 +125,9 @@ prove-albums: $(VENV)/.bench ## Kill workers and restart PostgreSQL while 2,000 
 prove-review: $(VENV)/.bench ## Review an album of LFW's photos over the REST API and check every answer (1 minute)
 	$(BIN)/python -m benchmarks.album_review --photos $(SHARED_PHOTOS) --pack $(SHARED_PACK) \
 		--out benchmarks/results/album_review.json
+
+prove-webhooks: $(VENV)/.bench ## Kill workers while events go to failing and slow receivers; measure their cost (10 minutes)
+	$(BIN)/python -m benchmarks.webhooks --out
 
 prove-hostile: $(VENV)/.bench ## Attack a server with foreign ids, forged tokens, damaged photos, floods (10 minutes)
 	$(BIN)/python -m benchmarks.hostile --out benchmarks/results/hostile.json

@@ -101,7 +101,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
       AND (NOT w.is_queued OR NOT EXISTS (
         SELECT FROM pgqueuer j
         WHERE j.dedupe_key = 'webhook:' || w.id || ':' || w.turn AND j.status IN ('queued', 'picked')))
-    ORDER BY random() LIMIT 500
+    LIMIT 500
 $$
 """
 # Deletes a part of one tenant's old events. The head of the audit trail is locked first, as by those who add events.
