@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from sqlalchemy import text
 
 from app.persistence.connections.database import Database
@@ -230,3 +231,37 @@ def test_a_tenant_and_slow_receivers_leave_turns_to_others() -> None:
     slots.note_time(slow[4][1], 0.1)
     with slots.enter(*slow[4]) as again:
         assert again
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"url": "https://hooks.example.com/\0"},
+        {"url": "https://hooks.example.com/\ud800"},
+        {"url": "https://hooks.example.com:0/"},
+        {"url": "https://hooks.example.com:99999/"},
+        {"url": "https://xn--a/"},
+        {"url": "https://[fe80::1%25lo]/"},
+        {"url": "https://hooks.example.com", "description": "a\0b"},
+        {"url": "https://hooks.example.com", "description": "a" * 50_000},
+        {"url": "https://hooks.example.com", "types": ["subject.created"] * 60},
+        {"url": "https://hooks.example.com", "types": ["subject.lost"]},
+        {"url": "https://hooks.example.com", "collections": ["a\0"]},
+        {"url": "https://hooks.example.com", "collections": [str(number) for number in range(200)]},
+        {"url": ["https://hooks.example.com"]},
+        {},
+    ],
+)
+async def test_whatever_is_sent_is_answered(owner: Account, values: dict[str, Any]) -> None:
+    body = json.dumps(values).encode()
+    answer = await owner.client.post("/webhooks", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code in {201, 400, 422}, answer.text
+    if answer.status_code == 201:
+        path = f"/webhooks/{answer.json()['webhook_id']}"
+        sent = await owner.client.post(f"{path}/test")
+        assert (sent.status_code, sent.json()["is_delivered"]) == (200, False)
+    for since in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59+23:59", "-1", "2026-13-01T00:00:00Z"):
+        replayed = await owner.client.post(f"/webhooks/{uuid4()}/replay", json={"since": since})
+        assert replayed.status_code in {404, 422}, replayed.text
+    for params in ({"after": 2**63}, {"after": "x"}, {"limit": 0}, {"types": "a\0"}, {"types": ["key.created"] * 60}):
+        assert (await owner.client.get("/events", params=params)).status_code == 422
