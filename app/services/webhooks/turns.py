@@ -30,6 +30,8 @@ _TURN_S = 5.0
 _LEASE = timedelta(seconds=60)
 """Longer than an attempt may take; a killed worker's deliveries are sent again after that."""
 _FIRST_PAUSE_S = 1.0
+_QUICK_PAUSE_S = 60.0
+_QUICK_ATTEMPTS = 12
 _MAX_PAUSE_S = 4 * 3600.0
 _NO_SLOT_PAUSE = timedelta(seconds=3)
 _UNREADABLE_PAUSE = timedelta(minutes=15)
@@ -164,6 +166,10 @@ class WebhookTurns:
 
 
 def _pause(attempts: int) -> timedelta:
-    """Return the pause after a failed attempt: twice as long each time, and never the same for many."""
-    pause_s = min(_FIRST_PAUSE_S * 2 ** min(attempts - 1, 20), _MAX_PAUSE_S)
+    """Return the pause after a failed attempt: twice as long each time, and never the same for many.
+
+    It stays at a minute for a while: a receiver that fails now and then gets everything within minutes.
+    """
+    quick = min(_FIRST_PAUSE_S * 2 ** min(attempts - 1, 20), _QUICK_PAUSE_S)
+    pause_s = min(quick * 2 ** min(max(0, attempts - _QUICK_ATTEMPTS), 20), _MAX_PAUSE_S)
     return timedelta(seconds=pause_s * random.uniform(0.8, 1.2))  # noqa: S311 - spreads retries, protects nothing
