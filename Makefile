@@ -34,7 +34,8 @@ export ORT_DISABLE_TELEMETRY := 1
         settings-reference bench-database bench-database-small bench-sequential bench-concurrent \
         bench-concurrent-quick bench-hot-path prove-crashes prove-hostile prove-rekognition bench-accuracy \
         bench-degraded bench-damage bench-overload bench-photo-memory bench-protection bench-subject-search lock \
-        clean prove-album-hosts bench-albums prove-albums bench-clusters bench-video bench-rematch prove-review prove-refusals
+        clean prove-album-hosts bench-albums prove-albums bench-clusters bench-video bench-rematch prove-review \
+        prove-webhooks prove-refusals
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -128,6 +129,9 @@ prove-review: $(VENV)/.bench ## Review an album of LFW's photos over the REST AP
 prove-refusals: $(VENV)/.bench ## Refuse 1,000 times, then rotate, change the recognizer, export and import (5 minutes)
 	$(BIN)/python -m benchmarks.refusals --photos $(SHARED_PHOTOS) --pack $(SHARED_PACK) \
 		--out benchmarks/results/refusals.json
+
+prove-webhooks: $(VENV)/.bench ## Kill workers while events go to failing and slow receivers; measure their cost (10 minutes)
+	$(BIN)/python -m benchmarks.webhooks --out
 
 prove-hostile: $(VENV)/.bench ## Attack a server with foreign ids, forged tokens, damaged photos, floods (10 minutes)
 	$(BIN)/python -m benchmarks.hostile --out benchmarks/results/hostile.json

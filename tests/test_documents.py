@@ -1,6 +1,7 @@
 """The documents state what is there: paths, settings, commands, error codes, permissions and routes."""
 
 import importlib
+import json
 import re
 import shlex
 import shutil
@@ -14,6 +15,7 @@ import typer
 
 from app import errors
 from app.cli import cli
+from app.domain.events import EventType
 from app.main import create_app
 from app.permissions import DEFAULT_RATE, ROLE_PERMISSIONS, SCOPE_PERMISSIONS, Permission, Plan, Quota, Role, Scope
 from app.rekognition.operations import OPERATIONS
@@ -268,6 +270,19 @@ def test_plans_are_those_of_a_new_database() -> None:
         assert {one: described[one][index] for one in Permission} == rates
         assert {one: int(described[one][index].replace(",", "")) for one in Quota} == quotas
     assert Plan("any").rate(Permission.READ) == DEFAULT_RATE == "60/minute"
+
+
+def test_every_type_of_event_is_in_the_reference_with_its_data_and_an_example() -> None:
+    kinds = [kind.value for kind in EventType]
+    assert [words(row[0])[0] for row in rows(section("events.md", "Types"))[1:]] == kinds
+    data = {words(row[0])[0]: row[1] for row in rows(section("events.md", "Data"))[1:]}
+    examples = re.findall(
+        r"^`([^`]+)`:\n\n```json\n(.*?)^```", section("events.md", "Examples"), re.DOTALL | re.MULTILINE
+    )
+    assert list(data) == [kind for kind, _ in examples] == kinds
+    for kind, example in examples:
+        always = words(re.sub(r"\[[^\]]*\]", "", data[kind]))
+        assert set(always) <= set(json.loads(example)) <= set(words(data[kind])), kind
 
 
 def test_every_route_is_in_the_reference_with_its_permission(settings: Settings) -> None:

@@ -33,7 +33,7 @@
                               operation_undone, operation_superseded, photo_not_uploaded, clusters_conflict,
                               too_many_webhooks
       TooManyRequests         rate_limited, too_many_login_attempts, too_many_photos_waiting,
-                              too_many_videos_waiting
+                              too_many_videos_waiting, too_many_streams
       Unavailable             overloaded, client_disconnected, not_ready, database_unavailable, recognizer_unavailable,
                               recognizer_changed, photo_store_unavailable
       InternalError           internal_error
@@ -174,7 +174,7 @@ from app.errors.videos import (
     VideoUnreadable,
     VideoWithoutPicture,
 )
-from app.errors.webhooks import TooManyWebhooks, WebhookNotFound, WebhookUrlNotAllowed
+from app.errors.webhooks import TooManyStreams, TooManyWebhooks, WebhookNotFound, WebhookUrlNotAllowed
 
 __all__ = [
     "AlbumClosed",
@@ -282,6 +282,7 @@ __all__ = [
     "TooManyLoginAttempts",
     "TooManyPhotosWaiting",
     "TooManyRequests",
+    "TooManyStreams",
     "TooManyVideosWaiting",
     "TooManyWebhooks",
     "Unavailable",

@@ -1,5 +1,6 @@
-"""Errors of webhooks."""
+"""Errors of webhooks and events."""
 
+from app.errors.availability import TooManyRequests
 from app.errors.requests import RequestRefused
 from app.errors.resources import Conflict, NotFound
 
@@ -14,6 +15,12 @@ class TooManyWebhooks(Conflict):
     """The tenant has the maximum number of webhooks."""
 
     code = "too_many_webhooks"
+
+
+class TooManyStreams(TooManyRequests):
+    """The tenant watches the maximum number of streams of events."""
+
+    code = "too_many_streams"
 
 
 class WebhookUrlNotAllowed(RequestRefused):

@@ -57,7 +57,7 @@ from app.services.tenancy.protocol_options import ProtocolOptionsService
 from app.services.videos.intake import VideoIntake, VideoLimits
 from app.services.videos.search import VideoSearch
 from app.services.webhooks.secrets import WebhookCipher
-from app.services.webhooks.webhooks import WebhookService, WebhookTester
+from app.services.webhooks.webhooks import WebhookReplayer, WebhookService, WebhookTester
 from app.wiring.album_services import AlbumServices
 from app.wiring.process import AppState
 from app.wiring.videos import has_video_support
@@ -151,6 +151,9 @@ class CallerServices:
 
     def events(self) -> EventService:
         return EventService(self.state.database, self.principal)
+
+    def webhook_replayer(self) -> WebhookReplayer:
+        return WebhookReplayer(self._webhooks)
 
     def webhook_tester(self) -> WebhookTester:
         return WebhookTester(self._webhooks, self.state.webhook_sender, WebhookCipher(self.state.keyring))

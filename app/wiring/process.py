@@ -41,6 +41,7 @@ from app.services.erasure.receipts import ReceiptSigner
 from app.services.erasure.replay import ErasureReplay
 from app.services.erasure.retention import RetentionSweep
 from app.services.events.quota_notices import QuotaNotices
+from app.services.events.streams import EventStreams
 from app.services.maintenance.background_erasure import BackgroundErasure
 from app.services.maintenance.health import HealthService
 from app.services.maintenance.template_rotation import TemplateRotation
@@ -103,6 +104,7 @@ class AppState:
     spool: PhotoSpool
     album_worker: AlbumWorker
     quota_notices: QuotaNotices
+    event_streams: EventStreams
     webhook_sender: WebhookSender
     webhook_worker: WebhookWorker
     progress: ProgressWatch
@@ -249,6 +251,7 @@ def _build_state(
         guests=GuestBook(database, keyring, trails),
         album_worker=_build_album_worker(settings, resources, faces, recognizers, trails, decisions),
         quota_notices=QuotaNotices(database),
+        event_streams=EventStreams(),
         webhook_sender=resources.webhooks,
         webhook_worker=build_webhook_worker(
             settings, database, resources.service_address, resources.webhooks, keyring, trails

@@ -1,10 +1,14 @@
 """Configure a tenant's object store, and fetch photos from it and from nowhere else.
 
 Tenants choose among the endpoints that the operator allows, so a tenant cannot make the service call any other address.
+These may also be internal. An endpoint's name is resolved once, and the connection goes to one of its addresses.
 Redirects are not followed, and proxy settings of the environment are ignored.
 """
 
 import asyncio
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote_plus
 from uuid import UUID
@@ -32,12 +36,21 @@ from app.security.access_keys import decrypt_secret, encrypt_secret
 from app.security.keyring import Keyring
 from app.services.audit.actions import AuditAction
 from app.services.audit.trail import AuditTrail
-from app.services.outbound.downloads import BodyTooLarge, open_client, read_body
+from app.services.outbound.addresses import HostUnknown, Origin, UrlRefused, read_origin, resolve
+from app.services.outbound.downloads import BodyTooLarge, open_client, read_body, send_pinned
 
 _PURPOSE = "object-stores"
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 _TOTAL_TIMEOUT_S = 20.0
 _MAX_LIST_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class _SignedRequest:
+    """A GET request; its signature covers the header Host, which names the endpoint and not its address."""
+
+    url: str
+    headers: Mapping[str, str]
 
 
 class ObjectStoreService:
@@ -84,12 +97,22 @@ class ObjectStoreService:
 class ObjectFetcher:
     """Fetch photos from the tenants' object stores; one per process."""
 
-    def __init__(self, database: Database, keyring: Keyring, *, endpoints: list[str], max_bytes: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        keyring: Keyring,
+        *,
+        endpoints: list[str],
+        max_bytes: int,
+        verify: ssl.SSLContext | bool = True,
+    ) -> None:
         self._database = database
         self._keyring = keyring
         self._endpoints = endpoints
         self._max_bytes = max_bytes
-        self._client = open_client(_TIMEOUT)
+        self._verify = verify
+        self._clients: dict[Origin, httpx.AsyncClient] = {}
+        """One for each endpoint: a connection to reuse must not belong to another name at the same address."""
 
     async def fetch(self, tenant_id: UUID, bucket: str, name: str, version: str | None = None) -> bytes:
         """Return the bytes of an object; raises `ObjectUnavailable` with the reason, or `ImageTooLarge`.
@@ -136,19 +159,30 @@ class ObjectFetcher:
             )
         return stored.store, secret
 
-    async def _send(self, request: httpx.Request, max_bytes: int) -> bytes:
+    async def _send(self, request: _SignedRequest, max_bytes: int) -> bytes:
         try:
             async with asyncio.timeout(_TOTAL_TIMEOUT_S):
                 return await self._read(request, max_bytes)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as exc:
             detail = f"object: the object store does not respond ({type(exc).__name__})."
             raise ObjectStoreUnavailable(detail, field="object") from exc
+        except HostUnknown:
+            detail = "object: the name of the object store has no address."
+            raise ObjectStoreUnavailable(detail, field="object") from None
+        except UrlRefused as exc:
+            raise _unavailable(f"the object store cannot be called: {exc}") from None
 
     async def close(self) -> None:
-        await self._client.aclose()
+        for client in self._clients.values():
+            await client.aclose()
 
-    async def _read(self, request: httpx.Request, max_bytes: int) -> bytes:
-        response = await self._client.send(request, stream=True)
+    async def _read(self, request: _SignedRequest, max_bytes: int) -> bytes:
+        origin = read_origin(request.url)
+        addresses = await resolve(origin)
+        if origin not in self._clients:
+            self._clients[origin] = open_client(_TIMEOUT, verify=self._verify)
+        target = (httpx.URL(request.url), origin)
+        response = await send_pinned(self._clients[origin], "GET", target, addresses, request.headers)
         try:
             if response.status_code != 200:
                 reason = _REASONS.get(response.status_code, "unexpected")
@@ -183,7 +217,7 @@ def _binding(tenant: str, store: ObjectStore) -> str:
     return f"{tenant} {store.endpoint} {store.access_key_id}"
 
 
-def _object_request(store: ObjectStore, secret: str, bucket: str, name: str, version: str | None) -> httpx.Request:
+def _object_request(store: ObjectStore, secret: str, bucket: str, name: str, version: str | None) -> _SignedRequest:
     if {".", ".."} & {bucket, *name.split("/")}:
         raise _unavailable("neither the bucket nor a part of the object's name may be one or two dots.")
     url = f"{store.endpoint}/{quote(bucket, safe='')}/{quote(name, safe='/~')}"
@@ -192,7 +226,7 @@ def _object_request(store: ObjectStore, secret: str, bucket: str, name: str, ver
     return _signed(store, secret, url)
 
 
-def _list_request(store: ObjectStore, secret: str, bucket: str, prefix: str, token: str | None) -> httpx.Request:
+def _list_request(store: ObjectStore, secret: str, bucket: str, prefix: str, token: str | None) -> _SignedRequest:
     """Build a request for one page of names; S3 returns at most 1,000."""
     if bucket in (".", ".."):
         raise _unavailable(f"a bucket cannot be named {bucket!r}.")
@@ -215,8 +249,8 @@ def _parse_list(body: bytes) -> dict[str, Any]:
     return read
 
 
-def _signed(store: ObjectStore, secret: str, url: str) -> httpx.Request:
+def _signed(store: ObjectStore, secret: str, url: str) -> _SignedRequest:
     """Sign a GET request; URLs are path style, so that the host is always the allowed endpoint."""
     request = AWSRequest("GET", url)
     S3SigV4Auth(Credentials(store.access_key_id, secret), "s3", store.region).add_auth(request)
-    return httpx.Request("GET", url, headers=dict(request.headers.items()), extensions={"timeout": _TIMEOUT.as_dict()})
+    return _SignedRequest(url, dict(request.headers.items()))
