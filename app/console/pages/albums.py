@@ -1,6 +1,6 @@
 """Show albums: list and create them; one with its photos, progress, search, links and settings."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
@@ -40,12 +40,12 @@ async def show_albums(pages: PagesDep, viewer: ViewerDep, cursor: Cursor = None)
 
 @router.get("/{album}")
 async def show_album(
-    pages: PagesDep, viewer: ViewerDep, album: str, state: PhotoState | None = None, cursor: Cursor = None
+    pages: PagesDep, viewer: ViewerDep, album: str, state: PhotoState | Literal[""] = "", cursor: Cursor = None
 ) -> Response:
     """Show an album, and a page of its photos: all, or those in a state."""
     async with viewer.caller.transaction() as services:
         counted = await services.albums().get(album)
-        photos = await services.album_photos().list(album, PageRequest(_PHOTOS, cursor or None), state)
+        photos = await services.album_photos().list(album, PageRequest(_PHOTOS, cursor or None), state or None)
         links = await services.album_links().list(album, PageRequest(_LINKS, None))
     return pages.render(
         "album.html",
@@ -55,7 +55,7 @@ async def show_album(
         people=counted.people,
         photos=photos,
         states=[one.value for one in PhotoState if one is not PhotoState.ANNOUNCED],
-        state=state.value if state else "",
+        state=state,
         links=links.items,
         collections=await list_people_collections(viewer),
     )
