@@ -20,7 +20,11 @@ def test_an_album_is_created_filled_searched_and_erased(console: Console) -> Non
     page.get_by_role("button", name="Create an album").click()
     page.get_by_role("link", name="Party").click()
     page.get_by_label("Choose photos").first.set_input_files(
-        [picture(pictures.group(1, 2), "both.jpg"), picture(pictures.photo(3), "three.jpg"), picture(b"no photo", "bad.jpg")]
+        [
+            picture(pictures.group(1, 2), "both.jpg"),
+            picture(pictures.photo(3), "three.jpg"),
+            picture(b"no photo", "bad.jpg"),
+        ]
     )
     expect(page.get_by_text("Sent 3, already there 0, refused 0, of 3.")).to_be_visible()
     expect(page.locator("[data-count=done]")).to_have_text("2")
@@ -118,7 +122,9 @@ def test_a_guest_finds_photos_by_a_link_without_an_account(console: Console, bro
     context.close()
 
 
-@pytest.mark.parametrize("path", ["/albums/party", "/unknown?album=party", "/review?album=party", "/videos?album=party"])
+@pytest.mark.parametrize(
+    "path", ["/albums/party", "/unknown?album=party", "/review?album=party", "/videos?album=party"]
+)
 def test_an_album_of_another_tenant_does_not_exist(console: Console, path: str) -> None:
     page = console.goto(path)
     expect(page.get_by_role("heading", name="That did not work")).to_be_visible()
