@@ -29,8 +29,8 @@ from benchmarks.album_galleries import Crowd, fill_album
 from benchmarks.galleries import BenchDatabase
 from benchmarks.goals import at_most
 from benchmarks.machine import describe_run
-from benchmarks.subject_search import KEYRING
 from benchmarks.serving import percentile, started_server
+from benchmarks.subject_search import KEYRING
 
 RESULT = Path(__file__).parent.parent / "results" / "console_review.json"
 GOAL_MS = 150
