@@ -143,7 +143,7 @@ def main() -> None:
             "VULTUS_PUBLIC_RATE": "100000/minute",
             "VULTUS_ALBUM_WORKER": "false",
         }
-        with started_server(Path(directory), **env) as (base, _):
+        with started_server(Path(directory), workers=1, **env) as (base, _):
             email = sign_up(base, database, arguments.faces)
             asyncio.run(prepare(database, arguments.faces, arguments.decisions + 50))
             measured = review(base, email, arguments.decisions)

@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, Request, expect
 
 from tests import pictures
 from tests.console.albums import create_album, put_photos
-from tests.console.conftest import Console, picture
+from tests.console.conftest import Console, Login, picture
 
 
 def test_an_album_is_created_filled_searched_and_erased(console: Console) -> None:
@@ -75,6 +75,25 @@ def test_an_upload_that_a_reload_interrupts_sends_nothing_twice(console: Console
     )
     assert len(sent) == len(set(sent)) == 30 - len(arrived)
     assert console.login.api.get("/albums/party").json()["photos"]["total"] == 30
+
+
+def test_an_upload_waits_for_the_connection_and_goes_on(login: Login, browser: Browser, tmp_path: Path) -> None:
+    create_album(login.api)
+    files = []
+    for number in range(30):
+        files.append(tmp_path / f"{number}.jpg")
+        files[-1].write_bytes(pictures.photo(1, take=number + 1))
+    context = browser.new_context(locale="en-US")
+    page = login.open(context)
+    page.goto(f"{login.base}/console/albums/party")
+    page.locator("upload-photos input").first.set_input_files(files)
+    expect(page.locator(".said")).to_contain_text("Sent 1")
+    context.set_offline(True)
+    expect(page.locator(".said")).to_contain_text("then goes on")
+    context.set_offline(False)
+    expect(page.locator(".said")).to_have_text("All is sent. Sent 30, already there 0, refused 0, of 30.")
+    assert login.api.get("/albums/party").json()["photos"]["total"] == 30
+    context.close()
 
 
 def test_failed_photos_say_why(console: Console) -> None:

@@ -86,6 +86,27 @@ def test_several_decisions_fit_one_key_press(party: Console) -> None:
     wait_for_states(party, "matched", "ignored", "ignored", "ignored")
 
 
+def test_faces_of_a_pool_are_reviewed_and_grouped(console: Console) -> None:
+    api = console.login.api
+    register(api, "ada", 1, "Ada Acker")
+    assert api.post("/collections", json={"name": "visitors"}).is_success
+    files = {"image": ("door.jpg", pictures.group(1, 1, 2), "image/jpeg")}
+    assert api.post("/register/all", data={"collection": "visitors"}, files=files).is_success
+    assert api.put("/collections/visitors/pool", json={"people": ["default"]}).is_success
+    deadline = time.monotonic() + 30
+    while [one["faces"] for one in api.get("/collections/visitors/clusters").json()["items"]] != [1, 1]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    page = console.goto("/unknown?album=visitors")
+    expect(page.get_by_role("link", name="Group")).to_have_count(2)
+    page.get_by_role("link", name="Group 1").click()
+    expect(page.get_by_role("heading", name="Unknown person")).to_be_visible()
+    console.goto("/review?album=visitors")
+    expect(page.get_by_role("heading", name="Is this Ada Acker?")).to_be_visible()
+    page.keyboard.press("c")
+    expect(page.locator(".said")).to_have_text("Confirmed: 1")
+
+
 def test_unknown_people_are_named_merged_and_split(console: Console) -> None:
     api = console.login.api
     create_album(api, people=["default"], keep="crops")
