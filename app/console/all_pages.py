@@ -7,11 +7,11 @@ from starlette.responses import RedirectResponse
 from starlette.staticfiles import StaticFiles
 
 from app.console import PREFIX
-from app.console.pages import overview, people, recognition, sign_in
+from app.console.pages import albums, guest, overview, people, recognition, review, sign_in, unknown, videos
 from app.console.rendering import Pages
 from app.settings import Settings
 
-_PAGES = (sign_in, overview, people, recognition)
+_PAGES = (sign_in, overview, people, recognition, albums, guest, review, unknown, videos)
 
 
 def install_console(app: FastAPI, settings: Settings) -> None:

@@ -13,6 +13,7 @@ from app.console import PREFIX
 from app.console.context import read_prefix
 from app.console.texts import LANGUAGES, catalog, language, translate
 from app.console.viewer import Viewer
+from app.console.wording import FILTERS
 from app.errors import AppError, AuthenticationFailed
 from app.settings import Settings
 from app.telemetry import error_code, request_id
@@ -24,6 +25,7 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_environment.filters.update(FILTERS)
 
 
 class Pages:

@@ -2,7 +2,8 @@
 //
 // - data-api: method and path below /api/v1. A {name} in the path is replaced by that field.
 // - data-then: "reload", a path of the console, or the name of an event that the form sends with the answer.
-// - data-confirm: a question to answer before. data-show: a field of the answer to show once, such as a secret.
+// - data-confirm: a question to answer before. data-show: a field of the answer to show once, such as a secret;
+//   with data-show-at as a part of this address of the console.
 // - Fields: data-type="number|boolean|list|json|time"; empty ones are left out, or null with data-null.
 
 import { announce, call, make, text } from "./api.js";
@@ -70,7 +71,8 @@ async function submit(form, submitter) {
   try {
     const answer = await call(method, path, options);
     form.querySelector("output.problem")?.remove();
-    if (form.dataset.show) await show(answer[form.dataset.show]);
+    const { show: shown, showAt } = form.dataset;
+    if (shown) await show((showAt ? location.origin + document.body.dataset.console + showAt : "") + answer[shown]);
     const then = form.dataset.then || "reload";
     if (then === "reload") location.reload();
     else if (then.startsWith("/")) location.assign(document.body.dataset.root + then);
