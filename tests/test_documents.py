@@ -42,7 +42,7 @@ NEVER = (
 )
 """Phrases of a private English that nobody outside the project reads without stumbling."""
 
-_TOP = r"(?:app|tests|docs|benchmarks|migrations|\.ci)"
+_TOP = r"(?:app|tests|docs|benchmarks|migrations|deploy|\.ci|\.github)"
 _SOURCE_PATH = re.compile(rf"{_TOP}/[\w./*-]*|[\w./-]+\.py|[A-Z]+\.md|Makefile|LICENSE|pyproject\.toml|\.env\.example")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)|^\[[^\]]+\]:\s+(\S+)", re.MULTILINE)
 _SHELL = re.compile(r"^ *```sh\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
