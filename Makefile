@@ -30,8 +30,8 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo serve test test-model test-schema test-wheel lint lint-openapi types contracts check \
-        settings-reference bench-database bench-database-small bench-sequential bench-concurrent \
+.PHONY: help run demo serve test test-deploy test-image test-model test-schema test-wheel lint lint-openapi types contracts check \
+        reference bench-database bench-database-small bench-sequential bench-concurrent \
         bench-concurrent-quick bench-hot-path prove-crashes prove-hostile prove-rekognition bench-accuracy \
         bench-degraded bench-damage bench-overload bench-photo-memory bench-protection bench-subject-search lock \
         clean prove-album-hosts bench-albums prove-albums bench-clusters bench-video bench-rematch prove-review
@@ -57,6 +57,12 @@ test: $(VENV)/.development ## Run all tests (with a real model pack only if one 
 test-wheel: $(UV) ## Install the wheel with pip into an empty environment and recognize people (2 minutes)
 	@UV=$(UV) PYTHON=$(PYTHON) .ci/test-wheel
 
+test-deploy: $(VENV)/.development ## Run only the tests of deploy/ (nginx, Caddy, hadolint, promtool: each if installed)
+	$(BIN)/pytest tests/deploy -v
+
+test-image: ## Build the container image without a container engine and run Vultus in it (Linux, root; 4 minutes)
+	@.ci/test-image
+
 test-model: $(VENV)/.development ## Run only the tests with a real model pack
 	$(BIN)/pytest tests/model -v
 
@@ -80,9 +86,10 @@ contracts: $(VENV)/.development ## Check the import contracts
 
 check: lint types contracts test ## Run all checks of CI
 
-settings-reference: $(VENV)/.runtime ## Write .env.example and docs/reference/settings.md from app/settings.py
+reference: $(VENV)/.runtime ## Write .env.example and what in docs/reference comes from the code
 	$(BIN)/vultus settings --format env > .env.example
 	$(BIN)/vultus settings --format markdown > docs/reference/settings.md
+	$(BIN)/python docs/generate.py
 
 BENCH_DATA ?= data/bench
 BENCH_REAL := $(if $(SHARED_PACK),$(if $(SHARED_PHOTOS),--photos $(SHARED_PHOTOS) --pack $(SHARED_PACK)))

@@ -41,6 +41,19 @@ _photos = Counter(
 )
 
 
+def describe() -> list[tuple[str, str, tuple[str, ...], str]]:
+    """List each metric of this process: exported name, type, labels and meaning."""
+    return [
+        (
+            f"{metric._name}_total" if metric._type == "counter" else metric._name,
+            metric._type,
+            tuple(metric._labelnames),
+            metric._documentation,
+        )
+        for metric in _registry._collector_to_names
+    ]
+
+
 def observe_request(route: str, method: str, status: int, seconds: float) -> None:
     """Count a request; `route` is the path's template, never the path itself, which may name people."""
     _requests.labels(route, method if method in _METHODS else "other", str(status)).inc()
