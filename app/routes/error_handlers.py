@@ -9,7 +9,15 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from app.errors import AppError, AuthenticationFailed, InvalidParameter, MethodNotAllowed, RequestRefused, RouteNotFound
+from app.errors import (
+    AppError,
+    AuthenticationFailed,
+    InvalidParameter,
+    MethodNotAllowed,
+    RequestRefused,
+    RouteNotFound,
+    problem_type,
+)
 from app.routes.unknown_names import describe_unknown, list_fields, replace_surrogates, shorten
 from app.server.request_context import ErrorRenderer
 from app.services.idempotency import ResponseReplayed
@@ -89,7 +97,7 @@ def problem(error: AppError, *, status: int | None = None) -> ProblemResponse:
     current_id = request_id.get()
     error_code.set(error.code)
     body: dict[str, Any] = {
-        "type": f"urn:vultus:problem:{error.code}",
+        "type": problem_type(error.code),
         "title": error.title,
         "status": status or error.status,
         "detail": replace_surrogates(error.detail),
