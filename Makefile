@@ -31,7 +31,7 @@ export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo serve test test-deploy test-image test-model test-schema test-wheel lint lint-openapi types contracts check \
-        reference bench-database bench-database-small bench-sequential bench-concurrent \
+        docs reference bench-database bench-database-small bench-sequential bench-concurrent \
         bench-concurrent-quick bench-hot-path prove-crashes prove-hostile prove-rekognition bench-accuracy \
         bench-degraded bench-damage bench-overload bench-photo-memory bench-protection bench-subject-search lock \
         clean prove-album-hosts release bench-albums prove-albums bench-clusters bench-video bench-rematch prove-review
@@ -85,6 +85,10 @@ contracts: $(VENV)/.development ## Check the import contracts
 	$(BIN)/lint-imports
 
 check: lint types contracts test ## Run all checks of CI
+
+docs: $(VENV)/.development ## Build the documentation site into site/, strictly
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The site is in site/index.html."
 
 reference: $(VENV)/.runtime ## Write .env.example and what in docs/reference comes from the code
 	$(BIN)/vultus settings --format env > .env.example

@@ -197,7 +197,7 @@ def _check_packs(settings: Settings) -> Iterator[Finding]:
 def _check_counters(settings: Settings) -> Iterator[Finding]:
     if settings.redis_url is None:
         return
-    is_reached = storage_from_string(settings.redis_url.get_secret_value()).check()
+    is_reached = bool(storage_from_string(settings.redis_url.get_secret_value()).check())
     yield judge(
         "rate counters",
         is_reached,

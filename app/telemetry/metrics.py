@@ -7,6 +7,7 @@ serve` sets that variable before importing this module.
 import os
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.multiprocess import MultiProcessCollector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -43,15 +44,12 @@ _photos = Counter(
 
 def describe() -> list[tuple[str, str, tuple[str, ...], str]]:
     """List each metric of this process: exported name, type, labels and meaning."""
-    return [
-        (
-            f"{metric._name}_total" if metric._type == "counter" else metric._name,
-            metric._type,
-            tuple(metric._labelnames),
-            metric._documentation,
-        )
-        for metric in _registry._collector_to_names
-    ]
+    found = []
+    for metric in _registry._collector_to_names:
+        if isinstance(metric, MetricWrapperBase):
+            name = f"{metric._name}_total" if metric._type == "counter" else metric._name
+            found.append((name, metric._type, tuple(metric._labelnames), metric._documentation))
+    return found
 
 
 def observe_request(route: str, method: str, status: int, seconds: float) -> None:

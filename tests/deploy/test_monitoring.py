@@ -50,7 +50,7 @@ def test_promtool_accepts_the_rules_and_their_tests_hold() -> None:
 
 def test_every_alert_is_tested_to_fire_and_to_be_silent() -> None:
     names = {alert["alert"] for alert in alerts()}
-    fires, silent = set(), set()
+    fires, silent = set[str](), set[str]()
     for test in yaml.safe_load((PROMETHEUS / "alerts_test.yaml").read_text())["tests"]:
         for one in test["alert_rule_test"]:
             (fires if one["exp_alerts"] else silent).add(one["alertname"])
