@@ -48,7 +48,7 @@ def describe() -> list[tuple[str, str, tuple[str, ...], str]]:
     for metric in _registry._collector_to_names:
         if isinstance(metric, MetricWrapperBase):
             name = f"{metric._name}_total" if metric._type == "counter" else metric._name
-            found.append((name, metric._type, tuple(metric._labelnames), metric._documentation))
+            found.append((name, str(metric._type), tuple(metric._labelnames), metric._documentation))
     return found
 
 

@@ -130,6 +130,19 @@ def test_an_installation_by_the_book_passes_every_check(
     assert not [secret for secret in secrets if secret in printed.stdout + done.stdout]
 
 
+def test_a_backup_is_noted_for_doctor(
+    commands: Commands, installed: tuple[Mapping[str, str], str], tmp_path: Path
+) -> None:
+    env, _ = installed
+    created = commands.run("tenants", "create", "Acme", "--email", "ada@example.com", env=env, directory=tmp_path)
+    assert created.returncode == 0, created.stderr
+    made = commands.run("backup", "create", tmp_path / "vultus.dump", env=env, directory=tmp_path)
+    assert made.returncode == 0, made.stderr
+    found = findings(commands.run("doctor", "--json", env=env, directory=tmp_path))
+    assert found["backup"]["status"] == "ok"
+    assert found["backup"]["found"] == "made 0 days and 0 hours ago"
+
+
 def test_row_security_that_is_off_is_found(
     commands: Commands, installed: tuple[Mapping[str, str], str], tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """Remember when the last backup was made, in the data directory, so that `vultus doctor` can tell its age."""
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,10 +9,10 @@ _FILE = "last-backup.json"
 
 
 def record_backup(data_dir: Path, file: Path) -> None:
-    """Note that a complete backup was written now."""
-    data_dir.mkdir(parents=True, exist_ok=True)
+    """Note that a complete backup was written now, unless this host has no data directory that can be written."""
     record = {"made_at": datetime.now(UTC).isoformat(timespec="seconds"), "file": str(file)}
-    (data_dir / _FILE).write_text(json.dumps(record) + "\n")
+    with suppress(OSError):
+        (data_dir / _FILE).write_text(json.dumps(record) + "\n")
 
 
 def read_backup_time(data_dir: Path) -> datetime | None:
