@@ -34,7 +34,7 @@ export ORT_DISABLE_TELEMETRY := 1
         docs reference bench-database bench-database-small bench-sequential bench-concurrent \
         bench-concurrent-quick bench-hot-path prove-crashes prove-hostile prove-rekognition bench-accuracy \
         bench-degraded bench-damage bench-overload bench-photo-memory bench-protection bench-subject-search lock \
-        clean prove-album-hosts release bench-albums prove-albums bench-clusters bench-video bench-rematch prove-review
+        clean prove-album-hosts prove-deployment release bench-albums prove-albums bench-clusters bench-video bench-rematch prove-review
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -125,6 +125,9 @@ bench-overload: $(VENV)/.bench ## Measure one worker under more clients than it 
 
 prove-crashes: $(VENV)/.bench ## Kill the server at 50 random moments and check the data (5 minutes)
 	$(BIN)/python -m benchmarks.crash_safety --out benchmarks/results/crash_safety.json
+
+prove-deployment: $(VENV)/.development ## Check deploy/ and the documents, and time a new installation (10 minutes, as root)
+	$(BIN)/python -m benchmarks.deployment --image --out
 
 prove-album-hosts: $(VENV)/.bench ## Cut one of two hosts off that process an album (5 minutes; Linux, as root)
 	$(BIN)/python -m benchmarks.album_hosts --out benchmarks/results/album_hosts.json
