@@ -6,9 +6,11 @@ serve` sets that variable before importing this module.
 
 import os
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from app.telemetry.process_names import process_name
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -16,6 +18,10 @@ _DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 # A client may send any method, and every new label value would stay in memory.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+if _DIRECTORY_VARIABLE in os.environ:
+    # Before the first metric: two containers that share the directory have processes of the same id.
+    values.ValueClass = values.MultiProcessValue(process_name)  # type: ignore[no-untyped-call]
 
 _registry = CollectorRegistry()
 _requests = Counter("vultus_requests", "Requests with a response.", ["route", "method", "status"], registry=_registry)

@@ -27,6 +27,7 @@ _SETTINGS = {
     "VULTUS_PUBLIC_RATE": "6/minute",
     "VULTUS_METRICS_TOKEN": "a token for tests only, 32 bytes or more",
     "VULTUS_ALBUM_WORKER": "true",
+    "VULTUS_BODY_TIMEOUT_S": "3",
     "VULTUS_LOG_LEVEL": "error",
 }
 
@@ -120,6 +121,27 @@ def test_a_body_that_says_it_is_too_large_is_refused_before_it_has_arrived(proxy
                 answer = connection.recv(1000)
                 break
     assert answer.split(b" ")[1] == b"413"
+
+
+def test_an_upload_that_stalls_is_ended(proxy: Proxy) -> None:
+    head = (
+        f"POST /api/v1/recognize HTTP/1.1\r\nHost: {NAME}\r\nAuthorization: {proxy.client.headers['authorization']}\r\n"
+        f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 5000000\r\n\r\n--x\r\n"
+    )
+    with (
+        socket.create_connection((NAME, httpx.URL(proxy.base).port or 443), timeout=30) as plain,
+        proxy.trust.wrap_socket(plain, server_hostname=NAME) as connection,
+    ):
+        connection.sendall(head.encode() + b"0" * 65536)
+        connection.settimeout(5)
+        answer = b""
+        for _ in range(6):  # Caddy passes the answer on when the client moves again
+            with suppress(TimeoutError):
+                answer = connection.recv(1000)
+                break
+            with suppress(OSError):
+                connection.send(b"0")
+    assert answer.split(b" ")[1] == b"408"
 
 
 def test_events_are_streamed_as_they_happen(proxy: Proxy) -> None:
