@@ -127,7 +127,7 @@ prove-crashes: $(VENV)/.bench ## Kill the server at 50 random moments and check 
 	$(BIN)/python -m benchmarks.crash_safety --out benchmarks/results/crash_safety.json
 
 prove-deployment: $(VENV)/.development ## Check deploy/ and the documents, and time a new installation (10 minutes, as root)
-	$(BIN)/python -m benchmarks.deployment --image --out
+	$(BIN)/python -m benchmarks.deployment --installs --image --out
 
 prove-album-hosts: $(VENV)/.bench ## Cut one of two hosts off that process an album (5 minutes; Linux, as root)
 	$(BIN)/python -m benchmarks.album_hosts --out benchmarks/results/album_hosts.json

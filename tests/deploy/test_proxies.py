@@ -126,7 +126,8 @@ def test_a_body_that_says_it_is_too_large_is_refused_before_it_has_arrived(proxy
 def test_an_upload_that_stalls_is_ended(proxy: Proxy) -> None:
     head = (
         f"POST /api/v1/recognize HTTP/1.1\r\nHost: {NAME}\r\nAuthorization: {proxy.client.headers['authorization']}\r\n"
-        f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 5000000\r\n\r\n--x\r\n"
+        f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 5000000\r\n\r\n"
+        '--x\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n\r\n'
     )
     with (
         socket.create_connection((NAME, httpx.URL(proxy.base).port or 443), timeout=30) as plain,
