@@ -64,6 +64,11 @@ def refuse_malformed_database_url(name: str, url: str) -> None:
         raise ValueError(f"VULTUS_{name.upper()} is not a postgresql:// address")
 
 
+def generate_secret() -> str:
+    """Generate a secret of 384 random bits, in letters, digits, `-` and `_`."""
+    return secrets.token_urlsafe(48)
+
+
 def read_development_secret(path: Path) -> str:
     """Return the secret in a file, which is created with a new one (mode 0600) if it does not exist."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +77,6 @@ def read_development_secret(path: Path) -> str:
     except FileExistsError:
         return path.read_text().strip()
     with os.fdopen(descriptor, "w") as file:
-        secret = secrets.token_urlsafe(48)
+        secret = generate_secret()
         file.write(secret)
     return secret

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -9,6 +10,7 @@ import typer
 
 from app.cli.operator import checked, open_services
 from app.cli.tables import AsJson, Quiet, show_rows, show_values
+from app.errors import UserNotFound
 from app.permissions import UNLIMITED, Permission, Plan, Quota, Role, Scope
 from app.schemas.fields import DisplayName, Email, NewPassword
 from app.schemas.operator import PlanName, QuotaNumber, Rate
@@ -218,6 +220,28 @@ def add_user(
     show_values(asyncio.run(run()), as_json, quiet)
 
 
+@users.command("remove")
+def remove_user(
+    email: Annotated[str, typer.Argument(help="The user's email.")],
+    tenant: ForTenant,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+) -> None:
+    """Remove a user and end their sessions. API keys stay valid. A tenant keeps at least one admin."""
+    email = checked(Email, email, "EMAIL")
+
+    async def run() -> None:
+        async with open_services() as services, services.in_tenant(tenant) as tenant_services:
+            service = await tenant_services.users()
+            found = [user.id async for user in iterate_pages(service.list) if user.email == email]
+            if not found:
+                raise UserNotFound(f"The tenant has no user {email!r}.")
+            if not yes:
+                typer.confirm(f"Remove the user {email}?", abort=True)
+            await service.remove(found[0])
+
+    asyncio.run(run())
+
+
 @users.command("reset")
 def reset_password(
     email: Annotated[str, typer.Argument(help="The user's email.")],
@@ -266,6 +290,29 @@ def create_key(
     show_values(asyncio.run(run()), as_json, quiet)
 
 
+@keys.command("list")
+def list_keys(tenant: ForTenant, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """List the active API keys of a tenant, the oldest first, without their secrets."""
+
+    async def run() -> list[dict[str, str]]:
+        async with open_services() as services, services.in_tenant(tenant) as tenant_services:
+            found = [key async for key in iterate_pages(tenant_services.keys().list_keys)]
+        return [
+            {
+                "key_id": str(key.id),
+                "name": key.name or "",
+                "scopes": " ".join(key.scopes),
+                "collections": "all" if key.collections is None else " ".join(key.collections),
+                "created_at": _tell_time(key.created_at, ""),
+                "last_used_at": _tell_time(key.last_used_at, "never"),
+                "expires_at": _tell_time(key.expires_at, "never"),
+            }
+            for key in found
+        ]
+
+    show_rows(asyncio.run(run()), as_json, quiet)
+
+
 @keys.command("revoke")
 def revoke_key(key_id: Annotated[UUID, typer.Argument(help="The key's id.")], tenant: ForTenant) -> None:
     """Revoke an API key at once."""
@@ -275,6 +322,10 @@ def revoke_key(key_id: Annotated[UUID, typer.Argument(help="The key's id.")], te
             await tenant_services.keys().revoke(key_id)
 
     asyncio.run(run())
+
+
+def _tell_time(time: datetime | None, otherwise: str) -> str:
+    return time.isoformat(timespec="seconds") if time is not None else otherwise
 
 
 def _read_number(text: str) -> int | str:

@@ -7,7 +7,7 @@
                               route_not_found, method_not_allowed, idempotency_key_reused, idempotent_answer_erased,
                               recognizer_mismatch, consent_required, consent_withdrawn, object_unavailable,
                               object_store_not_set, object_store_unavailable, malformed_request, unknown_operation,
-                              uploads_need_bucket, videos_not_supported, webhook_url_not_allowed
+                              uploads_need_bucket, videos_not_supported, webhook_url_not_allowed, malformed_http
       ImageRefused            image_empty, image_too_large, image_unreadable, image_truncated,
                               image_too_many_pixels, image_too_complex, image_animated, image_mode_unsupported,
                               image_url_not_allowed, image_url_unreachable, image_url_timeout,
@@ -39,8 +39,9 @@
       InternalError           internal_error
     OperatorError             for the operator, never for a client: configuration, model packs, migration
 
-Each class has an HTTP `status` and a stable `code`; its docstring is the `title` that clients read. The `detail` of an
-instance names the field, the value, the limit and what to do. No error contains an image, an embedding or a secret.
+Each class has an HTTP `status`, a stable `code` and a `remedy`; its docstring is the `title` that clients read. The
+`detail` of an instance names the field, the value, the limit and what to do. No error contains an image, an embedding
+or a secret.
 """
 
 from app.errors.access import (
@@ -86,7 +87,7 @@ from app.errors.availability import (
     TooManyRequests,
     Unavailable,
 )
-from app.errors.base import AppError, InternalError
+from app.errors.base import REFERENCE_PATH, AppError, InternalError, problem_type
 from app.errors.images import (
     FaceBlurred,
     FaceCutOff,
@@ -125,6 +126,7 @@ from app.errors.requests import (
     InvalidCursor,
     InvalidMetadata,
     InvalidParameter,
+    MalformedHttp,
     MalformedRequest,
     MethodNotAllowed,
     ObjectStoreNotSet,
@@ -177,6 +179,7 @@ from app.errors.videos import (
 from app.errors.webhooks import TooManyStreams, TooManyWebhooks, WebhookNotFound, WebhookUrlNotAllowed
 
 __all__ = [
+    "REFERENCE_PATH",
     "AlbumClosed",
     "AlbumNotFound",
     "AppError",
@@ -227,6 +230,7 @@ __all__ = [
     "KeyNotFound",
     "LastAdmin",
     "LinkNotFound",
+    "MalformedHttp",
     "MalformedRequest",
     "MethodNotAllowed",
     "ModelPackRefused",
@@ -303,4 +307,5 @@ __all__ = [
     "WebhookNotFound",
     "WebhookUrlNotAllowed",
     "about_image",
+    "problem_type",
 ]

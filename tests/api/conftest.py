@@ -189,6 +189,6 @@ def problem(answer: httpx.Response) -> str:
     body = answer.json()
     assert body.keys() >= {"type", "title", "status", "detail", "code", "request_id"}
     assert body["status"] == answer.status_code
-    assert body["type"] == f"urn:vultus:problem:{body['code']}"
+    assert body["type"] == f"/docs/errors#{body['code']}"
     assert body["request_id"] == answer.headers["x-request-id"]
     return f"{answer.status_code} {body['code']}"
