@@ -134,7 +134,7 @@ def _body_limits(settings: Settings) -> Callable[[str, Mapping[str, str]], int]:
             return targets.max_body_bytes(headers)
         if photo_paths.takes_photos(path):
             return settings.max_request_bytes
-        if path == photo_paths.VIDEOS_PATH:
+        if path == photo_paths.VIDEOS_PATH and not photo_paths.is_json(headers):
             return settings.max_video_bytes + photo_paths.MAX_FIELDS_BYTES
         if photo_paths.takes_long_lists(path):
             return photo_paths.MAX_LIST_BODY

@@ -11,6 +11,8 @@ from app.domain.faces import Embedding, RelativeBox
 class VideoState(StrEnum):
     """Where a video is on its way through the queue."""
 
+    ANNOUNCED = "announced"
+    """The caller has a form to upload it to the bucket with; it may not be there yet."""
     RECEIVED = "received"
     WORKING = "working"
     DONE = "done"
@@ -26,6 +28,34 @@ class Sampling:
     """Only the frames that are stored whole: much faster, and people who appear for less than seconds are missed."""
     max_minutes: float = 240.0
     """A longer video fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewVideo:
+    """A video to receive: its album, the caller's id for it, and what is looked at."""
+
+    album: str
+    external_id: str
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class VideoSource:
+    """Where a video lies in the tenant's own object store."""
+
+    bucket: str
+    name: str
+    version: str | None = None
+
+    @property
+    def address(self) -> str:
+        """`bucket/name`; a bucket's name has no slash."""
+        return f"{self.bucket}/{self.name}"
+
+    @classmethod
+    def parse(cls, address: str, version: str | None) -> "VideoSource":
+        bucket, _, name = address.partition("/")
+        return cls(bucket, name, version)
 
 
 @dataclass(frozen=True, slots=True)

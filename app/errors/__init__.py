@@ -29,7 +29,7 @@
                               video_not_found
       Conflict                email_taken, collection_exists, subject_exists, subject_anonymous, last_admin,
                               too_many_keys, subject_full, recognizer_incomplete, recognizer_in_use,
-                              album_closed, photo_exists, video_exists,
+                              album_closed, photo_exists, video_exists, video_not_uploaded,
                               operation_undone, operation_superseded, photo_not_uploaded, clusters_conflict
       TooManyRequests         rate_limited, too_many_login_attempts, too_many_photos_waiting,
                               too_many_videos_waiting
@@ -164,6 +164,7 @@ from app.errors.videos import (
     TooManyVideosWaiting,
     VideoExists,
     VideoNotFound,
+    VideoNotUploaded,
     VideoRefused,
     VideosNotSupported,
     VideoStuck,
@@ -288,6 +289,7 @@ __all__ = [
     "UserNotFound",
     "VideoExists",
     "VideoNotFound",
+    "VideoNotUploaded",
     "VideoRefused",
     "VideoStuck",
     "VideoTooComplex",

@@ -20,6 +20,12 @@ class VideoExists(Conflict):
     code = "video_exists"
 
 
+class VideoNotUploaded(Conflict):
+    """The announced video is not in the bucket; upload it first."""
+
+    code = "video_not_uploaded"
+
+
 class VideosNotSupported(RequestRefused):
     """This server processes no videos: its operator can install `vultus[video]`."""
 

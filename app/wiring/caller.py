@@ -50,7 +50,11 @@ from app.services.recognition.search import SearchService
 from app.services.tenancy.metering import UsageService
 from app.services.tenancy.policies import PolicyService
 from app.services.tenancy.protocol_options import ProtocolOptionsService
-from app.services.videos.intake import VideoIntake, VideoLimits
+from app.services.videos.admission import VideoLimits
+from app.services.videos.arrivals import AnnouncedVideos
+from app.services.videos.elsewhere import VideoSources, VideoUploads
+from app.services.videos.intake import VideoIntake
+from app.services.videos.parts import VideoParts
 from app.services.videos.search import VideoSearch
 from app.wiring.album_services import AlbumServices
 from app.wiring.process import AppState
@@ -113,11 +117,25 @@ class CallerServices:
 
     def video_intake(self) -> VideoIntake:
         """Return what receives videos; raises `VideosNotSupported` where none can be processed."""
+        state, limits = self.state, self._video_limits()
+        max_bytes = state.settings.max_video_bytes
+        parts = VideoParts(state.database, state.spool, state.keyring, max_bytes=max_bytes)
+        return VideoIntake(state.database, state.spool, parts, self.principal, limits)
+
+    def video_uploads(self) -> VideoUploads:
+        """Return what receives videos through the bucket; raises as `video_intake`."""
+        state, limits = self.state, self._video_limits()
+        kind = AnnouncedVideos(state.settings.max_video_bytes)
+        return VideoUploads(state.database, state.spool, kind, self.principal, limits)
+
+    def video_sources(self) -> VideoSources:
+        """Return what receives videos from the tenant's object store; raises as `video_intake`."""
+        return VideoSources(self.state.database, self.principal, self._video_limits())
+
+    def _video_limits(self) -> VideoLimits:
         if not has_video_support():
             raise VideosNotSupported("This server processes no videos. Its operator can install vultus[video].")
-        state = self.state
-        limits = VideoLimits(state.settings.max_video_bytes, state.settings.max_waiting_videos)
-        return VideoIntake(state.database, state.spool, state.keyring, self.principal, limits)
+        return VideoLimits(self.state.settings.max_waiting_videos)
 
     def video_search(self) -> VideoSearch:
         state = self.state

@@ -27,7 +27,7 @@ from app.security.tokens import TokenIssuer
 from app.services.access.authentication import AuthService
 from app.services.access.known_tenants import KnownTenants
 from app.services.access.signed_requests import SignedRequestService
-from app.services.albums.arrivals import UploadedPhotos
+from app.services.albums.arrivals import AnnouncedPhotos
 from app.services.albums.expiry import AlbumExpiry
 from app.services.albums.links import GuestBook
 from app.services.albums.photo_faces import PhotoReader
@@ -47,12 +47,15 @@ from app.services.photos.allowed_hosts import AllowedHosts
 from app.services.photos.face_reader import FaceReader
 from app.services.photos.image_urls import ImageUrlFetcher
 from app.services.photos.object_stores import ObjectFetcher
+from app.services.photos.uploaded_objects import UploadedObjects
 from app.services.sightings.arrival import ArrivalMatcher
 from app.services.sightings.clustering import ClusterKeeper
 from app.services.sightings.matching import PeopleMatcher
 from app.services.sightings.rematch import Rematch
 from app.services.tenancy.metering import Meter
 from app.services.tenancy.tenants import OperatorService, TenantService
+from app.services.videos.arrivals import AnnouncedVideos
+from app.services.videos.parts import VideoParts
 from app.settings import Settings
 from app.telemetry import get_logger
 from app.wiring.albums import StorageOpener, open_spool
@@ -257,10 +260,15 @@ def _build_album_worker(
     arrivals = ArrivalMatcher(database, matcher)
     reader = PhotoReader(resources.spool, faces, resources.objects)
     turns = PhotoTurns(database, reader, recognizers, opener.open, arrivals)
-    uploaded = UploadedPhotos(database, resources.spool, max_bytes=settings.max_image_bytes)
+    uploaded = [
+        UploadedObjects(database, resources.spool, kind)
+        for kind in (AnnouncedPhotos(settings.max_image_bytes), AnnouncedVideos(settings.max_video_bytes))
+    ]
     videos = build_video_turns(
         database,
         resources.spool,
+        resources.objects,
+        VideoParts(database, resources.spool, resources.keyring, max_bytes=settings.max_video_bytes),
         settings.resolved_data_dir,
         faces,
         VideoStorageOpener(database, recognizers, resources.search.protector, trails, resources.keyring),

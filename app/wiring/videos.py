@@ -23,8 +23,11 @@ from app.services.audit.trail import AuditTrails
 from app.services.collections.lookup import CollectionLookup
 from app.services.collections.recognizer_directory import RecognizerDirectory
 from app.services.photos.face_reader import FaceReader
+from app.services.photos.object_stores import ObjectFetcher
 from app.services.sightings.arrival import ArrivalMatcher, SightingStorage
+from app.services.videos.fetching import VideoFetcher
 from app.services.videos.files import VideoFiles
+from app.services.videos.parts import VideoParts
 from app.services.videos.storage import VideoStorage
 from app.services.videos.turns import VideoTurns
 from app.services.videos.watching import VideoWatcher
@@ -74,6 +77,8 @@ class VideoStorageOpener:
 def build_video_turns(
     database: Database,
     spool: PhotoSpool,
+    objects: ObjectFetcher,
+    parts: VideoParts,
     data_dir: Path,
     faces: FaceReader,
     opener: VideoStorageOpener,
@@ -83,4 +88,5 @@ def build_video_turns(
 ) -> VideoTurns:
     """Build what processes the videos of all tenants in this process."""
     files = VideoFiles(spool, data_dir / "videos")
-    return VideoTurns(database, files, VideoWatcher(faces), directory, opener.open, arrivals, calibrations)
+    fetcher = VideoFetcher(database, spool, objects, parts)
+    return VideoTurns(database, fetcher, files, VideoWatcher(faces), directory, opener.open, arrivals, calibrations)

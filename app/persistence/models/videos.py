@@ -25,8 +25,11 @@ class VideoModel(TenantOwned):
     """A video of an album.
 
     - `state`: as in `VideoState`, or `uploading` while its parts arrive; `changed_at` says when the last one did.
+      `received_at` of an announced video says when it was announced, and `not_before` when to look for it again.
     - `parts`: the objects in the spool, in order, each encrypted under the service key of the same place in `key_ids`.
-      Parts that leave the list are discarded by a trigger.
+      Parts that leave the list are discarded by a trigger. The object that a caller uploads to the bucket has the
+      video's own id and an empty key id: it is not encrypted, and leaves the list as soon as a worker has copied it.
+    - `source`: bucket and name in the tenant's own object store, `bucket/name`.
     """
 
     __tablename__ = "videos"
@@ -36,6 +39,7 @@ class VideoModel(TenantOwned):
         ),
         UniqueConstraint("tenant_id", "collection_id", "external_id"),
         Index("ix_videos_listed", "tenant_id", "collection_id", "seq"),
+        Index("ix_videos_announced", "tenant_id", "not_before", postgresql_where=text("state = 'announced'")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
@@ -48,6 +52,8 @@ class VideoModel(TenantOwned):
     max_minutes: Mapped[float]
     parts: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), server_default="{}")
     key_ids: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
+    source: Mapped[str | None]
+    source_version: Mapped[str | None]
     size: Mapped[int] = mapped_column(BigInteger, server_default="0")
     digest: Mapped[bytes | None]
     width: Mapped[int | None]
@@ -60,6 +66,7 @@ class VideoModel(TenantOwned):
     detail: Mapped[str | None]
     received_at: Mapped[datetime] = mapped_column(server_default=func.now())
     changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    not_before: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
 
 

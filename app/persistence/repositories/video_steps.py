@@ -14,13 +14,15 @@ from uuid import UUID
 from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from app.domain.videos import Sampling, VideoFacts, VideoState
+from app.domain.videos import Sampling, VideoFacts, VideoSource, VideoState
 from app.errors import PhotoHarmful
 from app.persistence.connections.database import Database
 from app.persistence.models import CollectionModel, VideoModel, VideoStepModel
 from app.persistence.repositories.base import TenantRepository
-from app.persistence.repositories.videos import UPLOADING
+from app.persistence.repositories.videos import UPLOADING, describe_source
 
+FETCH_NUMBER = -1
+"""The number of the step that copies a video; the one that looks at it has 0."""
 MAX_ATTEMPTS = 5
 """More than for photos: a step takes seconds, so restarts of a worker hit the same one more often."""
 _WAITING, _WORKING, _DONE = "waiting", "working", "done"
@@ -29,6 +31,8 @@ _WAITING, _WORKING, _DONE = "waiting", "working", "done"
 class StepKind(StrEnum):
     """What is done in a step."""
 
+    FETCH = "fetch"
+    """Copy a video that was uploaded to the bucket, or lies in the tenant's own object store."""
     LOOK = "look"
     """Read the container and plan the other steps."""
     WATCH = "watch"
@@ -50,6 +54,7 @@ class VideoStep:
     album: str
     external_id: str
     sampling: Sampling
+    source: VideoSource | None
     parts: Sequence[UUID]
     key_ids: Sequence[str]
     duration_ms: int | None
@@ -102,6 +107,7 @@ class VideoStepRepository(TenantRepository):
             album,
             video.external_id,
             Sampling(video.per_second, video.keyframes_only, video.max_minutes),
+            describe_source(video),
             video.parts,
             video.key_ids,
             video.duration_ms,
@@ -118,6 +124,12 @@ class VideoStepRepository(TenantRepository):
         """Extend the lease of a step."""
         until = func.now() + timedelta(seconds=lease_s)
         await self._session.execute(self._held(step).values(leased_until=until))
+
+    async def holds(self, step: VideoStep) -> bool:
+        """Return whether the lease of a step is still valid, and lock the step."""
+        conditions = (VideoStepModel.video_id == step.video_id, VideoStepModel.number == step.number)
+        held = self._select(VideoStepModel, *conditions, VideoStepModel.lease == step.lease)
+        return await self._session.scalar(held.with_for_update()) is not None
 
     async def finish(self, step: VideoStep) -> bool:
         """Note that a step is done; return False if the lease was lost or the video erased."""

@@ -1,13 +1,14 @@
 """Videos of albums as callers see them: received part by part, listed and erased."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, Select, Uuid, any_, case, cast, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from app.domain.videos import Sampling, Video, VideoFacts, VideoState
+from app.domain.videos import Sampling, Video, VideoFacts, VideoSource, VideoState
 from app.persistence.models import CollectionModel, VideoModel, VideoStepModel
 from app.persistence.repositories.base import TenantRepository
 
@@ -15,13 +16,38 @@ UPLOADING = "uploading"
 """The state of a video whose parts arrive; callers do not see it."""
 
 
+@dataclass(frozen=True, slots=True)
+class KnownVideo:
+    """A video that an album has under some id: its state, the digest of its content, and where it lies elsewhere."""
+
+    id: UUID
+    state: str
+    digest: bytes | None
+    source: VideoSource | None
+
+
 class VideoRepository(TenantRepository):
     """One tenant's videos. Lock the album before its videos."""
 
-    async def begin(self, collection_id: UUID, external_id: str, sampling: Sampling) -> UUID | None:
-        """Add a video whose parts will arrive; return its id, or None if the album has one with this external id."""
+    async def begin(
+        self,
+        collection_id: UUID,
+        external_id: str,
+        sampling: Sampling,
+        *,
+        state: str = UPLOADING,
+        source: VideoSource | None = None,
+    ) -> UUID | None:
+        """Add a video whose content will arrive; return its id, or None if the album has one with this external id."""
+        video_id = uuid4()
+        uploaded = [video_id] if state == VideoState.ANNOUNCED else []
         row = self._row(
-            id=uuid4(),
+            id=video_id,
+            state=state,
+            parts=uploaded,
+            key_ids=[""] * len(uploaded),
+            source=source.address if source else None,
+            source_version=source.version if source else None,
             collection_id=collection_id,
             external_id=external_id,
             per_second=sampling.per_second,
@@ -49,11 +75,11 @@ class VideoRepository(TenantRepository):
         )
         return await self._session.scalar(statement.returning(VideoModel.id)) is not None
 
-    async def find_digest(self, collection_id: UUID, external_id: str) -> tuple[UUID, str, bytes | None] | None:
-        """Lock a video of an album; return its id, its state and the digest of its content."""
+    async def find_known(self, collection_id: UUID, external_id: str) -> KnownVideo | None:
+        """Lock and return the video of an album."""
         conditions = (VideoModel.collection_id == collection_id, VideoModel.external_id == external_id)
         row = await self._session.scalar(self._select(VideoModel, *conditions).with_for_update())
-        return (row.id, row.state, row.digest) if row is not None else None
+        return KnownVideo(row.id, row.state, row.digest, describe_source(row)) if row is not None else None
 
     async def find(self, video_id: UUID) -> Video | None:
         rows = await self._read(VideoModel.id == video_id, limit=1)
@@ -104,6 +130,11 @@ class VideoRepository(TenantRepository):
         is_visible = VideoModel.state != UPLOADING
         statement = select(*columns).where(self._of_tenant(VideoModel), is_visible, *conditions)
         return statement.join(CollectionModel, of_album).execution_options(populate_existing=True)
+
+
+def describe_source(row: VideoModel) -> VideoSource | None:
+    """Return where a video lies in the tenant's own object store."""
+    return VideoSource.parse(row.source, row.source_version) if row.source is not None else None
 
 
 def _describe(row: VideoModel, album: str, position_ms: int) -> Video:

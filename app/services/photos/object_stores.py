@@ -5,6 +5,9 @@ Redirects are not followed, and proxy settings of the environment are ignored.
 """
 
 import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, unquote_plus
 from uuid import UUID
@@ -31,11 +34,12 @@ from app.persistence.repositories.object_stores import ObjectStoreRepository, St
 from app.security.access_keys import decrypt_secret, encrypt_secret
 from app.security.keyring import Keyring
 from app.services.audit.trail import AuditAction, AuditTrail
-from app.services.photos.downloads import BodyTooLarge, open_client, read_body
+from app.services.photos.downloads import BodyTooLarge, open_client, read_body, stream_body
 
 _PURPOSE = "object-stores"
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 _TOTAL_TIMEOUT_S = 20.0
+_STREAM_TIMEOUT_S = 3_600.0
 _MAX_LIST_BYTES = 16 * 2**20
 
 
@@ -98,6 +102,26 @@ class ObjectFetcher:
         store, secret = await self._open(tenant_id)
         return await self._send(_object_request(store, secret, bucket, name, version), self._max_bytes)
 
+    async def stream(
+        self, tenant_id: UUID, bucket: str, name: str, version: str | None = None, *, max_bytes: int
+    ) -> AsyncGenerator[bytes]:
+        """Yield an object of up to `max_bytes` in pieces; raises as `fetch`, but `BodyTooLarge` for a larger one.
+
+        Each piece must arrive within 10 seconds, and all of it within an hour.
+        """
+        store, secret = await self._open(tenant_id)
+        deadline = time.monotonic() + _STREAM_TIMEOUT_S
+        with _reporting_silence():
+            response = await self._client.send(_object_request(store, secret, bucket, name, version), stream=True)
+            try:
+                _check_status(response)
+                async for piece in stream_body(response, max_bytes):
+                    if time.monotonic() > deadline:
+                        raise TimeoutError
+                    yield piece
+            finally:
+                await response.aclose()
+
     async def list_names(self, tenant_id: UUID, bucket: str, prefix: str) -> list[str]:
         """List the names of all objects in a bucket that start with the prefix; raises `ObjectUnavailable`."""
         store, secret = await self._open(tenant_id)
@@ -136,12 +160,9 @@ class ObjectFetcher:
         return stored.store, secret
 
     async def _send(self, request: httpx.Request, max_bytes: int) -> bytes:
-        try:
+        with _reporting_silence():
             async with asyncio.timeout(_TOTAL_TIMEOUT_S):
                 return await self._read(request, max_bytes)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as exc:
-            detail = f"object: the object store does not respond ({type(exc).__name__})."
-            raise ObjectStoreUnavailable(detail, field="object") from exc
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -149,21 +170,37 @@ class ObjectFetcher:
     async def _read(self, request: httpx.Request, max_bytes: int) -> bytes:
         response = await self._client.send(request, stream=True)
         try:
-            if response.status_code != 200:
-                reason = _REASONS.get(response.status_code, "unexpected")
-                if response.status_code == 429 or response.status_code >= 500:
-                    detail = f"object: the object store responds with status {response.status_code}."
-                    raise ObjectStoreUnavailable(detail, field="object")
-                raise _unavailable(
-                    f"the object store responds with status {response.status_code} ({reason}).",
-                    is_unreadable=response.status_code in (403, 404),
-                )
+            _check_status(response)
             return await read_body(response, max_bytes)
         except BodyTooLarge:
             detail = f"object: it is larger than the maximum of {max_bytes} bytes."
             raise ImageTooLarge(detail, field="object") from None
         finally:
             await response.aclose()
+
+
+@contextmanager
+def _reporting_silence() -> Iterator[None]:
+    """Raise `ObjectStoreUnavailable` where the store cannot be reached or is silent."""
+    try:
+        yield
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as exc:
+        detail = f"object: the object store does not respond ({type(exc).__name__})."
+        raise ObjectStoreUnavailable(detail, field="object") from exc
+
+
+def _check_status(response: httpx.Response) -> None:
+    """Raise `ObjectUnavailable` unless the store answers with the object."""
+    status = response.status_code
+    if status == 200:
+        return
+    if status == 429 or status >= 500:
+        detail = f"object: the object store responds with status {status}."
+        raise ObjectStoreUnavailable(detail, field="object")
+    reason = _REASONS.get(status, "unexpected")
+    raise _unavailable(
+        f"the object store responds with status {status} ({reason}).", is_unreadable=status in (403, 404)
+    )
 
 
 _REASONS = {

@@ -12,17 +12,19 @@ from app.errors import (
     CollectionNotFound,
     ConsentRequired,
     InternalError,
+    ObjectStoreUnavailable,
+    ObjectUnavailable,
     PhotoLost,
     QuotaExceeded,
     RecognizerUnavailable,
+    VideoNotFound,
     VideoRefused,
     VideoStuck,
     VideoTooLong,
 )
 from app.ml.video.client import DecodingProcess
 from app.ml.video.protocol import Orders
-from app.persistence.connections.database import Database, Transaction
-from app.persistence.job_queue import JobKind, enqueue
+from app.persistence.connections.database import Database
 from app.persistence.repositories.hot_queries import HotQueries
 from app.persistence.repositories.video_steps import (
     MAX_ATTEMPTS,
@@ -34,9 +36,11 @@ from app.persistence.repositories.video_steps import (
 from app.services.collections.recognizer_directory import RecognizerDirectory
 from app.services.sightings.arrival import ArrivalMatcher
 from app.services.sightings.matching import ProbeFace
+from app.services.videos.fetching import VideoFetcher
 from app.services.videos.files import VideoFiles
 from app.services.videos.joining import join_people
 from app.services.videos.storage import VideoStorage
+from app.services.videos.turn_requests import request_video_turn
 from app.services.videos.watching import VideoWatcher
 from app.telemetry import get_logger
 
@@ -45,14 +49,11 @@ _log = get_logger(__name__)
 _LEASE_S = 45.0
 _RENEW_S = 10.0
 _LOST_AFTER_S = 20.0
-_REFUSED = (VideoRefused, PhotoLost, QuotaExceeded, ConsentRequired, RecognizerUnavailable)
+_MAX_FETCHES = 3
+"""How often an object store that does not respond is asked."""
+_REFUSED = (VideoRefused, PhotoLost, ObjectUnavailable, QuotaExceeded, ConsentRequired, RecognizerUnavailable)
 
 OpenVideoStorage = Callable[[UUID], AbstractAsyncContextManager[VideoStorage]]
-
-
-async def request_video_turn(session: Transaction, tenant_id: UUID) -> None:
-    """Add a turn with the tenant's videos to the job queue; call it in the transaction that adds a step."""
-    await enqueue(session, JobKind.VIDEO_TURN, tenant_id, f"videos:{tenant_id}:{uuid4()}")
 
 
 class VideoTurns:
@@ -61,6 +62,7 @@ class VideoTurns:
     def __init__(
         self,
         database: Database,
+        fetcher: VideoFetcher,
         files: VideoFiles,
         watcher: VideoWatcher,
         directory: RecognizerDirectory,
@@ -69,6 +71,7 @@ class VideoTurns:
         calibrations: Mapping[str, Calibration],
     ) -> None:
         self._database = database
+        self._fetcher = fetcher
         self._files = files
         self._watcher = watcher
         self._directory = directory
@@ -120,16 +123,18 @@ class VideoTurns:
 
     async def _do(self, tenant_id: UUID, step: VideoStep) -> None:
         try:
-            if step.kind is StepKind.LOOK:
+            if step.kind is StepKind.FETCH:
+                await self._fetcher.fetch(tenant_id, step)
+            elif step.kind is StepKind.LOOK:
                 await self._look(tenant_id, step)
             elif step.kind is StepKind.WATCH:
                 await self._watch(tenant_id, step)
             else:
                 await self._join(tenant_id, step)
-        except CollectionNotFound:
-            return  # erased meanwhile, and the video with it
-        except VideoStuck as exc:
-            if step.attempts < MAX_ATTEMPTS:
+        except (CollectionNotFound, VideoNotFound):
+            return  # erased meanwhile, or taken by another worker
+        except (VideoStuck, ObjectStoreUnavailable) as exc:
+            if step.attempts < (MAX_ATTEMPTS if isinstance(exc, VideoStuck) else _MAX_FETCHES):
                 await self._give_back(tenant_id, step, counts=True)
                 return
             await self._fail(tenant_id, step, exc)
