@@ -11,7 +11,7 @@ class Keep(StrEnum):
 
     NOTHING = "nothing"
     CROPS = "crops"
-    """A picture of each stored face, encrypted, until the album expires."""
+    """A picture of each stored face, encrypted, until the album expires; of somebody in a video, only the best."""
 
 
 class AlbumKind(StrEnum):

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from app.domain.albums import Keep
 from app.domain.faces import Embedding, RelativeBox
 
 
@@ -37,6 +38,8 @@ class NewVideo:
     album: str
     external_id: str
     sampling: Sampling
+    keep: Keep | None = None
+    """What is kept of it besides templates; None: what the album keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,8 @@ class SeenFace:
     quality: dict[str, float]
     is_reliable: bool
     embeddings: dict[str, Embedding] = field(repr=False)
+    picture: bytes | None = field(default=None, repr=False)
+    """A small JPEG, if pictures are kept."""
 
 
 @dataclass(frozen=True, slots=True)

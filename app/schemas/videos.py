@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from app.domain.albums import Keep
 from app.domain.decisions import Decision
 from app.domain.sightings import SightingState
 from app.domain.videos import Interval, NewVideo, Sampling, Video, VideoSource, VideoState
@@ -41,9 +42,16 @@ class VideoForm(RequestBody):
         default=240.0, description="A longer video fails.", examples=[240]
     )
 
+    keep: Keep | None = Field(
+        default=None,
+        description="`crops` keeps a picture of the best face of each person, encrypted, as long as the video. "
+        "Default: as the album.",
+        examples=[Keep.CROPS],
+    )
+
     def video(self) -> NewVideo:
         sampling = Sampling(self.samples_per_second, self.keyframes_only, self.max_minutes)
-        return NewVideo(self.album, self.external_id, sampling)
+        return NewVideo(self.album, self.external_id, sampling, self.keep)
 
 
 class StoredVideoIn(VideoForm):

@@ -13,6 +13,7 @@ from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.appearances import AppearanceRepository
 from app.persistence.repositories.clusters import ClusterRepository
 from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.face_crops import FaceCropRepository
 from app.persistence.repositories.sightings import SightingRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.video_steps import VideoStepRepository
@@ -70,6 +71,7 @@ class VideoStorageOpener:
                 storage,
                 SightingStorage(AlbumPeopleRepository(session, tenant_id), SightingRepository(session, tenant_id)),
                 ClusterRepository(session, tenant_id),
+                FaceCropRepository(session, tenant_id, self._cipher),
                 self._cipher,
             )
 

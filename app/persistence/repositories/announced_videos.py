@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 from uuid import UUID
 
-from app.domain.videos import Sampling
+from app.domain.videos import NewVideo
 from app.persistence.connections.database import Database
 from app.persistence.models import VideoModel
 from app.persistence.repositories.announced import AnnouncedRepository, list_announced
@@ -15,10 +15,15 @@ class AnnouncedVideoRepository(AnnouncedRepository):
     _model = VideoModel
     _without_object: ClassVar[dict[str, Any]] = {"parts": [], "key_ids": []}
 
-    async def announce_again(self, video_id: UUID, sampling: Sampling) -> None:
-        """Announce a video again, with what is looked at."""
-        values = {"per_second": sampling.per_second, "max_minutes": sampling.max_minutes}
-        await self.renew([video_id], keyframes_only=sampling.keyframes_only, **values)
+    async def announce_again(self, video_id: UUID, new: NewVideo) -> None:
+        """Announce a video again, with what is looked at and kept."""
+        await self.renew(
+            [video_id],
+            per_second=new.sampling.per_second,
+            keyframes_only=new.sampling.keyframes_only,
+            max_minutes=new.sampling.max_minutes,
+            keep=new.keep.value if new.keep else None,
+        )
 
 
 async def list_announced_videos(database: Database, limit: int) -> dict[UUID, list[UUID]]:

@@ -14,10 +14,11 @@ from uuid import UUID
 from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
+from app.domain.albums import Keep
 from app.domain.videos import Sampling, VideoFacts, VideoSource, VideoState
 from app.errors import PhotoHarmful
 from app.persistence.connections.database import Database
-from app.persistence.models import CollectionModel, VideoModel, VideoStepModel
+from app.persistence.models import AlbumModel, CollectionModel, VideoModel, VideoStepModel
 from app.persistence.repositories.base import TenantRepository
 from app.persistence.repositories.videos import UPLOADING, describe_source
 
@@ -54,6 +55,7 @@ class VideoStep:
     album: str
     external_id: str
     sampling: Sampling
+    keep: Keep
     source: VideoSource | None
     parts: Sequence[UUID]
     key_ids: Sequence[str]
@@ -94,9 +96,11 @@ class VideoStepRepository(TenantRepository):
         step.leased_until = func.now() + timedelta(seconds=lease_s)
         await self._session.flush()
         of_album = (CollectionModel.id == VideoModel.collection_id) & self._of_tenant(CollectionModel)
-        columns: tuple[Any, ...] = (VideoModel, CollectionModel.name)
+        has_keep = (AlbumModel.collection_id == VideoModel.collection_id) & self._of_tenant(AlbumModel)
+        columns: tuple[Any, ...] = (VideoModel, CollectionModel.name, AlbumModel.keep)
         statement = select(*columns).where(self._of_tenant(VideoModel), VideoModel.id == step.video_id)
-        video, album = (await self._session.execute(statement.join(CollectionModel, of_album))).one()
+        statement = statement.join(CollectionModel, of_album).join(AlbumModel, has_keep)
+        video, album, keep = (await self._session.execute(statement)).one()
         return VideoStep(
             step.video_id,
             step.number,
@@ -107,6 +111,7 @@ class VideoStepRepository(TenantRepository):
             album,
             video.external_id,
             Sampling(video.per_second, video.keyframes_only, video.max_minutes),
+            Keep(video.keep or keep),
             describe_source(video),
             video.parts,
             video.key_ids,

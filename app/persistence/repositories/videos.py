@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, Select, Uuid, any_, case, cast, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
+from app.domain.albums import Keep
 from app.domain.videos import Sampling, Video, VideoFacts, VideoSource, VideoState
 from app.persistence.models import CollectionModel, VideoModel, VideoStepModel
 from app.persistence.repositories.base import TenantRepository
@@ -34,6 +35,7 @@ class VideoRepository(TenantRepository):
         collection_id: UUID,
         external_id: str,
         sampling: Sampling,
+        keep: Keep | None = None,
         *,
         state: str = UPLOADING,
         source: VideoSource | None = None,
@@ -53,6 +55,7 @@ class VideoRepository(TenantRepository):
             per_second=sampling.per_second,
             keyframes_only=sampling.keyframes_only,
             max_minutes=sampling.max_minutes,
+            keep=keep.value if keep else None,
         )
         statement = insert(VideoModel).values(row).on_conflict_do_nothing().returning(VideoModel.id)
         created: UUID | None = await self._session.scalar(statement)

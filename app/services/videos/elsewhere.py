@@ -63,7 +63,7 @@ class VideoUploads:
             if isinstance(begun, KnownVideo):
                 if begun.state != VideoState.ANNOUNCED:
                     raise has_another(new.external_id)
-                await AnnouncedVideoRepository(session, tenant_id).announce_again(begun.id, new.sampling)
+                await AnnouncedVideoRepository(session, tenant_id).announce_again(begun.id, new)
         video_id = begun.id if isinstance(begun, KnownVideo) else begun
         (form,) = await signer.sign(tenant_id, [video_id], self._kind.max_bytes)
         return AnnouncedVideo(video_id, form, is_new=not isinstance(begun, KnownVideo))

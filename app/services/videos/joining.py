@@ -35,6 +35,8 @@ class SeenPerson:
     appearance: Appearance
     faces: list[NewFace] = field(repr=False)
     is_reliable: bool
+    picture: bytes | None = field(default=None, repr=False)
+    """A small JPEG of the best face, if pictures are kept."""
 
 
 def join_people(
@@ -92,4 +94,4 @@ def _describe(step: VideoStep, strands: Sequence[SeenStrandFaces], recognizer: s
         faces[0].box,
         sum(one.frames for one in strands),
     )
-    return SeenPerson(appearance, new, faces[0].is_reliable)
+    return SeenPerson(appearance, new, faces[0].is_reliable, faces[0].picture)

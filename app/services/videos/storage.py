@@ -11,6 +11,7 @@ from app.permissions import Quota
 from app.persistence.connections.database import Transaction
 from app.persistence.repositories.appearances import AppearanceRepository, SeenStrand
 from app.persistence.repositories.clusters import ClusterRepository
+from app.persistence.repositories.face_crops import FaceCropRepository
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.video_steps import StepKind, VideoStep, VideoStepRepository
 from app.security.photo_encryption import PhotoCipher
@@ -39,6 +40,7 @@ class VideoStorage:
     storage: FaceStorage
     sightings: SightingStorage
     clusters: ClusterRepository
+    crops: FaceCropRepository
     cipher: PhotoCipher
 
     async def plan(self, step: VideoStep, facts: VideoFacts) -> bool:
@@ -87,6 +89,8 @@ class VideoStorage:
             await self.storage.templates.add_all(faces, collection_id=collection_id, source="video")
             places = {one.appearance.face_ids[0]: one.appearance.id for one in people}
             await self.sightings.store(collection_id, places, matched)
+            pictures = {one.faces[0].id: one.picture for one in people if one.picture is not None}
+            await self.crops.add_all(pictures, video_id=step.video_id)
             pairs = [FacePair(min(pair), max(pair), are_same=False) for pair in find_overlapping(people)[:_MAX_PAIRS]]
             if pairs:
                 await self.clusters.add_constraints(collection_id, pairs, MACHINE)

@@ -28,6 +28,7 @@ def _describe(face: SeenFace) -> dict[str, Any]:
         "quality": face.quality,
         "is_reliable": face.is_reliable,
         "embeddings": {name: b64encode(one.tobytes()).decode() for name, one in face.embeddings.items()},
+        "picture": b64encode(face.picture).decode() if face.picture is not None else None,
     }
 
 
@@ -42,4 +43,5 @@ def _read(described: dict[str, Any]) -> SeenFace:
         described["quality"],
         described["is_reliable"],
         embeddings,
+        b64decode(described["picture"]) if described.get("picture") else None,
     )
