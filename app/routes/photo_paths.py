@@ -44,6 +44,12 @@ def takes_photos(path: str) -> bool:
     )
 
 
+def brings_video(path: str, headers: Mapping[str, str]) -> bool:
+    """Return whether a request's body is a video."""
+    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return path == VIDEOS_PATH and content_type == "multipart/form-data"
+
+
 def is_json(headers: Mapping[str, str]) -> bool:
     """Return whether a request's body is JSON."""
     return headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"

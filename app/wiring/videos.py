@@ -16,6 +16,7 @@ from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.face_crops import FaceCropRepository
 from app.persistence.repositories.sightings import SightingRepository
 from app.persistence.repositories.subjects import SubjectRepository
+from app.persistence.repositories.video_meter import VideoMeterRepository
 from app.persistence.repositories.video_steps import VideoStepRepository
 from app.persistence.template_protector import TemplateProtector
 from app.security.keyring import Keyring
@@ -72,6 +73,7 @@ class VideoStorageOpener:
                 SightingStorage(AlbumPeopleRepository(session, tenant_id), SightingRepository(session, tenant_id)),
                 ClusterRepository(session, tenant_id),
                 FaceCropRepository(session, tenant_id, self._cipher),
+                VideoMeterRepository(session, tenant_id),
                 self._cipher,
             )
 

@@ -29,6 +29,7 @@ class VideoModel(TenantOwned):
     - `parts`: the objects in the spool, in order, each encrypted under the service key of the same place in `key_ids`.
       Parts that leave the list are discarded by a trigger. The object that a caller uploads to the bucket has the
       video's own id and an empty key id: it is not encrypted, and leaves the list as soon as a worker has copied it.
+    - `sender`: the caller who is billed, as in `usage_days`, and `metered_s` the seconds that were counted.
     - `keep`: as in `Keep`; null: as the album.
     - `source`: bucket and name in the tenant's own object store, `bucket/name`.
     """
@@ -52,6 +53,8 @@ class VideoModel(TenantOwned):
     keyframes_only: Mapped[bool]
     max_minutes: Mapped[float]
     keep: Mapped[str | None]
+    sender: Mapped[str | None]
+    metered_s: Mapped[int] = mapped_column(BigInteger, server_default="0")
     parts: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), server_default="{}")
     key_ids: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
     source: Mapped[str | None]

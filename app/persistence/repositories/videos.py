@@ -37,6 +37,7 @@ class VideoRepository(TenantRepository):
         sampling: Sampling,
         keep: Keep | None = None,
         *,
+        sender: str | None = None,
         state: str = UPLOADING,
         source: VideoSource | None = None,
     ) -> UUID | None:
@@ -56,6 +57,7 @@ class VideoRepository(TenantRepository):
             keyframes_only=sampling.keyframes_only,
             max_minutes=sampling.max_minutes,
             keep=keep.value if keep else None,
+            sender=sender,
         )
         statement = insert(VideoModel).values(row).on_conflict_do_nothing().returning(VideoModel.id)
         created: UUID | None = await self._session.scalar(statement)

@@ -54,7 +54,15 @@ async def admit(
             return known
         await videos.delete(known.id)
     await check_waiting(videos, limits)
-    begun = await videos.begin(album.collection_id, new.external_id, new.sampling, new.keep, state=state, source=source)
+    begun = await videos.begin(
+        album.collection_id,
+        new.external_id,
+        new.sampling,
+        new.keep,
+        sender=principal.name,
+        state=state,
+        source=source,
+    )
     if begun is None:
         raise VideoExists(
             f"external_id: {new.external_id!r} was sent twice at the same time; send it again.", field="external_id"

@@ -13,6 +13,7 @@ from app.persistence.repositories.appearances import AppearanceRepository, SeenS
 from app.persistence.repositories.clusters import ClusterRepository
 from app.persistence.repositories.face_crops import FaceCropRepository
 from app.persistence.repositories.subjects import SubjectRepository
+from app.persistence.repositories.video_meter import VideoMeterRepository
 from app.persistence.repositories.video_steps import StepKind, VideoStep, VideoStepRepository
 from app.security.photo_encryption import PhotoCipher
 from app.services.audit.trail import AuditAction
@@ -41,10 +42,14 @@ class VideoStorage:
     sightings: SightingStorage
     clusters: ClusterRepository
     crops: FaceCropRepository
+    meter: VideoMeterRepository
     cipher: PhotoCipher
 
     async def plan(self, step: VideoStep, facts: VideoFacts) -> bool:
-        """Add the steps of a video that was looked at; return False if somebody else did, or it was erased."""
+        """Add the steps of a video that was looked at, and count its seconds.
+
+        Return False if somebody else did, or it was erased. Raises `QuotaExceeded`.
+        """
         if not await self.steps.lock_video(step.video_id) or not await self.steps.finish(step):
             return False
         await self.steps.plan(step.video_id, facts)
@@ -52,6 +57,9 @@ class VideoStorage:
             # The last part has no end: containers round their length.
             end_ms = begin_ms + PART_MS
             await self.steps.add(step.video_id, number, StepKind.WATCH, begin_ms, end_ms)
+        seconds = -(-facts.duration_ms // 1000)
+        if not await self.meter.count(step.video_id, seconds, self.storage.quotas.limit(Quota.VIDEO_SECONDS)):
+            raise self.storage.quotas.video_refused(seconds)
         return True
 
     async def store_part(self, step: VideoStep, tracklets: Sequence[Tracklet], recognizer: str) -> bool:
@@ -112,6 +120,7 @@ class VideoStorage:
         if await self.steps.lock_video(step.video_id) and await self.steps.finish(step):
             await self.appearances.replace_strands([], step.video_id)
             await self.steps.end(step.video_id, VideoState.FAILED, code=code, detail=detail)
+            await self.meter.take_back(step.video_id)
 
     def _encrypt(self, tracklet: Tracklet, recognizer: str) -> SeenStrand:
         strand_id = uuid4()

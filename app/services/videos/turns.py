@@ -26,6 +26,7 @@ from app.ml.video.client import DecodingProcess
 from app.ml.video.protocol import Orders
 from app.persistence.connections.database import Database
 from app.persistence.repositories.hot_queries import HotQueries
+from app.persistence.repositories.video_meter import VideoMeterRepository
 from app.persistence.repositories.video_steps import (
     MAX_ATTEMPTS,
     StepKind,
@@ -109,7 +110,10 @@ class VideoTurns:
             async with self._database.transaction(tenant_id) as session:
                 steps = VideoStepRepository(session, tenant_id)
                 await steps.forget_abandoned()
-                await steps.end_poisoned(await steps.give_back_lost())
+                poisoned = await steps.give_back_lost()
+                await steps.end_poisoned(poisoned)
+                for video_id in poisoned:
+                    await VideoMeterRepository(session, tenant_id).take_back(video_id)
                 await request_video_turn(session, tenant_id)
         return len(tenants)
 
