@@ -13,7 +13,7 @@
                               image_url_not_allowed, image_url_unreachable, image_url_timeout,
                               photo_lost, poison
         VideoRefused          video_refused, video_unreadable, video_without_picture, video_too_large, video_too_long,
-                              video_too_complex, video_stuck
+                              video_too_complex, video_encrypted, video_stuck
       FaceRefused             no_face, several_faces, face_too_small, face_blurred, face_too_dark,
                               face_too_bright, face_turned_away, face_cut_off, face_uncertain, face_unreliable
       NoImageAccepted         no_image_accepted
@@ -162,6 +162,7 @@ from app.errors.resources import (
 )
 from app.errors.videos import (
     TooManyVideosWaiting,
+    VideoEncrypted,
     VideoExists,
     VideoNotFound,
     VideoNotUploaded,
@@ -287,6 +288,7 @@ __all__ = [
     "UnsupportedMediaType",
     "UploadsNeedBucket",
     "UserNotFound",
+    "VideoEncrypted",
     "VideoExists",
     "VideoNotFound",
     "VideoNotUploaded",

@@ -56,6 +56,12 @@ class VideoUnreadable(VideoRefused):
     code = "video_unreadable"
 
 
+class VideoEncrypted(VideoRefused):
+    """The video is encrypted."""
+
+    code = "video_encrypted"
+
+
 class VideoWithoutPicture(VideoRefused):
     """The file has no pictures that can be decoded."""
 
