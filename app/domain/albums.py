@@ -81,6 +81,15 @@ class PhotoCounts:
         """Photos that are there and not finished."""
         return self.received + self.working
 
+    @property
+    def finished(self) -> int:
+        return self.done + self.failed
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there are photos, and none waits."""
+        return self.total > 0 and not self.waiting
+
 
 @dataclass(frozen=True, slots=True)
 class AlbumPhoto:

@@ -96,6 +96,31 @@ class Video:
 
 
 @dataclass(frozen=True, slots=True)
+class VideoPosition:
+    """How much of a video is processed, for those who watch it."""
+
+    state: VideoState
+    position_ms: int
+    duration_ms: int | None
+    people: int | None
+    code: str | None
+
+    @property
+    def finished(self) -> int:
+        """In milliseconds of the video."""
+        return self.position_ms
+
+    @property
+    def waiting(self) -> int:
+        """In milliseconds of the video; 1 as long as its length is not known, or its people are joined."""
+        return 0 if self.is_done else max(1, (self.duration_ms or 0) - self.position_ms)
+
+    @property
+    def is_done(self) -> bool:
+        return self.state in (VideoState.DONE, VideoState.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
 class Interval:
     """From the first to the last frame in which somebody was seen without a longer break, in milliseconds."""
 

@@ -33,6 +33,7 @@ from app.routes import (
     tenants,
     usage,
     users,
+    video_events,
     videos,
 )
 
@@ -59,6 +60,7 @@ ROUTERS = tuple(
         sightings,
         clusters,
         pools,
+        video_events,
         videos,
         policies,
         portability,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
 from app.errors import InvalidParameter, RequestRefused, UnsupportedMediaType
@@ -103,6 +104,13 @@ async def read_video_form(
     return VideoUpload(fields, form.read_file())
 
 
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return a model's schema; what it refers to is a component of other routes, too."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return schema
+
+
 VIDEO_BODY = {
     "requestBody": {
         "required": True,
@@ -112,7 +120,7 @@ VIDEO_BODY = {
                     "type": "object",
                     "additionalProperties": False,
                     "properties": {
-                        **VideoForm.model_json_schema()["properties"],
+                        **_schema(VideoForm)["properties"],
                         FILE_FIELD: {
                             "type": "string",
                             "format": "binary",
@@ -123,7 +131,7 @@ VIDEO_BODY = {
                     "required": ["album", "external_id", FILE_FIELD],
                 }
             },
-            "application/json": {"schema": StoredVideoIn.model_json_schema()},
+            "application/json": {"schema": _schema(StoredVideoIn)},
         },
     }
 }

@@ -7,7 +7,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from app.domain.albums import PhotoCounts
 from app.domain.decisions import Calibration
+from app.domain.videos import VideoPosition
 from app.errors import OperatorError
 from app.matcher.engine import SearchEngine
 from app.ml.analysis import FaceAnalyzer
@@ -19,6 +21,8 @@ from app.persistence.erasure_journal import ErasureJournal
 from app.persistence.job_queue import JobWorker
 from app.persistence.photo_spool import PhotoSpool
 from app.persistence.provisioning.addresses import DatabaseAddresses, provisioned_database
+from app.persistence.repositories.albums import count_photos_of
+from app.persistence.repositories.videos import follow_videos
 from app.security.cursors import CursorSigner
 from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher
@@ -31,7 +35,6 @@ from app.services.albums.arrivals import AnnouncedPhotos
 from app.services.albums.expiry import AlbumExpiry
 from app.services.albums.links import GuestBook
 from app.services.albums.photo_faces import PhotoReader
-from app.services.albums.progress import ProgressWatch
 from app.services.albums.turns import PhotoTurns
 from app.services.albums.worker import AlbumUpkeep, AlbumWorker
 from app.services.audit.trail import AuditTrails
@@ -48,6 +51,7 @@ from app.services.photos.face_reader import FaceReader
 from app.services.photos.image_urls import ImageUrlFetcher
 from app.services.photos.object_stores import ObjectFetcher
 from app.services.photos.uploaded_objects import UploadedObjects
+from app.services.progress import ProgressWatch
 from app.services.sightings.arrival import ArrivalMatcher
 from app.services.sightings.clustering import ClusterKeeper
 from app.services.sightings.matching import PeopleMatcher
@@ -100,7 +104,8 @@ class AppState:
     receipts: ReceiptSigner
     spool: PhotoSpool
     album_worker: AlbumWorker
-    progress: ProgressWatch
+    progress: ProgressWatch[PhotoCounts]
+    video_progress: ProgressWatch[VideoPosition]
     guests: GuestBook
 
 
@@ -117,7 +122,8 @@ class _Resources:
     objects: ObjectFetcher
     image_urls: ImageUrlFetcher
     search: SearchEngine
-    progress: ProgressWatch
+    progress: ProgressWatch[PhotoCounts]
+    video_progress: ProgressWatch[VideoPosition]
     spool: PhotoSpool
     service_address: str
 
@@ -177,8 +183,9 @@ async def _open_resources(stack: AsyncExitStack, settings: Settings, addresses: 
     stack.push_async_callback(image_urls.close)
     search = build_search(settings, addresses.service, keyring, watchdog=watchdog)
     stack.push_async_callback(search.close)
-    progress = ProgressWatch(database)
+    progress, video_progress = ProgressWatch(database, count_photos_of), ProgressWatch(database, follow_videos)
     stack.push_async_callback(progress.close)
+    stack.push_async_callback(video_progress.close)
     # Entered last: it stops first, and no connection is ended while the others close theirs.
     await stack.enter_async_context(watchdog.running())
     return _Resources(
@@ -192,6 +199,7 @@ async def _open_resources(stack: AsyncExitStack, settings: Settings, addresses: 
         image_urls,
         search,
         progress,
+        video_progress,
         open_spool(settings, keyring),
         addresses.service,
     )
@@ -236,6 +244,7 @@ def _build_state(
         receipts=ReceiptSigner(keyring, settings.previous_receipt_keys),
         spool=resources.spool,
         progress=resources.progress,
+        video_progress=resources.video_progress,
         guests=GuestBook(database, keyring, trails),
         album_worker=_build_album_worker(settings, resources, faces, recognizers, trails, decisions),
     )

@@ -133,6 +133,7 @@ CALLS: dict[str, Call] = {
     "GET /api/v1/videos": Call(200, 200),
     "GET /api/v1/videos/{video_id}": Call(404, 404, 404),
     "DELETE /api/v1/videos/{video_id}": Call(404, 404, 404),
+    "GET /api/v1/videos/{video_id}/events": Call(404, 404, 404),
     "GET /api/v1/videos/{video_id}/people": Call(404, 404, 404),
     "GET /api/v1/videos/{video_id}/people.vtt": Call(404, 404),
     "POST /api/v1/videos/search": Call(200, 404, options=sends(data={"album": "party"}, files={"image": PHOTO})),

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Select, Uuid, any_, case, cast, func, select
+from sqlalchemy import ColumnElement, Select, Uuid, any_, case, cast, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from app.domain.albums import Keep
-from app.domain.videos import Sampling, Video, VideoFacts, VideoSource, VideoState
+from app.domain.videos import Sampling, Video, VideoFacts, VideoPosition, VideoSource, VideoState
+from app.persistence.connections.database import Database
 from app.persistence.models import CollectionModel, VideoModel, VideoStepModel
 from app.persistence.repositories.base import TenantRepository
 
@@ -164,3 +165,20 @@ def _describe(row: VideoModel, album: str, position_ms: int) -> Video:
         row.code,
         row.detail,
     )
+
+
+async def follow_videos(database: Database, watched: list[tuple[UUID, UUID]]) -> dict[UUID, VideoPosition]:
+    """Return how far videos of any tenants are, given as tenant and video ids, in one statement.
+
+    A video that does not exist anymore is missing.
+    """
+    statement = text("SELECT * FROM vultus_follow_videos(CAST(:tenants AS uuid[]), CAST(:videos AS uuid[]))")
+    values = {"tenants": [tenant for tenant, _ in watched], "videos": [video for _, video in watched]}
+    async with database.transaction() as session:
+        rows = (await session.execute(statement, values)).all()
+    return {row.video: _describe_position(row) for row in rows}
+
+
+def _describe_position(row: Any) -> VideoPosition:
+    position = row.position_ms if row.duration_ms is None else min(row.position_ms, row.duration_ms)
+    return VideoPosition(VideoState(row.state), position, row.duration_ms, row.people, row.code)
