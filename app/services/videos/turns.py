@@ -79,9 +79,18 @@ class VideoTurns:
         self._open_storage = open_storage
         self._arrivals = arrivals
         self._calibrations = calibrations
+        # One step uses all threads. A worker that is killed therefore loses one step, not several that were begun.
+        self._place = asyncio.Semaphore(1)
 
     async def run(self, tenant_id: UUID) -> None:
-        """Process one turn; never raises, because the steps' rows tell what is left."""
+        """Process one turn; never raises, because the steps' rows tell what is left.
+
+        One turn at a time: the others take a step when it is their turn, so that other workers may do so before.
+        """
+        async with self._place:
+            await self._run(tenant_id)
+
+    async def _run(self, tenant_id: UUID) -> None:
         step: VideoStep | None = None
         try:
             step = await self._take(tenant_id)
