@@ -143,6 +143,15 @@ class SeenFace:
 
 
 @dataclass(frozen=True, slots=True)
+class TrackedFace:
+    """When and where somebody is seen, and how sure that is; for jobs, which list every time."""
+
+    at_ms: int
+    box: RelativeBox
+    detection_score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Appearance:
     """A person who appears in a video: the intervals, the best time, and the face then."""
 

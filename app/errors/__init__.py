@@ -26,7 +26,7 @@
                               key_not_found, tenant_not_found, plan_not_found, object_store_not_found,
                               recognizer_not_found, album_not_found, photo_not_found, link_not_found,
                               sighting_not_found, operation_not_found, cluster_not_found, pool_not_found,
-                              video_not_found
+                              video_not_found, video_job_not_found
       Conflict                email_taken, collection_exists, subject_exists, subject_anonymous, last_admin,
                               too_many_keys, subject_full, recognizer_incomplete, recognizer_in_use,
                               album_closed, photo_exists, video_exists, video_not_uploaded,
@@ -164,6 +164,7 @@ from app.errors.videos import (
     TooManyVideosWaiting,
     VideoEncrypted,
     VideoExists,
+    VideoJobNotFound,
     VideoNotFound,
     VideoNotUploaded,
     VideoRefused,
@@ -290,6 +291,7 @@ __all__ = [
     "UserNotFound",
     "VideoEncrypted",
     "VideoExists",
+    "VideoJobNotFound",
     "VideoNotFound",
     "VideoNotUploaded",
     "VideoRefused",

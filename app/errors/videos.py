@@ -14,6 +14,12 @@ class VideoNotFound(NotFound):
     code = "video_not_found"
 
 
+class VideoJobNotFound(NotFound):
+    """The job does not exist, or is older than seven days."""
+
+    code = "video_job_not_found"
+
+
 class VideoExists(Conflict):
     """The album has another video with this id."""
 

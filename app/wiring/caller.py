@@ -54,6 +54,7 @@ from app.services.videos.admission import VideoLimits
 from app.services.videos.arrivals import AnnouncedVideos
 from app.services.videos.elsewhere import VideoSources, VideoUploads
 from app.services.videos.intake import VideoIntake
+from app.services.videos.jobs import VideoJobService
 from app.services.videos.parts import VideoParts
 from app.services.videos.search import VideoSearch
 from app.wiring.album_services import AlbumServices
@@ -117,25 +118,27 @@ class CallerServices:
 
     def video_intake(self) -> VideoIntake:
         """Return what receives videos; raises `VideosNotSupported` where none can be processed."""
-        state, limits = self.state, self._video_limits()
+        state, limits = self.state, self.video_limits()
         max_bytes = state.settings.max_video_bytes
         parts = VideoParts(state.database, state.spool, state.keyring, max_bytes=max_bytes)
         return VideoIntake(state.database, state.spool, parts, self.principal, limits)
 
     def video_uploads(self) -> VideoUploads:
         """Return what receives videos through the bucket; raises as `video_intake`."""
-        state, limits = self.state, self._video_limits()
+        state, limits = self.state, self.video_limits()
         kind = AnnouncedVideos(state.settings.max_video_bytes)
         return VideoUploads(state.database, state.spool, kind, self.principal, limits)
 
     def video_sources(self) -> VideoSources:
         """Return what receives videos from the tenant's object store; raises as `video_intake`."""
-        return VideoSources(self.state.database, self.principal, self._video_limits())
+        return VideoSources(self.state.database, self.principal, self.video_limits())
 
-    def _video_limits(self) -> VideoLimits:
+    def video_limits(self) -> VideoLimits:
+        """Return what bounds videos; raises as `video_intake`."""
         if not has_video_support():
             raise VideosNotSupported("This server processes no videos. Its operator can install vultus[video].")
-        return VideoLimits(self.state.settings.max_waiting_videos)
+        settings = self.state.settings
+        return VideoLimits(settings.max_video_bytes, settings.max_waiting_videos)
 
     def video_search(self) -> VideoSearch:
         state = self.state
@@ -273,6 +276,11 @@ class TransactionServices(AlbumServices):
         stores = ObjectStoreRepository(self._session, self._tenant_id)
         endpoints = self._state.settings.object_store_endpoints
         return ObjectStoreService(stores, self._state.keyring, self._trail(), endpoints=endpoints)
+
+    def video_jobs(self) -> VideoJobService:
+        """Return the jobs of the Rekognition protocol; raises as `video_intake`."""
+        limits = self._caller.video_limits()
+        return VideoJobService(self._session, self._principal, limits, self._collection_lookup(), self._state.cursors)
 
     def policies(self) -> PolicyService:
         return PolicyService(self._policy_rows(), self._trail(), self._principal)

@@ -283,6 +283,7 @@ def _build_album_worker(
         VideoStorageOpener(database, recognizers, resources.search.protector, trails, resources.keyring),
         recognizers,
         arrivals,
+        resources.search,
         decisions.calibrations,
     )
     upkeep = AlbumUpkeep(database, resources.spool, turns, videos, AlbumExpiry(database, trails), uploaded)

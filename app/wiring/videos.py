@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 from app.domain.decisions import Calibration
+from app.matcher.engine import SearchEngine
 from app.persistence.connections.database import Database
 from app.persistence.photo_spool import PhotoSpool
 from app.persistence.repositories.album_people import AlbumPeopleRepository
@@ -16,6 +17,7 @@ from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.face_crops import FaceCropRepository
 from app.persistence.repositories.sightings import SightingRepository
 from app.persistence.repositories.subjects import SubjectRepository
+from app.persistence.repositories.video_jobs import VideoJobRepository
 from app.persistence.repositories.video_meter import VideoMeterRepository
 from app.persistence.repositories.video_steps import VideoStepRepository
 from app.persistence.template_protector import TemplateProtector
@@ -29,6 +31,7 @@ from app.services.photos.object_stores import ObjectFetcher
 from app.services.sightings.arrival import ArrivalMatcher, SightingStorage
 from app.services.videos.fetching import VideoFetcher
 from app.services.videos.files import VideoFiles
+from app.services.videos.jobs import VideoJobRunner
 from app.services.videos.parts import VideoParts
 from app.services.videos.storage import VideoStorage
 from app.services.videos.turns import VideoTurns
@@ -74,6 +77,7 @@ class VideoStorageOpener:
                 ClusterRepository(session, tenant_id),
                 FaceCropRepository(session, tenant_id, self._cipher),
                 VideoMeterRepository(session, tenant_id),
+                VideoJobRepository(session, tenant_id),
                 self._cipher,
             )
 
@@ -88,9 +92,13 @@ def build_video_turns(
     opener: VideoStorageOpener,
     directory: RecognizerDirectory,
     arrivals: ArrivalMatcher,
+    engine: SearchEngine,
     calibrations: Mapping[str, Calibration],
 ) -> VideoTurns:
     """Build what processes the videos of all tenants in this process."""
     files = VideoFiles(spool, data_dir / "videos")
+    jobs = VideoJobRunner(opener.open, engine, calibrations)
     fetcher = VideoFetcher(database, spool, objects, parts)
-    return VideoTurns(database, fetcher, files, VideoWatcher(faces), directory, opener.open, arrivals, calibrations)
+    return VideoTurns(
+        database, fetcher, files, VideoWatcher(faces), directory, opener.open, arrivals, jobs, calibrations
+    )

@@ -48,6 +48,7 @@ from app.persistence.models.tenants import (
     UsageDayModel,
     UsageModel,
 )
+from app.persistence.models.video_jobs import VideoJobFaceModel, VideoJobMatchModel, VideoJobModel
 from app.persistence.models.videos import AppearanceFaceModel, AppearanceModel, VideoModel, VideoStepModel
 
 TENANT_TABLES: tuple[type[TenantOwned], ...] = (
@@ -82,6 +83,9 @@ TENANT_TABLES: tuple[type[TenantOwned], ...] = (
     VideoStepModel,
     AppearanceModel,
     AppearanceFaceModel,
+    VideoJobModel,
+    VideoJobFaceModel,
+    VideoJobMatchModel,
 )
 
 __all__ = [
@@ -126,6 +130,9 @@ __all__ = [
     "UsageDayModel",
     "UsageModel",
     "UserModel",
+    "VideoJobFaceModel",
+    "VideoJobMatchModel",
+    "VideoJobModel",
     "VideoModel",
     "VideoStepModel",
 ]

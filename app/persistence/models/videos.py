@@ -22,7 +22,7 @@ from app.persistence.models.base import TenantOwned
 
 
 class VideoModel(TenantOwned):
-    """A video of an album.
+    """A video of an album, or of a job (`video_jobs`) if it has no collection.
 
     - `state`: as in `VideoState`, or `uploading` while its parts arrive; `changed_at` says when the last one did.
       `received_at` of an announced video says when it was announced, and `not_before` when to look for it again.
@@ -45,7 +45,7 @@ class VideoModel(TenantOwned):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-    collection_id: Mapped[UUID]
+    collection_id: Mapped[UUID | None]
     external_id: Mapped[str]
     seq: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
     state: Mapped[str] = mapped_column(server_default="uploading")

@@ -7,13 +7,18 @@ from uuid import UUID
 from sqlalchemy import case, func
 
 from app.domain.tenancy import UsageCount, UsageKey
-from app.persistence.models import UsageModel, VideoModel
+from app.domain.video_jobs import VideoJobKind
+from app.persistence.models import UsageModel, VideoJobModel, VideoModel
 from app.persistence.repositories.base import TenantRepository
 from app.persistence.repositories.usage import THIS_MONTH
 from app.persistence.repositories.usage_days import UsageDayRepository
 
-OPERATION = "add_video"
-"""The operation under which the calls that sent the videos are counted, too."""
+_OPERATIONS = {
+    None: "add_video",
+    VideoJobKind.DETECTION: "rekognition.StartFaceDetection",
+    VideoJobKind.SEARCH: "rekognition.StartFaceSearch",
+}
+"""The operations under which the calls that sent the videos are counted, too, by the kind of the job."""
 
 
 class VideoMeterRepository(TenantRepository):
@@ -45,7 +50,9 @@ class VideoMeterRepository(TenantRepository):
         assert video is not None  # locked by the caller
         values = {"metered_s": VideoModel.metered_s + seconds}
         await self._session.execute(self._update(VideoModel, VideoModel.id == video_id).values(values))
-        key = UsageKey(video.received_at.astimezone(UTC).date(), OPERATION, video.sender or "worker")
+        kind = self._select(VideoJobModel, VideoJobModel.video_id == video_id).with_only_columns(VideoJobModel.kind)
+        operation = _OPERATIONS[await self._session.scalar(kind)]
+        key = UsageKey(video.received_at.astimezone(UTC).date(), operation, video.sender or "worker")
         await UsageDayRepository(self._session, self._tenant_id).add(key, UsageCount(0, 0, seconds))
 
     async def _find(self, video_id: UUID) -> Any:

@@ -143,12 +143,15 @@ def describe_source(row: VideoModel) -> VideoSource | None:
     return VideoSource.parse(row.source, row.source_version) if row.source is not None else None
 
 
+def describe_facts(row: VideoModel) -> VideoFacts | None:
+    """Return what is known of a video since a worker has looked at it."""
+    if row.duration_ms is None:
+        return None
+    return VideoFacts(row.width or 0, row.height or 0, row.duration_ms, row.frames_per_second or 0.0, row.codec or "")
+
+
 def _describe(row: VideoModel, album: str, position_ms: int) -> Video:
-    facts = None
-    if row.duration_ms is not None:
-        facts = VideoFacts(
-            row.width or 0, row.height or 0, row.duration_ms, row.frames_per_second or 0.0, row.codec or ""
-        )
+    assert row.collection_id is not None  # joined with it
     return Video(
         row.id,
         row.collection_id,
@@ -159,7 +162,7 @@ def _describe(row: VideoModel, album: str, position_ms: int) -> Video:
         Sampling(row.per_second, row.keyframes_only, row.max_minutes),
         row.received_at,
         row.finished_at,
-        facts,
+        describe_facts(row),
         int(position_ms),
         row.people,
         row.code,

@@ -10,6 +10,7 @@ from app.persistence.connections.database import Database
 from app.persistence.job_queue import JobHandler, JobKind, JobWorker, prune_log
 from app.persistence.photo_spool import PhotoSpool
 from app.persistence.repositories.photo_turns import forget_failed, measure_queue
+from app.persistence.repositories.video_jobs import forget_video_jobs
 from app.persistence.schedule import Work, claim
 from app.services.albums.expiry import AlbumExpiry
 from app.services.albums.turns import PhotoTurns
@@ -75,6 +76,7 @@ class AlbumUpkeep:
             if await claim(self._database, Work.JOB_LOG, _PRUNE_EVERY):
                 await prune_log(self._database)
                 await forget_failed(self._database)
+                await forget_video_jobs(self._database)
 
 
 class AlbumWorker:

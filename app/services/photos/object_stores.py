@@ -102,6 +102,17 @@ class ObjectFetcher:
         store, secret = await self._open(tenant_id)
         return await self._send(_object_request(store, secret, bucket, name, version), self._max_bytes)
 
+    async def measure(self, tenant_id: UUID, bucket: str, name: str, version: str | None = None) -> int | None:
+        """Return the size of an object in bytes, None if the store does not say it; raises as `fetch`."""
+        store, secret = await self._open(tenant_id)
+        request = _object_request(store, secret, bucket, name, version, method="HEAD")
+        with _reporting_silence():
+            async with asyncio.timeout(_TOTAL_TIMEOUT_S):
+                response = await self._client.send(request)
+        _check_status(response)
+        declared = response.headers.get("content-length", "")
+        return int(declared) if declared.isascii() and declared.isdigit() else None
+
     async def stream(
         self, tenant_id: UUID, bucket: str, name: str, version: str | None = None, *, max_bytes: int
     ) -> AsyncGenerator[bytes]:
@@ -219,13 +230,15 @@ def _binding(tenant: str, store: ObjectStore) -> str:
     return f"{tenant} {store.endpoint} {store.access_key_id}"
 
 
-def _object_request(store: ObjectStore, secret: str, bucket: str, name: str, version: str | None) -> httpx.Request:
+def _object_request(
+    store: ObjectStore, secret: str, bucket: str, name: str, version: str | None, *, method: str = "GET"
+) -> httpx.Request:
     if {".", ".."} & {bucket, *name.split("/")}:
         raise _unavailable("neither the bucket nor a part of the object's name may be one or two dots.")
     url = f"{store.endpoint}/{quote(bucket, safe='')}/{quote(name, safe='/~')}"
     if version is not None:
         url += f"?versionId={quote(version, safe='')}"
-    return _signed(store, secret, url)
+    return _signed(store, secret, url, method)
 
 
 def _list_request(store: ObjectStore, secret: str, bucket: str, prefix: str, token: str | None) -> httpx.Request:
@@ -251,8 +264,8 @@ def _parse_list(body: bytes) -> dict[str, Any]:
     return read
 
 
-def _signed(store: ObjectStore, secret: str, url: str) -> httpx.Request:
-    """Sign a GET request; URLs are path style, so that the host is always the allowed endpoint."""
-    request = AWSRequest("GET", url)
+def _signed(store: ObjectStore, secret: str, url: str, method: str = "GET") -> httpx.Request:
+    """Sign a request; URLs are path style, so that the host is always the allowed endpoint."""
+    request = AWSRequest(method, url)
     S3SigV4Auth(Credentials(store.access_key_id, secret), "s3", store.region).add_auth(request)
-    return httpx.Request("GET", url, headers=dict(request.headers.items()), extensions={"timeout": _TIMEOUT.as_dict()})
+    return httpx.Request(method, url, headers=dict(request.headers.items()), extensions={"timeout": _TIMEOUT.as_dict()})

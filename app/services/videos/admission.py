@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.domain.videos import NewVideo, VideoSource, VideoState
-from app.errors import TooManyVideosWaiting, VideoExists
+from app.errors import TooManyVideosWaiting, VideoExists, VideoTooLarge
 from app.permissions import Principal
 from app.persistence.connections.database import Transaction
 from app.persistence.repositories.albums import AlbumRepository
@@ -17,9 +17,15 @@ WITHOUT_CONTENT: frozenset[str] = frozenset({VideoState.FAILED.value, VideoState
 
 @dataclass(frozen=True, slots=True)
 class VideoLimits:
-    """How many videos of a tenant may be unfinished."""
+    """The largest video in bytes, and how many videos of a tenant may be unfinished."""
 
+    max_bytes: int
     max_waiting: int
+
+    def check_size(self, size: int | None) -> None:
+        """Raise `VideoTooLarge` for a video of more bytes; None: nobody knows."""
+        if size is not None and size > self.max_bytes:
+            raise VideoTooLarge(f"The video has {size} bytes; at most {self.max_bytes} are allowed.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from app.domain.sightings import MACHINE, FacePair
-from app.domain.videos import SeenFace, VideoFacts, VideoState
+from app.domain.video_jobs import JobFace, JobMatch
+from app.domain.videos import SeenFace, TrackedFace, VideoFacts, VideoState
 from app.matcher.tracking.tracklets import Tracklet, choose_diverse
 from app.permissions import Quota
 from app.persistence.connections.database import Transaction
@@ -13,6 +14,7 @@ from app.persistence.repositories.appearances import AppearanceRepository, SeenS
 from app.persistence.repositories.clusters import ClusterRepository
 from app.persistence.repositories.face_crops import FaceCropRepository
 from app.persistence.repositories.subjects import SubjectRepository
+from app.persistence.repositories.video_jobs import VideoJobRepository
 from app.persistence.repositories.video_meter import VideoMeterRepository
 from app.persistence.repositories.video_steps import StepKind, VideoStep, VideoStepRepository
 from app.security.photo_encryption import PhotoCipher
@@ -22,7 +24,7 @@ from app.services.people.face_storage import FaceStorage
 from app.services.people.rules import anonymous_name
 from app.services.sightings.arrival import Matched, SightingStorage
 from app.services.videos.joining import FACES_A_PERSON, SeenPerson, SeenStrandFaces, find_overlapping
-from app.services.videos.strand_codec import read_faces, write_faces
+from app.services.videos.strand_codec import read_strand, write_strand
 
 PART_MS = 60_000
 """The length of a part; what a killed worker's successor does again."""
@@ -43,6 +45,7 @@ class VideoStorage:
     clusters: ClusterRepository
     crops: FaceCropRepository
     meter: VideoMeterRepository
+    jobs: VideoJobRepository
     cipher: PhotoCipher
 
     async def plan(self, step: VideoStep, facts: VideoFacts) -> bool:
@@ -66,7 +69,7 @@ class VideoStorage:
         """Store who was seen in a part; adds the last step after the last part. Return False as `plan` does."""
         if not await self.steps.lock_video(step.video_id) or not await self.steps.finish(step):
             return False
-        strands = [self._encrypt(one, recognizer) for one in tracklets]
+        strands = [self._encrypt(one, recognizer, is_tracked=step.job is not None) for one in tracklets]
         await self.appearances.add_strands(step.video_id, step.number, strands)
         if not await self.steps.count_open(step.video_id):
             await self.steps.add(step.video_id, step.number + 1_000_000, StepKind.JOIN)
@@ -78,7 +81,7 @@ class VideoStorage:
         for one in await self.appearances.list_strands(video_id):
             faces = self.cipher.decrypt(self.steps.tenant_id, one.id, one.key_id, one.faces)
             if faces is not None:  # else the service's secret was removed meanwhile
-                found.append(SeenStrandFaces(one.interval, one.frames, read_faces(faces)))
+                found.append(SeenStrandFaces(one.interval, one.frames, *read_strand(faces)))
         return found
 
     async def store_people(self, step: VideoStep, people: Sequence[SeenPerson], matched: Matched) -> bool:
@@ -122,9 +125,20 @@ class VideoStorage:
             await self.steps.end(step.video_id, VideoState.FAILED, code=code, detail=detail)
             await self.meter.take_back(step.video_id)
 
-    def _encrypt(self, tracklet: Tracklet, recognizer: str) -> SeenStrand:
+    async def store_job(
+        self, step: VideoStep, faces: Sequence[JobFace], matches: Sequence[JobMatch], *, people: int
+    ) -> None:
+        """Store what a job found, and end its video; what its steps saw is erased."""
+        if await self.steps.lock_video(step.video_id) and await self.steps.finish(step):
+            await self.jobs.store(step.video_id, faces, matches)
+            await self.appearances.replace_strands([], step.video_id)
+            await self.steps.end(step.video_id, VideoState.DONE, people=people)
+
+    def _encrypt(self, tracklet: Tracklet, recognizer: str, *, is_tracked: bool) -> SeenStrand:
         strand_id = uuid4()
         chosen: list[SeenFace] = choose_diverse(tracklet.faces, recognizer, FACES_A_PERSON)
-        key_id, encrypted = self.cipher.encrypt(self.steps.tenant_id, strand_id, write_faces(chosen))
+        faces = tracklet.faces if is_tracked else ()
+        track = [TrackedFace(face.at_ms, face.box, face.detection_score) for face in faces]
+        key_id, encrypted = self.cipher.encrypt(self.steps.tenant_id, strand_id, write_strand(chosen, track))
         best = tracklet.best
         return SeenStrand(strand_id, tracklet.interval, best.at_ms, best.box, len(tracklet.faces), key_id, encrypted)

@@ -1,8 +1,8 @@
 """Process a tenant's turn with its videos: one step of one video, then the next tenant's turn comes first."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from uuid import UUID, uuid4
 
 from app.domain.collections import Recognizers
@@ -39,8 +39,8 @@ from app.services.sightings.arrival import ArrivalMatcher
 from app.services.sightings.matching import ProbeFace
 from app.services.videos.fetching import VideoFetcher
 from app.services.videos.files import VideoFiles
+from app.services.videos.jobs import OpenVideoStorage, VideoJobRunner
 from app.services.videos.joining import join_people
-from app.services.videos.storage import VideoStorage
 from app.services.videos.turn_requests import request_video_turn
 from app.services.videos.watching import VideoWatcher
 from app.telemetry import get_logger
@@ -53,8 +53,6 @@ _LOST_AFTER_S = 20.0
 _MAX_FETCHES = 3
 """How often an object store that does not respond is asked."""
 _REFUSED = (VideoRefused, PhotoLost, ObjectUnavailable, QuotaExceeded, ConsentRequired, RecognizerUnavailable)
-
-OpenVideoStorage = Callable[[UUID], AbstractAsyncContextManager[VideoStorage]]
 
 
 class VideoTurns:
@@ -69,6 +67,7 @@ class VideoTurns:
         directory: RecognizerDirectory,
         open_storage: OpenVideoStorage,
         arrivals: ArrivalMatcher,
+        jobs: VideoJobRunner,
         calibrations: Mapping[str, Calibration],
     ) -> None:
         self._database = database
@@ -78,6 +77,7 @@ class VideoTurns:
         self._directory = directory
         self._open_storage = open_storage
         self._arrivals = arrivals
+        self._jobs = jobs
         self._calibrations = calibrations
         # One step uses all threads. A worker that is killed therefore loses one step, not several that were begun.
         self._place = asyncio.Semaphore(1)
@@ -144,8 +144,10 @@ class VideoTurns:
                 await self._watch(tenant_id, step)
             else:
                 await self._join(tenant_id, step)
-        except (CollectionNotFound, VideoNotFound):
-            return  # erased meanwhile, or taken by another worker
+        except (CollectionNotFound, VideoNotFound) as exc:
+            if step.job is not None and isinstance(exc, CollectionNotFound):
+                await self._fail(tenant_id, step, exc)
+            return  # else erased meanwhile, or taken by another worker
         except (VideoStuck, ObjectStoreUnavailable) as exc:
             if step.attempts < (MAX_ATTEMPTS if isinstance(exc, VideoStuck) else _MAX_FETCHES):
                 await self._give_back(tenant_id, step, counts=True)
@@ -178,6 +180,9 @@ class VideoTurns:
 
     async def _join(self, tenant_id: UUID, step: VideoStep) -> None:
         recognizer = (await self._recognizers(tenant_id, step)).in_use
+        if step.job is not None or step.collection_id is None:
+            await self._jobs.finish(tenant_id, step, recognizer)
+            return
         async with self._open_storage(tenant_id) as storage:
             strands = await storage.read_strands(step.video_id)
         calibration = self._calibrations[recognizer]
@@ -190,9 +195,11 @@ class VideoTurns:
             await storage.store_people(step, people, matched)
 
     async def _recognizers(self, tenant_id: UUID, step: VideoStep) -> Recognizers:
+        if step.job is not None and step.job.collection is None:
+            return Recognizers(self._directory.default)
         found = await HotQueries(self._database, tenant_id).find_collection(step.album)
-        if found is None:
-            raise CollectionNotFound
+        if found is None or (step.job is not None and step.job.collection_id != found.id):
+            raise CollectionNotFound(f"Collection {step.album!r} does not exist anymore.")
         return self._directory.of(step.album, found.recognizer, found.secondary)
 
     async def _fail(self, tenant_id: UUID, step: VideoStep, error: AppError) -> None:
