@@ -103,7 +103,9 @@ async def until_named(account: Account, video_id: str, subjects: set[str | None]
 async def hasten(database: Database, account: Account) -> None:
     """Let steps that were given back be done again now; they would wait for 20 seconds."""
     async with database.transaction(account.tenant_id) as session:
-        await session.execute(text("UPDATE video_steps SET waiting_since = now() - interval '1 minute'"))
+        await session.execute(
+            text("UPDATE video_steps SET waiting_since = now() - interval '1 minute' WHERE state = 'waiting'")
+        )
 
 
 async def left(running: Running, database: Database, account: Account) -> tuple[int, int]:
