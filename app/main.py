@@ -108,6 +108,13 @@ def _add_middleware(app: FastAPI, settings: Settings, render_error: ErrorRendere
         has_photos=_has_photos,
         max_in_flight=count_inference_threads(settings) + settings.inference_queue + _EXTRA_IN_FLIGHT,
     )
+    app.add_middleware(
+        PhotoGate,
+        render_error=render_error,
+        has_photos=photo_paths.brings_video,
+        max_in_flight=settings.max_video_uploads,
+        kind="uploads of videos",
+    )
     if settings.cors_origins:
         # No `allow_credentials`: clients send a token in a header, never a cookie.
         app.add_middleware(
@@ -152,7 +159,7 @@ def _body_limits(settings: Settings) -> Callable[[str, Mapping[str, str]], int]:
             return targets.max_body_bytes(headers)
         if photo_paths.takes_photos(path):
             return settings.max_request_bytes
-        if path == photo_paths.VIDEOS_PATH:
+        if photo_paths.brings_video(path, headers):
             return settings.max_video_bytes + photo_paths.MAX_FIELDS_BYTES
         if photo_paths.takes_long_lists(path):
             return photo_paths.MAX_LIST_BODY

@@ -63,6 +63,7 @@ class Quota(StrEnum):
     COLLECTIONS = "collections"
     USERS = "users"
     RECOGNITIONS = "recognitions_a_month"
+    VIDEO_SECONDS = "video_seconds_a_month"
 
 
 @dataclass(frozen=True, slots=True)

@@ -241,6 +241,9 @@ class Settings(BaseSettings):
     """How many photos of one tenant may wait to be processed. Further ones receive status 429."""
     max_video_bytes: Positive = 4 * 2**30
     """The largest video file, in bytes. The default is 4 GiB. Videos need `pip install 'vultus[video]'`."""
+    max_video_uploads: Positive = 8
+    """How many videos each server process receives at a time. Each needs up to 32 MiB of memory. Further ones receive
+    status 503, unless their tenant sends fewer than its share."""
     max_waiting_videos: Positive = 100
     """How many videos of one tenant may wait to be processed. Further ones receive status 429."""
 

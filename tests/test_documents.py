@@ -288,11 +288,15 @@ def test_permissions_roles_and_scopes_are_those_of_the_code() -> None:
 
 def test_plans_are_those_of_a_new_database() -> None:
     plans = importlib.import_module("migrations.versions.0004_plans_limits_and_idempotency").PLANS
+    videos = importlib.import_module("migrations.versions.0039_seconds_of_videos").LIMITS
     described = {words(row[0])[0]: row[1:] for row in rows(section("permissions.md", "Plans")) if words(row[0])}
     for index, plan in enumerate(("free", "pro")):
         rates, quotas = plans[plan]
         assert {one: described[one][index] for one in Permission} == rates
-        assert {one: int(described[one][index].replace(",", "")) for one in Quota} == quotas
+        assert {one: int(described[one][index].replace(",", "")) for one in Quota} == {
+            **quotas,
+            Quota.VIDEO_SECONDS: videos[plan],
+        }
     assert Plan("any").rate(Permission.READ) == DEFAULT_RATE == "60/minute"
 
 

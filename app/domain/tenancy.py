@@ -90,7 +90,8 @@ class UsageKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UsageCount:
-    """The number of completed calls and of the photos in them."""
+    """The number of completed calls, of the photos in them, and of the seconds of videos."""
 
     calls: int
     images: int
+    video_seconds: int = 0

@@ -13,7 +13,7 @@
                               image_url_not_allowed, image_url_unreachable, image_url_timeout,
                               photo_lost, poison
         VideoRefused          video_refused, video_unreadable, video_without_picture, video_too_large, video_too_long,
-                              video_too_complex, video_stuck
+                              video_too_complex, video_encrypted, video_stuck
       FaceRefused             no_face, several_faces, face_too_small, face_blurred, face_too_dark,
                               face_too_bright, face_turned_away, face_cut_off, face_uncertain, face_unreliable
       NoImageAccepted         no_image_accepted
@@ -26,10 +26,10 @@
                               key_not_found, tenant_not_found, plan_not_found, object_store_not_found,
                               recognizer_not_found, album_not_found, photo_not_found, link_not_found,
                               sighting_not_found, operation_not_found, cluster_not_found, pool_not_found,
-                              video_not_found, webhook_not_found
+                              video_not_found, video_job_not_found, webhook_not_found
       Conflict                email_taken, collection_exists, subject_exists, subject_anonymous, last_admin,
                               too_many_keys, subject_full, recognizer_incomplete, recognizer_in_use,
-                              album_closed, photo_exists, video_exists,
+                              album_closed, photo_exists, video_exists, video_not_uploaded,
                               operation_undone, operation_superseded, photo_not_uploaded, clusters_conflict,
                               too_many_webhooks
       TooManyRequests         rate_limited, too_many_login_attempts, too_many_photos_waiting,
@@ -165,8 +165,11 @@ from app.errors.resources import (
 )
 from app.errors.videos import (
     TooManyVideosWaiting,
+    VideoEncrypted,
     VideoExists,
+    VideoJobNotFound,
     VideoNotFound,
+    VideoNotUploaded,
     VideoRefused,
     VideosNotSupported,
     VideoStuck,
@@ -294,8 +297,11 @@ __all__ = [
     "UnsupportedMediaType",
     "UploadsNeedBucket",
     "UserNotFound",
+    "VideoEncrypted",
     "VideoExists",
+    "VideoJobNotFound",
     "VideoNotFound",
+    "VideoNotUploaded",
     "VideoRefused",
     "VideoStuck",
     "VideoTooComplex",

@@ -15,11 +15,23 @@ class VideoNotFound(NotFound):
     remedy = "List the videos."
 
 
+class VideoJobNotFound(NotFound):
+    """The job does not exist, or is older than seven days."""
+
+    code = "video_job_not_found"
+
+
 class VideoExists(Conflict):
     """The album has another video with this id."""
 
     code = "video_exists"
     remedy = "Delete it, or choose another id."
+
+
+class VideoNotUploaded(Conflict):
+    """The announced video is not in the bucket; upload it first."""
+
+    code = "video_not_uploaded"
 
 
 class VideosNotSupported(RequestRefused):
@@ -54,6 +66,12 @@ class VideoUnreadable(VideoRefused):
 
     code = "video_unreadable"
     remedy = "Convert it to MP4."
+
+
+class VideoEncrypted(VideoRefused):
+    """The video is encrypted."""
+
+    code = "video_encrypted"
 
 
 class VideoWithoutPicture(VideoRefused):

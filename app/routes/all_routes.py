@@ -34,6 +34,7 @@ from app.routes import (
     tenants,
     usage,
     users,
+    video_events,
     videos,
     webhooks,
 )
@@ -61,6 +62,7 @@ ROUTERS = tuple(
         sightings,
         clusters,
         pools,
+        video_events,
         videos,
         policies,
         portability,

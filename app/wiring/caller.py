@@ -54,7 +54,12 @@ from app.services.recognition.search import SearchService
 from app.services.tenancy.metering import UsageService
 from app.services.tenancy.policies import PolicyService
 from app.services.tenancy.protocol_options import ProtocolOptionsService
-from app.services.videos.intake import VideoIntake, VideoLimits
+from app.services.videos.admission import VideoLimits
+from app.services.videos.arrivals import AnnouncedVideos
+from app.services.videos.elsewhere import VideoSources, VideoUploads
+from app.services.videos.intake import VideoIntake
+from app.services.videos.jobs import VideoJobService
+from app.services.videos.parts import VideoParts
 from app.services.videos.search import VideoSearch
 from app.services.webhooks.secrets import WebhookCipher
 from app.services.webhooks.webhooks import WebhookReplayer, WebhookService, WebhookTester
@@ -119,11 +124,27 @@ class CallerServices:
 
     def video_intake(self) -> VideoIntake:
         """Return what receives videos; raises `VideosNotSupported` where none can be processed."""
+        state, limits = self.state, self.video_limits()
+        max_bytes = state.settings.max_video_bytes
+        parts = VideoParts(state.database, state.spool, state.keyring, max_bytes=max_bytes)
+        return VideoIntake(state.database, state.spool, parts, self.principal, limits)
+
+    def video_uploads(self) -> VideoUploads:
+        """Return what receives videos through the bucket; raises as `video_intake`."""
+        state, limits = self.state, self.video_limits()
+        kind = AnnouncedVideos(state.settings.max_video_bytes)
+        return VideoUploads(state.database, state.spool, kind, self.principal, limits)
+
+    def video_sources(self) -> VideoSources:
+        """Return what receives videos from the tenant's object store; raises as `video_intake`."""
+        return VideoSources(self.state.database, self.principal, self.video_limits())
+
+    def video_limits(self) -> VideoLimits:
+        """Return what bounds videos; raises as `video_intake`."""
         if not has_video_support():
             raise VideosNotSupported("This server processes no videos. Its operator can install vultus[video].")
-        state = self.state
-        limits = VideoLimits(state.settings.max_video_bytes, state.settings.max_waiting_videos)
-        return VideoIntake(state.database, state.spool, state.keyring, self.principal, limits)
+        settings = self.state.settings
+        return VideoLimits(settings.max_video_bytes, settings.max_waiting_videos)
 
     def video_search(self) -> VideoSearch:
         state = self.state
@@ -286,6 +307,11 @@ class TransactionServices(AlbumServices):
             self._state.cursors,
             self._trail(),
         )
+
+    def video_jobs(self) -> VideoJobService:
+        """Return the jobs of the Rekognition protocol; raises as `video_intake`."""
+        limits = self._caller.video_limits()
+        return VideoJobService(self._session, self._principal, limits, self._collection_lookup(), self._state.cursors)
 
     def policies(self) -> PolicyService:
         return PolicyService(self._policy_rows(), self._trail(), self._principal)

@@ -7,7 +7,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from app.domain.albums import PhotoCounts
 from app.domain.decisions import Calibration
+from app.domain.videos import VideoPosition
 from app.errors import OperatorError
 from app.matcher.engine import SearchEngine
 from app.ml.analysis import FaceAnalyzer
@@ -19,6 +21,8 @@ from app.persistence.erasure_journal import Journal
 from app.persistence.job_queue import JobWorker
 from app.persistence.photo_spool import PhotoSpool
 from app.persistence.provisioning.addresses import DatabaseAddresses, provisioned_database
+from app.persistence.repositories.albums import count_photos_of
+from app.persistence.repositories.videos import follow_videos
 from app.security.cursors import CursorSigner
 from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher
@@ -27,11 +31,10 @@ from app.security.tokens import TokenIssuer
 from app.services.access.authentication import AuthService
 from app.services.access.known_tenants import KnownTenants
 from app.services.access.signed_requests import SignedRequestService
-from app.services.albums.arrivals import UploadedPhotos
+from app.services.albums.arrivals import AnnouncedPhotos
 from app.services.albums.expiry import AlbumExpiry
 from app.services.albums.links import GuestBook
 from app.services.albums.photo_faces import PhotoReader
-from app.services.albums.progress import ProgressWatch
 from app.services.albums.turns import PhotoTurns
 from app.services.albums.worker import AlbumUpkeep, AlbumWorker
 from app.services.audit.trail import AuditTrails
@@ -49,12 +52,16 @@ from app.services.photos.allowed_hosts import AllowedHosts
 from app.services.photos.face_reader import FaceReader
 from app.services.photos.image_urls import ImageUrlFetcher
 from app.services.photos.object_stores import ObjectFetcher
+from app.services.photos.uploaded_objects import UploadedObjects
+from app.services.progress import ProgressWatch
 from app.services.sightings.arrival import ArrivalMatcher
 from app.services.sightings.clustering import ClusterKeeper
 from app.services.sightings.matching import PeopleMatcher
 from app.services.sightings.rematch import Rematch
 from app.services.tenancy.metering import Meter
 from app.services.tenancy.tenants import OperatorService, TenantService
+from app.services.videos.arrivals import AnnouncedVideos
+from app.services.videos.parts import VideoParts
 from app.services.webhooks.sending import WebhookHosts, WebhookSender
 from app.services.webhooks.worker import WebhookWorker
 from app.settings import Settings
@@ -107,7 +114,8 @@ class AppState:
     event_streams: EventStreams
     webhook_sender: WebhookSender
     webhook_worker: WebhookWorker
-    progress: ProgressWatch
+    progress: ProgressWatch[PhotoCounts]
+    video_progress: ProgressWatch[VideoPosition]
     guests: GuestBook
 
 
@@ -124,8 +132,9 @@ class _Resources:
     objects: ObjectFetcher
     image_urls: ImageUrlFetcher
     search: SearchEngine
-    progress: ProgressWatch
     webhooks: WebhookSender
+    progress: ProgressWatch[PhotoCounts]
+    video_progress: ProgressWatch[VideoPosition]
     spool: PhotoSpool
     service_address: str
 
@@ -188,8 +197,9 @@ async def _open_resources(stack: AsyncExitStack, settings: Settings, addresses: 
     stack.push_async_callback(search.close)
     webhooks = WebhookSender(WebhookHosts(settings.webhook_internal_hosts))
     stack.push_async_callback(webhooks.close)
-    progress = ProgressWatch(database)
+    progress, video_progress = ProgressWatch(database, count_photos_of), ProgressWatch(database, follow_videos)
     stack.push_async_callback(progress.close)
+    stack.push_async_callback(video_progress.close)
     # Entered last: it stops first, and no connection is ended while the others close theirs.
     await stack.enter_async_context(watchdog.running())
     return _Resources(
@@ -202,8 +212,9 @@ async def _open_resources(stack: AsyncExitStack, settings: Settings, addresses: 
         objects,
         image_urls,
         search,
-        progress,
         webhooks,
+        progress,
+        video_progress,
         open_spool(settings, keyring),
         addresses.service,
     )
@@ -248,6 +259,7 @@ def _build_state(
         receipts=ReceiptSigner(keyring, settings.previous_receipt_keys),
         spool=resources.spool,
         progress=resources.progress,
+        video_progress=resources.video_progress,
         guests=GuestBook(database, keyring, trails),
         album_worker=_build_album_worker(settings, resources, faces, recognizers, trails, decisions),
         quota_notices=QuotaNotices(database),
@@ -278,15 +290,21 @@ def _build_album_worker(
     arrivals = ArrivalMatcher(database, matcher)
     reader = PhotoReader(resources.spool, faces, resources.objects)
     turns = PhotoTurns(database, reader, recognizers, opener.open, arrivals)
-    uploaded = UploadedPhotos(database, resources.spool, max_bytes=settings.max_image_bytes)
+    uploaded = [
+        UploadedObjects(database, resources.spool, kind)
+        for kind in (AnnouncedPhotos(settings.max_image_bytes), AnnouncedVideos(settings.max_video_bytes))
+    ]
     videos = build_video_turns(
         database,
         resources.spool,
+        resources.objects,
+        VideoParts(database, resources.spool, resources.keyring, max_bytes=settings.max_video_bytes),
         settings.resolved_data_dir,
         faces,
         VideoStorageOpener(database, recognizers, resources.search.protector, trails, resources.keyring),
         recognizers,
         arrivals,
+        resources.search,
         decisions.calibrations,
     )
     upkeep = AlbumUpkeep(database, resources.spool, turns, videos, AlbumExpiry(database, trails), uploaded)

@@ -20,7 +20,8 @@ from app.domain.albums import Keep
 from app.domain.faces import BoundingBox, Face, Quality, RelativeBox
 from app.domain.sightings import FacePair
 from app.domain.tenancy import ObjectStore, Policy
-from app.domain.videos import Interval, Sampling
+from app.domain.video_jobs import JobFace, JobMatch, VideoJobKind, VideoJobOrder
+from app.domain.videos import Interval, Sampling, VideoSource
 from app.permissions import Quota
 from app.persistence.connections.database import Database
 from app.persistence.models import (
@@ -53,6 +54,7 @@ from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.persistence.repositories.tenants import TenantDirectory
 from app.persistence.repositories.usage import UsageRepository
 from app.persistence.repositories.users import UserRepository
+from app.persistence.repositories.video_jobs import VideoJobRepository
 from app.persistence.repositories.video_steps import StepKind, VideoStepRepository
 from app.persistence.repositories.videos import VideoRepository
 from app.persistence.repositories.webhooks import EncryptedSecret, WebhookRepository
@@ -159,6 +161,10 @@ async def add_video(session: AsyncSession, tenant_id: UUID, collection_id: UUID)
     video_id = await VideoRepository(session, tenant_id).begin(collection_id, "1.mp4", Sampling())
     assert video_id is not None
     await VideoStepRepository(session, tenant_id).add(video_id, 0, StepKind.LOOK)
+    jobs = VideoJobRepository(session, tenant_id)
+    job_id = await jobs.add(VideoJobOrder(VideoJobKind.DETECTION), VideoSource("b", "1.mp4"), Sampling(), "key:1")
+    box = RelativeBox(0, 0, 1, 1)
+    await jobs.store(job_id, [JobFace(0, 0, box, 0.9)], [JobMatch(0, uuid4(), 0.5)])
     strand = SeenStrand(uuid4(), Interval(0, 1), 0, RelativeBox(0, 0, 1, 1), 1, "k", b"")
     await AppearanceRepository(session, tenant_id).add_strands(video_id, 0, [strand])
     return video_id, strand.id

@@ -49,6 +49,7 @@ from app.persistence.models.tenants import (
     UsageDayModel,
     UsageModel,
 )
+from app.persistence.models.video_jobs import VideoJobFaceModel, VideoJobMatchModel, VideoJobModel
 from app.persistence.models.videos import AppearanceFaceModel, AppearanceModel, VideoModel, VideoStepModel
 
 TENANT_TABLES: tuple[type[TenantOwned], ...] = (
@@ -86,6 +87,9 @@ TENANT_TABLES: tuple[type[TenantOwned], ...] = (
     EventModel,
     WebhookModel,
     WebhookDeliveryModel,
+    VideoJobModel,
+    VideoJobFaceModel,
+    VideoJobMatchModel,
 )
 
 __all__ = [
@@ -131,6 +135,9 @@ __all__ = [
     "UsageDayModel",
     "UsageModel",
     "UserModel",
+    "VideoJobFaceModel",
+    "VideoJobMatchModel",
+    "VideoJobModel",
     "VideoModel",
     "VideoStepModel",
     "WebhookDeliveryModel",

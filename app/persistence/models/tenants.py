@@ -43,6 +43,8 @@ class UsageModel(TenantOwned):
     users: Mapped[int] = mapped_column(BigInteger, server_default="0")
     month: Mapped[date] = mapped_column(server_default=text("date_trunc('month', now())::date"))
     recognitions: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    video_month: Mapped[date] = mapped_column(server_default=text("date_trunc('month', now())::date"))
+    video_seconds: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
 class RateCounterModel(Base):
@@ -92,7 +94,7 @@ class ErasureMarkModel(Base):
 
 
 class UsageDayModel(TenantOwned):
-    """A caller's calls of one operation on one day (UTC), and the photos in them."""
+    """A caller's calls of one operation on one day (UTC), and the photos and seconds of videos in them."""
 
     __tablename__ = "usage_days"
     __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),)
@@ -102,3 +104,4 @@ class UsageDayModel(TenantOwned):
     caller: Mapped[str] = mapped_column(primary_key=True)
     calls: Mapped[int] = mapped_column(BigInteger)
     images: Mapped[int] = mapped_column(BigInteger)
+    video_seconds: Mapped[int] = mapped_column(BigInteger, server_default="0")

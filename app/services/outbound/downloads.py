@@ -1,7 +1,7 @@
 """Download over HTTP as servers that fetch for others must: no redirects, no proxies, no endless bodies."""
 
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 
 import httpx
@@ -46,12 +46,20 @@ async def send_pinned(
 
 async def read_body(response: httpx.Response, max_bytes: int) -> bytes:
     """Read a streamed body as it was sent; raises `BodyTooLarge` as soon as it exceeds `max_bytes`."""
+    read = bytearray()
+    async for chunk in stream_body(response, max_bytes):
+        read += chunk
+    return bytes(read)
+
+
+async def stream_body(response: httpx.Response, max_bytes: int) -> AsyncIterator[bytes]:
+    """Yield a streamed body as it was sent; raises `BodyTooLarge` as soon as it exceeds `max_bytes`."""
     declared = response.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared) > max_bytes:
         raise BodyTooLarge
-    read = bytearray()
+    size = 0
     async for chunk in response.aiter_raw():
-        read += chunk
-        if len(read) > max_bytes:
+        size += len(chunk)
+        if size > max_bytes:
             raise BodyTooLarge
-    return bytes(read)
+        yield chunk
