@@ -17,7 +17,7 @@ from tests.api.test_album_events import Event, events
 from tests.cli.test_serve import service_env
 from tests.servers import serving
 
-__all__ = ["put_on_plan", "service_env"]
+__all__ = ["service_env"]
 
 
 async def listed(account: Account, **params: Any) -> list[dict[str, Any]]:
