@@ -34,6 +34,18 @@ class TokenRevoked(AuthenticationFailed):
     code = "token_revoked"
 
 
+class SecondFactorNeeded(AuthenticationFailed):
+    """The password is right; send the code of your second factor as well."""
+
+    code = "second_factor_needed"
+
+
+class SecondFactorWrong(AuthenticationFailed):
+    """The code of the second factor is wrong, or was used before."""
+
+    code = "second_factor_wrong"
+
+
 class SignatureInvalid(AuthenticationFailed):
     """The request's signature is not valid."""
 
@@ -50,6 +62,12 @@ class PermissionDenied(AppError):
 
     status = 403
     code = "permission_denied"
+
+
+class SecondFactorRequired(PermissionDenied):
+    """Your tenant demands a second factor; set one up first."""
+
+    code = "second_factor_required"
 
 
 class QuotaExceeded(PermissionDenied):

@@ -25,7 +25,7 @@ class PhotoNotFound(NotFound):
 
 
 class LinkNotFound(NotFound):
-    """The link does not exist, has expired or was revoked."""
+    """The link does not exist, has expired, or was used or revoked."""
 
     code = "link_not_found"
 

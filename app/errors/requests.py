@@ -145,3 +145,9 @@ class IdempotentAnswerErased(RequestRefused):
 
     status = 410
     code = "idempotent_answer_erased"
+
+
+class MailNotConfigured(RequestRefused):
+    """This server sends no mail; ask an admin of your tenant for a link."""
+
+    code = "mail_not_configured"

@@ -58,6 +58,18 @@ class UserNotFound(NotFound):
     code = "user_not_found"
 
 
+class InvitationNotFound(NotFound):
+    """The invitation does not exist, or was accepted, revoked or has expired."""
+
+    code = "invitation_not_found"
+
+
+class SessionNotFound(NotFound):
+    """The session does not exist or has ended."""
+
+    code = "session_not_found"
+
+
 class KeyNotFound(NotFound):
     """The key does not exist."""
 
@@ -93,6 +105,18 @@ class SubjectAnonymous(Conflict):
     """The subject stands for one face without a name; assign the face to a subject instead."""
 
     code = "subject_anonymous"
+
+
+class SecondFactorExists(Conflict):
+    """A second factor is set up already; remove it first."""
+
+    code = "second_factor_exists"
+
+
+class SecondFactorMissing(Conflict):
+    """No second factor is set up."""
+
+    code = "second_factor_missing"
 
 
 class LastAdmin(Conflict):

@@ -52,7 +52,7 @@ async def sign_in(
 ) -> Response:
     """Start a session and lead to the page that was wanted."""
     try:
-        token, lifetime_s = await state.auth.sign_in_to_console(email, password, address_of(request))
+        session = await state.auth.sign_in_to_console(email, password, address_of(request))
     except InvalidCredentials as exc:
         error = translate("sign_in.wrong")
         return pages.render("sign_in.html", None, status=exc.status, next=next, email=email, error=error)
