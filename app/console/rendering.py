@@ -13,7 +13,7 @@ from app.console import PREFIX
 from app.console.context import read_prefix
 from app.console.texts import LANGUAGES, catalog, language, translate
 from app.console.viewer import Viewer
-from app.errors import AppError, AuthenticationFailed
+from app.errors import AppError, AuthenticationFailed, SecondFactorRequired
 from app.settings import Settings
 from app.telemetry import error_code, request_id
 
@@ -59,6 +59,10 @@ class Pages:
         error_code.set(error.code)
         if isinstance(error, AuthenticationFailed):
             response = self.redirect(f"{PREFIX}/sign-in?next={path}" if path != PREFIX else f"{PREFIX}/sign-in")
+            response.headers["hx-redirect"] = response.headers["location"]
+            return response
+        if isinstance(error, SecondFactorRequired):
+            response = self.redirect(f"{PREFIX}/settings/account")
             response.headers["hx-redirect"] = response.headers["location"]
             return response
         page = self.render("error.html", None, status=error.status, error=error, error_id=request_id.get())

@@ -1,5 +1,9 @@
 """Serve invitations, and links by which users choose a new password."""
 
+from uuid import UUID
+
+from fastapi import BackgroundTasks
+
 from app.errors import InvitationNotFound, UserNotFound
 from app.routes import API
 from app.routes.deps.callers import CanAdmin, StateDep
@@ -8,22 +12,28 @@ from app.routes.responses import AUTHENTICATED, problems
 from app.routes.strict_route import strict_router
 from app.schemas.accounts import InvitationIn, InvitationOut, InvitationPage, IssuedInvitationOut, ResetLinkOut
 from app.schemas.fields import Id
+from app.services.access.account_links import IssuedInvitation
+from app.wiring.process import AppState
 
 router = strict_router(prefix=API, tags=["users"], responses=AUTHENTICATED)
 
 
 @router.post("/invitations", status_code=201, summary="Invite a user", responses=problems(409, 422))
 async def invite_user(
-    principal: CanAdmin, body: InvitationIn, state: StateDep, services: ServicesDep
+    principal: CanAdmin, body: InvitationIn, state: StateDep, services: ServicesDep, background: BackgroundTasks
 ) -> IssuedInvitationOut:
     """The link is valid for 7 days and works once. It is mailed too, if the server sends mails. Earlier invitations of
     the same email end. 403 for a role with more permissions than yours."""
     issued = await services.account_links().invite(body.email, body.role)
     if state.link_mails.is_configured:
-        tenant = await state.tenants.overview(principal.tenant_id)
-        state.link_mails.send_invitation(issued.invitation.email, tenant.name, issued.token)
+        background.add_task(_mail_invitation, state, principal.tenant_id, issued)  # runs after the commit
     link = state.link_mails.link_to_invitation(issued.token)
     return IssuedInvitationOut.issued(issued, link, is_mailed=state.link_mails.is_configured)
+
+
+async def _mail_invitation(state: AppState, tenant_id: UUID, issued: IssuedInvitation) -> None:
+    tenant = await state.tenants.overview(tenant_id)
+    state.link_mails.send_invitation(issued.invitation.email, tenant.name, issued.token)
 
 
 @router.get("/invitations", summary="List invitations, oldest first", responses=problems(422))

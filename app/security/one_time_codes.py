@@ -1,4 +1,4 @@
-"""One-time codes of authenticator apps (TOTP, RFC 6238), and recovery codes; the only file that imports pyotp and segno.
+"""One-time codes of authenticator apps (TOTP, RFC 6238), and recovery codes; the only file with pyotp and segno.
 
 A code has 6 digits and is valid for 30 seconds; the one before and the one after are accepted too, for slow clocks.
 """

@@ -1,4 +1,4 @@
-"""Remember for five minutes that a browser sent the right password and only the code of the second factor is missing."""
+"""Remember for five minutes that a browser sent the right password and only the code is missing."""
 
 import hashlib
 from typing import NamedTuple

@@ -40,7 +40,9 @@ def test_a_refused_photo_says_why(console: Console) -> None:
 def test_people_are_recognized_with_boxes(console: Console) -> None:
     for seed, subject in ((1, "ada"), (2, "bob")):
         files = {"images": ("a.jpg", pictures.photo(seed), "image/jpeg")}
-        assert console.login.api.post("/register", data={"subject": subject, "name": subject.title()}, files=files).is_success
+        assert console.login.api.post(
+            "/register", data={"subject": subject, "name": subject.title()}, files=files
+        ).is_success
     page = console.goto("/recognize")
     page.locator("input[type=file]").set_input_files([picture(pictures.group(1, 2))])
     expect(page.locator(".face.match")).to_have_count(2)

@@ -56,8 +56,10 @@ class UserRepository(TenantRepository):
         statement = page_by_creation(self._select(UserModel), UserModel, after, limit)
         return [_describe(row) for row in await self._session.scalars(statement)]
 
-    async def find(self, user_id: UUID) -> UserRecord | None:
-        row = await self._session.scalar(self._select(UserModel, UserModel.id == user_id))
+    async def find(self, user_id: UUID, *, lock: bool = False) -> UserRecord | None:
+        """Find a user; `lock` lets concurrent transactions that lock the user wait for each other."""
+        statement = self._select(UserModel, UserModel.id == user_id)
+        row = await self._session.scalar(statement.with_for_update() if lock else statement)
         return _describe(row) if row is not None else None
 
     async def find_by_email(self, email: str) -> UserRecord | None:

@@ -248,7 +248,7 @@ class AccountDoors:
             async with self._database.transaction(login.tenant_id) as session:
                 links = AccountLinkRepository(session, login.tenant_id)
                 users = UserRepository(session, login.tenant_id)
-                user = await users.find(login.user_id)
+                user = await users.find(login.user_id, lock=True)  # so that concurrent requests are counted
                 since = datetime.now(UTC) - RESET_LIFETIME
                 count = await links.count_resets_of(login.user_id, _FORGOTTEN, since)
                 if user is None or count >= _MAX_FORGOTTEN_PER_HOUR:

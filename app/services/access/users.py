@@ -98,7 +98,8 @@ class UserService:
         """Raise `PermissionDenied` for a role that could do more than the caller."""
         if self._principal is not None and not ROLE_PERMISSIONS[role] <= self._principal.permissions:
             raise PermissionDenied(
-                f"role: you cannot manage users with the role {role.value!r}, which has permissions that you do not have."
+                f"role: {role.value!r} has permissions that you do not have, so you can neither grant it nor remove "
+                f"the second factor of a user who has it."
             )
 
     async def _refuse_last_admin(self, user_id: UUID) -> None:
