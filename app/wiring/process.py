@@ -44,6 +44,7 @@ from app.services.erasure.retention import RetentionSweep
 from app.services.events.quota_notices import QuotaNotices
 from app.services.maintenance.background_erasure import BackgroundErasure
 from app.services.maintenance.health import HealthService
+from app.services.maintenance.operator_overview import OperatorOverview
 from app.services.maintenance.template_rotation import TemplateRotation
 from app.services.outbound.mail import Mailer
 from app.services.photos.allowed_hosts import AllowedHosts
@@ -91,6 +92,7 @@ class AppState:
     tenants: TenantService
     operator: OperatorService | None
     """None unless the operator API is enabled."""
+    operator_overview: OperatorOverview | None
     faces: FaceReader
     search: SearchEngine
     cursors: CursorSigner
@@ -245,6 +247,7 @@ def _build_state(
         link_mails=accounts.link_mails,
         tenants=TenantService(database, hasher, trails),
         operator=OperatorService(operator_database, trails, cursors) if operator_database is not None else None,
+        operator_overview=OperatorOverview(operator_database, list(infos.values())) if operator_database else None,
         faces=faces,
         search=resources.search,
         cursors=cursors,
