@@ -16,7 +16,7 @@ from app.console.all_pages import install_console, is_console
 from app.console.context import ConsoleContext
 from app.console.pages.sign_in import limit_address as limit_console
 from app.console.rendering import Pages
-from app.console.viewer import get_viewer
+from app.console.viewer import get_owner, get_viewer
 from app.errors import AppError
 from app.rekognition import protocol, targets
 from app.rekognition.errors import rekognition_error
@@ -89,7 +89,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     install_error_handlers(app, renderer)
     _add_middleware(app, settings, renderer)
     install_console(app, settings)
-    check_coverage(app, other_guards=[read_signed_call, get_guest, get_viewer, limit_console])
+    check_coverage(app, other_guards=[read_signed_call, get_guest, get_viewer, get_owner, limit_console])
     return app
 
 

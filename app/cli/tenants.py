@@ -9,13 +9,18 @@ from uuid import UUID
 import typer
 
 from app.cli.operator import checked, open_services
+from app.cli.settings import command_settings
 from app.cli.tables import AsJson, Quiet, show_rows, show_values
 from app.errors import UserNotFound
 from app.permissions import UNLIMITED, Permission, Plan, Quota, Role, Scope
 from app.schemas.fields import DisplayName, Email, NewPassword
 from app.schemas.operator import PlanName, QuotaNumber, Rate
 from app.security.passwords import PasswordHasher, generate_password
+from app.services.access.link_mails import LinkMails
+from app.services.access.password_reset import ResetUser
+from app.services.outbound.mail import Mailer
 from app.services.paging import iterate_pages
+from app.wiring.operator import OperatorServices
 
 tenants = typer.Typer(help="Manage tenants.", no_args_is_help=True)
 _MAX_DIGITS = 18
@@ -248,11 +253,22 @@ def reset_password(
     prompt: Annotated[
         bool, typer.Option("--prompt", help="Ask for the new password instead of making one up.")
     ] = False,
+    link: Annotated[
+        bool, typer.Option("--link", help="Print a link by which the user chooses the password, valid for one hour.")
+    ] = False,
+    remove_second_factor: Annotated[
+        bool, typer.Option("--remove-second-factor", help="Also remove the user's second factor.")
+    ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Replace a forgotten password and end the user's sessions. A generated password is shown only once."""
     email = checked(Email, email, "EMAIL")
+    if prompt and link:
+        raise typer.BadParameter("--prompt and --link exclude each other")
+    if link:
+        show_values(asyncio.run(_create_reset_link(email, remove_second_factor)), as_json, quiet)
+        return
     if prompt:
         typed = typer.prompt("New password", hide_input=True, confirmation_prompt=True, err=True)
         password = checked(NewPassword, typed, "The password")
@@ -265,10 +281,28 @@ def reset_password(
         hasher.close()
         async with open_services() as services:
             user = await services.password_reset().run(email, hashed)
+            await _remove_second_factor(services, user, remove_second_factor)
         values = {"user_id": str(user.user_id), "tenant_id": str(user.tenant_id), "email": user.email}
         return values if prompt else {**values, "password": password}
 
     show_values(asyncio.run(run()), as_json, quiet)
+
+
+async def _create_reset_link(email: str, remove_second_factor: bool) -> dict[str, str]:
+    async with open_services() as services:
+        user = await services.password_reset().find_user(email)
+        async with services.in_tenant(user.tenant_id) as tenant:
+            record = await (await tenant.users()).get(user.user_id)
+            issued = await tenant.account_links().issue_reset(record)
+        await _remove_second_factor(services, user, remove_second_factor)
+    link = LinkMails(Mailer(None), command_settings().public_url).link_to_reset(issued.token)
+    return {"user_id": str(user.user_id), "tenant_id": str(user.tenant_id), "email": user.email, "link": link}
+
+
+async def _remove_second_factor(services: OperatorServices, user: ResetUser, wanted: bool) -> None:
+    if wanted:
+        async with services.in_tenant(user.tenant_id) as tenant:
+            await (await tenant.users()).remove_second_factor(user.user_id)
 
 
 @keys.command("create")

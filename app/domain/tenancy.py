@@ -10,13 +10,14 @@ from app.permissions import Plan, Quota
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A tenant's consent and retention policy.
+    """A tenant's consent and retention policy, and whether its users need a second factor.
 
     Subjects are erased `retention_days` after their last registration or change; None means never.
     """
 
     consent_required: bool = False
     retention_days: int | None = None
+    second_factor_required: bool = False
 
 
 @dataclass(frozen=True, slots=True)

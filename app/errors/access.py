@@ -39,6 +39,20 @@ class TokenRevoked(AuthenticationFailed):
     remedy = "Sign in again, or issue a new key."
 
 
+class SecondFactorNeeded(AuthenticationFailed):
+    """The password is right; send the code of your second factor as well."""
+
+    code = "second_factor_needed"
+    remedy = "Send the code in the field `code`, or a recovery code."
+
+
+class SecondFactorWrong(AuthenticationFailed):
+    """The code of the second factor is wrong, or was used before."""
+
+    code = "second_factor_wrong"
+    remedy = "Wait for the next code of your app, and check its clock."
+
+
 class SignatureInvalid(AuthenticationFailed):
     """The request's signature is not valid."""
 
@@ -57,6 +71,13 @@ class PermissionDenied(AppError):
     status = 403
     code = "permission_denied"
     remedy = "Get what `detail` names."
+
+
+class SecondFactorRequired(PermissionDenied):
+    """Your tenant demands a second factor; set one up first."""
+
+    code = "second_factor_required"
+    remedy = "Set one up with `POST /auth/second-factor`."
 
 
 class QuotaExceeded(PermissionDenied):

@@ -28,7 +28,7 @@ class PhotoNotFound(NotFound):
 
 
 class LinkNotFound(NotFound):
-    """The link does not exist, has expired or was revoked."""
+    """The link does not exist, has expired, or was used or revoked."""
 
     code = "link_not_found"
     remedy = "Ask for a new one."

@@ -175,3 +175,10 @@ class MalformedHttp(RequestRefused):
     status = 400
     code = "malformed_http"
     remedy = "Use an HTTP client that keeps to the protocol; the connection is closed."
+
+
+class MailNotConfigured(RequestRefused):
+    """This server sends no mail; ask an admin of your tenant for a link."""
+
+    code = "mail_not_configured"
+    remedy = "Ask an admin of your tenant for a link."

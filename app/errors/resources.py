@@ -67,6 +67,20 @@ class UserNotFound(NotFound):
     remedy = "Check the id."
 
 
+class InvitationNotFound(NotFound):
+    """The invitation does not exist, or was accepted, revoked or has expired."""
+
+    code = "invitation_not_found"
+    remedy = "Ask for a new invitation."
+
+
+class SessionNotFound(NotFound):
+    """The session does not exist or has ended."""
+
+    code = "session_not_found"
+    remedy = "List the sessions."
+
+
 class KeyNotFound(NotFound):
     """The key does not exist."""
 
@@ -108,6 +122,20 @@ class SubjectAnonymous(Conflict):
 
     code = "subject_anonymous"
     remedy = "Assign its face instead."
+
+
+class SecondFactorExists(Conflict):
+    """A second factor is set up already; remove it first."""
+
+    code = "second_factor_exists"
+    remedy = "Remove it first."
+
+
+class SecondFactorMissing(Conflict):
+    """No second factor is set up."""
+
+    code = "second_factor_missing"
+    remedy = "Set one up first."
 
 
 class LastAdmin(Conflict):

@@ -22,9 +22,9 @@ _PURPOSE = "console-csrf"
 
 def set_cookie(request: Request, response: Response, token: str, max_age_s: int) -> None:
     """Give the browser a session's token: for this host alone, out of reach of scripts and other sites."""
-    is_secure = _is_secure(request)
-    name = _SECURE_NAME if is_secure else _PLAIN_NAME
-    response.set_cookie(name, token, max_age=max_age_s, path="/", secure=is_secure, httponly=True, samesite="lax")
+    secure = is_secure(request)
+    name = _SECURE_NAME if secure else _PLAIN_NAME
+    response.set_cookie(name, token, max_age=max_age_s, path="/", secure=secure, httponly=True, samesite="lax")
 
 
 def delete_cookie(request: Request, response: Response) -> None:
@@ -37,7 +37,7 @@ def read_cookie(request: Request) -> str | None:
 
     Without TLS in production the cookie is ignored: somebody else could have set it.
     """
-    token = request.cookies.get(_SECURE_NAME if _is_secure(request) else _PLAIN_NAME)
+    token = request.cookies.get(_SECURE_NAME if is_secure(request) else _PLAIN_NAME)
     if not token:
         return None
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
@@ -57,5 +57,6 @@ def csrf_token(keyring: Keyring, session_token: str) -> str:
     return hmac.new(key, session_token.encode(), sha256).hexdigest()
 
 
-def _is_secure(request: Request) -> bool:
+def is_secure(request: Request) -> bool:
+    """Return whether cookies of a response must come back by TLS only."""
     return state_of(request).settings.environment == "production" or request.url.scheme == "https"

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.errors import VideosNotSupported
 from app.matcher.tenant_search import TenantSearch
 from app.permissions import Permission, Principal
+from app.persistence.repositories.account_links import AccountLinkRepository
 from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
 from app.persistence.repositories.object_stores import ObjectStoreRepository
@@ -22,6 +23,7 @@ from app.persistence.repositories.usage_days import UsageDayRepository
 from app.persistence.repositories.users import UserRepository
 from app.persistence.repositories.webhook_deliveries import WebhookDeliveryRepository
 from app.persistence.repositories.webhooks import WebhookRepository
+from app.services.access.account_links import AccountLinkService
 from app.services.access.keys import KeyService
 from app.services.access.users import UserService
 from app.services.albums.intake import IntakeLimits, PhotoIntake
@@ -329,6 +331,12 @@ class TransactionServices(AlbumServices):
     def users(self) -> UserService:
         users = UserRepository(self._session, self._tenant_id)
         return UserService(users, self._quotas(), self._principal, self._trail(), self._state.cursors)
+
+    def account_links(self) -> AccountLinkService:
+        links = AccountLinkRepository(self._session, self._tenant_id)
+        users = UserRepository(self._session, self._tenant_id)
+        state = self._state
+        return AccountLinkService(links, users, self._principal, state.keyring, state.cursors, self._trail())
 
     def keys(self) -> KeyService:
         api_keys = ApiKeyRepository(self._session, self._tenant_id)

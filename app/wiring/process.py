@@ -5,7 +5,6 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 
 from app.domain.albums import PhotoCounts
 from app.domain.decisions import Calibration
@@ -27,9 +26,11 @@ from app.security.cursors import CursorSigner
 from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher
 from app.security.photo_encryption import PhotoCipher
-from app.security.tokens import TokenIssuer
+from app.services.access.account_links import AccountDoors
 from app.services.access.authentication import AuthService
 from app.services.access.known_tenants import KnownTenants
+from app.services.access.link_mails import LinkMails
+from app.services.access.second_factors import SecondFactorService
 from app.services.access.signed_requests import SignedRequestService
 from app.services.albums.arrivals import AnnouncedPhotos
 from app.services.albums.expiry import AlbumExpiry
@@ -47,7 +48,9 @@ from app.services.events.quota_notices import QuotaNotices
 from app.services.events.streams import EventStreams
 from app.services.maintenance.background_erasure import BackgroundErasure
 from app.services.maintenance.health import HealthService
+from app.services.maintenance.operator_overview import OperatorOverview
 from app.services.maintenance.template_rotation import TemplateRotation
+from app.services.outbound.mail import Mailer
 from app.services.photos.allowed_hosts import AllowedHosts
 from app.services.photos.face_reader import FaceReader
 from app.services.photos.image_urls import ImageUrlFetcher
@@ -66,6 +69,7 @@ from app.services.webhooks.sending import WebhookHosts, WebhookSender
 from app.services.webhooks.worker import WebhookWorker
 from app.settings import Settings
 from app.telemetry import get_logger
+from app.wiring.accounts import build_accounts, build_mailer
 from app.wiring.albums import StorageOpener
 from app.wiring.analyzer import build_analyzer, count_inference_threads
 from app.wiring.object_stores import open_journal, open_spool
@@ -91,9 +95,13 @@ class AppState:
     hasher: PasswordHasher
     meter: Meter
     auth: AuthService
+    second_factors: SecondFactorService
+    account_doors: AccountDoors
+    link_mails: LinkMails
     tenants: TenantService
     operator: OperatorService | None
     """None unless the operator API is enabled."""
+    operator_overview: OperatorOverview | None
     faces: FaceReader
     search: SearchEngine
     cursors: CursorSigner
@@ -135,6 +143,7 @@ class _Resources:
     webhooks: WebhookSender
     progress: ProgressWatch[PhotoCounts]
     video_progress: ProgressWatch[VideoPosition]
+    mailer: Mailer
     spool: PhotoSpool
     service_address: str
 
@@ -162,6 +171,7 @@ async def running_process(
         await stack.enter_async_context(erasure.running())
         await stack.enter_async_context(meter.running())
         state = _build_state(settings, resources, analyzer, trails, erasure, meter)
+        stack.push_async_callback(state.account_doors.close)
         if works_on_albums:
             await stack.enter_async_context(state.album_worker.running())
             await stack.enter_async_context(state.webhook_worker.running())
@@ -198,6 +208,8 @@ async def _open_resources(stack: AsyncExitStack, settings: Settings, addresses: 
     webhooks = WebhookSender(WebhookHosts(settings.webhook_internal_hosts))
     stack.push_async_callback(webhooks.close)
     progress, video_progress = ProgressWatch(database, count_photos_of), ProgressWatch(database, follow_videos)
+    mailer = build_mailer(settings)
+    stack.push_async_callback(mailer.close)
     stack.push_async_callback(progress.close)
     stack.push_async_callback(video_progress.close)
     # Entered last: it stops first, and no connection is ended while the others close theirs.
@@ -215,6 +227,7 @@ async def _open_resources(stack: AsyncExitStack, settings: Settings, addresses: 
         webhooks,
         progress,
         video_progress,
+        mailer,
         open_spool(settings, keyring),
         addresses.service,
     )
@@ -235,15 +248,20 @@ def _build_state(
     decisions = DecisionMaker(calibrations, settings.match_threshold)
     faces = FaceReader(resources.executor, analyzer)
     recognizers = RecognizerDirectory({name: info.pack for name, info in infos.items()})
+    accounts = build_accounts(settings, database, hasher, keyring, trails, resources.mailer)
     return AppState(
         settings=settings,
         database=database,
         keyring=keyring,
         hasher=hasher,
         meter=meter,
-        auth=AuthService(database, hasher, _build_token_issuer(settings, keyring), keyring, trails),
+        auth=accounts.auth,
+        second_factors=accounts.second_factors,
+        account_doors=accounts.account_doors,
+        link_mails=accounts.link_mails,
         tenants=TenantService(database, hasher, trails),
         operator=OperatorService(operator_database, trails, cursors) if operator_database is not None else None,
+        operator_overview=OperatorOverview(operator_database, list(infos.values())) if operator_database else None,
         faces=faces,
         search=resources.search,
         cursors=cursors,
@@ -313,15 +331,6 @@ def _build_album_worker(
     clusters = ClusterKeeper(database, resources.search, decisions)
     watched = videos if has_video_support() else None
     return AlbumWorker(database, jobs, rotation, turns, watched, upkeep, rematch, clusters)
-
-
-def _build_token_issuer(settings: Settings, keyring: Keyring) -> TokenIssuer:
-    return TokenIssuer(
-        keyring,
-        access_lifetime=timedelta(minutes=settings.access_token_minutes),
-        refresh_lifetime=timedelta(days=settings.refresh_token_days),
-        console_lifetime=timedelta(hours=settings.console_session_hours),
-    )
 
 
 async def _open_databases(

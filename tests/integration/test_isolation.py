@@ -16,6 +16,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.domain.accounts import LinkKind
 from app.domain.albums import Keep
 from app.domain.faces import BoundingBox, Face, Quality, RelativeBox
 from app.domain.sightings import FacePair
@@ -34,6 +35,7 @@ from app.persistence.models import (
 )
 from app.persistence.provisioning.embedded import EmbeddedPostgres
 from app.persistence.provisioning.migrations import migrate
+from app.persistence.repositories.account_links import AccountLinkRepository
 from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.appearances import AppearanceRepository, SeenStrand
@@ -47,6 +49,7 @@ from app.persistence.repositories.object_stores import ObjectStoreRepository, St
 from app.persistence.repositories.operations import OperationRepository
 from app.persistence.repositories.photos import PhotoRepository
 from app.persistence.repositories.policies import PolicyRepository
+from app.persistence.repositories.second_factors import SecondFactorRepository
 from app.persistence.repositories.sessions import SessionRepository
 from app.persistence.repositories.sightings import SightingRepository
 from app.persistence.repositories.subjects import SubjectRepository
@@ -89,6 +92,18 @@ async def furnish(service: Database) -> UUID:
         user_id = await UserRepository(session, tenant_id).add(email=email, password_hash="x", role="admin")
         assert user_id is not None
         await SessionRepository(session, tenant_id).add(user_id, datetime.now(UTC) + timedelta(hours=1))
+        await AccountLinkRepository(session, tenant_id).add(
+            LinkKind.INVITATION,
+            email="new@example.com",
+            public_id=tenant_id.hex,
+            key_id="k",
+            secret_hmac=b"",
+            created_by="test",
+            expires_at=datetime.now(UTC) + timedelta(days=1),
+        )
+        factors = SecondFactorRepository(session, tenant_id)
+        await factors.begin(user_id, "k", b"")
+        await factors.replace_codes(user_id, [b""])
         collections = CollectionRepository(session, tenant_id)
         await collections.add("default")
         row = await collections.find_row("default")

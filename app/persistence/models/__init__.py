@@ -3,6 +3,7 @@
 Login tables (users, sessions, keys) hold no biometrics; biometric tables (subjects, templates) refer to no login.
 """
 
+from app.persistence.models.accounts import AccountLinkModel, RecoveryCodeModel, SecondFactorModel
 from app.persistence.models.albums import (
     AlbumLinkModel,
     AlbumModel,
@@ -57,6 +58,9 @@ TENANT_TABLES: tuple[type[TenantOwned], ...] = (
     SessionModel,
     ApiKeyModel,
     AccessKeyModel,
+    AccountLinkModel,
+    SecondFactorModel,
+    RecoveryCodeModel,
     IdempotencyRecordModel,
     CollectionModel,
     SubjectModel,
@@ -96,6 +100,7 @@ __all__ = [
     "MAX_COVERED_SEQ",
     "TENANT_TABLES",
     "AccessKeyModel",
+    "AccountLinkModel",
     "AlbumLinkModel",
     "AlbumModel",
     "AlbumPeopleModel",
@@ -121,7 +126,9 @@ __all__ = [
     "PlanModel",
     "PolicyModel",
     "RateCounterModel",
+    "RecoveryCodeModel",
     "ScheduledWorkModel",
+    "SecondFactorModel",
     "SessionModel",
     "SightingModel",
     "SightingRejectionModel",

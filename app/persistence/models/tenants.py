@@ -66,6 +66,7 @@ class PolicyModel(TenantOwned):
 
     consent_required: Mapped[bool] = mapped_column(server_default="false")
     retention_days: Mapped[int | None]
+    second_factor_required: Mapped[bool] = mapped_column(server_default="false")
     placeholder_attributes: Mapped[bool] = mapped_column(server_default="false")
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 
