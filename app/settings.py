@@ -287,7 +287,7 @@ class Settings(BaseSettings):
     # Mail
 
     smtp_url: SecretStr | None = None
-    """The server that sends mails, such as `smtp://user:password@mail.example:587`; unset: no mails. `smtp://` needs
+    """The server that sends mails: `smtp://user:password@mail.example:587`. Unset: no mails. `smtp://` needs
     STARTTLS, `smtps://` TLS from the start, `smtp+plain://` uses neither. Mails have links to accept an invitation or
     to choose a new password. They need `VULTUS_MAIL_FROM` and `VULTUS_PUBLIC_URL`."""
     mail_from: str | None = None
