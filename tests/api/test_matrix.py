@@ -237,7 +237,12 @@ def test_every_route_has_an_entry(running: Running) -> None:
     routes = route_dependencies(running.app)
     operators = {name for name, calls in routes.items() if get_operator in calls}  # see test_operator.py
     signed = {name for name, calls in routes.items() if read_signed_call in calls}  # see tests/rekognition
-    assert set(CALLS) == set(routes) - public - operators - signed - streams - guests
+    pages = {name for name, calls in routes.items() if any(map(_is_of_console, calls))}  # see tests/console
+    assert set(CALLS) == set(routes) - public - operators - signed - streams - guests - pages
+
+
+def _is_of_console(call: Any) -> bool:
+    return str(call.__module__).startswith("app.console.")
 
 
 Furnish = Callable[[], Awaitable[dict[str, str]]]

@@ -14,6 +14,7 @@ from playwright.sync_api import Page
 
 from app.console.texts import LANGUAGES, catalog, choose_language
 from app.domain.events import EventType
+from app.permissions import Quota
 from tests import pictures
 from tests.console.conftest import PASSWORD, Console, Login
 
@@ -83,6 +84,7 @@ def test_every_text_that_is_used_exists() -> None:
         used |= set(re.findall(r"""\b(?:t|text)\(\s*["']([a-z_.]+[a-z_])["']""", path.read_text()))
     assert used - set(catalog("en")) == set()
     assert {f"event.{kind.value}" for kind in EventType} <= set(catalog("en"))
+    assert {f"quota.{quota.value}" for quota in Quota} <= set(catalog("en"))
 
 
 @pytest.mark.parametrize(
