@@ -26,6 +26,7 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.filters.update(FILTERS)
+_environment.globals["t"] = translate  # for macros, too
 
 
 class Pages:
@@ -38,7 +39,6 @@ class Pages:
     def render(self, template: str, viewer: Viewer | None, *, status: int = 200, **values: Any) -> HTMLResponse:
         """Render a page, or a part of one, for a viewer; None: nobody is signed in."""
         context = {
-            "t": translate,
             "script_texts_of": _choose_texts,
             "language": language.get(),
             "languages": LANGUAGES,

@@ -32,9 +32,10 @@ def delete_cookie(request: Request, response: Response) -> None:
     set_cookie(request, response, "", 0)
 
 
-def read_cookie(request: Request) -> str | None:
+def read_cookie(request: Request, sent: str | None = None) -> str | None:
     """Return the token in the cookie, if the request comes from our own pages; raises `AuthenticationFailed` if not.
 
+    A change needs the token of `csrf_token`: in the header `x-csrf-token`, or `sent` from a field of a form.
     Without TLS in production the cookie is ignored: somebody else could have set it.
     """
     token = request.cookies.get(_SECURE_NAME if is_secure(request) else _PLAIN_NAME)
@@ -45,7 +46,7 @@ def read_cookie(request: Request) -> str | None:
             return token  # a link on another site, or in a mail
         raise AuthenticationFailed("The console's session is for its own pages. Send an access token or an API key.")
     if request.method not in SAFE_METHODS:
-        sent = request.headers.get(CSRF_HEADER, "")
+        sent = request.headers.get(CSRF_HEADER, "") if sent is None else sent
         if not hmac.compare_digest(sent.encode(), csrf_token(state_of(request).keyring, token).encode()):
             raise AuthenticationFailed(f"The header `{CSRF_HEADER}` is missing or not this session's.")
     return token

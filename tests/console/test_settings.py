@@ -32,8 +32,11 @@ PAGES = (
 
 def read_secret(page: Page) -> str:
     """Return what the dialog shows once, and close it."""
-    secret = page.get_by_label("Secret", exact=True).input_value()
+    shown = page.get_by_label("Secret", exact=True).filter(visible=True).element_handle()
+    assert shown is not None
+    secret = shown.input_value()
     page.get_by_role("button", name="Done").click()
+    shown.wait_for_element_state("hidden")  # another secret may follow
     return secret
 
 
@@ -138,22 +141,22 @@ def test_policy_and_decisions_are_saved(console: Console) -> None:
     page = console.goto("/settings/policy")
     page.get_by_label("Require consent").check()
     page.get_by_label("Keep people for").fill("90")
-    page.get_by_role("button", name="Save").click()
-    page.wait_for_load_state()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Save").click()
     expect(page.get_by_label("Require consent")).to_be_checked()
     policy = console.login.api.get("/policy").json()
     assert policy == {"consent_required": True, "retention_days": 90, "second_factor_required": False}
     page = console.goto("/settings/decisions")
     page.get_by_label("Rate of wrong matches").fill("0.0001")
-    page.get_by_role("button", name="Save").click()
-    page.wait_for_load_state()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Save").click()
     expect(page.get_by_label("Rate of wrong matches")).to_have_value("0.0001")
     page.get_by_role("button", name="Measure").click()
     expect(page.locator("output.problem")).to_contain_text("at least 50")
     page = console.goto("/settings/stores")
     page.get_by_label("Placeholder attributes").check()
-    page.get_by_role("button", name="Save").click()
-    page.wait_for_load_state()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Save").click()
     assert console.login.api.get("/rekognition-options").json() == {"placeholder_attributes": True}
 
 
@@ -187,7 +190,7 @@ def test_a_person_is_taken_out_and_in_again(console: Console, tmp_path: Path) ->
     assert exported["name"] == "Ada Acker"
     page.locator("input[type=file]").set_input_files(file)
     page.get_by_role("button", name="Import a person").click()
-    expect(page.locator("output.problem")).to_contain_text("already exists")
+    expect(page.locator("output.problem")).to_contain_text("already has")
     console.login.api.delete("/collections/default/subjects/ada")
     page.get_by_role("button", name="Import a person").click()
     page.get_by_role("link", name="Stored: ada").click()
@@ -218,7 +221,9 @@ def test_a_second_factor_is_set_up_and_asked_for(console: Console) -> None:
     expect(page.get_by_role("alert")).to_contain_text("The code is wrong")
     page.get_by_label("Code").fill(codes[0])
     page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("heading", name="Overview").wait_for()
+    page.wait_for_timeout(3000)
+    print("PAGE", page.url, page.locator("body").inner_text()[:600], codes[0])
+    page.get_by_role("heading", name="Overview").wait_for(timeout=2000)
 
 
 def test_sessions_end_and_the_password_changes(console: Console) -> None:
@@ -233,8 +238,8 @@ def test_sessions_end_and_the_password_changes(console: Console) -> None:
     page.get_by_role("button", name="Change password").click()
     expect(page.locator("output.problem")).to_contain_text("wrong")
     page.locator("#current").fill(PASSWORD)
-    page.get_by_role("button", name="Change password").click()
-    page.wait_for_load_state()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Change password").click()
     signed_in = console.login.api.post("/auth/token", data={"username": console.login.email, "password": NEW})
     assert signed_in.status_code == 200
 
@@ -264,7 +269,8 @@ def test_a_webhook_is_created_disabled_and_deleted(console: Console) -> None:
     page.get_by_role("button", name="Enable").click()
     expect(page.get_by_text("works", exact=True)).to_be_visible()
     page.get_by_role("button", name="Replace the secret").click()
-    assert read_secret(page) not in ("", secret)
+    with page.expect_navigation():
+        assert read_secret(page) not in ("", secret)
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Yes").click()
     expect(page.get_by_role("heading", name="No webhook yet")).to_be_visible()

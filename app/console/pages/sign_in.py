@@ -1,5 +1,6 @@
 """Sign in and out, sign up, and choose a language."""
 
+from contextlib import suppress
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -11,12 +12,19 @@ from app.console.context import LANGUAGE_COOKIE, is_local_path
 from app.console.pages_of import PagesDep
 from app.console.rendering import Pages
 from app.console.texts import LANGUAGES, translate
-from app.console.viewer import OwnerDep, StateDep
-from app.errors import AppError, InvalidCredentials, PermissionDenied, SecondFactorWrong, SignupDisabled
+from app.console.viewer import StateDep
+from app.errors import (
+    AppError,
+    AuthenticationFailed,
+    InvalidCredentials,
+    PermissionDenied,
+    SecondFactorWrong,
+    SignupDisabled,
+)
 from app.server.admission import address_of
-from app.server.console_session import delete_cookie, set_cookie
+from app.server.console_session import delete_cookie, read_cookie, set_cookie
 from app.server.state import limiter_of
-from app.services.access.authentication import ConsoleSession
+from app.services.access.authentication import CONSOLE_PREFIX, ConsoleSession
 
 router = APIRouter(include_in_schema=False)
 
@@ -92,10 +100,15 @@ def _begin(request: Request, pages: Pages, session: ConsoleSession, wanted: str)
     return response
 
 
-@router.post("/sign-out", dependencies=[OWN_FORM])
-async def sign_out(request: Request, pages: PagesDep, state: StateDep, viewer: OwnerDep) -> Response:
-    """End the session at once."""
-    await state.auth.sign_out(viewer.principal)
+@router.post("/sign-out", dependencies=[LIMITED, OWN_FORM])
+async def sign_out(
+    request: Request, pages: PagesDep, state: StateDep, csrf: Annotated[str, Form(max_length=128)] = ""
+) -> Response:
+    """End the session at once; one that has ended already is forgotten by the browser."""
+    token = read_cookie(request, csrf)
+    if token is not None:
+        with suppress(AuthenticationFailed):
+            await state.auth.sign_out(await state.auth.authenticate(CONSOLE_PREFIX + token))
     response = pages.redirect(f"{PREFIX}/sign-in")
     delete_cookie(request, response)
     return response

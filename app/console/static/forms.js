@@ -73,7 +73,7 @@ async function submit(form, submitter) {
     form.querySelector("output.problem")?.remove();
     const { show: shown = "", showAt } = form.dataset;
     const before = showAt ? location.origin + document.body.dataset.console + showAt : "";
-    for (const name of shown.split(" ").filter(Boolean)) await show(before + answer[name]);
+    for (const name of shown.split(" ").filter(Boolean)) await show(before ? before + answer[name] : answer[name]);
     const then = form.dataset.then || "reload";
     if (then === "reload") location.reload();
     else if (then.startsWith("/")) location.assign(document.body.dataset.root + then);
