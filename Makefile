@@ -30,7 +30,7 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo serve test test-deploy test-image test-model test-schema test-wheel lint lint-openapi types contracts check \
+.PHONY: help run demo serve test test-console console-images test-deploy test-image test-model test-schema test-wheel lint lint-openapi types contracts check \
         docs reference bench-database bench-database-small bench-sequential bench-concurrent \
         bench-concurrent-quick bench-hot-path prove-crashes prove-hostile prove-rekognition bench-accuracy \
         bench-degraded bench-damage bench-overload bench-photo-memory bench-protection bench-subject-search lock \
@@ -69,6 +69,12 @@ test-model: $(VENV)/.development ## Run only the tests with a real model pack
 
 test-schema: $(VENV)/.development ## Send the API what its OpenAPI document allows and what not, as every role (2 minutes)
 	SCHEMA_SHARE=0.17 SCHEMA_RANDOM=10 $(BIN)/pytest tests/schema -n 2 --dist worksteal
+
+test-console: $(VENV)/.development ## Test the console's pages in Chromium (2 minutes)
+	$(BIN)/python -m pytest -n auto tests/console
+
+console-images: $(VENV)/.development ## Write the pictures of the console that the documents show
+	CONSOLE_IMAGES=docs/images $(BIN)/python -m pytest tests/console/test_images.py
 
 lint: $(VENV)/.development ## Check style and formatting
 	$(BIN)/ruff check .

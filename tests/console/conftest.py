@@ -26,8 +26,6 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 PASSWORD = "correct horse battery"
 expect.set_options(timeout=30_000)
 
-collect_ignore_glob = [] if CHROMIUM else ["test_*.py"]
-
 
 @pytest.fixture(scope="session")
 def console_base(data_dir: Path, service_url: str, synthetic_pack: Path) -> Iterator[str]:

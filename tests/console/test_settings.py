@@ -32,11 +32,11 @@ PAGES = (
 
 def read_secret(page: Page) -> str:
     """Return what the dialog shows once, and close it."""
-    shown = page.get_by_label("Secret", exact=True).filter(visible=True).element_handle()
-    assert shown is not None
+    shown = page.get_by_label("Secret", exact=True).filter(visible=True)
     secret = shown.input_value()
+    shown.evaluate("element => { element.dataset.read = '' }")
     page.get_by_role("button", name="Done").click()
-    shown.wait_for_element_state("hidden")  # another secret may follow
+    expect(page.locator("[data-read]")).to_have_count(0)  # another secret may follow
     return secret
 
 
