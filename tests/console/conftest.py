@@ -27,7 +27,7 @@ PASSWORD = "correct horse battery"
 expect.set_options(timeout=30_000)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its worker would process albums of other tests, whose photos are elsewhere
 def console_base(data_dir: Path, service_url: str, synthetic_pack: Path) -> Iterator[str]:
     env = {
         "VULTUS_DATA_DIR": str(data_dir),
