@@ -1,5 +1,7 @@
 """Serve what people do with their own account: links, sessions, and second factors."""
 
+from starlette.responses import Response
+
 from app.errors import LinkNotFound, SecondFactorExists, SecondFactorMissing, SessionNotFound
 from app.routes import API
 from app.routes.deps.callers import AUTHENTICATED, LIMITED_BY_ADDRESS, AddressDep, PrincipalDep, StateDep
@@ -64,14 +66,16 @@ async def reset_password(body: LinkPasswordIn, state: StateDep) -> None:
 @router.post(
     "/forgot",
     status_code=202,
+    response_class=Response,
     summary="Ask for a link to choose a new password",
     responses=problems(422, 429, 503),
     dependencies=[LIMITED_BY_ADDRESS],
 )
-async def forget_password(body: ForgottenIn, state: StateDep) -> None:
+async def forget_password(body: ForgottenIn, state: StateDep) -> Response:
     """Mails a link that is valid for one hour, if there is an account with this email. The response does not tell. At
     most three mails an hour are sent to an account. 422 `mail_not_configured` if the server sends no mails."""
     state.account_doors.forget(body.email)
+    return Response(status_code=202)
 
 
 @router.get("/sessions", summary="List your sessions, newest first", responses=problems(401, 429), dependencies=_OWN)

@@ -122,6 +122,8 @@ LISTS_BY_NUMBER = {
     "GET /api/v1/events": ("after", "last_seq"),  # new events are always added: there is no last page to end with
 }
 """The lists that go on after a number, which receivers also know from messages and streams, instead of a cursor."""
+SHORT_LISTS = {"GET /api/v1/auth/sessions"}
+"""The lists that end after 100: somebody who looks for a session looks for one of the newest."""
 
 
 def test_every_list_of_items_comes_in_pages(document: dict[str, Any]) -> None:
@@ -133,7 +135,7 @@ def test_every_list_of_items_comes_in_pages(document: dict[str, Any]) -> None:
                 continue
             schema = resolve(document, content["schema"])
             assert schema.get("type") != "array", name
-            if "items" in schema.get("properties", {}):
+            if "items" in schema.get("properties", {}) and name not in SHORT_LISTS:
                 parameters = {parameter["name"] for parameter in operation["parameters"]}
                 position, following = LISTS_BY_NUMBER.get(name, ("cursor", "next_cursor"))
                 assert {"limit", position} <= parameters, name

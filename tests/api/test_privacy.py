@@ -274,7 +274,8 @@ async def test_the_trail_tells_who_did_what_to_whom(admin: Account, stranger: Ac
     assert await actions(admin, since="2999-01-01T00:00:00Z") == []
     assert await actions(stranger, collection="lobby", subject="ada") == []
     entry = (await admin.client.get("/audit", params={"limit": 1})).json()["items"][0]
-    assert entry["details"] == {"consent_required": False, "retention_days": 30}
+    changed = {"consent_required": False, "retention_days": 30, "second_factor_required": False}
+    assert entry["details"] == changed
     assert await actions(admin, actor=entry["actor"]) == await actions(admin)
     assert problem(await admin.client.get("/audit", params={"subject": "ada"})) == "422 invalid_parameter"
 

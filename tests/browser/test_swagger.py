@@ -104,10 +104,23 @@ def page(base: str) -> Iterator[Page]:
 def opened(page: Page, method: str, path: str) -> Locator:
     """The block of an operation, expanded and ready to try out."""
     block = page.locator(f".opblock-{method}", has=page.locator(f'[data-path="{path}"]'))
+    scroll_to(block)
     if "is-open" not in (block.get_attribute("class") or ""):
         block.locator(".opblock-summary-control").click()
     block.get_by_role("button", name="Try it out").click()
     return block
+
+
+def scroll_to(block: Locator) -> None:
+    """Scroll down until a block is there: Swagger UI draws a long document as far as somebody has scrolled."""
+    if not block.count():
+        block.page.evaluate("window.scrollTo(0, 0)")
+    for _ in range(200):
+        if block.count():
+            block.scroll_into_view_if_needed()
+            return
+        block.page.evaluate("window.scrollBy(0, innerHeight)")
+        block.page.wait_for_timeout(50)
 
 
 def execute(block: Locator) -> int:

@@ -32,7 +32,7 @@ def album(console: Console) -> Console:
         files = {"images": ("a.jpg", pictures.photo(seed), "image/jpeg")}
         subject = name.split()[0].lower()
         assert api.post("/register", data={"subject": subject, "name": name}, files=files).is_success
-    body = {"id": "party", "name": "Party", "keep": "crops", "people": {"collections": ["default"]}}
+    body = {"id": "party", "title": "Party", "keep": "crops", "people": ["default"]}
     assert api.post("/albums", json=body).status_code == 201
     for index, seeds in enumerate(((1, 2, 7), (3, 5), (7, 8), (1, 8))):
         files = {"image": ("a.jpg", pictures.group(*seeds), "image/jpeg")}

@@ -22,6 +22,8 @@ from tests.rekognition.random_requests import COLLECTIONS, DESTROYING, FACES, SU
 
 _REQUESTS = int(os.environ.get("RANDOM_REQUESTS", "600"))
 _FEW, _MAX_IDLE = 600, 3
+_OF_STORES = {f"{verb}Face{what}" for verb in ("Start", "Get") for what in ("Detection", "Search")}
+"""Need a video in an object store, which this tenant has not: they only ever refuse."""
 """Of so many requests, every operation but a few answers at least one."""
 _ROUND = 10
 """So many are drawn afresh; of more, most would be variations of those before."""
@@ -143,4 +145,4 @@ def test_random_requests(prepared: Prepared) -> None:
         seed(number)(check)()
     # They mean something only if operations also do what they are there for.
     idle = set(SUPPORTED) - {operation for operation, outcome in prepared.answers if outcome.startswith("200")}
-    assert len(idle) <= _MAX_IDLE or _REQUESTS < _FEW, idle
+    assert len(idle - _OF_STORES) <= _MAX_IDLE or _REQUESTS < _FEW, idle
