@@ -30,11 +30,12 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo serve test test-model test-schema test-wheel lint lint-openapi types contracts check \
-        settings-reference bench-database bench-database-small bench-sequential bench-concurrent \
+.PHONY: help run demo serve test test-console console-images test-deploy test-image test-model test-schema test-wheel lint lint-openapi types contracts check \
+        docs reference bench-database bench-database-small bench-sequential bench-concurrent \
         bench-concurrent-quick bench-hot-path prove-crashes prove-hostile prove-rekognition bench-accuracy \
         bench-degraded bench-damage bench-overload bench-photo-memory bench-protection bench-subject-search lock \
-        clean prove-album-hosts bench-albums prove-albums bench-clusters bench-video bench-rematch prove-review prove-refusals
+        clean prove-album-hosts prove-deployment release bench-albums prove-albums \
+        bench-clusters bench-video bench-rematch prove-review prove-webhooks prove-refusals
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,11 +58,23 @@ test: $(VENV)/.development ## Run all tests (with a real model pack only if one 
 test-wheel: $(UV) ## Install the wheel with pip into an empty environment and recognize people (2 minutes)
 	@UV=$(UV) PYTHON=$(PYTHON) .ci/test-wheel
 
+test-deploy: $(VENV)/.development ## Run only the tests of deploy/ (nginx, Caddy, hadolint, promtool: each if installed)
+	$(BIN)/pytest tests/deploy -v
+
+test-image: ## Build the container image without a container engine and run Vultus in it (Linux, root; 4 minutes)
+	@.ci/test-image
+
 test-model: $(VENV)/.development ## Run only the tests with a real model pack
 	$(BIN)/pytest tests/model -v
 
 test-schema: $(VENV)/.development ## Send the API what its OpenAPI document allows and what not, as every role (2 minutes)
 	SCHEMA_SHARE=0.17 SCHEMA_RANDOM=10 $(BIN)/pytest tests/schema -n 2 --dist worksteal
+
+test-console: $(VENV)/.development ## Test the console's pages in Chromium (2 minutes)
+	$(BIN)/python -m pytest -n auto tests/console
+
+console-images: $(VENV)/.development ## Write the pictures of the console that the documents show
+	CONSOLE_IMAGES=docs/images $(BIN)/python -m pytest tests/console/test_images.py
 
 lint: $(VENV)/.development ## Check style and formatting
 	$(BIN)/ruff check .
@@ -80,9 +93,14 @@ contracts: $(VENV)/.development ## Check the import contracts
 
 check: lint types contracts test ## Run all checks of CI
 
-settings-reference: $(VENV)/.runtime ## Write .env.example and docs/reference/settings.md from app/settings.py
+docs: $(VENV)/.development ## Build the documentation site into site/, strictly
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The site is in site/index.html."
+
+reference: $(VENV)/.runtime ## Write .env.example and what in docs/reference comes from the code
 	$(BIN)/vultus settings --format env > .env.example
 	$(BIN)/vultus settings --format markdown > docs/reference/settings.md
+	$(BIN)/python docs/generate.py
 
 BENCH_DATA ?= data/bench
 BENCH_REAL := $(if $(SHARED_PACK),$(if $(SHARED_PHOTOS),--photos $(SHARED_PHOTOS) --pack $(SHARED_PACK)))
@@ -115,6 +133,9 @@ bench-overload: $(VENV)/.bench ## Measure one worker under more clients than it 
 prove-crashes: $(VENV)/.bench ## Kill the server at 50 random moments and check the data (5 minutes)
 	$(BIN)/python -m benchmarks.crash_safety --out benchmarks/results/crash_safety.json
 
+prove-deployment: $(VENV)/.development ## Check deploy/ and the documents, and time a new installation (10 minutes, as root)
+	$(BIN)/python -m benchmarks.deployment --installs --image --out
+
 prove-album-hosts: $(VENV)/.bench ## Cut one of two hosts off that process an album (5 minutes; Linux, as root)
 	$(BIN)/python -m benchmarks.album_hosts --out benchmarks/results/album_hosts.json
 
@@ -128,6 +149,9 @@ prove-review: $(VENV)/.bench ## Review an album of LFW's photos over the REST AP
 prove-refusals: $(VENV)/.bench ## Refuse 1,000 times, then rotate, change the recognizer, export and import (5 minutes)
 	$(BIN)/python -m benchmarks.refusals --photos $(SHARED_PHOTOS) --pack $(SHARED_PACK) \
 		--out benchmarks/results/refusals.json
+
+prove-webhooks: $(VENV)/.bench ## Kill workers while events go to failing and slow receivers; measure their cost (10 minutes)
+	$(BIN)/python -m benchmarks.webhooks --out
 
 prove-hostile: $(VENV)/.bench ## Attack a server with foreign ids, forged tokens, damaged photos, floods (10 minutes)
 	$(BIN)/python -m benchmarks.hostile --out benchmarks/results/hostile.json
@@ -171,6 +195,9 @@ bench-rematch: $(VENV)/.bench ## Measure how fast a new person is found among a 
 
 bench-video: $(VENV)/.bench ## Measure videos: who is found and named, times, speed, memory, kills (15 minutes)
 	$(BIN)/python -m benchmarks.videos $(BENCH_REAL) --out
+
+release: lint types contracts $(UV) ## Build wheel, source archive, bill of materials and checksums into dist/, and tag
+	@UV=$(UV) TAG=$(TAG) .ci/release
 
 lock: $(UV) ## Update the lock file
 	$(UV) lock

@@ -16,7 +16,7 @@ from app.console.all_pages import install_console, is_console
 from app.console.context import ConsoleContext
 from app.console.pages.sign_in import limit_address as limit_console
 from app.console.rendering import Pages
-from app.console.viewer import get_viewer
+from app.console.viewer import get_owner, get_viewer
 from app.errors import AppError
 from app.rekognition import protocol, targets
 from app.rekognition.errors import rekognition_error
@@ -89,7 +89,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     install_error_handlers(app, renderer)
     _add_middleware(app, settings, renderer)
     install_console(app, settings)
-    check_coverage(app, other_guards=[read_signed_call, get_guest, get_viewer, limit_console])
+    check_coverage(app, other_guards=[read_signed_call, get_guest, get_viewer, get_owner, limit_console])
     return app
 
 
@@ -107,6 +107,13 @@ def _add_middleware(app: FastAPI, settings: Settings, render_error: ErrorRendere
         render_error=render_error,
         has_photos=_has_photos,
         max_in_flight=count_inference_threads(settings) + settings.inference_queue + _EXTRA_IN_FLIGHT,
+    )
+    app.add_middleware(
+        PhotoGate,
+        render_error=render_error,
+        has_photos=photo_paths.brings_video,
+        max_in_flight=settings.max_video_uploads,
+        kind="uploads of videos",
     )
     if settings.cors_origins:
         # No `allow_credentials`: clients send a token in a header, never a cookie.
@@ -152,7 +159,7 @@ def _body_limits(settings: Settings) -> Callable[[str, Mapping[str, str]], int]:
             return targets.max_body_bytes(headers)
         if photo_paths.takes_photos(path):
             return settings.max_request_bytes
-        if path == photo_paths.VIDEOS_PATH:
+        if photo_paths.brings_video(path, headers):
             return settings.max_video_bytes + photo_paths.MAX_FIELDS_BYTES
         if photo_paths.takes_long_lists(path):
             return photo_paths.MAX_LIST_BODY

@@ -63,6 +63,7 @@ class Quota(StrEnum):
     COLLECTIONS = "collections"
     USERS = "users"
     RECOGNITIONS = "recognitions_a_month"
+    VIDEO_SECONDS = "video_seconds_a_month"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,8 @@ class Principal:
     """The link of a guest of an album."""
     collections: frozenset[str] | None = None
     """The collections that the key is limited to; None: all."""
+    must_enroll: bool = False
+    """Whether the tenant demands a second factor that this user has not set up; they have no permissions then."""
 
     @property
     def name(self) -> str:

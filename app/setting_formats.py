@@ -40,6 +40,51 @@ def read_network(text: str, danger_of_all: str) -> str:
     return str(network)
 
 
+def check_origins(value: list[str]) -> list[str]:
+    """Return origins such as `https://host:port` unchanged; raise `ValueError` for anything else."""
+    for number, endpoint in enumerate(value, 1):
+        if not re.fullmatch(r"https?://[A-Za-z0-9.\-]+(:\d{1,5})?", endpoint):
+            # The message does not quote the value, which may hold a password.
+            raise ValueError(f"entry {number} is not an origin; use https://host or https://host:port")
+    return value
+
+
+def check_hosts(value: list[str]) -> list[str]:
+    """Return hosts unchanged; raise `ValueError` for anything else."""
+    for number, host in enumerate(value, 1):
+        if not is_image_host(host):
+            # The message does not quote the value, which may hold a password.
+            raise ValueError(f"entry {number} is not a host; use host, host:port or http://host:port")
+    return value
+
+
+def check_public_url(value: str | None) -> str | None:
+    """Return the address of a server without a slash at its end; raise `ValueError` for anything else."""
+    if value is not None and not re.fullmatch(r"https?://[^/?#\s@]+(/[A-Za-z0-9._~/-]*)?", value):
+        raise ValueError("must be a URL such as https://example.com/faces, without query and credentials")
+    return value.rstrip("/") if value is not None else None
+
+
+def check_receipt_keys(value: list[str]) -> list[str]:
+    """Return public keys unchanged; raise `ValueError` for anything else."""
+    for number, key in enumerate(value, 1):
+        if not re.fullmatch(r"[A-Za-z0-9+/]{43}=", key):
+            # The message does not quote the value: somebody may have put the secret here.
+            raise ValueError(f"entry {number} is not a public key; use 32 bytes in base64, as GET /receipt-keys does")
+    return value
+
+
+def refuse_malformed_smtp_url(url: str, sender: str | None, public_url: str | None) -> None:
+    """Raise `ValueError` for an address that is not a mail server's, or without what mails need beside it."""
+    # The message does not quote the value, which may contain a password.
+    if not re.fullmatch(r"smtp(s|\+plain)?://([^\s/@]+@)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?/?", url):
+        raise ValueError("VULTUS_SMTP_URL is not a mail server; use smtp://user:password@host:587 or smtps://host")
+    if sender is None or not re.fullmatch(r"[^\s@<>,;]+@[^\s@<>,;]+", sender):
+        raise ValueError("VULTUS_SMTP_URL needs VULTUS_MAIL_FROM, an address such as vultus@example.com")
+    if public_url is None:
+        raise ValueError("VULTUS_SMTP_URL needs VULTUS_PUBLIC_URL: mails have links")
+
+
 def check_rate(rate: str) -> str:
     """Return a rate such as `60/minute; 1000/day` unchanged; raise `ValueError` if it is malformed or out of range."""
     for item in parse_many(rate):
@@ -64,6 +109,11 @@ def refuse_malformed_database_url(name: str, url: str) -> None:
         raise ValueError(f"VULTUS_{name.upper()} is not a postgresql:// address")
 
 
+def generate_secret() -> str:
+    """Generate a secret of 384 random bits, in letters, digits, `-` and `_`."""
+    return secrets.token_urlsafe(48)
+
+
 def read_development_secret(path: Path) -> str:
     """Return the secret in a file, which is created with a new one (mode 0600) if it does not exist."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +122,6 @@ def read_development_secret(path: Path) -> str:
     except FileExistsError:
         return path.read_text().strip()
     with os.fdopen(descriptor, "w") as file:
-        secret = secrets.token_urlsafe(48)
+        secret = generate_secret()
         file.write(secret)
     return secret

@@ -1,12 +1,11 @@
 """Declare, read and validate every setting, in one class; the values come from the environment and from `.env`.
 
 A variable is the field's name in capitals with the prefix `VULTUS_`. The docstrings below the fields are documentation:
-`make settings-reference` writes `.env.example` and `docs/reference/settings.md` from them. The first sentence of each
+`make reference` writes `.env.example` and `docs/reference/settings.md` from them. The first sentence of each
 is its summary there, so keep it short.
 """
 
 import os
-import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -15,11 +14,15 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from app.setting_formats import (
+    check_hosts,
+    check_origins,
+    check_public_url,
     check_rate,
-    is_image_host,
+    check_receipt_keys,
     read_development_secret,
     read_network,
     refuse_malformed_database_url,
+    refuse_malformed_smtp_url,
     refuse_weak_secret,
 )
 from app.unknown_settings import refuse_unknown
@@ -41,6 +44,7 @@ GROUPS = {
     "album_worker": "Albums",
     "event_days": "Events",
     "console": "Console",
+    "smtp_url": "Mail",
     "log_level": "Logging",
 }
 """The titles of the groups of settings, by the first field of each group."""
@@ -181,9 +185,9 @@ class Settings(BaseSettings):
     # Privacy
 
     erasure_journal: str = ""
-    """Where erasures are recorded: a file, or `s3://bucket/prefix` with the login of the photo store. Empty: a file in
-    the data directory. After an older backup is restored, Vultus repeats the erasures in it. Keep it where restoring
-    the database does not restore it. Servers on several hosts need a bucket."""
+    """Where erasures are recorded: a file, or `s3://bucket/prefix`. Empty: a file in the data directory. A bucket has
+    the login of the photo store; servers on several hosts need one. After an older backup is restored, Vultus repeats
+    the erasures in it. Keep it where restoring the database does not restore it."""
     retention_sweep: bool = True
     """Delete expired subjects every minute. Use `false` if a timer runs `vultus retention sweep`."""
 
@@ -241,8 +245,24 @@ class Settings(BaseSettings):
     """How many photos of one tenant may wait to be processed. Further ones receive status 429."""
     max_video_bytes: Positive = 4 * 2**30
     """The largest video file, in bytes. The default is 4 GiB. Videos need `pip install 'vultus[video]'`."""
+    max_video_uploads: Positive = 8
+    """How many videos each server process receives at a time. Each needs up to 32 MiB of memory. Further ones receive
+    status 503, unless their tenant sends fewer than its share."""
     max_waiting_videos: Positive = 100
     """How many videos of one tenant may wait to be processed. Further ones receive status 429."""
+    photo_store: str = ""
+    """Where photos wait: a directory, or `s3://bucket/prefix`. Empty: `photos` in the data directory. They are
+    encrypted. Servers and workers on several hosts need a bucket."""
+    photo_store_endpoint: str | None = None
+    """The bucket's server, such as `https://minio.example:9000`; unset: AWS."""
+    photo_store_public_endpoint: str | None = None
+    """The bucket's server for the uploads of clients; unset: the same."""
+    photo_store_region: str = "us-east-1"
+    """The region of the bucket."""
+    photo_store_access_key_id: str | None = None
+    """The access key for the bucket."""
+    photo_store_secret_access_key: SecretStr | None = None
+    """The secret of that access key."""
 
     # Events
 
@@ -259,23 +279,19 @@ class Settings(BaseSettings):
     console: bool = True
     """Serve the console, pages for people, at `/console`."""
     public_url: str | None = None
-    """Where browsers reach this server, such as `https://faces.example` or `https://example.com/faces`. Links in mails
-    need it, and the console behind a proxy that serves it under a prefix. Unset: `/`."""
+    """Where browsers reach this server, such as `https://example.com/faces`. Links in mails need it, and the console
+    behind a proxy that serves it under a prefix. Unset: `/`."""
     console_session_hours: Annotated[int, Field(ge=1, le=720)] = 12
     """After how many hours a user signs in to the console again."""
-    photo_store: str = ""
-    """Where photos wait: a directory, or `s3://bucket/prefix`. Empty: `photos` in the data directory. They are
-    encrypted. Servers and workers on several hosts need a bucket."""
-    photo_store_endpoint: str | None = None
-    """The bucket's server, such as `https://minio.example:9000`; unset: AWS."""
-    photo_store_public_endpoint: str | None = None
-    """The bucket's server for the uploads of clients; unset: the same."""
-    photo_store_region: str = "us-east-1"
-    """The region of the bucket."""
-    photo_store_access_key_id: str | None = None
-    """The access key for the bucket."""
-    photo_store_secret_access_key: SecretStr | None = None
-    """The secret of that access key."""
+
+    # Mail
+
+    smtp_url: SecretStr | None = None
+    """The server that sends mails: `smtp://user:password@mail.example:587`. Unset: no mails. `smtp://` needs
+    STARTTLS, `smtps://` TLS from the start, `smtp+plain://` uses neither. Mails have links to accept an invitation or
+    to choose a new password. They need `VULTUS_MAIL_FROM` and `VULTUS_PUBLIC_URL`."""
+    mail_from: str | None = None
+    """The sender of mails, such as `vultus@example.com`."""
 
     # Logging
 
@@ -305,46 +321,15 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
-    @field_validator("object_store_endpoints")
-    @classmethod
-    def _check_endpoints(cls, value: list[str]) -> list[str]:
-        for number, endpoint in enumerate(value, 1):
-            if not re.fullmatch(r"https?://[A-Za-z0-9.\-]+(:\d{1,5})?", endpoint):
-                # The message does not quote the value, which may hold a password.
-                raise ValueError(f"entry {number} is not an origin; use https://host or https://host:port")
-        return value
-
-    @field_validator("image_url_hosts", "webhook_internal_hosts")
-    @classmethod
-    def _check_hosts(cls, value: list[str]) -> list[str]:
-        for number, host in enumerate(value, 1):
-            if not is_image_host(host):
-                # The message does not quote the value, which may hold a password.
-                raise ValueError(f"entry {number} is not a host; use host, host:port or http://host:port")
-        return value
-
-    @field_validator("public_url")
-    @classmethod
-    def _check_public_url(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"https?://[^/?#\s@]+(/[A-Za-z0-9._~/-]*)?", value):
-            raise ValueError("must be a URL such as https://example.com/faces, without query and credentials")
-        return value.rstrip("/") if value is not None else None
+    _check_endpoints = field_validator("object_store_endpoints")(check_origins)
+    _check_hosts = field_validator("image_url_hosts", "webhook_internal_hosts")(check_hosts)
+    _check_public_url = field_validator("public_url")(check_public_url)
+    _check_receipt_keys = field_validator("previous_receipt_keys")(check_receipt_keys)
 
     @field_validator("image_url_networks")
     @classmethod
     def _check_networks(cls, value: list[str]) -> list[str]:
         return [read_network(one, "allows every address, also those of this machine") for one in value]
-
-    @field_validator("previous_receipt_keys")
-    @classmethod
-    def _check_receipt_keys(cls, value: list[str]) -> list[str]:
-        for number, key in enumerate(value, 1):
-            if not re.fullmatch(r"[A-Za-z0-9+/]{43}=", key):
-                # The message does not quote the value: somebody may have put the secret here.
-                raise ValueError(
-                    f"entry {number} is not a public key; use 32 bytes in base64, as GET /receipt-keys does"
-                )
-        return value
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -364,6 +349,8 @@ class Settings(BaseSettings):
             raise ValueError("VULTUS_LOG_LEVEL must not be debug in production")
         if "*" in self.cors_origins and self.environment == "production":
             raise ValueError("VULTUS_CORS_ORIGINS must name the origins in production, not *")
+        if self.smtp_url is not None:
+            refuse_malformed_smtp_url(self.smtp_url.get_secret_value(), self.mail_from, self.public_url)
         if self.min_brightness >= self.max_brightness:
             raise ValueError("VULTUS_MIN_BRIGHTNESS must be below VULTUS_MAX_BRIGHTNESS")
         return self

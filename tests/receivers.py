@@ -20,12 +20,14 @@ class Message:
 
 @dataclass
 class Receiver:
-    """Answers each message by `respond`, a status or a number of seconds to wait before one; keeps all messages."""
+    """Answers each message by `respond` after a delay; keeps all messages, in the order of the answers."""
 
     url: str = ""
     respond: Callable[[int], int] = lambda _: 200
     headers: dict[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
+    begun: int = 0
+    """How many messages began to arrive."""
     messages: list[Message] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -43,6 +45,8 @@ def receiving() -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
+            with receiver.lock:
+                receiver.begun += 1
             time.sleep(receiver.delay_s)
             with receiver.lock:
                 status = receiver.respond(len(receiver.messages))

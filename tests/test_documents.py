@@ -1,6 +1,7 @@
 """The documents state what is there: paths, settings, commands, error codes, permissions and routes."""
 
 import importlib
+import json
 import re
 import shlex
 import shutil
@@ -9,17 +10,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import typer
 
 from app import errors
 from app.cli import cli
+from app.domain.events import EventType
 from app.main import create_app
 from app.permissions import DEFAULT_RATE, ROLE_PERMISSIONS, SCOPE_PERMISSIONS, Permission, Plan, Quota, Role, Scope
 from app.rekognition.operations import OPERATIONS
 from app.routes import API
 from app.routes.coverage import AUTHENTICATED_ROUTES, PUBLIC_ROUTES, route_dependencies
 from app.settings import Settings
+from docs.generate import PAGES
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -42,7 +46,7 @@ NEVER = (
 )
 """Phrases of a private English that nobody outside the project reads without stumbling."""
 
-_TOP = r"(?:app|tests|docs|benchmarks|migrations|\.ci)"
+_TOP = r"(?:app|tests|docs|benchmarks|migrations|deploy|\.ci|\.github)"
 _SOURCE_PATH = re.compile(rf"{_TOP}/[\w./*-]*|[\w./-]+\.py|[A-Z]+\.md|Makefile|LICENSE|pyproject\.toml|\.env\.example")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)|^\[[^\]]+\]:\s+(\S+)", re.MULTILINE)
 _SHELL = re.compile(r"^ *```sh\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
@@ -245,8 +249,30 @@ def kinds(base: type[errors.AppError]) -> Iterator[type[errors.AppError]]:
 
 def test_every_error_code_is_in_the_reference_with_its_status() -> None:
     text = (DOCS / "reference" / "errors.md").read_text()
-    described = {words(row[0])[0]: int(row[1]) for row in rows(text) if row[0].startswith("`")}
-    assert described == {kind.code: kind.status for kind in kinds(errors.AppError)}
+    described = dict(re.findall(r"^### `(\w+)`\n\nStatus (\d+)\.", text, re.MULTILINE))
+    assert described == {kind.code: str(kind.status) for kind in kinds(errors.AppError)}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_generated_references_are_what_the_code_says(page: str) -> None:
+    assert (DOCS / "reference" / page).read_text() == PAGES[page](), "run: make reference"
+
+
+def test_every_error_says_what_to_do() -> None:
+    assert not [kind.__name__ for kind in kinds(errors.AppError) if not kind.remedy.endswith(".")]
+
+
+async def test_the_type_of_every_error_is_a_page_of_the_server_with_its_anchor(settings: Settings) -> None:
+    transport = httpx.ASGITransport(create_app(settings))
+    async with httpx.AsyncClient(transport=transport, base_url="http://vultus") as client:
+        refused = await client.get("/api/v1/nothing")
+        page = await client.get(refused.json()["type"].partition("#")[0])
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    anchors = set(re.findall(r'id="(\w+)"', page.text))
+    assert anchors == {kind.code for kind in kinds(errors.AppError)}
+    assert refused.json()["type"] == "/docs/errors#route_not_found"
+    assert not re.search(r"https?://", page.text), "it works without a network"
 
 
 def test_permissions_roles_and_scopes_are_those_of_the_code() -> None:
@@ -262,12 +288,29 @@ def test_permissions_roles_and_scopes_are_those_of_the_code() -> None:
 
 def test_plans_are_those_of_a_new_database() -> None:
     plans = importlib.import_module("migrations.versions.0004_plans_limits_and_idempotency").PLANS
+    videos = importlib.import_module("migrations.versions.0039_seconds_of_videos").LIMITS
     described = {words(row[0])[0]: row[1:] for row in rows(section("permissions.md", "Plans")) if words(row[0])}
     for index, plan in enumerate(("free", "pro")):
         rates, quotas = plans[plan]
         assert {one: described[one][index] for one in Permission} == rates
-        assert {one: int(described[one][index].replace(",", "")) for one in Quota} == quotas
+        assert {one: int(described[one][index].replace(",", "")) for one in Quota} == {
+            **quotas,
+            Quota.VIDEO_SECONDS: videos[plan],
+        }
     assert Plan("any").rate(Permission.READ) == DEFAULT_RATE == "60/minute"
+
+
+def test_every_type_of_event_is_in_the_reference_with_its_data_and_an_example() -> None:
+    kinds = [kind.value for kind in EventType]
+    assert [words(row[0])[0] for row in rows(section("events.md", "Types"))[1:]] == kinds
+    data = {words(row[0])[0]: row[1] for row in rows(section("events.md", "Data"))[1:]}
+    examples = re.findall(
+        r"^`([^`]+)`:\n\n```json\n(.*?)^```", section("events.md", "Examples"), re.DOTALL | re.MULTILINE
+    )
+    assert list(data) == [kind for kind, _ in examples] == kinds
+    for kind, example in examples:
+        always = words(re.sub(r"\[[^\]]*\]", "", data[kind]))
+        assert set(always) <= set(json.loads(example)) <= set(words(data[kind])), kind
 
 
 def test_every_route_is_in_the_reference_with_its_permission(settings: Settings) -> None:

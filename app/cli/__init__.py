@@ -1,12 +1,14 @@
-"""The `vultus` command: serve, worker, demo, migrate, settings, tenants, plans, users, keys, models, index,
-backup, audit, retention, templates, receipts, usage, albums, videos, import, eval, calibrate.
+"""The `vultus` command: init, serve, worker, demo, migrate, doctor, settings, tenants, plans, users, keys, models,
+index, backup, audit, retention, templates, receipts, usage, albums, videos, import, eval, calibrate.
 
 Exit codes: 0 success, 1 failure, 2 wrong usage. `vultus --install-completion` completes commands in your shell.
 """
 
 import gc
+import platform
 import sys
-from typing import NoReturn
+from importlib.metadata import version
+from typing import Annotated, NoReturn
 
 import typer
 from typer.exceptions import TyperException
@@ -16,9 +18,11 @@ from app.cli import (
     backup,
     calibrate,
     demo,
+    doctor,
     evaluate,
     import_photos,
     index,
+    init,
     models,
     privacy,
     serve,
@@ -36,10 +40,29 @@ cli = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"vultus {version('vultus')} (Python {platform.python_version()})")
+        raise typer.Exit
+
+
+@cli.callback()
+def choose(
+    is_asked: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Self-hosted, multi-tenant face recognition."""
+
+
+cli.command("init")(init.init)
 cli.command("serve")(serve.serve)
 cli.command("worker")(worker.worker)
 cli.command("migrate")(serve.migrate_database)
 cli.command("demo")(demo.demo)
+cli.command("doctor")(doctor.doctor)
 cli.command("settings")(settings_reference.write_settings)
 cli.command("usage")(usage.usage)
 cli.command("calibrate")(calibrate.calibrate)

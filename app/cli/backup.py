@@ -19,6 +19,7 @@ from app.cli.tables import AsJson, Quiet, show_rows, show_values
 from app.errors import DatabaseNotReady, OperatorError
 from app.persistence.provisioning.addresses import provisioned_database
 from app.persistence.provisioning.backup_login import create_backup_login
+from app.persistence.provisioning.backup_record import record_backup
 from app.persistence.provisioning.backups import (
     REQUIRED,
     TENANTS,
@@ -47,11 +48,15 @@ def create(
         raise OperatorError(f"{file.parent} is not a directory.")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # deletes the unfinished dump
 
+    settings = command_settings()
+
     async def run() -> Rows:
-        async with _backup_address(command_settings()) as address:
+        async with _backup_address(settings) as address:
             return await create_backup(address, file.absolute())
 
-    show_rows(_describe(asyncio.run(run())), as_json, quiet)
+    rows = asyncio.run(run())
+    record_backup(settings.resolved_data_dir, file.absolute())
+    show_rows(_describe(rows), as_json, quiet)
 
 
 @cli.command()

@@ -52,6 +52,8 @@ def verify(
     accept: Annotated[
         bool, typer.Option("--accept", help="Accept the files on disk and record their digests.")
     ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Verify a pack's files against their pinned digests, or those recorded at first use."""
     settings = command_settings()
@@ -60,7 +62,10 @@ def verify(
     if accept:
         library.accept(name)
     pack = library.find(name, may_download=False)
-    typer.echo(f"{pack.name}: verified, digest {pack.digest}")
+    if as_json or quiet:
+        show_values({"name": pack.name, "digest": pack.digest}, as_json, quiet)
+    else:
+        typer.echo(f"{pack.name}: verified, digest {pack.digest}")
 
 
 @cli.command()

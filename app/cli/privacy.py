@@ -11,7 +11,7 @@ import typer
 
 from app.cli.operator import command_keyring, open_services
 from app.cli.settings import command_settings
-from app.cli.tables import AsJson, Quiet, show_rows
+from app.cli.tables import AsJson, Quiet, show_rows, show_values
 from app.errors import OperatorError
 from app.security.receipts import SignedReceipt, is_valid_receipt
 from app.services.audit.verification import Verdict
@@ -84,7 +84,7 @@ def _show_verdicts(verdicts: Mapping[UUID, Verdict], as_json: bool, quiet: bool)
 
 
 @retention.command("sweep")
-def sweep() -> None:
+def sweep(as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Erase subjects whose expiry date or tenant's retention period has passed.
 
     A running server does this every minute.
@@ -94,7 +94,11 @@ def sweep() -> None:
         async with open_services() as services:
             return await services.retention_sweep().run()
 
-    typer.echo(f"Erased {asyncio.run(run())} subjects.")
+    erased = asyncio.run(run())
+    if as_json or quiet:
+        show_values({"erased_subjects": str(erased)}, as_json, quiet)
+    else:
+        typer.echo(f"Erased {erased} subjects.")
 
 
 @templates.command("rotate")
@@ -128,6 +132,8 @@ def rotate_templates(
 @receipts.command("verify")
 def verify_receipt(
     file: Annotated[Path, typer.Argument(exists=True, help="File with the receipt as the API returned it.")],
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Verify that this service signed a receipt and that it is unchanged; exits with 1 otherwise.
 
@@ -146,7 +152,10 @@ def verify_receipt(
             f"Unknown key: the receipt is unchanged, but no secret of this service has the key {signed.public_key}. If "
             f"it is the key of a secret that you removed, list it in VULTUS_PREVIOUS_RECEIPT_KEYS."
         )
-    typer.echo("Genuine." if genuine else "Not genuine: not signed by this service, or changed.")
+    if as_json or quiet:
+        show_values({"genuine": "yes" if genuine else "no"}, as_json, quiet)
+    else:
+        typer.echo("Genuine." if genuine else "Not genuine: not signed by this service, or changed.")
     raise typer.Exit(0 if genuine else 1)
 
 

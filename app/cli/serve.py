@@ -16,6 +16,7 @@ from app.cli.database_keeper import database_keeper
 from app.cli.graph_keeper import graph_keeper
 from app.cli.settings import command_settings
 from app.cli.shared_metrics import MULTIPROC_DIR, share_metrics
+from app.cli.tables import AsJson, Quiet, show_values
 from app.errors import OperatorError
 from app.ml.packs.library import PackLibrary
 from app.persistence.provisioning.addresses import provisioned_database
@@ -40,7 +41,7 @@ def serve(
     run_server(command_settings(), host=host, port=port, workers=workers)
 
 
-def migrate_database() -> None:
+def migrate_database(as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Create or update the schema of the configured or embedded database."""
     settings = command_settings()
 
@@ -51,7 +52,10 @@ def migrate_database() -> None:
             await asyncio.to_thread(migrate, addresses.operator)
 
     asyncio.run(run())
-    typer.echo(f"The database is at migration {head_revision()}.")
+    if as_json or quiet:
+        show_values({"migration": head_revision()}, as_json, quiet)
+    else:
+        typer.echo(f"The database is at migration {head_revision()}.")
 
 
 def run_server(settings: Settings, *, host: str, port: int, workers: int) -> None:

@@ -16,11 +16,11 @@ from app.settings import GROUPS, Settings
 _WIDTH = 119
 _ENV_HEAD = """\
 # Every setting of Vultus with its default. Copy this file to .env and uncomment what you change.
-# docs/reference/settings.md explains more. `make settings-reference` writes both files from app/settings.py.
+# docs/reference/settings.md explains more. `make reference` writes both files from app/settings.py.
 # Generate a secret with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'
 """
 _MARKDOWN_HEAD = """\
-<!-- Written by `make settings-reference` from app/settings.py; edit the docstrings there. -->
+<!-- Written by `make reference` from app/settings.py; edit the docstrings there. -->
 
 # Settings
 

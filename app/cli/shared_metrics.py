@@ -6,9 +6,8 @@ Call these before anything imports `app.telemetry.metrics`.
 import os
 from pathlib import Path
 
-import psutil
-
 from app.settings import Settings
+from app.telemetry.process_names import may_run
 
 MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -38,6 +37,5 @@ def _directory(settings: Settings) -> Path:
 
 
 def _is_running(file: Path) -> bool:
-    """Return whether the process whose id ends the file's name runs."""
-    number = file.stem.rpartition("_")[2]
-    return number.isdecimal() and psutil.pid_exists(int(number))
+    """Return whether the process whose name ends the file's name runs."""
+    return may_run(file.stem.rpartition("_")[2])

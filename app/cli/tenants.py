@@ -2,18 +2,25 @@
 
 import asyncio
 import json
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 import typer
 
 from app.cli.operator import checked, open_services
+from app.cli.settings import command_settings
 from app.cli.tables import AsJson, Quiet, show_rows, show_values
+from app.errors import UserNotFound
 from app.permissions import UNLIMITED, Permission, Plan, Quota, Role, Scope
 from app.schemas.fields import DisplayName, Email, NewPassword
 from app.schemas.operator import PlanName, QuotaNumber, Rate
 from app.security.passwords import PasswordHasher, generate_password
+from app.services.access.link_mails import LinkMails
+from app.services.access.password_reset import ResetUser
+from app.services.outbound.mail import Mailer
 from app.services.paging import iterate_pages
+from app.wiring.operator import OperatorServices
 
 tenants = typer.Typer(help="Manage tenants.", no_args_is_help=True)
 _MAX_DIGITS = 18
@@ -218,17 +225,50 @@ def add_user(
     show_values(asyncio.run(run()), as_json, quiet)
 
 
+@users.command("remove")
+def remove_user(
+    email: Annotated[str, typer.Argument(help="The user's email.")],
+    tenant: ForTenant,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+) -> None:
+    """Remove a user and end their sessions. API keys stay valid. A tenant keeps at least one admin."""
+    email = checked(Email, email, "EMAIL")
+
+    async def run() -> None:
+        async with open_services() as services, services.in_tenant(tenant) as tenant_services:
+            service = await tenant_services.users()
+            found = [user.id async for user in iterate_pages(service.list) if user.email == email]
+            if not found:
+                raise UserNotFound(f"The tenant has no user {email!r}.")
+            if not yes:
+                typer.confirm(f"Remove the user {email}?", abort=True)
+            await service.remove(found[0])
+
+    asyncio.run(run())
+
+
 @users.command("reset")
 def reset_password(
     email: Annotated[str, typer.Argument(help="The user's email.")],
     prompt: Annotated[
         bool, typer.Option("--prompt", help="Ask for the new password instead of making one up.")
     ] = False,
+    link: Annotated[
+        bool, typer.Option("--link", help="Print a link by which the user chooses the password, valid for one hour.")
+    ] = False,
+    remove_second_factor: Annotated[
+        bool, typer.Option("--remove-second-factor", help="Also remove the user's second factor.")
+    ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Replace a forgotten password and end the user's sessions. A generated password is shown only once."""
     email = checked(Email, email, "EMAIL")
+    if prompt and link:
+        raise typer.BadParameter("--prompt and --link exclude each other")
+    if link:
+        show_values(asyncio.run(_create_reset_link(email, remove_second_factor)), as_json, quiet)
+        return
     if prompt:
         typed = typer.prompt("New password", hide_input=True, confirmation_prompt=True, err=True)
         password = checked(NewPassword, typed, "The password")
@@ -241,10 +281,28 @@ def reset_password(
         hasher.close()
         async with open_services() as services:
             user = await services.password_reset().run(email, hashed)
+            await _remove_second_factor(services, user, remove_second_factor)
         values = {"user_id": str(user.user_id), "tenant_id": str(user.tenant_id), "email": user.email}
         return values if prompt else {**values, "password": password}
 
     show_values(asyncio.run(run()), as_json, quiet)
+
+
+async def _create_reset_link(email: str, remove_second_factor: bool) -> dict[str, str]:
+    async with open_services() as services:
+        user = await services.password_reset().find_user(email)
+        async with services.in_tenant(user.tenant_id) as tenant:
+            record = await (await tenant.users()).get(user.user_id)
+            issued = await tenant.account_links().issue_reset(record)
+        await _remove_second_factor(services, user, remove_second_factor)
+    link = LinkMails(Mailer(None), command_settings().public_url).link_to_reset(issued.token)
+    return {"user_id": str(user.user_id), "tenant_id": str(user.tenant_id), "email": user.email, "link": link}
+
+
+async def _remove_second_factor(services: OperatorServices, user: ResetUser, wanted: bool) -> None:
+    if wanted:
+        async with services.in_tenant(user.tenant_id) as tenant:
+            await (await tenant.users()).remove_second_factor(user.user_id)
 
 
 @keys.command("create")
@@ -266,6 +324,29 @@ def create_key(
     show_values(asyncio.run(run()), as_json, quiet)
 
 
+@keys.command("list")
+def list_keys(tenant: ForTenant, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """List the active API keys of a tenant, the oldest first, without their secrets."""
+
+    async def run() -> list[dict[str, str]]:
+        async with open_services() as services, services.in_tenant(tenant) as tenant_services:
+            found = [key async for key in iterate_pages(tenant_services.keys().list_keys)]
+        return [
+            {
+                "key_id": str(key.id),
+                "name": key.name or "",
+                "scopes": " ".join(key.scopes),
+                "collections": "all" if key.collections is None else " ".join(key.collections),
+                "created_at": _tell_time(key.created_at, ""),
+                "last_used_at": _tell_time(key.last_used_at, "never"),
+                "expires_at": _tell_time(key.expires_at, "never"),
+            }
+            for key in found
+        ]
+
+    show_rows(asyncio.run(run()), as_json, quiet)
+
+
 @keys.command("revoke")
 def revoke_key(key_id: Annotated[UUID, typer.Argument(help="The key's id.")], tenant: ForTenant) -> None:
     """Revoke an API key at once."""
@@ -275,6 +356,10 @@ def revoke_key(key_id: Annotated[UUID, typer.Argument(help="The key's id.")], te
             await tenant_services.keys().revoke(key_id)
 
     asyncio.run(run())
+
+
+def _tell_time(time: datetime | None, otherwise: str) -> str:
+    return time.isoformat(timespec="seconds") if time is not None else otherwise
 
 
 def _read_number(text: str) -> int | str:

@@ -27,7 +27,7 @@ def usage(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show successful calls and their images by tenant, day, operation and caller."""
+    """Show successful calls, their images and the seconds of videos by tenant, day, operation and caller."""
     today = datetime.now(UTC).date()
     first = since.date() if since is not None else today.replace(day=1)
     end = before.date() if before is not None else today + timedelta(days=1)
@@ -47,6 +47,7 @@ def usage(
                         "caller": key.caller,
                         "calls": str(count.calls),
                         "images": str(count.images),
+                        "video_seconds": str(count.video_seconds),
                     }
                     for key, count in counts
                 ]

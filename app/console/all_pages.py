@@ -7,25 +7,51 @@ from starlette.responses import RedirectResponse
 from starlette.staticfiles import StaticFiles
 
 from app.console import PREFIX
-from app.console.pages import overview, people, recognition, sign_in
+from app.console.pages import (
+    albums,
+    guest,
+    operator,
+    overview,
+    people,
+    recognition,
+    records,
+    review,
+    settings,
+    sign_in,
+    unknown,
+    videos,
+)
 from app.console.rendering import Pages
 from app.settings import Settings
 
-_PAGES = (sign_in, overview, people, recognition)
+_PAGES = (
+    sign_in,
+    overview,
+    people,
+    recognition,
+    albums,
+    guest,
+    review,
+    unknown,
+    videos,
+    settings,
+    records,
+    operator,
+)
 
 
-def install_console(app: FastAPI, settings: Settings) -> None:
+def install_console(app: FastAPI, configured: Settings) -> None:
     """Serve the pages below `/console`; without the console, `/` leads to `/docs`."""
     home = APIRouter(include_in_schema=False)
 
     @home.get("/")
     async def lead_home() -> RedirectResponse:
-        return RedirectResponse(PREFIX if settings.console else "/docs", 307)
+        return RedirectResponse(PREFIX if configured.console else "/docs", 307)
 
     app.include_router(home)
-    if not settings.console:
+    if not configured.console:
         return
-    app.state.pages = Pages(settings)
+    app.state.pages = Pages(configured)
     for page in _PAGES:
         app.include_router(page.router, prefix=PREFIX)
     app.mount(f"{PREFIX}/static", StaticFiles(directory=str(files("app.console") / "static")), name="console-static")

@@ -13,7 +13,8 @@ from app.console import PREFIX
 from app.console.context import read_prefix
 from app.console.texts import LANGUAGES, catalog, language, translate
 from app.console.viewer import Viewer
-from app.errors import AppError, AuthenticationFailed
+from app.console.wording import FILTERS
+from app.errors import AppError, AuthenticationFailed, SecondFactorRequired
 from app.settings import Settings
 from app.telemetry import error_code, request_id
 
@@ -24,26 +25,27 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_environment.filters.update(FILTERS)
+_environment.globals["t"] = translate  # for macros, too
 
 
 class Pages:
     """Renders pages of one server."""
 
     def __init__(self, settings: Settings) -> None:
-        self._prefix = read_prefix(settings.public_url)
+        self.prefix = read_prefix(settings.public_url)
         self._has_signup = settings.signup_enabled
 
     def render(self, template: str, viewer: Viewer | None, *, status: int = 200, **values: Any) -> HTMLResponse:
         """Render a page, or a part of one, for a viewer; None: nobody is signed in."""
         context = {
-            "t": translate,
             "script_texts_of": _choose_texts,
             "language": language.get(),
             "languages": LANGUAGES,
             "viewer": viewer,
-            "root": self._prefix,
-            "console": self._prefix + PREFIX,
-            "api": f"{self._prefix}/api/v1",
+            "root": self.prefix,
+            "console": self.prefix + PREFIX,
+            "api": f"{self.prefix}/api/v1",
             "static": self._static,
             "has_signup": self._has_signup,
         }
@@ -52,13 +54,19 @@ class Pages:
 
     def redirect(self, path: str) -> RedirectResponse:
         """Lead a browser to a path of the console."""
-        return RedirectResponse(self._prefix + path, 303)
+        return RedirectResponse(self.prefix + path, 303)
 
     def render_error(self, path: str, error: AppError) -> Response:
         """Render an error as a page; whoever is not signed in is led there."""
         error_code.set(error.code)
+        if path.startswith(f"{PREFIX}/operator") and isinstance(error, AuthenticationFailed):
+            return self.redirect(f"{PREFIX}/operator")
         if isinstance(error, AuthenticationFailed):
             response = self.redirect(f"{PREFIX}/sign-in?next={path}" if path != PREFIX else f"{PREFIX}/sign-in")
+            response.headers["hx-redirect"] = response.headers["location"]
+            return response
+        if isinstance(error, SecondFactorRequired):
+            response = self.redirect(f"{PREFIX}/settings/account")
             response.headers["hx-redirect"] = response.headers["location"]
             return response
         page = self.render("error.html", None, status=error.status, error=error, error_id=request_id.get())
@@ -66,7 +74,7 @@ class Pages:
         return page
 
     def _static(self, name: str) -> str:
-        return f"{self._prefix}{PREFIX}/static/{name}?v={_digest(name)}"
+        return f"{self.prefix}{PREFIX}/static/{name}?v={_digest(name)}"
 
 
 def _choose_texts(prefixes: Sequence[str]) -> dict[str, str]:

@@ -7,10 +7,10 @@ from fastapi import Depends, Request
 
 from app.errors import AuthenticationFailed
 from app.permissions import Permission, Principal
-from app.server.admission import authenticate_and_admit
+from app.server.admission import address_of, authenticate_and_admit
 from app.server.console_session import csrf_token, read_cookie
 from app.server.disconnects import DisconnectDep
-from app.server.state import state_of
+from app.server.state import limiter_of, state_of
 from app.services.access.authentication import CONSOLE_PREFIX
 from app.wiring.caller import CallerServices
 from app.wiring.process import AppState
@@ -40,6 +40,20 @@ async def get_viewer(request: Request, disconnect: DisconnectDep) -> Viewer:
 
 
 ViewerDep = Annotated[Viewer, Depends(get_viewer)]
+
+
+async def get_owner(request: Request, disconnect: DisconnectDep) -> Viewer:
+    """Return the viewer of pages about their own account, whatever they may do; raises `AuthenticationFailed`."""
+    token = read_cookie(request)
+    if token is None:
+        raise AuthenticationFailed
+    await limiter_of(request).admit_address(address_of(request), "console")
+    state = state_of(request)
+    principal = await state.auth.authenticate(CONSOLE_PREFIX + token)
+    return Viewer(principal, CallerServices(state, principal, disconnect), csrf_token(state.keyring, token))
+
+
+OwnerDep = Annotated[Viewer, Depends(get_owner)]
 
 
 async def get_state(request: Request) -> AppState:

@@ -11,7 +11,7 @@ class Keep(StrEnum):
 
     NOTHING = "nothing"
     CROPS = "crops"
-    """A picture of each stored face, encrypted, until the album expires."""
+    """A picture of each stored face, encrypted, until the album expires; of somebody in a video, only the best."""
 
 
 class AlbumKind(StrEnum):
@@ -80,6 +80,15 @@ class PhotoCounts:
     def waiting(self) -> int:
         """Photos that are there and not finished."""
         return self.received + self.working
+
+    @property
+    def finished(self) -> int:
+        return self.done + self.failed
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there are photos, and none waits."""
+        return self.total > 0 and not self.waiting
 
 
 @dataclass(frozen=True, slots=True)

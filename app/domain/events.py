@@ -71,10 +71,15 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """Events in order; `is_complete` is False if events between them and the requested number were deleted by age."""
+    """Events in order, and the number after which to go on.
+
+    `is_complete` is False if events after the requested number were deleted by age, or if there never was an event with
+    that number, because a backup was restored.
+    """
 
     events: list[StoredEvent]
     is_complete: bool
+    last_seq: int
 
 
 class DeliveryState(StrEnum):
@@ -119,3 +124,5 @@ class Delivery:
     attempted_at: datetime | None
     status: int | None
     error: str | None
+    order_key: str
+    """Of the deliveries with one key, the earlier one is sent first."""

@@ -10,13 +10,14 @@ from app.permissions import Plan, Quota
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A tenant's consent and retention policy.
+    """A tenant's consent and retention policy, and whether its users need a second factor.
 
     Subjects are erased `retention_days` after their last registration or change; None means never.
     """
 
     consent_required: bool = False
     retention_days: int | None = None
+    second_factor_required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,8 @@ class UsageKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UsageCount:
-    """The number of completed calls and of the photos in them."""
+    """The number of completed calls, of the photos in them, and of the seconds of videos."""
 
     calls: int
     images: int
+    video_seconds: int = 0

@@ -5,12 +5,15 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from app.domain.albums import Keep
 from app.domain.faces import Embedding, RelativeBox
 
 
 class VideoState(StrEnum):
     """Where a video is on its way through the queue."""
 
+    ANNOUNCED = "announced"
+    """The caller has a form to upload it to the bucket with; it may not be there yet."""
     RECEIVED = "received"
     WORKING = "working"
     DONE = "done"
@@ -26,6 +29,36 @@ class Sampling:
     """Only the frames that are stored whole: much faster, and people who appear for less than seconds are missed."""
     max_minutes: float = 240.0
     """A longer video fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewVideo:
+    """A video to receive: its album, the caller's id for it, and what is looked at."""
+
+    album: str
+    external_id: str
+    sampling: Sampling
+    keep: Keep | None = None
+    """What is kept of it besides templates; None: what the album keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoSource:
+    """Where a video lies in the tenant's own object store."""
+
+    bucket: str
+    name: str
+    version: str | None = None
+
+    @property
+    def address(self) -> str:
+        """`bucket/name`; a bucket's name has no slash."""
+        return f"{self.bucket}/{self.name}"
+
+    @classmethod
+    def parse(cls, address: str, version: str | None) -> "VideoSource":
+        bucket, _, name = address.partition("/")
+        return cls(bucket, name, version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +96,31 @@ class Video:
 
 
 @dataclass(frozen=True, slots=True)
+class VideoPosition:
+    """How much of a video is processed, for those who watch it."""
+
+    state: VideoState
+    position_ms: int
+    duration_ms: int | None
+    people: int | None
+    code: str | None
+
+    @property
+    def finished(self) -> int:
+        """In milliseconds of the video."""
+        return self.position_ms
+
+    @property
+    def waiting(self) -> int:
+        """In milliseconds of the video; 1 as long as its length is not known, or its people are joined."""
+        return 0 if self.is_done else max(1, (self.duration_ms or 0) - self.position_ms)
+
+    @property
+    def is_done(self) -> bool:
+        return self.state in (VideoState.DONE, VideoState.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
 class Interval:
     """From the first to the last frame in which somebody was seen without a longer break, in milliseconds."""
 
@@ -80,6 +138,17 @@ class SeenFace:
     quality: dict[str, float]
     is_reliable: bool
     embeddings: dict[str, Embedding] = field(repr=False)
+    picture: bytes | None = field(default=None, repr=False)
+    """A small JPEG, if pictures are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedFace:
+    """When and where somebody is seen, and how sure that is; for jobs, which list every time."""
+
+    at_ms: int
+    box: RelativeBox
+    detection_score: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,40 +7,44 @@
                               route_not_found, method_not_allowed, idempotency_key_reused, idempotent_answer_erased,
                               recognizer_mismatch, consent_required, consent_withdrawn, object_unavailable,
                               object_store_not_set, object_store_unavailable, malformed_request, unknown_operation,
-                              uploads_need_bucket, videos_not_supported, webhook_url_not_allowed
+                              uploads_need_bucket, videos_not_supported, webhook_url_not_allowed, malformed_http,
+                              mail_not_configured
       ImageRefused            image_empty, image_too_large, image_unreadable, image_truncated,
                               image_too_many_pixels, image_too_complex, image_animated, image_mode_unsupported,
                               image_url_not_allowed, image_url_unreachable, image_url_timeout,
                               photo_lost, poison
         VideoRefused          video_refused, video_unreadable, video_without_picture, video_too_large, video_too_long,
-                              video_too_complex, video_stuck
+                              video_too_complex, video_encrypted, video_stuck
       FaceRefused             no_face, several_faces, face_too_small, face_blurred, face_too_dark,
                               face_too_bright, face_turned_away, face_cut_off, face_uncertain, face_unreliable
       NoImageAccepted         no_image_accepted
       AuthenticationFailed    not_authenticated, invalid_credentials, token_invalid, token_expired, token_revoked,
-                              signature_invalid
+                              signature_invalid, second_factor_needed, second_factor_wrong
       PermissionDenied        permission_denied
         SignupDisabled        signup_disabled
+        SecondFactorRequired  second_factor_required
         QuotaExceeded         quota_exceeded
       NotFound                collection_not_found, subject_not_found, face_not_found, user_not_found,
                               key_not_found, tenant_not_found, plan_not_found, object_store_not_found,
                               recognizer_not_found, album_not_found, photo_not_found, link_not_found,
                               sighting_not_found, operation_not_found, cluster_not_found, pool_not_found,
-                              video_not_found, webhook_not_found
+                              video_not_found, video_job_not_found, webhook_not_found, invitation_not_found,
+                              session_not_found
       Conflict                email_taken, collection_exists, subject_exists, subject_anonymous, last_admin,
                               too_many_keys, subject_full, recognizer_incomplete, recognizer_in_use,
-                              album_closed, photo_exists, video_exists,
+                              album_closed, photo_exists, video_exists, video_not_uploaded,
                               operation_undone, operation_superseded, photo_not_uploaded, clusters_conflict,
-                              too_many_webhooks
+                              too_many_webhooks, second_factor_exists, second_factor_missing
       TooManyRequests         rate_limited, too_many_login_attempts, too_many_photos_waiting,
-                              too_many_videos_waiting
+                              too_many_videos_waiting, too_many_streams
       Unavailable             overloaded, client_disconnected, not_ready, database_unavailable, recognizer_unavailable,
                               recognizer_changed, photo_store_unavailable
       InternalError           internal_error
     OperatorError             for the operator, never for a client: configuration, model packs, migration
 
-Each class has an HTTP `status` and a stable `code`; its docstring is the `title` that clients read. The `detail` of an
-instance names the field, the value, the limit and what to do. No error contains an image, an embedding or a secret.
+Each class has an HTTP `status`, a stable `code` and a `remedy`; its docstring is the `title` that clients read. The
+`detail` of an instance names the field, the value, the limit and what to do. No error contains an image, an embedding
+or a secret.
 """
 
 from app.errors.access import (
@@ -48,6 +52,9 @@ from app.errors.access import (
     InvalidCredentials,
     PermissionDenied,
     QuotaExceeded,
+    SecondFactorNeeded,
+    SecondFactorRequired,
+    SecondFactorWrong,
     SignatureInvalid,
     SignupDisabled,
     TokenExpired,
@@ -86,7 +93,7 @@ from app.errors.availability import (
     TooManyRequests,
     Unavailable,
 )
-from app.errors.base import AppError, InternalError
+from app.errors.base import REFERENCE_PATH, AppError, InternalError, problem_type
 from app.errors.images import (
     FaceBlurred,
     FaceCutOff,
@@ -125,6 +132,8 @@ from app.errors.requests import (
     InvalidCursor,
     InvalidMetadata,
     InvalidParameter,
+    MailNotConfigured,
+    MalformedHttp,
     MalformedRequest,
     MethodNotAllowed,
     ObjectStoreNotSet,
@@ -145,6 +154,7 @@ from app.errors.resources import (
     Conflict,
     EmailTaken,
     FaceNotFound,
+    InvitationNotFound,
     KeyNotFound,
     LastAdmin,
     NotFound,
@@ -153,6 +163,9 @@ from app.errors.resources import (
     RecognizerIncomplete,
     RecognizerInUse,
     RecognizerNotFound,
+    SecondFactorExists,
+    SecondFactorMissing,
+    SessionNotFound,
     SubjectAnonymous,
     SubjectExists,
     SubjectFull,
@@ -163,8 +176,11 @@ from app.errors.resources import (
 )
 from app.errors.videos import (
     TooManyVideosWaiting,
+    VideoEncrypted,
     VideoExists,
+    VideoJobNotFound,
     VideoNotFound,
+    VideoNotUploaded,
     VideoRefused,
     VideosNotSupported,
     VideoStuck,
@@ -174,9 +190,10 @@ from app.errors.videos import (
     VideoUnreadable,
     VideoWithoutPicture,
 )
-from app.errors.webhooks import TooManyWebhooks, WebhookNotFound, WebhookUrlNotAllowed
+from app.errors.webhooks import TooManyStreams, TooManyWebhooks, WebhookNotFound, WebhookUrlNotAllowed
 
 __all__ = [
+    "REFERENCE_PATH",
     "AlbumClosed",
     "AlbumNotFound",
     "AppError",
@@ -224,9 +241,12 @@ __all__ = [
     "InvalidCursor",
     "InvalidMetadata",
     "InvalidParameter",
+    "InvitationNotFound",
     "KeyNotFound",
     "LastAdmin",
     "LinkNotFound",
+    "MailNotConfigured",
+    "MalformedHttp",
     "MalformedRequest",
     "MethodNotAllowed",
     "ModelPackRefused",
@@ -265,6 +285,12 @@ __all__ = [
     "RequestTimeout",
     "RequestTooLarge",
     "RouteNotFound",
+    "SecondFactorExists",
+    "SecondFactorMissing",
+    "SecondFactorNeeded",
+    "SecondFactorRequired",
+    "SecondFactorWrong",
+    "SessionNotFound",
     "SeveralFaces",
     "SightingNotFound",
     "SignatureInvalid",
@@ -282,6 +308,7 @@ __all__ = [
     "TooManyLoginAttempts",
     "TooManyPhotosWaiting",
     "TooManyRequests",
+    "TooManyStreams",
     "TooManyVideosWaiting",
     "TooManyWebhooks",
     "Unavailable",
@@ -289,8 +316,11 @@ __all__ = [
     "UnsupportedMediaType",
     "UploadsNeedBucket",
     "UserNotFound",
+    "VideoEncrypted",
     "VideoExists",
+    "VideoJobNotFound",
     "VideoNotFound",
+    "VideoNotUploaded",
     "VideoRefused",
     "VideoStuck",
     "VideoTooComplex",
@@ -302,4 +332,5 @@ __all__ = [
     "WebhookNotFound",
     "WebhookUrlNotAllowed",
     "about_image",
+    "problem_type",
 ]

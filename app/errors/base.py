@@ -2,12 +2,22 @@
 
 from typing import Any, ClassVar
 
+REFERENCE_PATH = "/docs/errors"
+"""The page that describes every code, below an anchor of the code's name."""
+
+
+def problem_type(code: str) -> str:
+    """Return the `type` of a problem (RFC 9457): the page of this server that describes the code."""
+    return f"{REFERENCE_PATH}#{code}"
+
 
 class AppError(Exception):
     """The request could not be processed."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
+    remedy: ClassVar[str] = "Report it with `request_id`."
+    """What the caller can do, for the reference; the `detail` of an error is more exact."""
 
     def __init__(
         self,

@@ -8,54 +8,63 @@ class RequestRefused(AppError):
 
     status = 422
     code = "invalid_request"
+    remedy = "Correct it as `detail` says."
 
 
 class InvalidParameter(RequestRefused):
     """A parameter is missing or has an invalid value."""
 
     code = "invalid_parameter"
+    remedy = "Correct the fields in `errors`."
 
 
 class DuplicateField(RequestRefused):
     """A JSON object has the same name twice."""
 
     code = "duplicate_field"
+    remedy = "Send each name once."
 
 
 class InvalidCursor(RequestRefused):
     """The cursor is not valid for this list."""
 
     code = "invalid_cursor"
+    remedy = "Begin with the first page."
 
 
 class InvalidMetadata(RequestRefused):
     """The metadata is not a valid JSON object."""
 
     code = "invalid_metadata"
+    remedy = "Send an object of at most 16 KiB."
 
 
 class RecognizerMismatch(RequestRefused):
     """Embeddings from different recognizers cannot be compared."""
 
     code = "recognizer_mismatch"
+    remedy = "Embed the photo with the one in use."
 
 
 class ConsentRequired(RequestRefused):
     """The tenant's policy requires consent before a face is stored."""
 
     code = "consent_required"
+    remedy = "Send `consent`, or record one first."
 
 
 class ConsentWithdrawn(RequestRefused):
     """The person withdrew their consent; record a new consent before storing their face."""
 
     code = "consent_withdrawn"
+    remedy = "Get a new consent and send its reference."
 
 
 class ObjectUnavailable(RequestRefused):
     """The photo could not be fetched from the tenant's object store."""
 
     code = "object_unavailable"
+    remedy = "Check bucket, name, credentials."
 
     def __init__(self, detail: str | None = None, *, field: str | None = None, is_unreadable: bool = False) -> None:
         super().__init__(detail, field=field)
@@ -67,24 +76,28 @@ class ObjectStoreNotSet(ObjectUnavailable):
     """The photo lies in the tenant's object store, and none is set."""
 
     code = "object_store_not_set"
+    remedy = "`PUT /object-store`."
 
 
 class ObjectStoreUnavailable(ObjectUnavailable):
     """The tenant's object store does not respond or has too much to do; the photo may be there."""
 
     code = "object_store_unavailable"
+    remedy = "Try again later."
 
 
 class MalformedRequest(RequestRefused):
     """The request body is not a JSON object."""
 
     code = "malformed_request"
+    remedy = "Send JSON."
 
 
 class UnknownOperation(RequestRefused):
     """The requested operation does not exist."""
 
     code = "unknown_operation"
+    remedy = "See the operations of the Rekognition protocol."
 
 
 class RequestTooLarge(RequestRefused):
@@ -92,6 +105,7 @@ class RequestTooLarge(RequestRefused):
 
     status = 413
     code = "request_too_large"
+    remedy = "Send less, or fewer images."
 
 
 class RequestTimeout(RequestRefused):
@@ -99,6 +113,7 @@ class RequestTimeout(RequestRefused):
 
     status = 408
     code = "request_timeout"
+    remedy = "Send it again, faster."
 
 
 class UnsupportedMediaType(RequestRefused):
@@ -106,18 +121,21 @@ class UnsupportedMediaType(RequestRefused):
 
     status = 415
     code = "unsupported_media_type"
+    remedy = "Send `multipart/form-data` or JSON."
 
 
 class TooManyImages(RequestRefused):
     """The request contains more images than one call allows."""
 
     code = "too_many_images"
+    remedy = "Split the call."
 
 
 class BatchRouteNeeded(RequestRefused):
     """This route takes one photo; another route takes several."""
 
     code = "batch_route_needed"
+    remedy = "Use the batch route in `detail`."
 
 
 class RouteNotFound(RequestRefused):
@@ -125,6 +143,7 @@ class RouteNotFound(RequestRefused):
 
     status = 404
     code = "route_not_found"
+    remedy = "Check path and prefix `/api/v1`."
 
 
 class MethodNotAllowed(RequestRefused):
@@ -132,12 +151,14 @@ class MethodNotAllowed(RequestRefused):
 
     status = 405
     code = "method_not_allowed"
+    remedy = "See the header `allow`."
 
 
 class IdempotencyKeyReused(RequestRefused):
     """This Idempotency-Key was already used for a different request."""
 
     code = "idempotency_key_reused"
+    remedy = "Use a new key."
 
 
 class IdempotentAnswerErased(RequestRefused):
@@ -145,3 +166,19 @@ class IdempotentAnswerErased(RequestRefused):
 
     status = 410
     code = "idempotent_answer_erased"
+    remedy = "Do not repeat it."
+
+
+class MalformedHttp(RequestRefused):
+    """The HTTP request is malformed."""
+
+    status = 400
+    code = "malformed_http"
+    remedy = "Use an HTTP client that keeps to the protocol; the connection is closed."
+
+
+class MailNotConfigured(RequestRefused):
+    """This server sends no mail; ask an admin of your tenant for a link."""
+
+    code = "mail_not_configured"
+    remedy = "Ask an admin of your tenant for a link."

@@ -7,7 +7,8 @@ other. PgQueuer hands a killed worker's job to another one, but does not count t
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -37,6 +38,11 @@ _PRUNE = tuple(
     for table in (_SETTINGS.queue_table_log, _SETTINGS.statistics_table)
 )
 
+_COUNT = text(
+    "SELECT entrypoint, count(*) FILTER (WHERE status = 'queued'), count(*) FILTER (WHERE status = 'picked'), "  # noqa: S608 - the name of a table, our own
+    f"min(created) FROM {_SETTINGS.queue_table} WHERE status IN ('queued', 'picked') GROUP BY entrypoint ORDER BY 1"
+)
+
 
 class JobKind(StrEnum):
     """What is to be done for a tenant."""
@@ -45,6 +51,23 @@ class JobKind(StrEnum):
     TEMPLATE_ROTATION = "templates.rotation"
     VIDEO_TURN = "videos.turn"
     WEBHOOK_TURN = "webhooks.turn"
+
+
+@dataclass(frozen=True, slots=True)
+class JobCount:
+    """How many jobs of a kind wait and run, and since when the oldest of them exists."""
+
+    kind: str
+    waiting: int
+    running: int
+    oldest_at: datetime
+
+
+async def count_jobs(database: Database) -> list[JobCount]:
+    """Count the jobs that wait or run, by kind; needs the operator's login."""
+    async with database.transaction(as_operator=True) as session:
+        rows = await session.execute(_COUNT)
+        return [JobCount(*row) for row in rows]
 
 
 JobHandler = Callable[..., Awaitable[object]]

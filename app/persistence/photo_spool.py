@@ -5,6 +5,7 @@ erases the photo (`discarded_objects`), and deleted after it.
 """
 
 import asyncio
+from collections.abc import AsyncGenerator
 from datetime import timedelta
 from uuid import UUID
 
@@ -22,6 +23,8 @@ from app.security.photo_encryption import PhotoCipher
 
 _INLINE_BYTES = 1 << 20
 """Larger photos are encrypted in a thread."""
+_PIECE_BYTES = 8 << 20
+"""Of larger objects: the store's time limit holds for each piece."""
 _BATCH = 500
 _FAILURES = (BaseError, OSError, ValueError)
 
@@ -69,6 +72,24 @@ class PhotoSpool:
         if photo is None:
             raise PhotoLost
         return photo
+
+    async def stream(self, tenant_id: UUID, object_id: UUID) -> AsyncGenerator[bytes]:
+        """Read an object that is not encrypted in pieces of 8 MiB; raises `PhotoLost` if it is missing or shrinks."""
+        size = await self.measure(tenant_id, object_id)
+        if size is None:
+            raise PhotoLost
+        key = object_key(tenant_id, object_id)
+        for begin in range(0, size, _PIECE_BYTES):
+            length = min(_PIECE_BYTES, size - begin)
+            try:
+                piece = bytes(await obstore.get_range_async(self._store, key, start=begin, length=length))
+            except FileNotFoundError:
+                raise PhotoLost from None
+            except _FAILURES as exc:
+                raise PhotoStoreUnavailable from exc
+            if len(piece) != length:
+                raise PhotoLost
+            yield piece
 
     async def measure(self, tenant_id: UUID, photo_id: UUID) -> int | None:
         """Return the size of an object in bytes, or None if it is not there."""

@@ -16,6 +16,7 @@ class Work(StrEnum):
     RETENTION = "retention"
     JOB_LOG = "job_log"
     EVENTS = "events"
+    WEBHOOK_TURNS = "webhook_turns"
 
 
 async def claim(database: Database, work: Work, every: timedelta) -> bool:

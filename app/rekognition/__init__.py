@@ -12,7 +12,7 @@ similarity.py    converts cosines to percentages
 confidence.py    converts detection scores to percentages
 attributes.py    fills attributes that no model estimates, if the tenant wants it
 arns.py  faces_out.py  call.py     shared by the operations
-collections.py  tags.py  faces.py  searches.py  users.py     the operations
+collections.py  tags.py  faces.py  searches.py  users.py  videos.py     the operations
 """
 
 PATH = "/rekognition"

@@ -66,7 +66,11 @@ class Call:
 
     async def scale(self) -> SimilarityScale:
         """Return the percentage scale of the collection's recognizer; raises `CollectionNotFound`."""
-        gallery = await self.caller.galleries.find(self.collection)
+        return await self.scale_of(self.collection)
+
+    async def scale_of(self, collection: str) -> SimilarityScale:
+        """Return the percentage scale of a collection's recognizer; raises `CollectionNotFound`."""
+        gallery = await self.caller.galleries.find(collection)
         return self._scales[gallery.recognizer]
 
     def first_scale(self) -> SimilarityScale:

@@ -37,8 +37,11 @@ from app.errors import (
     SubjectExists,
     SubjectFull,
     TooManyRequests,
+    TooManyVideosWaiting,
     Unavailable,
     UnknownOperation,
+    VideosNotSupported,
+    VideoTooLarge,
 )
 from app.rekognition.messages import NOTHING_ASKED, Asked, word_detail, word_message
 from app.security.request_signatures import SignatureFault
@@ -63,6 +66,9 @@ _CODES: tuple[tuple[type[AppError], str], ...] = (
     (IdempotencyKeyReused, "IdempotentParameterMismatchException"),
     (IdempotentAnswerErased, "ResourceNotFoundException"),
     (ObjectUnavailable, "InvalidS3ObjectException"),
+    (VideosNotSupported, "UnknownOperationException"),
+    (VideoTooLarge, "VideoTooLargeException"),
+    (TooManyVideosWaiting, "LimitExceededException"),
     (ImageTooLarge, "ImageTooLargeException"),
     (ImageTooManyPixels, "ImageTooLargeException"),
     (RequestTooLarge, "ImageTooLargeException"),

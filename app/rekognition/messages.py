@@ -36,7 +36,9 @@ from app.errors import (
     SubjectExists,
     SubjectNotFound,
     TooManyRequests,
+    TooManyVideosWaiting,
     Unavailable,
+    VideoTooLarge,
 )
 from app.security.request_signatures import SignatureFault
 
@@ -83,6 +85,8 @@ _WHOLE: tuple[tuple[type[AppError], str], ...] = (
 
 _FIRST: tuple[tuple[type[AppError], str | None], ...] = (
     (QuotaExceeded, None),
+    (VideoTooLarge, None),
+    (TooManyVideosWaiting, None),
     (PermissionDenied, _NOT_AUTHORIZED),
     (ConsentRequired, _NOT_AUTHORIZED),
     (ConsentWithdrawn, _NOT_AUTHORIZED),
@@ -162,7 +166,7 @@ def _first_sentence(error: AppError) -> str | None:
 
 
 def _is_format(error: AppError) -> bool:
-    others = (ImageEmpty, ImageTooLarge, ImageTooManyPixels)
+    others = (ImageEmpty, ImageTooLarge, ImageTooManyPixels, VideoTooLarge)
     return isinstance(error, ImageRefused) and not isinstance(error, others)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from app.permissions import Permission
-from app.rekognition import collections, faces, searches, tags, users
+from app.rekognition import collections, faces, searches, tags, users, videos
 from app.rekognition.call import Call, Result
 
 
@@ -31,6 +31,10 @@ OPERATIONS: dict[str, Operation] = {
     "CompareFaces": Operation(searches.compare_faces, Permission.RECOGNIZE, has_photos=True),
     "SearchUsers": Operation(searches.search_users, Permission.RECOGNIZE),
     "SearchUsersByImage": Operation(searches.search_users_by_image, Permission.RECOGNIZE, has_photos=True),
+    "StartFaceDetection": Operation(videos.start_face_detection, Permission.RECOGNIZE),
+    "GetFaceDetection": Operation(videos.get_face_detection, Permission.RECOGNIZE),
+    "StartFaceSearch": Operation(videos.start_face_search, Permission.RECOGNIZE),
+    "GetFaceSearch": Operation(videos.get_face_search, Permission.RECOGNIZE),
     "CreateUser": Operation(users.create_user, Permission.REGISTER),
     "DeleteUser": Operation(users.delete_user, Permission.DELETE),
     "ListUsers": Operation(users.list_users, Permission.READ),

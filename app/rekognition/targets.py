@@ -16,8 +16,8 @@ def read_target(target: str, model: WireModel) -> str:
         return name
     if prefix == TARGET_PREFIX and name in model.operations:
         raise UnknownOperation(
-            f"{name} is not supported by Vultus, which serves only the operations for faces in photos. Send it to AWS "
-            f"Rekognition."
+            f"{name} is not supported by Vultus, which serves only the operations for faces in photos and stored "
+            f"videos. Send it to AWS Rekognition."
         )
     shown = target.encode("ascii", "replace").decode()[:64]
     raise UnknownOperation(f"X-Amz-Target: {shown or '(missing)'} is not an operation of {TARGET_PREFIX}.")

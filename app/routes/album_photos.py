@@ -133,7 +133,7 @@ async def delete_photo(
     },
 )
 async def get_face_picture(_: CanRead, album: AlbumId, face_id: Id, services: ServicesDep) -> Response:
-    """Returns a JPEG of 160 x 160 pixels, if the album was created with `keep=crops`."""
+    """Returns a JPEG of 160 x 160 pixels, if the album was created, or the video sent, with `keep=crops`."""
     picture = await services.album_photos().get_picture(album, face_id)
     return Response(picture, media_type="image/jpeg", headers={"cache-control": "private, no-store"})
 

@@ -1,6 +1,7 @@
 """List every router of the REST API, in the order of the OpenAPI document."""
 
 from app.routes import (
+    account,
     album_events,
     album_links,
     album_photos,
@@ -18,6 +19,7 @@ from app.routes import (
     faces,
     guests,
     health,
+    invitations,
     keys,
     object_stores,
     operator,
@@ -34,6 +36,7 @@ from app.routes import (
     tenants,
     usage,
     users,
+    video_events,
     videos,
     webhooks,
 )
@@ -42,6 +45,7 @@ ROUTERS = tuple(
     module.router
     for module in (
         auth,
+        account,
         recognition,
         batches,
         collections,
@@ -61,6 +65,7 @@ ROUTERS = tuple(
         sightings,
         clusters,
         pools,
+        video_events,
         videos,
         policies,
         portability,
@@ -71,6 +76,7 @@ ROUTERS = tuple(
         usage,
         tenants,
         users,
+        invitations,
         keys,
         object_stores,
         rekognition_options,

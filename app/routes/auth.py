@@ -42,8 +42,9 @@ async def signup(body: SignupIn, state: StateDep) -> SignupOut:
     dependencies=[LIMITED_BY_ADDRESS],
 )
 async def token(form: Annotated[TokenForm, Form()], state: StateDep, address: AddressDep) -> TokenOut:
-    """OAuth2's password flow. Returns an access token and a refresh token."""
-    return TokenOut.of(await state.auth.sign_in(form.username, form.password, address))
+    """OAuth2's password flow. Returns an access token and a refresh token. 401 `second_factor_needed`: send the form
+    again with the field `code`."""
+    return TokenOut.of(await state.auth.sign_in(form.username, form.password, address, form.code))
 
 
 async def refuse_bad_refresh_token(body: RefreshIn, request: Request) -> None:

@@ -6,12 +6,21 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
+from app.errors import REFERENCE_PATH
 from app.routes import API
 from app.routes.deps.callers import get_operator, get_principal, limit_address, require_metrics_token
 
 # Public and without a rate limit: they cost almost nothing.
 PUBLIC_ROUTES = frozenset(
-    {"GET /", "GET /healthz", "GET /readyz", "GET /docs", "GET /openapi.json", f"GET {API}/receipt-keys"}
+    {
+        "GET /",
+        "GET /healthz",
+        "GET /readyz",
+        "GET /docs",
+        f"GET {REFERENCE_PATH}",
+        "GET /openapi.json",
+        f"GET {API}/receipt-keys",
+    }
 )
 # For any authenticated caller and without a rate limit: they cost one query.
 AUTHENTICATED_ROUTES = frozenset({f"POST {API}/auth/logout", f"GET {API}/auth/me"})

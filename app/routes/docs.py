@@ -12,6 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from app.routes import error_pages
 from app.routes.document_responses import HEADERS, REQUEST_ID, complete_responses
 from app.routes.examples import build_example
 from app.routes.responses import problems
@@ -76,6 +77,7 @@ def install_docs(app: FastAPI) -> None:
         return body, f'"{hashlib.sha256(body).hexdigest()[:32]}"'
 
     app.include_router(router)
+    app.include_router(error_pages.router)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
 
 

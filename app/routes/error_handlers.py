@@ -17,6 +17,7 @@ from app.errors import (
     QuotaExceeded,
     RequestRefused,
     RouteNotFound,
+    problem_type,
 )
 from app.routes.unknown_names import describe_unknown, list_fields, replace_surrogates, shorten
 from app.server.request_context import PRINCIPAL, ErrorRenderer
@@ -100,7 +101,7 @@ def problem(error: AppError, *, status: int | None = None) -> ProblemResponse:
     current_id = request_id.get()
     error_code.set(error.code)
     body: dict[str, Any] = {
-        "type": f"urn:vultus:problem:{error.code}",
+        "type": problem_type(error.code),
         "title": error.title,
         "status": status or error.status,
         "detail": replace_surrogates(error.detail),

@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import Header, Query
+from fastapi import Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.domain.events import EventType
 from app.routes import API
-from app.routes.deps.callers import CanRead
+from app.routes.deps.callers import CanRead, StateDep
 from app.routes.deps.services import CallerDep
 from app.routes.responses import AUTHENTICATED, problems
 from app.routes.strict_route import strict_router
@@ -34,12 +34,19 @@ async def list_events(
 ) -> EventList:
     """Returns events in the order of the changes. Events are deleted by age. When a subject or a collection is deleted,
     its events are deleted at once, except that it was deleted. Admins also read events of keys, quotas and webhooks."""
-    return EventList.of(await caller.events().list_after(after, limit, types), after)
+    return EventList.of(await caller.events().list_after(after, limit, types))
+
+
+async def hold_stream(principal: CanRead, state: StateDep) -> AsyncIterator[None]:
+    """Count the stream until it ends; raises `TooManyStreams`."""
+    with state.event_streams.enter(principal.tenant_id):
+        yield
 
 
 @router.get("/stream", summary="Watch events", response_class=EventSourceResponse)
 async def watch_events(
     _: CanRead,
+    __: Annotated[None, Depends(hold_stream)],
     caller: CallerDep,
     after: Annotated[
         int | None, Query(ge=0, le=_MAX_SEQ, description="Begin after this event. Unset: with the next one.")
@@ -51,7 +58,8 @@ async def watch_events(
     ] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events, each with its number as id, its type as name, and data as in `GET /events`. The stream ends
-    when the server stops; connect again then."""
+    after 15 minutes, or when the server stops; connect again then. A server process watches 20 streams of a tenant at
+    the same time."""
     events = caller.events()
     begin = last_event_id if last_event_id is not None else after
     async for found in events.follow(await events.last_seq() if begin is None else begin, types):

@@ -37,7 +37,7 @@ async def read_json_photos(
 def _read(
     body: bytes, photos: PhotoFields, fields: Mapping[str, FieldInfo]
 ) -> tuple[dict[str, Any], dict[str, list[SentImage]]]:
-    sent = {name: value for name, value in _parse(body).items() if value is not None}
+    sent = {name: value for name, value in parse_object(body).items() if value is not None}
     for name in sent:
         photos.check_name(name)
     images: dict[str, list[SentImage]] = {
@@ -68,7 +68,8 @@ def _is_number(annotation: Any) -> bool:
     return annotation in (int, float) or any(_is_number(part) for part in get_args(annotation))
 
 
-def _parse(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Parse a JSON body that must be an object; raises `RequestRefused`."""
     if len(body) > SMALL_BYTES and sum(body.count(mark) for mark in (b",", b":", b"[", b"{")) > _MAX_PARTS:
         # Parsed, they would take many times the memory of the body.
         raise RequestRefused(f"The JSON body has more than {_MAX_PARTS} commas, colons and brackets.")

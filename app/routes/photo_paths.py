@@ -1,6 +1,7 @@
 """Tell which paths take photos, and which take long lists. All other request bodies are small, except imports."""
 
 import re
+from collections.abc import Mapping
 
 from app.routes import API
 
@@ -41,6 +42,17 @@ def takes_photos(path: str) -> bool:
         or path in (_GUEST_PATH, _VIDEO_SEARCH_PATH)
         or (path.startswith(f"{API}/albums/") and _ALBUM_PATH.fullmatch(path) is not None)
     )
+
+
+def brings_video(path: str, headers: Mapping[str, str]) -> bool:
+    """Return whether a request's body is a video."""
+    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return path == VIDEOS_PATH and content_type == "multipart/form-data"
+
+
+def is_json(headers: Mapping[str, str]) -> bool:
+    """Return whether a request's body is JSON."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
 def takes_long_lists(path: str) -> bool:

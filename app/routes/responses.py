@@ -16,6 +16,7 @@ from app.errors import (
     RequestTimeout,
     RequestTooLarge,
     UnsupportedMediaType,
+    problem_type,
 )
 
 _EXAMPLES: dict[int, type[AppError]] = {
@@ -41,7 +42,7 @@ def problems(*errors: int | type[AppError]) -> dict[int | str, dict[str, Any]]:
 def _response(error: type[AppError]) -> dict[str, Any]:
     title = (error.__doc__ or "").strip().splitlines()[0]
     example = {
-        "type": f"urn:vultus:problem:{error.code}",
+        "type": problem_type(error.code),
         "title": title,
         "status": error.status,
         "detail": title,

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
 from app.errors import InvalidParameter, RequestRefused, UnsupportedMediaType
 from app.permissions import Permission
 from app.routes.deps.callers import require_permission
+from app.routes.json_photos import parse_object
 from app.routes.multipart import FormPart, FormReader, decode_text
+from app.routes.photo_paths import is_json
 from app.routes.uploads import validate_fields
-from app.schemas.videos import VideoForm
+from app.schemas.videos import StoredVideoIn, VideoForm
 
 FILE_FIELD = "video"
 
@@ -31,7 +34,9 @@ class _ArrivingForm:
     def __init__(self, request: Request) -> None:
         content_type = request.headers.get("content-type", "")
         if content_type.partition(";")[0].strip().lower() != "multipart/form-data":
-            raise UnsupportedMediaType(f"The body must be multipart/form-data, not {content_type[:64] or 'untyped'}.")
+            raise UnsupportedMediaType(
+                f"The body must be multipart/form-data or application/json, not {content_type[:64] or 'untyped'}."
+            )
         self._reader = FormReader(content_type, image_fields={FILE_FIELD}, max_files=1)
         self._stream = request.stream()
 
@@ -90,11 +95,20 @@ class _ArrivingForm:
 
 async def read_video_form(
     request: Request, _: Annotated[Any, Depends(require_permission(Permission.REGISTER))]
-) -> VideoUpload:
-    """Read the text fields of a form, after authentication; the route reads the file."""
+) -> VideoUpload | StoredVideoIn:
+    """Read the text fields of a form, after authentication; the route reads the file. Or read a JSON body."""
+    if is_json(request.headers):
+        return validate_fields(StoredVideoIn, parse_object(await request.body()))
     form = _ArrivingForm(request)
     fields = validate_fields(VideoForm, await form.read_fields())
     return VideoUpload(fields, form.read_file())
+
+
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return a model's schema; what it refers to is a component of other routes, too."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return schema
 
 
 VIDEO_BODY = {
@@ -106,7 +120,7 @@ VIDEO_BODY = {
                     "type": "object",
                     "additionalProperties": False,
                     "properties": {
-                        **VideoForm.model_json_schema()["properties"],
+                        **_schema(VideoForm)["properties"],
                         FILE_FIELD: {
                             "type": "string",
                             "format": "binary",
@@ -116,7 +130,8 @@ VIDEO_BODY = {
                     },
                     "required": ["album", "external_id", FILE_FIELD],
                 }
-            }
+            },
+            "application/json": {"schema": _schema(StoredVideoIn)},
         },
     }
 }

@@ -18,11 +18,14 @@ from app.routes.uploads import ImageForm, image_form
 from app.routes.video_form import VIDEO_BODY, VideoUpload, read_video_form
 from app.schemas.fields import CollectionName, Id, SubjectId
 from app.schemas.videos import (
+    AnnouncedVideoOut,
     AppearancePage,
     FoundAppearanceOut,
     FoundAppearancesOut,
     PersonOut,
     ReceivedVideoOut,
+    StoredVideoIn,
+    VideoForm,
     VideoOut,
     VideoPage,
     VideoPeopleOut,
@@ -52,20 +55,54 @@ Selfie = Annotated[ImageForm[VideoSearchForm], Depends(image_form(VideoSearchFor
 )
 async def add_video(
     _: CanRegister,
-    upload: Annotated[VideoUpload, Depends(read_video_form)],
+    upload: Annotated[VideoUpload | StoredVideoIn, Depends(read_video_form)],
     caller: CallerDep,
     response: Response,
 ) -> ReceivedVideoOut:
     """Workers look for faces in it, say who appears when, and delete it then; up to three faces a person stay.
 
-    The file must be the last part of the form. Safe to repeat: a video that was received is not added twice.
+    The file must be the last part of the form. A JSON body names a video in the object store that `PUT /object-store`
+    names; a worker fetches it. Safe to repeat: a video that was received is not added twice.
     """
-    fields = upload.fields
-    received = await caller.video_intake().receive(fields.album, fields.external_id, fields.sampling(), upload.chunks)
+    if isinstance(upload, StoredVideoIn):
+        received = await caller.video_sources().receive(upload.video(), upload.source())
+    else:
+        received = await caller.video_intake().receive(upload.fields.video(), upload.chunks)
     async with caller.transaction() as services:
         video = await services.videos().get(received.id)
     response.status_code = 202 if received.is_new else 200
     return ReceivedVideoOut.received(video, is_new=received.is_new)
+
+
+@router.post(
+    "/videos/uploads",
+    status_code=201,
+    summary="Get a form to upload a video with",
+    responses=problems(AlbumNotFound, 409, 422, 503),
+)
+async def announce_video(_: CanRegister, body: VideoForm, caller: CallerDep) -> AnnouncedVideoOut:
+    """A program without credentials can send the form with a video to the bucket, for 15 minutes.
+
+    Needs a bucket. A video that does not arrive within an hour is forgotten. Safe to repeat: a video that is not there
+    yet receives another form.
+    """
+    announced = await caller.video_uploads().announce(body.video())
+    async with caller.transaction() as services:
+        return AnnouncedVideoOut.announced(await services.videos().get(announced.id), announced)
+
+
+@router.post(
+    "/videos/{video_id:uuid}/uploaded",
+    status_code=202,
+    summary="Say that a video was uploaded",
+    responses=problems(VideoNotFound, 409, 422, 503),
+)
+async def receive_uploaded_video(_: CanRegister, video_id: VideoId, caller: CallerDep) -> VideoOut:
+    """Looks for the video in the bucket; if it is there, it waits to be processed.
+
+    Without this request, an uploaded video is found within about a minute.
+    """
+    return VideoOut.of(await caller.video_uploads().complete(video_id))
 
 
 @router.get("/videos", summary="List videos", responses=problems(AlbumNotFound, 422))

@@ -91,6 +91,6 @@ async def list_webhook_deliveries(
 
 
 @router.post("/{webhook_id}/replay", summary="Send events again", responses=problems(WebhookNotFound, 422))
-async def replay_webhook(_: CanAdmin, webhook_id: Id, body: ReplayIn, services: ServicesDep) -> ReplayOut:
+async def replay_webhook(_: CanAdmin, webhook_id: Id, body: ReplayIn, caller: CallerDep) -> ReplayOut:
     """Sends all events since a time again, also those that arrived. Receivers know them by `webhook-id`."""
-    return ReplayOut(events=await services.webhooks().replay(webhook_id, body.since))
+    return ReplayOut(events=await caller.webhook_replayer().replay(webhook_id, body.since))

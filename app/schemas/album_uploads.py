@@ -12,6 +12,7 @@ from app.schemas.batches import PhotoProblemOut, list_items
 from app.schemas.fields import ExternalImageId
 from app.schemas.request_body import RequestBody
 from app.services.albums.uploads import AnnouncedPhoto
+from app.services.videos.elsewhere import AnnouncedVideo
 
 MAX_UPLOADS = 100
 
@@ -55,18 +56,23 @@ class UploadedIn(RequestBody):
 
 
 class UploadFormOut(BaseModel):
-    """A form to upload one photo: POST it as `multipart/form-data` with these fields and, last, the field `file`."""
+    """A form to upload one file: POST it as `multipart/form-data` with these fields and, last, the field `file`."""
 
     url: str = Field(examples=["https://minio.example:9000/photos"])
     fields: dict[str, str] = Field(
-        description="Fields to send as they are, before the photo.",
+        description="Fields to send as they are, before the file.",
         examples=[{"key": "waiting/6f1c/3d1c", "policy": "eyJleHBpcmF0aW9uIjoi", "x-amz-signature": "9f86d081"}],
     )
-    max_bytes: int = Field(description="The bucket refuses larger photos, and empty ones.", examples=[20971520])
+    max_bytes: int = Field(description="The bucket refuses larger files, and empty ones.", examples=[20971520])
     expires_at: datetime = Field(
-        description="The bucket refuses later uploads; announce the photo again then.",
+        description="The bucket refuses later uploads; announce it again then.",
         examples=["2026-01-17T09:45:00Z"],
     )
+
+    @classmethod
+    def of(cls, announced: AnnouncedPhoto | AnnouncedVideo) -> "UploadFormOut":
+        form = announced.form
+        return cls(url=form.url, fields=form.fields, max_bytes=form.max_bytes, expires_at=form.expires_at)
 
 
 class AnnouncedPhotoOut(AlbumPhotoOut):
@@ -79,8 +85,7 @@ class AnnouncedPhotoOut(AlbumPhotoOut):
 
     @classmethod
     def announced(cls, announced: AnnouncedPhoto) -> "AnnouncedPhotoOut":
-        form = announced.form
-        upload = UploadFormOut(url=form.url, fields=form.fields, max_bytes=form.max_bytes, expires_at=form.expires_at)
+        upload = UploadFormOut.of(announced)
         return cls(**AlbumPhotoOut.of(announced.photo).model_dump(), is_new=announced.is_new, upload=upload)
 
 

@@ -41,6 +41,12 @@ class TokenForm(BaseModel):
     grant_type: Literal["password"] = "password"
     username: Annotated[str, PRINTABLE] = Field(max_length=320, examples=["ada@example.com"])
     password: str = Field(max_length=256, json_schema_extra={"format": "password"})
+    code: Annotated[str, PRINTABLE] | None = Field(
+        default=None,
+        max_length=40,
+        description="Of users with a second factor: the 6 digits of the authenticator app, or a recovery code.",
+        examples=["492039"],
+    )
     scope: str = ""
     client_id: str | None = None
     client_secret: str | None = Field(default=None, json_schema_extra={"format": "password"})

@@ -34,16 +34,16 @@ class EventList(BaseModel):
 
     items: list[EventOut]
     last_seq: int = Field(
-        description="Send it as `after` to get the next events. The number that was sent, if there are none.",
+        description="Send it as `after` to get the next events. At the end: the number of your tenant's newest event.",
         examples=[412],
     )
     is_complete: bool = Field(
-        description="False if events after the requested number were already deleted by age: read the present state "
-        "once, then continue from `last_seq`.",
+        description="False if events after the requested number were already deleted by age, or if a backup was "
+        "restored: read the present state once, then continue from `last_seq`.",
         examples=[True],
     )
 
     @classmethod
-    def of(cls, page: EventPage, after: int) -> "EventList":
+    def of(cls, page: EventPage) -> "EventList":
         items = [EventOut.of(event) for event in page.events]
-        return cls(items=items, last_seq=items[-1].seq if items else after, is_complete=page.is_complete)
+        return cls(items=items, last_seq=page.last_seq, is_complete=page.is_complete)

@@ -10,7 +10,7 @@ from app.schemas.request_body import RequestBody
 
 
 class PolicyBody(RequestBody):
-    """The tenant's rules for consent and retention."""
+    """The tenant's rules for consent and retention, and for signing in."""
 
     model_config = ConfigDict(
         # Strict mode: otherwise `true` would count as 1 retention day, and erase every subject.
@@ -24,9 +24,18 @@ class PolicyBody(RequestBody):
         examples=[365],
     )
 
+    second_factor_required: bool = Field(
+        default=False,
+        description="Whether users need a second factor. Those without one may then only set one up. Keys need none.",
+    )
+
     def policy(self) -> Policy:
-        return Policy(self.consent_required, self.retention_days)
+        return Policy(self.consent_required, self.retention_days, self.second_factor_required)
 
     @classmethod
     def of(cls, policy: Policy) -> "PolicyBody":
-        return cls(consent_required=policy.consent_required, retention_days=policy.retention_days)
+        return cls(
+            consent_required=policy.consent_required,
+            retention_days=policy.retention_days,
+            second_factor_required=policy.second_factor_required,
+        )

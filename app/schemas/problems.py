@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 class Problem(BaseModel):
     """An error, with a `code` for programs and a `detail` for people."""
 
-    type: str = Field(description="`urn:vultus:problem:` and the code.", examples=["urn:vultus:problem:no_face"])
+    type: str = Field(description="The page of this server that describes the code.", examples=["/docs/errors#no_face"])
     title: str = Field(examples=["No face was found in the image."])
     status: int = Field(examples=[422])
     detail: str = Field(description="What was wrong: the field, the value, the limit and what to do.")

@@ -19,6 +19,10 @@ class UsageDayOut(BaseModel):
     user_id: UUID | None = Field(description="The user who called. Null for keys.", examples=[None])
     calls: int = Field(description="Successful calls. Errors and replayed responses are not counted.", examples=[120])
     images: int = Field(description="Photos in these calls.", examples=[120])
+    video_seconds: int = Field(
+        description="Seconds of the videos that were sent on this day, of those that are processed or begun.",
+        examples=[0],
+    )
 
 
 class UsageOut(BaseModel):
@@ -28,6 +32,7 @@ class UsageOut(BaseModel):
     before: date = Field(description="The day after the last.", examples=["2026-02-01"])
     calls: int = Field(description="Total number of successful calls.", examples=[120])
     images: int = Field(description="Total number of photos.", examples=[120])
+    video_seconds: int = Field(description="Total number of seconds of videos.", examples=[0])
     items: list[UsageDayOut]
     next_cursor: answer.NextCursor
 
@@ -39,6 +44,7 @@ class UsageOut(BaseModel):
             before=before,
             calls=total.calls,
             images=total.images,
+            video_seconds=total.video_seconds,
             items=items,
             next_cursor=page.next_cursor,
         )
@@ -54,4 +60,5 @@ def _describe(key: UsageKey, count: UsageCount) -> UsageDayOut:
         user_id=ids["user"],
         calls=count.calls,
         images=count.images,
+        video_seconds=count.video_seconds,
     )

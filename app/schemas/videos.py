@@ -5,15 +5,19 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from app.domain.albums import Keep
 from app.domain.decisions import Decision
 from app.domain.sightings import SightingState
-from app.domain.videos import Interval, Sampling, Video, VideoState
+from app.domain.videos import Interval, NewVideo, Sampling, Video, VideoSource, VideoState
 from app.schemas import answer_fields as answer
+from app.schemas.album_sources import BucketName, ObjectName
+from app.schemas.album_uploads import UploadFormOut
 from app.schemas.fields import CollectionName, ExternalImageId
 from app.schemas.origins import RelativeBoxBody
 from app.schemas.recognition import round_rate
 from app.schemas.request_body import RequestBody
 from app.schemas.sightings import SeenSubjectOut, describe_seen
+from app.services.videos.elsewhere import AnnouncedVideo
 from app.services.videos.search import FoundAppearance
 from app.services.videos.videos import AppearingPerson
 
@@ -38,8 +42,26 @@ class VideoForm(RequestBody):
         default=240.0, description="A longer video fails.", examples=[240]
     )
 
-    def sampling(self) -> Sampling:
-        return Sampling(self.samples_per_second, self.keyframes_only, self.max_minutes)
+    keep: Keep | None = Field(
+        default=None,
+        description="`crops` keeps a picture of the best face of each person, encrypted, as long as the video. "
+        "Default: as the album.",
+        examples=[Keep.CROPS],
+    )
+
+    def video(self) -> NewVideo:
+        sampling = Sampling(self.samples_per_second, self.keyframes_only, self.max_minutes)
+        return NewVideo(self.album, self.external_id, sampling, self.keep)
+
+
+class StoredVideoIn(VideoForm):
+    """A video in a bucket of the tenant's object store: the JSON body of `POST /videos`."""
+
+    bucket: BucketName
+    name: Annotated[ObjectName, Field(description="The object's name.", examples=["day-1/opening.mp4"])]
+
+    def source(self) -> VideoSource:
+        return VideoSource(self.bucket, self.name)
 
 
 class VideoSearchForm(RequestBody):
@@ -98,6 +120,16 @@ class ReceivedVideoOut(VideoOut):
     @classmethod
     def received(cls, video: Video, *, is_new: bool) -> "ReceivedVideoOut":
         return cls(**VideoOut.of(video).model_dump(), is_new=is_new)
+
+
+class AnnouncedVideoOut(ReceivedVideoOut):
+    """A video that may be uploaded."""
+
+    upload: UploadFormOut
+
+    @classmethod
+    def announced(cls, video: Video, announced: AnnouncedVideo) -> "AnnouncedVideoOut":
+        return cls(**VideoOut.of(video).model_dump(), is_new=announced.is_new, upload=UploadFormOut.of(announced))
 
 
 class VideoPage(BaseModel):

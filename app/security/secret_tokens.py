@@ -1,4 +1,4 @@
-"""Tokens of API keys and guests' links: prefix, public id, 256 random bits; only an HMAC of the bits is stored."""
+"""Tokens of API keys and links: prefix, public id, 256 random bits; only an HMAC of the bits is stored."""
 
 import hashlib
 import hmac
@@ -11,7 +11,7 @@ from typing import Self
 
 _ALPHABET = string.ascii_letters + string.digits
 _PUBLIC_CHARS = 16
-_FORMAT = re.compile(r"(v[kl]_)([A-Za-z0-9]{16})_([A-Za-z0-9_-]{43})")
+_FORMAT = re.compile(r"(v[klir]_)([A-Za-z0-9]{16})_([A-Za-z0-9_-]{43})")
 
 
 class TokenPrefix(StrEnum):
@@ -19,6 +19,8 @@ class TokenPrefix(StrEnum):
 
     API_KEY = "vk_"
     GUEST_LINK = "vl_"
+    INVITATION = "vi_"
+    PASSWORD_RESET = "vr_"  # noqa: S105 - a prefix
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from starlette.requests import Request
 
-from app.errors import PermissionDenied, TokenRevoked
+from app.errors import PermissionDenied, SecondFactorRequired, TokenRevoked
 from app.permissions import ROLE_PERMISSIONS, SCOPE_PERMISSIONS, Permission, Principal
 from app.persistence.repositories.hot_queries import HotQueries
 from app.server.client_address import group_of
@@ -23,9 +23,11 @@ def address_of(request: Request) -> str:
 async def admit(request: Request, principal: Principal, permission: Permission) -> dict[str, str]:
     """Check the permission and the plan's rate limit, and count a recognition against the monthly quota.
 
-    Returns the rate-limit headers for the response. Raises `PermissionDenied`, `Overloaded`, `RateLimited` or
-    `QuotaExceeded`.
+    Returns the rate-limit headers for the response. Raises `PermissionDenied`, `SecondFactorRequired`, `Overloaded`,
+    `RateLimited` or `QuotaExceeded`.
     """
+    if principal.must_enroll:
+        raise SecondFactorRequired
     if not principal.may(permission):
         raise PermissionDenied(_explain_denial(principal, permission))
     assign_place(request.scope, principal.tenant_id)

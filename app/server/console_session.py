@@ -22,9 +22,9 @@ _PURPOSE = "console-csrf"
 
 def set_cookie(request: Request, response: Response, token: str, max_age_s: int) -> None:
     """Give the browser a session's token: for this host alone, out of reach of scripts and other sites."""
-    is_secure = _is_secure(request)
-    name = _SECURE_NAME if is_secure else _PLAIN_NAME
-    response.set_cookie(name, token, max_age=max_age_s, path="/", secure=is_secure, httponly=True, samesite="lax")
+    secure = is_secure(request)
+    name = _SECURE_NAME if secure else _PLAIN_NAME
+    response.set_cookie(name, token, max_age=max_age_s, path="/", secure=secure, httponly=True, samesite="lax")
 
 
 def delete_cookie(request: Request, response: Response) -> None:
@@ -32,12 +32,13 @@ def delete_cookie(request: Request, response: Response) -> None:
     set_cookie(request, response, "", 0)
 
 
-def read_cookie(request: Request) -> str | None:
+def read_cookie(request: Request, sent: str | None = None) -> str | None:
     """Return the token in the cookie, if the request comes from our own pages; raises `AuthenticationFailed` if not.
 
+    A change needs the token of `csrf_token`: in the header `x-csrf-token`, or `sent` from a field of a form.
     Without TLS in production the cookie is ignored: somebody else could have set it.
     """
-    token = request.cookies.get(_SECURE_NAME if _is_secure(request) else _PLAIN_NAME)
+    token = request.cookies.get(_SECURE_NAME if is_secure(request) else _PLAIN_NAME)
     if not token:
         return None
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
@@ -45,7 +46,7 @@ def read_cookie(request: Request) -> str | None:
             return token  # a link on another site, or in a mail
         raise AuthenticationFailed("The console's session is for its own pages. Send an access token or an API key.")
     if request.method not in SAFE_METHODS:
-        sent = request.headers.get(CSRF_HEADER, "")
+        sent = request.headers.get(CSRF_HEADER, "") if sent is None else sent
         if not hmac.compare_digest(sent.encode(), csrf_token(state_of(request).keyring, token).encode()):
             raise AuthenticationFailed(f"The header `{CSRF_HEADER}` is missing or not this session's.")
     return token
@@ -57,5 +58,6 @@ def csrf_token(keyring: Keyring, session_token: str) -> str:
     return hmac.new(key, session_token.encode(), sha256).hexdigest()
 
 
-def _is_secure(request: Request) -> bool:
+def is_secure(request: Request) -> bool:
+    """Return whether cookies of a response must come back by TLS only."""
     return state_of(request).settings.environment == "production" or request.url.scheme == "https"

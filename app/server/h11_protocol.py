@@ -9,6 +9,7 @@ from typing import Any, cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from app.errors import MalformedHttp, problem_type
 from app.server.lingering_transport import LingeringTransport
 
 _DEFAULT_TIMEOUT_S = 10.0
@@ -110,12 +111,13 @@ class TimedH11Protocol(H11Protocol):
         self.transport.close()
 
     def _send_problem(self, detail: str) -> None:
+        error = MalformedHttp(detail)
         problem = {
-            "type": "urn:vultus:problem:malformed_http",
-            "title": "The HTTP request is malformed.",
-            "status": 400,
-            "detail": detail,
-            "code": "malformed_http",
+            "type": problem_type(error.code),
+            "title": error.title,
+            "status": error.status,
+            "detail": error.detail,
+            "code": error.code,
             "request_id": None,
         }
         body = json.dumps(problem).encode()

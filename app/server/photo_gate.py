@@ -33,12 +33,17 @@ class PhotoGate:
         render_error: ErrorRenderer,
         has_photos: Callable[[str, Headers], bool],
         max_in_flight: int,
+        kind: str = "photo requests",
     ) -> None:
-        """Take `has_photos`, which tells from a request's path and headers whether it will run the networks."""
+        """Take `has_photos`, which tells from a request's path and headers whether it will run the networks.
+
+        Another gate of this kind bounds uploads of videos; `kind` names in refusals what a gate counts.
+        """
         self._app = app
         self._render_error = render_error
         self._has_photos = has_photos
         self._max_in_flight = max_in_flight
+        self._kind = kind
         self._in_flight = Counter[Hashable]()
         """Requests by tenant; before the authentication by hashed credential."""
         self._refused = (0, 0)
@@ -77,7 +82,7 @@ class PhotoGate:
         second = int(time.monotonic())
         self._refused = (second, self._refused[1] + 1 if self._refused[0] == second else 1)
         return Overloaded(
-            f"{self._in_flight.total()} photo requests are in flight; at most {self._max_in_flight} are allowed. "
+            f"{self._in_flight.total()} {self._kind} are in flight; at most {self._max_in_flight} are allowed. "
             f"Try again later.",
             # The more requests are refused, the later they should retry: refusals also cost time.
             retry_after_s=min(_MAX_RETRY_S, 1 + 4 * self._refused[1] // self._max_in_flight),

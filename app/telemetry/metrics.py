@@ -6,8 +6,11 @@ serve` sets that variable before importing this module.
 
 import os
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from app.telemetry.process_names import process_name
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -15,6 +18,10 @@ _DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 # A client may send any method, and every new label value would stay in memory.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+if _DIRECTORY_VARIABLE in os.environ:
+    # Before the first metric: two containers that share the directory have processes of the same id.
+    values.ValueClass = values.MultiProcessValue(process_name)  # type: ignore[no-untyped-call]
 
 _registry = CollectorRegistry()
 _requests = Counter("vultus_requests", "Requests with a response.", ["route", "method", "status"], registry=_registry)
@@ -42,6 +49,16 @@ _photos = Counter(
 _deliveries = Counter(
     "vultus_webhook_deliveries", "Attempts to deliver events to webhooks, by outcome.", ["outcome"], registry=_registry
 )
+
+
+def describe() -> list[tuple[str, str, tuple[str, ...], str]]:
+    """List each metric of this process: exported name, type, labels and meaning."""
+    found = []
+    for metric in _registry._collector_to_names:
+        if isinstance(metric, MetricWrapperBase):
+            name = f"{metric._name}_total" if metric._type == "counter" else metric._name
+            found.append((name, str(metric._type), tuple(metric._labelnames), metric._documentation))
+    return found
 
 
 def observe_request(route: str, method: str, status: int, seconds: float) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.errors import VideosNotSupported
 from app.matcher.tenant_search import TenantSearch
 from app.permissions import Permission, Principal
+from app.persistence.repositories.account_links import AccountLinkRepository
 from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.keys import AccessKeyRepository, ApiKeyRepository
 from app.persistence.repositories.object_stores import ObjectStoreRepository
@@ -22,6 +23,7 @@ from app.persistence.repositories.usage_days import UsageDayRepository
 from app.persistence.repositories.users import UserRepository
 from app.persistence.repositories.webhook_deliveries import WebhookDeliveryRepository
 from app.persistence.repositories.webhooks import WebhookRepository
+from app.services.access.account_links import AccountLinkService
 from app.services.access.keys import KeyService
 from app.services.access.users import UserService
 from app.services.albums.intake import IntakeLimits, PhotoIntake
@@ -54,10 +56,15 @@ from app.services.recognition.search import SearchService
 from app.services.tenancy.metering import UsageService
 from app.services.tenancy.policies import PolicyService
 from app.services.tenancy.protocol_options import ProtocolOptionsService
-from app.services.videos.intake import VideoIntake, VideoLimits
+from app.services.videos.admission import VideoLimits
+from app.services.videos.arrivals import AnnouncedVideos
+from app.services.videos.elsewhere import VideoSources, VideoUploads
+from app.services.videos.intake import VideoIntake
+from app.services.videos.jobs import VideoJobService
+from app.services.videos.parts import VideoParts
 from app.services.videos.search import VideoSearch
 from app.services.webhooks.secrets import WebhookCipher
-from app.services.webhooks.webhooks import WebhookService, WebhookTester
+from app.services.webhooks.webhooks import WebhookReplayer, WebhookService, WebhookTester
 from app.wiring.album_services import AlbumServices
 from app.wiring.process import AppState
 from app.wiring.videos import has_video_support
@@ -119,11 +126,27 @@ class CallerServices:
 
     def video_intake(self) -> VideoIntake:
         """Return what receives videos; raises `VideosNotSupported` where none can be processed."""
+        state, limits = self.state, self.video_limits()
+        max_bytes = state.settings.max_video_bytes
+        parts = VideoParts(state.database, state.spool, state.keyring, max_bytes=max_bytes)
+        return VideoIntake(state.database, state.spool, parts, self.principal, limits)
+
+    def video_uploads(self) -> VideoUploads:
+        """Return what receives videos through the bucket; raises as `video_intake`."""
+        state, limits = self.state, self.video_limits()
+        kind = AnnouncedVideos(state.settings.max_video_bytes)
+        return VideoUploads(state.database, state.spool, kind, self.principal, limits)
+
+    def video_sources(self) -> VideoSources:
+        """Return what receives videos from the tenant's object store; raises as `video_intake`."""
+        return VideoSources(self.state.database, self.principal, self.video_limits())
+
+    def video_limits(self) -> VideoLimits:
+        """Return what bounds videos; raises as `video_intake`."""
         if not has_video_support():
             raise VideosNotSupported("This server processes no videos. Its operator can install vultus[video].")
-        state = self.state
-        limits = VideoLimits(state.settings.max_video_bytes, state.settings.max_waiting_videos)
-        return VideoIntake(state.database, state.spool, state.keyring, self.principal, limits)
+        settings = self.state.settings
+        return VideoLimits(settings.max_video_bytes, settings.max_waiting_videos)
 
     def video_search(self) -> VideoSearch:
         state = self.state
@@ -151,6 +174,9 @@ class CallerServices:
 
     def events(self) -> EventService:
         return EventService(self.state.database, self.principal)
+
+    def webhook_replayer(self) -> WebhookReplayer:
+        return WebhookReplayer(self._webhooks)
 
     def webhook_tester(self) -> WebhookTester:
         return WebhookTester(self._webhooks, self.state.webhook_sender, WebhookCipher(self.state.keyring))
@@ -284,6 +310,11 @@ class TransactionServices(AlbumServices):
             self._trail(),
         )
 
+    def video_jobs(self) -> VideoJobService:
+        """Return the jobs of the Rekognition protocol; raises as `video_intake`."""
+        limits = self._caller.video_limits()
+        return VideoJobService(self._session, self._principal, limits, self._collection_lookup(), self._state.cursors)
+
     def policies(self) -> PolicyService:
         return PolicyService(self._policy_rows(), self._trail(), self._principal)
 
@@ -300,6 +331,12 @@ class TransactionServices(AlbumServices):
     def users(self) -> UserService:
         users = UserRepository(self._session, self._tenant_id)
         return UserService(users, self._quotas(), self._principal, self._trail(), self._state.cursors)
+
+    def account_links(self) -> AccountLinkService:
+        links = AccountLinkRepository(self._session, self._tenant_id)
+        users = UserRepository(self._session, self._tenant_id)
+        state = self._state
+        return AccountLinkService(links, users, self._principal, state.keyring, state.cursors, self._trail())
 
     def keys(self) -> KeyService:
         api_keys = ApiKeyRepository(self._session, self._tenant_id)

@@ -9,6 +9,7 @@ from app.errors import DatabaseNotReady, TenantNotFound
 from app.persistence.connections.database import Database, Transaction
 from app.persistence.provisioning.addresses import DatabaseAddresses, provisioned_database
 from app.persistence.provisioning.logins import check_operator_login
+from app.persistence.repositories.account_links import AccountLinkRepository
 from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.audit import AuditRepository
 from app.persistence.repositories.collections import CollectionRepository
@@ -23,6 +24,7 @@ from app.persistence.repositories.users import UserRepository
 from app.security.cursors import CursorSigner
 from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher
+from app.services.access.account_links import AccountLinkService
 from app.services.access.keys import KeyService
 from app.services.access.password_reset import PasswordReset
 from app.services.access.users import UserService
@@ -114,6 +116,12 @@ class TenantServices:
         quotas = QuotaService(UsageRepository(self._session, self._tenant_id), plan)
         users = UserRepository(self._session, self._tenant_id)
         return UserService(users, quotas, None, self._trail(), CursorSigner(self._keyring))
+
+    def account_links(self) -> AccountLinkService:
+        links = AccountLinkRepository(self._session, self._tenant_id)
+        users = UserRepository(self._session, self._tenant_id)
+        cursors = CursorSigner(self._keyring)
+        return AccountLinkService(links, users, None, self._keyring, cursors, self._trail())
 
     def keys(self) -> KeyService:
         api_keys = ApiKeyRepository(self._session, self._tenant_id)

@@ -5,9 +5,10 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 
+from app.domain.albums import PhotoCounts
 from app.domain.decisions import Calibration
+from app.domain.videos import VideoPosition
 from app.errors import OperatorError
 from app.matcher.engine import SearchEngine
 from app.ml.analysis import FaceAnalyzer
@@ -19,19 +20,22 @@ from app.persistence.erasure_journal import Journal
 from app.persistence.job_queue import JobWorker
 from app.persistence.photo_spool import PhotoSpool
 from app.persistence.provisioning.addresses import DatabaseAddresses, provisioned_database
+from app.persistence.repositories.albums import count_photos_of
+from app.persistence.repositories.videos import follow_videos
 from app.security.cursors import CursorSigner
 from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher
 from app.security.photo_encryption import PhotoCipher
-from app.security.tokens import TokenIssuer
+from app.services.access.account_links import AccountDoors
 from app.services.access.authentication import AuthService
 from app.services.access.known_tenants import KnownTenants
+from app.services.access.link_mails import LinkMails
+from app.services.access.second_factors import SecondFactorService
 from app.services.access.signed_requests import SignedRequestService
-from app.services.albums.arrivals import UploadedPhotos
+from app.services.albums.arrivals import AnnouncedPhotos
 from app.services.albums.expiry import AlbumExpiry
 from app.services.albums.links import GuestBook
 from app.services.albums.photo_faces import PhotoReader
-from app.services.albums.progress import ProgressWatch
 from app.services.albums.turns import PhotoTurns
 from app.services.albums.worker import AlbumUpkeep, AlbumWorker
 from app.services.audit.trail import AuditTrails
@@ -41,23 +45,31 @@ from app.services.erasure.receipts import ReceiptSigner
 from app.services.erasure.replay import ErasureReplay
 from app.services.erasure.retention import RetentionSweep
 from app.services.events.quota_notices import QuotaNotices
+from app.services.events.streams import EventStreams
 from app.services.maintenance.background_erasure import BackgroundErasure
 from app.services.maintenance.health import HealthService
+from app.services.maintenance.operator_overview import OperatorOverview
 from app.services.maintenance.template_rotation import TemplateRotation
+from app.services.outbound.mail import Mailer
 from app.services.photos.allowed_hosts import AllowedHosts
 from app.services.photos.face_reader import FaceReader
 from app.services.photos.image_urls import ImageUrlFetcher
 from app.services.photos.object_stores import ObjectFetcher
+from app.services.photos.uploaded_objects import UploadedObjects
+from app.services.progress import ProgressWatch
 from app.services.sightings.arrival import ArrivalMatcher
 from app.services.sightings.clustering import ClusterKeeper
 from app.services.sightings.matching import PeopleMatcher
 from app.services.sightings.rematch import Rematch
 from app.services.tenancy.metering import Meter
 from app.services.tenancy.tenants import OperatorService, TenantService
+from app.services.videos.arrivals import AnnouncedVideos
+from app.services.videos.parts import VideoParts
 from app.services.webhooks.sending import WebhookHosts, WebhookSender
 from app.services.webhooks.worker import WebhookWorker
 from app.settings import Settings
 from app.telemetry import get_logger
+from app.wiring.accounts import build_accounts, build_mailer
 from app.wiring.albums import StorageOpener
 from app.wiring.analyzer import build_analyzer, count_inference_threads
 from app.wiring.object_stores import open_journal, open_spool
@@ -83,9 +95,13 @@ class AppState:
     hasher: PasswordHasher
     meter: Meter
     auth: AuthService
+    second_factors: SecondFactorService
+    account_doors: AccountDoors
+    link_mails: LinkMails
     tenants: TenantService
     operator: OperatorService | None
     """None unless the operator API is enabled."""
+    operator_overview: OperatorOverview | None
     faces: FaceReader
     search: SearchEngine
     cursors: CursorSigner
@@ -103,9 +119,11 @@ class AppState:
     spool: PhotoSpool
     album_worker: AlbumWorker
     quota_notices: QuotaNotices
+    event_streams: EventStreams
     webhook_sender: WebhookSender
     webhook_worker: WebhookWorker
-    progress: ProgressWatch
+    progress: ProgressWatch[PhotoCounts]
+    video_progress: ProgressWatch[VideoPosition]
     guests: GuestBook
 
 
@@ -122,8 +140,10 @@ class _Resources:
     objects: ObjectFetcher
     image_urls: ImageUrlFetcher
     search: SearchEngine
-    progress: ProgressWatch
     webhooks: WebhookSender
+    progress: ProgressWatch[PhotoCounts]
+    video_progress: ProgressWatch[VideoPosition]
+    mailer: Mailer
     spool: PhotoSpool
     service_address: str
 
@@ -151,6 +171,7 @@ async def running_process(
         await stack.enter_async_context(erasure.running())
         await stack.enter_async_context(meter.running())
         state = _build_state(settings, resources, analyzer, trails, erasure, meter)
+        stack.push_async_callback(state.account_doors.close)
         if works_on_albums:
             await stack.enter_async_context(state.album_worker.running())
             await stack.enter_async_context(state.webhook_worker.running())
@@ -186,8 +207,11 @@ async def _open_resources(stack: AsyncExitStack, settings: Settings, addresses: 
     stack.push_async_callback(search.close)
     webhooks = WebhookSender(WebhookHosts(settings.webhook_internal_hosts))
     stack.push_async_callback(webhooks.close)
-    progress = ProgressWatch(database)
+    progress, video_progress = ProgressWatch(database, count_photos_of), ProgressWatch(database, follow_videos)
+    mailer = build_mailer(settings)
+    stack.push_async_callback(mailer.close)
     stack.push_async_callback(progress.close)
+    stack.push_async_callback(video_progress.close)
     # Entered last: it stops first, and no connection is ended while the others close theirs.
     await stack.enter_async_context(watchdog.running())
     return _Resources(
@@ -200,8 +224,10 @@ async def _open_resources(stack: AsyncExitStack, settings: Settings, addresses: 
         objects,
         image_urls,
         search,
-        progress,
         webhooks,
+        progress,
+        video_progress,
+        mailer,
         open_spool(settings, keyring),
         addresses.service,
     )
@@ -222,15 +248,20 @@ def _build_state(
     decisions = DecisionMaker(calibrations, settings.match_threshold)
     faces = FaceReader(resources.executor, analyzer)
     recognizers = RecognizerDirectory({name: info.pack for name, info in infos.items()})
+    accounts = build_accounts(settings, database, hasher, keyring, trails, resources.mailer)
     return AppState(
         settings=settings,
         database=database,
         keyring=keyring,
         hasher=hasher,
         meter=meter,
-        auth=AuthService(database, hasher, _build_token_issuer(settings, keyring), keyring, trails),
+        auth=accounts.auth,
+        second_factors=accounts.second_factors,
+        account_doors=accounts.account_doors,
+        link_mails=accounts.link_mails,
         tenants=TenantService(database, hasher, trails),
         operator=OperatorService(operator_database, trails, cursors) if operator_database is not None else None,
+        operator_overview=OperatorOverview(operator_database, list(infos.values())) if operator_database else None,
         faces=faces,
         search=resources.search,
         cursors=cursors,
@@ -246,9 +277,11 @@ def _build_state(
         receipts=ReceiptSigner(keyring, settings.previous_receipt_keys),
         spool=resources.spool,
         progress=resources.progress,
+        video_progress=resources.video_progress,
         guests=GuestBook(database, keyring, trails),
         album_worker=_build_album_worker(settings, resources, faces, recognizers, trails, decisions),
         quota_notices=QuotaNotices(database),
+        event_streams=EventStreams(),
         webhook_sender=resources.webhooks,
         webhook_worker=build_webhook_worker(
             settings, database, resources.service_address, resources.webhooks, keyring, trails
@@ -275,15 +308,21 @@ def _build_album_worker(
     arrivals = ArrivalMatcher(database, matcher)
     reader = PhotoReader(resources.spool, faces, resources.objects)
     turns = PhotoTurns(database, reader, recognizers, opener.open, arrivals)
-    uploaded = UploadedPhotos(database, resources.spool, max_bytes=settings.max_image_bytes)
+    uploaded = [
+        UploadedObjects(database, resources.spool, kind)
+        for kind in (AnnouncedPhotos(settings.max_image_bytes), AnnouncedVideos(settings.max_video_bytes))
+    ]
     videos = build_video_turns(
         database,
         resources.spool,
+        resources.objects,
+        VideoParts(database, resources.spool, resources.keyring, max_bytes=settings.max_video_bytes),
         settings.resolved_data_dir,
         faces,
         VideoStorageOpener(database, recognizers, resources.search.protector, trails, resources.keyring),
         recognizers,
         arrivals,
+        resources.search,
         decisions.calibrations,
     )
     upkeep = AlbumUpkeep(database, resources.spool, turns, videos, AlbumExpiry(database, trails), uploaded)
@@ -292,15 +331,6 @@ def _build_album_worker(
     clusters = ClusterKeeper(database, resources.search, decisions)
     watched = videos if has_video_support() else None
     return AlbumWorker(database, jobs, rotation, turns, watched, upkeep, rematch, clusters)
-
-
-def _build_token_issuer(settings: Settings, keyring: Keyring) -> TokenIssuer:
-    return TokenIssuer(
-        keyring,
-        access_lifetime=timedelta(minutes=settings.access_token_minutes),
-        refresh_lifetime=timedelta(days=settings.refresh_token_days),
-        console_lifetime=timedelta(hours=settings.console_session_hours),
-    )
 
 
 async def _open_databases(

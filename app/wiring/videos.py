@@ -7,14 +7,18 @@ from pathlib import Path
 from uuid import UUID
 
 from app.domain.decisions import Calibration
+from app.matcher.engine import SearchEngine
 from app.persistence.connections.database import Database
 from app.persistence.photo_spool import PhotoSpool
 from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.appearances import AppearanceRepository
 from app.persistence.repositories.clusters import ClusterRepository
 from app.persistence.repositories.collections import CollectionRepository
+from app.persistence.repositories.face_crops import FaceCropRepository
 from app.persistence.repositories.sightings import SightingRepository
 from app.persistence.repositories.subjects import SubjectRepository
+from app.persistence.repositories.video_jobs import VideoJobRepository
+from app.persistence.repositories.video_meter import VideoMeterRepository
 from app.persistence.repositories.video_steps import VideoStepRepository
 from app.persistence.template_protector import TemplateProtector
 from app.security.keyring import Keyring
@@ -23,8 +27,12 @@ from app.services.audit.trail import AuditTrails
 from app.services.collections.lookup import CollectionLookup
 from app.services.collections.recognizer_directory import RecognizerDirectory
 from app.services.photos.face_reader import FaceReader
+from app.services.photos.object_stores import ObjectFetcher
 from app.services.sightings.arrival import ArrivalMatcher, SightingStorage
+from app.services.videos.fetching import VideoFetcher
 from app.services.videos.files import VideoFiles
+from app.services.videos.jobs import VideoJobRunner
+from app.services.videos.parts import VideoParts
 from app.services.videos.storage import VideoStorage
 from app.services.videos.turns import VideoTurns
 from app.services.videos.watching import VideoWatcher
@@ -67,6 +75,9 @@ class VideoStorageOpener:
                 storage,
                 SightingStorage(AlbumPeopleRepository(session, tenant_id), SightingRepository(session, tenant_id)),
                 ClusterRepository(session, tenant_id),
+                FaceCropRepository(session, tenant_id, self._cipher),
+                VideoMeterRepository(session, tenant_id),
+                VideoJobRepository(session, tenant_id),
                 self._cipher,
             )
 
@@ -74,13 +85,20 @@ class VideoStorageOpener:
 def build_video_turns(
     database: Database,
     spool: PhotoSpool,
+    objects: ObjectFetcher,
+    parts: VideoParts,
     data_dir: Path,
     faces: FaceReader,
     opener: VideoStorageOpener,
     directory: RecognizerDirectory,
     arrivals: ArrivalMatcher,
+    engine: SearchEngine,
     calibrations: Mapping[str, Calibration],
 ) -> VideoTurns:
     """Build what processes the videos of all tenants in this process."""
     files = VideoFiles(spool, data_dir / "videos")
-    return VideoTurns(database, files, VideoWatcher(faces), directory, opener.open, arrivals, calibrations)
+    jobs = VideoJobRunner(opener.open, engine, calibrations)
+    fetcher = VideoFetcher(database, spool, objects, parts)
+    return VideoTurns(
+        database, fetcher, files, VideoWatcher(faces), directory, opener.open, arrivals, jobs, calibrations
+    )

@@ -8,6 +8,7 @@ from app.security.keyring import Keyring
 from app.services.audit.trail import AuditTrails
 from app.services.webhooks.secrets import WebhookCipher
 from app.services.webhooks.sending import WebhookSender
+from app.services.webhooks.slots import TurnSlots
 from app.services.webhooks.turns import WebhookTurns
 from app.services.webhooks.worker import WebhookWorker
 from app.settings import Settings
@@ -27,5 +28,5 @@ def build_webhook_worker(
         concurrency=settings.webhook_turns,
         behind_pgbouncer=settings.database_pgbouncer,
     )
-    turns = WebhookTurns(database, sender, WebhookCipher(keyring), trails)
+    turns = WebhookTurns(database, sender, WebhookCipher(keyring), trails, TurnSlots(settings.webhook_turns))
     return WebhookWorker(database, jobs, turns, keep=timedelta(days=settings.event_days))

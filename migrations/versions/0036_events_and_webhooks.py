@@ -56,8 +56,10 @@ END $$
 """
 # Adds events at the end of the tenant's list, and a delivery for each webhook that wants them. The head of the audit
 # trail is locked until the transaction ends, so events become visible in order. Webhooks whose turn is not queued yet
-# are returned: the caller adds their turns to the job queue. Earlier events forget what these
-# say is erased.
+# are returned: the caller adds their turns to the job queue.
+#
+# Earlier events forget what is erased, and those of an erased subject or collection are deleted. One of them may be on
+# its way to a receiver: the event of the erasure then waits until that attempt must have ended, so that it arrives last.
 ADD_EVENTS = """
 CREATE FUNCTION vultus_add_events(tenant uuid, added jsonb, first_seal bytea)
 RETURNS TABLE (webhook_id uuid, turn bigint) LANGUAGE plpgsql AS $$
@@ -65,10 +67,30 @@ RETURNS TABLE (webhook_id uuid, turn bigint) LANGUAGE plpgsql AS $$
 DECLARE
     number CONSTANT bigint := jsonb_array_length(added);
     last bigint;
+    erased bigint[];
+    sending jsonb := '[]';
 BEGIN
     INSERT INTO audit_heads AS head (tenant_id, seq, seal, event_seq) VALUES (tenant, 0, first_seal, number)
     ON CONFLICT (tenant_id) DO UPDATE SET event_seq = head.event_seq + number
     RETURNING head.event_seq INTO last;
+    erased := ARRAY(
+        SELECT e.seq FROM jsonb_array_elements(added) AS one
+        JOIN events e ON e.tenant_id = tenant AND e.collection = one->>'collection' AND e.subject = one->>'subject'
+        WHERE one->>'type' = 'subject.deleted'
+        UNION
+        SELECT e.seq FROM jsonb_array_elements(added) AS one
+        JOIN events e ON e.tenant_id = tenant AND e.collection = one->>'collection'
+        WHERE one->>'type' = 'collection.deleted');
+    IF erased <> '{}' THEN
+        WITH locked AS (
+            SELECT d.webhook_id, d.taken_until, e.collection, e.subject FROM webhook_deliveries d
+            JOIN events e ON e.tenant_id = tenant AND e.seq = d.seq
+            WHERE d.tenant_id = tenant AND d.seq = ANY (erased) ORDER BY d.seq FOR UPDATE OF d
+        )
+        SELECT jsonb_agg(DISTINCT jsonb_build_array(l.webhook_id, l.collection, l.subject)) INTO sending FROM locked l
+        WHERE l.taken_until > clock_timestamp();
+        DELETE FROM events e WHERE e.tenant_id = tenant AND e.seq = ANY (erased);
+    END IF;
     PERFORM vultus_forget_events(tenant, added);
     INSERT INTO events (tenant_id, seq, id, at, type, collection, subject, successor, data)
     SELECT tenant, last - number + ordinal, gen_random_uuid(), clock_timestamp(), one->>'type', one->>'collection',
@@ -79,8 +101,13 @@ BEGIN
     FROM jsonb_array_elements(added) WITH ORDINALITY AS elements(one, ordinal);
     RETURN QUERY
     WITH wanted AS (
-        INSERT INTO webhook_deliveries (tenant_id, webhook_id, seq, order_key)
-        SELECT tenant, w.id, e.seq, coalesce(e.collection || '/' || e.subject, e.collection, e.type)
+        INSERT INTO webhook_deliveries (tenant_id, webhook_id, seq, order_key, due_at)
+        SELECT tenant, w.id, e.seq, coalesce(e.collection || '/' || e.subject, e.collection, e.type),
+               CASE WHEN EXISTS (
+                   SELECT FROM jsonb_array_elements(sending) s
+                   WHERE s->>0 = w.id::text AND s->>1 = e.collection
+                     AND (e.type = 'collection.deleted' OR (e.type = 'subject.deleted' AND s->>2 = e.subject))
+               ) THEN clock_timestamp() + interval '20 seconds' ELSE now() END
         FROM webhooks w JOIN events e ON e.tenant_id = tenant AND e.seq > last - number AND e.seq <= last
         WHERE w.tenant_id = tenant AND w.is_enabled
           AND (w.types = '{}' OR e.type = ANY (w.types))
@@ -116,21 +143,35 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
         SELECT FROM webhook_deliveries d
         WHERE d.tenant_id = w.tenant_id AND d.webhook_id = w.id AND d.state = 'waiting' AND d.due_at <= now())
       AND (NOT w.is_queued OR NOT EXISTS (
-        SELECT FROM pgqueuer j WHERE j.entrypoint = 'webhooks.turn' AND j.status IN ('queued', 'picked')
-          AND j.payload = uuid_send(w.tenant_id) || uuid_send(w.id)))
+        SELECT FROM pgqueuer j
+        WHERE j.dedupe_key = 'webhook:' || w.id || ':' || w.turn AND j.status IN ('queued', 'picked')))
+    LIMIT 500
 $$
 """
+# Deletes a part of one tenant's old events. The head of the audit trail is locked first, as by those who add events.
 PRUNE_EVENTS = """
-CREATE FUNCTION vultus_prune_events(keep interval) RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    WITH pruned AS (DELETE FROM events e WHERE e.at < now() - keep RETURNING e.tenant_id, e.seq),
-    noted AS (
-        UPDATE audit_heads h SET events_pruned_through = p.seq
-        FROM (SELECT tenant_id, max(seq) AS seq FROM pruned GROUP BY tenant_id) p
-        WHERE h.tenant_id = p.tenant_id
-    )
-    SELECT count(*) FROM pruned
-$$
+CREATE FUNCTION vultus_prune_events(keep interval, batch integer) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    tenant uuid;
+    last bigint;
+    pruned bigint;
+BEGIN
+    SELECT h.tenant_id INTO tenant FROM audit_heads h
+    WHERE EXISTS (SELECT FROM events e WHERE e.tenant_id = h.tenant_id AND e.at < now() - keep)
+    LIMIT 1 FOR NO KEY UPDATE OF h SKIP LOCKED;
+    IF tenant IS NULL THEN
+        RETURN 0;
+    END IF;
+    SELECT max(seq) INTO last FROM (
+        SELECT e.seq FROM events e WHERE e.tenant_id = tenant AND e.at < now() - keep ORDER BY e.at, e.seq LIMIT batch
+    ) oldest;
+    UPDATE audit_heads h SET events_pruned_through = greatest(h.events_pruned_through, last) WHERE h.tenant_id = tenant;
+    PERFORM FROM webhook_deliveries d WHERE d.tenant_id = tenant AND d.seq <= last ORDER BY d.seq FOR UPDATE;
+    DELETE FROM events e WHERE e.tenant_id = tenant AND e.seq <= last AND e.at < now() - keep;
+    GET DIAGNOSTICS pruned = ROW_COUNT;
+    RETURN pruned;
+END $$
 """
 
 
@@ -151,7 +192,7 @@ def upgrade() -> None:
     op.execute("CREATE POLICY pruning ON audit_heads TO CURRENT_USER USING (true)")
     for function in (FORGET_EVENTS, ADD_EVENTS, APPEND_WITH_EVENTS, DUE_WEBHOOKS, PRUNE_EVENTS):
         op.execute(function)
-    for signature in ("vultus_due_webhooks()", "vultus_prune_events(interval)"):
+    for signature in ("vultus_due_webhooks()", "vultus_prune_events(interval, integer)"):
         op.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
         op.execute(f"GRANT EXECUTE ON FUNCTION {signature} TO {APP_ROLE}, {OPERATOR_ROLE}")
 
@@ -175,12 +216,6 @@ def _create_events() -> None:
     )
     op.create_index("ix_events_at", "events", ["tenant_id", "at"])
     op.create_index(
-        "ix_events_subject",
-        "events",
-        ["tenant_id", "collection", "subject"],
-        postgresql_where=sa.text("subject IS NOT NULL"),
-    )
-    op.create_index(
         "ix_events_anonymous",
         "events",
         ["tenant_id", "collection"],
@@ -192,6 +227,7 @@ def _create_events() -> None:
         ["tenant_id", "successor"],
         postgresql_where=sa.text("successor IS NOT NULL"),
     )
+    op.create_index("ix_events_subject", "events", ["tenant_id", "collection", "subject"])
 
 
 def _create_webhooks() -> None:
@@ -235,6 +271,8 @@ def _create_deliveries() -> None:
         sa.Column("state", sa.Text(), nullable=False, server_default="waiting"),
         sa.Column("attempts", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+        sa.Column("taken_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("waiting_since", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
         sa.Column("attempted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
@@ -256,7 +294,7 @@ def _create_deliveries() -> None:
     op.create_index(
         "ix_webhook_deliveries_due",
         "webhook_deliveries",
-        ["tenant_id", "webhook_id", "due_at"],
+        ["tenant_id", "webhook_id", "due_at", "seq"],
         postgresql_where=waiting,
     )
     op.create_index(
@@ -270,7 +308,7 @@ def _create_deliveries() -> None:
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
-    op.execute("DROP FUNCTION vultus_prune_events(interval)")
+    op.execute("DROP FUNCTION vultus_prune_events(interval, integer)")
     op.execute("DROP FUNCTION vultus_due_webhooks()")
     op.execute("DROP FUNCTION vultus_append_with_events")
     op.execute("DROP FUNCTION vultus_add_events")

@@ -12,8 +12,9 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from app.main import LifespanState, create_app
-from app.permissions import Role
+from app.permissions import Plan, Role
 from app.persistence.connections.database import Database
+from app.persistence.repositories.tenants import PlanDirectory, TenantDirectory
 from app.persistence.repositories.users import UserRepository
 from app.security import passwords
 from app.security.passwords import PasswordHasher
@@ -189,6 +190,23 @@ def problem(answer: httpx.Response) -> str:
     body = answer.json()
     assert body.keys() >= {"type", "title", "status", "detail", "code", "request_id"}
     assert body["status"] == answer.status_code
-    assert body["type"] == f"urn:vultus:problem:{body['code']}"
+    assert body["type"] == f"/docs/errors#{body['code']}"
     assert body["request_id"] == answer.headers["x-request-id"]
     return f"{answer.status_code} {body['code']}"
+
+
+PutOnPlan = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture
+async def put_on_plan(database: Database) -> PutOnPlan:
+    """Puts a tenant on a plan of its own."""
+
+    async def put(account: Account, rates: dict[str, str] | None = None, **quotas: int | None) -> str:
+        plan = Plan(f"plan-{uuid4().hex}", {"read": "100000/minute", **(rates or {})}, quotas)
+        async with database.transaction(as_operator=True) as session:
+            await PlanDirectory(session).save(plan)
+            await TenantDirectory(session).set_plan(account.tenant_id, plan.name)
+        return plan.name
+
+    return put

@@ -11,9 +11,9 @@ import httpx
 
 from app.domain.albums import Keep, PhotoCounts
 from app.persistence.connections.database import Database
-from app.persistence.repositories.albums import AlbumRepository
+from app.persistence.repositories.albums import AlbumRepository, count_photos_of
 from app.persistence.repositories.collections import CollectionRepository
-from app.services.albums.progress import ProgressWatch
+from app.services.progress import ProgressWatch
 from tests import pictures
 from tests.api.conftest import Account, problem
 from tests.cli.test_serve import service_env
@@ -78,7 +78,7 @@ async def test_one_query_counts_for_everybody(admin: Account, database: Database
             expires_at=datetime.now(UTC) + timedelta(days=1),
         )
     counting = CountingDatabase(database)
-    watch = ProgressWatch(counting, pause_s=0.01)  # type: ignore[arg-type]
+    watch = ProgressWatch(counting, count_photos_of, pause_s=0.01)  # type: ignore[arg-type]
 
     async def first() -> PhotoCounts:
         async for progress in watch.follow((admin.tenant_id, created.id)):

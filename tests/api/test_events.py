@@ -12,13 +12,12 @@ from sqlalchemy import text
 from app.domain.events import EventType
 from app.services.erasure.retention import RetentionSweep
 from tests import pictures
-from tests.api.conftest import PASSWORD, Account, Running, problem, sign_in
+from tests.api.conftest import PASSWORD, Account, PutOnPlan, Running, problem, sign_in
 from tests.api.test_album_events import Event, events
-from tests.api.test_limits import PutOnPlan, put_on_plan
 from tests.cli.test_serve import service_env
 from tests.servers import serving
 
-__all__ = ["put_on_plan", "service_env"]
+__all__ = ["service_env"]
 
 
 async def listed(account: Account, **params: Any) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Rates, quotas, throttled sign-ins, remembered answers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from uuid import uuid4
 
@@ -9,31 +9,13 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from app.permissions import Plan
 from app.persistence.connections.database import Database
 from app.persistence.repositories.login_attempts import BY_ADDRESS
-from app.persistence.repositories.tenants import PlanDirectory, TenantDirectory
 from app.settings import Settings
 from tests import pictures
-from tests.api.conftest import PASSWORD, Account, Running, problem, start
+from tests.api.conftest import PASSWORD, Account, PutOnPlan, Running, problem, start
 
 MAX_ATTEMPTS = BY_ADDRESS.attempts
-
-PutOnPlan = Callable[..., Awaitable[str]]
-
-
-@pytest.fixture
-async def put_on_plan(database: Database) -> PutOnPlan:
-    """Puts a tenant on a plan of its own."""
-
-    async def put(account: Account, rates: dict[str, str] | None = None, **quotas: int | None) -> str:
-        plan = Plan(f"plan-{uuid4().hex}", {"read": "100000/minute", **(rates or {})}, quotas)
-        async with database.transaction(as_operator=True) as session:
-            await PlanDirectory(session).save(plan)
-            await TenantDirectory(session).set_plan(account.tenant_id, plan.name)
-        return plan.name
-
-    return put
 
 
 async def test_no_more_than_the_rate_is_admitted_and_the_rest_is_told_when(

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from app.persistence.connections.database import Database
 from app.persistence.repositories.video_steps import VideoStepRepository
 from app.services.videos.watching import VideoWatcher
-from tests import pictures
+from tests import hostile_videos, pictures
 from tests.api.conftest import Account, Running, problem
 from tests.api.test_albums import ALBUM, create, search
 from tests.api.test_sightings import decide
@@ -100,6 +100,14 @@ async def until_named(account: Account, video_id: str, subjects: set[str | None]
         await asyncio.sleep(0.1)
 
 
+async def hasten(database: Database, account: Account) -> None:
+    """Let steps that were given back be done again now; they would wait for 20 seconds."""
+    async with database.transaction(account.tenant_id) as session:
+        await session.execute(
+            text("UPDATE video_steps SET waiting_since = now() - interval '1 minute' WHERE state = 'waiting'")
+        )
+
+
 async def left(running: Running, database: Database, account: Account) -> tuple[int, int]:
     """How many parts of videos lie in the spool, and how many embeddings in rows of steps."""
     await running.state.album_worker.empty_spool()
@@ -150,25 +158,34 @@ async def test_a_video_that_kills_its_workers_fails(
     assert (await send(ada, video)).status_code == 202  # it may be sent again
 
 
-@pytest.mark.parametrize(
-    ("data", "fields", "code"),
-    [
-        (b"no video" * 100, {}, "video_unreadable"),
-        (pictures.photo(1), {}, "video_unreadable"),
-        (film([Part(1, 0, 2)], 2, per_second=4), {"max_minutes": "0.01"}, "video_too_long"),
-    ],
-    ids=["nonsense", "photo", "long"],
-)
-async def test_bad_videos_fail_with_a_reason(
-    ada: Account, running: Running, data: bytes, fields: dict[str, str], code: str, database: Database
-) -> None:
+BAD = {
+    "nonsense": (b"no video" * 100, {}, "video_unreadable"),
+    "photo": (pictures.photo(1), {}, "video_unreadable"),
+    "long": (film([Part(1, 0, 2)], 2, per_second=4), {"max_minutes": "0.01"}, "video_too_long"),
+    "12 hours": (hostile_videos.sparse(12), {}, "video_too_long"),
+    "8K": (hostile_videos.gray(1, (7680, 4320)), {}, "video_too_large"),
+    "becomes 8K": (hostile_videos.growing(), {}, "video_too_large"),
+    "10,000 streams": (hostile_videos.with_streams(10_000), {}, "video_too_complex"),
+    "encrypted": (hostile_videos.encrypted(), {}, "video_encrypted"),
+    "sound": (hostile_videos.sound(), {}, "video_without_picture"),
+    "0 frames": (hostile_videos.gray(0), {}, "video_without_picture"),
+    "playlist": (hostile_videos.playlists("file:/etc/hostname")["concat"], {}, "video_unreadable"),
+}
+
+
+async def test_bad_videos_fail_with_a_reason(ada: Account, running: Running, database: Database) -> None:
     await create(ada)
-    received = await send(ada, data, **fields)
-    assert received.status_code == 202, received.text
+    sent = {}
+    for name, (data, fields, _) in BAD.items():
+        received = await send(ada, data, name, **fields)
+        assert received.status_code == 202, received.text
+        sent[name] = received.json()["video_id"]
     async with running.state.album_worker.running():
-        failed = await ended(ada, received.json()["video_id"])
-    assert (failed["state"], failed["code"]) == ("failed", code)
-    assert failed["detail"]
+        found = {name: await ended(ada, video_id) for name, video_id in sent.items()}
+    assert {name: (one["state"], one["code"]) for name, one in found.items()} == {
+        name: ("failed", code) for name, (_, _, code) in BAD.items()
+    }
+    assert all(one["detail"] for one in found.values())
     assert await left(running, database, ada) == (0, 0)
 
 
@@ -251,8 +268,7 @@ async def test_an_error_of_ours_fails_the_video_in_the_end(
         deadline = time.monotonic() + 60
         while (await ada.client.get(f"/videos/{video_id}")).json()["state"] != "failed":
             assert time.monotonic() < deadline
-            async with database.transaction(ada.tenant_id) as session:  # they would wait for 20 seconds
-                await session.execute(text("UPDATE video_steps SET waiting_since = now() - interval '1 minute'"))
+            await hasten(database, ada)
             await asyncio.sleep(0.1)
     failed = (await ada.client.get(f"/videos/{video_id}")).json()
     assert failed["code"] == "internal_error"

@@ -43,6 +43,7 @@ async def delivering(settings: Settings, receiver: Receiver) -> AsyncIterator[Ru
 async def owner(delivering: Running, receiver: Receiver) -> AsyncIterator[Account]:
     receiver.respond, receiver.headers, receiver.delay_s = (lambda _: 200), {}, 0.0
     receiver.messages.clear()
+    receiver.begun = 0
     async with AsyncExitStack() as stack:
         yield await sign_up_at(delivering, stack)
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from importlib.metadata import version
 from pathlib import Path
 from uuid import uuid4
 
@@ -201,3 +202,44 @@ async def test_signing_up_oneself_gives_the_plan_free(running: Running) -> None:
         tokens = await sign_in(anonymous, email)
     async with running.client(tokens["access_token"]) as client:
         assert (await client.get("/tenant")).json()["plan"] == "free"
+
+
+def test_keys_are_listed_without_their_secrets_until_they_are_revoked(vultus: Run) -> None:
+    tenant = create(vultus, "Acme")["tenant_id"]
+    scopes = ("--scope", "recognize", "--scope", "register")
+    issued = json.loads(vultus("keys", "create", "site", "--tenant", tenant, *scopes, "--json").stdout)
+    done = vultus("keys", "list", "--tenant", tenant, "--json")
+    (row,) = json.loads(done.stdout)
+    assert (row["key_id"], row["name"], row["scopes"]) == (issued["key_id"], "site", "recognize register")
+    assert (row["collections"], row["last_used_at"], row["expires_at"]) == ("all", "never", "never")
+    assert issued["key"] not in done.stdout
+    assert vultus("keys", "list", "--tenant", tenant, "--quiet").stdout.startswith(f"{issued['key_id']}\tsite\t")
+    assert vultus("keys", "revoke", issued["key_id"], "--tenant", tenant).returncode == 0
+    assert json.loads(vultus("keys", "list", "--tenant", tenant, "--json").stdout) == []
+
+
+def test_a_user_is_removed_but_not_the_last_admin(vultus: Run) -> None:
+    created = create(vultus, "Acme")
+    tenant, admin, email = created["tenant_id"], created["email"], f"{uuid4().hex}@example.com"
+    assert vultus("users", "add", email, "--tenant", tenant).returncode == 0
+    asked = vultus("users", "remove", email, "--tenant", tenant)  # stdin is empty
+    assert asked.returncode == 1
+    assert vultus("users", "remove", email.upper(), "--tenant", tenant, "--yes").returncode == 0
+    assert email not in vultus("users", "list", "--tenant", tenant).stdout
+    done = vultus("users", "remove", email, "--tenant", tenant, "--yes")
+    assert (done.returncode, done.stderr) == (1, f"vultus: user_not_found: The tenant has no user '{email}'.\n")
+    refused = vultus("users", "remove", admin, "--tenant", tenant, "--yes")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("vultus: last_admin:")
+
+
+def test_the_version_is_printed(vultus: Run) -> None:
+    done = vultus("--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"vultus {version('vultus')} (Python 3.")
+
+
+def test_results_of_other_commands_are_for_scripts_too(vultus: Run) -> None:
+    assert json.loads(vultus("retention", "sweep", "--json").stdout).keys() == {"erased_subjects"}
+    assert vultus("retention", "sweep", "--quiet").stdout.strip().isdecimal()
+    assert json.loads(vultus("models", "verify", "--json").stdout)["name"] == "synthetic"

@@ -1,21 +1,30 @@
 """The console in a real Chromium: a server with a worker inside, and pages of a signed-in admin."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, FilePayload, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    FilePayload,
+    Locator,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 from tests.servers import serving
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PASSWORD = "correct horse battery"
-
-collect_ignore_glob = [] if CHROMIUM else ["test_*.py"]
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +50,25 @@ def browser(console_base: str) -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patience() -> Iterator[None]:
+    """Let every click and choice of files wait until the page's scripts run, as people do."""
+    original = {name: getattr(Locator, name) for name in ("click", "set_input_files", "check", "press_sequentially")}
+
+    def patient(name: str) -> Callable[..., Any]:
+        def act(self: Locator, *args: Any, **options: Any) -> Any:
+            self.page.wait_for_load_state()
+            return original[name](self, *args, **options)
+
+        return act
+
+    for name in original:
+        setattr(Locator, name, patient(name))
+    yield
+    for name, method in original.items():
+        setattr(Locator, name, method)
 
 
 @dataclass

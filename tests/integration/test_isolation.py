@@ -16,11 +16,13 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.domain.accounts import LinkKind
 from app.domain.albums import Keep
 from app.domain.faces import BoundingBox, Face, Quality, RelativeBox
 from app.domain.sightings import FacePair
 from app.domain.tenancy import ObjectStore, Policy
-from app.domain.videos import Interval, Sampling
+from app.domain.video_jobs import JobFace, JobMatch, VideoJobKind, VideoJobOrder
+from app.domain.videos import Interval, Sampling, VideoSource
 from app.permissions import Quota
 from app.persistence.connections.database import Database
 from app.persistence.models import (
@@ -33,6 +35,7 @@ from app.persistence.models import (
 )
 from app.persistence.provisioning.embedded import EmbeddedPostgres
 from app.persistence.provisioning.migrations import migrate
+from app.persistence.repositories.account_links import AccountLinkRepository
 from app.persistence.repositories.album_people import AlbumPeopleRepository
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.appearances import AppearanceRepository, SeenStrand
@@ -46,6 +49,7 @@ from app.persistence.repositories.object_stores import ObjectStoreRepository, St
 from app.persistence.repositories.operations import OperationRepository
 from app.persistence.repositories.photos import PhotoRepository
 from app.persistence.repositories.policies import PolicyRepository
+from app.persistence.repositories.second_factors import SecondFactorRepository
 from app.persistence.repositories.sessions import SessionRepository
 from app.persistence.repositories.sightings import SightingRepository
 from app.persistence.repositories.subjects import SubjectRepository
@@ -53,6 +57,7 @@ from app.persistence.repositories.templates import NewFace, TemplateStore
 from app.persistence.repositories.tenants import TenantDirectory
 from app.persistence.repositories.usage import UsageRepository
 from app.persistence.repositories.users import UserRepository
+from app.persistence.repositories.video_jobs import VideoJobRepository
 from app.persistence.repositories.video_steps import StepKind, VideoStepRepository
 from app.persistence.repositories.videos import VideoRepository
 from app.persistence.repositories.webhooks import EncryptedSecret, WebhookRepository
@@ -87,6 +92,18 @@ async def furnish(service: Database) -> UUID:
         user_id = await UserRepository(session, tenant_id).add(email=email, password_hash="x", role="admin")
         assert user_id is not None
         await SessionRepository(session, tenant_id).add(user_id, datetime.now(UTC) + timedelta(hours=1))
+        await AccountLinkRepository(session, tenant_id).add(
+            LinkKind.INVITATION,
+            email="new@example.com",
+            public_id=tenant_id.hex,
+            key_id="k",
+            secret_hmac=b"",
+            created_by="test",
+            expires_at=datetime.now(UTC) + timedelta(days=1),
+        )
+        factors = SecondFactorRepository(session, tenant_id)
+        await factors.begin(user_id, "k", b"")
+        await factors.replace_codes(user_id, [b""])
         collections = CollectionRepository(session, tenant_id)
         await collections.add("default")
         row = await collections.find_row("default")
@@ -159,6 +176,10 @@ async def add_video(session: AsyncSession, tenant_id: UUID, collection_id: UUID)
     video_id = await VideoRepository(session, tenant_id).begin(collection_id, "1.mp4", Sampling())
     assert video_id is not None
     await VideoStepRepository(session, tenant_id).add(video_id, 0, StepKind.LOOK)
+    jobs = VideoJobRepository(session, tenant_id)
+    job_id = await jobs.add(VideoJobOrder(VideoJobKind.DETECTION), VideoSource("b", "1.mp4"), Sampling(), "key:1")
+    box = RelativeBox(0, 0, 1, 1)
+    await jobs.store(job_id, [JobFace(0, 0, box, 0.9)], [JobMatch(0, uuid4(), 0.5)])
     strand = SeenStrand(uuid4(), Interval(0, 1), 0, RelativeBox(0, 0, 1, 1), 1, "k", b"")
     await AppearanceRepository(session, tenant_id).add_strands(video_id, 0, [strand])
     return video_id, strand.id

@@ -48,6 +48,7 @@ FOUND_WITHOUT_TENANT = {
     ("users", "email"),
     ("api_keys", "public_id"),
     ("access_keys", "public_id"),
+    ("account_links", "public_id"),
     ("album_links", "public_id"),
 }
 

@@ -59,7 +59,7 @@ def test_groups_begin_at_settings_in_their_order() -> None:
 )
 def test_the_settings_reference_is_up_to_date(path: str, render: Callable[[], str], form: str) -> None:
     text = render()
-    assert (ROOT / path).read_text() == text, "run: make settings-reference"
+    assert (ROOT / path).read_text() == text, "run: make reference"
     assert not [line for line in text.splitlines() if len(line) >= 120]
     assert CliRunner().invoke(cli, ["settings", "--format", form]).stdout == text
 

@@ -9,6 +9,7 @@ import pytest
 
 from app.cli.shared_metrics import MULTIPROC_DIR, join_metrics, share_metrics
 from app.settings import Settings
+from app.telemetry.process_names import process_name
 
 
 @pytest.fixture
@@ -27,13 +28,28 @@ def ended_process() -> int:
 def test_a_server_keeps_the_counts_of_running_processes(settings_here: Settings, tmp_path: Path) -> None:
     metrics = tmp_path / "metrics"
     metrics.mkdir()
-    running, ended = metrics / f"counter_{os.getpid()}.db", metrics / f"counter_{ended_process()}.db"
-    running.touch()
-    ended.touch()
+    running, ended = metrics / f"counter_{process_name()}.db", metrics / f"counter_{ended_process()}.db"
+    elsewhere = metrics / f"counter_otherhost-{ended_process()}.db"
+    for file in (running, ended, elsewhere):
+        file.touch()
     share_metrics(settings_here)
     assert os.environ[MULTIPROC_DIR] == str(metrics)
     assert running.exists()
+    assert elsewhere.exists()
     assert not ended.exists()
+
+
+def test_processes_of_the_same_id_on_two_hosts_count_in_files_of_their_own(tmp_path: Path) -> None:
+    count = (
+        "import platform, sys; platform.node = lambda: sys.argv[1]; import os; os.getpid = lambda: 7; "
+        "from app.telemetry import metrics; metrics.observe_images(int(sys.argv[2])); print(metrics.expose().decode())"
+    )
+    env = {**os.environ, MULTIPROC_DIR: str(tmp_path)}
+    for host, images, total in (("api", "2", "2.0"), ("worker_1", "3", "5.0"), ("api", "1", "6.0")):
+        command = [sys.executable, "-c", count, host, images]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+        assert f"vultus_images_total {total}\n" in done.stdout
+    assert sorted(file.name for file in tmp_path.glob("counter_*")) == ["counter_api-7.db", "counter_worker1-7.db"]
 
 
 def test_a_worker_counts_beside_a_running_server_only(settings_here: Settings, tmp_path: Path) -> None:

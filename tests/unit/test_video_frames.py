@@ -13,7 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.errors import VideoRefused, VideoStuck, VideoTooComplex, VideoTooLarge, VideoUnreadable, VideoWithoutPicture
+from app.errors import (
+    VideoEncrypted,
+    VideoRefused,
+    VideoStuck,
+    VideoTooComplex,
+    VideoTooLarge,
+    VideoUnreadable,
+    VideoWithoutPicture,
+)
 from app.ml.video.client import DecodingProcess
 from app.ml.video.frames import VideoProblem, probe, sample
 from app.ml.video.protocol import Orders
@@ -186,6 +194,7 @@ def test_every_code_of_the_process_is_an_error() -> None:
         "video_without_picture": VideoWithoutPicture,
         "video_too_large": VideoTooLarge,
         "video_too_complex": VideoTooComplex,
+        "video_encrypted": VideoEncrypted,
     }
     for code, kind in kinds.items():
         assert type(VideoRefused.of(code, "because")) is kind

@@ -1,5 +1,6 @@
 """Sign in and out, sign up, and choose a language."""
 
+from contextlib import suppress
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -9,12 +10,21 @@ from starlette.responses import Response
 from app.console import PREFIX
 from app.console.context import LANGUAGE_COOKIE, is_local_path
 from app.console.pages_of import PagesDep
+from app.console.rendering import Pages
 from app.console.texts import LANGUAGES, translate
-from app.console.viewer import StateDep, ViewerDep
-from app.errors import AppError, InvalidCredentials, PermissionDenied, SignupDisabled
+from app.console.viewer import StateDep
+from app.errors import (
+    AppError,
+    AuthenticationFailed,
+    InvalidCredentials,
+    PermissionDenied,
+    SecondFactorWrong,
+    SignupDisabled,
+)
 from app.server.admission import address_of
-from app.server.console_session import delete_cookie, set_cookie
+from app.server.console_session import delete_cookie, read_cookie, set_cookie
 from app.server.state import limiter_of
+from app.services.access.authentication import CONSOLE_PREFIX, ConsoleSession
 
 router = APIRouter(include_in_schema=False)
 
@@ -50,23 +60,55 @@ async def sign_in(
     password: Annotated[str, Form(max_length=256)],
     next: Annotated[str, Form(max_length=2000)] = PREFIX,  # noqa: A002
 ) -> Response:
-    """Start a session and lead to the page that was wanted."""
+    """Start a session and lead to the page that was wanted, or ask for the code of the second factor."""
     try:
-        token, lifetime_s = await state.auth.sign_in_to_console(email, password, address_of(request))
+        session = await state.auth.sign_in_to_console(email, password, address_of(request))
     except InvalidCredentials as exc:
         error = translate("sign_in.wrong")
         return pages.render("sign_in.html", None, status=exc.status, next=next, email=email, error=error)
     except AppError as exc:
         return pages.render("sign_in.html", None, status=exc.status, next=next, email=email, error=exc.detail)
-    response = pages.redirect(next if is_local_path(next) else PREFIX)
-    set_cookie(request, response, token, lifetime_s)
+    if session.pending is not None:
+        return pages.render("sign_in_code.html", None, next=next, pending=session.pending, error=None)
+    return _begin(request, pages, session, next)
+
+
+@router.post("/sign-in/code", dependencies=[LIMITED, OWN_FORM])
+async def sign_in_by_code(
+    request: Request,
+    pages: PagesDep,
+    state: StateDep,
+    pending: Annotated[str, Form(max_length=1000)],
+    code: Annotated[str, Form(max_length=40)] = "",
+    next: Annotated[str, Form(max_length=2000)] = PREFIX,  # noqa: A002
+) -> Response:
+    """Start a session after the password was right, by the code of the second factor."""
+    try:
+        session = await state.auth.finish_console_sign_in(pending, code, address_of(request))
+    except InvalidCredentials as exc:
+        error = translate("sign_in.too_late")
+        return pages.render("sign_in.html", None, status=exc.status, next=next, email="", error=error)
+    except AppError as exc:
+        error = translate("sign_in.wrong_code") if isinstance(exc, SecondFactorWrong) else exc.detail
+        return pages.render("sign_in_code.html", None, status=exc.status, next=next, pending=pending, error=error)
+    return _begin(request, pages, session, next)
+
+
+def _begin(request: Request, pages: Pages, session: ConsoleSession, wanted: str) -> Response:
+    response = pages.redirect(wanted if is_local_path(wanted) else PREFIX)
+    set_cookie(request, response, session.token, session.lifetime_s)
     return response
 
 
-@router.post("/sign-out", dependencies=[OWN_FORM])
-async def sign_out(request: Request, pages: PagesDep, state: StateDep, viewer: ViewerDep) -> Response:
-    """End the session at once."""
-    await state.auth.sign_out(viewer.principal)
+@router.post("/sign-out", dependencies=[LIMITED, OWN_FORM])
+async def sign_out(
+    request: Request, pages: PagesDep, state: StateDep, csrf: Annotated[str, Form(max_length=128)] = ""
+) -> Response:
+    """End the session at once; one that has ended already is forgotten by the browser."""
+    token = read_cookie(request, csrf)
+    if token is not None:
+        with suppress(AuthenticationFailed):
+            await state.auth.sign_out(await state.auth.authenticate(CONSOLE_PREFIX + token))
     response = pages.redirect(f"{PREFIX}/sign-in")
     delete_cookie(request, response)
     return response
@@ -77,6 +119,18 @@ async def show_sign_up(pages: PagesDep, state: StateDep) -> Response:
     if not state.settings.signup_enabled:
         raise SignupDisabled
     return pages.render("sign_up.html", None)
+
+
+@router.get("/invitation", dependencies=[LIMITED])
+@router.get("/reset", dependencies=[LIMITED])
+async def show_link(request: Request, pages: PagesDep) -> Response:
+    """Let the owner of a link choose a password; the secret part of the link stays in the browser until then."""
+    return pages.render("link.html", None, kind=request.url.path.rsplit("/", 1)[-1])
+
+
+@router.get("/forgotten", dependencies=[LIMITED])
+async def show_forgotten(pages: PagesDep, state: StateDep) -> Response:
+    return pages.render("forgotten.html", None, has_mail=state.link_mails.is_configured)
 
 
 @router.get("/language", dependencies=[LIMITED])

@@ -2,7 +2,8 @@
 //
 // - data-api: method and path below /api/v1. A {name} in the path is replaced by that field.
 // - data-then: "reload", a path of the console, or the name of an event that the form sends with the answer.
-// - data-confirm: a question to answer before. data-show: a field of the answer to show once, such as a secret.
+// - data-confirm: a question to answer before. data-show: fields of the answer to show once, such as a secret;
+//   with data-show-at as a part of this address of the console.
 // - Fields: data-type="number|boolean|list|json|time"; empty ones are left out, or null with data-null.
 
 import { announce, call, make, text } from "./api.js";
@@ -70,7 +71,9 @@ async function submit(form, submitter) {
   try {
     const answer = await call(method, path, options);
     form.querySelector("output.problem")?.remove();
-    if (form.dataset.show) await show(answer[form.dataset.show]);
+    const { show: shown = "", showAt } = form.dataset;
+    const before = showAt ? location.origin + document.body.dataset.console + showAt : "";
+    for (const name of shown.split(" ").filter(Boolean)) await show(before ? before + answer[name] : answer[name]);
     const then = form.dataset.then || "reload";
     if (then === "reload") location.reload();
     else if (then.startsWith("/")) location.assign(document.body.dataset.root + then);
@@ -102,9 +105,12 @@ export async function ask(question) {
   return (await dialog(make("p", {}, question), buttons)) === "yes";
 }
 
-/** Show a value that is not shown again. */
-export async function show(value) {
-  const field = make("input", { readonly: true, value, "aria-label": text("secret.label"), class: "secret" });
+/** Show a value, or a list of them, that is not shown again; a path becomes an address. */
+export async function show(shown) {
+  const value = Array.isArray(shown) ? shown.join("\n") : shown.startsWith("/") ? location.origin + shown : shown;
+  const field = make(Array.isArray(shown) ? "textarea" : "input",
+    { readonly: true, value, rows: 10, "aria-label": text("secret.label"), class: "secret" });
+  field.value = value;
   const copy = make("button", { type: "button" }, text("button.copy"));
   copy.addEventListener("click", () => navigator.clipboard?.writeText(value).then(() => announce(text("secret.copied"))));
   await dialog(make("h2", {}, text("secret.title")), make("p", {}, text("secret.once")), field,

@@ -5,7 +5,7 @@ similarity alone links people who look alike: both together decide, for all face
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,17 @@ class Tracklet:
     """A face in following frames, oldest first."""
 
     faces: list[SeenFace] = field(default_factory=list)
+    _best: int = 0
+
+    def add(self, face: SeenFace) -> None:
+        """Add the face of the next frame; only the best face keeps its picture."""
+        best = self._best
+        if rate(face) > rate(self.faces[best]):
+            self.faces[best] = replace(self.faces[best], picture=None)
+            self._best = len(self.faces)
+        else:
+            face = replace(face, picture=None)
+        self.faces.append(face)
 
     @property
     def last(self) -> SeenFace:
@@ -41,7 +52,7 @@ class Tracklet:
     @property
     def best(self) -> SeenFace:
         """The face that shows the person best."""
-        return max(self.faces, key=rate)
+        return self.faces[self._best]
 
 
 class TrackletLinker:
@@ -61,7 +72,7 @@ class TrackletLinker:
             scores = self._score(going, faces)
             for row, column in _assign(scores):
                 if scores[row, column] >= _MIN_SCORE:
-                    going[row].faces.append(faces[column])
+                    going[row].add(faces[column])
                     linked.add(int(column))
         going += [Tracklet([face]) for place, face in enumerate(faces) if place not in linked]
         self._open = going

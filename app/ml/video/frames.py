@@ -38,18 +38,19 @@ class VideoProblem(Exception):
 @contextmanager
 def opened(file: IO[bytes], orders: Orders) -> Iterator[tuple[Any, Any]]:
     """Open a container and its first video stream; raises `VideoProblem`."""
+    options = {**_OPTIONS, "max_streams": str(orders.max_streams)}
     try:
-        container = av.open(file, options=_OPTIONS, metadata_errors="replace")
+        container = av.open(file, options=options, metadata_errors="replace")
+    except MemoryError as exc:
+        raise VideoProblem(
+            "video_too_complex",
+            f"The video has more than {orders.max_streams} streams, which is the limit, or takes too much memory.",
+        ) from exc
     except (FFmpegError, ValueError, EOFError) as exc:
         raise VideoProblem(
             "video_unreadable", "The file is no video in a container that is supported, or it is damaged."
         ) from exc
     try:
-        if len(container.streams) > orders.max_streams:
-            raise VideoProblem(
-                "video_too_complex",
-                f"The video has {len(container.streams)} streams; at most {orders.max_streams} are allowed.",
-            )
         stream = next((one for one in container.streams.video if not _is_cover(one)), None)
         if stream is None or stream.codec_context is None:
             raise VideoProblem("video_without_picture", "The file has no video stream, or one of an unsupported codec.")
@@ -90,7 +91,7 @@ def sample(file: IO[bytes], orders: Orders) -> Iterator[tuple[int, bytes]]:
         if orders.begin_ms > 0:
             offset = start + round(orders.begin_ms / _MS / float(stream.time_base))
             container.seek(offset, stream=stream, backward=True)
-        due = float(orders.begin_ms)
+        due, count = float(orders.begin_ms), 0
         for frame in _decode(container, stream):
             _check_size(frame.width, frame.height, orders)  # it may change within a stream
             if frame.pts is None:
@@ -98,6 +99,14 @@ def sample(file: IO[bytes], orders: Orders) -> Iterator[tuple[int, bytes]]:
             at_ms = round(float((frame.pts - start) * stream.time_base) * _MS)
             if at_ms >= orders.end_ms:
                 return
+            if at_ms >= orders.begin_ms:
+                count += 1
+                if count > orders.max_frames:
+                    raise VideoProblem(
+                        "video_too_complex",
+                        f"The video has more than {orders.max_frames} frames within "
+                        f"{(orders.end_ms - orders.begin_ms) / _MS:g} s, which is the limit.",
+                    )
             if at_ms < due - 1e-6:
                 continue
             due = (at_ms // step + 1) * step
@@ -109,6 +118,8 @@ def _decode(container: Any, stream: Any) -> Iterator[Any]:
     errors = 0
     try:
         for packet in container.demux(stream):
+            if packet.has_sidedata("encryption_info"):
+                raise VideoProblem("video_encrypted", "The video is encrypted; send it without copy protection.")
             try:
                 frames = packet.decode()
             except FFmpegError as exc:

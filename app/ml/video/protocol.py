@@ -27,6 +27,8 @@ class Orders:
     max_side: int = 1920
     max_frame_pixels: int = 4096 * 2304
     max_streams: int = 64
+    max_frames: int = 60_000
+    """Of one part: a thousand a second, for parts of a minute."""
 
     def encode(self) -> str:
         return json.dumps(asdict(self))

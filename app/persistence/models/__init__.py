@@ -3,6 +3,7 @@
 Login tables (users, sessions, keys) hold no biometrics; biometric tables (subjects, templates) refer to no login.
 """
 
+from app.persistence.models.accounts import AccountLinkModel, RecoveryCodeModel, SecondFactorModel
 from app.persistence.models.albums import (
     AlbumLinkModel,
     AlbumModel,
@@ -49,6 +50,7 @@ from app.persistence.models.tenants import (
     UsageDayModel,
     UsageModel,
 )
+from app.persistence.models.video_jobs import VideoJobFaceModel, VideoJobMatchModel, VideoJobModel
 from app.persistence.models.videos import AppearanceFaceModel, AppearanceModel, VideoModel, VideoStepModel
 
 TENANT_TABLES: tuple[type[TenantOwned], ...] = (
@@ -56,6 +58,9 @@ TENANT_TABLES: tuple[type[TenantOwned], ...] = (
     SessionModel,
     ApiKeyModel,
     AccessKeyModel,
+    AccountLinkModel,
+    SecondFactorModel,
+    RecoveryCodeModel,
     IdempotencyRecordModel,
     CollectionModel,
     SubjectModel,
@@ -86,12 +91,16 @@ TENANT_TABLES: tuple[type[TenantOwned], ...] = (
     EventModel,
     WebhookModel,
     WebhookDeliveryModel,
+    VideoJobModel,
+    VideoJobFaceModel,
+    VideoJobMatchModel,
 )
 
 __all__ = [
     "MAX_COVERED_SEQ",
     "TENANT_TABLES",
     "AccessKeyModel",
+    "AccountLinkModel",
     "AlbumLinkModel",
     "AlbumModel",
     "AlbumPeopleModel",
@@ -117,7 +126,9 @@ __all__ = [
     "PlanModel",
     "PolicyModel",
     "RateCounterModel",
+    "RecoveryCodeModel",
     "ScheduledWorkModel",
+    "SecondFactorModel",
     "SessionModel",
     "SightingModel",
     "SightingRejectionModel",
@@ -131,6 +142,9 @@ __all__ = [
     "UsageDayModel",
     "UsageModel",
     "UserModel",
+    "VideoJobFaceModel",
+    "VideoJobMatchModel",
+    "VideoJobModel",
     "VideoModel",
     "VideoStepModel",
     "WebhookDeliveryModel",

@@ -101,16 +101,24 @@ class PhotoTurnModel(TenantOwned):
 
 
 class FaceCropModel(TenantOwned):
-    """The kept picture of a stored face, encrypted; it goes with its photo."""
+    """The kept picture of a stored face, encrypted; it goes with its photo or video."""
 
     __tablename__ = "face_crops"
     __table_args__ = (
         ForeignKeyConstraint(["tenant_id", "photo_id"], ["photos.tenant_id", "photos.id"], ondelete="CASCADE"),
+        ForeignKeyConstraint(["tenant_id", "video_id"], ["videos.tenant_id", "videos.id"], ondelete="CASCADE"),
         Index("ix_face_crops_tenant_id_photo_id", "tenant_id", "photo_id"),
+        Index(
+            "ix_face_crops_tenant_id_video_id",
+            "tenant_id",
+            "video_id",
+            postgresql_where=text("video_id IS NOT NULL"),
+        ),
     )
 
     face_id: Mapped[UUID] = mapped_column(primary_key=True)
-    photo_id: Mapped[UUID]
+    photo_id: Mapped[UUID | None]
+    video_id: Mapped[UUID | None]
     key_id: Mapped[str]
     picture: Mapped[bytes]
 

@@ -23,7 +23,6 @@ class EventModel(TenantOwned):
     __table_args__ = (
         ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
         Index("ix_events_at", "tenant_id", "at"),
-        Index("ix_events_subject", "tenant_id", "collection", "subject", postgresql_where=text("subject IS NOT NULL")),
         Index(
             "ix_events_anonymous",
             "tenant_id",
@@ -31,6 +30,7 @@ class EventModel(TenantOwned):
             postgresql_where=text("subject IS NULL AND type = 'face.registered'"),
         ),
         Index("ix_events_successor", "tenant_id", "successor", postgresql_where=text("successor IS NOT NULL")),
+        Index("ix_events_subject", "tenant_id", "collection", "subject"),
     )
 
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
@@ -48,7 +48,7 @@ class WebhookModel(TenantRow):
 
     - `types`, `collections`: the events that it wants; empty: all.
     - `failing_since`: the first failure since the last success; `resume_at`: nothing is sent before.
-    - `is_queued`, `turn`: whether its turn, and which one, waits in the job queue.
+    - `is_queued`, `turn`: whether its turn, and which one, waits in the job queue or runs.
     """
 
     __tablename__ = "webhooks"
@@ -72,13 +72,18 @@ class WebhookModel(TenantRow):
 
 
 class WebhookDeliveryModel(TenantOwned):
-    """An event on its way to a webhook; of those with one `order_key`, the earlier one is sent first."""
+    """An event on its way to a webhook; of those with one `order_key`, the earlier one is sent first.
+
+    - `due_at`: when to send it; those that wait for an earlier one are put off.
+    - `taken_until`: while it is sent, when this must have ended.
+    - `waiting_since`: when it was first to be sent, or again after a replay.
+    """
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
         ForeignKeyConstraint(["tenant_id", "webhook_id"], ["webhooks.tenant_id", "webhooks.id"], ondelete="CASCADE"),
         ForeignKeyConstraint(["tenant_id", "seq"], ["events.tenant_id", "events.seq"], ondelete="CASCADE"),
-        Index("ix_webhook_deliveries_due", "tenant_id", "webhook_id", "due_at", postgresql_where=_IS_WAITING),
+        Index("ix_webhook_deliveries_due", "tenant_id", "webhook_id", "due_at", "seq", postgresql_where=_IS_WAITING),
         Index(
             "ix_webhook_deliveries_order", "tenant_id", "webhook_id", "order_key", "seq", postgresql_where=_IS_WAITING
         ),
@@ -91,6 +96,8 @@ class WebhookDeliveryModel(TenantOwned):
     state: Mapped[str] = mapped_column(server_default="waiting")
     attempts: Mapped[int] = mapped_column(server_default="0")
     due_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    taken_until: Mapped[datetime | None]
+    waiting_since: Mapped[datetime] = mapped_column(server_default=func.now())
     attempted_at: Mapped[datetime | None]
     status: Mapped[int | None]
     error: Mapped[str | None]

@@ -54,6 +54,10 @@ class SessionModel(TenantRow):
     generation: Mapped[int] = mapped_column(default=0)
     expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
+    is_console: Mapped[bool] = mapped_column(server_default="false")
+    """Whether a browser began it by the console's form."""
+    last_used_at: Mapped[datetime | None]
+    """When its tokens were last refreshed."""
 
 
 class ApiKeyModel(TenantRow):

@@ -43,6 +43,8 @@ class UsageModel(TenantOwned):
     users: Mapped[int] = mapped_column(BigInteger, server_default="0")
     month: Mapped[date] = mapped_column(server_default=text("date_trunc('month', now())::date"))
     recognitions: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    video_month: Mapped[date] = mapped_column(server_default=text("date_trunc('month', now())::date"))
+    video_seconds: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
 class RateCounterModel(Base):
@@ -64,6 +66,7 @@ class PolicyModel(TenantOwned):
 
     consent_required: Mapped[bool] = mapped_column(server_default="false")
     retention_days: Mapped[int | None]
+    second_factor_required: Mapped[bool] = mapped_column(server_default="false")
     placeholder_attributes: Mapped[bool] = mapped_column(server_default="false")
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 
@@ -92,7 +95,7 @@ class ErasureMarkModel(Base):
 
 
 class UsageDayModel(TenantOwned):
-    """A caller's calls of one operation on one day (UTC), and the photos in them."""
+    """A caller's calls of one operation on one day (UTC), and the photos and seconds of videos in them."""
 
     __tablename__ = "usage_days"
     __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),)
@@ -102,3 +105,4 @@ class UsageDayModel(TenantOwned):
     caller: Mapped[str] = mapped_column(primary_key=True)
     calls: Mapped[int] = mapped_column(BigInteger)
     images: Mapped[int] = mapped_column(BigInteger)
+    video_seconds: Mapped[int] = mapped_column(BigInteger, server_default="0")

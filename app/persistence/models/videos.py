@@ -22,11 +22,16 @@ from app.persistence.models.base import TenantOwned
 
 
 class VideoModel(TenantOwned):
-    """A video of an album.
+    """A video of an album, or of a job (`video_jobs`) if it has no collection.
 
     - `state`: as in `VideoState`, or `uploading` while its parts arrive; `changed_at` says when the last one did.
+      `received_at` of an announced video says when it was announced, and `not_before` when to look for it again.
     - `parts`: the objects in the spool, in order, each encrypted under the service key of the same place in `key_ids`.
-      Parts that leave the list are discarded by a trigger.
+      Parts that leave the list are discarded by a trigger. The object that a caller uploads to the bucket has the
+      video's own id and an empty key id: it is not encrypted, and leaves the list as soon as a worker has copied it.
+    - `sender`: the caller who is billed, as in `usage_days`, and `metered_s` the seconds that were counted.
+    - `keep`: as in `Keep`; null: as the album.
+    - `source`: bucket and name in the tenant's own object store, `bucket/name`.
     """
 
     __tablename__ = "videos"
@@ -36,18 +41,24 @@ class VideoModel(TenantOwned):
         ),
         UniqueConstraint("tenant_id", "collection_id", "external_id"),
         Index("ix_videos_listed", "tenant_id", "collection_id", "seq"),
+        Index("ix_videos_announced", "tenant_id", "not_before", postgresql_where=text("state = 'announced'")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-    collection_id: Mapped[UUID]
+    collection_id: Mapped[UUID | None]
     external_id: Mapped[str]
     seq: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
     state: Mapped[str] = mapped_column(server_default="uploading")
     per_second: Mapped[float]
     keyframes_only: Mapped[bool]
     max_minutes: Mapped[float]
+    keep: Mapped[str | None]
+    sender: Mapped[str | None]
+    metered_s: Mapped[int] = mapped_column(BigInteger, server_default="0")
     parts: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), server_default="{}")
     key_ids: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
+    source: Mapped[str | None]
+    source_version: Mapped[str | None]
     size: Mapped[int] = mapped_column(BigInteger, server_default="0")
     digest: Mapped[bytes | None]
     width: Mapped[int | None]
@@ -60,6 +71,7 @@ class VideoModel(TenantOwned):
     detail: Mapped[str | None]
     received_at: Mapped[datetime] = mapped_column(server_default=func.now())
     changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    not_before: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
 
 

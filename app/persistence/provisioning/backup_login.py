@@ -28,7 +28,7 @@ async def create_backup_login(url: str, name: str, password: str) -> None:
     try:
         async with connection.transaction():
             for statement in _STATEMENTS:
-                values = [name, _verifier(password)][: statement.count("%")]
+                values = [name, scram_verifier(password)][: statement.count("%")]
                 parameters = ", ".join(f"${number + 1}::text" for number in range(len(values)))
                 quoted = await connection.fetchval(f"SELECT format('{statement}', {parameters})", *values)
                 await connection.execute(quoted)
@@ -44,7 +44,7 @@ async def create_backup_login(url: str, name: str, password: str) -> None:
         await connection.close()
 
 
-def _verifier(password: str) -> str:
+def scram_verifier(password: str) -> str:
     """Return the SCRAM-SHA-256 verifier of a password in ASCII, as PostgreSQL stores it (RFC 5802)."""
     salt = secrets.token_bytes(16)
     salted = hashlib.pbkdf2_hmac("sha256", password.encode("ascii"), salt, _ITERATIONS)

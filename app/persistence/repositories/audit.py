@@ -75,6 +75,10 @@ class AuditRepository(TenantRepository):
             await connection.fetch(_APPEND, *values)
         return added
 
+    async def lock(self) -> None:
+        """Lock the chain until the transaction ends, before rows that others lock after it."""
+        await self._session.execute(self._select(AuditHeadModel).with_for_update(key_share=True))
+
     def events(self) -> EventRepository:
         """Return the events of the same tenant, in the same transaction."""
         return EventRepository(self._session, self._tenant_id)

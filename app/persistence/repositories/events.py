@@ -16,6 +16,7 @@ from app.persistence.models import AuditHeadModel, EventModel
 from app.persistence.repositories.base import TenantRepository
 from app.security.audit_chain import FIRST_SEAL
 
+_PRUNE_BATCH = 1000
 _ADD = "SELECT webhook_id, turn FROM vultus_add_events($1, $2::text::jsonb, $3)"
 
 
@@ -48,9 +49,9 @@ class EventRepository(TenantRepository):
         collections: Iterable[str] | None = None,
     ) -> EventPage:
         """List up to `limit` events after a number, oldest first; None: every type or collection."""
-        pruned = await self._session.scalar(
-            select(AuditHeadModel.events_pruned_through).where(self._of_tenant(AuditHeadModel))
-        )
+        columns = (AuditHeadModel.event_seq, AuditHeadModel.events_pruned_through)
+        head = (await self._session.execute(select(*columns).where(self._of_tenant(AuditHeadModel)))).one_or_none()
+        newest, pruned = head or (0, 0)
         found = self._select(EventModel, EventModel.seq > seq).order_by(EventModel.seq).limit(limit)
         if types is not None:
             found = found.where(EventModel.type.in_(list(types)))
@@ -60,8 +61,10 @@ class EventRepository(TenantRepository):
             names = list(collections)
             album = EventModel.data["album"].astext
             found = found.where(EventModel.collection.in_(names), or_(album.is_(None), album.in_(names)))
-        rows = await self._session.scalars(found)
-        return EventPage([describe_event(row) for row in rows], seq >= (pruned or 0))
+        events = [describe_event(row) for row in await self._session.scalars(found)]
+        # All events up to the newest were looked at if there are fewer than asked for.
+        last_seq = events[-1].seq if len(events) == limit else max([newest, *(one.seq for one in events)])
+        return EventPage(events, pruned <= seq <= newest, last_seq)
 
     async def last_seq(self) -> int:
         """Return the number of the newest event, 0 for none."""
@@ -91,6 +94,15 @@ async def request_turns(session: AsyncSession, tenant_id: UUID, rows: Iterable[A
 
 
 async def prune_events(database: Database, keep: timedelta) -> int:
-    """Delete all tenants' events that are older than `keep`, with their deliveries; return how many."""
-    async with database.transaction() as session:
-        return int(await session.scalar(text("SELECT vultus_prune_events(:keep)"), {"keep": keep}) or 0)
+    """Delete all tenants' events that are older than `keep`, with their deliveries; return how many.
+
+    Each transaction deletes a few, because the tenant's changes wait for it. Busy tenants are left for the next time.
+    """
+    total = 0
+    while True:
+        async with database.transaction() as session:
+            parameters = {"keep": keep, "batch": _PRUNE_BATCH}
+            pruned = int(await session.scalar(text("SELECT vultus_prune_events(:keep, :batch)"), parameters) or 0)
+        if not pruned:
+            return total
+        total += pruned

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.persistence.models import FaceCropModel, PhotoModel
+from app.persistence.models import FaceCropModel, PhotoModel, VideoModel
 from app.persistence.repositories.base import TenantRepository
 from app.security.photo_encryption import PhotoCipher
 
@@ -18,12 +19,15 @@ class FaceCropRepository(TenantRepository):
         super().__init__(session, tenant_id)
         self._cipher = cipher
 
-    async def add_all(self, photo_id: UUID, pictures: Mapping[UUID, bytes]) -> None:
-        """Store the pictures of a photo's faces, by face id."""
+    async def add_all(
+        self, pictures: Mapping[UUID, bytes], *, photo_id: UUID | None = None, video_id: UUID | None = None
+    ) -> None:
+        """Store the pictures of faces of a photo or of a video, by face id."""
         rows = []
         for face_id, picture in pictures.items():
             key_id, encrypted = self._cipher.encrypt(self._tenant_id, face_id, picture)
-            rows.append(self._row(face_id=face_id, photo_id=photo_id, key_id=key_id, picture=encrypted))
+            origin = {"photo_id": photo_id, "video_id": video_id}
+            rows.append(self._row(face_id=face_id, **origin, key_id=key_id, picture=encrypted))
         if rows:
             await self._session.execute(insert(FaceCropModel), rows)
 
@@ -39,9 +43,12 @@ class FaceCropRepository(TenantRepository):
 
     async def find(self, collection_id: UUID, face_id: UUID) -> bytes | None:
         """Return the picture of a face of an album, as `find_all` does."""
-        is_in = (PhotoModel.id == FaceCropModel.photo_id) & self._of_tenant(PhotoModel)
-        of_album = self._select(FaceCropModel, FaceCropModel.face_id == face_id).join(PhotoModel, is_in)
-        row = await self._session.scalar(of_album.where(PhotoModel.collection_id == collection_id))
+        of_photo = (PhotoModel.id == FaceCropModel.photo_id) & self._of_tenant(PhotoModel)
+        of_video = (VideoModel.id == FaceCropModel.video_id) & self._of_tenant(VideoModel)
+        crop = self._select(FaceCropModel, FaceCropModel.face_id == face_id)
+        crop = crop.outerjoin(PhotoModel, of_photo).outerjoin(VideoModel, of_video)
+        of_album = func.coalesce(PhotoModel.collection_id, VideoModel.collection_id) == collection_id
+        row = await self._session.scalar(crop.where(of_album))
         return self._decrypt(row) if row is not None else None
 
     def _decrypt(self, row: FaceCropModel) -> bytes | None:

@@ -64,8 +64,8 @@ class GraphDirectory:
             finally:
                 await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
 
-    async def list_galleries(self) -> list[GalleryRecord]:
-        """List every gallery of every tenant, largest first."""
+    async def list_galleries(self, limit: int | None = None) -> list[GalleryRecord]:
+        """List every gallery of every tenant, or up to `limit`, largest first."""
         statement = (
             select(
                 GalleryModel.tenant_id,
@@ -85,6 +85,7 @@ class GraphDirectory:
             .join(TenantModel, TenantModel.id == GalleryModel.tenant_id)
             .join(CollectionModel, CollectionModel.id == GalleryModel.collection_id)
             .order_by(GalleryModel.templates.desc(), GalleryModel.id)
+            .limit(limit)
         )
         async with self._database.transaction(as_operator=True) as session:
             return [GalleryRecord(**row) for row in (await session.execute(statement)).mappings()]

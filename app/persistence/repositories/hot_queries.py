@@ -102,7 +102,8 @@ class HotQueries:
     async def find_user(self, session_id: UUID, user_id: UUID) -> Principal | None:
         """Find the user of a session that is neither revoked nor expired, with their current role."""
         row = await self._database.fetch_row(
-            "SELECT email, role, plan, rates::text AS rates, quotas::text AS quotas FROM vultus_find_user($1, $2, $3)",
+            "SELECT email, role, plan, rates::text AS rates, quotas::text AS quotas, must_enroll "
+            "FROM vultus_find_user($1, $2, $3)",
             self._tenant_id,
             session_id,
             user_id,
@@ -110,17 +111,19 @@ class HotQueries:
         if row is None:
             return None
         plan = read_plan(row["plan"], json.loads(row["rates"]), json.loads(row["quotas"]))
-        return self._describe_user(row["email"], Role(row["role"]), plan, session_id, user_id)
+        return self._describe_user(row, plan, session_id, user_id)
 
-    def _describe_user(self, email: str, role: Role, plan: Plan, session_id: UUID, user_id: UUID) -> Principal:
+    def _describe_user(self, row: Any, plan: Plan, session_id: UUID, user_id: UUID) -> Principal:
+        role, must_enroll = Role(row["role"]), row["must_enroll"]
         return Principal(
             self._tenant_id,
-            ROLE_PERMISSIONS[role],
+            frozenset() if must_enroll else ROLE_PERMISSIONS[role],
             plan,
             user_id=user_id,
             session_id=session_id,
-            email=email,
+            email=row["email"],
             role=role,
+            must_enroll=must_enroll,
         )
 
     async def count_recognitions(self, quota: int | None, images: int) -> bool:
@@ -149,7 +152,7 @@ class HotQueries:
         plan, version = known if known is not None else (None, 0)
         row = await self._database.fetch_row(
             "SELECT email, role, plan, version, rates::text AS rates, quotas::text AS quotas, was_counted, counts, "
-            "remaining_s, is_counted, collection_id, recognizer, secondary "
+            "remaining_s, is_counted, collection_id, recognizer, secondary, must_enroll "
             "FROM vultus_admit_user($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             self._tenant_id,
             session_id,
@@ -174,7 +177,7 @@ class HotQueries:
         found = None
         if row["collection_id"] is not None:
             found = FoundCollection(row["collection_id"], row["recognizer"], row["secondary"])
-        principal = self._describe_user(row["email"], Role(row["role"]), plan, session_id, user_id)
+        principal = self._describe_user(row, plan, session_id, user_id)
         return AdmittedUser(principal, row["version"], counted, found)
 
     async def touch_api_key(self, key_id: UUID) -> None:

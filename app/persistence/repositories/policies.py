@@ -15,11 +15,17 @@ class PolicyRepository(TenantRepository):
     async def get(self) -> Policy:
         """Return the tenant's policy, or the default policy."""
         row = await self._session.scalar(self._select(PolicyModel))
-        return Policy(row.consent_required, row.retention_days) if row is not None else Policy()
+        if row is None:
+            return Policy()
+        return Policy(row.consent_required, row.retention_days, row.second_factor_required)
 
     async def save(self, policy: Policy) -> None:
         """Create or replace the policy."""
-        await self._save(consent_required=policy.consent_required, retention_days=policy.retention_days)
+        await self._save(
+            consent_required=policy.consent_required,
+            retention_days=policy.retention_days,
+            second_factor_required=policy.second_factor_required,
+        )
 
     async def get_protocol_options(self) -> ProtocolOptions:
         row = await self._session.scalar(self._select(PolicyModel))

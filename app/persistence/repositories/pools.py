@@ -8,7 +8,7 @@ from sqlalchemy import Uuid, any_, cast, func, literal, select, true
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from app.domain.albums import AlbumKind, Pool
-from app.persistence.models import AlbumModel, SightingModel, SubjectModel, TemplateModel
+from app.persistence.models import AlbumModel, CollectionModel, SightingModel, SubjectModel, TemplateModel
 from app.persistence.repositories.base import TenantRepository
 
 _IS_POOL = AlbumModel.kind == AlbumKind.POOL.value
@@ -27,6 +27,13 @@ class PoolRepository(TenantRepository):
         )
         assert row.retain_days is not None  # every pool has it
         return Pool(collection_id, row.retain_days, row.created_at, await self._session.scalar(counted) or 0)
+
+    async def list_names(self, limit: int) -> list[str]:
+        """List the names of up to `limit` collections that are pools."""
+        of_pool = (CollectionModel.id == AlbumModel.collection_id) & self._of_tenant(CollectionModel)
+        statement = self._select(AlbumModel, _IS_POOL).join(CollectionModel, of_pool)
+        names = statement.with_only_columns(CollectionModel.name).order_by(CollectionModel.name).limit(limit)
+        return list(await self._session.scalars(names))
 
     async def save(self, collection_id: UUID, retain_days: int) -> bool:
         """Make a collection a pool, or change how long it keeps faces; return False if it is an album."""

@@ -8,7 +8,8 @@ from app.persistence.models import PlanModel, TenantModel, UsageModel
 from app.persistence.repositories.base import TenantRepository
 from app.persistence.repositories.principals import describe_plan
 
-_THIS_MONTH = func.date_trunc("month", func.now()).cast(UsageModel.month.type)
+THIS_MONTH = func.date_trunc("month", func.now()).cast(UsageModel.month.type)
+"""The first day of the present month, as an SQL expression."""
 
 
 class UsageRepository(TenantRepository):
@@ -25,7 +26,8 @@ class UsageRepository(TenantRepository):
             Quota.TEMPLATES: UsageModel.templates,
             Quota.COLLECTIONS: UsageModel.collections,
             Quota.USERS: UsageModel.users,
-            Quota.RECOGNITIONS: case((UsageModel.month == _THIS_MONTH, UsageModel.recognitions), else_=0),
+            Quota.RECOGNITIONS: case((UsageModel.month == THIS_MONTH, UsageModel.recognitions), else_=0),
+            Quota.VIDEO_SECONDS: case((UsageModel.video_month == THIS_MONTH, UsageModel.video_seconds), else_=0),
         }[quota]
         return await self._session.scalar(select(column).where(self._of_tenant(UsageModel))) or 0
 

@@ -14,9 +14,11 @@ from app.persistence.models import UsageDayModel
 from app.persistence.repositories.base import TenantRepository
 
 _ADD = """
-INSERT INTO usage_days AS u (tenant_id, day, operation, caller, calls, images) VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO usage_days AS u (tenant_id, day, operation, caller, calls, images, video_seconds)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (tenant_id, day, operation, caller)
-DO UPDATE SET calls = u.calls + excluded.calls, images = u.images + excluded.images
+DO UPDATE SET calls = u.calls + excluded.calls, images = u.images + excluded.images,
+              video_seconds = u.video_seconds + excluded.video_seconds
 """
 
 
@@ -35,7 +37,7 @@ class UsageDayRepository(TenantRepository):
         if after is not None:
             statement = statement.where(tuple_(*order) > tuple_(*after))
         return {
-            UsageKey(row.day, row.operation, row.caller): UsageCount(row.calls, row.images)
+            UsageKey(row.day, row.operation, row.caller): UsageCount(row.calls, row.images, row.video_seconds)
             for row in await self._session.scalars(statement.order_by(*order).limit(limit))
         }
 
@@ -43,7 +45,7 @@ class UsageDayRepository(TenantRepository):
         """Sum all counts of the days from `since` (inclusive) to `before` (exclusive)."""
         sums = (
             func.coalesce(func.sum(column), 0).cast(BigInteger)
-            for column in (UsageDayModel.calls, UsageDayModel.images)
+            for column in (UsageDayModel.calls, UsageDayModel.images, UsageDayModel.video_seconds)
         )
         statement = select(*sums).where(
             self._of_tenant(UsageDayModel), UsageDayModel.day >= since, UsageDayModel.day < before

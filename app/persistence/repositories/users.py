@@ -12,6 +12,8 @@ from app.domain.tenancy import UserRecord
 from app.domain.text import normalize_email
 from app.persistence.models import UserModel
 from app.persistence.repositories.base import TenantRepository, page_by_creation
+from app.persistence.repositories.second_factors import SecondFactorRepository
+from app.persistence.repositories.sessions import SessionRepository
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,15 @@ class UserRepository(TenantRepository):
         statement = page_by_creation(self._select(UserModel), UserModel, after, limit)
         return [_describe(row) for row in await self._session.scalars(statement)]
 
-    async def find(self, user_id: UUID) -> UserRecord | None:
-        row = await self._session.scalar(self._select(UserModel, UserModel.id == user_id))
+    async def find(self, user_id: UUID, *, lock: bool = False) -> UserRecord | None:
+        """Find a user; `lock` lets concurrent transactions that lock the user wait for each other."""
+        statement = self._select(UserModel, UserModel.id == user_id)
+        row = await self._session.scalar(statement.with_for_update() if lock else statement)
+        return _describe(row) if row is not None else None
+
+    async def find_by_email(self, email: str) -> UserRecord | None:
+        """Find the tenant's user with this email."""
+        row = await self._session.scalar(self._select(UserModel, UserModel.email == normalize_email(email)))
         return _describe(row) if row is not None else None
 
     async def find_password_hash(self, user_id: UUID, *, lock: bool = False) -> str | None:
@@ -72,6 +81,13 @@ class UserRepository(TenantRepository):
     async def update(self, user_id: UUID, **values: str) -> None:
         """Set a user's `role` or `password_hash`."""
         await self._session.execute(self._update(UserModel, UserModel.id == user_id).values(**values))
+
+    async def delete_second_factor(self, user_id: UUID) -> bool:
+        """Delete a user's second factor and end their sessions; return False if they have none."""
+        if not await SecondFactorRepository(self._session, self._tenant_id).delete(user_id):
+            return False
+        await SessionRepository(self._session, self._tenant_id).revoke_all(user_id)
+        return True
 
     async def delete(self, user_id: UUID) -> None:
         """Delete a user with their sessions."""

@@ -14,13 +14,18 @@ from uuid import UUID
 from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from app.domain.videos import Sampling, VideoFacts, VideoState
+from app.domain.albums import Keep
+from app.domain.video_jobs import VideoJobOrder
+from app.domain.videos import Sampling, VideoFacts, VideoSource, VideoState
 from app.errors import PhotoHarmful
 from app.persistence.connections.database import Database
-from app.persistence.models import CollectionModel, VideoModel, VideoStepModel
+from app.persistence.models import AlbumModel, CollectionModel, VideoJobModel, VideoModel, VideoStepModel
 from app.persistence.repositories.base import TenantRepository
-from app.persistence.repositories.videos import UPLOADING
+from app.persistence.repositories.video_jobs import describe_order
+from app.persistence.repositories.videos import UPLOADING, describe_source
 
+FETCH_NUMBER = -1
+"""The number of the step that copies a video; the one that looks at it has 0."""
 MAX_ATTEMPTS = 5
 """More than for photos: a step takes seconds, so restarts of a worker hit the same one more often."""
 _WAITING, _WORKING, _DONE = "waiting", "working", "done"
@@ -29,6 +34,8 @@ _WAITING, _WORKING, _DONE = "waiting", "working", "done"
 class StepKind(StrEnum):
     """What is done in a step."""
 
+    FETCH = "fetch"
+    """Copy a video that was uploaded to the bucket, or lies in the tenant's own object store."""
     LOOK = "look"
     """Read the container and plan the other steps."""
     WATCH = "watch"
@@ -46,15 +53,20 @@ class VideoStep:
     kind: StepKind
     begin_ms: int
     end_ms: int
-    collection_id: UUID
+    collection_id: UUID | None
     album: str
+    """The name of the album, or of the collection that a job searches; empty for a job that searches none."""
     external_id: str
     sampling: Sampling
+    keep: Keep
+    source: VideoSource | None
     parts: Sequence[UUID]
     key_ids: Sequence[str]
     duration_ms: int | None
     attempts: int
     lease: UUID = field(repr=False)
+    job: VideoJobOrder | None = None
+    """What is wanted of a video that belongs to no album."""
 
 
 class VideoStepRepository(TenantRepository):
@@ -88,10 +100,8 @@ class VideoStepRepository(TenantRepository):
         step.state, step.lease, step.attempts = _WORKING, lease, step.attempts + 1
         step.leased_until = func.now() + timedelta(seconds=lease_s)
         await self._session.flush()
-        of_album = (CollectionModel.id == VideoModel.collection_id) & self._of_tenant(CollectionModel)
-        columns: tuple[Any, ...] = (VideoModel, CollectionModel.name)
-        statement = select(*columns).where(self._of_tenant(VideoModel), VideoModel.id == step.video_id)
-        video, album = (await self._session.execute(statement.join(CollectionModel, of_album))).one()
+        video, album, keep, job = await self._read_video(step.video_id)
+        order = describe_order(job) if job is not None else None
         return VideoStep(
             step.video_id,
             step.number,
@@ -99,15 +109,28 @@ class VideoStepRepository(TenantRepository):
             step.begin_ms,
             step.end_ms,
             video.collection_id,
-            album,
+            album or (order.collection if order else None) or "",
             video.external_id,
             Sampling(video.per_second, video.keyframes_only, video.max_minutes),
+            Keep(video.keep or keep or Keep.NOTHING),
+            describe_source(video),
             video.parts,
             video.key_ids,
             video.duration_ms,
             step.attempts,
             lease,
+            order,
         )
+
+    async def _read_video(self, video_id: UUID) -> Any:
+        """Read a video with the name of its album and what that keeps, or with its job."""
+        of_album = (CollectionModel.id == VideoModel.collection_id) & self._of_tenant(CollectionModel)
+        has_keep = (AlbumModel.collection_id == VideoModel.collection_id) & self._of_tenant(AlbumModel)
+        of_job = (VideoJobModel.video_id == VideoModel.id) & self._of_tenant(VideoJobModel)
+        columns: tuple[Any, ...] = (VideoModel, CollectionModel.name, AlbumModel.keep, VideoJobModel)
+        statement = select(*columns).where(self._of_tenant(VideoModel), VideoModel.id == video_id)
+        statement = statement.outerjoin(CollectionModel, of_album).outerjoin(AlbumModel, has_keep)
+        return (await self._session.execute(statement.outerjoin(VideoJobModel, of_job))).one()
 
     async def has_waiting(self) -> bool:
         """Return whether steps wait."""
@@ -118,6 +141,12 @@ class VideoStepRepository(TenantRepository):
         """Extend the lease of a step."""
         until = func.now() + timedelta(seconds=lease_s)
         await self._session.execute(self._held(step).values(leased_until=until))
+
+    async def holds(self, step: VideoStep) -> bool:
+        """Return whether the lease of a step is still valid, and lock the step."""
+        conditions = (VideoStepModel.video_id == step.video_id, VideoStepModel.number == step.number)
+        held = self._select(VideoStepModel, *conditions, VideoStepModel.lease == step.lease)
+        return await self._session.scalar(held.with_for_update()) is not None
 
     async def finish(self, step: VideoStep) -> bool:
         """Note that a step is done; return False if the lease was lost or the video erased."""

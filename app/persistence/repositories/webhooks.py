@@ -65,21 +65,30 @@ class WebhookRepository(TenantRepository):
         await self._session.refresh(row)
         return describe_webhook(row)
 
-    async def find(self, webhook_id: UUID, *, lock: bool = False) -> Webhook | None:
-        statement = self._select(WebhookModel, WebhookModel.id == webhook_id)
-        row = await self._session.scalar(statement.with_for_update() if lock else statement)
+    async def find(self, webhook_id: UUID) -> Webhook | None:
+        row = await self._session.scalar(self._select(WebhookModel, WebhookModel.id == webhook_id))
         return describe_webhook(row) if row is not None else None
 
     async def read_secrets(self, webhook_id: UUID) -> WebhookSecrets | None:
         """Return the secrets with which messages are signed now."""
         row = await self._session.scalar(self._select(WebhookModel, WebhookModel.id == webhook_id))
-        if row is None:
-            return None
-        current, previous = EncryptedSecret(row.key_id, row.secret_encrypted), None
         now = await self._session.scalar(select(func.now()))
-        if row.previous_until is not None and now is not None and row.previous_until > now:
-            previous = EncryptedSecret(row.previous_key_id or "", row.previous_encrypted or b"")
-        return WebhookSecrets(current, previous)
+        return _describe_secrets(row, now) if row is not None and now is not None else None
+
+    async def list_secrets(self) -> list[tuple[UUID, WebhookSecrets]]:
+        """List the ids of all webhooks with the secrets with which messages are signed now."""
+        rows = list(await self._session.scalars(self._select(WebhookModel)))
+        now = await self._session.scalar(select(func.now()))
+        return [(row.id, _describe_secrets(row, now)) for row in rows if now is not None]
+
+    async def replace_secrets(self, webhook_id: UUID, old: WebhookSecrets, new: WebhookSecrets) -> None:
+        """Replace the encrypted secrets unless they were changed meanwhile."""
+        is_it = (WebhookModel.id == webhook_id, WebhookModel.secret_encrypted == old.current.encrypted)
+        previous = {}
+        if new.previous is not None:
+            previous = {"previous_key_id": new.previous.key_id, "previous_encrypted": new.previous.encrypted}
+        current = {"key_id": new.current.key_id, "secret_encrypted": new.current.encrypted}
+        await self._session.execute(self._update(WebhookModel, *is_it).values(**current, **previous))
 
     async def list_page(self, after: tuple[datetime, UUID] | None, limit: int) -> list[Webhook]:
         """List up to `limit` webhooks after a creation time and id, oldest first."""
@@ -106,6 +115,7 @@ class WebhookRepository(TenantRepository):
             previous_until=previous_until,
             key_id=secret.key_id,
             secret_encrypted=secret.encrypted,
+            resume_at=func.now(),  # a server that could not read the former secret had paused
         )
         await self._session.execute(statement)
 
@@ -113,6 +123,13 @@ class WebhookRepository(TenantRepository):
         """Delete a webhook with its deliveries; return False if there is none."""
         statement = self._delete(WebhookModel, WebhookModel.id == webhook_id).returning(WebhookModel.id)
         return await self._session.scalar(statement) is not None
+
+
+def _describe_secrets(row: WebhookModel, now: datetime) -> WebhookSecrets:
+    previous = None
+    if row.previous_until is not None and row.previous_until > now:
+        previous = EncryptedSecret(row.previous_key_id or "", row.previous_encrypted or b"")
+    return WebhookSecrets(EncryptedSecret(row.key_id, row.secret_encrypted), previous)
 
 
 def describe_webhook(row: WebhookModel) -> Webhook:

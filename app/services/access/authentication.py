@@ -4,23 +4,28 @@ Unlike most services, this one opens its own transactions, for two reasons. Hash
 milliseconds, during which no database connection may be held. And a caller's tenant is unknown before the sign-in.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
+from app.domain.accounts import SessionRecord
 from app.domain.text import normalize_email
-from app.errors import InvalidCredentials, TokenExpired, TokenInvalid, TokenRevoked
+from app.errors import InvalidCredentials, SecondFactorNeeded, SessionNotFound, TokenExpired, TokenInvalid, TokenRevoked
 from app.permissions import Principal, Role
 from app.persistence.connections.database import Database
+from app.persistence.repositories.account_links import AccountLinkRepository
 from app.persistence.repositories.hot_queries import HotQueries, find_api_key
 from app.persistence.repositories.principals import PrincipalRepository
 from app.persistence.repositories.sessions import SessionRepository
-from app.persistence.repositories.users import LoginDirectory, UserRepository
+from app.persistence.repositories.users import Login, LoginDirectory, UserRepository
 from app.security.keyring import Keyring
 from app.security.passwords import PasswordHasher
+from app.security.pending_sign_ins import PendingSignIn, read_pending, sign_pending
 from app.security.secret_tokens import SecretToken, TokenPrefix, hash_secret, is_same_hash
 from app.security.tokens import TokenClaims, TokenIssuer, TokenKind
 from app.services.access.attempts import GuessLimit, sweep_sometimes
+from app.services.access.own_password import OwnPassword
+from app.services.access.second_factors import SecondFactorService
 from app.services.audit.actions import AuditAction
 from app.services.audit.trail import AuditTrails
 
@@ -34,6 +39,15 @@ class TokenPair:
     expires_in_s: int
 
 
+@dataclass(frozen=True, slots=True)
+class ConsoleSession:
+    """A session of the console: its token and lifetime, or what asks for the code of the second factor instead."""
+
+    token: str = field(default="", repr=False)
+    lifetime_s: int = 0
+    pending: str | None = field(default=None, repr=False)
+
+
 CONSOLE_PREFIX = "console:"
 """Marks a credential that came from the console's cookie."""
 
@@ -45,32 +59,67 @@ class AuthService:
     """
 
     def __init__(
-        self, database: Database, hasher: PasswordHasher, tokens: TokenIssuer, keyring: Keyring, trails: AuditTrails
+        self,
+        database: Database,
+        hasher: PasswordHasher,
+        tokens: TokenIssuer,
+        keyring: Keyring,
+        trails: AuditTrails,
+        second_factors: SecondFactorService,
     ) -> None:
         self._database = database
         self._hasher = hasher
         self._tokens = tokens
         self._keyring = keyring
         self._trails = trails
+        self._second_factors = second_factors
+        self._own_password = OwnPassword(database, hasher, keyring)
 
-    async def sign_in(self, email: str, password: str, address: str) -> TokenPair:
+    async def sign_in(self, email: str, password: str, address: str, code: str | None = None) -> TokenPair:
         """Start a session with an email and a password, and return its tokens; raises as `begin_session` does."""
-        return self._pair(await self.begin_session(email, password, address))
+        return self._pair(await self.begin_session(email, password, address, code))
 
-    async def sign_in_to_console(self, email: str, password: str, address: str) -> tuple[str, int]:
-        """Start a session of the console; return its token and its lifetime in seconds."""
-        claims = await self.begin_session(email, password, address)
-        lifetime_s = int(self._tokens.lifetime(TokenKind.CONSOLE).total_seconds())
-        return self._tokens.issue(TokenKind.CONSOLE, claims), lifetime_s
+    async def sign_in_to_console(self, email: str, password: str, address: str) -> ConsoleSession:
+        """Start a session of the console, or return what asks for the code of the second factor.
 
-    async def begin_session(self, email: str, password: str, address: str) -> TokenClaims:
-        """Start a session with an email and a password.
+        Raises as `begin_session` does.
+        """
+        login, limit = await self._check_password(normalize_email(email), password, address)
+        try:
+            await self._second_factors.check(login, None, address)
+        except SecondFactorNeeded:
+            pending = PendingSignIn.of(normalize_email(email), login.password_hash)
+            return ConsoleSession(pending=sign_pending(self._keyring, pending))
+        return self._console_session(await self._open_session(login, limit, is_console=True))
+
+    async def finish_console_sign_in(self, pending: str, code: str, address: str) -> ConsoleSession:
+        """Start a session of the console by the code of the second factor, within five minutes after the password.
+
+        Raises `InvalidCredentials`, `SecondFactorWrong` or `TooManyLoginAttempts`.
+        """
+        read = read_pending(self._keyring, pending)
+        if read is None:
+            raise InvalidCredentials("That took too long; sign in again.")
+        async with self._database.transaction(lookup=read.email) as session:
+            login = await LoginDirectory(session).find(read.email)
+        if login is None or PendingSignIn.of(read.email, login.password_hash) != read:
+            raise InvalidCredentials
+        await self._second_factors.check(login, code or "-", address)
+        limit = GuessLimit(self._keyring, read.email, address)
+        return self._console_session(await self._open_session(login, limit, is_console=True))
+
+    async def begin_session(self, email: str, password: str, address: str, code: str | None = None) -> TokenClaims:
+        """Start a session with an email and a password, and the code of a second factor if the user has one.
 
         Raises `InvalidCredentials`, in the same time for an unknown email as for a wrong password. Raises
         `TooManyLoginAttempts` after too many attempts on this account, from this address or from all addresses that
-        never signed in to it; sessions and keys are not affected.
+        never signed in to it; sessions and keys are not affected. Raises `SecondFactorNeeded` or `SecondFactorWrong`.
         """
-        email = normalize_email(email)
+        login, limit = await self._check_password(normalize_email(email), password, address)
+        await self._second_factors.check(login, code, address)
+        return await self._open_session(login, limit)
+
+    async def _check_password(self, email: str, password: str, address: str) -> tuple[Login, GuessLimit]:
         limit = GuessLimit(self._keyring, email, address)
         await sweep_sometimes(self._database)
         async with self._database.transaction(lookup=email) as session:
@@ -78,6 +127,9 @@ class AuthService:
             login = await LoginDirectory(session).find(email)
         if not await self._hasher.verify(password, login.password_hash if login else None) or login is None:
             raise InvalidCredentials
+        return login, limit
+
+    async def _open_session(self, login: Login, limit: GuessLimit, *, is_console: bool = False) -> TokenClaims:
         async with self._database.transaction(login.tenant_id) as session:
             # The password may have changed while it was being hashed; then this sign-in is refused.
             users = UserRepository(session, login.tenant_id)
@@ -85,8 +137,13 @@ class AuthService:
                 raise InvalidCredentials
             await limit.succeed(session)
             sessions = SessionRepository(session, login.tenant_id)
-            session_id = await sessions.add(login.user_id, self._session_end())
+            end = self._session_end(TokenKind.CONSOLE if is_console else TokenKind.REFRESH)
+            session_id = await sessions.add(login.user_id, end, is_console=is_console)
         return TokenClaims(login.user_id, login.tenant_id, session_id, 0)
+
+    def _console_session(self, claims: TokenClaims) -> ConsoleSession:
+        lifetime_s = int(self._tokens.lifetime(TokenKind.CONSOLE).total_seconds())
+        return ConsoleSession(self._tokens.issue(TokenKind.CONSOLE, claims), lifetime_s)
 
     def check_refresh_token(self, refresh_token: str) -> None:
         """Check a refresh token without using it; raises `TokenInvalid` or `TokenExpired`."""
@@ -131,22 +188,31 @@ class AuthService:
 
         Raises `InvalidCredentials` or `TooManyLoginAttempts`.
         """
-        if principal.user_id is None:
-            raise InvalidCredentials("An API key has no password; sign in as a user.")
-        limit = GuessLimit(self._keyring, str(principal.user_id), address)
-        async with self._database.transaction(principal.tenant_id) as session:
-            await limit.count(session)
-            hashed = await UserRepository(session, principal.tenant_id).find_password_hash(principal.user_id)
-        if not await self._hasher.verify(current, hashed):
-            raise InvalidCredentials("The current password is wrong.")
+        user_id = await self._own_password.check(principal, current, address)
         new_hash = await self._hasher.hash(new)
         async with self._database.transaction(principal.tenant_id) as session:
-            await UserRepository(session, principal.tenant_id).update(principal.user_id, password_hash=new_hash)
+            await UserRepository(session, principal.tenant_id).update(user_id, password_hash=new_hash)
+            await AccountLinkRepository(session, principal.tenant_id).end_resets_of(user_id)
             sessions = SessionRepository(session, principal.tenant_id)
-            await sessions.revoke_all(principal.user_id, except_id=principal.session_id)
-            await limit.succeed(session)
+            await sessions.revoke_all(user_id, except_id=principal.session_id)
             trail = self._trails.open(session, principal.tenant_id, principal.name)
-            await trail.record(AuditAction.PASSWORD_CHANGED, f"user:{principal.user_id}")
+            await trail.record(AuditAction.PASSWORD_CHANGED, f"user:{user_id}")
+
+    async def list_sessions(self, principal: Principal) -> list[SessionRecord]:
+        """List the sessions of the caller that are neither ended nor expired, newest first; none for an API key."""
+        if principal.user_id is None:
+            return []
+        async with self._database.transaction(principal.tenant_id) as session:
+            return await SessionRepository(session, principal.tenant_id).list_live(principal.user_id)
+
+    async def end_session(self, principal: Principal, session_id: UUID) -> None:
+        """End one of the caller's sessions, effective immediately; raises `SessionNotFound`."""
+        async with self._database.transaction(principal.tenant_id) as session:
+            sessions = SessionRepository(session, principal.tenant_id)
+            if principal.user_id is None or not await sessions.revoke_of(principal.user_id, session_id):
+                raise SessionNotFound
+            trail = self._trails.open(session, principal.tenant_id, principal.name)
+            await trail.record(AuditAction.SESSION_ENDED, f"user:{principal.user_id}")
 
     async def authenticate(self, credential: str) -> Principal:
         """Return the caller behind an access token or API key, with current permissions.
@@ -202,5 +268,5 @@ class AuthService:
         refresh = self._tokens.issue(TokenKind.REFRESH, claims)
         return TokenPair(access, refresh, int(self._tokens.lifetime(TokenKind.ACCESS).total_seconds()))
 
-    def _session_end(self) -> datetime:
-        return datetime.now(UTC) + self._tokens.lifetime(TokenKind.REFRESH)
+    def _session_end(self, kind: TokenKind = TokenKind.REFRESH) -> datetime:
+        return datetime.now(UTC) + self._tokens.lifetime(kind)

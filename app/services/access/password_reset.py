@@ -6,8 +6,9 @@ from uuid import UUID
 from app.domain.text import normalize_email
 from app.errors import UserNotFound
 from app.persistence.connections.database import Database
+from app.persistence.repositories.account_links import AccountLinkRepository
 from app.persistence.repositories.sessions import SessionRepository
-from app.persistence.repositories.users import LoginDirectory, UserRepository
+from app.persistence.repositories.users import Login, LoginDirectory, UserRepository
 from app.security.keyring import Keyring
 from app.services.access.attempts import GuessLimit
 from app.services.audit.actions import AuditAction
@@ -36,15 +37,25 @@ class PasswordReset:
 
         Raises `UserNotFound`.
         """
+        email, login = await self._find(email)
+        async with self._database.transaction(login.tenant_id) as session:
+            await UserRepository(session, login.tenant_id).update(login.user_id, password_hash=password_hash)
+            await SessionRepository(session, login.tenant_id).revoke_all(login.user_id)
+            await AccountLinkRepository(session, login.tenant_id).end_resets_of(login.user_id)
+            await GuessLimit(self._keyring, email, "").reset_account(session)
+            trail = self._trails.open(session, login.tenant_id, OPERATOR)
+            await trail.record(AuditAction.PASSWORD_CHANGED, f"user:{login.user_id}")
+        return ResetUser(login.tenant_id, login.user_id, email)
+
+    async def find_user(self, email: str) -> ResetUser:
+        """Find a user by email, in any tenant; raises `UserNotFound`."""
+        email, login = await self._find(email)
+        return ResetUser(login.tenant_id, login.user_id, email)
+
+    async def _find(self, email: str) -> tuple[str, Login]:
         email = normalize_email(email)
         async with self._database.transaction(lookup=email) as session:
             login = await LoginDirectory(session).find(email)
         if login is None:
             raise UserNotFound(f"No user has the email {email!r}.")
-        async with self._database.transaction(login.tenant_id) as session:
-            await UserRepository(session, login.tenant_id).update(login.user_id, password_hash=password_hash)
-            await SessionRepository(session, login.tenant_id).revoke_all(login.user_id)
-            await GuessLimit(self._keyring, email, "").reset_account(session)
-            trail = self._trails.open(session, login.tenant_id, OPERATOR)
-            await trail.record(AuditAction.PASSWORD_CHANGED, f"user:{login.user_id}")
-        return ResetUser(login.tenant_id, login.user_id, email)
+        return email, login

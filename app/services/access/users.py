@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from app.domain.tenancy import UserRecord
-from app.errors import EmailTaken, LastAdmin, PermissionDenied, UserNotFound
+from app.errors import EmailTaken, LastAdmin, PermissionDenied, SecondFactorMissing, UserNotFound
 from app.permissions import ROLE_PERMISSIONS, Principal, Quota, Role
 from app.persistence.repositories.users import UserRepository
 from app.security.cursors import CursorSigner, read_created, write_created
@@ -83,11 +83,23 @@ class UserService:
         await self._users.delete(user_id)
         await self._trail.record(AuditAction.USER_REMOVED, f"user:{user_id}")
 
+    async def remove_second_factor(self, user_id: UUID) -> None:
+        """Remove a user's second factor and end their sessions.
+
+        Raises `UserNotFound`, `SecondFactorMissing`, or `PermissionDenied` for a user with more permissions than the
+        caller.
+        """
+        self._refuse_escalation(Role((await self.get(user_id)).role))
+        if not await self._users.delete_second_factor(user_id):
+            raise SecondFactorMissing
+        await self._trail.record(AuditAction.SECOND_FACTOR_REMOVED, f"user:{user_id}")
+
     def _refuse_escalation(self, role: Role) -> None:
         """Raise `PermissionDenied` for a role that could do more than the caller."""
         if self._principal is not None and not ROLE_PERMISSIONS[role] <= self._principal.permissions:
             raise PermissionDenied(
-                f"role: you cannot grant the role {role.value!r}, which has permissions that you do not have."
+                f"role: {role.value!r} has permissions that you do not have, so you can neither grant it nor remove "
+                f"the second factor of a user who has it."
             )
 
     async def _refuse_last_admin(self, user_id: UUID) -> None:

@@ -50,7 +50,7 @@ class PhotoStorage:
             await self.subjects.add_anonymous(collection_id, names)
             await self.storage.templates.add_all(faces, collection_id=collection_id, source="album")
             for one in kept:
-                await self.crops.add_all(one.photo.id, one.pictures)
+                await self.crops.add_all(one.pictures, photo_id=one.photo.id)
             photo_ids = {face.id: one.photo.id for one in kept for face in one.faces}
             sighted = await self.sightings.store(album, collection_id, photo_ids, matched)
         finished = [_finish(one) for one in kept]

@@ -11,9 +11,10 @@ from app.persistence.photo_spool import PhotoSpool
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.announced_photos import AnnouncedPhotoRepository
 from app.persistence.upload_forms import UploadForm
-from app.services.albums.arrivals import UploadedPhotos
+from app.services.albums.arrivals import AnnouncedPhotos
 from app.services.albums.intake import IntakeLimits, sent_twice, too_many_waiting
 from app.services.albums.photos import no_photo
+from app.services.photos.uploaded_objects import UploadedObjects
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class PhotoUploads:
         self._spool = spool
         self._principal = principal
         self._limits = limits
-        self._uploaded = UploadedPhotos(database, spool, max_bytes=limits.max_bytes)
+        self._uploaded = UploadedObjects(database, spool, AnnouncedPhotos(limits.max_bytes))
 
     async def announce(self, name: str, external_ids: Sequence[str]) -> "list[AnnouncedPhoto | AppError]":
         """Return a form for each photo, given by the caller's distinct ids; one that is refused yields its error.

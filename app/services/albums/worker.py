@@ -1,7 +1,7 @@
 """Work on albums: take turns from the job queue, and keep order around it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
@@ -10,12 +10,13 @@ from app.persistence.connections.database import Database
 from app.persistence.job_queue import JobHandler, JobKind, JobWorker, prune_log
 from app.persistence.photo_spool import PhotoSpool
 from app.persistence.repositories.photo_turns import forget_failed, measure_queue
+from app.persistence.repositories.video_jobs import forget_video_jobs
 from app.persistence.schedule import Work, claim
-from app.services.albums.arrivals import UploadedPhotos
 from app.services.albums.expiry import AlbumExpiry
 from app.services.albums.turns import PhotoTurns
 from app.services.background import log_and_continue
 from app.services.maintenance.template_rotation import TemplateRotation
+from app.services.photos.uploaded_objects import UploadedObjects
 from app.services.sightings.clustering import ClusterKeeper
 from app.services.sightings.rematch import Rematch
 from app.services.videos.turns import VideoTurns
@@ -31,7 +32,7 @@ _PRUNE_EVERY = timedelta(hours=1)
 class AlbumUpkeep:
     """Empties the spool of what is finished or erased, gives lost photos another turn, and erases expired albums.
 
-    Receives photos that were uploaded to the bucket, too, if their callers do not say so.
+    Receives photos and videos that were uploaded to the bucket, too, if their callers do not say so.
 
     Several processes may do so at the same time.
     """
@@ -43,7 +44,7 @@ class AlbumUpkeep:
         turns: PhotoTurns,
         videos: VideoTurns,
         expiry: AlbumExpiry,
-        uploaded: UploadedPhotos,
+        uploaded: Sequence[UploadedObjects],
     ) -> None:
         self._videos = videos
         self._database = database
@@ -65,8 +66,9 @@ class AlbumUpkeep:
                 _log.info("photos_recovered", tenants=recovered)
         with log_and_continue("videos_not_recovered"):
             await self._videos.recover()
-        with log_and_continue("uploads_not_received"):
-            await self._uploaded.look_once()
+        for kind in self._uploaded:
+            with log_and_continue("uploads_not_received"):
+                await kind.look_once()
         await self.empty_spool()
         with log_and_continue("albums_not_expired"):
             await self._expiry.run(datetime.now(UTC))
@@ -74,6 +76,7 @@ class AlbumUpkeep:
             if await claim(self._database, Work.JOB_LOG, _PRUNE_EVERY):
                 await prune_log(self._database)
                 await forget_failed(self._database)
+                await forget_video_jobs(self._database)
 
 
 class AlbumWorker:

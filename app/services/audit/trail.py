@@ -84,6 +84,10 @@ class AuditTrail:
         target = self.subject_target(collection, subject)
         return await self.record_at(head, action, target, events=events, collection=collection, **details)
 
+    async def lock(self) -> None:
+        """Lock the chain before a change of rows that other changes lock after it; else both could wait forever."""
+        await self._entries.lock()
+
     @property
     def events(self) -> EventRepository:
         """The tenant's events, for changes that the trail does not record."""

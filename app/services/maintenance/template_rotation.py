@@ -9,6 +9,7 @@ from app.persistence.job_queue import JobKind, enqueue
 from app.persistence.repositories.face_crops import FaceCropRepository
 from app.persistence.repositories.gallery_rotation import GalleryRotationRepository
 from app.persistence.repositories.protections import ProtectionRepository
+from app.persistence.repositories.webhooks import WebhookRepository
 from app.persistence.template_protector import TemplateProtector
 from app.security.keyring import Keyring
 from app.security.photo_encryption import PhotoCipher
@@ -16,19 +17,24 @@ from app.security.template_protection import Protection, rotate
 from app.services.audit.actions import AuditAction
 from app.services.audit.trail import OPERATOR, AuditTrails
 from app.services.retries import retry_transient
+from app.services.webhooks.secrets import WebhookCipher, encrypt_again
 
 _BATCH_SIZE = 500
 _ATTEMPTS = 10
 
 
 class TemplateRotation:
-    """Rotate one gallery per transaction; until that commits, searches and registrations use the old protection."""
+    """Rotate one gallery per transaction; until that commits, searches and registrations use the old protection.
+
+    Pictures of faces and the secrets of webhooks are encrypted again, too.
+    """
 
     def __init__(self, database: Database, keyring: Keyring, trails: AuditTrails) -> None:
         self._database = database
         self._trails = trails
         self._protector = TemplateProtector(keyring)
         self._cipher = PhotoCipher(keyring)
+        self._webhook_cipher = WebhookCipher(keyring)
 
     async def run(self, tenant_id: UUID) -> int:
         """Create a new salt and re-encode every template under it; return the number of templates.
@@ -43,6 +49,8 @@ class TemplateRotation:
             for gallery_id in galleries:
                 rotated += await self._rotate(tenant_id, gallery_id, new)
         await self._rotate_pictures(tenant_id)
+        async with self._database.transaction(tenant_id) as session:
+            await encrypt_again(WebhookRepository(session, tenant_id), self._webhook_cipher)
         async with self._database.transaction(tenant_id) as session:
             await ProtectionRepository(session, tenant_id).delete_unused()
             trail = self._trails.open(session, tenant_id, OPERATOR)

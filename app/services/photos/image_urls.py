@@ -12,16 +12,14 @@ from dataclasses import dataclass, field
 import httpx
 
 from app.errors import ImageRefused, ImageTooLarge, ImageUrlNotAllowed, ImageUrlTimeout, ImageUrlUnreachable
-from app.services.outbound.addresses import Address, HostUnknown, Origin, UrlRefused, pin, resolve
-from app.services.outbound.downloads import BodyTooLarge, open_client, read_body
+from app.services.outbound.addresses import Address, HostUnknown, Origin, UrlRefused, resolve
+from app.services.outbound.downloads import BodyTooLarge, open_client, read_body, send_pinned
 from app.services.photos.allowed_hosts import AllowedHosts
 
 _CONCURRENT = 4
 """Photos of one request that are fetched at the same time."""
 _CONNECT_TIMEOUT_S = 5.0
 _HEADERS = {"accept": "image/*", "accept-encoding": "identity", "user-agent": "vultus"}
-_MAX_ADDRESSES = 3
-"""Addresses of a name to try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,22 +110,15 @@ class ImageUrlFetcher:
         parsed, origin = self._allowed.check(url.text)
         addresses = await _resolve(origin)
         self._allowed.check_addresses(origin, addresses)
-        failed: httpx.HTTPError | None = None
-        for address in addresses[:_MAX_ADDRESSES]:
-            try:
-                return await self._download(pin("GET", parsed, origin, address, _HEADERS), budget)
-            except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
-                failed = exc
-            except httpx.TimeoutException:
-                raise
-            except (httpx.HTTPError, httpx.InvalidURL) as exc:
-                raise _unreachable(exc) from None
-        if isinstance(failed, httpx.TimeoutException):
-            raise failed
-        raise _unreachable(failed) from None
+        try:
+            response = await send_pinned(self._client, "GET", (parsed, origin), addresses, _HEADERS)
+            return await self._download(response, budget)
+        except httpx.TimeoutException:
+            raise
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise _unreachable(exc) from None
 
-    async def _download(self, request: httpx.Request, budget: _Budget) -> bytes:
-        response = await self._client.send(request, stream=True)
+    async def _download(self, response: httpx.Response, budget: _Budget) -> bytes:
         try:
             if response.status_code != 200:
                 hint = ": redirects are not followed" if response.is_redirect else ""
@@ -154,6 +145,6 @@ async def _resolve(origin: Origin) -> list[Address]:
         raise ImageUrlNotAllowed(str(exc)) from None
 
 
-def _unreachable(error: Exception | None) -> ImageUrlUnreachable:
+def _unreachable(error: Exception) -> ImageUrlUnreachable:
     # Not the error's text: it may quote the URL.
     return ImageUrlUnreachable(f"the host does not respond as it should ({type(error).__name__}).")

@@ -1,10 +1,16 @@
 """Configure a tenant's object store, and fetch photos from it and from nowhere else.
 
 Tenants choose among the endpoints that the operator allows, so a tenant cannot make the service call any other address.
+These may also be internal. An endpoint's name is resolved once, and the connection goes to one of its addresses.
 Redirects are not followed, and proxy settings of the environment are ignored.
 """
 
 import asyncio
+import ssl
+import time
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote_plus
 from uuid import UUID
@@ -32,12 +38,23 @@ from app.security.access_keys import decrypt_secret, encrypt_secret
 from app.security.keyring import Keyring
 from app.services.audit.actions import AuditAction
 from app.services.audit.trail import AuditTrail
-from app.services.outbound.downloads import BodyTooLarge, open_client, read_body
+from app.services.outbound.addresses import HostUnknown, Origin, UrlRefused, read_origin, resolve
+from app.services.outbound.downloads import BodyTooLarge, open_client, read_body, send_pinned, stream_body
 
 _PURPOSE = "object-stores"
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 _TOTAL_TIMEOUT_S = 20.0
+_STREAM_TIMEOUT_S = 3_600.0
 _MAX_LIST_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class _SignedRequest:
+    """A request whose signature covers the header Host, which names the endpoint and not its address."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
 
 
 class ObjectStoreService:
@@ -84,12 +101,22 @@ class ObjectStoreService:
 class ObjectFetcher:
     """Fetch photos from the tenants' object stores; one per process."""
 
-    def __init__(self, database: Database, keyring: Keyring, *, endpoints: list[str], max_bytes: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        keyring: Keyring,
+        *,
+        endpoints: list[str],
+        max_bytes: int,
+        verify: ssl.SSLContext | bool = True,
+    ) -> None:
         self._database = database
         self._keyring = keyring
         self._endpoints = endpoints
         self._max_bytes = max_bytes
-        self._client = open_client(_TIMEOUT)
+        self._verify = verify
+        self._clients: dict[Origin, httpx.AsyncClient] = {}
+        """One for each endpoint: a connection to reuse must not belong to another name at the same address."""
 
     async def fetch(self, tenant_id: UUID, bucket: str, name: str, version: str | None = None) -> bytes:
         """Return the bytes of an object; raises `ObjectUnavailable` with the reason, or `ImageTooLarge`.
@@ -98,6 +125,38 @@ class ObjectFetcher:
         """
         store, secret = await self._open(tenant_id)
         return await self._send(_object_request(store, secret, bucket, name, version), self._max_bytes)
+
+    async def measure(self, tenant_id: UUID, bucket: str, name: str, version: str | None = None) -> int | None:
+        """Return the size of an object in bytes, None if the store does not say it; raises as `fetch`."""
+        store, secret = await self._open(tenant_id)
+        request = _object_request(store, secret, bucket, name, version, method="HEAD")
+        with _reporting_silence():
+            async with asyncio.timeout(_TOTAL_TIMEOUT_S):
+                response = await self._request(request)
+                await response.aclose()
+        _check_status(response)
+        declared = response.headers.get("content-length", "")
+        return int(declared) if declared.isascii() and declared.isdigit() else None
+
+    async def stream(
+        self, tenant_id: UUID, bucket: str, name: str, version: str | None = None, *, max_bytes: int
+    ) -> AsyncGenerator[bytes]:
+        """Yield an object of up to `max_bytes` in pieces; raises as `fetch`, but `BodyTooLarge` for a larger one.
+
+        Each piece must arrive within 10 seconds, and all of it within an hour.
+        """
+        store, secret = await self._open(tenant_id)
+        deadline = time.monotonic() + _STREAM_TIMEOUT_S
+        with _reporting_silence():
+            response = await self._request(_object_request(store, secret, bucket, name, version))
+            try:
+                _check_status(response)
+                async for piece in stream_body(response, max_bytes):
+                    if time.monotonic() > deadline:
+                        raise TimeoutError
+                    yield piece
+            finally:
+                await response.aclose()
 
     async def list_names(self, tenant_id: UUID, bucket: str, prefix: str) -> list[str]:
         """List the names of all objects in a bucket that start with the prefix; raises `ObjectUnavailable`."""
@@ -136,35 +195,63 @@ class ObjectFetcher:
             )
         return stored.store, secret
 
-    async def _send(self, request: httpx.Request, max_bytes: int) -> bytes:
-        try:
+    async def _send(self, request: _SignedRequest, max_bytes: int) -> bytes:
+        with _reporting_silence():
             async with asyncio.timeout(_TOTAL_TIMEOUT_S):
                 return await self._read(request, max_bytes)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as exc:
-            detail = f"object: the object store does not respond ({type(exc).__name__})."
-            raise ObjectStoreUnavailable(detail, field="object") from exc
 
     async def close(self) -> None:
-        await self._client.aclose()
+        for client in self._clients.values():
+            await client.aclose()
 
-    async def _read(self, request: httpx.Request, max_bytes: int) -> bytes:
-        response = await self._client.send(request, stream=True)
+    async def _read(self, request: _SignedRequest, max_bytes: int) -> bytes:
+        response = await self._request(request)
         try:
-            if response.status_code != 200:
-                reason = _REASONS.get(response.status_code, "unexpected")
-                if response.status_code == 429 or response.status_code >= 500:
-                    detail = f"object: the object store responds with status {response.status_code}."
-                    raise ObjectStoreUnavailable(detail, field="object")
-                raise _unavailable(
-                    f"the object store responds with status {response.status_code} ({reason}).",
-                    is_unreadable=response.status_code in (403, 404),
-                )
+            _check_status(response)
             return await read_body(response, max_bytes)
         except BodyTooLarge:
             detail = f"object: it is larger than the maximum of {max_bytes} bytes."
             raise ImageTooLarge(detail, field="object") from None
         finally:
             await response.aclose()
+
+    async def _request(self, request: _SignedRequest) -> httpx.Response:
+        """Send a request to the address that the endpoint's name has now; the body is still to be read."""
+        origin = read_origin(request.url)
+        addresses = await resolve(origin)
+        if origin not in self._clients:
+            self._clients[origin] = open_client(_TIMEOUT, verify=self._verify)
+        target = (httpx.URL(request.url), origin)
+        return await send_pinned(self._clients[origin], request.method, target, addresses, request.headers)
+
+
+@contextmanager
+def _reporting_silence() -> Iterator[None]:
+    """Raise `ObjectStoreUnavailable` where the store cannot be reached or is silent."""
+    try:
+        yield
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as exc:
+        detail = f"object: the object store does not respond ({type(exc).__name__})."
+        raise ObjectStoreUnavailable(detail, field="object") from exc
+    except HostUnknown:
+        detail = "object: the name of the object store has no address."
+        raise ObjectStoreUnavailable(detail, field="object") from None
+    except UrlRefused as exc:
+        raise _unavailable(f"the object store cannot be called: {exc}") from None
+
+
+def _check_status(response: httpx.Response) -> None:
+    """Raise `ObjectUnavailable` unless the store answers with the object."""
+    status = response.status_code
+    if status == 200:
+        return
+    if status == 429 or status >= 500:
+        detail = f"object: the object store responds with status {status}."
+        raise ObjectStoreUnavailable(detail, field="object")
+    reason = _REASONS.get(status, "unexpected")
+    raise _unavailable(
+        f"the object store responds with status {status} ({reason}).", is_unreadable=status in (403, 404)
+    )
 
 
 _REASONS = {
@@ -183,16 +270,18 @@ def _binding(tenant: str, store: ObjectStore) -> str:
     return f"{tenant} {store.endpoint} {store.access_key_id}"
 
 
-def _object_request(store: ObjectStore, secret: str, bucket: str, name: str, version: str | None) -> httpx.Request:
+def _object_request(
+    store: ObjectStore, secret: str, bucket: str, name: str, version: str | None, *, method: str = "GET"
+) -> _SignedRequest:
     if {".", ".."} & {bucket, *name.split("/")}:
         raise _unavailable("neither the bucket nor a part of the object's name may be one or two dots.")
     url = f"{store.endpoint}/{quote(bucket, safe='')}/{quote(name, safe='/~')}"
     if version is not None:
         url += f"?versionId={quote(version, safe='')}"
-    return _signed(store, secret, url)
+    return _signed(store, secret, url, method)
 
 
-def _list_request(store: ObjectStore, secret: str, bucket: str, prefix: str, token: str | None) -> httpx.Request:
+def _list_request(store: ObjectStore, secret: str, bucket: str, prefix: str, token: str | None) -> _SignedRequest:
     """Build a request for one page of names; S3 returns at most 1,000."""
     if bucket in (".", ".."):
         raise _unavailable(f"a bucket cannot be named {bucket!r}.")
@@ -215,8 +304,8 @@ def _parse_list(body: bytes) -> dict[str, Any]:
     return read
 
 
-def _signed(store: ObjectStore, secret: str, url: str) -> httpx.Request:
-    """Sign a GET request; URLs are path style, so that the host is always the allowed endpoint."""
-    request = AWSRequest("GET", url)
+def _signed(store: ObjectStore, secret: str, url: str, method: str = "GET") -> _SignedRequest:
+    """Sign a request; URLs are path style, so that the host is always the allowed endpoint."""
+    request = AWSRequest(method, url)
     S3SigV4Auth(Credentials(store.access_key_id, secret), "s3", store.region).add_auth(request)
-    return httpx.Request("GET", url, headers=dict(request.headers.items()), extensions={"timeout": _TIMEOUT.as_dict()})
+    return _SignedRequest(method, url, dict(request.headers.items()))

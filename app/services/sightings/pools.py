@@ -11,6 +11,7 @@ from app.persistence.repositories.pools import PoolRepository
 from app.services.audit.actions import AuditAction
 from app.services.audit.trail import AuditTrail
 from app.services.collections.lookup import CollectionLookup
+from app.services.paging import MAX_PAGE
 
 DEFAULT_RETAIN_DAYS = 30
 
@@ -42,6 +43,10 @@ class PoolService:
     async def get(self, collection: str) -> DescribedPool:
         """Return a collection's pool; raises `CollectionNotFound` or `PoolNotFound`."""
         return await self._describe(collection, await self._collections.find_id(collection))
+
+    async def list_names(self) -> list[str]:
+        """List the names of the collections that are pools, at most 500."""
+        return [name for name in await self._pools.list_names(MAX_PAGE) if self._collections.may_access(name)]
 
     async def set(self, collection: str, people: Sequence[str] | None, retain_days: int) -> DescribedPool:
         """Make a collection a pool with the anonymous faces that it has, or change it.

@@ -33,6 +33,9 @@ class PolicyService:
             )
         await self._policies.save(policy)
         await self._trail.record(
-            AuditAction.POLICY_CHANGED, consent_required=policy.consent_required, retention_days=policy.retention_days
+            AuditAction.POLICY_CHANGED,
+            consent_required=policy.consent_required,
+            retention_days=policy.retention_days,
+            second_factor_required=policy.second_factor_required,
         )
         return policy

@@ -22,6 +22,10 @@ class QuotaService:
         if self._plan.quota(quota) is not None:
             self.check_used(quota, await self._usage.count_used(quota))
 
+    def video_refused(self, seconds: int) -> QuotaExceeded:
+        """Describe that a video of so many seconds would exceed the plan's monthly quota."""
+        return _month_exceeded(self._plan, Quota.VIDEO_SECONDS, seconds)
+
     def limit(self, quota: Quota) -> int | None:
         """Return how much the tenant's plan includes; None: no limit."""
         return self._plan.quota(quota)
@@ -46,10 +50,14 @@ async def count_recognition(database: Database, principal: Principal, images: in
 
 def quota_exceeded(plan: Plan, images: int) -> QuotaExceeded:
     """Describe that `images` more recognitions would exceed the plan's monthly quota."""
+    return _month_exceeded(plan, Quota.RECOGNITIONS, images)
+
+
+def _month_exceeded(plan: Plan, quota: Quota, more: int) -> QuotaExceeded:
     return QuotaExceeded.of(
-        Quota.RECOGNITIONS.value,
-        f"Plan {plan.name!r} includes {plan.quota(Quota.RECOGNITIONS)} {_name(Quota.RECOGNITIONS)}; {images} more "
-        "would exceed it. Wait for the next month, or ask for a larger plan.",
+        quota.value,
+        f"Plan {plan.name!r} includes {plan.quota(quota)} {_name(quota)}; {more} more would exceed it. "
+        "Wait for the next month, or ask for a larger plan.",
     )
 
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from app.domain.decisions import Calibration
 from app.domain.people import FaceOrigin
-from app.domain.videos import Appearance, Interval, SeenFace
+from app.domain.videos import Appearance, Interval, SeenFace, TrackedFace
 from app.matcher.clustering.threshold import pick_threshold
 from app.matcher.tracking.tracklets import choose_diverse, rate
 from app.matcher.tracking.tracks import Strand, join_intervals, join_strands
@@ -26,6 +26,8 @@ class SeenStrandFaces:
     interval: Interval
     frames: int
     faces: Sequence[SeenFace] = field(repr=False)
+    track: Sequence[TrackedFace] = ()
+    """Every time at which somebody was seen; of jobs only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +37,29 @@ class SeenPerson:
     appearance: Appearance
     faces: list[NewFace] = field(repr=False)
     is_reliable: bool
+    picture: bytes | None = field(default=None, repr=False)
+    """A small JPEG of the best face, if pictures are kept."""
 
 
 def join_people(
     step: VideoStep, strands: Sequence[SeenStrandFaces], recognizer: str, calibration: Calibration
 ) -> list[SeenPerson]:
     """Group what the steps of a video saw by person, those seen most often first."""
-    kept = [one for one in strands if one.frames >= _MIN_FRAMES or any(face.is_reliable for face in one.faces)]
-    compared = [_compare(one, recognizer) for one in kept]
-    threshold = pick_threshold(calibration, len(compared))
-    groups = join_strands(compared, threshold)
-    people = [_describe(step, [kept[index] for index in group], recognizer) for group in groups]
+    groups = group_strands(strands, recognizer, calibration)
+    people = [_describe(step, [strands[index] for index in group], recognizer) for group in groups]
     return sorted(people, key=lambda one: -one.appearance.frames)[:_MAX_PEOPLE]
+
+
+def group_strands(strands: Sequence[SeenStrandFaces], recognizer: str, calibration: Calibration) -> list[list[int]]:
+    """Return the indexes of the strands of each person; who was seen once and badly is in no group."""
+    kept = [
+        index
+        for index, one in enumerate(strands)
+        if one.frames >= _MIN_FRAMES or any(face.is_reliable for face in one.faces)
+    ]
+    compared = [_compare(strands[index], recognizer) for index in kept]
+    groups = join_strands(compared, pick_threshold(calibration, len(compared)))
+    return [[kept[index] for index in group] for group in groups]
 
 
 def find_overlapping(people: Sequence[SeenPerson]) -> list[tuple[UUID, UUID]]:
@@ -92,4 +105,4 @@ def _describe(step: VideoStep, strands: Sequence[SeenStrandFaces], recognizer: s
         faces[0].box,
         sum(one.frames for one in strands),
     )
-    return SeenPerson(appearance, new, faces[0].is_reliable)
+    return SeenPerson(appearance, new, faces[0].is_reliable, faces[0].picture)

@@ -8,26 +8,31 @@ from typing import Any
 import numpy as np
 
 from app.domain.faces import RelativeBox
-from app.domain.videos import SeenFace
+from app.domain.videos import SeenFace, TrackedFace
 
 
-def write_faces(faces: Sequence[SeenFace]) -> bytes:
-    return json.dumps([_describe(face) for face in faces]).encode()
+def write_strand(faces: Sequence[SeenFace], track: Sequence[TrackedFace] = ()) -> bytes:
+    described = [[one.at_ms, *_corners(one.box), one.detection_score] for one in track]
+    return json.dumps({"faces": [_describe(face) for face in faces], "track": described}).encode()
 
 
-def read_faces(data: bytes) -> list[SeenFace]:
-    return [_read(described) for described in json.loads(data)]
+def read_strand(data: bytes) -> tuple[list[SeenFace], list[TrackedFace]]:
+    read = json.loads(data)
+    if isinstance(read, list):  # written by an earlier version
+        read = {"faces": read, "track": []}
+    track = [TrackedFace(at_ms, RelativeBox(*box), score) for at_ms, *box, score in read["track"]]
+    return [_read(described) for described in read["faces"]], track
 
 
 def _describe(face: SeenFace) -> dict[str, Any]:
-    box = face.box
     return {
         "at_ms": face.at_ms,
-        "box": [box.left, box.top, box.width, box.height],
+        "box": _corners(face.box),
         "detection_score": face.detection_score,
         "quality": face.quality,
         "is_reliable": face.is_reliable,
         "embeddings": {name: b64encode(one.tobytes()).decode() for name, one in face.embeddings.items()},
+        "picture": b64encode(face.picture).decode() if face.picture is not None else None,
     }
 
 
@@ -42,4 +47,9 @@ def _read(described: dict[str, Any]) -> SeenFace:
         described["quality"],
         described["is_reliable"],
         embeddings,
+        b64decode(described["picture"]) if described.get("picture") else None,
     )
+
+
+def _corners(box: RelativeBox) -> list[float]:
+    return [box.left, box.top, box.width, box.height]

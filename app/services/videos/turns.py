@@ -1,8 +1,8 @@
 """Process a tenant's turn with its videos: one step of one video, then the next tenant's turn comes first."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from uuid import UUID, uuid4
 
 from app.domain.collections import Recognizers
@@ -12,18 +12,21 @@ from app.errors import (
     CollectionNotFound,
     ConsentRequired,
     InternalError,
+    ObjectStoreUnavailable,
+    ObjectUnavailable,
     PhotoLost,
     QuotaExceeded,
     RecognizerUnavailable,
+    VideoNotFound,
     VideoRefused,
     VideoStuck,
     VideoTooLong,
 )
 from app.ml.video.client import DecodingProcess
 from app.ml.video.protocol import Orders
-from app.persistence.connections.database import Database, Transaction
-from app.persistence.job_queue import JobKind, enqueue
+from app.persistence.connections.database import Database
 from app.persistence.repositories.hot_queries import HotQueries
+from app.persistence.repositories.video_meter import VideoMeterRepository
 from app.persistence.repositories.video_steps import (
     MAX_ATTEMPTS,
     StepKind,
@@ -34,9 +37,11 @@ from app.persistence.repositories.video_steps import (
 from app.services.collections.recognizer_directory import RecognizerDirectory
 from app.services.sightings.arrival import ArrivalMatcher
 from app.services.sightings.matching import ProbeFace
+from app.services.videos.fetching import VideoFetcher
 from app.services.videos.files import VideoFiles
+from app.services.videos.jobs import OpenVideoStorage, VideoJobRunner
 from app.services.videos.joining import join_people
-from app.services.videos.storage import VideoStorage
+from app.services.videos.turn_requests import request_video_turn
 from app.services.videos.watching import VideoWatcher
 from app.telemetry import get_logger
 
@@ -45,14 +50,9 @@ _log = get_logger(__name__)
 _LEASE_S = 45.0
 _RENEW_S = 10.0
 _LOST_AFTER_S = 20.0
-_REFUSED = (VideoRefused, PhotoLost, QuotaExceeded, ConsentRequired, RecognizerUnavailable)
-
-OpenVideoStorage = Callable[[UUID], AbstractAsyncContextManager[VideoStorage]]
-
-
-async def request_video_turn(session: Transaction, tenant_id: UUID) -> None:
-    """Add a turn with the tenant's videos to the job queue; call it in the transaction that adds a step."""
-    await enqueue(session, JobKind.VIDEO_TURN, tenant_id, f"videos:{tenant_id}:{uuid4()}")
+_MAX_FETCHES = 3
+"""How often an object store that does not respond is asked."""
+_REFUSED = (VideoRefused, PhotoLost, ObjectUnavailable, QuotaExceeded, ConsentRequired, RecognizerUnavailable)
 
 
 class VideoTurns:
@@ -61,23 +61,36 @@ class VideoTurns:
     def __init__(
         self,
         database: Database,
+        fetcher: VideoFetcher,
         files: VideoFiles,
         watcher: VideoWatcher,
         directory: RecognizerDirectory,
         open_storage: OpenVideoStorage,
         arrivals: ArrivalMatcher,
+        jobs: VideoJobRunner,
         calibrations: Mapping[str, Calibration],
     ) -> None:
         self._database = database
+        self._fetcher = fetcher
         self._files = files
         self._watcher = watcher
         self._directory = directory
         self._open_storage = open_storage
         self._arrivals = arrivals
+        self._jobs = jobs
         self._calibrations = calibrations
+        # One step uses all threads. A worker that is killed therefore loses one step, not several that were begun.
+        self._place = asyncio.Semaphore(1)
 
     async def run(self, tenant_id: UUID) -> None:
-        """Process one turn; never raises, because the steps' rows tell what is left."""
+        """Process one turn; never raises, because the steps' rows tell what is left.
+
+        One turn at a time: the others take a step when it is their turn, so that other workers may do so before.
+        """
+        async with self._place:
+            await self._run(tenant_id)
+
+    async def _run(self, tenant_id: UUID) -> None:
         step: VideoStep | None = None
         try:
             step = await self._take(tenant_id)
@@ -106,7 +119,10 @@ class VideoTurns:
             async with self._database.transaction(tenant_id) as session:
                 steps = VideoStepRepository(session, tenant_id)
                 await steps.forget_abandoned()
-                await steps.end_poisoned(await steps.give_back_lost())
+                poisoned = await steps.give_back_lost()
+                await steps.end_poisoned(poisoned)
+                for video_id in poisoned:
+                    await VideoMeterRepository(session, tenant_id).take_back(video_id)
                 await request_video_turn(session, tenant_id)
         return len(tenants)
 
@@ -120,16 +136,20 @@ class VideoTurns:
 
     async def _do(self, tenant_id: UUID, step: VideoStep) -> None:
         try:
-            if step.kind is StepKind.LOOK:
+            if step.kind is StepKind.FETCH:
+                await self._fetcher.fetch(tenant_id, step)
+            elif step.kind is StepKind.LOOK:
                 await self._look(tenant_id, step)
             elif step.kind is StepKind.WATCH:
                 await self._watch(tenant_id, step)
             else:
                 await self._join(tenant_id, step)
-        except CollectionNotFound:
-            return  # erased meanwhile, and the video with it
-        except VideoStuck as exc:
-            if step.attempts < MAX_ATTEMPTS:
+        except (CollectionNotFound, VideoNotFound) as exc:
+            if step.job is not None and isinstance(exc, CollectionNotFound):
+                await self._fail(tenant_id, step, exc)
+            return  # else erased meanwhile, or taken by another worker
+        except (VideoStuck, ObjectStoreUnavailable) as exc:
+            if step.attempts < (MAX_ATTEMPTS if isinstance(exc, VideoStuck) else _MAX_FETCHES):
                 await self._give_back(tenant_id, step, counts=True)
                 return
             await self._fail(tenant_id, step, exc)
@@ -160,6 +180,9 @@ class VideoTurns:
 
     async def _join(self, tenant_id: UUID, step: VideoStep) -> None:
         recognizer = (await self._recognizers(tenant_id, step)).in_use
+        if step.job is not None or step.collection_id is None:
+            await self._jobs.finish(tenant_id, step, recognizer)
+            return
         async with self._open_storage(tenant_id) as storage:
             strands = await storage.read_strands(step.video_id)
         calibration = self._calibrations[recognizer]
@@ -172,9 +195,11 @@ class VideoTurns:
             await storage.store_people(step, people, matched)
 
     async def _recognizers(self, tenant_id: UUID, step: VideoStep) -> Recognizers:
+        if step.job is not None and step.job.collection is None:
+            return Recognizers(self._directory.default)
         found = await HotQueries(self._database, tenant_id).find_collection(step.album)
-        if found is None:
-            raise CollectionNotFound
+        if found is None or (step.job is not None and step.job.collection_id != found.id):
+            raise CollectionNotFound(f"Collection {step.album!r} does not exist anymore.")
         return self._directory.of(step.album, found.recognizer, found.secondary)
 
     async def _fail(self, tenant_id: UUID, step: VideoStep, error: AppError) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from itertools import zip_longest
 
+from app.domain.albums import Keep
 from app.domain.collections import Recognizers
 from app.domain.faces import Analysis, Face, QualityBar, QualityReason, is_reliable
 from app.domain.videos import SeenFace
@@ -40,18 +42,19 @@ class VideoWatcher:
         )
         linker = TrackletLinker(recognizers.in_use)
         async with DecodingProcess(file, orders) as process:
-            async for at_ms, analysis in self._analyze(process.frames(), recognizers):
-                linker.add(at_ms, _describe(at_ms, analysis, recognizers))
+            keeps_pictures = step.keep is Keep.CROPS
+            async for at_ms, faces in self._find_faces(process.frames(), recognizers, keeps_pictures=keeps_pictures):
+                linker.add(at_ms, faces)
         return linker.finish()
 
-    async def _analyze(
-        self, frames: AsyncIterator[tuple[int, bytes]], recognizers: Recognizers
-    ) -> AsyncIterator[tuple[int, Analysis]]:
-        running: deque[tuple[int, asyncio.Task[Analysis]]] = deque()
+    async def _find_faces(
+        self, frames: AsyncIterator[tuple[int, bytes]], recognizers: Recognizers, *, keeps_pictures: bool
+    ) -> AsyncIterator[tuple[int, list[SeenFace]]]:
+        running: deque[tuple[int, asyncio.Task[list[SeenFace]]]] = deque()
         try:
             async for at_ms, picture in frames:
-                analysis = self._faces.extract_chosen(picture, self._choose, recognizers, may_turn=False)
-                running.append((at_ms, asyncio.ensure_future(analysis)))
+                found = self._look_at(at_ms, picture, recognizers, keeps_pictures=keeps_pictures)
+                running.append((at_ms, asyncio.ensure_future(found)))
                 if len(running) > self._faces.threads:
                     done_ms, task = running.popleft()
                     yield done_ms, await task
@@ -62,6 +65,15 @@ class VideoWatcher:
             for _, task in running:
                 task.cancel()
 
+    async def _look_at(
+        self, at_ms: int, picture: bytes, recognizers: Recognizers, *, keeps_pictures: bool
+    ) -> list[SeenFace]:
+        analysis = await self._faces.extract_chosen(picture, self._choose, recognizers, may_turn=False)
+        cut: list[bytes] = []
+        if keeps_pictures and analysis.embedded:
+            cut = await self._faces.cut_faces(picture, [analysis.faces[index] for index in analysis.embedded])
+        return _describe(at_ms, analysis, recognizers, cut)
+
     def _choose(self, faces: Sequence[Face]) -> list[int]:
         """Choose the faces of a frame that are large enough; bad ones may belong to somebody who is seen better."""
         judged = ((index, self._faces.judge(face, QualityBar.LOW)) for index, face in enumerate(faces))
@@ -69,9 +81,11 @@ class VideoWatcher:
         return chosen[:_MAX_FACES]
 
 
-def _describe(at_ms: int, analysis: Analysis, recognizers: Recognizers) -> list[SeenFace]:
+def _describe(at_ms: int, analysis: Analysis, recognizers: Recognizers, pictures: Sequence[bytes]) -> list[SeenFace]:
+    """Describe the embedded faces of a frame; without pictures, they have none."""
     seen = []
-    for index, embeddings in zip(analysis.embedded, by_recognizer(analysis, recognizers), strict=True):
+    embedded = zip(analysis.embedded, by_recognizer(analysis, recognizers), strict=True)
+    for (index, embeddings), picture in zip_longest(embedded, pictures):
         face = analysis.faces[index]
         quality = describe_quality(face)
         seen.append(
@@ -82,6 +96,7 @@ def _describe(at_ms: int, analysis: Analysis, recognizers: Recognizers) -> list[
                 quality,
                 is_reliable(quality.get("score")),
                 embeddings,
+                picture,
             )
         )
     return seen

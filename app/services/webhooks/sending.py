@@ -24,12 +24,11 @@ from app.services.outbound.addresses import (
     UrlRefused,
     is_public,
     parse_url,
-    pin,
     read_origin,
     resolve,
     shorten_host,
 )
-from app.services.outbound.downloads import open_client
+from app.services.outbound.downloads import open_client, send_pinned
 
 _TIMEOUT_S = 15.0
 _CONNECT_TIMEOUT_S = 5.0
@@ -109,8 +108,7 @@ class WebhookSender:
         body = write_message(event)
         headers = sign_message(signing_secrets, f"evt_{event.id.hex}", int(time.time()), body)
         headers |= {"content-type": "application/json", "user-agent": "vultus"}
-        request = pin("POST", parsed, origin, addresses[0], headers, body)
-        response = await self._client.send(request, stream=True)
+        response = await send_pinned(self._client, "POST", (parsed, origin), addresses, headers, body)
         await response.aclose()
         return Outcome(
             is_delivered=response.is_success, status=response.status_code, retry_after=_read_retry_after(response)

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from app.domain.events import Delivery, DeliveryState, DisabledBecause, EventType, StoredEvent, Webhook
-from app.errors import TooManyWebhooks, WebhookNotFound
+from app.errors import NotReady, TooManyWebhooks, WebhookNotFound
 from app.persistence.repositories.webhook_deliveries import Outcome, WebhookDeliveryRepository
 from app.persistence.repositories.webhooks import WebhookRepository, WebhookSecrets
 from app.security.cursors import CursorSigner, read_created, read_number, write_created
@@ -21,6 +21,7 @@ from app.services.webhooks.sending import WebhookHosts, WebhookSender
 
 MAX_WEBHOOKS = 20
 """Per tenant."""
+_REPLAYED_AT_ONCE = 2000
 OVERLAP = timedelta(hours=24)
 """How long the previous secret signs as well after a rotation."""
 
@@ -42,6 +43,15 @@ class IssuedWebhook:
 
     webhook: Webhook
     secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedPart:
+    """How many events are sent again, the last one looked at, and the last one to look at."""
+
+    count: int
+    looked_at: int
+    through: int
 
 
 class WebhookService:
@@ -99,7 +109,8 @@ class WebhookService:
 
         A webhook that is enabled again is sent what waited.
         """
-        webhook = _require(await self._webhooks.find(webhook_id, lock=True), webhook_id)
+        await self._trail.lock()
+        webhook = _require(await self._webhooks.find(webhook_id), webhook_id)
         values: dict[str, Any] = {}
         if changes.url is not None:
             self._hosts.check(changes.url)
@@ -115,6 +126,8 @@ class WebhookService:
             health = {"failing_since": None, "resume_at": datetime.now(UTC)} if changes.is_enabled else {}
             values |= {"is_enabled": changes.is_enabled, "disabled_because": because, **health}
         await self._webhooks.change(webhook_id, values)
+        if values.get("is_enabled"):
+            await self._deliveries.restart(webhook_id)
         if values:
             fields = sorted(set(values) - {"disabled_because", "failing_since", "resume_at"})
             await self._record(AuditAction.WEBHOOK_CHANGED, webhook_id, fields=fields)
@@ -122,7 +135,8 @@ class WebhookService:
 
     async def rotate_secret(self, webhook_id: UUID) -> IssuedWebhook:
         """Replace the secret; messages are signed with both for a day. Raises `WebhookNotFound`."""
-        webhook = _require(await self._webhooks.find(webhook_id, lock=True), webhook_id)
+        await self._trail.lock()
+        webhook = _require(await self._webhooks.find(webhook_id), webhook_id)
         secret = generate_secret()
         await self._webhooks.rotate(webhook_id, self._cipher.encrypt(webhook_id, secret), datetime.now(UTC) + OVERLAP)
         await self._record(AuditAction.WEBHOOK_SECRET_ROTATED, webhook_id)
@@ -130,6 +144,7 @@ class WebhookService:
 
     async def delete(self, webhook_id: UUID) -> None:
         """Delete a webhook and what waits for it; raises `WebhookNotFound`."""
+        await self._trail.lock()
         if not await self._webhooks.delete(webhook_id):
             raise WebhookNotFound(_no_webhook(webhook_id))
         await self._record(AuditAction.WEBHOOK_DELETED, webhook_id)
@@ -144,13 +159,18 @@ class WebhookService:
         found = await self._deliveries.list_page(webhook_id, state=state, before=before, limit=request.limit + 1)
         return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, str(last.event.seq)))
 
-    async def replay(self, webhook_id: UUID, since: datetime) -> int:
-        """Send all events since a time again; return how many. Raises `WebhookNotFound`."""
+    async def replay(self, webhook_id: UUID, since: datetime, after: int, through: int | None) -> ReplayedPart:
+        """Send some of the events since a time again: those after a number, through another one (None: the newest).
+
+        Raises `WebhookNotFound`.
+        """
+        await self._trail.lock()
         await self.get(webhook_id)
-        count = await self._deliveries.replay(webhook_id, since)
+        through = await self._trail.events.last_seq() if through is None else through
+        count, looked_at = await self._deliveries.replay(webhook_id, since, after, through, _REPLAYED_AT_ONCE)
         if count:
             await self._deliveries.request_turn(webhook_id)
-        return count
+        return ReplayedPart(count, looked_at, through)
 
     async def read_secrets(self, webhook_id: UUID) -> tuple[Webhook, WebhookSecrets]:
         """Return a webhook and its encrypted secrets; raises `WebhookNotFound`."""
@@ -160,6 +180,22 @@ class WebhookService:
 
     async def _record(self, action: AuditAction, webhook_id: UUID, **details: Any) -> None:
         await self._trail.record(action, f"webhook:{webhook_id}", **details)
+
+
+class WebhookReplayer:
+    """Sends events again, a part in each transaction: changes of the tenant wait for each part only."""
+
+    def __init__(self, open_webhooks: Callable[[], AbstractAsyncContextManager[WebhookService]]) -> None:
+        self._open_webhooks = open_webhooks
+
+    async def replay(self, webhook_id: UUID, since: datetime) -> int:
+        """Send all events since a time again; return how many. Raises `WebhookNotFound`."""
+        count, after, through = 0, 0, None
+        while through is None or after < through:
+            async with self._open_webhooks() as webhooks:
+                part = await webhooks.replay(webhook_id, since, after, through)
+            count, after, through = count + part.count, part.looked_at, part.through
+        return count
 
 
 class WebhookTester:
@@ -176,12 +212,21 @@ class WebhookTester:
         self._cipher = cipher
 
     async def test(self, webhook_id: UUID) -> Outcome:
-        """Send an event of the type `webhook.test`, which is stored nowhere; raises `WebhookNotFound`."""
+        """Send an event of the type `webhook.test`, which is stored nowhere.
+
+        Raises `WebhookNotFound`, or `NotReady` if this server cannot read the secret.
+        """
         async with self._open_webhooks() as webhooks:
             webhook, secrets = await webhooks.read_secrets(webhook_id)
         data = {"webhook_id": str(webhook_id)}
         event = StoredEvent(0, uuid4(), datetime.now(UTC), EventType.WEBHOOK_TEST.value, data)
-        return await self._sender.send(webhook.url, self._cipher.decrypt(webhook_id, secrets), event)
+        opened = self._cipher.decrypt(webhook_id, secrets)
+        if not opened:
+            raise NotReady(
+                "The webhook's secret was encrypted under a secret that this server does not have. Replace it "
+                f"(POST /api/v1/webhooks/{webhook_id}/rotate-secret)."
+            )
+        return await self._sender.send(webhook.url, opened, event)
 
 
 def _require(found: Webhook | None, webhook_id: UUID) -> Webhook:

@@ -13,6 +13,7 @@ from app.services.background import log_and_continue
 from app.services.webhooks.turns import WebhookTurns
 
 _RETRY_S = 1.0
+_RECOVER_EVERY = timedelta(seconds=0.8)
 _PRUNE_EVERY = timedelta(hours=1)
 
 
@@ -44,7 +45,8 @@ class WebhookWorker:
     async def _keep_order(self) -> None:
         while not self._is_ending.is_set():
             with log_and_continue("webhooks_not_recovered"):
-                await self._turns.recover()
+                if await claim(self._database, Work.WEBHOOK_TURNS, _RECOVER_EVERY):
+                    await self._turns.recover()
             with log_and_continue("events_not_pruned"):
                 if await claim(self._database, Work.EVENTS, _PRUNE_EVERY):
                     await prune_events(self._database, self._keep)

@@ -1,16 +1,15 @@
-"""Watch albums: one query a second and process, whatever the number of albums and of those who watch."""
+"""Watch albums or videos: one query a second and process, whatever their number and that of those who watch."""
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import astuple, dataclass, field
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from uuid import UUID
 
-from app.domain.albums import PhotoCounts
 from app.persistence.connections.database import Database
-from app.persistence.repositories.albums import count_photos_of
 from app.services.background import log_and_continue
 
 _PAUSE_S = 1.0
@@ -18,15 +17,36 @@ _RATE_OVER = 10
 """How many counts the rate is measured over."""
 
 WatchedId = tuple[UUID, UUID]
-"""A tenant's and an album's collection id."""
+"""The id of a tenant, and that of what is watched."""
+
+
+class Counted(Protocol):
+    """What is counted of something that is watched: a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def finished(self) -> int: ...
+
+    @property
+    def waiting(self) -> int: ...
+
+    @property
+    def is_done(self) -> bool: ...
+
+
+C = TypeVar("C", bound=Counted)
+
+Count = Callable[[Database, list[WatchedId]], Awaitable[dict[UUID, C]]]
+"""Counts what is watched, of any tenants, in one query; what does not exist anymore is missing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """An album's photos by state, how many were finished per second lately, and when the rest will be, in seconds."""
+class Progress(Generic[C]):
+    """The counts of something, how much was finished per second lately, and when the rest will be, in seconds."""
 
-    counts: PhotoCounts
-    photos_per_second: float
+    counts: C
+    per_second: float
     remaining_s: float | None
     """None while nothing was finished lately."""
 
@@ -37,35 +57,36 @@ class Progress:
 
 
 @dataclass(slots=True, eq=False)
-class _Watched:
-    """An album that somebody watches: the latest progress, and the photos finished at some times."""
+class _Watched(Generic[C]):
+    """Something that somebody watches: the latest progress, and how much was finished at some times."""
 
     watchers: int = 0
-    progress: Progress | None = None
+    progress: Progress[C] | None = None
     is_gone: bool = False
     finished: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_RATE_OVER))
 
-    def note(self, counts: PhotoCounts, at: float) -> None:
-        self.finished.append((at, counts.done + counts.failed))
+    def note(self, counts: C, at: float) -> None:
+        self.finished.append((at, counts.finished))
         (first_at, first), (last_at, last) = self.finished[0], self.finished[-1]
         rate = max(0, last - first) / (last_at - first_at) if last_at > first_at else 0.0
         remaining = 0.0 if not counts.waiting else (counts.waiting / rate if rate else None)
         self.progress = Progress(counts, rate, remaining)
 
 
-class ProgressWatch:
-    """Counts the watched albums of one process while there are any; use it from the event loop."""
+class ProgressWatch(Generic[C]):
+    """Counts what is watched in one process while there is any; use it from the event loop."""
 
-    def __init__(self, database: Database, *, pause_s: float = _PAUSE_S) -> None:
+    def __init__(self, database: Database, count: Count[C], *, pause_s: float = _PAUSE_S) -> None:
         self._database = database
+        self._count_each = count
         self._pause_s = pause_s
-        self._watched: dict[WatchedId, _Watched] = {}
+        self._watched: dict[WatchedId, _Watched[C]] = {}
         self._counted = asyncio.Condition()
         self._counting: asyncio.Task[None] | None = None
 
-    async def follow(self, album: WatchedId) -> AsyncIterator[Progress]:
-        """Yield the album's progress after every count, until it is erased; it may be the same as before."""
-        watched = self._watched.setdefault(album, _Watched())
+    async def follow(self, wanted: WatchedId) -> AsyncIterator[Progress[C]]:
+        """Yield the progress after every count, until what is watched is erased; it may be the same as before."""
+        watched = self._watched.setdefault(wanted, _Watched())
         watched.watchers += 1
         if self._counting is None:
             self._counting = asyncio.create_task(self._count_forever())
@@ -78,7 +99,7 @@ class ProgressWatch:
         finally:
             watched.watchers -= 1
             if not watched.watchers:
-                del self._watched[album]
+                del self._watched[wanted]
 
     async def close(self) -> None:
         """Stop counting."""
@@ -89,7 +110,7 @@ class ProgressWatch:
 
     async def _count_forever(self) -> None:
         while self._watched:
-            with log_and_continue("albums_not_counted"):
+            with log_and_continue("progress_not_counted"):
                 await self._count()
             async with self._counted:
                 self._counted.notify_all()
@@ -98,13 +119,13 @@ class ProgressWatch:
 
     async def _count(self) -> None:
         asked = list(self._watched)
-        counts = await count_photos_of(self._database, asked)
+        counts = await self._count_each(self._database, asked)
         now = time.monotonic()
-        for album in asked:
-            watched = self._watched.get(album)
+        for one in asked:
+            watched = self._watched.get(one)
             if watched is None:
                 continue
-            if album[1] in counts:
-                watched.note(counts[album[1]], now)
+            if one[1] in counts:
+                watched.note(counts[one[1]], now)
             else:
                 watched.is_gone = True

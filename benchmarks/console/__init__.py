@@ -1,0 +1,1 @@
+"""Measure the console in a real Chromium."""
