@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -37,10 +37,7 @@ class Call(Generic[T]):
         self.can_repeat = self.can_repeat or self.method in _SAFE
 
     def build(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
-        """Return the request; each try needs a new one."""
-        for _, (_, content, _) in self.files:
-            if hasattr(content, "seek"):
-                content.seek(0)
+        """Return the request; each attempt needs a new one."""
         timeout: dict[str, Any] = {} if self.timeout_s is None else {"timeout": self.timeout_s}
         return http.build_request(
             self.method,
@@ -86,14 +83,14 @@ def body(**fields: Any) -> dict[str, Any]:
     }
 
 
-def with_photos(call_path: str, photos: Mapping[str, Photo | Sequence[Photo]], **fields: Any) -> Call[Any]:
+def with_photos(call_path: str, photos: Mapping[str, Photo | Sequence[Photo]], **fields: Any) -> Call[T]:
     """Return a POST of photos by their fields: files and arrays as a form; URLs, which the server fetches, as text.
 
     A sequence is sent as several photos of a field. Raises `ValueError` where URLs and files are mixed in one field.
     """
     form, files = dict(fields), list[tuple[str, Any]]()
     for name, sent in photos.items():
-        given: list[Photo] = list(sent) if isinstance(sent, list | tuple) else [sent]
+        given = list_photos(sent)
         urls = [one for one in given if is_url(one)]
         if urls and len(urls) < len(given):
             raise ValueError(f"{name}: give either URLs or files in one call")
@@ -103,6 +100,20 @@ def with_photos(call_path: str, photos: Mapping[str, Photo | Sequence[Photo]], *
     if not files:  # httpx sends a form without files as urlencoded, which the API does not take
         return Call("POST", call_path, body=_as_json(form))
     return Call("POST", call_path, form=form, files=files)
+
+
+def list_photos(photos: Photo | Sequence[Photo]) -> list[Photo]:
+    """Return one photo, or several, as a list."""
+    if isinstance(photos, list | tuple):
+        return list(photos)
+    return [cast(Photo, photos)]
+
+
+def reading(call_path: str, photos: Mapping[str, Photo | Sequence[Photo]], **fields: Any) -> Call[T]:
+    """Return a call with photos to a route that stores nothing, so that it may be sent again."""
+    call: Call[T] = with_photos(call_path, photos, **fields)
+    call.can_repeat = True
+    return call
 
 
 def _as_json(form: Mapping[str, Any]) -> dict[str, Any]:

@@ -61,6 +61,15 @@ AuditAction: TypeAlias = Literal[
     "user.changed",
     "user.removed",
     "password.changed",
+    "invitation.issued",
+    "invitation.revoked",
+    "invitation.accepted",
+    "reset_link.issued",
+    "session.ended",
+    "second_factor.enabled",
+    "second_factor.removed",
+    "recovery_codes.replaced",
+    "recovery_code.used",
     "key.issued",
     "key.revoked",
     "collection.created",
@@ -205,6 +214,14 @@ class ClusterSplitIn(TypedDict):
     face_ids: list[FaceId]
 
 
+class CodeIn(TypedDict):
+    """
+    A code of the authenticator app.
+    """
+
+    code: str
+
+
 class CollectionIn(TypedDict):
     """
     A collection to create.
@@ -292,6 +309,24 @@ class EmbeddingSearchIn(TypedDict):
     threshold: NotRequired[float | None]
 
 
+class EnrollIn(TypedDict):
+    """
+    The current password.
+    """
+
+    password: str
+
+
+class EnrollmentOut(TypedDict):
+    """
+    A secret for an authenticator app; shown only in this response.
+    """
+
+    secret: str
+    uri: str
+    qr_code: str
+
+
 EventType: TypeAlias = Literal[
     "subject.created",
     "subject.updated",
@@ -328,6 +363,14 @@ class ExportedConsent(TypedDict):
     recorded_at: str
     recorded_by: str
     withdrawn_at: NotRequired[str | None]
+
+
+class ForgottenIn(TypedDict):
+    """
+    Whose password was forgotten.
+    """
+
+    email: str
 
 
 class GuestAlbumOut(TypedDict):
@@ -465,6 +508,26 @@ class LandmarksOut(TypedDict):
     nose: tuple[float, float]
     mouth_left: tuple[float, float]
     mouth_right: tuple[float, float]
+
+
+class LinkIn(TypedDict):
+    """
+    A link to look at.
+    """
+
+    token: str
+
+
+LinkKind: TypeAlias = Literal["invitation", "reset"]
+
+
+class LinkPasswordIn(TypedDict):
+    """
+    A link, and the password to set.
+    """
+
+    token: str
+    password: str
 
 
 LowestDecision: TypeAlias = Literal["match", "review"]
@@ -618,11 +681,12 @@ class PlanPage(TypedDict):
 
 class PolicyBody(TypedDict):
     """
-    The tenant's rules for consent and retention.
+    The tenant's rules for consent and retention, and for signing in.
     """
 
     consent_required: NotRequired[bool]
     retention_days: NotRequired[int | None]
+    second_factor_required: NotRequired[bool]
 
 
 class PoolIn(TypedDict):
@@ -661,7 +725,7 @@ class QualityReasonOut(TypedDict):
     limit: float
 
 
-Quota: TypeAlias = Literal["templates", "collections", "users", "recognitions_a_month"]
+Quota: TypeAlias = Literal["templates", "collections", "users", "recognitions_a_month", "video_seconds_a_month"]
 
 
 class QuotaOut(TypedDict):
@@ -742,6 +806,14 @@ class RecognizersOut(TypedDict):
     recognizers: list[RecognizerOut]
 
 
+class RecoveryCodesOut(TypedDict):
+    """
+    Codes that replace the authenticator app, each once; shown only in this response.
+    """
+
+    recovery_codes: list[str]
+
+
 class RefreshIn(TypedDict):
     """
     A refresh token to exchange for new tokens.
@@ -795,6 +867,17 @@ class ReplayOut(TypedDict):
     events: int
 
 
+class ResetLinkOut(TypedDict):
+    """
+    A link by which a user chooses a new password.
+    """
+
+    user_id: str
+    email: str
+    expires_at: str
+    link: str
+
+
 class RetriedOut(TypedDict):
     """
     How many failed photos wait again.
@@ -817,6 +900,26 @@ class RoleIn(TypedDict):
 Scope: TypeAlias = Literal["register", "recognize", "embeddings:read", "delete", "admin"]
 
 
+class SecondFactorOut(TypedDict):
+    """
+    The state of the caller's second factor.
+    """
+
+    is_enabled: bool
+    enabled_at: str | None
+    recovery_codes: int
+    is_required: bool
+
+
+class SecondFactorProofIn(TypedDict):
+    """
+    The current password, and a code of the second factor.
+    """
+
+    password: str
+    code: str
+
+
 class SeenSubjectOut(TypedDict):
     """
     The subject that a face shows, or may show.
@@ -825,6 +928,19 @@ class SeenSubjectOut(TypedDict):
     collection: str
     subject: str
     name: str | None
+
+
+class SessionOut(TypedDict):
+    """
+    A session that is neither ended nor expired.
+    """
+
+    session_id: str
+    is_current: bool
+    is_console: bool
+    created_at: str
+    last_used_at: str | None
+    expires_at: str
 
 
 class SetPlanIn(TypedDict):
@@ -994,6 +1110,7 @@ class TokenForm(TypedDict):
     grant_type: NotRequired[Literal["password"]]
     username: str
     password: str
+    code: NotRequired[str | None]
     scope: NotRequired[str]
     client_id: NotRequired[str | None]
     client_secret: NotRequired[str | None]
@@ -1020,7 +1137,7 @@ class UndoneOut(TypedDict):
 
 class UploadFormOut(TypedDict):
     """
-    A form to upload one photo: POST it as `multipart/form-data` with these fields and, last, the field `file`.
+    A form to upload one file: POST it as `multipart/form-data` with these fields and, last, the field `file`.
     """
 
     url: str
@@ -1056,6 +1173,7 @@ class UsageDayOut(TypedDict):
     user_id: str | None
     calls: int
     images: int
+    video_seconds: int
 
 
 class UsageOut(TypedDict):
@@ -1067,6 +1185,7 @@ class UsageOut(TypedDict):
     before: str
     calls: int
     images: int
+    video_seconds: int
     items: list[UsageDayOut]
     next_cursor: str | None
 
@@ -1104,7 +1223,20 @@ class UserPage(TypedDict):
 Verdict: TypeAlias = Literal["confirm", "reject", "ignore", "reopen"]
 
 
-VideoState: TypeAlias = Literal["received", "working", "done", "failed"]
+class VideoForm(TypedDict):
+    """
+    The text fields of `POST /videos`.
+    """
+
+    album: str
+    external_id: str
+    samples_per_second: NotRequired[float]
+    keyframes_only: NotRequired[bool]
+    max_minutes: NotRequired[float]
+    keep: NotRequired[Keep | None]
+
+
+VideoState: TypeAlias = Literal["announced", "received", "working", "done", "failed"]
 
 
 class WebhookChangesIn(TypedDict):
@@ -1267,6 +1399,29 @@ class AnnouncedPhotoOut(TypedDict):
     upload: UploadFormOut
 
 
+class AnnouncedVideoOut(TypedDict):
+    """
+    A video that may be uploaded.
+    """
+
+    video_id: str
+    album: str
+    external_id: str
+    state: VideoState
+    received_at: str
+    finished_at: str | None
+    width: int | None
+    height: int | None
+    duration_ms: int | None
+    position_ms: int
+    codec: str | None
+    people: int | None
+    code: str | None
+    detail: str | None
+    is_new: bool
+    upload: UploadFormOut
+
+
 class CandidateOut(TypedDict):
     """
     A subject whom the face may show, and the stored face that is most similar to it.
@@ -1406,6 +1561,52 @@ class GuestSearchOut(TypedDict):
     next_cursor: str | None
 
 
+class InvitationIn(TypedDict):
+    """
+    Somebody to invite.
+    """
+
+    email: str
+    role: NotRequired[Role]
+
+
+class InvitationOut(TypedDict):
+    """
+    An invitation that can be accepted.
+    """
+
+    invitation_id: str
+    email: str
+    role: Role
+    created_by: str
+    created_at: str
+    expires_at: str
+
+
+class InvitationPage(TypedDict):
+    """
+    One page of invitations.
+    """
+
+    items: list[InvitationOut]
+    next_cursor: str | None
+
+
+class IssuedInvitationOut(TypedDict):
+    """
+    A new invitation with its link.
+    """
+
+    invitation_id: str
+    email: str
+    role: Role
+    created_by: str
+    created_at: str
+    expires_at: str
+    link: str
+    is_mailed: bool
+
+
 class KeyIn(TypedDict):
     """
     An API key to create.
@@ -1415,6 +1616,18 @@ class KeyIn(TypedDict):
     scopes: list[Scope]
     collections: NotRequired[list[Collection] | None]
     expires_at: NotRequired[str | None]
+
+
+class LinkOut(TypedDict):
+    """
+    What a link is for.
+    """
+
+    kind: LinkKind
+    tenant: str
+    email: str
+    role: Role | None
+    expires_at: str
 
 
 class MeOut(TypedDict):
@@ -1567,6 +1780,14 @@ class SearchOut(TypedDict):
     collection: str
     recognizer: str
     candidates: list[CandidateOut]
+
+
+class SessionList(TypedDict):
+    """
+    The caller's sessions, newest first; at most 100.
+    """
+
+    items: list[SessionOut]
 
 
 class SightingDecisionIn(TypedDict):

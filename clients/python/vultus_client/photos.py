@@ -2,8 +2,6 @@
 
 import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -49,16 +47,6 @@ def read_bytes(photo: Photo) -> bytes:
     if hasattr(photo, "__array_interface__"):
         return _encode(photo)
     raise TypeError(f"a photo is a path, bytes, an open file, an array or a URL, not {type(photo).__name__}")
-
-
-@contextmanager
-def open_file(file: str | os.PathLike[str] | bytes | BinaryIO) -> Iterator[bytes | BinaryIO]:
-    """Open a path for the time of the block; leave anything else as it is."""
-    if not isinstance(file, str | os.PathLike):
-        yield file
-        return
-    with Path(file).open("rb") as opened:
-        yield opened
 
 
 def _encode(array: Array) -> bytes:

@@ -40,6 +40,18 @@ class TokenRevoked(AuthenticationFailed):
     code = "token_revoked"
 
 
+class SecondFactorNeeded(AuthenticationFailed):
+    """The password is right; send the code of your second factor as well."""
+
+    code = "second_factor_needed"
+
+
+class SecondFactorWrong(AuthenticationFailed):
+    """The code of the second factor is wrong, or was used before."""
+
+    code = "second_factor_wrong"
+
+
 class SignatureInvalid(AuthenticationFailed):
     """The request's signature is not valid."""
 
@@ -50,6 +62,12 @@ class PermissionDenied(ApiError):
     """The caller lacks a permission for this."""
 
     code = "permission_denied"
+
+
+class SecondFactorRequired(PermissionDenied):
+    """Your tenant demands a second factor; set one up first."""
+
+    code = "second_factor_required"
 
 
 class QuotaExceeded(PermissionDenied):
@@ -92,6 +110,12 @@ class TooManyVideosWaiting(TooManyRequests):
     """Too many of your videos wait to be processed."""
 
     code = "too_many_videos_waiting"
+
+
+class TooManyStreams(TooManyRequests):
+    """The tenant watches the maximum number of streams of events."""
+
+    code = "too_many_streams"
 
 
 class Unavailable(ApiError):
@@ -236,6 +260,12 @@ class VideoUnreadable(VideoRefused):
     """The file is no video in a supported container, or it is damaged."""
 
     code = "video_unreadable"
+
+
+class VideoEncrypted(VideoRefused):
+    """The video is encrypted."""
+
+    code = "video_encrypted"
 
 
 class VideoWithoutPicture(VideoRefused):
@@ -472,6 +502,18 @@ class IdempotentAnswerErased(RequestRefused):
     code = "idempotent_answer_erased"
 
 
+class MalformedHttp(RequestRefused):
+    """The HTTP request is malformed."""
+
+    code = "malformed_http"
+
+
+class MailNotConfigured(RequestRefused):
+    """This server sends no mail; ask an admin of your tenant for a link."""
+
+    code = "mail_not_configured"
+
+
 class UploadsNeedBucket(RequestRefused):
     """Photos can be uploaded to a bucket only, and this server keeps waiting photos in a directory."""
 
@@ -544,6 +586,18 @@ class UserNotFound(NotFound):
     code = "user_not_found"
 
 
+class InvitationNotFound(NotFound):
+    """The invitation does not exist, or was accepted, revoked or has expired."""
+
+    code = "invitation_not_found"
+
+
+class SessionNotFound(NotFound):
+    """The session does not exist or has ended."""
+
+    code = "session_not_found"
+
+
 class KeyNotFound(NotFound):
     """The key does not exist."""
 
@@ -569,7 +623,7 @@ class PhotoNotFound(NotFound):
 
 
 class LinkNotFound(NotFound):
-    """The link does not exist, has expired or was revoked."""
+    """The link does not exist, has expired, or was used or revoked."""
 
     code = "link_not_found"
 
@@ -596,6 +650,12 @@ class VideoNotFound(NotFound):
     """The video does not exist."""
 
     code = "video_not_found"
+
+
+class VideoJobNotFound(NotFound):
+    """The job does not exist, or is older than seven days."""
+
+    code = "video_job_not_found"
 
 
 class WebhookNotFound(NotFound):
@@ -632,6 +692,18 @@ class SubjectAnonymous(Conflict):
     """The subject stands for one face without a name; assign the face to a subject instead."""
 
     code = "subject_anonymous"
+
+
+class SecondFactorExists(Conflict):
+    """A second factor is set up already; remove it first."""
+
+    code = "second_factor_exists"
+
+
+class SecondFactorMissing(Conflict):
+    """No second factor is set up."""
+
+    code = "second_factor_missing"
 
 
 class LastAdmin(Conflict):
@@ -704,6 +776,12 @@ class VideoExists(Conflict):
     """The album has another video with this id."""
 
     code = "video_exists"
+
+
+class VideoNotUploaded(Conflict):
+    """The announced video is not in the bucket; upload it first."""
+
+    code = "video_not_uploaded"
 
 
 class TooManyWebhooks(Conflict):

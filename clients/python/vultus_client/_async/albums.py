@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from vultus_client._async.concurrency import in_thread, run_all, sleep
 from vultus_client._async.transport import AsyncResource
-from vultus_client.calls import Call, body, keyed, path, with_photos
+from vultus_client.calls import Call, body, keyed, list_photos, path, reading
 from vultus_client.errors import ApiError
 from vultus_client.models import (
     AlbumLinkOut,
@@ -143,9 +143,8 @@ class AsyncAlbums(AsyncResource):
         threshold: float | None = None,
     ) -> AlbumSearchOut:
         """Find every photo that shows somebody, by up to five selfies; the answer has the items of all pages."""
-        images = list(selfies) if isinstance(selfies, list | tuple) else [selfies]
         fields = {"match": match, "decision": decision, "threshold": threshold, "limit": 1000}
-        return await self._search(path("albums", album, "search"), images, fields)
+        return await self._search(path("albums", album, "search"), list_photos(selfies), fields)
 
     async def search_people(
         self,
@@ -171,8 +170,7 @@ class AsyncAlbums(AsyncResource):
         found: AlbumSearchOut | None = None
         while found is None or found["next_cursor"] is not None:
             cursor = found["next_cursor"] if found is not None else None
-            call: Call[AlbumSearchOut] = with_photos(where, {"images": images}, **fields, cursor=cursor)
-            call.can_repeat = True
+            call: Call[AlbumSearchOut] = reading(where, {"images": images}, **fields, cursor=cursor)
             page = await self._send(call)
             found = page if found is None else {**page, "items": found["items"] + page["items"]}
         return found

@@ -10,10 +10,8 @@ from vultus_client._async.albums import AsyncAlbums
 from vultus_client._async.collections import AsyncCollections
 from vultus_client._async.events import AsyncEvents, AsyncWebhooks
 from vultus_client._async.recognition import AsyncRecognition
-from vultus_client._async.sightings import AsyncClusters, AsyncSightings
 from vultus_client._async.subjects import AsyncSubjects
 from vultus_client._async.transport import AsyncTransport
-from vultus_client._async.videos import AsyncVideos
 from vultus_client.calls import Call
 from vultus_client.models import MeOut, SignupOut
 from vultus_client.retries import Retries
@@ -48,16 +46,13 @@ class AsyncVultus(AsyncRecognition):
         self._login = login
         self.albums = AsyncAlbums(transport)
         self.audit = AsyncAudit(transport)
-        self.clusters = AsyncClusters(transport)
         self.collections = AsyncCollections(transport)
         self.events = AsyncEvents(transport)
         self.keys = AsyncKeys(transport)
-        self.sightings = AsyncSightings(transport)
         self.subjects = AsyncSubjects(transport)
         self.tenant = AsyncTenant(transport)
         self.usage = AsyncUsage(transport)
         self.users = AsyncUsers(transport)
-        self.videos = AsyncVideos(transport)
         self.webhooks = AsyncWebhooks(transport)
 
     async def __aenter__(self) -> Self:

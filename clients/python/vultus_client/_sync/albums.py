@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from vultus_client._sync.concurrency import in_thread, run_all, sleep
 from vultus_client._sync.transport import Resource
-from vultus_client.calls import Call, body, keyed, path, with_photos
+from vultus_client.calls import Call, body, keyed, list_photos, path, reading
 from vultus_client.errors import ApiError
 from vultus_client.models import (
     AlbumLinkOut,
@@ -144,9 +144,8 @@ class Albums(Resource):
         threshold: float | None = None,
     ) -> AlbumSearchOut:
         """Find every photo that shows somebody, by up to five selfies; the answer has the items of all pages."""
-        images = list(selfies) if isinstance(selfies, list | tuple) else [selfies]
         fields = {"match": match, "decision": decision, "threshold": threshold, "limit": 1000}
-        return self._search(path("albums", album, "search"), images, fields)
+        return self._search(path("albums", album, "search"), list_photos(selfies), fields)
 
     def search_people(
         self,
@@ -172,8 +171,7 @@ class Albums(Resource):
         found: AlbumSearchOut | None = None
         while found is None or found["next_cursor"] is not None:
             cursor = found["next_cursor"] if found is not None else None
-            call: Call[AlbumSearchOut] = with_photos(where, {"images": images}, **fields, cursor=cursor)
-            call.can_repeat = True
+            call: Call[AlbumSearchOut] = reading(where, {"images": images}, **fields, cursor=cursor)
             page = self._send(call)
             found = page if found is None else {**page, "items": found["items"] + page["items"]}
         return found

@@ -11,10 +11,8 @@ from vultus_client._sync.albums import Albums
 from vultus_client._sync.collections import Collections
 from vultus_client._sync.events import Events, Webhooks
 from vultus_client._sync.recognition import Recognition
-from vultus_client._sync.sightings import Clusters, Sightings
 from vultus_client._sync.subjects import Subjects
 from vultus_client._sync.transport import Transport
-from vultus_client._sync.videos import Videos
 from vultus_client.calls import Call
 from vultus_client.models import MeOut, SignupOut
 from vultus_client.retries import Retries
@@ -49,16 +47,13 @@ class Vultus(Recognition):
         self._login = login
         self.albums = Albums(transport)
         self.audit = Audit(transport)
-        self.clusters = Clusters(transport)
         self.collections = Collections(transport)
         self.events = Events(transport)
         self.keys = Keys(transport)
-        self.sightings = Sightings(transport)
         self.subjects = Subjects(transport)
         self.tenant = Tenant(transport)
         self.usage = Usage(transport)
         self.users = Users(transport)
-        self.videos = Videos(transport)
         self.webhooks = Webhooks(transport)
 
     def __enter__(self) -> Self:

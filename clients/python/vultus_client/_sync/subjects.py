@@ -52,7 +52,7 @@ class Subjects(Resource):
         created_before: datetime | None = None,
     ) -> Iterator[SubjectOut]:
         """Yield subjects by id. `q`: words of the id or name, or their beginnings; `metadata`: values to equal."""
-        query = {"q": q, "created_after": created_after, "created_before": created_before}
+        query: dict[str, Any] = {"q": q, "created_after": created_after, "created_before": created_before}
         query |= {f"metadata.{key}": value for key, value in (metadata or {}).items()}
         return self._pages(Call[SubjectOut]("GET", _at(collection), query=query))
 

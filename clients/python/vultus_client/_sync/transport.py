@@ -113,7 +113,8 @@ class Transport:
                 tokens = None
         if tokens is None:
             form = {"username": email, "password": password}
-            tokens = self.send(Call("POST", "/auth/token", form=form, is_public=True, can_repeat=True))
+            call = Call[TokenOut]("POST", "/auth/token", form=form, is_public=True, can_repeat=True)
+            tokens = self.send(call)
         self._token, self._refresh_token = tokens["access_token"], tokens["refresh_token"]
         self._valid_until = time.monotonic() + max(0.0, tokens["expires_in"] - _EARLY_S)
 
