@@ -1,5 +1,6 @@
 """The client that awaits; what it does with a real server."""
 
+import contextlib
 import io
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -86,7 +87,7 @@ async def test_every_way_to_ask_with_a_photo(vultus: AsyncVultus) -> None:
     assert found["candidates"][0]["subject"] == "emp-1"
     await vultus.collections.create("crowd")
     stored = await vultus.register_all(pictures.group(3, 4), collection="crowd", external_image_id="party.jpg")
-    assert len(stored["faces"]) == 2
+    assert len(stored["stored"]) == 2
 
 
 async def test_subjects_from_creation_to_erasure(vultus: AsyncVultus) -> None:
@@ -95,26 +96,26 @@ async def test_subjects_from_creation_to_erasure(vultus: AsyncVultus) -> None:
     with pytest.raises(problems.SubjectExists):
         await subjects.create("emp-1")
     await vultus.register("emp-1", pictures.photo(1))
-    await vultus.register("emp/2 é", pictures.photo(1, 2))
+    await vultus.register("emp:2@é", pictures.photo(1, 2))
     changed = await subjects.change("emp-1", {"name": "Ada Acker", "metadata": None})
     assert (changed["name"], changed["metadata"]) == ("Ada Acker", {})
     assert [one["subject"] async for one in subjects.list(q="acker")] == ["emp-1"]
     assert [one["subject"] async for one in subjects.list(metadata={"team": 7})] == []
-    assert [one["subject"] for one in (await subjects.similar("emp-1"))["candidates"]] == ["emp/2 é"]
+    assert [one["subject"] for one in (await subjects.similar("emp-1"))["candidates"]] == ["emp:2@é"]
     assert [one async for one in subjects.sightings("emp-1")] == []
     assert [one async for one in subjects.appearances("emp-1")] == []
-    document = await subjects.export("emp/2 é")
-    assert (await subjects.merge("emp/2 é", into="emp-1"))["faces"] == 2
+    document = await subjects.export("emp:2@é")
+    assert (await subjects.merge("emp:2@é", into="emp-1"))["faces"] == 1
     first, second = [one async for one in subjects.faces("emp-1")]
     await subjects.delete_face("emp-1", first["face_id"])
     assert [one["face_id"] async for one in subjects.faces("emp-1")] == [second["face_id"]]
     await vultus.collections.create("archive")
     assert (await subjects.move("emp-1", "archive"))["collection"] == "archive"
     assert (await subjects.delete("emp-1", collection="archive"))["receipt"]["action"] == "subject.erased"
-    assert (await subjects.restore(document))["subject"] == "emp/2 é"
-    await subjects.record_consent("emp/2 é", "form 2")
-    await subjects.withdraw_consent("emp/2 é")
-    assert [one async for one in subjects.faces("emp/2 é")] == []
+    assert (await subjects.restore(document))["subject"] == "emp:2@é"
+    await subjects.record_consent("emp:2@é", "form 2")
+    await subjects.withdraw_consent("emp:2@é")
+    assert [one async for one in subjects.faces("emp:2@é")] == []
     with pytest.raises(problems.SubjectNotFound) as raised:
         await subjects.get("emp-1")
     assert (raised.value.code, raised.value.status) == ("subject_not_found", 404)
@@ -123,6 +124,7 @@ async def test_subjects_from_creation_to_erasure(vultus: AsyncVultus) -> None:
 
 
 async def test_problems_name_each_invalid_field(vultus: AsyncVultus) -> None:
+    await vultus.register("emp-1", pictures.photo(1))
     with pytest.raises(problems.NoFace):
         await vultus.verify("emp-1", pictures.landscape())
     with pytest.raises(problems.ImageUnreadable):
@@ -156,9 +158,9 @@ async def test_collections(vultus: AsyncVultus) -> None:
     await vultus.register("emp-1", pictures.photo(1), collection="staff", external_image_id="1.jpg")
     assert [one["subject"] async for one in collections.faces("staff", external_image_id="1.jpg")] == ["emp-1"]
     await collections.set_policy("staff", max_false_match_rate=1e-4, review_false_match_rate=1e-2)
-    names = [one["name"] for one in (await collections.recognizers("staff"))["recognizers"]]
+    names = [one["recognizer"] for one in (await collections.recognizers("staff"))["recognizers"]]
     assert (await collections.recognizers("staff"))["in_use"] in names
-    with pytest.raises(problems.CalibrationNotPossible):
+    with pytest.raises(problems.InvalidParameter):  # it has one subject
         await collections.calibrate("staff")
     await collections.set_pool("staff", retain_days=7)
     await collections.delete_pool("staff")
@@ -183,7 +185,9 @@ async def test_the_account(vultus: AsyncVultus) -> None:
     assert email in [one["email"] async for one in vultus.users.list()]
     await vultus.users.remove(user["user_id"])
     assert [one async for one in vultus.audit.list(action="user.removed", since=datetime(2020, 1, 1, tzinfo=UTC))]
-    assert [one async for one in vultus.usage.list(since=datetime(2020, 1, 1, tzinfo=UTC).date())] != None
+    await vultus.detect(pictures.landscape())
+    days = vultus.usage.list(since=(datetime.now(UTC) - timedelta(days=1)).date())
+    assert [one["images"] async for one in days if one["operation"] == "detect"] == [1]
     policy = await vultus.tenant.policy()
     assert (await vultus.tenant.set_policy({**policy, "consent_required": True}))["consent_required"] is True
     assert (await vultus.tenant.get())["plan"]
@@ -220,8 +224,8 @@ async def test_an_interrupted_upload_of_an_album_continues(vultus: AsyncVultus, 
     await vultus.register("ada", pictures.photo(1))
     named = await albums.search_people("party", [("default", "ada")])
     assert named["total"] == 3
-    assert [one async for one in albums.sightings("party", state="confirmed")] == []
-    assert [one async for one in albums.clusters("party")] != None
+    assert [one async for one in albums.sightings("party", state="matched")] == []
+    assert all([one["faces"] <= 3 async for one in albums.clusters("party")])
 
     link = await albums.issue_link("party", label="Guests", consent_text="I agree.")
     assert link["token"]
@@ -261,11 +265,18 @@ async def test_events_are_followed_and_sent(vultus: AsyncVultus, receiver: Recei
     assert (await vultus.webhooks.change(hook, {"description": "door"}))["description"] == "door"
     assert (await vultus.webhooks.get(hook))["url"] == f"{receiver.url}/hook"
     assert [one["webhook_id"] async for one in vultus.webhooks.list()] == [hook]
-    assert [one async for one in vultus.webhooks.deliveries(hook)] != None
+    sent = [one["event"]["seq"] async for one in vultus.webhooks.deliveries(hook)]
+    assert {first["seq"], second["seq"]} <= set(sent)
     await vultus.webhooks.replay(hook, begun)
     await vultus.webhooks.delete(hook)
     with pytest.raises(problems.WebhookNotFound):
         await vultus.webhooks.get(hook)
+
+
+async def sign_up_often(client: AsyncVultus) -> None:
+    for _ in range(9):
+        with contextlib.suppress(problems.EmailTaken):
+            await client.sign_up("Acme")
 
 
 async def test_a_rate_limit_is_waited_for(client_env: dict[str, str]) -> None:
@@ -283,8 +294,7 @@ async def test_a_rate_limit_is_waited_for(client_env: dict[str, str]) -> None:
             assert 429 in answers
             hasty = AsyncVultus(base, email="a@example.com", password=PASSWORD, http=http, retries=Retries(count=0))
             with pytest.raises(problems.TooManyRequests) as raised:
-                for _ in range(9):
-                    await hasty.sign_up("Acme")
+                await sign_up_often(hasty)
             assert raised.value.retry_after_s is not None
             assert raised.value.retry_after_s > 0
 

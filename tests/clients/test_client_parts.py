@@ -9,8 +9,8 @@ import httpx
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+import generate_client as generate
 from app import errors
-from clients import generate
 from vultus_client import Retries, WebhookRefused, verify_webhook
 from vultus_client.calls import Call
 from vultus_client.errors import ApiError
@@ -88,7 +88,7 @@ def test_every_error_code_has_its_exception() -> None:
 
 def test_generated_modules_are_what_the_generator_writes() -> None:
     for path, text in generate.sync_modules().items():
-        assert path.read_text() == text, f"run python clients/generate.py: {path.name}"
+        assert path.read_text() == text, f"run python clients/python/generate_client.py: {path.name}"
     assert (generate.PYTHON / "problems.py").read_text() == generate.error_module()
 
 
