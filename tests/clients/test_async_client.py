@@ -16,7 +16,7 @@ from tests import pictures
 from tests.clients.conftest import PASSWORD
 from tests.receivers import Receiver, receiving
 from tests.servers import serving
-from vultus_client import ApiError, AsyncVultus, ConnectionLost, Retries, problems, verify_webhook
+from vultus_client import ApiError, AsyncVultus, ConnectionLost, Photo, Retries, problems, verify_webhook
 
 
 @pytest.fixture
@@ -48,7 +48,8 @@ async def test_photos_from_a_path_bytes_a_file_and_an_array(vultus: AsyncVultus,
     photo = pictures.photo(1)
     (tmp_path / "ada.jpg").write_bytes(photo)
     array = np.asarray(Image.open(io.BytesIO(photo)).convert("RGB"))
-    for number, sent in enumerate([tmp_path / "ada.jpg", str(tmp_path / "ada.jpg"), photo, io.BytesIO(photo), array]):
+    sources: list[Photo] = [tmp_path / "ada.jpg", str(tmp_path / "ada.jpg"), photo, io.BytesIO(photo), array]
+    for number, sent in enumerate(sources):
         registered = await vultus.register(f"emp-{number}", sent, name="Ada", metadata={"team": 7})
         assert [one["index"] for one in registered["templates"]] == [0]
     several = await vultus.register("emp-9", [pictures.photo(1, 1), pictures.photo(1, 2)], collection="default")

@@ -46,6 +46,17 @@ def test_the_tutorial_runs_as_printed(client_server: str, tmp_path: Path) -> Non
     assert rest == ["emp-1042 Ada Acker", "2 ['person.jpg', 'group.jpg']", "1", "400"]
 
 
+def test_the_program_of_the_readme_runs_as_printed(client_server: str, login: tuple[str, str], tmp_path: Path) -> None:
+    demo = tmp_path / "data" / "demo"
+    demo.mkdir(parents=True)
+    (demo / "person.jpg").write_bytes(pictures.photo(1))
+    (demo / "group.jpg").write_bytes(pictures.group(1, 2))
+    (block,) = re.findall(r"^```python\n(.*?)^```", (_ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    program = block.replace("ada@example.com", login[0]).replace("http://127.0.0.1:8000", client_server)
+    done = run("-c", program + "\nprint(len(faces))", directory=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr
+
+
 @pytest.mark.parametrize(
     ("subject", "picture", "status", "reason"),
     [

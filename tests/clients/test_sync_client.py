@@ -17,7 +17,7 @@ from tests import pictures
 from tests.clients.conftest import PASSWORD
 from tests.receivers import Receiver, receiving
 from tests.servers import serving
-from vultus_client import ApiError, ConnectionLost, Retries, Vultus, problems, verify_webhook
+from vultus_client import ApiError, ConnectionLost, Photo, Retries, Vultus, problems, verify_webhook
 
 
 @pytest.fixture
@@ -49,7 +49,8 @@ def test_photos_from_a_path_bytes_a_file_and_an_array(vultus: Vultus, tmp_path: 
     photo = pictures.photo(1)
     (tmp_path / "ada.jpg").write_bytes(photo)
     array = np.asarray(Image.open(io.BytesIO(photo)).convert("RGB"))
-    for number, sent in enumerate([tmp_path / "ada.jpg", str(tmp_path / "ada.jpg"), photo, io.BytesIO(photo), array]):
+    sources: list[Photo] = [tmp_path / "ada.jpg", str(tmp_path / "ada.jpg"), photo, io.BytesIO(photo), array]
+    for number, sent in enumerate(sources):
         registered = vultus.register(f"emp-{number}", sent, name="Ada", metadata={"team": 7})
         assert [one["index"] for one in registered["templates"]] == [0]
     several = vultus.register("emp-9", [pictures.photo(1, 1), pictures.photo(1, 2)], collection="default")

@@ -101,22 +101,26 @@ class Transport:
             return self._token
 
     def _sign_in(self, email: str, password: str) -> None:
-        tokens = None
-        if self._refresh_token is not None:
-            refresh = Call[TokenOut](
-                "POST", "/auth/refresh", body={"refresh_token": self._refresh_token}, is_public=True
-            )
-            self._refresh_token = None  # each one works once
-            try:
-                tokens = self.send(refresh)
-            except (ApiError, ConnectionLost):
-                tokens = None
+        tokens = self._refresh()
         if tokens is None:
             form = {"username": email, "password": password}
-            call = Call[TokenOut]("POST", "/auth/token", form=form, is_public=True, can_repeat=True)
-            tokens = self.send(call)
+            tokens = self._obtain(Call("POST", "/auth/token", form=form, is_public=True, can_repeat=True))
         self._token, self._refresh_token = tokens["access_token"], tokens["refresh_token"]
         self._valid_until = time.monotonic() + max(0.0, tokens["expires_in"] - _EARLY_S)
+
+    def _refresh(self) -> TokenOut | None:
+        """Return new tokens, or None if the refresh token is missing or no longer valid."""
+        if self._refresh_token is None:
+            return None
+        sent = {"refresh_token": self._refresh_token}
+        self._refresh_token = None  # each one works once
+        try:
+            return self._obtain(Call("POST", "/auth/refresh", body=sent, is_public=True))
+        except (ApiError, ConnectionLost):
+            return None
+
+    def _obtain(self, call: Call[TokenOut]) -> TokenOut:
+        return self.send(call)
 
     def _forget(self, token: str) -> None:
         """Drop a token that the server does not take, unless another task has replaced it."""
