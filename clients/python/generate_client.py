@@ -34,6 +34,7 @@ _RENAMES = (
     (r"\b__aenter__\b", "__enter__"),
     (r"\b__aexit__\b", "__exit__"),
     (r"\baclose\b", "close"),
+    (r"\banext\b", "next"),
     (r"\baread\b", "read"),
     (r"\baiter_lines\b", "iter_lines"),
     (r"The client that awaits; [^\"]*", "The client that waits for each answer."),

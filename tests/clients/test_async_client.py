@@ -14,6 +14,7 @@ from PIL import Image
 
 from tests import pictures
 from tests.clients.conftest import PASSWORD
+from tests.clients.relays import relaying
 from tests.receivers import Receiver, receiving
 from tests.servers import serving
 from vultus_client import ApiError, AsyncVultus, ConnectionLost, Photo, Retries, problems, verify_webhook
@@ -274,6 +275,20 @@ async def test_events_are_followed_and_sent(vultus: AsyncVultus, receiver: Recei
         await vultus.webhooks.get(hook)
 
 
+async def test_following_events_goes_on_after_a_cut(vultus: AsyncVultus, api_key: str, client_server: str) -> None:
+    with relaying(client_server) as relay:
+        async with AsyncVultus(relay.url, api_key=api_key) as client:
+            await client.subjects.create("emp-1")
+            seen: list[str] = []
+            async for one in client.events.follow(types=["subject.created"]):
+                seen.append(one["data"]["subject"])
+                if len(seen) == 2:
+                    break
+                relay.cut()
+                await vultus.subjects.create("emp-2")
+            assert seen == ["emp-1", "emp-2"]
+
+
 async def sign_up_often(client: AsyncVultus) -> None:
     for _ in range(9):
         with contextlib.suppress(problems.EmailTaken):
@@ -324,3 +339,5 @@ async def test_a_server_that_is_away() -> None:
     async with AsyncVultus("http://127.0.0.1:9", api_key="key", retries=Retries(count=1)) as client:
         with pytest.raises(ConnectionLost):
             await client.me()
+        with pytest.raises(ConnectionLost):
+            await anext(client.events.follow())

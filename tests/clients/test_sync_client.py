@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests import pictures
 from tests.clients.conftest import PASSWORD
+from tests.clients.relays import relaying
 from tests.receivers import Receiver, receiving
 from tests.servers import serving
 from vultus_client import ApiError, ConnectionLost, Photo, Retries, Vultus, problems, verify_webhook
@@ -275,6 +276,20 @@ def test_events_are_followed_and_sent(vultus: Vultus, receiver: Receiver) -> Non
         vultus.webhooks.get(hook)
 
 
+def test_following_events_goes_on_after_a_cut(vultus: Vultus, api_key: str, client_server: str) -> None:
+    with relaying(client_server) as relay:
+        with Vultus(relay.url, api_key=api_key) as client:
+            client.subjects.create("emp-1")
+            seen: list[str] = []
+            for one in client.events.follow(types=["subject.created"]):
+                seen.append(one["data"]["subject"])
+                if len(seen) == 2:
+                    break
+                relay.cut()
+                vultus.subjects.create("emp-2")
+            assert seen == ["emp-1", "emp-2"]
+
+
 def sign_up_often(client: Vultus) -> None:
     for _ in range(9):
         with contextlib.suppress(problems.EmailTaken):
@@ -325,3 +340,5 @@ def test_a_server_that_is_away() -> None:
     with Vultus("http://127.0.0.1:9", api_key="key", retries=Retries(count=1)) as client:
         with pytest.raises(ConnectionLost):
             client.me()
+        with pytest.raises(ConnectionLost):
+            next(client.events.follow())

@@ -8,7 +8,6 @@ from typing import Any
 from vultus_client._async.concurrency import sleep
 from vultus_client._async.transport import AsyncResource
 from vultus_client.calls import Call, body, path
-from vultus_client.errors import ConnectionLost
 from vultus_client.models import (
     DeliveryOut,
     EventList,
@@ -38,18 +37,16 @@ class AsyncEvents(AsyncResource):
     ) -> AsyncIterator[EventOut]:
         """Yield every event after a number, and then each new one as it comes, without an end.
 
-        It connects again when the connection or the server ends, and misses nothing. Store `seq` to continue later.
+        It connects again when the stream ends or is cut off, and misses nothing. Store `seq` to continue later.
+        Raises `ConnectionLost` if the server stays away for all attempts of `Retries`.
         None begins with the next event; one that comes while the first connection is lost is missed then.
         """
         while True:
             query = {"after": after, "types": types}
-            try:
-                async for sent in self._transport.stream(Call[Any]("GET", "/events/stream", query=query)):
-                    event: EventOut = json.loads(sent.data)
-                    after = event["seq"]
-                    yield event
-            except ConnectionLost:
-                pass  # the next call raises if the server stays away
+            async for sent in self._transport.stream(Call[Any]("GET", "/events/stream", query=query)):
+                event: EventOut = json.loads(sent.data)
+                after = event["seq"]
+                yield event
             await sleep(_PAUSE_S)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from vultus_client._sync.concurrency import sleep
 from vultus_client._sync.transport import Resource
 from vultus_client.calls import Call, body, path
-from vultus_client.errors import ConnectionLost
 from vultus_client.models import (
     DeliveryOut,
     EventList,
@@ -35,18 +34,16 @@ class Events(Resource):
     def follow(self, after: int | None = 0, *, types: Sequence[EventType] | None = None) -> Iterator[EventOut]:
         """Yield every event after a number, and then each new one as it comes, without an end.
 
-        It connects again when the connection or the server ends, and misses nothing. Store `seq` to continue later.
+        It connects again when the stream ends or is cut off, and misses nothing. Store `seq` to continue later.
+        Raises `ConnectionLost` if the server stays away for all attempts of `Retries`.
         None begins with the next event; one that comes while the first connection is lost is missed then.
         """
         while True:
             query = {"after": after, "types": types}
-            try:
-                for sent in self._transport.stream(Call[Any]("GET", "/events/stream", query=query)):
-                    event: EventOut = json.loads(sent.data)
-                    after = event["seq"]
-                    yield event
-            except ConnectionLost:
-                pass  # the next call raises if the server stays away
+            for sent in self._transport.stream(Call[Any]("GET", "/events/stream", query=query)):
+                event: EventOut = json.loads(sent.data)
+                after = event["seq"]
+                yield event
             sleep(_PAUSE_S)
 
 

@@ -49,7 +49,7 @@ class Transport:
             query["cursor"] = page["next_cursor"]
 
     def stream(self, call: Call[Any]) -> Iterator[SentEvent]:
-        """Yield server-sent events until the server ends the stream. Raises as `send` does."""
+        """Yield server-sent events until the stream ends or is cut off. Raises as `send` does if it cannot begin."""
         call.timeout_s = _SILENCE_S
         response = self._perform(call, is_stream=True)
         parser = EventParser()
@@ -58,8 +58,8 @@ class Transport:
                 event = parser.feed(line)
                 if event is not None:
                     yield event
-        except httpx.TransportError as exc:
-            raise ConnectionLost(f"{call.path}: the stream was cut off") from exc
+        except httpx.TransportError:
+            return
         finally:
             response.close()
 
