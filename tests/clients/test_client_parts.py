@@ -16,6 +16,7 @@ from vultus_client.calls import Call
 from vultus_client.errors import ApiError
 from vultus_client.uploads import name_photos
 
+_WRITE = "run python clients/python/generate_client.py"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = json.dumps({"seq": 1, "id": "evt_1", "type": "subject.created", "timestamp": "", "data": {}})
 
@@ -88,8 +89,8 @@ def test_every_error_code_has_its_exception() -> None:
 
 def test_generated_modules_are_what_the_generator_writes() -> None:
     for path, text in generate.sync_modules().items():
-        assert path.read_text() == text, f"run python clients/python/generate_client.py: {path.name}"
-    assert (generate.PYTHON / "problems.py").read_text() == generate.error_module()
+        assert path.read_text() == text, f"{path.name}: {_WRITE}"
+    assert (generate.PYTHON / "problems.py").read_text() == generate.error_module(), _WRITE
 
 
 def test_the_models_have_every_field_of_the_api() -> None:
@@ -97,5 +98,6 @@ def test_the_models_have_every_field_of_the_api() -> None:
 
     for name, schema in generate.schemas()["components"]["schemas"].items():
         model = getattr(models, name, None)
-        if model is not None and "properties" in schema:
-            assert set(model.__annotations__) == set(schema["properties"]), name
+        assert model is not None, f"{name}: {_WRITE} --models"
+        if "properties" in schema:
+            assert set(model.__annotations__) == set(schema["properties"]), f"{name}: {_WRITE} --models"
