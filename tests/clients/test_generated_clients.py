@@ -22,8 +22,8 @@ from tests.servers import serving
 _HERE = Path(__file__).parent
 _PYTHON, _TYPESCRIPT = _HERE / "python", _HERE / "typescript"
 _IMPORT_ALL = """
-import pkgutil, vultus_client
-for module in pkgutil.walk_packages(vultus_client.__path__, "vultus_client."):
+import pkgutil, vultus_api
+for module in pkgutil.walk_packages(vultus_api.__path__, "vultus_api."):
     __import__(module.name)
 """
 _PASSWORD = "correct horse battery"
@@ -72,7 +72,7 @@ def env(server: str) -> dict[str, str]:
 
 def test_a_generated_python_client(document: Path, photos: Path, env: dict[str, str], tmp_path: Path) -> None:
     generator = Path(sys.executable).parent / "openapi-python-client"
-    package = tmp_path / "vultus_client"
+    package = tmp_path / "vultus_api"
     options = ["--output-path", str(package), "--meta", "none", "--fail-on-warning"]
     settings = tmp_path / "settings.yaml"
     # The hooks format the code; a picture is read as bytes.

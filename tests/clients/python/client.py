@@ -13,18 +13,18 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vultus_client import AuthenticatedClient, Client
-from vultus_client.api.auth import token
-from vultus_client.api.recognition import recognize, recognize_batch, register, verify
-from vultus_client.api.subjects import list_subjects
-from vultus_client.models.problem import Problem
-from vultus_client.models.recognize_batch_json_body import RecognizeBatchJsonBody
-from vultus_client.models.recognize_files_body import RecognizeFilesBody
-from vultus_client.models.register_files_body import RegisterFilesBody
-from vultus_client.models.register_files_body_metadata import RegisterFilesBodyMetadata
-from vultus_client.models.token_form import TokenForm
-from vultus_client.models.verify_files_body import VerifyFilesBody
-from vultus_client.types import File
+from vultus_api import AuthenticatedClient, Client
+from vultus_api.api.auth import token
+from vultus_api.api.recognition import recognize, recognize_batch, register, verify
+from vultus_api.api.subjects import list_subjects
+from vultus_api.models.problem import Problem
+from vultus_api.models.recognize_batch_json_body import RecognizeBatchJsonBody
+from vultus_api.models.recognize_files_body import RecognizeFilesBody
+from vultus_api.models.register_files_body import RegisterFilesBody
+from vultus_api.models.register_files_body_metadata import RegisterFilesBodyMetadata
+from vultus_api.models.token_form import TokenForm
+from vultus_api.models.verify_files_body import VerifyFilesBody
+from vultus_api.types import File
 
 T = TypeVar("T")
 PHOTOS = Path(sys.argv[1])
