@@ -19,6 +19,7 @@ _SUBJECT = f"{API}/collections/{{collection}}/subjects/{{subject}}"
 GRANTS: dict[str, frozenset[Permission]] = {
     f"POST {API}/users": ROLE_PERMISSIONS[Role.VIEWER],
     f"PATCH {API}/users/{{user_id}}": ROLE_PERMISSIONS[Role.VIEWER],
+    f"POST {API}/invitations": ROLE_PERMISSIONS[Role.VIEWER],
     f"POST {API}/keys": SCOPE_PERMISSIONS[Scope.RECOGNIZE],
     f"POST {API}/access-keys": SCOPE_PERMISSIONS[Scope.RECOGNIZE],
     SHORTENING: frozenset({Permission.DELETE}),
@@ -65,6 +66,8 @@ def expect(route: str, caller: str, otherwise: int) -> int:
     wanted = GRANTS.get(route, frozenset()) | ({needed} if needed is not None else frozenset())
     if not wanted <= permissions_of_caller(caller):
         return 403
+    if caller not in ROLE_PERMISSIONS and route.split()[1].startswith(f"{API}/auth/second-factor"):
+        return 401  # it is of people, not of keys
     if caller == ONE_COLLECTION and route in (f"POST {API}/collections", f"POST {API}/albums"):
         return 403  # it may create only the collection that it is limited to
     return otherwise

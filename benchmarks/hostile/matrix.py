@@ -12,6 +12,8 @@ from itertools import count
 from typing import Any
 from uuid import uuid4
 
+import requests
+
 from app.routes import API
 from benchmarks.goals import at_least, at_most
 from benchmarks.hostile.expectations import CALLERS, SHORTENING, expect, operator_routes
@@ -21,6 +23,8 @@ from tests.api.test_matrix import CALLS
 from tests.schema.callers import PASSWORD, Caller, Stage
 
 OWN = {"collection": "lobby", "subject": "ada"}
+STREAM_READ_S = 2
+"""How long a stream of events is read that says nothing more."""
 _SUBJECTS = f"{API}/collections/{{collection}}/subjects"
 
 
@@ -79,6 +83,7 @@ class Matrix:
         self._days = count(3_000, -1)
         self._own = OWN | stage.furnish(f"{_SUBJECTS}/{{subject}}/faces/{{face_id}}")
         self._own |= stage.furnish("{album}{external_id}{link_id}{operation_id}{cluster_id}{video_id}")
+        self._own |= stage.furnish("{webhook_id}{invitation_id}{session_id}")
 
     def cells(self) -> Iterator[Cell]:
         """Yield all calls; those of one route follow one another."""
@@ -114,12 +119,13 @@ class Matrix:
         sent = f"{cell.path} {_text_of(cell.options)} {caller.headers()}"
         if cell.caller == "platform operator":
             sent += self._victim.tenant_id  # the operator may know tenants, and nothing in them
-        if found := self._victim.shown_in(f"{answer.text} {dict(answer.headers)}", sent):
+        shown = _read_for_a_while(answer) if cell.options.get("stream") else answer.text
+        if found := self._victim.shown_in(f"{shown} {dict(answer.headers)}", sent):
             findings.shown.append(f"{cell}: {answer.status_code} {found[:3]}")
         if answer.status_code >= 500:
-            findings.failed.append(f"{cell}: {answer.status_code} {answer.text[:200]}")
+            findings.failed.append(f"{cell}: {answer.status_code} {shown[:200]}")
         elif answer.status_code != cell.expected:
-            findings.unexpected.append(f"{cell}: {answer.status_code} instead of {cell.expected} {answer.text[:200]}")
+            findings.unexpected.append(f"{cell}: {answer.status_code} instead of {cell.expected} {shown[:200]}")
         if cell.route.endswith("/auth/logout"):
             caller.forget()
 
@@ -191,10 +197,15 @@ class Matrix:
         """Calls of everybody, with what they know of the other tenant."""
         email, wrong = self._victim.email, f"wrong {uuid4().hex}"
         signup = {"json": {"tenant": "x", "email": email, "password": PASSWORD}}
+        link = {"token": self._victim.ids["invitation_id"]}
         for route, options, status in (
             (f"POST {API}/auth/signup", signup, 409),
             (f"POST {API}/auth/token", {"data": {"username": email, "password": wrong}}, 401),
             (f"POST {API}/auth/refresh", {"json": {"refresh_token": self._victim.tenant_id}}, 401),
+            (f"POST {API}/auth/forgot", {"json": {"email": email}}, 422),  # the server sends no mail
+            (f"POST {API}/auth/link", {"json": link}, 404),
+            (f"POST {API}/auth/invitation", {"json": {**link, "password": PASSWORD}}, 404),
+            (f"POST {API}/auth/reset", {"json": {**link, "password": PASSWORD}}, 404),
             (f"GET {API}/receipt-keys", {}, 200),
             ("GET /healthz", {}, 200),
             ("GET /readyz", {}, 200),
@@ -206,6 +217,9 @@ class Matrix:
             album = f"{API}/albums/{self._victim.ids['album']}"
             hidden = expect(f"GET {API}/albums/{{album}}", caller, 404)
             yield Cell(f"GET {API}/albums/{{album}}/events", caller, "theirs", f"{album}/events", {}, hidden)
+            stream: dict[str, Any] = {"params": {"after": 0}, "stream": True, "timeout": STREAM_READ_S}
+            watching = expect(f"GET {API}/events", caller, 200)
+            yield Cell(f"GET {API}/events/stream", caller, "own events", f"{API}/events/stream", stream, watching)
             token = 401 if caller == "nobody" or caller.startswith("key:") else 404  # other tokens are no links
             for route, options in ((f"GET {API}/guest/album", dict[str, Any]()), (f"POST {API}/guest/search", guest)):
                 yield Cell(route, caller, "no link", route.split()[1], options, token)
@@ -225,3 +239,16 @@ def _replace(options: dict[str, Any], victim: Victim) -> dict[str, Any]:
 
 def _text_of(options: dict[str, Any]) -> str:
     return json.dumps({name: value for name, value in options.items() if name != "files"}, default=str)
+
+
+def _read_for_a_while(answer: requests.Response) -> str:
+    """Return what a stream says until it says nothing more."""
+    said = b""
+    try:
+        for part in answer.iter_content(None):
+            said += part
+    except requests.ConnectionError:  # the read timeout
+        pass
+    finally:
+        answer.close()
+    return said.decode()

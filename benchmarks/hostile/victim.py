@@ -111,8 +111,13 @@ class Victim:
         clip = {"video": ("video.mp4", b"no worker looks at it")}
         video = self._ask("POST", "/videos", data={"album": album, "external_id": f"{MARK}-1.mp4"}, files=clip)
         link = self._ask("POST", f"/albums/{album}/links", json={"label": f"{MARK} link"})
+        webhook = self._ask("POST", "/webhooks", json={"url": f"https://{MARK}.invalid/"})
+        invitation = self._ask("POST", "/invitations", json={"email": f"{MARK}-{uuid4().hex}@example.com"})
         return {
             "album": album,
+            "webhook_id": webhook["webhook_id"],
+            "invitation_id": invitation["invitation_id"],
+            "session_id": self._ask("GET", "/auth/sessions")["items"][0]["session_id"],
             "external_id": f"{MARK}-1.jpg",
             "link_id": link["link_id"],
             "video_id": video["video_id"],

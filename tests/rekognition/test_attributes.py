@@ -56,7 +56,7 @@ def test_only_those_that_are_requested_are_filled(
 
 
 def test_the_switch_leaves_the_privacy_policy_and_the_policy_leaves_the_switch(tenant: Tenant) -> None:
-    policy = {"consent_required": True, "retention_days": 30}
+    policy = {"consent_required": True, "retention_days": 30, "second_factor_required": False}
     tenant.native.put("/policy", json=policy).raise_for_status()
     turn_on(tenant)
     assert tenant.native.get("/policy").json() == policy

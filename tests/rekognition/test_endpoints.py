@@ -25,7 +25,7 @@ def test_a_host_alone_is_an_endpoint(tenant: Tenant) -> None:
 def test_other_requests_for_the_root_are_not_answered(tenant: Tenant) -> None:
     for headers in ({}, {"x-amz-target": "DynamoDB_20120810.ListTables"}, {"x-amz-target": "RekognitionService"}):
         answer = httpx.post(f"{tenant.base}/", headers=headers, content=b"{}")
-        assert (answer.status_code, answer.json()["code"]) == (404, "route_not_found")
+        assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
     unsigned = httpx.post(f"{tenant.base}/", headers={"x-amz-target": "RekognitionService.ListFaces"}, content=b"{}")
     assert unsigned.json()["__type"] == "MissingAuthenticationTokenException"
     assert unsigned.json()["message"].startswith("Missing Authentication Token")

@@ -83,6 +83,12 @@ class Stage:
             known["key_id"] = self._get("POST", "/access-keys", json={"scopes": ["recognize"]})["key_id"]
         elif "{key_id}" in path:
             known["key_id"] = self._new_key(["recognize"])["key_id"]
+        if "{webhook_id}" in path:
+            known["webhook_id"] = self._get("POST", "/webhooks", json={"url": "https://hooks.invalid/"})["webhook_id"]
+        if "{invitation_id}" in path:
+            known["invitation_id"] = self._get("POST", "/invitations", json={"email": _new_email()})["invitation_id"]
+        if "{session_id}" in path:
+            known["session_id"] = self._get("GET", "/auth/sessions")["items"][0]["session_id"]
         if "{tenant_id}" in path:
             known["tenant_id"], _ = self._new_tenant()
         return {name: value for name, value in known.items() if f"{{{name}}}" in path}
