@@ -3,10 +3,12 @@
 import asyncio
 import time
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
+from app.domain.sightings import Suggestion
+from app.services.sightings.matching import PeopleMatcher
 from tests import pictures
 from tests.api.conftest import Account, Running, problem
 from tests.api.test_albums import ALBUM, create, finished, put
@@ -158,6 +160,28 @@ async def test_a_confirmed_face_takes_the_match_from_another_in_its_photo(party:
     async with running.state.album_worker.running():
         await decide(party, {"face_id": other["face_id"], "verdict": "confirm", "person": ada})
         await until(party, [("1.jpg", "matched", "ada"), ("1.jpg", "review", "ada"), *START[2:]])
+
+
+async def test_what_is_undone_while_the_machine_decides_is_decided_again(
+    party: Account, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (other,) = [one for one in await sightings(party, state="pending") if one["external_id"] == "1.jpg"]
+    ada = {"collection": "default", "subject": "ada"}
+    done = await decide(party, {"face_id": other["face_id"], "verdict": "confirm", "person": ada})
+    match, undone = PeopleMatcher.match, list[int]()
+
+    async def match_slowly(self: PeopleMatcher, *args: Any) -> dict[UUID, Suggestion]:
+        found = await match(self, *args)
+        if not undone:
+            undone.append((await party.client.post(f"/operations/{done['operations'][0]}/undo")).status_code)
+        return found
+
+    monkeypatch.setattr(PeopleMatcher, "match", match_slowly)
+    async with running.state.album_worker.running():
+        await until(party, START)
+        await asyncio.sleep(0.5)
+    assert undone == [200]
+    assert summary(await sightings(party)) == sorted(START, key=str)
 
 
 async def test_a_rejection_stays_the_decision_of_who_made_it(party: Account, running: Running) -> None:

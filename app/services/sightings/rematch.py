@@ -4,7 +4,8 @@ There is no cross join: only templates newer than those of the last comparison a
 by the strategies of every search. A face that resembles one of them is decided anew, as if it arrived now.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from app.domain.sightings import SightingState, Suggestion
@@ -17,7 +18,7 @@ from app.persistence.repositories.album_people import AlbumPeopleRepository, Com
 from app.persistence.repositories.collections import CollectionRepository
 from app.persistence.repositories.events import EventRepository
 from app.persistence.repositories.face_embeddings import FaceEmbeddingRepository
-from app.persistence.repositories.sightings import SightingChange, SightingRepository
+from app.persistence.repositories.sightings import SightingChange, SightingRecord, SightingRepository
 from app.services.collections.decisions import DecisionMaker
 from app.services.sightings.announcing import announce_sightings
 from app.services.sightings.arrival import describe_changes
@@ -124,7 +125,7 @@ class Rematch:
         ]
         suggestions = await self._matcher.match(tenant_id, people, probes, rejected, taken)
         async with self._database.transaction(tenant_id) as session:
-            changes = await _write(SightingRepository(session, tenant_id), beside, suggestions, rejected)
+            changes = await _write(SightingRepository(session, tenant_id), records, suggestions, rejected)
             if album is not None:
                 events = announce_sightings(album.name, people, changes, suggestions, photos)
                 await EventRepository(session, tenant_id).add(events)
@@ -132,15 +133,25 @@ class Rematch:
 
 
 async def _write(
-    rows: SightingRepository, face_ids: Collection[UUID], suggestions: Mapping[UUID, Suggestion], rejected: Rejected
+    rows: SightingRepository,
+    records: Sequence[SightingRecord],
+    suggestions: Mapping[UUID, Suggestion],
+    rejected: Rejected,
 ) -> list[SightingChange]:
-    """Write what the machine found, unless a person has decided meanwhile; who decided what stays the same is kept.
+    """Write what the machine found for these records; who decided what stays the same is kept.
+
+    If somebody has decided or undone something about them meanwhile, it is found out again instead.
 
     Return the changes of state or subject.
     """
     found = await describe_changes(rows, suggestions)
     changes, different = list[SightingChange](), list[SightingChange]()
-    for record in await rows.lock(face_ids):
+    face_ids = [one.face_id for one in records]
+    locked = await rows.lock(face_ids)
+    if list(map(_decision, locked)) != list(map(_decision, records)):
+        await rows.mark_stale(face_ids)
+        return []
+    for record in locked:
         nobody = SightingState.REJECTED if record.face_id in rejected else SightingState.PENDING
         change = found.get(record.face_id, SightingChange(record.face_id, nobody))
         if record.is_open and not (change.subject_id is None and record.state is nobody):
@@ -150,3 +161,7 @@ async def _write(
     await rows.change(changes)
     await rows.clear_stale(face_ids)
     return different
+
+
+def _decision(record: SightingRecord) -> tuple[UUID, SightingState, UUID | None, str, datetime]:
+    return record.face_id, record.state, record.subject_id, record.decided_by, record.decided_at
