@@ -10,6 +10,7 @@ const FEW = 6;
 
 class ReviewQueue extends HTMLElement {
   left = new Map();
+  sending = Promise.resolve();
 
   connectedCallback() {
     this.list = this.querySelector(".sightings");
@@ -57,7 +58,7 @@ class ReviewQueue extends HTMLElement {
     else if (!this.tools) return;
     else if (name === "x" && box) box.checked = !box.checked;
     else if (name === "a") this.select(!this.cards().every((one) => one.querySelector(".chosen").checked));
-    else if (name === "u") this.querySelector("undo-decision").undo();
+    else if (name === "u") this.sending.then(() => this.querySelector("undo-decision").undo());
     else if (KEYS[name] && this.tools.querySelector(`[data-verdict=${KEYS[name]}]`)) this.decide(KEYS[name]);
     else return;
     event.preventDefault();
@@ -78,7 +79,10 @@ class ReviewQueue extends HTMLElement {
     const cards = this.chosen();
     if (!cards.length) return;
     if (verdict === "name") this.dialog.showModal();
-    else this.send(cards, verdict).catch((problem) => announce(problem.message, "bad"));
+    else {
+      const sent = this.send(cards, verdict).catch((problem) => announce(problem.message, "bad"));
+      this.sending = Promise.all([this.sending, sent]);  // what is undone next is what was decided last
+    }
   }
 
   async name(event, form) {

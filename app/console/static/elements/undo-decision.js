@@ -16,6 +16,11 @@ export function remember(operations) {
   if (operations.length) write([...read(), operations]);
 }
 
+/** Forget an operation, and its decision with the last of them. */
+function forget(operation) {
+  write(read().map((one) => one.filter((id) => id !== operation)).filter((one) => one.length));
+}
+
 /** Send a person by `send({collection, subject})`; one who does not exist is created if the form has a name. */
 export async function withPerson(form, send) {
   const { collection, subject, name } = form.elements;
@@ -46,27 +51,37 @@ function suggest(form) {
 
 document.querySelectorAll("form.name").forEach(suggest);
 
+const mayPass = ({ status }) => status === 0 || status === 429 || status >= 500;
+
 class UndoDecision extends HTMLElement {
+  last = Promise.resolve();
+
   connectedCallback() {
     this.button = this.querySelector("button");
     this.button.addEventListener("click", () => this.undo());
     this.refresh();
   }
 
+  /** A page that is about to be left, and says so by `aria-busy`, offers nothing to undo: it would be cut short. */
   refresh() {
-    this.button.disabled = !read().length;
+    this.button.disabled = !read().length || this.closest("[aria-busy=true]") !== null;
   }
 
-  async undo() {
-    const decided = read();
-    const operations = decided.pop();
-    if (!operations) return;
-    write(decided);
+  undo() {
+    this.last = this.last.then(() => this.button.disabled || this.undoNewest());
+  }
+
+  async undoNewest() {
+    const operations = read().at(-1);
     try {
-      for (const one of operations.toReversed()) await call("POST", `/operations/${one}/undo`);
+      for (const one of operations.toReversed()) {
+        await call("POST", `/operations/${one}/undo`);
+        forget(one);
+      }
       announce(text("undo.done"));
       this.dispatchEvent(new CustomEvent("undone", { bubbles: true, detail: operations }));
     } catch (problem) {
+      if (!mayPass(problem)) operations.forEach(forget);
       announce(problem.message, "bad");
     }
   }

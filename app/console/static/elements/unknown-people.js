@@ -35,6 +35,7 @@ class UnknownPeople extends HTMLElement {
     } catch (problem) {
       announce(problem.message, "bad");
       this.removeAttribute("aria-busy");
+      this.querySelector("undo-decision")?.refresh();
     }
   }
 
