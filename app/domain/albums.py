@@ -5,6 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from app.domain.faces import RelativeBox
+
 
 class Keep(StrEnum):
     """What is kept of an album's photos besides templates."""
@@ -115,6 +117,15 @@ class AlbumPhoto:
     detail: str | None = None
     can_retry: bool = False
     """Whether the photo failed for a reason that may pass, and is still there to be tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFacePlace:
+    """Where a stored face is in a photo of the tenant's own object store."""
+
+    source: str
+    """The photo, as `bucket/name`."""
+    box: RelativeBox
 
 
 @dataclass(frozen=True, slots=True)

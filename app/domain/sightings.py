@@ -73,6 +73,8 @@ class Sighting:
     seen_at: datetime
     seq: int
     cluster_id: UUID | None = None
+    is_in_object_store: bool = False
+    """Whether the photo lies in the tenant's own object store, from where the face can be shown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,16 +125,17 @@ async def delete_photo(
 
 @router.get(
     "/faces/{face_id}/picture",
-    summary="Get a kept picture of a face",
+    summary="Get a picture of a face",
     response_class=Response,
     responses={
-        **problems(FaceNotFound, 422),
+        **problems(FaceNotFound, 413, 422, 503),
         200: {"content": {"image/jpeg": {}}, "description": "A JPEG."},
     },
 )
-async def get_face_picture(_: CanRead, album: AlbumId, face_id: Id, services: ServicesDep) -> Response:
-    """Returns a JPEG of 160 x 160 pixels, if the album was created, or the video sent, with `keep=crops`."""
-    picture = await services.album_photos().get_picture(album, face_id)
+async def get_face_picture(_: CanRead, album: AlbumId, face_id: Id, caller: CallerDep) -> Response:
+    """Returns a JPEG of 160 x 160 pixels, if the album was created, or the video sent, with `keep=crops`. Otherwise, a
+    photo that lies in your object store (`POST .../fetch`) is fetched for it, and not stored."""
+    picture = await caller.face_pictures().get(album, face_id)
     return Response(picture, media_type="image/jpeg", headers={"cache-control": "private, no-store"})
 
 

@@ -26,8 +26,10 @@ from app.persistence.repositories.webhooks import WebhookRepository
 from app.services.access.account_links import AccountLinkService
 from app.services.access.keys import KeyService
 from app.services.access.users import UserService
+from app.services.albums.face_pictures import FacePictures
 from app.services.albums.intake import IntakeLimits, PhotoIntake
 from app.services.albums.known_people import KnownPeople
+from app.services.albums.photos import AlbumPhotoService
 from app.services.albums.search import AlbumSearch
 from app.services.albums.sources import PhotoSources
 from app.services.albums.uploads import PhotoUploads
@@ -161,6 +163,14 @@ class CallerServices:
 
     def _intake_limits(self) -> IntakeLimits:
         return IntakeLimits(self.state.settings.max_image_bytes, self.state.settings.max_waiting_photos)
+
+    def face_pictures(self) -> FacePictures:
+        return FacePictures(self._album_photos, self.principal.tenant_id, self.faces(), self.state.objects)
+
+    @asynccontextmanager
+    async def _album_photos(self) -> AsyncIterator[AlbumPhotoService]:
+        async with self.transaction() as services:
+            yield services.album_photos()
 
     def album_search(self) -> AlbumSearch:
         state = self.state

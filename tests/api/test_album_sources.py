@@ -86,6 +86,28 @@ async def test_photos_are_fetched_and_found(owner: Account, allowing: Running) -
     assert await allowing.state.spool.count_objects() == 0
 
 
+async def test_faces_are_shown_from_the_object_store(owner: Account, allowing: Running, store: SeaweedFS) -> None:
+    with store.client() as client:
+        client.put_object(Bucket=BUCKET, Key="changing.jpg", Body=pictures.group(1, 2))
+    await take(owner, "changing.jpg")
+    async with allowing.state.album_worker.running():
+        assert (await finished(owner))["done"] == 1
+    stored = (await owner.client.get(f"/collections/{ALBUM}/faces")).json()["items"]
+    paths = {one["face_id"]: f"/albums/{ALBUM}/faces/{one['face_id']}/picture" for one in stored}
+    assert len(paths) == 2
+    for face_id, path in paths.items():
+        answer = await owner.client.get(path)
+        assert (answer.status_code, answer.headers["cache-control"]) == (200, "private, no-store")
+        found = (await owner.send("/recognize", answer.content, collection=ALBUM)).json()["faces"][0]["candidates"][0]
+        assert (found["face_id"], found["decision"]) == (face_id, "match")
+    with store.client() as client:
+        client.put_object(Bucket=BUCKET, Key="changing.jpg", Body=pictures.landscape())
+    assert {problem(await owner.client.get(path)) for path in paths.values()} == {"404 face_not_found"}
+    with store.client() as client:
+        client.delete_object(Bucket=BUCKET, Key="changing.jpg")
+    assert {problem(await owner.client.get(path)) for path in paths.values()} == {"422 object_unavailable"}
+
+
 async def test_what_cannot_be_fetched_says_why(owner: Account, allowing: Running) -> None:
     names = ["2.jpg", "missing.jpg", "text.jpg", "empty.jpg", "large.jpg", "../2.jpg"]
     await take(owner, *names)

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,9 @@ PASSWORD = "correct horse battery"
 expect.set_options(timeout=30_000)
 
 
-@pytest.fixture(scope="module")  # its worker would process albums of other tests, whose photos are elsewhere
-def console_base(data_dir: Path, service_url: str, synthetic_pack: Path) -> Iterator[str]:
+@contextmanager
+def serving_console(data_dir: Path, service_url: str, synthetic_pack: Path, **more: str) -> Iterator[str]:
+    """Run a server with a worker inside; yields its address."""
     env = {
         "VULTUS_DATA_DIR": str(data_dir),
         "VULTUS_DATABASE_URL": service_url,
@@ -36,8 +38,15 @@ def console_base(data_dir: Path, service_url: str, synthetic_pack: Path) -> Iter
         "VULTUS_PUBLIC_RATE": "100000/minute",
         "VULTUS_LOG_LEVEL": "warning",
         "VULTUS_ALBUM_WORKER": "true",
+        **more,
     }
     with serving(1, **env) as (base, _):
+        yield base
+
+
+@pytest.fixture(scope="module")  # its worker would process albums of other tests, whose photos are elsewhere
+def console_base(data_dir: Path, service_url: str, synthetic_pack: Path) -> Iterator[str]:
+    with serving_console(data_dir, service_url, synthetic_pack) as base:
         yield base
 
 

@@ -1,5 +1,6 @@
 """The pages about people, in a real browser on real inference."""
 
+import pytest
 from playwright.sync_api import expect
 
 from tests import pictures
@@ -35,6 +36,30 @@ def test_a_refused_photo_says_why(console: Console) -> None:
     page.locator("input[type=file]").set_input_files([picture(pictures.landscape())])
     page.get_by_role("button", name="Store faces").click()
     expect(page.locator(".note.bad")).to_contain_text("face")
+
+
+def test_boxes_lie_where_the_faces_are(console: Console) -> None:
+    data = pictures.group(1, 2)
+    stored = console.login.api.post("/detect", files={"image": ("a.jpg", data, "image/jpeg")}).json()
+    boxes = sorted((face["box"] for face in stored["faces"]), key=lambda box: box["x"])
+    assert len(boxes) == 2
+    page = console.goto("/recognize")
+    page.locator("input[type=file]").set_input_files([picture(data)])
+    expect(page.locator(".faces .face")).to_have_count(2)
+    for width in (320, 768, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        shown = page.locator(".faces").evaluate(
+            """frame => {
+                const image = frame.querySelector("img"), {left, top, width} = image.getBoundingClientRect();
+                const places = [...frame.querySelectorAll(".face")].map(one => one.getBoundingClientRect());
+                return [width / image.naturalWidth, places.map(one => [one.left - left, one.top - top, one.width,
+                    one.height])];
+            }"""
+        )
+        scale, places = shown
+        for box, place in zip(boxes, sorted(places), strict=True):
+            wanted = [scale * box[side] for side in ("x", "y", "width", "height")]
+            assert place == pytest.approx(wanted, abs=2)
 
 
 def test_people_are_recognized_with_boxes(console: Console) -> None:

@@ -6,8 +6,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from app.domain.albums import AlbumPhoto, PhotoState
-from app.persistence.models import PhotoModel, PhotoTurnModel
+from app.domain.albums import AlbumPhoto, PhotoState, StoredFacePlace
+from app.domain.faces import RelativeBox
+from app.persistence.models import PhotoModel, PhotoTurnModel, TemplateModel
 from app.persistence.repositories.base import TenantRepository
 
 
@@ -45,6 +46,18 @@ class PhotoRepository(TenantRepository):
             conditions.append(PhotoModel.seq > after)
         statement = self._of_album(collection_id, *conditions).order_by(PhotoModel.seq).limit(limit)
         return [describe_photo(row) for row in await self._session.scalars(statement)]
+
+    async def find_stored_place(self, collection_id: UUID, face_id: UUID) -> StoredFacePlace | None:
+        """Return where an album's face is in the tenant's object store; None if its photo does not lie there."""
+        of_face = (TemplateModel.id == face_id) & (TemplateModel.collection_id == collection_id)
+        statement = (
+            select(PhotoModel.source, TemplateModel.box)
+            .join(TemplateModel, (TemplateModel.image_id == PhotoModel.id) & self._of_tenant(TemplateModel))
+            .where(self._of_tenant(PhotoModel), of_face, PhotoModel.source.is_not(None), TemplateModel.box.is_not(None))
+            .limit(1)
+        )
+        row = (await self._session.execute(statement)).first()
+        return StoredFacePlace(row.source, RelativeBox(*row.box)) if row is not None else None
 
     async def list_by_ids(self, photo_ids: list[UUID]) -> dict[UUID, AlbumPhoto]:
         statement = self._select(PhotoModel, PhotoModel.id.in_(photo_ids))

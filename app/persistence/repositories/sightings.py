@@ -303,6 +303,7 @@ class SightingRepository(TenantRepository):
             people.name,
             SubjectModel.subject,
             SubjectModel.name,
+            PhotoModel.source.is_not(None),
         )
         statement = (
             select(*columns)
@@ -335,6 +336,7 @@ def _describe(
     people: str | None,
     subject: str | None,
     name: str | None,
+    is_in_object_store: bool,
 ) -> Sighting:
     seen = None
     if row.subject_id is not None and people is not None and subject is not None:
@@ -354,4 +356,5 @@ def _describe(
         row.seen_at,
         row.seq,
         row.cluster_id if row.state in UNKNOWN_STATES else None,
+        is_in_object_store,
     )

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from uuid import UUID
 
-from app.domain.albums import AlbumPhoto, PhotoState
+from app.domain.albums import AlbumPhoto, PhotoState, StoredFacePlace
 from app.errors import FaceNotFound, PhotoNotFound
 from app.persistence.repositories.albums import AlbumRepository
 from app.persistence.repositories.face_crops import FaceCropRepository
@@ -50,16 +50,17 @@ class AlbumPhotoService:
         found = await self._photos.list_page(album.collection_id, state, after, request.limit + 1)
         return cut_page(found, request.limit, lambda last: self._cursors.sign(scope, str(last.seq)))
 
-    async def get_picture(self, name: str, face_id: UUID) -> bytes:
-        """Return the kept picture of a stored face, a JPEG.
+    async def find_picture(self, name: str, face_id: UUID) -> bytes | StoredFacePlace:
+        """Return the kept picture of a stored face, a JPEG, or where it is in the tenant's object store.
 
-        Raises `AlbumNotFound`, or `FaceNotFound` if the album has no such face or keeps no pictures.
+        Raises `AlbumNotFound`, or `FaceNotFound` if the album has no such face or neither of both.
         """
         album = await self._albums.get(name)
         picture = await self._crops.find(album.collection_id, face_id)
-        if picture is None:
+        found = picture or await self._photos.find_stored_place(album.collection_id, face_id)
+        if found is None:
             raise FaceNotFound(f"Album {name!r} keeps no picture of a face {face_id}.", field="face_id")
-        return picture
+        return found
 
     async def delete(self, name: str, external_id: str) -> None:
         """Erase a photo with its faces, in whatever state it is; raises `AlbumNotFound` or `PhotoNotFound`."""
