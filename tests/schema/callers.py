@@ -77,6 +77,11 @@ class Stage:
             known |= {"face_id": str(uuid4())} | self._furnish_album()  # no face is found without a worker
         if "{video_id}" in path:
             known["video_id"] = self._furnish_video()
+        known |= self._furnish_accounts(path)
+        return {name: value for name, value in known.items() if f"{{{name}}}" in path}
+
+    def _furnish_accounts(self, path: str) -> dict[str, str]:
+        known = {}
         if "{user_id}" in path:
             known["user_id"] = self._new_user("viewer")["user_id"]
         if "/access-keys/{key_id}" in path:
@@ -91,7 +96,7 @@ class Stage:
             known["session_id"] = self._get("GET", "/auth/sessions")["items"][0]["session_id"]
         if "{tenant_id}" in path:
             known["tenant_id"], _ = self._new_tenant()
-        return {name: value for name, value in known.items() if f"{{{name}}}" in path}
+        return known
 
     def _furnish_album(self) -> dict[str, str]:
         self._send("POST", "/albums", self._admin.headers(), json={"id": "party"})
