@@ -10,22 +10,20 @@ browser sees both; the next face is in focus long before. The worker is idle.
 import argparse
 import asyncio
 import json
-import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import asyncpg
 import httpx
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from app.persistence.connections.database import Database
 from app.settings import Settings
 from app.wiring.search import build_search
 from benchmarks.album_galleries import Crowd, fill_album
+from benchmarks.console.browser import SECRET, create_tenant, put_on_plan, signed_in
 from benchmarks.galleries import BenchDatabase
 from benchmarks.goals import at_most
 from benchmarks.machine import describe_run
@@ -34,16 +32,12 @@ from benchmarks.subject_search import KEYRING
 
 RESULT = Path(__file__).parent.parent / "results" / "console_review.json"
 GOAL_MS = 150
-_PASSWORD = uuid4().hex
-_SECRET = "a secret of this benchmark only, 32 bytes or more"
 _REVIEW = """
 UPDATE sightings SET state = 'review', similarity = 0.4, false_match_rate = 0.01, subject_id = (
     SELECT s.id FROM subjects s JOIN collections c ON c.tenant_id = s.tenant_id AND c.id = s.collection_id
     WHERE s.tenant_id = sightings.tenant_id AND c.name = 'people' LIMIT 1)
 WHERE face_id IN (SELECT face_id FROM sightings ORDER BY face_id LIMIT $1)
 """
-_PLAN = "INSERT INTO plans (name, rates, quotas) VALUES ('bench', $1, '{}')"
-_RATES = dict.fromkeys(("read", "register", "recognize", "delete", "admin"), "10000000/minute")
 
 
 async def prepare(database: BenchDatabase, faces: int, to_review: int) -> None:
@@ -59,24 +53,11 @@ async def prepare(database: BenchDatabase, faces: int, to_review: int) -> None:
     await connection.close()
 
 
-async def put_on_plan(owner: str) -> None:
-    """Lift the rates of the only tenant."""
-    connection = await asyncpg.connect(owner)
-    await connection.execute(_PLAN, json.dumps(_RATES))
-    await connection.execute("UPDATE tenants SET plan = 'bench'")
-    await connection.close()
-
-
 def sign_up(base: str, database: BenchDatabase, faces: int) -> str:
     """Create the tenant that the album goes to, without collections; returns the admin's email."""
-    email = f"{uuid4().hex}@example.com"
-    api = f"{base}/api/v1"
-    body = {"tenant": f"album of {faces}", "email": email, "password": _PASSWORD}
-    httpx.post(f"{api}/auth/signup", json=body).raise_for_status()
+    email, headers = create_tenant(base, f"album of {faces}")
     asyncio.run(put_on_plan(database.owner))
-    token = httpx.post(f"{api}/auth/token", data={"username": email, "password": _PASSWORD}).raise_for_status().json()
-    headers = {"authorization": f"Bearer {token['access_token']}"}
-    httpx.delete(f"{api}/collections/default", headers=headers).raise_for_status()
+    httpx.delete(f"{base}/api/v1/collections/default", headers=headers).raise_for_status()
     return email
 
 
@@ -107,21 +88,11 @@ def decide(page: Page, address: str, key: str, count: int) -> dict[str, Any]:
 
 def review(base: str, email: str, count: int) -> dict[str, Any]:
     """Sign in, reject suggestions and ignore unknown faces; return the times of both."""
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(locale="en-US")
-        page.goto(f"{base}/console")
-        page.get_by_label("Email").fill(email)
-        page.get_by_label("Password").fill(_PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
-        page.get_by_role("heading", name="Overview").wait_for()
-        measured = {
+    with signed_in(base, email) as page:
+        return {
             "rejected": decide(page, f"{base}/console/review?album=album", "r", count),
             "ignored": decide(page, f"{base}/console/review?album=album&state=pending", "i", count),
         }
-        browser.close()
-    return measured
 
 
 def note(message: str) -> None:
@@ -139,7 +110,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="vultus-console-") as directory, BenchDatabase(Path(directory)) as database:
         env = {
             "VULTUS_DATABASE_URL": database.service,
-            "VULTUS_SECRET_KEY": _SECRET,
+            "VULTUS_SECRET_KEY": SECRET,
             "VULTUS_PUBLIC_RATE": "100000/minute",
             "VULTUS_ALBUM_WORKER": "false",
         }
