@@ -33,7 +33,7 @@ def form_body(model: type[BaseModel], photos: PhotoFields) -> dict[str, Any]:
     in a body as a body without fields.
     """
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    properties = {name: _inline(part, schema.get("$defs", {})) for name, part in schema.get("properties", {}).items()}
+    properties = {name: inline(part, schema.get("$defs", {})) for name, part in schema.get("properties", {}).items()}
     required = schema.get("required", [])
     binary = {"type": "string", "format": "binary", "description": _FORMATS}
     text = {
@@ -109,7 +109,7 @@ def _or_empty(part: dict[str, Any]) -> dict[str, Any]:
     return optional
 
 
-def _inline(part: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+def inline(part: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     """Resolve a property's references, since the form's schema is not among the document's components."""
     resolved = dict(part)
     for key in ("$ref", "allOf"):
@@ -119,7 +119,7 @@ def _inline(part: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]
             resolved = {**definitions[reference.rsplit("/", 1)[-1]], **resolved}
     options = resolved.pop("anyOf", None)
     if options:  # Optional[X]: a form cannot send null, only omit the field
-        resolved = {**next(option for option in options if option.get("type") != "null"), **resolved}
+        resolved = {**inline(next(one for one in options if one.get("type") != "null"), definitions), **resolved}
         if resolved.get("default", ...) is None:
             del resolved["default"]
     if "default" in resolved:  # Swagger UI shows a form field's description, but not its default

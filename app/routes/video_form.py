@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from app.errors import InvalidParameter, RequestRefused, UnsupportedMediaType
 from app.permissions import Permission
 from app.routes.deps.callers import require_permission
+from app.routes.form_bodies import inline
 from app.routes.json_photos import parse_object
 from app.routes.multipart import FormPart, FormReader, decode_text
 from app.routes.photo_paths import is_json
@@ -104,6 +105,11 @@ async def read_video_form(
     return VideoUpload(fields, form.read_file())
 
 
+def _form_fields() -> dict[str, Any]:
+    schema = VideoForm.model_json_schema()
+    return {name: inline(part, schema.get("$defs", {})) for name, part in schema["properties"].items()}
+
+
 def _schema(model: type[BaseModel]) -> dict[str, Any]:
     """Return a model's schema; what it refers to is a component of other routes, too."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -120,7 +126,7 @@ VIDEO_BODY = {
                     "type": "object",
                     "additionalProperties": False,
                     "properties": {
-                        **_schema(VideoForm)["properties"],
+                        **_form_fields(),
                         FILE_FIELD: {
                             "type": "string",
                             "format": "binary",

@@ -89,7 +89,7 @@ class Stage:
         elif "{key_id}" in path:
             known["key_id"] = self._new_key(["recognize"])["key_id"]
         if "{webhook_id}" in path:
-            known["webhook_id"] = self._get("POST", "/webhooks", json={"url": "https://hooks.invalid/"})["webhook_id"]
+            known["webhook_id"] = self._furnish_webhook()
         if "{invitation_id}" in path:
             known["invitation_id"] = self._get("POST", "/invitations", json={"email": _new_email()})["invitation_id"]
         if "{session_id}" in path:
@@ -97,6 +97,11 @@ class Stage:
         if "{tenant_id}" in path:
             known["tenant_id"], _ = self._new_tenant()
         return known
+
+    def _furnish_webhook(self) -> str:
+        """Return a webhook's id: a new one, unless the tenant has some, which may be as many as it may have."""
+        kept = self._get("GET", "/webhooks")["items"]
+        return str((kept or [self._get("POST", "/webhooks", json={"url": "https://hooks.invalid/"})])[0]["webhook_id"])
 
     def _furnish_album(self) -> dict[str, str]:
         self._send("POST", "/albums", self._admin.headers(), json={"id": "party"})

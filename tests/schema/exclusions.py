@@ -8,6 +8,8 @@ SEMANTIC_CODES = {
     "image_unreadable": _PHOTO,
     "image_truncated": _PHOTO,
     "image_url_not_allowed": "depends on the operator's settings",
+    "mail_not_configured": "depends on the operator's settings",
+    "webhook_url_not_allowed": "depends on the operator's settings and on addresses",
     "no_face": _PHOTO,
     "no_image_accepted": _PHOTO,
     "idempotency_key_reused": "depends on earlier requests",
@@ -94,6 +96,9 @@ OWN_CREDENTIALS = {
     "/api/v1/auth/password": "too many wrong passwords lock the account",
 }
 """Paths that are requested with credentials of their own, renewed after each success."""
+
+ENDLESS = {"/api/v1/events/stream": "ends after 15 minutes"}
+"""Paths without generated requests, whose responses go on. See `tests/api/test_events.py`."""
 
 NOT_REQUESTED = {
     "/rekognition": "not in the document: tests/rekognition sends random requests of Amazon's own service model",

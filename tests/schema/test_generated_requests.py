@@ -11,13 +11,14 @@ from uuid import uuid4
 import pytest
 
 from tests.schema.callers import ROLES, Caller, Stage
-from tests.schema.exclusions import OWN_CREDENTIALS
+from tests.schema.exclusions import ENDLESS, OWN_CREDENTIALS
 from tests.schema.generated import Disagreement, cases_of, examine, obeys_path, operations
 
 SHARE = float(os.environ.get("SCHEMA_SHARE", "0.005"))
 """The share of an operation's cases that a role sends; an admin sends six times as many."""
 RANDOM = int(os.environ.get("SCHEMA_RANDOM", "1"))
 """Random cases per operation, besides those at limits."""
+POLICY = "/api/v1/policy"
 PARTS = 4
 """An admin's cases are split, so that several processes can send them."""
 
@@ -31,10 +32,12 @@ def test_responses_are_as_documented(stage: Stage, role: str, part: int, parts: 
     step = max(1, round(1 / (SHARE * (6 if role == "admin" else 1))))
     caller, sent, found = stage.caller(role), 0, list[Disagreement]()
     for index in range(part, len(operations()), parts):
+        path = operations()[index].path
+        if path in ENDLESS:
+            continue
         cases = cases_of(index, RANDOM)
         # Each role and operation begins at another case, so that together they send many different ones.
         chosen = range((index + ROLES.index(role)) % min(step, len(cases)), len(cases), step)
-        path = operations()[index].path
         known = stage.furnish(path)
         mine = stage.caller(role) if path in OWN_CREDENTIALS else caller
         for number in chosen:
@@ -55,6 +58,8 @@ def send(stage: Stage, case: Any, caller: Caller, known: dict[str, str]) -> tupl
         case.path_parameters = known
     if known and "idempotency-key" in case.headers and obeys_path(case):
         case.headers["idempotency-key"] = uuid4().hex  # otherwise most requests would be told that it is in use
+    if case.path == POLICY and isinstance(case.body, dict) and case.body.get("second_factor_required") is True:
+        case.body["second_factor_required"] = False  # nobody of the tenant has one: it would refuse all that follows
     headers = caller.headers()
     response = case.call(base_url=stage.base, session=stage.session, headers=headers)
     return response, list(examine(case, response, headers))
