@@ -226,6 +226,9 @@ class Settings(BaseSettings):
     """The region of requests to the Rekognition protocol; unset: any. Requests that are signed for another region are
     refused."""
 
+    compreface: bool = True
+    """The CompreFace protocol is served under `/compreface`."""
+
     # Timeouts
 
     header_timeout_s: Positive = 10
