@@ -9,8 +9,6 @@ from app.errors import (
     AppError,
     AuthenticationFailed,
     CollectionNotFound,
-    ConsentRequired,
-    ConsentWithdrawn,
     FaceNotFound,
     ImageRefused,
     InternalError,
@@ -35,8 +33,6 @@ _KEY_UNKNOWN = 10
 # The first matching class decides: subclasses stand above their bases.
 _CODES: tuple[tuple[type[AppError], int], ...] = (
     (PermissionDenied, 1),
-    (ConsentRequired, 1),
-    (ConsentWithdrawn, 1),
     (CollectionNotFound, _KEY_UNKNOWN),
     (PhotoNotFound, 11),
     (ImageRefused, 21),
@@ -59,6 +55,9 @@ _MESSAGES: tuple[tuple[type[AppError], str], ...] = (
 """CompreFace's own sentences for faces. A path is not repeated: it may hold a key. All other messages are our details,
 because they name the field, the value and the limit."""
 
+_FIELDS = {"source": "source_image", "target": "target_image"}
+"""The protocol's names of fields that have others in the native API."""
+
 _UNPROCESSABLE, _CONFLICT, _BAD_REQUEST = 422, 409, 400
 
 
@@ -73,12 +72,8 @@ def compreface_error(error: AppError) -> Response:
     """Return the response for an error: status 400 where the native API answers 409 or 422, else the same status."""
     error_code.set(error.code)
     status = _BAD_REQUEST if error.status in (_UNPROCESSABLE, _CONFLICT) else error.status
-    first = next((message for kind, message in _MESSAGES if isinstance(error, kind)), None)
-    message = first if first is not None else error.detail
-    if first is not None and error.field is not None:
-        message = f"{error.field}: {first}"
     body = {
-        "message": message.encode("utf-8", "replace").decode(),
+        "message": _word(error).encode("utf-8", "replace").decode(),
         "code": code_of(error),
         "reason": error.code,
         "request_id": request_id.get(),
@@ -89,3 +84,15 @@ def compreface_error(error: AppError) -> Response:
     if isinstance(error, AuthenticationFailed):
         headers["www-authenticate"] = "ApiKey"
     return JSONResponse(body, status, headers)
+
+
+def _word(error: AppError) -> str:
+    """Return the message, with the protocol's name of a field that has another."""
+    ours = error.field or ""
+    field = _FIELDS.get(ours)
+    first = next((message for kind, message in _MESSAGES if isinstance(error, kind)), None)
+    if first is not None:
+        return first if field is None else f"{field}: {first}"
+    if field is not None and error.detail.startswith(f"{ours}:"):
+        return field + error.detail.removeprefix(ours)
+    return error.detail
