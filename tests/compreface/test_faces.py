@@ -1,6 +1,7 @@
 """Faces of subjects: add, list, erase."""
 
 import base64
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
@@ -11,7 +12,7 @@ from tests.api.conftest import Account
 from tests.compreface.conftest import With, error, photo_of
 
 
-async def add(service: httpx.AsyncClient, subject: str, photo: bytes, **query: object) -> str:
+async def add(service: httpx.AsyncClient, subject: str, photo: bytes, **query: Any) -> str:
     answer = await service.post("/recognition/faces", params={"subject": subject, **query}, **photo_of(photo))
     assert answer.status_code == 201, answer.text
     assert answer.json()["subject"] == subject
@@ -35,7 +36,7 @@ async def test_the_same_photo_is_stored_once(service: httpx.AsyncClient) -> None
 
 
 async def test_an_idempotency_key_repeats_the_answer(service: httpx.AsyncClient) -> None:
-    body = {"params": {"subject": "ada"}, "headers": {"idempotency-key": "once"}}
+    body: dict[str, Any] = {"params": {"subject": "ada"}, "headers": {"idempotency-key": "once"}}
     first = await service.post("/recognition/faces", **body, **photo_of(pictures.photo(1)))
     again = await service.post("/recognition/faces", **body, **photo_of(pictures.photo(1)))
     assert first.json() == again.json()
@@ -56,7 +57,7 @@ async def test_faces_are_listed_in_pages(service: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("query", [{"page": -1}, {"size": 0}, {"page": "x"}, {"page": 2**40, "size": 1000}])
-async def test_a_page_beyond_reason_is_refused(service: httpx.AsyncClient, query: dict[str, object]) -> None:
+async def test_a_page_beyond_reason_is_refused(service: httpx.AsyncClient, query: dict[str, Any]) -> None:
     assert error(await service.get("/recognition/faces", params=query)) == (400, 26, "invalid_parameter")
 
 
@@ -105,7 +106,7 @@ async def test_erasures_are_audited(service: httpx.AsyncClient, admin: Account) 
 
 
 async def test_a_photo_must_show_one_face(service: httpx.AsyncClient) -> None:
-    query = {"params": {"subject": "ada"}}
+    query: dict[str, Any] = {"params": {"subject": "ada"}}
     none = await service.post("/recognition/faces", **query, **photo_of(pictures.landscape()))
     assert error(none) == (400, 28, "no_face")
     assert none.json()["message"] == "No face is found in the given image"
@@ -130,8 +131,8 @@ async def test_faces_below_the_threshold_do_not_count(service: httpx.AsyncClient
 
 
 async def test_a_photo_that_is_none_is_refused(service: httpx.AsyncClient) -> None:
-    query = {"params": {"subject": "ada"}}
-    for body in (
+    query: dict[str, Any] = {"params": {"subject": "ada"}}
+    bodies: list[dict[str, Any]] = [
         {"content": b"", "headers": {"content-type": "image/jpeg"}},
         {"json": {}},
         {"json": {"file": 7}},
@@ -144,7 +145,8 @@ async def test_a_photo_that_is_none_is_refused(service: httpx.AsyncClient) -> No
         {"files": [("file", ("a.jpg", pictures.photo(1))), ("file", ("b.jpg", pictures.photo(1)))]},
         {"content": b"--x", "headers": {"content-type": "multipart/form-data; boundary=x"}},
         {"content": b"--x", "headers": {"content-type": "multipart/form-data"}},
-    ):
+    ]
+    for body in bodies:
         answer = await service.post("/recognition/faces", **query, **body)
         assert error(answer)[0] in (400, 415), body
     missing = await service.post("/recognition/faces", **photo_of(pictures.photo(1)))

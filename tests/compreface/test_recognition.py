@@ -1,6 +1,7 @@
 """Recognize, verify and detect: the nearest subjects, similarities between 0 and 1, plugins."""
 
 import json
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -106,7 +107,7 @@ async def test_verify_compares_with_a_stored_face(service: httpx.AsyncClient) ->
 
 
 async def test_verification_compares_two_photos(service: httpx.AsyncClient) -> None:
-    def photos(source: bytes, target: bytes) -> dict[str, object]:
+    def photos(source: bytes, target: bytes) -> dict[str, Any]:
         return {"files": {"source_image": ("a.jpg", source), "target_image": ("b.jpg", target)}}
 
     path = "/verification/verify?face_plugins=calculator"

@@ -97,6 +97,7 @@ OWN_CREDENTIALS = {
 
 NOT_REQUESTED = {
     "/rekognition": "not in the document: tests/rekognition sends random requests of Amazon's own service model",
+    "/compreface": "not in the document: tests/compreface calls every operation, and CompreFace's own clients",
     "/docs": "not in the document: a page for people",
     "/openapi.json": "not in the document: it is the document",
 }
