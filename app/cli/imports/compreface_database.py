@@ -56,10 +56,11 @@ class _Database:
         self._pool: Any = None
 
     def connect(self, url: str) -> None:
-        options = {"default_transaction_read_only": "on"}
-        self._pool = self._run(
-            asyncpg.create_pool(url, min_size=1, max_size=_CONNECTIONS, server_settings=options)  # waits for the loop
-        )
+        async def open_pool() -> Any:  # on the loop, which the pool remembers
+            options = {"default_transaction_read_only": "on"}
+            return await asyncpg.create_pool(url, min_size=1, max_size=_CONNECTIONS, server_settings=options)
+
+        self._pool = self._run(open_pool())
 
     def close(self) -> None:
         self._run(self._pool.close())
