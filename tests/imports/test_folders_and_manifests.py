@@ -178,7 +178,7 @@ def test_photos_of_rekognition_come_from_s3(run: Run, place: Place, bucket: str,
         "bob:1,user-bob,s3://photos/other/bob.jpg\neve:1,user-eve,eve.jpg\n"
     )
     login = {"AWS_ACCESS_KEY_ID": "reader", "AWS_SECRET_ACCESS_KEY": "secret"}
-    done = run("rekognition", manifest, "--photos", "s3://photos/staff", "--s3-endpoint", bucket, **login)
+    done = run("rekognition", manifest, "--photos", "s3://photos/staff", "--store-endpoint", bucket, **login)
     assert done.reasons() == {"user-eve: eve.jpg": "photo_missing"}
     assert {face["external_image_id"]: face["subject"] for face in place.faces()} == {
         "ada:1": "user-ada",

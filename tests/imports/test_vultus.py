@@ -22,7 +22,7 @@ def source(other: Place) -> Place:
 
 
 def test_subjects_come_over_the_api(run: Run, place: Place, source: Place) -> None:
-    env = {"VULTUS_SOURCE_KEY": source.new_key("embeddings:read", "register")}
+    env = {"SOURCE_API_KEY": source.new_key("embeddings:read", "register")}
     options = ("--from", source.base, "--from-collection", "staff")
     dry = run("vultus", *options, "--dry-run", **env)
     assert (dry.code, dry.report["stored"]) == (0, 2), dry.err
@@ -37,7 +37,7 @@ def test_subjects_come_over_the_api(run: Run, place: Place, source: Place) -> No
     assert found["faces"][0]["candidates"][0]["subject"] == "bob"
     again = run("vultus", *options, **env)
     assert (again.report["stored"], again.report["known"]) == (0, 2)
-    assert env["VULTUS_SOURCE_KEY"] not in done.out + done.err
+    assert env["SOURCE_API_KEY"] not in done.out + done.err
 
 
 def test_subjects_come_from_a_directory_and_a_zip_file(run: Run, place: Place, source: Place, tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_subjects_come_from_a_directory_and_a_zip_file(run: Run, place: Place, s
 def test_a_source_that_is_none_is_one_line(run: Run, source: Place, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "no.zip").write_text("no archive")
-    key = {"VULTUS_SOURCE_KEY": source.new_key("register")}
+    key = {"SOURCE_API_KEY": source.new_key("register")}
     for arguments, env in (
         ((tmp_path / "empty",), {}),
         ((tmp_path / "no.zip",), {}),

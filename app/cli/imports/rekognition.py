@@ -38,7 +38,7 @@ def import_rekognition(
     photos: Annotated[
         str, typer.Option(help="Where the photos are: a directory, or s3://bucket/prefix; by default beside the file.")
     ] = "",
-    s3_endpoint: Annotated[str | None, typer.Option(help="S3 server other than AWS.")] = None,
+    store_endpoint: Annotated[str | None, typer.Option(help="S3 server other than AWS.")] = None,
     url: options.Url = options.LOCAL,
     key: options.Key = "",
     face: options.Face = FaceChoice.LARGEST,
@@ -54,7 +54,7 @@ def import_rekognition(
     twice. Exits with 1 if something was left out.
     """
     place = photos or str(manifest.absolute().parent)
-    store = S3Photos(s3_endpoint, threads)
+    store = S3Photos(store_endpoint, threads)
 
     def load(photo: str) -> bytes:
         where = photo if split_store(photo) else _join(place, photo)

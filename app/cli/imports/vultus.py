@@ -32,7 +32,7 @@ def import_vultus(
     source_key: Annotated[
         str,
         typer.Option(
-            "--from-key", envvar="VULTUS_SOURCE_KEY", help="API key there, with embeddings:read and register or delete."
+            "--from-key", envvar="SOURCE_API_KEY", help="API key there, with embeddings:read and register or delete."
         ),
     ] = "",
     source_collection: Annotated[
@@ -57,7 +57,7 @@ def import_vultus(
         run.bring_documents(_read_archive(source), str(source.absolute()))
         return
     if not source_key:
-        raise OperatorError("Set VULTUS_SOURCE_KEY to an API key of the other server.")
+        raise OperatorError("Set SOURCE_API_KEY to an API key of the other server.")
     with closing(AlbumClient(source_url, source_key, connections=threads)) as client:
         name = source_collection or collection
         run.bring_documents(_list_subjects(client, name), f"{source_url}, {name}")
