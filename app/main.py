@@ -180,7 +180,7 @@ def _body_limits(settings: Settings) -> Callable[[str, Mapping[str, str]], int]:
 def _has_photos(path: str, headers: Mapping[str, str]) -> bool:
     if rekognition.is_rekognition(path):
         return targets.runs_inference(headers)
-    return photo_paths.takes_photos(path) or compreface.takes_photos(path)
+    return photo_paths.takes_photos(path) or compreface.sends_photos(path, headers)
 
 
 def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[LifespanState]]:

@@ -12,6 +12,8 @@ subjects.py  faces.py  recognition.py  services.py     the operations
 all_routes.py    lists them
 """
 
+from collections.abc import Mapping
+
 PREFIX = "/compreface"
 """What clients are given after the host and port: they append `/api/v1/...`."""
 
@@ -36,6 +38,11 @@ def takes_photos(path: str) -> bool:
         and path.rstrip("/").endswith(("/faces", "/recognize", "/verify", "/detect"))
         and ("/embeddings/" not in path)
     )
+
+
+def sends_photos(path: str, headers: Mapping[str, str]) -> bool:
+    """Return whether a request runs inference: lists and erasures of faces have the same path, but no body."""
+    return takes_photos(path) and ("content-length" in headers or "transfer-encoding" in headers)
 
 
 def takes_embeddings(path: str) -> bool:

@@ -162,3 +162,16 @@ async def test_calls_are_metered_by_operation(service: httpx.AsyncClient, admin:
 async def test_the_protocol_can_be_turned_off(settings: Settings) -> None:
     app = create_app(settings.model_copy(update={"compreface": False}))
     assert not [name for name in route_dependencies(app) if "/compreface" in name]
+
+
+def test_only_requests_with_a_photo_wait_for_inference() -> None:
+    from app.compreface import sends_photos
+
+    body = {"content-length": "7"}
+    prefix = "/compreface/api/v1"
+    for name in CALLS:
+        method, path = name.split()
+        has_photo = "files" in CALLS[name][1]
+        assert sends_photos(f"{prefix}{path}", body if method == "POST" else {}) is has_photo, name
+        assert sends_photos(f"{prefix}{path}/", body if method == "POST" else {}) is has_photo, name
+        assert not sends_photos(f"/api/v1{path}", body)
