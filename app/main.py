@@ -11,7 +11,10 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.routing import Match
 
-from app import rekognition
+from app import compreface, rekognition
+from app.compreface import all_routes as compreface_routes
+from app.compreface.errors import compreface_error
+from app.compreface.similarity import SimilarityScales, build_scales
 from app.console.all_pages import install_console, is_console
 from app.console.context import ConsoleContext
 from app.console.pages.sign_in import limit_address as limit_console
@@ -63,6 +66,7 @@ class LifespanState(ServerState):
     """The state that the lifespan attaches to every request."""
 
     rekognition: ProtocolState
+    compreface: SimilarityScales
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -82,7 +86,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # the redirect would name whatever host the request names
     )
-    for router in (*ROUTERS, protocol.router):
+    others = compreface_routes.ROUTERS if settings.compreface else ()
+    for router in (*ROUTERS, protocol.router, *others):
         app.include_router(router)
     install_docs(app)
     renderer = _build_renderer(app)
@@ -140,6 +145,8 @@ def served_app() -> FastAPI:
 
 def render_error(path: str, error: AppError) -> Response:
     """Build the response for an error, in the format of the protocol that the path serves."""
+    if compreface.is_compreface(path):
+        return compreface_error(error)
     return rekognition_error(error) if rekognition.is_rekognition(path) else problem(error)
 
 
@@ -157,7 +164,9 @@ def _body_limits(settings: Settings) -> Callable[[str, Mapping[str, str]], int]:
     def max_bytes(path: str, headers: Mapping[str, str]) -> int:
         if rekognition.is_rekognition(path):
             return targets.max_body_bytes(headers)
-        if photo_paths.takes_photos(path):
+        if compreface.takes_embeddings(path):
+            return compreface.MAX_EMBEDDINGS_BODY
+        if photo_paths.takes_photos(path) or compreface.takes_photos(path):
             return settings.max_request_bytes
         if photo_paths.brings_video(path, headers):
             return settings.max_video_bytes + photo_paths.MAX_FIELDS_BYTES
@@ -169,7 +178,9 @@ def _body_limits(settings: Settings) -> Callable[[str, Mapping[str, str]], int]:
 
 
 def _has_photos(path: str, headers: Mapping[str, str]) -> bool:
-    return photo_paths.takes_photos(path) or (rekognition.is_rekognition(path) and targets.runs_inference(headers))
+    if rekognition.is_rekognition(path):
+        return targets.runs_inference(headers)
+    return photo_paths.takes_photos(path) or compreface.sends_photos(path, headers)
 
 
 def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[LifespanState]]:
@@ -182,8 +193,11 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
             limiter = RateLimiter(process.database, redis_url, public_rate=settings.public_rate)
             rekognition, documents = ProtocolState.of(process.calibrations), DocumentProcess()
+            scales = build_scales(process.calibrations)
             try:
-                yield LifespanState(process=process, limiter=limiter, rekognition=rekognition, documents=documents)
+                yield LifespanState(
+                    process=process, limiter=limiter, rekognition=rekognition, compreface=scales, documents=documents
+                )
             finally:
                 documents.close()
 

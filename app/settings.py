@@ -169,8 +169,7 @@ class Settings(BaseSettings):
     min_face_pixels: Positive = 40
     """The minimum size of a face to register, in pixels. Measured along the shorter side of its box."""
     min_sharpness: Annotated[float, Field(ge=0)] = 40.0
-    """The minimum sharpness of a face to register. Measured as the variance of the Laplacian at a standardized
-    contrast."""
+    """The minimum sharpness of a face to register. It is the variance of the Laplacian at a standardized contrast."""
     min_brightness: Annotated[float, Field(ge=0, le=255)] = 35.0
     """The minimum mean gray level of a face to register, 0 to 255."""
     max_brightness: Annotated[float, Field(ge=0, le=255)] = 235.0
@@ -223,8 +222,9 @@ class Settings(BaseSettings):
     image_url_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
     """The time to fetch all photos of a request, in seconds."""
     rekognition_region: str | None = None
-    """The region of requests to the Rekognition protocol; unset: any. Requests that are signed for another region are
-    refused."""
+    """The region of requests to the Rekognition protocol; unset: any. Those signed for another region are refused."""
+    compreface: bool = True
+    """Serve the CompreFace protocol under `/compreface`."""
 
     # Timeouts
 

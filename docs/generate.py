@@ -48,6 +48,7 @@ Every error of the REST API is `application/problem+json` (RFC 9457):
   `detail`, `field` and `index`.
 
 The Rekognition protocol answers with AWS's codes and puts these into `Reason` ([errors there](rekognition.md)).
+The CompreFace protocol has numeric codes, and puts these into `reason` ([errors there](compreface.md)).
 
 ## Photos without faces
 

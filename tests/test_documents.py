@@ -321,6 +321,12 @@ def test_every_route_is_in_the_reference_with_its_permission(settings: Settings)
         for call in calls
         if hasattr(call, "permission")
     }
+    prefix = " /compreface"
+    of_compreface = {route.replace(prefix, " "): needed.pop(route) for route in list(needed) if prefix in route}
+    listed = rows(section("permissions.md", "Operations of the CompreFace protocol"))
+    assert {words(row[0])[0]: words(row[1])[0] for row in listed if words(row[0])} == {
+        route: permission for route, permission in of_compreface.items() if not route.endswith("/")
+    }
     text = section("permissions.md", "Routes")
     described = {words(row[0])[0]: words(row[1])[0] for row in rows(text) if words(row[0])}
     assert described == needed

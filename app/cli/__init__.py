@@ -20,7 +20,7 @@ from app.cli import (
     demo,
     doctor,
     evaluate,
-    import_photos,
+    imports,
     index,
     init,
     models,
@@ -76,7 +76,7 @@ cli.add_typer(index.cli, name="index")
 cli.add_typer(backup.cli, name="backup")
 cli.add_typer(albums.cli, name="albums")
 cli.add_typer(videos.cli, name="videos")
-cli.add_typer(import_photos.cli, name="import")
+cli.add_typer(imports.cli, name="import")
 cli.add_typer(privacy.audit, name="audit")
 cli.add_typer(privacy.retention, name="retention")
 cli.add_typer(privacy.templates, name="templates")

@@ -52,6 +52,9 @@ class AlbumClient:
         """When the server last answered a request other than by 429 or 503."""
         self._ended = threading.Event()
 
+    def close(self) -> None:
+        self._client.close()
+
     def end(self) -> None:
         """Let waiting requests give up at once."""
         self._ended.set()
@@ -90,6 +93,10 @@ class AlbumClient:
     def list_photos(self, album: str, state: str | None = None) -> Iterator[dict[str, Any]]:
         """Yield the photos of an album, or only those in one state, in the order of arrival."""
         return self._pages(f"/albums/{quote(album, safe='')}/photos", {"state": state} if state else {})
+
+    def list_items(self, path: str) -> Iterator[dict[str, Any]]:
+        """Yield the items of all pages of a list."""
+        return self._pages(path, {})
 
     def put_photo(self, album: str, external_id: str, photo: bytes) -> None:
         """Send a photo; the same one again does nothing."""

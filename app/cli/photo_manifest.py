@@ -78,7 +78,7 @@ def read_subject_photos(source: Path, *, with_subjects: bool) -> list[PhotoOfSub
     In a directory, with `with_subjects`, the top-level folder of a photo is the subject's id. A manifest has the
     columns `photo` (a path relative to the manifest, or `s3://bucket/name`) and, optionally, `subject`.
     """
-    if source.is_file() and _is_photo(source):
+    if source.is_file() and is_photo(source):
         return [PhotoOfSubject(_absolute(source), None)]
     if source.is_dir():
         walked = ((file, file.relative_to(source)) for file in _photos_below(source))
@@ -122,7 +122,7 @@ def list_left_out(source: Path) -> list[Path]:
     """List the files in a directory, at any depth, whose endings are not those of a photo; none for other sources."""
     if not source.is_dir():
         return []
-    return [file for file in sorted(source.rglob("*")) if file.is_file() and not _is_photo(file)]
+    return [file for file in sorted(source.rglob("*")) if file.is_file() and not is_photo(file)]
 
 
 def describe_left_out(files: Sequence[Path]) -> str:
@@ -143,10 +143,11 @@ def _absolute(file: Path) -> str:
 
 
 def _photos_below(directory: Path) -> Iterator[Path]:
-    return (file for file in sorted(directory.rglob("*")) if file.is_file() and _is_photo(file))
+    return (file for file in sorted(directory.rglob("*")) if file.is_file() and is_photo(file))
 
 
-def _is_photo(file: Path) -> bool:
+def is_photo(file: Path) -> bool:
+    """Return whether a file has the ending of a photo."""
     return file.suffix.lower() in PHOTO_ENDINGS
 
 

@@ -9,6 +9,8 @@ from app.domain.faces import Embedding, RelativeBox
 
 MAX_METADATA_BYTES = 16 * 1024
 """The size of a subject's metadata as JSON."""
+ANONYMOUS_PREFIX = "face@"
+"""The start of every anonymous subject's id; no other subject may have such an id."""
 
 
 @dataclass(frozen=True, slots=True)

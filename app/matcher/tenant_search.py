@@ -35,6 +35,7 @@ from app.matcher.open_gallery import OpenGallery, describe_candidates
 from app.matcher.pgvector_search import GalleryStatements
 from app.matcher.ranking import round_to_half
 from app.matcher.search import CompareResult, Gallery, IdentifyResult
+from app.matcher.similarity import cosine_similarity
 from app.matcher.strategy import Strategy
 from app.security.template_protection import Protection
 from app.telemetry import timed
@@ -138,6 +139,17 @@ class TenantSearch:
         found = Found(subject_id, best.similarity, best.seq)
         (candidate,) = describe_candidates([probe], [[found]], described, 1)[0]
         return CompareResult(candidate, replace(opened.facts.scale, templates=best.templates))
+
+    async def compare_with_face(
+        self, gallery: Gallery, face_id: UUID, probes: Sequence[Embedding]
+    ) -> tuple[list[float], bool] | None:
+        """Return each probe's similarity with a stored face, and whether that is reliable; None if there is none."""
+        async with self._open(gallery) as opened:
+            face = None if opened.is_empty else await opened.read_face(face_id)
+            if face is None:
+                return None
+            protected = await self._protect(opened.facts.protection, probes)
+            return [cosine_similarity(probe, face.embedding) for probe in protected], face.is_reliable
 
     async def subjects_like_face(
         self, gallery: Gallery, subject_id: UUID, face_id: UUID, limit: int

@@ -69,7 +69,8 @@ def install_error_handlers(app: FastAPI, render_error: ErrorRenderer) -> None:
             return render_error(request.url.path, error.__cause__)
         if error.status_code == 404:
             hint = "; paths do not end with a slash" if request.url.path.endswith("/") else ""
-            return problem(RouteNotFound(f"No route exists at {shorten(request.url.path)}{hint}."))
+            missing = RouteNotFound(f"No route exists at {shorten(request.url.path)}{hint}.")
+            return render_error(request.url.path, missing)
         if error.status_code == 405:
             response = render_error(request.url.path, MethodNotAllowed(f"This path does not support {request.method}."))
             response.headers["allow"] = _allowed_methods(request)

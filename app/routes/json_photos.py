@@ -1,23 +1,15 @@
 """Read JSON bodies with images: the fields of the form, and each image as base64, as a data URI or by its URL."""
 
 import asyncio
-import base64
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from app.errors import InvalidParameter, RequestRefused
+from app.errors import InvalidParameter
 from app.routes.photo_fields import PhotoFields, SentImage
-from app.schemas.json_documents import parse_json
+from app.server.json_bodies import SMALL_BYTES, decode_image, parse_object
 from app.services.photos.image_urls import ImageUrl
-
-SMALL_BYTES = 64 * 1024
-"""Larger bodies are decoded in a thread, so that other requests do not wait for them."""
-
-_MAX_PARTS = 20_000
-_FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
 async def read_json_photos(
@@ -41,7 +33,9 @@ def _read(
     for name in sent:
         photos.check_name(name)
     images: dict[str, list[SentImage]] = {
-        name: _decode_field(name, sent[name], limit, _decode) for name, limit in photos.counts.items() if name in sent
+        name: _decode_field(name, sent[name], limit, decode_image)
+        for name, limit in photos.counts.items()
+        if name in sent
     }
     images |= {
         name: _decode_field(name, sent[name], limit, _read_url)
@@ -68,24 +62,6 @@ def _is_number(annotation: Any) -> bool:
     return annotation in (int, float) or any(_is_number(part) for part in get_args(annotation))
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
-    """Parse a JSON body that must be an object; raises `RequestRefused`."""
-    if len(body) > SMALL_BYTES and sum(body.count(mark) for mark in (b",", b":", b"[", b"{")) > _MAX_PARTS:
-        # Parsed, they would take many times the memory of the body.
-        raise RequestRefused(f"The JSON body has more than {_MAX_PARTS} commas, colons and brackets.")
-    try:
-        value = parse_json(body.decode("utf-8-sig"))
-    except RecursionError:
-        raise RequestRefused("The JSON body is nested too deeply.") from None
-    except json.JSONDecodeError as exc:
-        raise RequestRefused(f"The body is not valid JSON (error at character {exc.pos}).") from None
-    except ValueError:  # not UTF-8, or an integer of thousands of digits
-        raise RequestRefused("The body is not valid JSON in UTF-8.") from None
-    if not isinstance(value, dict):
-        raise RequestRefused("The JSON body must be an object.")
-    return value
-
-
 def _decode_field(
     field: str, value: object, limit: int, decode: Callable[[str, object, int | None], SentImage]
 ) -> list[SentImage]:
@@ -101,24 +77,3 @@ def _read_url(field: str, value: object, index: int | None = None) -> ImageUrl:
         where = field if index is None else f"{field}[{index}]"
         raise InvalidParameter(f"{where}: must be a string: the URL of an image.", field=field, index=index)
     return ImageUrl(value)
-
-
-def _decode(field: str, value: object, index: int | None = None) -> bytes:
-    """Decode base64 of either alphabet, with or without padding and line breaks."""
-    data = value if isinstance(value, str) else None
-    if data is not None and data[:5].lower() == "data:":
-        media_type, comma, data = data.partition(",")
-        data = data if comma and media_type.lower().endswith(";base64") else None
-    try:
-        raw = b"" if data is None else data.encode("ascii").translate(_FROM_URL_SAFE, b" \t\r\n").rstrip(b"=")
-        decoded = base64.b64decode(raw + b"=" * (-len(raw) % 4), validate=True)
-    except ValueError:
-        data = None
-    if data is None:
-        where = field if index is None else f"{field}[{index}]"
-        raise InvalidParameter(
-            f"{where}: must be a string: the image's bytes as base64, or as a data URI with base64.",
-            field=field,
-            index=index,
-        )
-    return decoded

@@ -4,8 +4,6 @@ FastAPI would read the whole body before it authenticates the caller, and spool 
 therefore read the form through `image_form`, and describe it for OpenAPI with `form_bodies.form_body`.
 """
 
-import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar, get_origin
@@ -13,17 +11,16 @@ from typing import Annotated, Any, Generic, TypeVar, get_origin
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from starlette.requests import ClientDisconnect
 
-from app.errors import ImageRefused, InvalidParameter, RequestRefused, UnsupportedMediaType, about_image
+from app.errors import ImageRefused, InvalidParameter, UnsupportedMediaType, about_image
 from app.permissions import Permission
 from app.routes.deps.callers import StateDep, require_permission
 from app.routes.error_handlers import validation_failed
 from app.routes.json_photos import read_json_photos
-from app.routes.multipart import FormPart, FormReader, decode_text, holds_text
 from app.routes.photo_fields import PhotoFields, SentImage, url_field
-from app.server.body_limits import too_large
 from app.server.disconnects import DisconnectDep, watch_connection
+from app.server.multipart import FormReader, decode_text
+from app.server.photo_bodies import BASE64_GROWTH, FIELDS_BYTES, feed_form, limited_stream, take_image
 from app.server.request_context import IMAGES
 from app.services.outbound.addresses import MAX_URL_LENGTH
 from app.services.photos.image_urls import ImageUrl, ImageUrlFetcher
@@ -31,11 +28,6 @@ from app.settings import Settings
 from app.telemetry import timed
 
 F = TypeVar("F", bound=BaseModel)
-
-_FIELDS_BYTES = 64 * 1024  # allowed for text fields and part headers, in addition to the images
-_FEED_BYTES = 8 * 1024
-_MAX_PARSING_S = 0.001
-_BASE64_GROWTH = 1.4  # 4 characters for 3 bytes, and line breaks
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +112,14 @@ async def _read_body(
     """Return the text fields, and the images by field."""
     content_type = request.headers.get("content-type", "")
     number = sum(photos.counts.values())
-    images_bytes, text_bytes = number * settings.max_image_bytes, _FIELDS_BYTES + number * MAX_URL_LENGTH
+    images_bytes, text_bytes = number * settings.max_image_bytes, FIELDS_BYTES + number * MAX_URL_LENGTH
     match content_type.partition(";")[0].strip().lower():
         case "multipart/form-data":
             max_bytes = min(settings.max_request_bytes, images_bytes + text_bytes)
-            return await _read_form(content_type, _limited_stream(request, max_bytes), photos, fields)
+            return await _read_form(content_type, limited_stream(request, max_bytes), photos, fields)
         case "application/json":
-            max_bytes = min(settings.max_request_bytes, int(images_bytes * _BASE64_GROWTH) + text_bytes)
-            body = b"".join([chunk async for chunk in _limited_stream(request, max_bytes)])
+            max_bytes = min(settings.max_request_bytes, int(images_bytes * BASE64_GROWTH) + text_bytes)
+            body = b"".join([chunk async for chunk in limited_stream(request, max_bytes)])
             return await read_json_photos(body, photos, fields)
         case _:
             raise UnsupportedMediaType(
@@ -148,13 +140,13 @@ async def _read_form(
         check_name=photos.check_name,
     )
     async for chunk in stream:
-        await _feed(reader, chunk)
+        await feed_form(reader, chunk)
     known = {*photos.counts, *photos.url_counts, *fields}
     text: dict[str, Any] = {}
     images: dict[str, list[SentImage]] = {}
     for part in reader.finish():
         if part.is_file and not part.is_omitted:
-            images.setdefault(part.name, []).append(_take_image(part, len(images.get(part.name, ()))))
+            images.setdefault(part.name, []).append(take_image(part, len(images.get(part.name, ()))))
         elif not part.is_file and (part.size or part.name not in known):
             # Swagger UI and HTML forms send an omitted field as an empty string.
             if part.name in photos.url_counts:
@@ -179,46 +171,9 @@ def _append(sent: str | list[str] | None, value: str) -> str | list[str]:
     return [*sent, value] if isinstance(sent, list) else [sent, value]
 
 
-def _take_image(part: FormPart, index: int) -> bytes:
-    data = part.take_data()
-    if data and not part.has_filename and holds_text(data):
-        field = part.name[:64]
-        raise InvalidParameter(
-            f"{field}: contains {len(data)} bytes of text, not a photo. Send a file, or leave the field out.",
-            field=field,
-            index=index,
-        )
-    return data
-
-
 def validate_fields(model: type[F], fields: Mapping[str, Any]) -> F:
     """Validate the text fields of a form; raises `RequestInvalid` with all that is wrong."""
     try:
         return model.model_validate(fields)
     except ValidationError as exc:
         raise validation_failed([dict(error) for error in exc.errors()], model) from exc
-
-
-async def _feed(reader: FormReader, chunk: bytes) -> None:
-    """Parse a chunk; one with thousands of parts lets other requests run meanwhile."""
-    began = time.perf_counter()
-    for start in range(0, len(chunk), _FEED_BYTES):
-        reader.feed(chunk[start : start + _FEED_BYTES])
-        if time.perf_counter() - began > _MAX_PARSING_S:
-            await asyncio.sleep(0)
-            began = time.perf_counter()
-
-
-async def _limited_stream(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
-        raise too_large(int(declared), limit)
-    seen = 0
-    try:
-        async for chunk in request.stream():
-            seen += len(chunk)
-            if seen > limit:
-                raise too_large(seen, limit)
-            yield chunk
-    except ClientDisconnect as exc:
-        raise RequestRefused("The client closed the connection before the body was complete.") from exc

@@ -12,11 +12,11 @@ from app.errors import InvalidParameter, RequestRefused, UnsupportedMediaType
 from app.permissions import Permission
 from app.routes.deps.callers import require_permission
 from app.routes.form_bodies import inline
-from app.routes.json_photos import parse_object
-from app.routes.multipart import FormPart, FormReader, decode_text
 from app.routes.photo_paths import is_json
 from app.routes.uploads import validate_fields
 from app.schemas.videos import StoredVideoIn, VideoForm
+from app.server.json_bodies import parse_object
+from app.server.multipart import FormPart, FormReader, decode_text
 
 FILE_FIELD = "video"
 

@@ -53,6 +53,7 @@ from app.services.people.subjects import SubjectService
 from app.services.photos.face_reader import FaceReader
 from app.services.photos.object_stores import ObjectStoreService
 from app.services.recognition.face_search import FaceSearchService
+from app.services.recognition.nearest import NearestService
 from app.services.recognition.recognition import RecognitionService
 from app.services.recognition.search import SearchService
 from app.services.tenancy.metering import UsageService
@@ -121,6 +122,9 @@ class CallerServices:
 
     def face_search(self) -> FaceSearchService:
         return FaceSearchService(self.faces(), self.galleries, self._search())
+
+    def nearest(self) -> NearestService:
+        return NearestService(self.faces(), self.galleries, self._search())
 
     def photo_intake(self) -> PhotoIntake:
         state = self.state

@@ -1,4 +1,4 @@
-"""Send mutated photos to every route that takes photos, as forms and as JSON, and to the Rekognition protocol."""
+"""Send mutated photos to every route that takes photos, as forms and as JSON, and to the other protocols."""
 
 import base64
 from collections import Counter
@@ -31,6 +31,14 @@ OPERATIONS = {
     "CompareFaces": ("SourceImage", "TargetImage"),
 }
 
+COMPREFACE = {
+    "recognition/faces?subject=mutated": ("file",),
+    "recognition/recognize": ("file",),
+    "detection/detect": ("file",),
+    "verification/verify": ("source_image", "target_image"),
+}
+"""Photos of each operation of the CompreFace protocol."""
+
 
 class PhotoRoutes:
     """Sends each photo to one route, in turns."""
@@ -40,6 +48,7 @@ class PhotoRoutes:
         stage.furnish("/collections/{collection}/subjects/{subject}")
         self._admin = stage.caller("admin").headers()
         self._key = stage.access_key(["register", "recognize"])
+        self._service = {"x-api-key": stage.new_key(["register", "recognize"], collections=["lobby"])}
         self._statuses = Counter[str]()
         self._failed: list[str] = []
 
@@ -64,10 +73,12 @@ class PhotoRoutes:
         }
 
     def _send(self, number: int, data: bytes) -> tuple[str, requests.Response]:
-        names = [*ROUTES, *(f"{route} as JSON" for route in ROUTES), *OPERATIONS]
+        names = [*ROUTES, *(f"{route} as JSON" for route in ROUTES), *OPERATIONS, *COMPREFACE]
         what = names[number % len(names)]
         if what in OPERATIONS:
             return what, self._send_signed(what, data)
+        if what in COMPREFACE:
+            return what, self._send_compreface(what, data, is_json=number % 2 == 0)
         route = what.removesuffix(" as JSON")
         url = f"{self._stage.base}{API}/{route}"
         fields, photos = ROUTES[route]
@@ -84,3 +95,11 @@ class PhotoRoutes:
         if operation not in ("DetectFaces", "CompareFaces"):
             parameters["CollectionId"] = "lobby"
         return call(self._stage.session, self._stage.base, operation, parameters, self._key)
+
+    def _send_compreface(self, operation: str, data: bytes, *, is_json: bool) -> requests.Response:
+        url, fields = f"{self._stage.base}/compreface/api/v1/{operation}", COMPREFACE[operation]
+        if is_json:
+            body = dict.fromkeys(fields, base64.b64encode(data).decode())
+            return self._stage.session.post(url, headers=self._service, json=body)
+        files = dict.fromkeys(fields, ("photo", data, "image/jpeg"))
+        return self._stage.session.post(url, headers=self._service, files=files)

@@ -19,6 +19,9 @@ UNDOCUMENTED = {
     "/docs/assets/swagger-ui.css": {"GET", "HEAD"},
     "/rekognition": {"POST"},
     "/rekognition/": {"POST"},
+    "/compreface/api/v1/recognition/faces": {"GET", "POST", "DELETE"},
+    "/compreface/api/v1/recognition/faces/": {"GET", "POST", "DELETE"},
+    "/compreface/api/v1/recognition/recognize": {"POST"},
 }
 ANSWERED_TOO = {"/healthz": {"HEAD"}, "/readyz": {"HEAD"}}
 

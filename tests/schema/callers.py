@@ -121,9 +121,9 @@ class Stage:
         made = self._get("POST", "/access-keys", json={"scopes": scopes})
         return made["access_key_id"], made["secret_access_key"]
 
-    def new_key(self, scopes: list[str]) -> str:
+    def new_key(self, scopes: list[str], **fields: Any) -> str:
         """Return a new API key of the tenant."""
-        return str(self._new_key(scopes)["key"])
+        return str(self._new_key(scopes, **fields)["key"])
 
     def drop_collection(self, name: str) -> None:
         """Delete a collection of the tenant, if there is one."""

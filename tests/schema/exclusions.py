@@ -102,6 +102,7 @@ ENDLESS = {"/api/v1/events/stream": "ends after 15 minutes"}
 
 NOT_REQUESTED = {
     "/rekognition": "not in the document: tests/rekognition sends random requests of Amazon's own service model",
+    "/compreface": "not in the document: tests/compreface calls every operation, and CompreFace's own clients",
     "/docs": "not in the document: a page for people",
     "/openapi.json": "not in the document: it is the document",
 }

@@ -58,6 +58,14 @@ class GalleryFace:
     embedding: Embedding | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class NamedFace:
+    """A stored face of a named subject."""
+
+    id: UUID
+    subject: str
+
+
 class CollectionFaceRepository(TenantRepository):
     """The stored faces of one tenant's collections.
 
@@ -92,6 +100,30 @@ class CollectionFaceRepository(TenantRepository):
             if len(found) == limit:
                 break
         return found
+
+    async def list_named(
+        self,
+        collection_id: UUID,
+        subject_id: UUID | None,
+        *,
+        offset: int,
+        limit: int,
+        ids: Sequence[UUID] | None = None,
+    ) -> list[NamedFace]:
+        """List faces of named subjects by id, each once, whatever the number of its templates."""
+        found = self._named(collection_id, FaceFilter(subject_id, ids))
+        statement = found.with_only_columns(TemplateModel.id, SubjectModel.subject).distinct()
+        rows = await self._session.execute(statement.order_by(TemplateModel.id).offset(offset).limit(limit))
+        return [NamedFace(row.id, row.subject) for row in rows]
+
+    async def count_named(self, collection_id: UUID, subject_id: UUID | None) -> int:
+        """Count the faces of named subjects."""
+        found = self._named(collection_id, FaceFilter(subject_id))
+        counted = found.with_only_columns(func.count(TemplateModel.id.distinct()))
+        return await self._session.scalar(counted) or 0
+
+    def _named(self, collection_id: UUID, filters: FaceFilter) -> Select[Any]:
+        return self._faces(self._is_in(collection_id), *filters.conditions(), SubjectModel.is_anonymous.is_(False))
 
     def _has_older_template(self, earlier_galleries: Sequence[UUID]) -> ColumnElement[bool]:
         """Whether the face has an older template, or one of the same age in an earlier gallery."""

@@ -101,10 +101,12 @@ class RegistrationService:
         consent: str | None = None,
         expires_at: datetime | None = None,
         external_image_id: str | None = None,
+        min_score: float = 0.0,
     ) -> Registration:
         """Store one face per image for `subject`, creating the subject if necessary; a repeated photo is stored once.
 
-        Unusable and already refused images are reported; `field` is theirs in the request. If no image is usable,
+        Unusable and already refused images are reported; `field` is theirs in the request. Faces with a detection score
+        below `min_score` do not count. If no image is usable,
         nothing is written; a single image's own error is raised, or `NoImageAccepted` for several. Also raises
         `InvalidParameter`, `CollectionNotFound`, `PermissionDenied` for an earlier expiry, `QuotaExceeded`,
         `Overloaded`, `ConsentRequired` or `ConsentWithdrawn` if consent is missing and none is given,
@@ -114,7 +116,7 @@ class RegistrationService:
         refuse_reserved_id(subject)
         values = SubjectValues(subject, name, metadata, expires_at, consent)
         computed_by = await self._galleries.recognizers(collection)
-        usable, refused = await self._read(images, choice, computed_by)
+        usable, refused = await self._read(images, choice, computed_by, min_score)
         if not usable:
             raise refused[0].error if len(refused) == 1 else _none_accepted(refused, field)
         begun = await self._begin(collection, values, [found for _, _, found in usable], computed_by)
@@ -217,7 +219,7 @@ class RegistrationService:
         return last.head
 
     async def _read(
-        self, images: Sequence[bytes | ImageRefused], choice: FaceChoice, recognizers: Recognizers
+        self, images: Sequence[bytes | ImageRefused], choice: FaceChoice, recognizers: Recognizers, min_score: float
     ) -> tuple[list[tuple[int, bytes, FoundFace]], list[RefusedImage]]:
         usable, refused = [], []
         # One image after the other, so that a request with many images takes one place in the queue, not all.
@@ -226,7 +228,7 @@ class RegistrationService:
                 refused.append(RefusedImage(index, image))
                 continue
             try:
-                found = await self._faces.read_for_registration(image, choice, recognizers)
+                found = await self._faces.read_for_registration(image, choice, recognizers, min_score=min_score)
             except (ImageRefused, FaceRefused) as exc:
                 refused.append(RefusedImage(index, exc))
             else:

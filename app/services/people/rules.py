@@ -3,11 +3,8 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from app.domain.people import SubjectRecord
+from app.domain.people import ANONYMOUS_PREFIX, SubjectRecord
 from app.errors import InvalidParameter, PermissionDenied, SubjectAnonymous
-
-ANONYMOUS_PREFIX = "face@"
-"""The start of every anonymous subject's id; no other subject may have such an id."""
 
 
 def anonymous_name(face_id: UUID) -> str:

@@ -1,12 +1,12 @@
 """List and erase the stored faces of a collection, of named and anonymous subjects."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from app.domain.people import CollectionFace, SubjectRecord
-from app.errors import FaceNotFound, SubjectNotFound
-from app.persistence.repositories.collection_faces import CollectionFaceRepository, FaceFilter, GalleryFace
+from app.errors import FaceNotFound, InvalidParameter, SubjectNotFound
+from app.persistence.repositories.collection_faces import CollectionFaceRepository, FaceFilter, GalleryFace, NamedFace
 from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.subjects import SubjectRepository
 from app.security.audit_chain import SealedEntry
@@ -17,6 +17,9 @@ from app.services.audit.trail import AuditTrail
 from app.services.collections.lookup import CollectionLookup
 from app.services.erasure.receipts import ReceiptSigner
 from app.services.paging import Page, PageRequest, bind_filters, cut_page
+
+MAX_ERASED_SUBJECTS = 1_000
+"""The number of subjects whose faces one request may erase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +84,7 @@ class StoredFaceService:
         collection_id = await self._collections.find_id(collection)
         subject_id = None
         if subject is not None:
-            row = await self._subjects.find_row(collection_id, subject)
-            if row is None or row.is_anonymous:
-                raise SubjectNotFound(f"Collection {collection!r} has no subject {subject!r}.")
-            subject_id = row.id
+            subject_id = (await self._find_named(collection_id, collection, subject)).id
         scope = bind_filters(
             f"{self._faces.tenant_id}/collections/{collection_id}/faces",
             external_image_id=photo.external_image_id,
@@ -95,6 +95,60 @@ class StoredFaceService:
         found = await self._faces.list_page(collection_id, after, request.limit + 1, filters)
         page = cut_page(found, request.limit, lambda last: self._cursors.sign(scope, _write_position(last)))
         return Page([entry.face for entry in page.items], page.next_cursor)
+
+    async def list_numbered(
+        self, collection: str, *, page: int, size: int, subject: str | None = None
+    ) -> tuple[Sequence[NamedFace], int]:
+        """List page `page`, counted from 0, of the faces of named subjects, and count all of them.
+
+        Pages stay complete only while nothing is erased. Raises `CollectionNotFound` or `SubjectNotFound`.
+        """
+        collection_id = await self._collections.find_id(collection)
+        subject_id = None if subject is None else (await self._find_named(collection_id, collection, subject)).id
+        return (
+            await self._faces.list_named(collection_id, subject_id, offset=page * size, limit=size),
+            await self._faces.count_named(collection_id, subject_id),
+        )
+
+    async def find_named(self, collection: str, ids: Sequence[UUID]) -> Sequence[NamedFace]:
+        """Find those of these faces that belong to named subjects; raises `CollectionNotFound`."""
+        collection_id = await self._collections.find_id(collection)
+        return await self._faces.list_named(collection_id, None, ids=ids, offset=0, limit=len(ids))
+
+    async def erase_named(self, collection: str, subject: str | None = None) -> int:
+        """Erase all faces of a named subject, or of all named subjects, which stay; return the number of faces.
+
+        Raises `CollectionNotFound`, `SubjectNotFound`, or `InvalidParameter` for more than 1,000 subjects.
+        """
+        collection_id = await self._collections.find_id(collection)
+        filters = FaceFilter()
+        if subject is not None:
+            filters = FaceFilter(subject_id=(await self._find_named(collection_id, collection, subject)).id)
+        found = await self._faces.find_owner_ids(collection_id, filters)
+        owners = {owner.id: owner for owner in await self._subjects.lock(list(found)) if not owner.is_anonymous}
+        if len(owners) > MAX_ERASED_SUBJECTS:
+            raise InvalidParameter(
+                f"subject: {len(owners)} subjects have faces; at most {MAX_ERASED_SUBJECTS} can lose them in one "
+                f"request. Erase them by subject, or delete the collection."
+            )
+        erased = await self._faces.erase(collection_id, filters, list(owners)) if owners else {}
+        if erased:
+            await self._idempotency_records.redact_photos(collection)
+            await self._record_named(collection, {owners[id_].subject: faces for id_, faces in erased.items()})
+        return sum(len(faces) for faces in erased.values())
+
+    async def _find_named(self, collection_id: UUID, collection: str, subject: str) -> SubjectRecord:
+        row = await self._subjects.find_row(collection_id, subject)
+        if row is None or row.is_anonymous:
+            raise SubjectNotFound(f"Collection {collection!r} has no subject {subject!r}.")
+        return row
+
+    async def _record_named(self, collection: str, erased: Mapping[str, Collection[UUID]]) -> None:
+        """Record the erasure of faces of named subjects."""
+        for subject, faces in erased.items():
+            await self._idempotency_records.redact_about(collection, subject)
+            ids = {"face_ids": [str(face_id) for face_id in faces]}
+            await self._trail.record_subject(AuditAction.FACE_ERASED, collection, subject, ids=ids, faces=len(faces))
 
     async def erase(self, collection: str, ids: Sequence[UUID]) -> FaceErasure:
         """Erase faces of anonymous subjects; faces of named subjects stay. Raises `CollectionNotFound`."""
@@ -132,10 +186,7 @@ class StoredFaceService:
         named = {owners[id_].subject: faces for id_, faces in erased.items() if not owners[id_].is_anonymous}
         await self._subjects.delete_empty_anonymous(list(erased))
         await self._idempotency_records.redact_photos(collection)
-        for subject, faces in named.items():
-            await self._idempotency_records.redact_about(collection, subject)
-            ids = {"face_ids": [str(face_id) for face_id in faces]}
-            await self._trail.record_subject(AuditAction.FACE_ERASED, collection, subject, ids=ids, faces=len(faces))
+        await self._record_named(collection, named)
         every = [face_id for faces in erased.values() for face_id in faces]
         return self._receipts.sign(await self._record_erasure(collection, every))
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from app.domain.people import Subject, SubjectRecord, Template
-from app.errors import FaceNotFound, SubjectExists, SubjectNotFound
+from app.errors import FaceNotFound, InvalidParameter, SubjectExists, SubjectNotFound
 from app.persistence.repositories.idempotency_records import IdempotencyRecords
 from app.persistence.repositories.subjects import SubjectRepository
 from app.persistence.repositories.templates import TemplateRepository
@@ -20,6 +20,9 @@ from app.services.collections.lookup import CollectionLookup
 from app.services.erasure.receipts import ReceiptSigner
 from app.services.paging import Page, PageRequest, cut_page
 from app.services.people.rules import refuse_anonymous, refuse_past_expiry, refuse_reserved_id, refuse_shorter_expiry
+
+MAX_ERASED_SUBJECTS = 1_000
+"""The number of subjects that one request may erase."""
 
 
 class Unchanged(Enum):
@@ -164,6 +167,27 @@ class SubjectService:
         await self._idempotency_records.redact_about(collection, subject)
         done = await self._record(AuditAction.SUBJECT_ERASED, collection, subject, faces=faces)
         return self._receipts.sign(done)
+
+    async def delete_all(self, collection: str) -> int:
+        """Erase all named subjects of a collection; return their number.
+
+        Raises `CollectionNotFound`, or `InvalidParameter` for more than 1,000 subjects.
+        """
+        collection_id = await self._collections.find_id(collection, lock=True)
+        found = await self._subjects.list_named(collection_id, None, MAX_ERASED_SUBJECTS + 1)
+        if len(found) > MAX_ERASED_SUBJECTS:
+            raise InvalidParameter(
+                f"subjects: the collection has more than {MAX_ERASED_SUBJECTS}, the most that one request can erase. "
+                f"Erase them one by one, or delete the collection."
+            )
+        faces = {id_: subject.templates for id_, subject in found}
+        locked = [row for row in await self._subjects.lock(list(faces)) if not row.is_anonymous]
+        if locked:
+            await self._subjects.erase([row.id for row in locked])
+        for row in locked:
+            await self._idempotency_records.redact_about(collection, row.subject)
+            await self._record(AuditAction.SUBJECT_ERASED, collection, row.subject, faces=faces[row.id])
+        return len(locked)
 
     async def list_faces(self, collection: str, subject: str, request: PageRequest) -> Page[Template]:
         """List one page of a subject's stored faces; raises `SubjectNotFound`."""

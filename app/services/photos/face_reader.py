@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 
@@ -41,6 +41,19 @@ class FoundFace:
     face: Face
     embeddings: Mapping[str, Embedding] = field(repr=False)
     box: RelativeBox
+
+
+@dataclass(frozen=True, slots=True)
+class FaceLimits:
+    """Which faces to use: those with at least this detection score, at most `max_faces`, the largest first."""
+
+    min_score: float = 0.0
+    max_faces: int | None = None
+
+    def choose(self, faces: Sequence[Face]) -> list[int]:
+        """Return the indexes of the faces to use; `faces` holds the largest first."""
+        certain = [index for index, face in enumerate(faces) if face.detection_score >= self.min_score]
+        return certain[: self.max_faces]
 
 
 class FaceReader:
@@ -144,13 +157,24 @@ class FaceReader:
         """Find all faces, with the embedding of the largest; possibly none."""
         return await self._analyze(image, Embed.LARGEST, Detail.STANDARD, _only(by))
 
-    async def read_for_registration(self, image: bytes, choice: FaceChoice, recognizers: Recognizers) -> FoundFace:
-        """Find the face to store.
+    async def read_limited(self, image: bytes, limits: FaceLimits, *, by: str) -> Analysis:
+        """Find all faces, with embeddings of those within the limits."""
+        return await self._analyze(image, limits.choose, Detail.STANDARD, Recognizers(by))
+
+    async def read_for_registration(
+        self, image: bytes, choice: FaceChoice, recognizers: Recognizers, *, min_score: float = 0.0
+    ) -> FoundFace:
+        """Find the face to store; faces with a detection score below `min_score` do not count.
 
         Raises `NoFace`, `SeveralFaces`, or the `FaceRefused` of the first quality finding.
         """
-        embed = Embed.ONLY if choice is FaceChoice.ONLY else Embed.LARGEST_ACCEPTABLE
+        embed: Embed | Chooser = Embed.ONLY if choice is FaceChoice.ONLY else Embed.LARGEST_ACCEPTABLE
+        limits = FaceLimits(min_score, 1 if choice is FaceChoice.LARGEST else None)
+        if min_score > 0:
+            embed = limits.choose
         analysis = await self._analyze(image, embed, Detail.STANDARD, recognizers)
+        if min_score > 0:
+            analysis = replace(analysis, faces=tuple(analysis.faces[index] for index in limits.choose(analysis.faces)))
         face = _choose(analysis, choice)
         if face.quality.findings:
             raise quality_error(face.quality.findings[0])

@@ -52,14 +52,7 @@ class SearchService:
                 f"recognizer: the embedding is from {recognizer!r}, but collection {collection!r} is searched with "
                 f"{gallery.recognizer!r}. Extract the embedding with that recognizer."
             )
-        length = float(np.linalg.norm(embedding))
-        if length < _MIN_LENGTH:
-            raise InvalidParameter(
-                f"embedding: its length is {length:g}; the minimum is {_MIN_LENGTH:g}, because a zero vector has no "
-                f"direction.",
-                field="embedding",
-            )
-        identified = await self._search.identify(gallery, [embedding / np.float32(length)], limit)
+        identified = await self._search.identify(gallery, [unit_vector(embedding)], limit)
         return self._decide(gallery, identified, threshold)
 
     async def by_subject(self, collection: str, subject: str, *, limit: int, threshold: float | None) -> SearchResult:
@@ -91,3 +84,16 @@ class SearchService:
         is_reliable = identified.is_probe_reliable
         candidates = decide_all(identified.ranked[0], thresholds, is_probe_reliable=is_reliable)
         return SearchResult(gallery.recognizer, thresholds, candidates)
+
+
+def unit_vector(embedding: Embedding, field: str = "embedding") -> Embedding:
+    """Return an embedding of a caller with unit length; raises `InvalidParameter` for a zero vector."""
+    length = float(np.linalg.norm(embedding))
+    if length < _MIN_LENGTH:
+        raise InvalidParameter(
+            f"{field}: its length is {length:g}; the minimum is {_MIN_LENGTH:g}, because a zero vector has no "
+            f"direction.",
+            field=field,
+        )
+    normalized: Embedding = embedding / np.float32(length)
+    return normalized

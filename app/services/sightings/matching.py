@@ -6,6 +6,7 @@ from uuid import UUID
 
 from app.domain.decisions import Candidate, Decision
 from app.domain.faces import Embedding
+from app.domain.people import ANONYMOUS_PREFIX
 from app.domain.sightings import LookedFor, Suggestion
 from app.errors import RecognizerChanged
 from app.matcher.engine import SearchEngine
@@ -13,7 +14,6 @@ from app.matcher.search import Gallery
 from app.matcher.tenant_search import TenantSearch
 from app.matcher.thresholds import DecidedCandidate, Thresholds, decide_all
 from app.services.collections.decisions import DecisionMaker
-from app.services.people.rules import ANONYMOUS_PREFIX
 
 _CANDIDATES = 5
 """How many candidates of a face are looked at; more where some are rejected or anonymous."""

@@ -23,8 +23,6 @@ from app.cli.photo_manifest import PhotoToImport, describe_left_out, list_left_o
 from app.cli.progress import show_progress
 from app.errors import OperatorError
 
-cli = typer.Typer(help="Import photos.", no_args_is_help=True)
-
 _MAX_FACES_PER_CALL = 100
 _RETRIES = 10
 
@@ -39,12 +37,6 @@ class Import:
     """(photo or user, reason, message)"""
 
 
-@cli.callback()
-def _keep_subcommand() -> None:
-    """Import photos."""
-
-
-@cli.command("photos")
 def import_photos(
     source: Annotated[
         Path,
