@@ -65,7 +65,7 @@ async def _work(settings: Settings) -> None:
 
     stopping = asyncio.Event()
     _stop_on_signals(stopping)
-    async with running_process(settings, works_on_albums=True):
+    async with running_process(settings, works_on_albums=True, answers=False):
         _log.info("worker_started", turns=settings.worker_turns, threads=count_inference_threads(settings))
         await stopping.wait()
         _log.info("worker_stopping")

@@ -59,7 +59,8 @@ class InferenceExecutor:
     """Runs blocking inference on threads; create one per process and call it only from the event loop.
 
     `threads` jobs run at the same time, `queue` more may wait, each for at most `deadline_s` seconds. `clock` returns
-    seconds and measures what the jobs cost.
+    seconds and measures what the jobs cost. Without `lowers_background`, background jobs have the process's priority:
+    where they are all that it does, a lower one only keeps them from idle cores.
     """
 
     def __init__(
@@ -69,12 +70,13 @@ class InferenceExecutor:
         queue: int,
         deadline_s: float = math.inf,
         has_spare: bool = False,
+        lowers_background: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = ThreadPoolExecutor(threads, "inference", lower_priority, (_LOWER_BY,))
         self._spare = ThreadPoolExecutor(1, "inference-spare", lower_priority, (_LOWER_SPARE_BY,))
         self._background_pool = ThreadPoolExecutor(
-            threads, "inference-background", lower_priority, (_LOWER_BACKGROUND_BY,)
+            threads, "inference-background", lower_priority, (_LOWER_BACKGROUND_BY if lowers_background else 0,)
         )
         self._is_spare_free = has_spare
         self._jobs = Counter[Hashable]()

@@ -150,16 +150,17 @@ class _Resources:
 
 @asynccontextmanager
 async def running_process(
-    settings: Settings, analyzer: FaceAnalyzer | None = None, *, works_on_albums: bool = False
+    settings: Settings, analyzer: FaceAnalyzer | None = None, *, works_on_albums: bool = False, answers: bool = True
 ) -> AsyncIterator[AppState]:
     """Build everything, run the background tasks for the duration of the block, then close everything.
 
-    `analyzer` is passed if a parent process loaded it before forking this one. Raises `DatabaseNotReady`,
+    `analyzer` is passed if a parent process loaded it before forking this one. A process that `answers` no requests has
+    nothing that its background jobs must give way to. Raises `DatabaseNotReady`,
     `ModelPackUnavailable`, or `OperatorError` if the models do not respond in time.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     async with provisioned_database(settings) as addresses, AsyncExitStack() as stack:
-        resources = await _open_resources(stack, settings, addresses)
+        resources = await _open_resources(stack, settings, addresses, answers=answers)
         is_inherited = analyzer is not None
         analyzer = analyzer or build_analyzer(settings)
         await _warm_up(analyzer, resources.executor)
@@ -178,7 +179,9 @@ async def running_process(
         yield state
 
 
-async def _open_resources(stack: AsyncExitStack, settings: Settings, addresses: DatabaseAddresses) -> _Resources:
+async def _open_resources(
+    stack: AsyncExitStack, settings: Settings, addresses: DatabaseAddresses, *, answers: bool
+) -> _Resources:
     journal = open_journal(settings)
     watchdog = Watchdog(driver_address(addresses.service))
     database, operator_database = await _open_databases(stack, settings, addresses, journal, watchdog)
@@ -187,6 +190,7 @@ async def _open_resources(stack: AsyncExitStack, settings: Settings, addresses: 
         queue=settings.inference_queue,
         deadline_s=settings.inference_deadline_s,
         has_spare=True,
+        lowers_background=answers,
     )
     stack.callback(executor.close)
     hasher = PasswordHasher()

@@ -167,3 +167,15 @@ async def test_inference_threads_have_a_lower_priority_than_the_event_loop() -> 
         assert priority == min(19, os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) + 10)
     finally:
         executor.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")
+@pytest.mark.parametrize("lowers", [True, False])
+async def test_background_jobs_give_way_only_where_requests_are_answered(lowers: bool) -> None:
+    executor = InferenceExecutor(threads=1, queue=1, lowers_background=lowers)
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    try:
+        found = await executor.run_in_background(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        assert found == (19 if lowers else own)
+    finally:
+        executor.close()

@@ -18,6 +18,8 @@ from app.services.photos.face_reader import FaceReader, by_recognizer
 
 _MAX_FACES = 50
 """Of one frame, the largest."""
+_AHEAD = 2
+"""Frames that wait for a thread, so that none waits for a frame."""
 _IGNORED = frozenset({QualityReason.TOO_SMALL})
 
 
@@ -55,7 +57,7 @@ class VideoWatcher:
             async for at_ms, picture in frames:
                 found = self._look_at(at_ms, picture, recognizers, keeps_pictures=keeps_pictures)
                 running.append((at_ms, asyncio.ensure_future(found)))
-                if len(running) > self._faces.threads:
+                if len(running) > self._faces.threads + _AHEAD:
                     done_ms, task = running.popleft()
                     yield done_ms, await task
             while running:
