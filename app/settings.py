@@ -29,26 +29,6 @@ from app.unknown_settings import refuse_unknown
 
 Positive = Annotated[int, Field(gt=0)]
 
-GROUPS = {
-    "environment": "General",
-    "secret_key": "Secrets",
-    "database_url": "Database",
-    "model_pack": "Models",
-    "providers": "Inference",
-    "search_concurrency": "Search",
-    "max_image_bytes": "Image limits",
-    "detection_threshold": "Face quality",
-    "erasure_journal": "Privacy",
-    "signup_enabled": "Access and limits",
-    "header_timeout_s": "Timeouts",
-    "album_worker": "Albums",
-    "event_days": "Events",
-    "console": "Console",
-    "smtp_url": "Mail",
-    "log_level": "Logging",
-}
-"""The titles of the groups of settings, by the first field of each group."""
-
 
 class Settings(BaseSettings):
     """Configuration of one process; refuses unsafe values outside development."""
@@ -126,13 +106,35 @@ class Settings(BaseSettings):
     """`auto`, or ONNX Runtime providers in order, comma-separated. The names are `cuda`, `migraphx`, `rocm`,
     `openvino`, `coreml` and `cpu`; `auto` takes all that this installation has, in this order."""
     inference_threads: Annotated[int, Field(ge=0)] = 0
-    """Concurrent inferences per worker; 0: the cores divided among the workers."""
+    """Concurrent inferences per worker; 0: the cores divided among the workers, or 32 at an inference server."""
     inference_queue: Annotated[int, Field(ge=0)] = 32
     """The maximum number of requests waiting for an inference, per worker. Further requests receive status 503."""
     inference_deadline_s: Annotated[float, Field(gt=0)] = 10.0
     """The longest wait for an inference, in seconds. A request that would wait longer receives status 503."""
     share_models: bool = True
     """Workers on Linux share the memory of the loaded networks. It has no effect on GPUs."""
+
+    # Inference on another host
+
+    inference_url: str | None = None
+    """The inference server (`vultus inference`), such as `https://gpu.example:8100`; unset: the networks run here. It
+    must have the same model packs and detection threshold."""
+    inference_token: SecretStr | None = None
+    """The bearer token of the inference server, on both sides. Use at least 32 random bytes."""
+    inference_ca_file: Path | None = None
+    """The certificates that sign the other side's, a PEM file; unset: the system's. Where the inference server has it,
+    clients need a certificate (mutual TLS)."""
+    inference_cert_file: Path | None = None
+    """This side's certificate, a PEM file. The inference server then uses TLS."""
+    inference_key_file: Path | None = None
+    """The private key of that certificate, a PEM file."""
+    inference_timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """How long a photo may take at the inference server, with all repetitions, in seconds. Its request then receives
+    status 503."""
+    inference_calls: Annotated[int, Field(ge=1, le=64)] = 4
+    """Concurrent calls to the inference server, per worker. Photos that wait meanwhile share the next call."""
+    inference_probe_s: Annotated[float, Field(ge=0)] = 10.0
+    """How old the last call may be before `/readyz` asks the inference server, in seconds; 0: only after a failure."""
 
     # Search
 
@@ -323,7 +325,7 @@ class Settings(BaseSettings):
 
     _check_endpoints = field_validator("object_store_endpoints")(check_origins)
     _check_hosts = field_validator("image_url_hosts", "webhook_internal_hosts")(check_hosts)
-    _check_public_url = field_validator("public_url")(check_public_url)
+    _check_public_url = field_validator("public_url", "inference_url")(check_public_url)
     _check_receipt_keys = field_validator("previous_receipt_keys")(check_receipt_keys)
 
     @field_validator("image_url_networks")
@@ -351,12 +353,14 @@ class Settings(BaseSettings):
             raise ValueError("VULTUS_CORS_ORIGINS must name the origins in production, not *")
         if self.smtp_url is not None:
             refuse_malformed_smtp_url(self.smtp_url.get_secret_value(), self.mail_from, self.public_url)
+        if (self.inference_cert_file is None) != (self.inference_key_file is None):
+            raise ValueError("VULTUS_INFERENCE_CERT_FILE and VULTUS_INFERENCE_KEY_FILE must be set together")
         if self.min_brightness >= self.max_brightness:
             raise ValueError("VULTUS_MIN_BRIGHTNESS must be below VULTUS_MAX_BRIGHTNESS")
         return self
 
     def refuse_weak_secrets(self) -> None:
-        for name in ("secret_key", "operator_token", "metrics_token"):
+        for name in ("secret_key", "operator_token", "metrics_token", "inference_token"):
             secret = getattr(self, name)
             if secret is not None:
                 refuse_weak_secret(secret.get_secret_value(), f"VULTUS_{name.upper()}")

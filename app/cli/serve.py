@@ -77,7 +77,7 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
             if settings.operator_token is not None:
                 os.environ["VULTUS_DATABASE_ADMIN_URL"] = addresses.operator
             os.environ["VULTUS_HEADER_TIMEOUT_S"] = str(settings.header_timeout_s)
-            if not settings.inference_threads:
+            if not settings.inference_threads and settings.inference_url is None:
                 os.environ["VULTUS_INFERENCE_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
             if workers > 1 or MULTIPROC_DIR in os.environ:
                 share_metrics(settings)
