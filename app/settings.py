@@ -21,6 +21,7 @@ from app.setting_formats import (
     check_receipt_keys,
     read_development_secret,
     read_network,
+    refuse_lone_certificate,
     refuse_malformed_database_url,
     refuse_malformed_smtp_url,
     refuse_weak_secret,
@@ -117,20 +118,17 @@ class Settings(BaseSettings):
     # Inference on another host
 
     inference_url: str | None = None
-    """The inference server (`vultus inference`), such as `https://gpu.example:8100`; unset: the networks run here. It
-    must have the same model packs and detection threshold."""
+    """The inference server, such as `https://gpu.example:8100`; unset: the networks run here."""
     inference_token: SecretStr | None = None
     """The bearer token of the inference server, on both sides. Use at least 32 random bytes."""
     inference_ca_file: Path | None = None
-    """The certificates that sign the other side's, a PEM file; unset: the system's. Where the inference server has it,
-    clients need a certificate (mutual TLS)."""
+    """The certificates that sign the other side's, a PEM file. The inference server then demands one (mutual TLS)."""
     inference_cert_file: Path | None = None
-    """This side's certificate, a PEM file. The inference server then uses TLS."""
+    """This side's certificate, a PEM file. With it, `vultus inference` uses TLS."""
     inference_key_file: Path | None = None
     """The private key of that certificate, a PEM file."""
     inference_timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
-    """How long a photo may take at the inference server, with all repetitions, in seconds. Its request then receives
-    status 503."""
+    """How long a photo may take at the inference server, in seconds. Its request then receives status 503."""
     inference_calls: Annotated[int, Field(ge=1, le=64)] = 4
     """Concurrent calls to the inference server, per worker. Photos that wait meanwhile share the next call."""
     inference_probe_s: Annotated[float, Field(ge=0)] = 10.0
@@ -353,8 +351,7 @@ class Settings(BaseSettings):
             raise ValueError("VULTUS_CORS_ORIGINS must name the origins in production, not *")
         if self.smtp_url is not None:
             refuse_malformed_smtp_url(self.smtp_url.get_secret_value(), self.mail_from, self.public_url)
-        if (self.inference_cert_file is None) != (self.inference_key_file is None):
-            raise ValueError("VULTUS_INFERENCE_CERT_FILE and VULTUS_INFERENCE_KEY_FILE must be set together")
+        refuse_lone_certificate(self.inference_cert_file, self.inference_key_file)
         if self.min_brightness >= self.max_brightness:
             raise ValueError("VULTUS_MIN_BRIGHTNESS must be below VULTUS_MAX_BRIGHTNESS")
         return self

@@ -1,4 +1,4 @@
-"""The `vultus` command: init, serve, worker, demo, migrate, doctor, settings, tenants, plans, users, keys, models,
+"""The `vultus` command: init, serve, worker, inference, demo, migrate, doctor, settings, tenants, plans, users, keys, models,
 index, backup, audit, retention, templates, receipts, usage, albums, videos, import, eval, calibrate.
 
 Exit codes: 0 success, 1 failure, 2 wrong usage. `vultus --install-completion` completes commands in your shell.
@@ -22,6 +22,7 @@ from app.cli import (
     evaluate,
     import_photos,
     index,
+    inference,
     init,
     models,
     privacy,
@@ -60,6 +61,7 @@ def choose(
 cli.command("init")(init.init)
 cli.command("serve")(serve.serve)
 cli.command("worker")(worker.worker)
+cli.command("inference")(inference.inference)
 cli.command("migrate")(serve.migrate_database)
 cli.command("demo")(demo.demo)
 cli.command("doctor")(doctor.doctor)

@@ -100,7 +100,7 @@ def check_before_start(settings: Settings, *, host: str, port: int) -> None:
 
     A database that does not respond is only reported: it may still be starting.
     """
-    _check_port(host, port)
+    check_port(host, port)
     for check in (check_service_login, check_operator_login):
         problem = asyncio.run(check(settings))
         if problem is not None:
@@ -108,7 +108,8 @@ def check_before_start(settings: Settings, *, host: str, port: int) -> None:
             return
 
 
-def _check_port(host: str, port: int) -> None:
+def check_port(host: str, port: int) -> None:
+    """Raise `OperatorError` if nothing can listen on the port."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, kind, protocol, _, address in found:

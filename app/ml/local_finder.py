@@ -28,7 +28,7 @@ class LocalFinder:
     def __init__(self, engine: FaceEngine, images: ImageLimits, quality: QualityLimits, *, max_faces: int) -> None:
         self.engine = engine
         self._images = images
-        self._quality = quality
+        self.quality = quality
         self._max_faces = max_faces
 
     @property
@@ -54,7 +54,7 @@ class LocalFinder:
         """Return the faces and their crops; the pixels are freed before embeddings are computed."""
         with timed("decode"):
             photo = open_photo(data, self._images)
-        min_pixels = self._quality.min_face_pixels
+        min_pixels = self.quality.min_face_pixels
         detected = [_as_detection(face) for face in look.seen] or self.engine.detect(
             photo, plan_passes(photo.width, photo.height, look.detail, min_pixels)
         )
@@ -76,7 +76,7 @@ class LocalFinder:
             box=BoundingBox(x1, y1, x2 - x1, y2 - y1),
             landmarks=tuple((float(x), float(y)) for x, y in detection.landmarks),
             detection_score=detection.score,
-            quality=assess_quality(detection, crop, image_size, self._quality),
+            quality=assess_quality(detection, crop, image_size, self.quality),
             rotation=detection.rotation,
         )
 

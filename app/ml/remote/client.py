@@ -75,7 +75,7 @@ class _Passing(Exception):
 
 
 class _Broken(Exception):
-    """The connection broke after the call was sent."""
+    """The connection broke while the server worked on the call."""
 
 
 class InferenceClient:
@@ -193,7 +193,7 @@ class InferenceClient:
     def _request(self, method: str, path: str, body: bytes | None, timeout_s: float) -> bytes:
         """Send a request until it is answered or the time is over.
 
-        Raises `InferenceUnavailable`, and `_Broken` if the connection broke after a body was sent.
+        Raises `InferenceUnavailable`, and `_Broken` if the connection broke while the server worked.
         """
         deadline = time.monotonic() + timeout_s
         repeat = Retrying(
@@ -219,7 +219,7 @@ class InferenceClient:
         except httpx.TimeoutException as exc:
             raise self._unavailable(f"The inference server did not answer in {self._timeout_s:g} s.") from exc
         except httpx.TransportError as exc:
-            if body is None:
+            if body is None or isinstance(exc, httpx.WriteError):
                 raise _Passing("closed the connection") from exc
             raise _Broken from exc
         if response.status_code in _PASSING:
