@@ -1,8 +1,7 @@
 """Declare, read and validate every setting, in one class; the values come from the environment and from `.env`.
 
 A variable is the field's name in capitals with the prefix `VULTUS_`. The docstrings below the fields are documentation:
-`make reference` writes `.env.example` and `docs/reference/settings.md` from them. The first sentence of each
-is its summary there, so keep it short.
+`make reference` writes `.env.example` and `docs/reference/settings.md` from them. Keep their first sentence short.
 """
 
 import os

@@ -1,5 +1,5 @@
-"""The `vultus` command: init, serve, worker, inference, demo, migrate, doctor, settings, tenants, plans, users, keys, models,
-index, backup, audit, retention, templates, receipts, usage, albums, videos, import, eval, calibrate.
+"""The `vultus` command: init, serve, worker, inference, demo, migrate, doctor, settings, tenants, plans, users, keys,
+models, index, backup, audit, retention, templates, receipts, usage, albums, videos, import, eval, calibrate.
 
 Exit codes: 0 success, 1 failure, 2 wrong usage. `vultus --install-completion` completes commands in your shell.
 """

@@ -1,5 +1,6 @@
 """Create the web application of an inference server; it is told its networks, so that a snapshot may hold them."""
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,12 +19,14 @@ from app.server.request_context import RequestContext
 from app.settings import Settings
 from app.telemetry.metrics import CONTENT_TYPE, expose, observe_images
 from app.wiring.analyzer import build_local_finder, count_inference_threads
+from app.wiring.process import SWITCH_INTERVAL_S
 
 _JSON = "application/json"
 
 
 def load_service(settings: Settings) -> InferenceService:
     """Load the networks of the settings' packs and run each once; takes seconds."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     finder = build_local_finder(settings)
     service = InferenceService(finder.engine, finder.quality, settings, threads=count_inference_threads(settings))
     service.warm_up()

@@ -7,12 +7,13 @@ from importlib.metadata import version
 
 from app.domain.collections import Recognizers
 from app.domain.faces import Analysis, BoundingBox, Embedding, Face, FaceAttributes, Quality
-from app.errors import ImageRefused, InvalidParameter, Overloaded
+from app.errors import ImageRefused, InternalError, InvalidParameter, Overloaded
 from app.ml.engine import FaceEngine, ScoredEmbedding
 from app.ml.executor import InferenceExecutor
 from app.ml.finding import Look
 from app.ml.image import ImageLimits
 from app.ml.local_finder import LocalFinder
+from app.ml.memory import is_out_of_memory
 from app.ml.quality import QualityLimits
 from app.ml.remote.wire import (
     MAX_HEAD_BYTES,
@@ -32,7 +33,11 @@ from app.ml.remote.wire import (
     WireQuality,
     pack_embedding,
 )
+from app.server.request_context import describe_frames
 from app.settings import Settings
+from app.telemetry import get_logger
+
+_log = get_logger(__name__)
 
 _UNKNOWN_QUALITY = Quality(0, 0, 0, 0, 0, 0)
 """Of a face that the caller has seen before: its quality is not looked at again."""
@@ -123,6 +128,12 @@ class InferenceService:
             return PhotoAnswer(found=self._look_at(order, photo))
         except ImageRefused as exc:
             return PhotoAnswer(problem=PhotoProblem(code=exc.code, detail=exc.detail))
+        except Exception as exc:
+            if is_out_of_memory(exc):
+                raise
+            _log.error("photo_not_processed", error=type(exc).__name__, frames=describe_frames(exc))
+            error = InternalError()
+            return PhotoAnswer(problem=PhotoProblem(code=error.code, detail=error.detail))
 
     def _look_at(self, order: PhotoOrder, photo: bytes) -> FoundInPhoto:
         finder = self._finder(order.max_bytes, order.max_pixels, order.max_faces, order.min_face_pixels)

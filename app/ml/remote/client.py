@@ -15,7 +15,7 @@ import httpx
 from pydantic import ValidationError
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay, wait_exponential_jitter
 
-from app.errors import AppError, ImageRefused, InferenceUnavailable, OperatorError, PhotoHarmful
+from app.errors import ImageRefused, InferenceUnavailable, OperatorError, PhotoHarmful
 from app.ml.batching import Batcher
 from app.ml.remote.wire import (
     MAX_PHOTOS,
@@ -65,6 +65,10 @@ class _Item:
     deadline: float
 
 
+class InferenceFailed(Exception):
+    """The server failed at a photo by an error of ours, as networks of this process would have."""
+
+
 class _Passing(Exception):
     """The server cannot answer now; `retry_after_s` is its own wish."""
 
@@ -105,9 +109,12 @@ class InferenceClient:
         self._probing = threading.Lock()
 
     def extract(self, order: PhotoOrder, photo: bytes) -> FoundInPhoto:
-        """Return what the server found in a photo; raises an `ImageRefused` or `InferenceUnavailable`."""
+        """Return what the server found in a photo.
+
+        Raises an `ImageRefused`, `InferenceUnavailable`, or `InferenceFailed`.
+        """
         (found,) = self._batcher.run([_Item(order, photo, time.monotonic() + self._timeout_s)])
-        if isinstance(found, AppError):
+        if isinstance(found, Exception):
             raise found
         return found
 
@@ -142,9 +149,9 @@ class InferenceClient:
         """Close the connections."""
         self._http.close()
 
-    def _call(self, items: Sequence[_Item]) -> list[FoundInPhoto | AppError]:
+    def _call(self, items: Sequence[_Item]) -> list[FoundInPhoto | Exception]:
         """Return an answer for each item; an item that cannot be answered has its error."""
-        found: list[FoundInPhoto | AppError] = []
+        found: list[FoundInPhoto | Exception] = []
         for part in self._split(items):
             try:
                 found += self._post(part)
@@ -154,7 +161,7 @@ class InferenceClient:
                 found += [exc] * len(part)
         return found
 
-    def _call_alone(self, item: _Item) -> FoundInPhoto | AppError:
+    def _call_alone(self, item: _Item) -> FoundInPhoto | Exception:
         for _ in range(_MAX_BREAKS):
             try:
                 (found,) = self._post([item])
@@ -177,7 +184,7 @@ class InferenceClient:
             size += len(item.photo)
         yield part
 
-    def _post(self, items: Sequence[_Item]) -> list[FoundInPhoto | AppError]:
+    def _post(self, items: Sequence[_Item]) -> list[FoundInPhoto | Exception]:
         body = pack_call([item.order for item in items], [item.photo for item in items])
         left_s = min(item.deadline for item in items) - time.monotonic()
         content = self._request("POST", "/extract", body, left_s)
@@ -242,15 +249,15 @@ class InferenceClient:
             _log.info("inference_back", url=self.url)
 
 
-def _read_answer(answer: PhotoAnswer) -> FoundInPhoto | AppError:
+def _read_answer(answer: PhotoAnswer) -> FoundInPhoto | Exception:
     return answer.found or _image_error(answer.problem)
 
 
-def _image_error(problem: PhotoProblem | None) -> AppError:
+def _image_error(problem: PhotoProblem | None) -> Exception:
     """Return the error that the server's networks would have raised here."""
     kinds = {kind.code: kind for kind in _descend(ImageRefused)}
     if problem is None or problem.code not in kinds:
-        return InferenceUnavailable("The inference server could not process the photo.")
+        return InferenceFailed()
     return kinds[problem.code](problem.detail)
 
 

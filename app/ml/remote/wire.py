@@ -21,8 +21,10 @@ MAX_PHOTOS = 16
 MAX_HEAD_BYTES = 1024 * 1024
 _LENGTH_BYTES = 4
 
-Corners = tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
-Landmarks = Annotated[list[tuple[FiniteFloat, FiniteFloat]], Field(min_length=5, max_length=5)]
+Coordinate = Annotated[float, Field(ge=-1e7, le=1e7, allow_inf_nan=False)]
+"""In pixels; hundreds of times what the largest photo has, so that whatever is computed of it stays finite."""
+Corners = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
+Landmarks = Annotated[list[tuple[Coordinate, Coordinate]], Field(min_length=5, max_length=5)]
 
 
 class Wire(BaseModel):
@@ -114,7 +116,7 @@ class FoundInPhoto(Wire):
 
 
 class PhotoProblem(Wire):
-    """Why a photo could not be used, as the API tells it: `code` of an `ImageRefused`."""
+    """Why a photo could not be used: the code of an `ImageRefused`, or `internal_error`."""
 
     code: str
     detail: str
