@@ -24,6 +24,7 @@ from app.cli import (
     index,
     inference,
     init,
+    migrate,
     models,
     privacy,
     serve,
@@ -62,7 +63,7 @@ cli.command("init")(init.init)
 cli.command("serve")(serve.serve)
 cli.command("worker")(worker.worker)
 cli.command("inference")(inference.inference)
-cli.command("migrate")(serve.migrate_database)
+cli.command("migrate")(migrate.migrate_database)
 cli.command("demo")(demo.demo)
 cli.command("doctor")(doctor.doctor)
 cli.command("settings")(settings_reference.write_settings)

@@ -1,4 +1,4 @@
-"""`vultus serve` and `vultus migrate`: run the server, update the database schema."""
+"""`vultus serve`: run the server."""
 
 import asyncio
 import errno
@@ -16,12 +16,10 @@ from app.cli.database_keeper import database_keeper
 from app.cli.graph_keeper import graph_keeper
 from app.cli.settings import command_settings
 from app.cli.shared_metrics import MULTIPROC_DIR, share_metrics
-from app.cli.tables import AsJson, Quiet, show_values
 from app.errors import OperatorError
 from app.ml.packs.library import PackLibrary
 from app.persistence.provisioning.addresses import provisioned_database
 from app.persistence.provisioning.logins import check_operator_login, check_service_login
-from app.persistence.provisioning.migrations import head_revision, migrate
 from app.server.drain import install_supervised_drain
 from app.settings import Settings, load_settings
 
@@ -39,23 +37,6 @@ def serve(
 ) -> None:
     """Serve the API until interrupted. Swagger UI is at /docs."""
     run_server(command_settings(), host=host, port=port, workers=workers)
-
-
-def migrate_database(as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Create or update the schema of the configured or embedded database."""
-    settings = command_settings()
-
-    async def run() -> None:
-        await check_operator_login(settings)
-        announce_database(settings)
-        async with provisioned_database(settings) as addresses:
-            await asyncio.to_thread(migrate, addresses.operator)
-
-    asyncio.run(run())
-    if as_json or quiet:
-        show_values({"migration": head_revision()}, as_json, quiet)
-    else:
-        typer.echo(f"The database is at migration {head_revision()}.")
 
 
 def run_server(settings: Settings, *, host: str, port: int, workers: int) -> None:

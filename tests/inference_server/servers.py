@@ -35,7 +35,7 @@ def serving_inference(
     process = subprocess.Popen(command, env={**os.environ, **env}, stderr=stderr)
     base = f"http{'s' if tls is not None else ''}://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while not _is_ready(base, tls):
             assert process.poll() is None, "the inference server ended"
             assert time.monotonic() < deadline, "the inference server did not become ready"

@@ -93,9 +93,9 @@ def test_info_describes_networks_and_limits(server: str, analyzer: FaceAnalyzer,
 def test_a_wrong_token_is_refused(server: str, recognizer: str, headers: dict[str, str]) -> None:
     photo = pictures.photo(1)
     body = pack_call([order(photo, recognizer)], [photo])
-    sent = {name: value.encode("latin-1") for name, value in headers.items()}
+    sent = {name.encode(): value.encode("latin-1") for name, value in headers.items()}
     for answer in (
-        httpx.post(f"{server}/extract", content=body, headers={"content-type": PHOTOS_TYPE, **sent}),
+        httpx.post(f"{server}/extract", content=body, headers={b"content-type": PHOTOS_TYPE.encode(), **sent}),
         httpx.get(f"{server}/info", headers=sent),
         httpx.get(f"{server}/metrics", headers=sent),
     ):

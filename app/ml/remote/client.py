@@ -118,9 +118,9 @@ class InferenceClient:
             raise found
         return found
 
-    def get_info(self) -> ServerInfo:
+    def get_info(self, timeout_s: float = _INFO_S) -> ServerInfo:
         """Return what the server has and accepts; raises `InferenceUnavailable`."""
-        content = self._request("GET", "/info", None, min(self._timeout_s, _INFO_S))
+        content = self._request("GET", "/info", None, timeout_s)
         try:
             info = ServerInfo.model_validate_json(content)
         except ValidationError:
@@ -165,11 +165,16 @@ class InferenceClient:
         for _ in range(_MAX_BREAKS):
             try:
                 (found,) = self._post([item])
-            except _Broken:
-                continue
             except InferenceUnavailable as exc:
                 return exc
-            return found
+            except _Broken:
+                # A refused certificate, or a server that ends, breaks every connection: no photo is to blame.
+                try:
+                    self.get_info(max(0.0, item.deadline - time.monotonic()))
+                except InferenceUnavailable as exc:
+                    return exc
+            else:
+                return found
         return PhotoHarmful(f"The inference server broke off {_MAX_BREAKS} times. The photo may be harmful.")
 
     def _split(self, items: Sequence[_Item]) -> Iterator[list[_Item]]:
