@@ -128,7 +128,7 @@ async def test_photos_of_albums_wait_until_the_server_returns(
             assert faces["photos"]["failed"] == 0
             files_of = [("images", ("selfie.jpg", pictures.photo(1)))]
             found = (await account.client.post("/albums/party/search", files=files_of)).json()
-            assert [one["external_id"] for one in found["photos"]] == ["1"]
+            assert [one["external_id"] for one in found["items"]] == ["1"]
 
 
 async def _is_processed(account: Account, number: int) -> bool:
