@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     """`auto`, or ONNX Runtime providers in order, comma-separated. The names are `cuda`, `migraphx`, `rocm`,
     `openvino`, `coreml` and `cpu`; `auto` takes all that this installation has, in this order."""
     inference_threads: Annotated[int, Field(ge=0)] = 0
-    """Concurrent inferences per worker; 0: the cores divided among the workers, or 32 at an inference server."""
+    """Concurrent inferences per worker; 0: its share of the cores, or 32 elsewhere."""
     inference_queue: Annotated[int, Field(ge=0)] = 32
     """The maximum number of requests waiting for an inference, per worker. Further requests receive status 503."""
     inference_deadline_s: Annotated[float, Field(gt=0)] = 10.0
@@ -131,7 +131,7 @@ class Settings(BaseSettings):
     inference_calls: Annotated[int, Field(ge=1, le=64)] = 4
     """Concurrent calls to the inference server, per worker. Photos that wait meanwhile share the next call."""
     inference_probe_s: Annotated[float, Field(ge=0)] = 10.0
-    """How old the last call may be before `/readyz` asks the inference server, in seconds; 0: only after a failure."""
+    """Idle seconds before `/readyz` asks the inference server; 0: only after failures."""
 
     # Search
 

@@ -22,7 +22,9 @@ _PHOTOS_ELSEWHERE = 32
 
 def build_analyzer(settings: Settings) -> FaceAnalyzer:
     """Build what finds faces: here, which loads the model packs and takes 1 to 2 s, or at the inference server."""
-    finder: FaceFinder = build_local_finder(settings) if settings.inference_url is None else _build_remote(settings)
+    finder: FaceFinder = (
+        build_local_finder(settings) if settings.inference_url is None else build_remote_finder(settings)
+    )
     return FaceAnalyzer(finder, _image_limits(settings), _quality_limits(settings))
 
 
@@ -45,7 +47,7 @@ def build_engine(settings: Settings) -> InsightFaceEngine:
     return InsightFaceEngine(pack, runtime, others=others, detection_threshold=settings.detection_threshold)
 
 
-def _build_remote(settings: Settings) -> RemoteFinder:
+def build_remote_finder(settings: Settings) -> RemoteFinder:
     """Build what asks the inference server; the packs say what it must have, their networks are not loaded."""
     assert settings.inference_url is not None
     token = settings.inference_token

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,19 +60,21 @@ class RemoteFinder:
         return self._infos
 
     def warm_up(self) -> None:
-        """Compare what the server has with this installation; raises `OperatorError` if they differ.
+        """Check the server; one that does not respond is no error, because requests without photos need none."""
+        with suppress(InferenceUnavailable):  # the client has logged it
+            self.check()
 
-        A server that does not respond is logged: requests without photos need none.
+    def check(self) -> ServerInfo:
+        """Compare what the server has with this installation, and return it.
+
+        Raises `OperatorError` if they differ, and `InferenceUnavailable`.
         """
-        try:
-            server = self.client.get_info()
-        except InferenceUnavailable as exc:
-            _log.warning("inference_away", detail=exc.detail)
-            return
+        server = self.client.get_info()
         problem = self._compare(server)
         if problem is not None:
             raise OperatorError(problem)
         _log.info("inference_found", version=server.version, providers=server.providers, precision=server.precision)
+        return server
 
     def find(self, data: bytes, look: Look) -> FoundFaces:
         """Find the faces of a photo at the server; raises an `ImageRefused` or `InferenceUnavailable`."""
