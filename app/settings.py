@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     # Inference on another host
 
     inference_url: str | None = None
-    """The inference server, such as `https://gpu.example:8100`; unset: the networks run here."""
+    """Where the networks run, such as `https://gpu.example:8100`; unset: here."""
     inference_token: SecretStr | None = None
     """The bearer token of the inference server, on both sides. Use at least 32 random bytes."""
     inference_ca_file: Path | None = None
@@ -131,7 +131,7 @@ class Settings(BaseSettings):
     inference_calls: Annotated[int, Field(ge=1, le=64)] = 4
     """Concurrent calls to the inference server, per worker. Photos that wait meanwhile share the next call."""
     inference_probe_s: Annotated[float, Field(ge=0)] = 10.0
-    """Idle seconds before `/readyz` asks the inference server; 0: only after failures."""
+    """Idle seconds before `/readyz` asks that server; 0: only after failures."""
 
     # Search
 
