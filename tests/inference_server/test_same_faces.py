@@ -1,10 +1,12 @@
 """Faces and embeddings are the same whether the networks run here or at an inference server."""
 
 import io
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,7 +19,7 @@ from app.ml.finding import FaceFinder
 from app.settings import Settings
 from app.wiring.analyzer import build_analyzer, client_of
 from tests import pictures
-from tests.inference_server.servers import serving_inference, settings_of_server
+from tests.inference_server.servers import TOKEN, serving_inference, settings_of_server
 
 
 def assert_same(one: Analysis, other: Analysis) -> None:
@@ -91,7 +93,10 @@ def test_details_and_formats(analyzer: FaceAnalyzer, remote: FaceAnalyzer, detai
         assert_same(analyzer.analyze(photo, Embed.ALL, detail), remote.analyze(photo, Embed.ALL, detail))
 
 
-def test_photos_that_wait_share_calls_and_keep_their_own_answers(analyzer: FaceAnalyzer, remote: FaceAnalyzer) -> None:
+def test_photos_that_wait_share_calls_and_keep_their_own_answers(
+    analyzer: FaceAnalyzer, elsewhere: Settings, server: str
+) -> None:
+    remote = build_analyzer(elsewhere.model_copy(update={"inference_calls": 1}))
     photos = [pictures.photo(seed) for seed in range(24)]
     photos[3] = b"no photo"
 
@@ -101,13 +106,22 @@ def test_photos_that_wait_share_calls_and_keep_their_own_answers(analyzer: FaceA
         except ImageRefused as exc:
             return exc
 
+    before = count_calls(server)
     with ThreadPoolExecutor(len(photos)) as pool:
         found = list(pool.map(analyze, photos))
+    assert count_calls(server) - before < len(photos)
     assert isinstance(found[3], ImageUnreadable)
     for index, (photo, one) in enumerate(zip(photos, found, strict=True)):
         if index != 3:
             assert isinstance(one, Analysis)
             assert_same(analyzer.analyze(photo, Embed.ALL), one)
+    _close(remote)
+
+
+def count_calls(server: str) -> int:
+    text = httpx.get(f"{server}/metrics", headers={"authorization": f"Bearer {TOKEN}"}).text
+    counted = re.search(r'vultus_requests_total{method="POST",route="/extract",status="200"} (\d+)', text)
+    return int(counted[1]) if counted else 0
 
 
 def test_bad_photos_have_the_errors_they_have_here(

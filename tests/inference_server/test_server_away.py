@@ -5,7 +5,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 
 import httpx
@@ -136,9 +136,9 @@ async def _is_processed(account: Account, number: int) -> bool:
     return bool(counts["done"] == number)
 
 
-async def _until(is_so: Callable[[], object]) -> None:
+async def _until(is_so: Callable[[], Awaitable[bool]]) -> None:
     deadline = time.monotonic() + 90
-    while not await is_so():  # type: ignore[misc]
+    while not await is_so():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.2)
 

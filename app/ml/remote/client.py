@@ -190,8 +190,10 @@ class InferenceClient:
         yield part
 
     def _post(self, items: Sequence[_Item]) -> list[FoundInPhoto | Exception]:
-        body = pack_call([item.order for item in items], [item.photo for item in items])
         left_s = min(item.deadline for item in items) - time.monotonic()
+        if left_s <= 0:
+            raise InferenceUnavailable(f"The photo waited {self._timeout_s:g} s for the inference server.")
+        body = pack_call([item.order for item in items], [item.photo for item in items])
         content = self._request("POST", "/extract", body, left_s)
         try:
             answer = Answer.model_validate_json(content)

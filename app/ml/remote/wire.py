@@ -27,13 +27,19 @@ Corners = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 Landmarks = Annotated[list[tuple[Coordinate, Coordinate]], Field(min_length=5, max_length=5)]
 
 
-class Wire(BaseModel):
-    """What both sides exchange: no unknown fields, and no values in messages of errors."""
+class Asked(BaseModel):
+    """What a caller sends: an unknown field is refused, because the server could not do what it means."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class SeenFace(Wire):
+class Answered(BaseModel):
+    """What a server sends: unknown fields are ignored, so that a server may be newer than its callers."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+
+class SeenFace(Asked):
     """A face of an earlier look: `(x, y, width, height)` and landmarks in pixels."""
 
     box: Corners
@@ -41,7 +47,7 @@ class SeenFace(Wire):
     score: FiniteFloat
 
 
-class PhotoOrder(Wire):
+class PhotoOrder(Asked):
     """How to look at one photo, and how long it is in bytes."""
 
     bytes: int = Field(ge=0)
@@ -58,13 +64,13 @@ class PhotoOrder(Wire):
     min_face_pixels: FiniteFloat = Field(ge=0)
 
 
-class Call(Wire):
+class Call(Asked):
     """The head of a call."""
 
     photos: list[PhotoOrder] = Field(min_length=1, max_length=MAX_PHOTOS)
 
 
-class WireEmbedding(Wire):
+class WireEmbedding(Answered):
     """An embedding with its length before normalization, and the quality score if the recognizer has a model."""
 
     embedding: str = Field(repr=False)
@@ -74,7 +80,7 @@ class WireEmbedding(Wire):
     """The embedding of the secondary recognizer, if the order names one."""
 
 
-class WireQuality(Wire):
+class WireQuality(Answered):
     """Measurements of a face; the caller compares them with its own limits."""
 
     face_pixels: FiniteFloat
@@ -86,7 +92,7 @@ class WireQuality(Wire):
     visible_share: FiniteFloat
 
 
-class WireAttributes(Wire):
+class WireAttributes(Answered):
     """Age and gender as a network estimates them."""
 
     age: int
@@ -94,7 +100,7 @@ class WireAttributes(Wire):
     gender_score: FiniteFloat
 
 
-class WireFace(Wire):
+class WireFace(Answered):
     """One face: `(x, y, width, height)` and landmarks in pixels of the upright photo."""
 
     box: Corners
@@ -106,7 +112,7 @@ class WireFace(Wire):
     embedded: WireEmbedding | None
 
 
-class FoundInPhoto(Wire):
+class FoundInPhoto(Answered):
     """The faces of one photo, largest first."""
 
     width: int = Field(gt=0)
@@ -115,14 +121,14 @@ class FoundInPhoto(Wire):
     left_out: int = Field(ge=0)
 
 
-class PhotoProblem(Wire):
+class PhotoProblem(Answered):
     """Why a photo could not be used: the code of an `ImageRefused`, or `internal_error`."""
 
     code: str
     detail: str
 
 
-class PhotoAnswer(Wire):
+class PhotoAnswer(Answered):
     """The faces of one photo, or its problem."""
 
     found: FoundInPhoto | None = None
@@ -135,14 +141,14 @@ class PhotoAnswer(Wire):
         return self
 
 
-class Answer(Wire):
+class Answer(Answered):
     """The answers to a call, in its order; `digest` is that of the pack that gave them."""
 
     digest: str
     photos: list[PhotoAnswer]
 
 
-class Limits(Wire):
+class Limits(Answered):
     """What an inference server accepts at most."""
 
     max_photos: int = Field(gt=0)
@@ -152,7 +158,7 @@ class Limits(Wire):
     max_faces: int = Field(gt=0)
 
 
-class RecognizerInfo(Wire):
+class RecognizerInfo(Answered):
     """One recognizer of an inference server."""
 
     recognizer: str
@@ -161,7 +167,7 @@ class RecognizerInfo(Wire):
     embedding_size: int
 
 
-class ServerInfo(Wire):
+class ServerInfo(Answered):
     """What an inference server has and accepts; its first recognizer is the default one."""
 
     version: str
