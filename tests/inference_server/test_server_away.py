@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import socket
 import threading
 import time
@@ -179,22 +180,6 @@ def test_another_pack_is_refused_by_both_names(settings: Settings, remote_at: Re
             missing.warm_up()
 
 
-@pytest.mark.parametrize(
-    ("env", "named"),
-    [
-        ({"VULTUS_DETECTION_THRESHOLD": "0.6"}, "VULTUS_DETECTION_THRESHOLD"),
-        ({"VULTUS_MAX_IMAGE_PIXELS": "1000"}, "VULTUS_MAX_IMAGE_PIXELS"),
-        ({"VULTUS_MAX_FACES_PER_IMAGE": "7"}, "VULTUS_MAX_FACES_PER_IMAGE"),
-    ],
-)
-def test_other_settings_are_refused(settings: Settings, remote_at: RemoteAt, env: dict[str, str], named: str) -> None:
-    port = free_port()
-    with server_at(settings, port, **env):
-        analyzer = remote_at(port)
-        with pytest.raises(OperatorError, match=named):
-            analyzer.warm_up()
-
-
 def test_a_wrong_token_is_no_error_of_the_photo(remote_at: RemoteAt, server: str) -> None:
     analyzer = remote_at(int(server.rpartition(":")[2]), inference_token="x" + TOKEN)
     with pytest.raises(InferenceUnavailable, match="401"):
@@ -261,6 +246,24 @@ def test_a_server_that_asks_for_more_time_than_there_is_is_not_asked_again(remot
             analyzer.analyze(pictures.photo(1), Embed.ALL)
         assert len(requests) == 1
         assert refusal.value.retry_after_s == 60
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"detection_threshold": 0.6}, "VULTUS_DETECTION_THRESHOLD=0.6"),
+        ({"max_image_bytes": 1000}, "VULTUS_MAX_IMAGE_BYTES=1000"),
+        ({"max_image_pixels": 1000}, "VULTUS_MAX_IMAGE_PIXELS=1000"),
+        ({"max_faces": 7}, "VULTUS_MAX_FACES_PER_IMAGE=7"),
+    ],
+)
+def test_other_settings_are_refused(remote_at: RemoteAt, server: str, changed: dict[str, float], named: str) -> None:
+    info = httpx.get(f"{server}/info", headers={"authorization": f"Bearer {TOKEN}"}).json()
+    for part in (info, info["limits"]):
+        part.update({name: value for name, value in changed.items() if name in part})
+    content = json.dumps(info).encode()
+    with answering(b"", info=OK % (len(content), content)) as (port, _), pytest.raises(OperatorError, match=named):
+        remote_at(port).warm_up()
 
 
 def test_a_photo_that_always_breaks_the_connection_is_refused(remote_at: RemoteAt, server: str) -> None:
