@@ -36,6 +36,7 @@ from app.services.maintenance.diagnosis import (
     judge_settings,
 )
 from app.settings import Settings
+from app.telemetry import configure_logging
 
 _MARKS = {Status.OK: "ok", Status.WARNING: "warning", Status.FAILED: "FAILED"}
 
@@ -201,6 +202,7 @@ def _check_inference(settings: Settings) -> Iterator[Finding]:
     # This imports the inference libraries, which no other check needs.
     from app.wiring.analyzer import build_remote_finder  # noqa: PLC0415
 
+    configure_logging("error", settings.log_format)  # on stderr: stdout may be JSON
     try:
         finder = build_remote_finder(settings)
         found = finder.check()

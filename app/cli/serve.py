@@ -22,6 +22,7 @@ from app.persistence.provisioning.addresses import provisioned_database
 from app.persistence.provisioning.logins import check_operator_login, check_service_login
 from app.server.drain import install_supervised_drain
 from app.settings import Settings, load_settings
+from app.telemetry import configure_logging
 
 _KEEP_ALIVE_S = 30
 _DRAIN_S = 30
@@ -47,6 +48,8 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
     for pack in (settings.model_pack, *settings.extra_model_packs):
         library.find(pack)
     settings.signing_keys()
+    if settings.inference_url is not None:
+        _check_inference(settings)
     # uvicorn raises the signal that stopped it again; unhandled, it would kill us before the database is released.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with asyncio.Runner() as runner:
@@ -105,6 +108,18 @@ def check_port(host: str, port: int) -> None:
                 f"`make run PORT={port % 65535 + 1}`."
             ) from None
         raise OperatorError(f"Cannot listen on {host}, port {port}: {exc.strerror or exc}.") from None
+
+
+def _check_inference(settings: Settings) -> None:
+    """Raise `OperatorError` if the inference server has other packs or limits; one that is away may come later."""
+    from app.wiring.analyzer import build_remote_finder  # noqa: PLC0415 - imports the inference libraries
+
+    configure_logging(settings.log_level, settings.log_format)
+    finder = build_remote_finder(settings)
+    try:
+        finder.warm_up()
+    finally:
+        finder.client.close()
 
 
 def _share_models(settings: Settings) -> bool:

@@ -18,6 +18,7 @@ from app.settings import Settings
 from app.wiring.analyzer import build_analyzer, client_of
 from tests import pictures
 from tests.api.conftest import Account, Running, sign_up_at, start
+from tests.commands import Commands
 from tests.inference_server.servers import TOKEN, serving_inference, settings_of_server
 from tests.servers import free_port
 
@@ -178,6 +179,45 @@ def test_another_pack_is_refused_by_both_names(settings: Settings, remote_at: Re
         missing = remote_at(port, model_pack=str(other_pack), extra_model_packs=[settings.model_pack])
         with pytest.raises(OperatorError, match="lacks the recognizers of synthetic"):
             missing.warm_up()
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "found"),
+    [
+        ({}, "ok", "version "),
+        ({"VULTUS_DETECTION_THRESHOLD": "0.7"}, "failed", "VULTUS_DETECTION_THRESHOLD=0.5"),
+        ({"VULTUS_INFERENCE_TOKEN": "x" + TOKEN}, "failed", "status 401"),
+    ],
+)
+def test_doctor_checks_the_server(
+    commands: Commands, settings: Settings, server: str, changed: dict[str, str], status: str, found: str
+) -> None:
+    env = {
+        **settings_of_server(settings),
+        "VULTUS_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing",
+        "VULTUS_INFERENCE_URL": server,
+        "VULTUS_INFERENCE_TOKEN": TOKEN,
+        **changed,
+    }
+    rows = json.loads(commands.run("doctor", "--json", env=env).stdout)
+    (row,) = (row for row in rows if row["check"] == "inference server")
+    assert row["status"] == status
+    assert found in row["found"]
+
+
+def test_serve_refuses_another_server_in_one_line(commands: Commands, settings: Settings, server: str) -> None:
+    assert settings.database_url is not None
+    env = {
+        **settings_of_server(settings),
+        "VULTUS_DATABASE_URL": settings.database_url.get_secret_value(),
+        "VULTUS_DETECTION_THRESHOLD": "0.7",
+        "VULTUS_INFERENCE_URL": server,
+        "VULTUS_INFERENCE_TOKEN": TOKEN,
+    }
+    done = commands.run("serve", "--port", str(free_port()), env=env)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"vultus: The inference server at {server} has VULTUS_DETECTION_THRESHOLD=0.5")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_wrong_token_is_no_error_of_the_photo(remote_at: RemoteAt, server: str) -> None:

@@ -62,7 +62,8 @@ class RemoteFinder:
     def warm_up(self) -> None:
         """Check the server; one that does not respond is no error, because requests without photos need none."""
         with suppress(InferenceUnavailable):  # the client has logged it
-            self.check()
+            found = self.check()
+            _log.info("inference_found", version=found.version, providers=found.providers, precision=found.precision)
 
     def check(self) -> ServerInfo:
         """Compare what the server has with this installation, and return it.
@@ -73,7 +74,6 @@ class RemoteFinder:
         problem = self._compare(server)
         if problem is not None:
             raise OperatorError(problem)
-        _log.info("inference_found", version=server.version, providers=server.providers, precision=server.precision)
         return server
 
     def find(self, data: bytes, look: Look) -> FoundFaces:
