@@ -18,9 +18,11 @@ from app.settings import Settings
 from app.wiring.analyzer import build_analyzer, client_of
 from tests import pictures
 from tests.api.conftest import Account, Running, sign_up_at, start
+from tests.api.test_videos import ended, named, people
 from tests.commands import Commands
 from tests.inference_server.servers import TOKEN, serving_inference, settings_of_server
 from tests.servers import free_port
+from tests.videos import Part, film
 
 
 @contextmanager
@@ -110,6 +112,22 @@ async def test_every_kind_of_work_runs_elsewhere(
         several = [("images", (f"{seed}.jpg", pictures.photo(seed))) for seed in range(3)]
         batch = await account.client.post("/extract/batch", files=several)
         assert [len(one["answer"]["faces"]) for one in batch.json()["items"]] == [1, 1, 1]
+
+
+async def test_people_in_videos_are_found_elsewhere(
+    running_elsewhere: Running, account: Account, settings: Settings, port: int
+) -> None:
+    video = film([Part(1, 0, 2), Part(2, 2, 4)], 4, per_second=4)
+    with server_at(settings, port):
+        assert (await account.register("ada", pictures.photo(1))).status_code == 201
+        assert (await account.client.post("/albums", json={"id": "film", "people": ["default"]})).status_code == 201
+        fields, files = {"album": "film", "external_id": "a.mp4", "keep": "crops"}, {"video": ("a.mp4", video)}
+        sent = await account.client.post("/videos", data=fields, files=files)
+        assert sent.status_code == 202, sent.text
+        async with running_elsewhere.state.album_worker.running():
+            done = await ended(account, sent.json()["video_id"])
+        assert (done["state"], done["code"], done["people"]) == ("done", None, 2), done
+        assert set(named(await people(account, done["video_id"]))) == {"ada", None}
 
 
 async def test_photos_of_albums_wait_until_the_server_returns(
