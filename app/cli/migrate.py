@@ -73,6 +73,8 @@ def _show_plan(revision: str | None, pending: list[PendingMigration], as_json: b
     if not pending:
         typer.echo(f"The database is {at}; nothing is pending.")
     elif all(one.reason is None for one in pending) and revision is not None:
-        typer.echo(f"The database is {at}. Every pending migration only expands: servers of the old version go on.")
+        typer.echo(
+            f"The database is {at}. Every pending migration only expands: servers of the old version still answer."
+        )
     else:
         typer.echo(f"The database is {at}. Stop the service before `vultus migrate`.")

@@ -353,3 +353,20 @@ def test_a_redirect_is_not_followed(remote_at: RemoteAt, server: str) -> None:
     answer = b"HTTP/1.1 307 Temporary Redirect\r\nlocation: %b/extract\r\ncontent-length: 0\r\n\r\n" % server.encode()
     with answering(answer) as (port, _), pytest.raises(InferenceUnavailable, match="307"):
         remote_at(port).analyze(pictures.photo(1), Embed.ALL)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_unencrypted"),
+    [
+        ("http://gpu.example:8100", True),
+        ("http://10.0.0.5:8100", True),
+        ("https://gpu.example:8100", False),
+        ("http://127.0.0.1:8100", False),
+        ("http://[::1]:8100", False),
+        ("http://localhost:8100", False),
+    ],
+)
+def test_photos_in_the_clear_are_noticed(remote_at: RemoteAt, url: str, is_unencrypted: bool) -> None:
+    client = client_of(remote_at(1, inference_url=url))
+    assert client is not None
+    assert client.is_unencrypted is is_unencrypted

@@ -33,6 +33,7 @@ from app.telemetry.metrics import observe_inference
 
 _log = get_logger(__name__)
 
+_THIS_HOST = frozenset({"localhost", "127.0.0.1", "::1"})
 _CONNECT_S = 5.0
 _INFO_S = 10.0
 _PROBE_S = 1.5
@@ -107,6 +108,11 @@ class InferenceClient:
         self._is_away = False
         self._heard_at = time.monotonic()
         self._probing = threading.Lock()
+
+    @property
+    def is_unencrypted(self) -> bool:
+        """Whether photos would travel to another host in the clear."""
+        return self._http.base_url.scheme == "http" and self._http.base_url.host not in _THIS_HOST
 
     def extract(self, order: PhotoOrder, photo: bytes) -> FoundInPhoto:
         """Return what the server found in a photo.

@@ -61,6 +61,8 @@ class RemoteFinder:
 
     def warm_up(self) -> None:
         """Check the server; one that does not respond is no error, because requests without photos need none."""
+        if self.client.is_unencrypted:
+            _log.warning("inference_unencrypted", url=self.client.url)
         with suppress(InferenceUnavailable):  # the client has logged it
             found = self.check()
             _log.info("inference_found", version=found.version, providers=found.providers, precision=found.precision)
