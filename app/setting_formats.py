@@ -109,6 +109,12 @@ def refuse_malformed_database_url(name: str, url: str) -> None:
         raise ValueError(f"VULTUS_{name.upper()} is not a postgresql:// address")
 
 
+def refuse_lone_certificate(cert_file: Path | None, key_file: Path | None) -> None:
+    """Raise `ValueError` for a certificate without its key, or a key without its certificate."""
+    if (cert_file is None) != (key_file is None):
+        raise ValueError("VULTUS_INFERENCE_CERT_FILE and VULTUS_INFERENCE_KEY_FILE must be set together")
+
+
 def generate_secret() -> str:
     """Generate a secret of 384 random bits, in letters, digits, `-` and `_`."""
     return secrets.token_urlsafe(48)

@@ -1,8 +1,7 @@
 """Declare, read and validate every setting, in one class; the values come from the environment and from `.env`.
 
 A variable is the field's name in capitals with the prefix `VULTUS_`. The docstrings below the fields are documentation:
-`make reference` writes `.env.example` and `docs/reference/settings.md` from them. The first sentence of each
-is its summary there, so keep it short.
+`make reference` writes `.env.example` and `docs/reference/settings.md` from them. Keep their first sentence short.
 """
 
 import os
@@ -21,6 +20,7 @@ from app.setting_formats import (
     check_receipt_keys,
     read_development_secret,
     read_network,
+    refuse_lone_certificate,
     refuse_malformed_database_url,
     refuse_malformed_smtp_url,
     refuse_weak_secret,
@@ -28,26 +28,6 @@ from app.setting_formats import (
 from app.unknown_settings import refuse_unknown
 
 Positive = Annotated[int, Field(gt=0)]
-
-GROUPS = {
-    "environment": "General",
-    "secret_key": "Secrets",
-    "database_url": "Database",
-    "model_pack": "Models",
-    "providers": "Inference",
-    "search_concurrency": "Search",
-    "max_image_bytes": "Image limits",
-    "detection_threshold": "Face quality",
-    "erasure_journal": "Privacy",
-    "signup_enabled": "Access and limits",
-    "header_timeout_s": "Timeouts",
-    "album_worker": "Albums",
-    "event_days": "Events",
-    "console": "Console",
-    "smtp_url": "Mail",
-    "log_level": "Logging",
-}
-"""The titles of the groups of settings, by the first field of each group."""
 
 
 class Settings(BaseSettings):
@@ -126,13 +106,32 @@ class Settings(BaseSettings):
     """`auto`, or ONNX Runtime providers in order, comma-separated. The names are `cuda`, `migraphx`, `rocm`,
     `openvino`, `coreml` and `cpu`; `auto` takes all that this installation has, in this order."""
     inference_threads: Annotated[int, Field(ge=0)] = 0
-    """Concurrent inferences per worker; 0: the cores divided among the workers."""
+    """Concurrent inferences per worker; 0: its share of the cores, or 32 elsewhere."""
     inference_queue: Annotated[int, Field(ge=0)] = 32
     """The maximum number of requests waiting for an inference, per worker. Further requests receive status 503."""
     inference_deadline_s: Annotated[float, Field(gt=0)] = 10.0
     """The longest wait for an inference, in seconds. A request that would wait longer receives status 503."""
     share_models: bool = True
     """Workers on Linux share the memory of the loaded networks. It has no effect on GPUs."""
+
+    # Inference on another host
+
+    inference_url: str | None = None
+    """Where the networks run, such as `https://gpu.example:8100`; unset: here."""
+    inference_token: SecretStr | None = None
+    """The bearer token of the inference server, on both sides. Use at least 32 random bytes."""
+    inference_ca_file: Path | None = None
+    """The certificates that sign the other side's, a PEM file. The inference server then demands one (mutual TLS)."""
+    inference_cert_file: Path | None = None
+    """This side's certificate, a PEM file. With it, `vultus inference` uses TLS."""
+    inference_key_file: Path | None = None
+    """The private key of that certificate, a PEM file."""
+    inference_timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """How long a photo may take at the inference server, in seconds. Its request then receives status 503."""
+    inference_calls: Annotated[int, Field(ge=1, le=64)] = 4
+    """Concurrent calls to the inference server, per worker. Photos that wait meanwhile share the next call."""
+    inference_probe_s: Annotated[float, Field(ge=0)] = 10.0
+    """Idle seconds before `/readyz` asks that server; 0: only after failures."""
 
     # Search
 
@@ -323,7 +322,7 @@ class Settings(BaseSettings):
 
     _check_endpoints = field_validator("object_store_endpoints")(check_origins)
     _check_hosts = field_validator("image_url_hosts", "webhook_internal_hosts")(check_hosts)
-    _check_public_url = field_validator("public_url")(check_public_url)
+    _check_public_url = field_validator("public_url", "inference_url")(check_public_url)
     _check_receipt_keys = field_validator("previous_receipt_keys")(check_receipt_keys)
 
     @field_validator("image_url_networks")
@@ -351,12 +350,13 @@ class Settings(BaseSettings):
             raise ValueError("VULTUS_CORS_ORIGINS must name the origins in production, not *")
         if self.smtp_url is not None:
             refuse_malformed_smtp_url(self.smtp_url.get_secret_value(), self.mail_from, self.public_url)
+        refuse_lone_certificate(self.inference_cert_file, self.inference_key_file)
         if self.min_brightness >= self.max_brightness:
             raise ValueError("VULTUS_MIN_BRIGHTNESS must be below VULTUS_MAX_BRIGHTNESS")
         return self
 
     def refuse_weak_secrets(self) -> None:
-        for name in ("secret_key", "operator_token", "metrics_token"):
+        for name in ("secret_key", "operator_token", "metrics_token", "inference_token"):
             secret = getattr(self, name)
             if secret is not None:
                 refuse_weak_secret(secret.get_secret_value(), f"VULTUS_{name.upper()}")

@@ -1,5 +1,5 @@
-"""The `vultus` command: init, serve, worker, demo, migrate, doctor, settings, tenants, plans, users, keys, models,
-index, backup, audit, retention, templates, receipts, usage, albums, videos, import, eval, calibrate.
+"""The `vultus` command: init, serve, worker, inference, demo, migrate, doctor, settings, tenants, plans, users, keys,
+models, index, backup, audit, retention, templates, receipts, usage, albums, videos, import, eval, calibrate.
 
 Exit codes: 0 success, 1 failure, 2 wrong usage. `vultus --install-completion` completes commands in your shell.
 """
@@ -22,7 +22,9 @@ from app.cli import (
     evaluate,
     imports,
     index,
+    inference,
     init,
+    migrate,
     models,
     privacy,
     serve,
@@ -60,7 +62,8 @@ def choose(
 cli.command("init")(init.init)
 cli.command("serve")(serve.serve)
 cli.command("worker")(worker.worker)
-cli.command("migrate")(serve.migrate_database)
+cli.command("inference")(inference.inference)
+cli.command("migrate")(migrate.migrate_database)
 cli.command("demo")(demo.demo)
 cli.command("doctor")(doctor.doctor)
 cli.command("settings")(settings_reference.write_settings)

@@ -36,6 +36,7 @@ from app.services.maintenance.diagnosis import (
     judge_settings,
 )
 from app.settings import Settings
+from app.telemetry import configure_logging
 
 _MARKS = {Status.OK: "ok", Status.WARNING: "warning", Status.FAILED: "FAILED"}
 
@@ -70,6 +71,7 @@ def _examine() -> Iterator[Finding]:
     yield from _check_database(settings)
     yield from _check_storage(settings)
     yield from _check_packs(settings)
+    yield from _check_inference(settings)
     yield from _check_counters(settings)
     yield from _check_limits()
     yield judge_backup(read_backup_time(settings.resolved_data_dir))
@@ -192,6 +194,27 @@ def _check_packs(settings: Settings) -> Iterator[Finding]:
             f"digest {pack.digest[:12]}, license: {pack.license}",
             "It recognizes only drawn faces. Set VULTUS_MODEL_PACK to a pack for photographs.",
         )
+
+
+def _check_inference(settings: Settings) -> Iterator[Finding]:
+    if settings.inference_url is None:
+        return
+    # This imports the inference libraries, which no other check needs.
+    from app.wiring.analyzer import build_remote_finder  # noqa: PLC0415
+
+    configure_logging("error", settings.log_format)  # on stderr: stdout may be JSON
+    try:
+        finder = build_remote_finder(settings)
+        found = finder.check()
+        finder.client.close()
+    except OperatorError as exc:
+        yield Finding("inference server", Status.FAILED, str(exc), "Configure both sides alike.")
+    except AppError as exc:
+        remedy = "Start `vultus inference` there; check VULTUS_INFERENCE_URL, the token and the certificates."
+        yield Finding("inference server", Status.FAILED, exc.detail, remedy)
+    else:
+        described = f"version {found.version}, {', '.join(found.providers)}, {found.precision}"
+        yield Finding("inference server", Status.OK, described)
 
 
 def _check_counters(settings: Settings) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""`vultus serve` and `vultus migrate`: run the server, update the database schema."""
+"""`vultus serve`: run the server."""
 
 import asyncio
 import errno
@@ -16,14 +16,13 @@ from app.cli.database_keeper import database_keeper
 from app.cli.graph_keeper import graph_keeper
 from app.cli.settings import command_settings
 from app.cli.shared_metrics import MULTIPROC_DIR, share_metrics
-from app.cli.tables import AsJson, Quiet, show_values
 from app.errors import OperatorError
 from app.ml.packs.library import PackLibrary
 from app.persistence.provisioning.addresses import provisioned_database
 from app.persistence.provisioning.logins import check_operator_login, check_service_login
-from app.persistence.provisioning.migrations import head_revision, migrate
 from app.server.drain import install_supervised_drain
 from app.settings import Settings, load_settings
+from app.telemetry import configure_logging
 
 _KEEP_ALIVE_S = 30
 _DRAIN_S = 30
@@ -41,23 +40,6 @@ def serve(
     run_server(command_settings(), host=host, port=port, workers=workers)
 
 
-def migrate_database(as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Create or update the schema of the configured or embedded database."""
-    settings = command_settings()
-
-    async def run() -> None:
-        await check_operator_login(settings)
-        announce_database(settings)
-        async with provisioned_database(settings) as addresses:
-            await asyncio.to_thread(migrate, addresses.operator)
-
-    asyncio.run(run())
-    if as_json or quiet:
-        show_values({"migration": head_revision()}, as_json, quiet)
-    else:
-        typer.echo(f"The database is at migration {head_revision()}.")
-
-
 def run_server(settings: Settings, *, host: str, port: int, workers: int) -> None:
     """Check port and database, fetch the packs and provision once, before any worker starts; then run uvicorn."""
     check_before_start(settings, host=host, port=port)
@@ -66,6 +48,8 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
     for pack in (settings.model_pack, *settings.extra_model_packs):
         library.find(pack)
     settings.signing_keys()
+    if settings.inference_url is not None:
+        _check_inference(settings)
     # uvicorn raises the signal that stopped it again; unhandled, it would kill us before the database is released.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with asyncio.Runner() as runner:
@@ -77,7 +61,7 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
             if settings.operator_token is not None:
                 os.environ["VULTUS_DATABASE_ADMIN_URL"] = addresses.operator
             os.environ["VULTUS_HEADER_TIMEOUT_S"] = str(settings.header_timeout_s)
-            if not settings.inference_threads:
+            if not settings.inference_threads and settings.inference_url is None:
                 os.environ["VULTUS_INFERENCE_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
             if workers > 1 or MULTIPROC_DIR in os.environ:
                 share_metrics(settings)
@@ -100,7 +84,7 @@ def check_before_start(settings: Settings, *, host: str, port: int) -> None:
 
     A database that does not respond is only reported: it may still be starting.
     """
-    _check_port(host, port)
+    check_port(host, port)
     for check in (check_service_login, check_operator_login):
         problem = asyncio.run(check(settings))
         if problem is not None:
@@ -108,7 +92,8 @@ def check_before_start(settings: Settings, *, host: str, port: int) -> None:
             return
 
 
-def _check_port(host: str, port: int) -> None:
+def check_port(host: str, port: int) -> None:
+    """Raise `OperatorError` if nothing can listen on the port."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, kind, protocol, _, address in found:
@@ -123,6 +108,18 @@ def _check_port(host: str, port: int) -> None:
                 f"`make run PORT={port % 65535 + 1}`."
             ) from None
         raise OperatorError(f"Cannot listen on {host}, port {port}: {exc.strerror or exc}.") from None
+
+
+def _check_inference(settings: Settings) -> None:
+    """Raise `OperatorError` if the inference server has other packs or limits; one that is away may come later."""
+    from app.wiring.analyzer import build_remote_finder  # noqa: PLC0415 - imports the inference libraries
+
+    configure_logging(settings.log_level, settings.log_format)
+    finder = build_remote_finder(settings)
+    try:
+        finder.warm_up()
+    finally:
+        finder.client.close()
 
 
 def _share_models(settings: Settings) -> bool:

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 from pydantic.fields import FieldInfo
 
-from app.settings import GROUPS, Settings
+from app.setting_groups import GROUPS
+from app.settings import Settings
 
 _WIDTH = 119
 _ENV_HEAD = """\

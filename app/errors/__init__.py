@@ -38,7 +38,7 @@
       TooManyRequests         rate_limited, too_many_login_attempts, too_many_photos_waiting,
                               too_many_videos_waiting, too_many_streams
       Unavailable             overloaded, client_disconnected, not_ready, database_unavailable, recognizer_unavailable,
-                              recognizer_changed, photo_store_unavailable
+                              recognizer_changed, photo_store_unavailable, inference_unavailable
       InternalError           internal_error
     OperatorError             for the operator, never for a client: configuration, model packs, migration
 
@@ -84,6 +84,7 @@ from app.errors.albums import (
 from app.errors.availability import (
     ClientDisconnected,
     DatabaseUnavailable,
+    InferenceUnavailable,
     NotReady,
     Overloaded,
     RateLimited,
@@ -236,6 +237,7 @@ __all__ = [
     "ImageUrlNotAllowed",
     "ImageUrlTimeout",
     "ImageUrlUnreachable",
+    "InferenceUnavailable",
     "InternalError",
     "InvalidCredentials",
     "InvalidCursor",

@@ -64,6 +64,13 @@ class DatabaseUnavailable(Unavailable):
     remedy = "Try again; operators: check PostgreSQL."
 
 
+class InferenceUnavailable(Unavailable):
+    """The server that runs the recognition networks is not responding."""
+
+    code = "inference_unavailable"
+    remedy = "Try again as `Retry-After` says; operators: check `vultus inference`."
+
+
 class RecognizerUnavailable(Unavailable):
     """The collection's recognizer is not loaded on this server."""
 

@@ -1,4 +1,7 @@
-"""Run the pipeline of one image: decode, detect, align, assess, embed. Blocking; runs on an inference thread."""
+"""Decide what is looked for in a photo, which faces are embedded and which are good enough. Blocking.
+
+A `FaceFinder` runs the networks, in this process or on another host.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -6,22 +9,14 @@ from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from app.domain.collections import Recognizers
-from app.domain.faces import Analysis, BoundingBox, Detail, Face, QualityBar, QualityFinding
-from app.ml.detail import Pass, plan_passes
-from app.ml.engine import Detection, FaceEngine
+from app.domain.faces import Analysis, Detail, Face, QualityBar, QualityFinding
 from app.ml.face_pictures import cut_faces
-from app.ml.face_quality.features import measure_crop
-from app.ml.face_quality.model import assemble_inputs
+from app.ml.finding import Embeddable, FaceFinder, FoundFaces, Look
 from app.ml.image import ImageLimits, open_photo
-from app.ml.photo import Photo
-from app.ml.pixel_sources import PillowSource
-from app.ml.pixels import CROP_SIDE, Crop
-from app.ml.quality import QualityLimits, assess_quality, judge_face, rate_face
-from app.ml.turns import SURELY_UPRIGHT_QUALITY, SURELY_UPRIGHT_SCORE, detect_turned, may_be_upright
-from app.telemetry import timed
+from app.ml.quality import QualityLimits, judge_face, rate_face
+from app.ml.turns import SURELY_UPRIGHT_QUALITY, SURELY_UPRIGHT_SCORE
 
 
 class Embed(Enum):
@@ -49,16 +44,15 @@ class MeasuredFace:
 
 
 class FaceAnalyzer:
-    """Turns image bytes into faces; stateless apart from the engine and the limits, and thread-safe."""
+    """Turns image bytes into faces; stateless apart from the finder and the limits, and thread-safe."""
 
-    def __init__(self, engine: FaceEngine, images: ImageLimits, quality: QualityLimits, *, max_faces: int) -> None:
+    def __init__(self, engine: FaceFinder, images: ImageLimits, quality: QualityLimits) -> None:
         self._engine = engine
         self._images = images
         self._quality = quality
-        self._max_faces = max_faces
 
     @property
-    def engine(self) -> FaceEngine:
+    def engine(self) -> FaceFinder:
         return self._engine
 
     def judge(self, face: Face, bar: QualityBar) -> tuple[QualityFinding, ...]:
@@ -66,15 +60,8 @@ class FaceAnalyzer:
         return judge_face(face, bar, self._quality)
 
     def warm_up(self) -> None:
-        """Run every network once in its usual shape, so that the first photo takes no longer than others."""
-        gray = Image.linear_gradient("L")
-        photo = Photo(PillowSource(gray, lambda part: np.repeat(np.asarray(part)[..., None], 3, axis=2)))
-        self._engine.detect(photo, plan_passes(photo.width, photo.height, Detail.STANDARD, 40))
-        crop = photo.render((0, 0, 256, 256), CROP_SIDE, CROP_SIDE)
-        for recognizer in self._engine.infos:
-            self._engine.embed([crop], recognizer)
-        whole = Detection((0, 0, photo.width, photo.height), np.zeros((5, 2), np.float32), 1.0)
-        self._engine.estimate_attributes(photo, [whole])
+        """Prepare the networks, so that the first photo takes no longer than others."""
+        self._engine.warm_up()
 
     def analyze(
         self,
@@ -97,30 +84,19 @@ class FaceAnalyzer:
         engine has a network for them. Without `may_turn`, the image is not searched in other turns. Raises a subclass
         of `ImageRefused`.
         """
-        first = self._find(data, detail, may_turn=may_turn, with_attributes=with_attributes)
-        found = self._embed(*first, embed, recognizers)
+        look = Look(
+            detail=detail,
+            recognizers=recognizers,
+            embeddable=_EMBEDDABLE[embed] if isinstance(embed, Embed) else Embeddable.ALL,
+            with_attributes=with_attributes,
+            may_turn=may_turn,
+        )
+        found = _embed(self._engine.find(data, look), embed)
         if not may_turn or _is_surely_upright(found):
             return found
         # Decode the photo again rather than keep its pixels through every embedding: few photos come here.
-        turned, crops = self._find(data, detail, seen=found.faces, with_attributes=with_attributes)
-        return self._embed(turned, crops, embed, recognizers) if _is_turned(turned) else found
-
-    def _embed(
-        self, found: Analysis, crops: list[Crop], embed: Embed | Chooser, recognizers: Recognizers | None
-    ) -> Analysis:
-        """Embed the chosen faces of an image and rate their quality."""
-        faces = found.faces
-        chosen = range(_count(embed, faces)) if isinstance(embed, Embed) else embed(faces)
-        chosen_crops = [crops[index] for index in chosen]
-        if not chosen_crops:
-            return found
-        in_use, secondary = (recognizers.in_use, recognizers.secondary) if recognizers is not None else (None, None)
-        scored = self._engine.embed_scored(chosen_crops, [faces[index].detection_score for index in chosen], in_use)
-        others = self._engine.embed(chosen_crops, secondary) if secondary is not None else []
-        rated = dict(zip(chosen, scored, strict=True))
-        faces = tuple(rate_face(face, rated[index]) if index in rated else face for index, face in enumerate(faces))
-        embeddings = tuple(one.embedding for one in scored)
-        return replace(found, faces=faces, embeddings=embeddings, secondary=tuple(others), embedded=tuple(chosen))
+        turned = self._engine.find(data, replace(look, seen=found.faces))
+        return _embed(turned, embed) if _is_turned(turned.analysis) else found
 
     def cut_faces(self, data: bytes, faces: Sequence[Face]) -> list[bytes]:
         """Return a small upright JPEG of each of the image's faces; raises a subclass of `ImageRefused`."""
@@ -131,55 +107,34 @@ class FaceAnalyzer:
 
         The image is not searched in other turns. Raises a subclass of `ImageRefused`.
         """
-        found, crops = self._find(data, Detail.STANDARD, may_turn=False)
-        if not found.faces:
+        found = self._engine.find(data, Look(may_turn=False))
+        faces = found.analysis.faces
+        if not faces:
             return None
-        chosen = choose(found.faces)
-        face, crop = found.faces[chosen], crops[chosen]
-        (embedded,) = self._engine.embed_scored([crop], [face.detection_score])
-        inputs = assemble_inputs(measure_crop(crop), face.detection_score, embedded.embedding, embedded.length)
-        return MeasuredFace(face, inputs)
+        chosen = choose(faces)
+        return MeasuredFace(faces[chosen], found.measure(chosen))
 
-    def _find(
-        self,
-        data: bytes,
-        detail: Detail,
-        *,
-        may_turn: bool = True,
-        seen: Sequence[Face] = (),
-        with_attributes: bool = False,
-    ) -> tuple[Analysis, list[Crop]]:
-        """Return the faces and their crops, without embeddings; the pixels are freed before those are computed.
 
-        The image is also searched in other turns if no face may be upright, or if it was `seen` before with faces that
-        turned out not to be; not without `may_turn`.
-        """
-        with timed("decode"):
-            photo = open_photo(data, self._images)
-        detected = [_as_detection(face) for face in seen] or self._engine.detect(photo, self._plan(photo, detail))
-        if may_turn and (seen or not may_be_upright(self._engine, detected)):
-            detected = detect_turned(self._engine, photo, detail, self._quality.min_face_pixels, detected)
-        detections = detected[: self._max_faces]
-        crops = [self._engine.align(photo, detection) for detection in detections]
-        size = photo.width, photo.height
-        faces = tuple(self._describe(detection, crop, size) for detection, crop in zip(detections, crops, strict=True))
-        if with_attributes:
-            estimated = self._engine.estimate_attributes(photo, detections)
-            faces = tuple(replace(face, attributes=one) for face, one in zip(faces, estimated, strict=True))
-        return Analysis(photo.width, photo.height, faces, left_out=len(detected) - len(detections)), crops
+_EMBEDDABLE = {
+    Embed.NONE: Embeddable.NONE,
+    Embed.ALL: Embeddable.ALL,
+    Embed.LARGEST: Embeddable.LARGEST,
+    Embed.ONLY: Embeddable.LARGEST,
+    Embed.LARGEST_ACCEPTABLE: Embeddable.LARGEST,
+}
 
-    def _plan(self, photo: Photo, detail: Detail) -> list[Pass]:
-        return plan_passes(photo.width, photo.height, detail, self._quality.min_face_pixels)
 
-    def _describe(self, detection: Detection, crop: Crop, image_size: tuple[int, int]) -> Face:
-        x1, y1, x2, y2 = detection.corners
-        return Face(
-            box=BoundingBox(x1, y1, x2 - x1, y2 - y1),
-            landmarks=tuple((float(x), float(y)) for x, y in detection.landmarks),
-            detection_score=detection.score,
-            quality=assess_quality(detection, crop, image_size, self._quality),
-            rotation=detection.rotation,
-        )
+def _embed(found: FoundFaces, embed: Embed | Chooser) -> Analysis:
+    """Embed the chosen faces of an image and rate their quality."""
+    faces = found.analysis.faces
+    chosen = range(_count(embed, faces)) if isinstance(embed, Embed) else embed(faces)
+    if not chosen:
+        return found.analysis
+    scored, others = found.embed(chosen)
+    rated = dict(zip(chosen, scored, strict=True))
+    faces = tuple(rate_face(face, rated[index]) if index in rated else face for index, face in enumerate(faces))
+    embeddings = tuple(one.embedding for one in scored)
+    return replace(found.analysis, faces=faces, embeddings=embeddings, secondary=tuple(others), embedded=tuple(chosen))
 
 
 def _is_surely_upright(found: Analysis) -> bool:
@@ -191,12 +146,6 @@ def _is_surely_upright(found: Analysis) -> bool:
 def _is_upright(face: Face) -> bool:
     score = face.quality.score
     return score is None or score >= SURELY_UPRIGHT_QUALITY or face.detection_score > SURELY_UPRIGHT_SCORE
-
-
-def _as_detection(face: Face) -> Detection:
-    box = face.box
-    corners = (box.x, box.y, box.x + box.width, box.y + box.height)
-    return Detection(corners, np.array(face.landmarks, dtype=np.float32), face.detection_score)
 
 
 def _is_turned(found: Analysis) -> bool:

@@ -16,9 +16,10 @@ from app.ml.arcface import ArcFace
 from app.ml.attributes import AttributeNetwork
 from app.ml.batching import Batcher
 from app.ml.detail import SMALL_INPUT, Pass
-from app.ml.engine import UNKNOWN_QUALITY, Detection, EngineInfo, ScoredEmbedding
+from app.ml.engine import Detection, EngineInfo, ScoredEmbedding
 from app.ml.face_quality.features import measure_crop
 from app.ml.face_quality.model import assemble_inputs
+from app.ml.pack_info import describe_pack
 from app.ml.packs.pack import ModelPack
 from app.ml.photo import Photo
 from app.ml.pixels import CROP_SIDE, Crop
@@ -147,21 +148,12 @@ class _Recognizer:
         embed = self._network.embed_with_lengths
         self._batcher = Batcher(embed, max_items=runtime.max_batch) if runtime.max_batch > 1 else None
         self._quality_model = pack.quality_model
-        self.info = EngineInfo(
-            pack=pack.name,
-            digest=pack.digest,
-            recognizer=pack.recognizer,
-            embedding_size=pack.embedding_size,
-            threshold=pack.threshold,
-            threshold_source=pack.threshold_source,
-            calibration=pack.calibration,
-            license=pack.license,
+        self.info = describe_pack(
+            pack,
             providers=tuple(session.get_providers()),
             precision=runtime.precision,
             detection_threshold=detection_threshold,
-            knows_only_drawings=pack.knows_only_drawings,
             can_be_inherited=runtime.can_be_inherited,
-            quality=pack.quality_model.source if pack.quality_model is not None else UNKNOWN_QUALITY,
         )
 
     def embed(self, crops: Sequence[Crop]) -> list[Embedding]:

@@ -68,6 +68,11 @@ def assess_quality(detection: Detection, crop: Crop, image_size: tuple[int, int]
     yaw, pitch, roll = estimate_pose(detection.landmarks)
     visible_share = _measure_visible_share(detection, image_size)
     measured = Quality(face_pixels, sharpness, brightness, yaw, pitch, roll, visible_share)
+    return apply_limits(measured, limits)
+
+
+def apply_limits(measured: Quality, limits: QualityLimits) -> Quality:
+    """Return the measurements with the reasons why they fail these limits."""
     return replace(measured, findings=tuple(_find_faults(measured, limits)))
 
 

@@ -1,5 +1,7 @@
 """Serve liveness, readiness and metrics, outside /api/v1."""
 
+from typing import Literal
+
 from fastapi import Depends, Response
 from pydantic import BaseModel, Field
 
@@ -19,6 +21,16 @@ class Health(BaseModel):
     status: str = Field(examples=["ready"])
 
 
+class Readiness(Health):
+    """The state of the service and of what it needs."""
+
+    inference: Literal["here", "ready", "away"] = Field(
+        description="Where the networks run: `here`, or at an inference server that is `ready` or `away`. While it is "
+        "`away`, requests with photos receive 503 `inference_unavailable`, all others work.",
+        examples=["here"],
+    )
+
+
 @router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", summary="Check that the process is alive")
 async def healthz() -> Health:
@@ -28,12 +40,19 @@ async def healthz() -> Health:
 
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", summary="Check that the service is ready", responses=problems(503))
-async def readyz(state: StateDep) -> Health:
-    """Ready means that the models are loaded and the database is migrated and responding."""
+async def readyz(state: StateDep) -> Readiness:
+    """Ready means that the models are loaded and the database is migrated and responding.
+
+    An inference server that is away is reported in `inference`, with status 200.
+    """
     if drain.has_begun:
         raise NotReady("The service is stopping.")
     await state.health.check_ready()
-    return Health(status="ready")
+    has_inference = await state.health.has_inference()
+    inference: Literal["here", "ready", "away"] = "here"
+    if has_inference is not None:
+        inference = "ready" if has_inference else "away"
+    return Readiness(status="ready", inference=inference)
 
 
 @router.get(

@@ -143,10 +143,10 @@ class RequestContext:
             await respond(NotReady("The service is stopping."))
             raise
         except MemoryError as exc:
-            _log.error("out_of_memory", frames=_frames(exc))
+            _log.error("out_of_memory", frames=describe_frames(exc))
             await respond(Overloaded("The server has too little memory left for this request. Retry later."))
         except Exception as exc:  # noqa: BLE001 - not re-raised: the server would log the message, which may be personal data
-            _log.error("unexpected_error", error=type(exc).__name__, frames=_frames(exc))
+            _log.error("unexpected_error", error=type(exc).__name__, frames=describe_frames(exc))
             await respond(InternalError())
         finally:
             exchange.record()
@@ -196,6 +196,6 @@ def _meter(scope: Scope, *, is_success: bool) -> None:
         meter.take_back(principal, *counted)
 
 
-def _frames(exc: Exception) -> list[str]:
+def describe_frames(exc: Exception) -> list[str]:
     """Return the last 8 stack frames, innermost last, as locations without values or source code."""
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(exc.__traceback__)[-8:]]

@@ -28,9 +28,9 @@ _inherited: list[tuple[FastAPI, FaceAnalyzer]] = []
 def share_models(settings: Settings, create_app: Callable[[Settings], FastAPI]) -> bool:
     """Load the application and the models once for all workers.
 
-    Returns False and keeps nothing if workers cannot inherit them: not on Linux, or models on a GPU.
+    Returns False and keeps nothing if workers cannot inherit them: not on Linux, models on a GPU or on another host.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux" or settings.inference_url is not None:
         return False
     analyzer = build_analyzer(settings)
     if not analyzer.engine.info.can_be_inherited:

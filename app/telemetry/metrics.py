@@ -49,6 +49,9 @@ _photos = Counter(
 _deliveries = Counter(
     "vultus_webhook_deliveries", "Attempts to deliver events to webhooks, by outcome.", ["outcome"], registry=_registry
 )
+_inference = Counter(
+    "vultus_inference_calls", "Calls to the inference server, by outcome.", ["outcome"], registry=_registry
+)
 
 
 def describe() -> list[tuple[str, str, tuple[str, ...], str]]:
@@ -84,6 +87,11 @@ def observe_photo(state: str, code: str | None) -> None:
 def observe_webhook(outcome: str) -> None:
     """Count an attempt to deliver an event: `delivered`, `refused`, or the kind of error."""
     _deliveries.labels(outcome).inc()
+
+
+def observe_inference(outcome: str) -> None:
+    """Count a call to the inference server: `answered` or `unavailable`."""
+    _inference.labels(outcome).inc()
 
 
 def expose_queue(received: int, working: int, oldest_s: float, jobs: int) -> bytes:

@@ -71,7 +71,7 @@ from app.settings import Settings
 from app.telemetry import get_logger
 from app.wiring.accounts import build_accounts, build_mailer
 from app.wiring.albums import StorageOpener
-from app.wiring.analyzer import build_analyzer, count_inference_threads
+from app.wiring.analyzer import build_analyzer, client_of, count_inference_threads
 from app.wiring.object_stores import open_journal, open_spool
 from app.wiring.search import build_search
 from app.wiring.videos import VideoStorageOpener, build_video_turns, has_video_support
@@ -163,6 +163,9 @@ async def running_process(
         resources = await _open_resources(stack, settings, addresses, answers=answers)
         is_inherited = analyzer is not None
         analyzer = analyzer or build_analyzer(settings)
+        inference = client_of(analyzer)
+        if inference is not None:
+            stack.callback(inference.close)
         await _warm_up(analyzer, resources.executor)
         _log_models(analyzer, is_inherited=is_inherited)
         trails = AuditTrails(resources.keyring)
@@ -276,7 +279,9 @@ def _build_state(
         recognizers=recognizers,
         known_tenants=KnownTenants(),
         calibrations=calibrations,
-        health=HealthService(database, erasure, must_be_confined=settings.environment == "production"),
+        health=HealthService(
+            database, erasure, client_of(analyzer), must_be_confined=settings.environment == "production"
+        ),
         decisions=decisions,
         receipts=ReceiptSigner(keyring, settings.previous_receipt_keys),
         spool=resources.spool,
@@ -376,7 +381,8 @@ async def _warm_up(analyzer: FaceAnalyzer, executor: InferenceExecutor) -> None:
 
 
 def _log_models(analyzer: FaceAnalyzer, *, is_inherited: bool) -> None:
-    warn_about_runtimes()
+    if client_of(analyzer) is None:
+        warn_about_runtimes()
     for info in analyzer.engine.infos.values():
         _log.info(
             "model_loaded",

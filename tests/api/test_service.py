@@ -226,7 +226,7 @@ async def test_overload_is_refused_at_once_with_a_hint_when_to_come_back(setting
 async def test_ready_only_when_the_database_is_migrated(
     settings: Settings, postgres: EmbeddedPostgres, anonymous: httpx.AsyncClient
 ) -> None:
-    assert (await anonymous.get("http://vultus/readyz")).json() == {"status": "ready"}
+    assert (await anonymous.get("http://vultus/readyz")).json() == {"status": "ready", "inference": "here"}
     assert (await anonymous.get("http://vultus/healthz")).json() == {"status": "ok"}
     url = await postgres.ensure_database("not_migrated")
     async with AsyncExitStack() as stack:

@@ -130,7 +130,7 @@ async def test_readiness_needs_no_reply_to_be_denied(
     own_postgres: tuple[EmbeddedPostgres, Path], own_url: str, erasure: BackgroundErasure
 ) -> None:
     database = Database(own_url)  # nothing ends its statements
-    health = HealthService(database, erasure, must_be_confined=False)
+    health = HealthService(database, erasure, None, must_be_confined=False)
     async with asyncio.timeout(GIVE_UP_S):
         with frozen(own_postgres[1]):
             for _ in range(3):

@@ -12,13 +12,15 @@ from app.ml.analysis import Embed, FaceAnalyzer
 from app.ml.detail import INPUT_SIZES, SMALL_INPUT, plan_passes
 from app.ml.engine import Detection
 from app.ml.image import ImageLimits, open_photo
+from app.ml.local_finder import LocalFinder
 from app.ml.synthetic.portraits import Person, Placement, Variation, draw_group, draw_portrait
 from tests import pictures
 
 
 def detect(analyzer: FaceAnalyzer, image: Image.Image, detail: Detail = Detail.STANDARD) -> list[Detection]:
     photo = open_photo(pictures.encode(image, "PNG"), ImageLimits(max_bytes=10**8, max_pixels=10**8))
-    return analyzer.engine.detect(photo, plan_passes(photo.width, photo.height, detail, 40))
+    assert isinstance(analyzer.engine, LocalFinder)
+    return analyzer.engine.engine.detect(photo, plan_passes(photo.width, photo.height, detail, 40))
 
 
 def test_telemetry_is_off_before_onnxruntime_is_imported() -> None:

@@ -194,6 +194,19 @@ def test_calls_that_wait_at_the_same_moment_share_a_batch() -> None:
     assert len(sizes) < 20
 
 
+def test_several_batches_run_at_the_same_time() -> None:
+    both = threading.Barrier(2)
+
+    def work(items: Sequence[int]) -> list[int]:
+        both.wait(timeout=60)  # breaks unless another batch runs
+        return [item * 10 for item in items]
+
+    batcher = Batcher(work, max_items=1, max_parallel=2)
+    with ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(batcher.run, [index]) for index in range(8)]
+        assert [call.result() for call in calls] == [[index * 10] for index in range(8)]
+
+
 def test_an_error_reaches_everybody_in_its_batch_and_nobody_else() -> None:
     def work(items: Sequence[int]) -> list[int]:
         if 3 in items:

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from app.cli import cli
 from app.cli.settings_reference import render_env, render_markdown
-from app.settings import GROUPS, Settings
+from app.setting_groups import GROUPS
+from app.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 STRONG = "correct-horse-battery-staple-0123456789"

@@ -40,3 +40,20 @@ async def provisioned_database(settings: Settings) -> AsyncIterator[DatabaseAddr
         yield DatabaseAddresses(await embedded.ensure_service_login(), operator, embedded)
     finally:
         await asyncio.to_thread(embedded.stop)
+
+
+@asynccontextmanager
+async def readable_database(settings: Settings) -> AsyncIterator[str | None]:
+    """Provide the URL of the operator's login for the block, without migrating; None if there is no database yet."""
+    if settings.database_url is not None:
+        yield (settings.database_admin_url or settings.database_url).get_secret_value()
+        return
+    embedded = EmbeddedPostgres(settings.resolved_data_dir)
+    if not embedded.exists():
+        yield None
+        return
+    await asyncio.to_thread(embedded.start)
+    try:
+        yield await embedded.ensure_database()
+    finally:
+        await asyncio.to_thread(embedded.stop)

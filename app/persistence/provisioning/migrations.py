@@ -26,10 +26,15 @@ def migrate(url: str, revision: str = "head") -> None:
 
 def head_revision() -> str:
     """Return the id of the newest migration in this version of Vultus."""
-    head = ScriptDirectory.from_config(_config("")).get_current_head()
+    head = open_migrations().get_current_head()
     if head is None:  # pragma: no cover - the package ships its migrations
         raise DatabaseNotReady(f"There are no migrations in {_MIGRATIONS}; reinstall Vultus.")
     return head
+
+
+def open_migrations() -> ScriptDirectory:
+    """Return the migrations of this version."""
+    return ScriptDirectory.from_config(_config(""))
 
 
 def _config(url: str) -> Config:

@@ -3,6 +3,7 @@
 import asyncio
 
 from app.errors import DatabaseUnavailable, NotReady
+from app.ml.remote.client import InferenceClient
 from app.persistence.connections.database import Database, LoginRights
 from app.persistence.provisioning.migrations import head_revision
 from app.services.maintenance.background_erasure import BackgroundErasure
@@ -11,11 +12,22 @@ _TIMEOUT_S = 1.5
 
 
 class HealthService:
-    """Check the database, its migration, the erasure replay and the login; the models are loaded before this exists."""
+    """Check the database, its migration, the erasure replay and the login.
 
-    def __init__(self, database: Database, erasure: BackgroundErasure, *, must_be_confined: bool) -> None:
+    Networks of this process are loaded before this exists; `inference` is the client of an inference server, if any.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        erasure: BackgroundErasure,
+        inference: InferenceClient | None,
+        *,
+        must_be_confined: bool,
+    ) -> None:
         self._database = database
         self._erasure = erasure
+        self._inference = inference
         self._must_be_confined = must_be_confined
         self._head = head_revision()
         self._reading: asyncio.Task[tuple[str | None, LoginRights]] | None = None
@@ -37,6 +49,12 @@ class HealthService:
                 f"The database login {rights.name!r} owns the tables or bypasses row-level security. Create a separate "
                 f"login for the service that is a member of vultus_app only."
             )
+
+    async def has_inference(self) -> bool | None:
+        """Return whether the inference server responds; None if the networks run in this process."""
+        if self._inference is None:
+            return None
+        return not await asyncio.to_thread(self._inference.is_away)
 
     async def _read(self) -> tuple[str | None, LoginRights]:
         """Read the schema's revision and the login's rights; raises `DatabaseUnavailable` after 1.5 s.

@@ -737,6 +737,15 @@ class QuotaOut(TypedDict):
     limit: int | None
 
 
+class Readiness(TypedDict):
+    """
+    The state of the service and of what it needs.
+    """
+
+    status: str
+    inference: Literal["here", "ready", "away"]
+
+
 class ReceiptKeysOut(TypedDict):
     """
     The public keys that verify erasure receipts.

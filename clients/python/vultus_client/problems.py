@@ -148,6 +148,12 @@ class DatabaseUnavailable(Unavailable):
     code = "database_unavailable"
 
 
+class InferenceUnavailable(Unavailable):
+    """The server that runs the recognition networks is not responding."""
+
+    code = "inference_unavailable"
+
+
 class RecognizerUnavailable(Unavailable):
     """The collection's recognizer is not loaded on this server."""
 
