@@ -12,7 +12,6 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
-from fastapi.security.base import SecurityBase
 
 _SOLVED = "vultus.solved"
 """Key in a request's scope: what the folded dependencies returned, by function."""
@@ -43,8 +42,8 @@ def _fold(dependant: Dependant) -> Dependant:
 
 def _is_foldable(dependant: Dependant) -> bool:
     """Return whether a dependency and all below it are coroutines that take only the request and the response."""
-    call: Any = dependant.call
-    is_coroutine = iscoroutinefunction(call) or (isinstance(call, SecurityBase) and iscoroutinefunction(call.__call__))
+    kind: Any = type(dependant.call)
+    is_coroutine = iscoroutinefunction(dependant.call) or iscoroutinefunction(kind.__call__)
     needs_more = (
         dependant.path_params
         or dependant.query_params
