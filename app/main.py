@@ -1,6 +1,7 @@
 """Create the web application from routes and middleware; its lifespan runs the process-wide objects."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
@@ -48,6 +49,9 @@ from app.settings import Settings, load_settings
 from app.telemetry import configure_logging
 from app.wiring.analyzer import count_inference_threads
 from app.wiring.process import running_process
+
+_YOUNG_OBJECTS = 5_000
+"""New objects before the garbage collector looks for cycles: a few requests. Python's 700 are less than one."""
 
 _EXTRA_IN_FLIGHT = 8
 """Photo requests allowed in flight in addition to inference and its queue: being received or searched."""
@@ -140,7 +144,10 @@ def served_app() -> FastAPI:
     """Return the application inherited from the parent process, or a new one. uvicorn calls this in each worker."""
     end_with_parent()
     install_drain()
-    return inherited_app() or create_app()
+    app = inherited_app() or create_app()
+    gc.freeze()  # what was imported stays, so the garbage collector need not look through it again and again
+    gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
+    return app
 
 
 def render_error(path: str, error: AppError) -> Response:

@@ -139,7 +139,7 @@ def _run_uvicorn(host: str, port: int, workers: int) -> None:
         host=host,
         port=port,
         workers=workers,
-        loop="asyncio",  # PgQueuer brings uvloop, with which the connections were not tested
+        loop="auto",  # uvloop, except on Windows
         http="app.server.h11_protocol:TimedH11Protocol",
         ws="none",
         log_config=None,

@@ -3,11 +3,13 @@
 from datetime import timedelta
 from enum import StrEnum
 
-from sqlalchemy import func
-from sqlalchemy.dialects.postgresql import insert
-
 from app.persistence.connections.database import Database
-from app.persistence.models import ScheduledWorkModel
+
+_CLAIM = """
+    INSERT INTO scheduled_work AS work (name, due_at) VALUES ($1, now() + $2)
+    ON CONFLICT (name) DO UPDATE SET due_at = now() + $2 WHERE work.due_at <= now()
+    RETURNING name
+"""
 
 
 class Work(StrEnum):
@@ -24,12 +26,4 @@ async def claim(database: Database, work: Work, every: timedelta) -> bool:
 
     If the process ends before the work is done, another one does it the next time.
     """
-    due_at = func.now() + every
-    statement = insert(ScheduledWorkModel).values(name=work.value, due_at=due_at)
-    statement = statement.on_conflict_do_update(
-        index_elements=[ScheduledWorkModel.name],
-        set_={"due_at": due_at},
-        where=ScheduledWorkModel.due_at <= func.now(),
-    )
-    async with database.transaction() as session:
-        return await session.scalar(statement.returning(ScheduledWorkModel.name)) is not None
+    return await database.fetch_row(_CLAIM, work.value, every) is not None

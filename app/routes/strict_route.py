@@ -8,15 +8,17 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Request, Response, params
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, _effective_route_context_var
 from pydantic.fields import FieldInfo
 
 from app.errors import InvalidParameter
+from app.routes.folded_dependencies import fold_dependencies
 from app.routes.unknown_names import describe_unknown, shorten
 from app.schemas.json_documents import parse_json
 
 _MAX_PARAMETERS = 100
 D = TypeVar("D", bound=Callable[..., Any])
+H = TypeVar("H", bound=Callable[..., Any])
 
 
 class StrictRequest(Request):
@@ -37,7 +39,7 @@ class StrictRoute(APIRoute):
         return _find_prefix(self.dependant)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
+        handle = self._fold_dependencies(super().get_route_handler)
         fields = get_flat_params(self.dependant)
         repeatable = {
             field.alias: _is_list(field.field_info) for field in fields if isinstance(field.field_info, params.Query)
@@ -51,6 +53,17 @@ class StrictRoute(APIRoute):
             return await handle(StrictRequest(request.scope, request.receive))
 
         return handle_strictly
+
+    def _fold_dependencies(self, build: Callable[[], H]) -> H:
+        """Build the handler with folded dependencies; the OpenAPI document describes the whole tree."""
+        included = _effective_route_context_var.get()  # the route as a part of a router that is included
+        route: Any = included if included is not None and included.original_route is self else self
+        whole = route.dependant
+        route.dependant = fold_dependencies(whole)
+        try:
+            return build()
+        finally:
+            route.dependant = whole
 
 
 def strict_router(**options: Any) -> APIRouter:

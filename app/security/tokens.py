@@ -5,7 +5,9 @@ file therefore allows HS256 only, checks the header before the signature, and re
 """
 
 import base64
+import hashlib
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,6 +29,8 @@ _MAX_GENERATION = 2**31 - 1
 """PostgreSQL's largest integer."""
 _MAX_TIME = 253_402_300_799
 """The end of year 9999, in seconds since 1970."""
+_MAX_KNOWN = 10_000
+"""Tokens whose signatures are not checked again."""
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")  # python-jose accepts padding and spaces
 
 
@@ -66,6 +70,8 @@ class TokenIssuer:
             TokenKind.REFRESH: refresh_lifetime,
             TokenKind.CONSOLE: console_lifetime,
         }
+        self._known: dict[tuple[TokenKind, bytes], tuple[TokenClaims, int]] = {}
+        """Claims and expiry of valid tokens by their SHA-256 hash, the earliest first."""
 
     def lifetime(self, kind: TokenKind) -> timedelta:
         return self._lifetimes[kind]
@@ -89,9 +95,26 @@ class TokenIssuer:
         return token
 
     def read(self, kind: TokenKind, token: str) -> TokenClaims:
-        """Read the claims of a valid token; raises `TokenExpired`, or `TokenInvalid` without a reason."""
+        """Read the claims of a valid token; raises `TokenExpired`, or `TokenInvalid` without a reason.
+
+        The signature of a token is checked once: it cannot change, and whether the session still exists is for the
+        database to tell.
+        """
         if len(token) > _MAX_TOKEN_CHARS or not _COMPACT.fullmatch(token):
             raise TokenInvalid
+        known_as = kind, hashlib.sha256(token.encode()).digest()
+        known = self._known.get(known_as)
+        if known is None:
+            known = self._known[known_as] = self._verify(kind, token)
+            if len(self._known) > _MAX_KNOWN:
+                del self._known[next(iter(self._known))]
+        claims, expires_at = known
+        if expires_at < int(time.time()):
+            raise TokenExpired
+        return claims
+
+    def _verify(self, kind: TokenKind, token: str) -> tuple[TokenClaims, int]:
+        """Return the claims of a token in compact form and when it expires, in seconds since 1970; raises as `read`."""
         try:
             if not _is_canonical(token.rpartition(".")[2]):
                 raise TokenInvalid
@@ -107,7 +130,8 @@ class TokenIssuer:
             )
             if payload["aud"] != kind.value or not _are_numbers_valid(payload):
                 raise TokenInvalid
-            return TokenClaims(UUID(payload["sub"]), UUID(payload["tid"]), UUID(payload["sid"]), payload["gen"])
+            claims = TokenClaims(UUID(payload["sub"]), UUID(payload["tid"]), UUID(payload["sid"]), payload["gen"])
+            return claims, payload["exp"]
         except ExpiredSignatureError:
             raise TokenExpired from None
         except (JOSEError, KeyError, ValueError, TypeError, AttributeError, RecursionError, OverflowError):

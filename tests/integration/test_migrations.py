@@ -139,3 +139,29 @@ async def test_the_extension_is_there(database: Database) -> None:
     async with database.transaction(as_operator=True) as session:
         version = await session.scalar(text("SELECT extversion FROM pg_extension WHERE extname = 'vector'"))
     assert version is not None
+
+
+# `CREATE OR REPLACE FUNCTION` drops the setting: a migration that does so must set it again.
+HOT_FUNCTIONS = {
+    "vultus_add_events",
+    "vultus_add_usage",
+    "vultus_admit_user",
+    "vultus_append_audit_entry",
+    "vultus_append_with_events",
+    "vultus_begin_registration",
+    "vultus_count_request",
+    "vultus_find_api_key",
+    "vultus_find_collection",
+    "vultus_find_user",
+    "vultus_list_subjects",
+    "vultus_name_candidates",
+    "vultus_store_templates",
+}
+
+
+async def test_hot_functions_plan_their_statements_once(database: Database) -> None:
+    async with database.transaction(as_operator=True) as session:
+        planned_once = await session.scalars(
+            text("SELECT proname FROM pg_proc WHERE 'plan_cache_mode=force_generic_plan' = ANY (proconfig)")
+        )
+    assert set(planned_once) == HOT_FUNCTIONS

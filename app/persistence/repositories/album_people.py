@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Uuid, any_, cast, func, or_, select, text
+from sqlalchemy import Uuid, any_, cast, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from app.domain.sightings import LookedFor
@@ -116,6 +116,5 @@ class AlbumPeopleRepository(TenantRepository):
 
 async def find_stale_people(database: Database) -> list[tuple[UUID, UUID, UUID]]:
     """Find the tenants, albums and collections whose new templates were not compared with the album's faces."""
-    async with database.transaction() as session:
-        rows = await session.execute(text("SELECT tenant, album, people FROM vultus_stale_people()"))
-        return [(row.tenant, row.album, row.people) for row in rows]
+    rows = await database.fetch_rows("SELECT tenant, album, people FROM vultus_stale_people()")
+    return [(row["tenant"], row["album"], row["people"]) for row in rows]

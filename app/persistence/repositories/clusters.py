@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, Uuid, any_, cast, exists, func, or_, select, text, tuple_
+from sqlalchemy import Integer, Uuid, any_, cast, exists, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, insert
 
 from app.domain.sightings import UNKNOWN_STATES, FaceCluster, FacePair
@@ -204,6 +204,5 @@ class ClusterRepository(TenantRepository):
 
 async def find_unclustered(database: Database) -> list[tuple[UUID, UUID]]:
     """Find the tenants and albums with faces that should join clusters, or leave them."""
-    async with database.transaction() as session:
-        rows = await session.execute(text("SELECT tenant, album FROM vultus_unclustered_albums()"))
-        return [(row.tenant, row.album) for row in rows]
+    rows = await database.fetch_rows("SELECT tenant, album FROM vultus_unclustered_albums()")
+    return [(row["tenant"], row["album"]) for row in rows]

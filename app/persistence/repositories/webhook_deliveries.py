@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, case, extract, func, literal, select, text, true
+from sqlalchemy import ColumnElement, Select, case, extract, func, literal, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
@@ -291,6 +291,5 @@ def _describe(row: WebhookDeliveryModel, event: EventModel) -> Delivery:
 
 async def find_due_webhooks(database: Database) -> Sequence[tuple[UUID, UUID]]:
     """Find webhooks, by tenant and id, with deliveries that are due and without a turn in the job queue."""
-    async with database.transaction() as session:
-        rows = await session.execute(text("SELECT tenant_id, webhook_id FROM vultus_due_webhooks()"))
-        return [(row.tenant_id, row.webhook_id) for row in rows]
+    rows = await database.fetch_rows("SELECT tenant_id, webhook_id FROM vultus_due_webhooks()")
+    return [(row["tenant_id"], row["webhook_id"]) for row in rows]
