@@ -97,6 +97,15 @@ def comment(text: str, indent: str = "") -> list[str]:
     return [*lines, current, f"{indent} */"]
 
 
+def alias(name: str, kind: str) -> list[str]:
+    """Return the lines that name a type."""
+    line = f"export type {name} = {kind};"
+    if len(line) <= _WIDTH:
+        return [line]
+    members = [f"  | {one}" for one in kind.split(" | ")]
+    return [f"export type {name} =", *members[:-1], f"{members[-1]};"]
+
+
 def models_module(document: Schema) -> str:
     """Return the module with the types of an OpenAPI document's schemas."""
     lines = [_HEADER, "/** The bodies of the API. */"]
@@ -105,7 +114,7 @@ def models_module(document: Schema) -> str:
         if "properties" in schema:
             lines += [f"export interface {type_name(name)} {{", *properties(schema), "}"]
         else:
-            lines.append(f"export type {type_name(name)} = {type_of(schema)};")
+            lines += alias(type_name(name), type_of(schema))
     return "\n".join(lines) + "\n"
 
 

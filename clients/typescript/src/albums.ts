@@ -155,7 +155,7 @@ export class Albums extends Resource {
     while (true) {
       const found = await this.get(album, { signal });
       if (found.photos.received + found.photos.working === 0) return found;
-      if (Date.now() > endsAt) throw new Error(`photos of ${album} still wait after ${timeoutS} s: is a worker running?`);
+      if (Date.now() > endsAt) throw new Error(`photos still wait after ${timeoutS} s: is a worker running?`);
       await sleep(POLL_S, signal);
     }
   }

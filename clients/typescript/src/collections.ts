@@ -70,7 +70,8 @@ export class Collections extends Resource {
 
   /** Yields the stored faces, oldest first, or only those of a photo. */
   faces(name: string, options: OfPhoto = {}): AsyncGenerator<CollectionFaceOut, void, undefined> {
-    return this.transport.pages(call("GET", path("collections", name, "faces"), { query: photoQuery(options) }), options);
+    const where = path("collections", name, "faces");
+    return this.transport.pages(call("GET", where, { query: photoQuery(options) }), options);
   }
 
   /** Erases the faces of a photo, whoever they belong to; returns a signed receipt. */

@@ -14,6 +14,8 @@ export interface Credentials {
   readonly refreshToken?: string;
   readonly email?: string;
   readonly password?: string;
+  /** Returns a code of the user's second factor, or a recovery code, where the login needs one. */
+  readonly secondFactor?: () => string | Promise<string>;
   /** Called with the new tokens after each sign-in and refresh, so that a program can keep them. */
   readonly onTokens?: (tokens: TokenOut) => void;
 }
@@ -75,8 +77,9 @@ export class Session {
   }
 
   private async signIn(): Promise<TokenOut> {
-    const { email = "", password = "" } = this.given;
+    const { email = "", password = "", secondFactor } = this.given;
     const form = new URLSearchParams({ username: email, password });
+    if (secondFactor !== undefined) form.append("code", await secondFactor());
     return (await this.obtain(call("POST", "/auth/token", { form, isPublic: true, canRepeat: true }))) as TokenOut;
   }
 
