@@ -121,7 +121,9 @@ def _add_middleware(app: FastAPI, settings: Settings, render_error: ErrorRendere
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["authorization", "x-api-key", "content-type", "idempotency-key", "x-request-id"],
+            allow_headers=[
+                *("authorization", "x-api-key", "content-type", "idempotency-key", "last-event-id", "x-request-id"),
+            ],
             expose_headers=["x-request-id", "retry-after", "ratelimit", "ratelimit-policy", "idempotent-replayed"],
         )
     app.add_middleware(CallerTurns)
