@@ -20,6 +20,7 @@ from tests.servers import serving
 from vultus_client import Vultus
 
 _ROOT = Path(__file__).resolve().parents[2]
+_GUIDE = _ROOT / "docs" / "how-to" / "use-it-from-javascript.md"
 _WRITE = "run python clients/typescript/generate_types.py"
 
 
@@ -207,3 +208,22 @@ def test_the_example_says_who_appears_when_in_a_video(
         known, unknown = sorted(run("node", built / "video_platform.mjs", "opening", video, "staff", env=env).splitlines())
         assert re.fullmatch(r"Ada Acker: 0:00-0:0[12]", known)
         assert re.fullmatch(r"unknown [12]: 0:02-0:0[34]", unknown)
+
+
+def test_the_guide_runs_as_printed(built: Path, client_server: str, tmp_path: Path) -> None:
+    demo = tmp_path / "data" / "demo"
+    demo.mkdir(parents=True)
+    (demo / "person.jpg").write_bytes(pictures.photo(1))
+    (demo / "group.jpg").write_bytes(pictures.group(1, 2))
+    blocks = re.findall(r"^```js\n(.*?)^```", _GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    program = "\n".join([*blocks, 'console.log(await receive("c2VjcmV0", {}, "{}"));'])
+    assert "app@example.com" in program
+    program = program.replace("app@example.com", f"{uuid4().hex}@example.com")
+    (built / "guide.mjs").write_text(program.replace("http://127.0.0.1:8000", client_server))
+    assert run("node", built / "guide.mjs", directory=tmp_path).splitlines() == [
+        "emp-1042 Ada Acker",
+        f"subject_not_found 404 {client_server}/docs/errors#subject_not_found",
+        "emp-1042 Ada Acker",
+        "2 0 group.jpg,person.jpg",
+        "400",
+    ]

@@ -16,11 +16,15 @@ _PROGRAMS = Path(__file__).parent / "typescript_client"
 _EXAMPLE = _ROOT / "examples" / "video_platform.mjs"
 
 
-def run(*command: str | Path, text: str | None = None, env: dict[str, str] | None = None) -> str:
+def run(
+    *command: str | Path, text: str | None = None, env: dict[str, str] | None = None, directory: Path | None = None
+) -> str:
     """Run a command and return its standard output; fails with all its output if it does."""
     words = [str(word) for word in command]
     merged = {**os.environ, **(env or {})}
-    done = subprocess.run(words, input=text, env=merged, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        words, input=text, env=merged, cwd=directory, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout
 

@@ -76,7 +76,7 @@ async function people(): Promise<unknown> {
   const again = `${argument}/again.jpg`;
   const { faces } = await vultus.recognize(again, { limit: 1 });
   const batch = await vultus.recognizeBatch([again, `${argument}/empty.jpg`, new Blob(["no photo"])]);
-  const extracted = await vultus.extract(new Blob([await readFile(again)]));
+  const extracted = await vultus.extract(await readFile(again));
   const found = await vultus.search(extracted.faces[0]?.embedding ?? [], { recognizer: extracted.recognizer });
   return {
     detected: await Promise.all(sources.map(async (one) => (await vultus.detect(one)).faces.length)),
