@@ -21,7 +21,6 @@ _WORDS = {
     "number": "number",
     "boolean": "boolean",
     "null": "null",
-    "object": "object",
 }
 _IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*")
 
@@ -32,25 +31,23 @@ def type_of(schema: Schema) -> str:
     """Return the type of a schema. Raises `KeyError` for a kind of schema that the API did not have yet."""
     if "$ref" in schema:
         return type_name(schema["$ref"].rpartition("/")[2])
-    if "const" in schema:
-        return json.dumps(schema["const"])
-    if "enum" in schema:
-        return " | ".join(json.dumps(value) for value in schema["enum"])
-    for key in ("anyOf", "oneOf"):
-        if key in schema:
-            return " | ".join(dict.fromkeys(type_of(one) for one in schema[key]))
-    if "allOf" in schema:
-        return " & ".join(type_of(one) for one in schema["allOf"])
+    values = [schema["const"]] if "const" in schema else schema.get("enum")
+    if values is not None:
+        return " | ".join(json.dumps(value) for value in values)
+    choices = schema.get("anyOf", schema.get("oneOf"))
+    if choices is not None:
+        return " | ".join(dict.fromkeys(type_of(one) for one in choices))
+    return plain_type(schema)
+
+
+def plain_type(schema: Schema) -> str:
+    """Return the type of a schema that is one of JSON's types."""
     kind = schema.get("type")
     if kind is None:
         return "unknown"
-    if isinstance(kind, list):
-        return " | ".join(type_of({**schema, "type": one}) for one in kind)
     if kind == "array":
         return f"readonly {grouped(type_of(schema.get('items', {})))}[]"
-    if kind == "object":
-        return object_type(schema)
-    return _WORDS[kind]
+    return object_type(schema) if kind == "object" else _WORDS[kind]
 
 
 def grouped(kind: str) -> str:
@@ -134,8 +131,8 @@ def problems_module() -> str:
         title = (kind.__doc__ or "").strip().splitlines()[0]
         lines += ["", *comment(f"{title} {kind.remedy}"), f"export class {kind.__name__} extends {parent} {{}}"]
         codes[kind.code] = kind.__name__
-    lines += ["", "/** The class of each code. */", "export const BY_CODE: ReadonlyMap<string, typeof ApiError> = new Map<"]
-    lines += ["  string,", "  typeof ApiError", ">(["]
+    lines += ["", "/** The class of each code. */"]
+    lines += ["export const BY_CODE: ReadonlyMap<string, typeof ApiError> = new Map<string, typeof ApiError>(["]
     lines += [f"  [{json.dumps(code)}, {name}]," for code, name in sorted(codes.items())]
     return "\n".join([*lines, "]);"]) + "\n"
 

@@ -451,10 +451,7 @@ export class VideoNotUploaded extends Conflict {}
 export class TooManyWebhooks extends Conflict {}
 
 /** The class of each code. */
-export const BY_CODE: ReadonlyMap<string, typeof ApiError> = new Map<
-  string,
-  typeof ApiError
->([
+export const BY_CODE: ReadonlyMap<string, typeof ApiError> = new Map<string, typeof ApiError>([
   ["album_closed", AlbumClosed],
   ["album_not_found", AlbumNotFound],
   ["batch_route_needed", BatchRouteNeeded],
