@@ -101,9 +101,11 @@ def test_pages_are_read_to_the_end_or_as_far_as_they_are_needed(built: Path, env
     assert answer(built, "pages", **env) == {"isComplete": True, "requests": 2, "first": "emp-000", "early": 1}
 
 
-def test_an_interrupted_album_continues_and_sends_nothing_twice(built: Path, env: dict[str, str], folder: Path) -> None:
+def test_an_interrupted_album_continues_and_sends_nothing_twice(
+    built: Path, env: dict[str, str], folder: Path, photos: Path
+) -> None:
     ids = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.jpg"))]
-    found = answer(built, "album", folder, **env)
+    found = answer(built, "album", folder, **env, SELFIE=str(photos / "known.jpg"))
     assert (found["interrupted"], found["first"]) == ("AbortError", ids[:3])
     assert (found["second"], found["skipped"]) == (ids[3:], ids[:3])
     assert found["progress"] == [[4, 6], [5, 6], [6, 6]]

@@ -62,13 +62,13 @@ export class Transport {
     const parser = new EventParser();
     const decoder = new TextDecoder();
     try {
-      const streamed = { ...call, timeoutS: Infinity };
+      const streamed = { ...call, timeoutS: SILENCE_S };
       const reader = (await this.perform(streamed, following.signal, openReader)) as Reader | undefined;
       if (reader === undefined) return;
       while (true) {
         following.limit(SILENCE_S);
-        const { done, value } = await reader.read().catch((error: unknown) => {
-          if (signal?.aborted) throw error;
+        const { done, value } = await reader.read().catch(() => {
+          if (signal?.aborted) throw signal.reason;
           return { done: true, value: undefined };
         });
         following.unlimit();

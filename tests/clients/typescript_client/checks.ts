@@ -134,7 +134,7 @@ async function album(): Promise<unknown> {
   const refused = await vultus.albums.upload("party", new Map([["empty.jpg", new Blob([])]]));
   const names = (await collect(vultus.albums.watch("party"))).map(({ name }) => name);
   const counts = (await vultus.albums.wait("party", { timeoutS: 60 })).photos;
-  const found = await vultus.albums.search("party", `${argument}/a/0.jpg`, { decision: "match" });
+  const found = await vultus.albums.search("party", process.env["SELFIE"] ?? "", { decision: "match" });
   return {
     interrupted,
     first,
