@@ -2,9 +2,9 @@
 //
 //   node examples/video_platform.mjs ALBUM VIDEO COLLECTION
 //
-// docs/how-to/use-it-from-javascript.md says how to install the client. The server is in VULTUS_URL, a key with the scopes
-// `register` and `recognize` in VULTUS_API_KEY. People of the collection are named; the others are numbered. Run it again
-// after an interruption: a video that was received is not added twice.
+// docs/how-to/use-it-from-javascript.md says how to install the client. The server is in VULTUS_URL, a key with the
+// scopes `register` and `recognize` in VULTUS_API_KEY. People of the collection are named; the others are numbered. Run
+// it again after an interruption: a video that was received is not added twice.
 
 import { basename } from "node:path";
 
