@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
 
 from tests import pictures
 from tests.servers import serving
@@ -103,8 +103,8 @@ def open_page(browser: Browser, origin: str, server: str, key: str) -> Page:
 
 def choose(page: Page, content: bytes) -> None:
     """Choose a photo as people do."""
-    chosen = {"name": "me.jpg", "mimeType": "image/jpeg", "buffer": content}
-    page.get_by_label("Photo").set_input_files([chosen])  # type: ignore[list-item]
+    chosen: FilePayload = {"name": "me.jpg", "mimeType": "image/jpeg", "buffer": content}
+    page.get_by_label("Photo").set_input_files([chosen])
 
 
 def test_a_page_of_an_allowed_origin_recognizes_a_file(
