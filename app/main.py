@@ -56,6 +56,9 @@ _YOUNG_OBJECTS = 5_000
 _EXTRA_IN_FLIGHT = 8
 """Photo requests allowed in flight in addition to inference and its queue: being received or searched."""
 
+_PAGE_HEADERS = ["authorization", "x-api-key", "content-type", "idempotency-key", "last-event-id", "x-request-id"]
+"""Headers that pages of `VULTUS_CORS_ORIGINS` may send."""
+
 _DESCRIPTION = """Self-hosted, multi-tenant face recognition.
 
 To get started, create a tenant with `POST /api/v1/auth/signup`, press **Authorize** and enter the same email and
@@ -130,7 +133,7 @@ def _add_middleware(app: FastAPI, settings: Settings, render_error: ErrorRendere
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["authorization", "x-api-key", "content-type", "idempotency-key", "x-request-id"],
+            allow_headers=_PAGE_HEADERS,
             expose_headers=["x-request-id", "retry-after", "ratelimit", "ratelimit-policy", "idempotent-replayed"],
         )
     app.add_middleware(CallerTurns)

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests import pictures
+from tests.clients.typescript_builds import building
 from tests.receivers import Receiver, receiving
 from tests.servers import serving
 
@@ -37,6 +38,13 @@ def client_server(client_env: dict[str, str], receiver: Receiver) -> Iterator[st
     more = {"VULTUS_ALBUM_WORKER": "true", "VULTUS_WEBHOOK_INTERNAL_HOSTS": receiver.url}
     with serving(1, **client_env, **more) as (base, _):
         yield base
+
+
+@pytest.fixture(scope="session")
+def built() -> Iterator[Path]:
+    """The folder of the compiled programs in JavaScript, and of the client that they use."""
+    with building() as folder:
+        yield folder
 
 
 @pytest.fixture
