@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
+from pydantic_settings import DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from app.setting_formats import (
     check_hosts,
@@ -25,32 +25,13 @@ from app.setting_formats import (
     refuse_malformed_smtp_url,
     refuse_weak_secret,
 )
+from app.setting_tracing import TracingSettings
 from app.unknown_settings import refuse_unknown
 
 Positive = Annotated[int, Field(gt=0)]
 
-GROUPS = {
-    "environment": "General",
-    "secret_key": "Secrets",
-    "database_url": "Database",
-    "model_pack": "Models",
-    "providers": "Inference",
-    "search_concurrency": "Search",
-    "max_image_bytes": "Image limits",
-    "detection_threshold": "Face quality",
-    "erasure_journal": "Privacy",
-    "signup_enabled": "Access and limits",
-    "header_timeout_s": "Timeouts",
-    "album_worker": "Albums",
-    "event_days": "Events",
-    "console": "Console",
-    "smtp_url": "Mail",
-    "log_level": "Logging",
-}
-"""The titles of the groups of settings, by the first field of each group."""
 
-
-class Settings(BaseSettings):
+class Settings(TracingSettings):
     """Configuration of one process; refuses unsafe values outside development."""
 
     model_config = SettingsConfigDict(
