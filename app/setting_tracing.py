@@ -4,7 +4,7 @@ import re
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.setting_formats import check_hosts, check_public_url
 
@@ -14,9 +14,11 @@ _HEADER = re.compile(r"\s*([A-Za-z0-9_.-]+)\s*=\s*([\x21-\x7e](?:[\x20-\x7e]*[\x
 class TracingSettings(BaseSettings):
     """Which traces leave the service, and where to."""
 
+    model_config = SettingsConfigDict(use_attribute_docstrings=True)
+
     otlp_endpoint: str | None = None
-    """Where traces are sent by OTLP over HTTP, such as `http://collector.internal:4318`; unset: no traces. Needs
-    `pip install 'vultus[tracing]'`. `/v1/traces` is appended (docs/how-to/trace-requests.md)."""
+    """Where traces are sent, such as `http://collector.internal:4318`; unset: nowhere. They are sent by OTLP over HTTP
+    to `/v1/traces` there. This needs `pip install 'vultus[tracing]'` (docs/how-to/trace-requests.md)."""
     otlp_headers: SecretStr | None = None
     """Headers for that server, comma-separated, such as `authorization=Bearer TOKEN`."""
     trace_share: Annotated[float, Field(ge=0, le=1)] = 0.1

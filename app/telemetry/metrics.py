@@ -1,4 +1,4 @@
-"""Expose Prometheus metrics: requests, stages, jobs, photos, the database, deliveries. No label may name a tenant or a person.
+"""Expose Prometheus metrics: rates, errors and durations. No label may name a tenant or a person.
 
 Several workers write to files in PROMETHEUS_MULTIPROC_DIR; the worker that serves the metrics adds them up. `vultus
 serve` sets that variable before importing this module.

@@ -92,10 +92,15 @@ _tracer: Tracer | None = None
 _current: ContextVar[Span | None] = ContextVar("current_span", default=None)
 
 
-def use_tracer(tracer: Tracer | None) -> None:
-    """Start spans with this tracer from now on; None: no spans."""
+@contextmanager
+def tracer_in_use(tracer: Tracer) -> Iterator[None]:
+    """Start spans with this tracer during the block."""
     global _tracer  # noqa: PLW0603 - one per process, like the logger's configuration
-    _tracer = tracer
+    before, _tracer = _tracer, tracer
+    try:
+        yield
+    finally:
+        _tracer = before
 
 
 def current_place() -> SpanPlace | None:

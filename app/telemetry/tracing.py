@@ -18,7 +18,7 @@ from app.setting_tracing import read_headers
 from app.settings import Settings
 from app.telemetry import get_logger
 from app.telemetry.process_names import process_name
-from app.telemetry.spans import Span, SpanKind, SpanPlace, Value, use_tracer
+from app.telemetry.spans import Span, SpanKind, SpanPlace, Value, tracer_in_use
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -58,11 +58,10 @@ def exported_traces(settings: Settings) -> Iterator[None]:
         yield
         return
     provider = _build_provider(settings)
-    use_tracer(_OtlpTracer(provider.get_tracer("vultus", version("vultus"))))
     try:
-        yield
+        with tracer_in_use(_OtlpTracer(provider.get_tracer("vultus", version("vultus")))):
+            yield
     finally:
-        use_tracer(None)
         # The exporter may wait for a server that does not respond; a daemon does not keep the process.
         ending = threading.Thread(target=provider.shutdown, daemon=True)
         ending.start()
