@@ -49,14 +49,14 @@ _jobs = Histogram(
 _job_errors = Counter("vultus_job_errors", "Jobs of the queue that ended with an error.", ["kind"], registry=_registry)
 _database = Histogram(
     "vultus_database_seconds",
-    "Seconds of a transaction, a statement or a snapshot for a search, with the wait for a connection.",
+    "Seconds of a use of the database, with the wait for a connection.",
     ["use"],
     buckets=_SECONDS,
     registry=_registry,
 )
 _database_errors = Counter(
     "vultus_database_errors",
-    "Transactions, statements and snapshots that ended with an error, also one of the caller.",
+    "Uses of the database that ended with an error, also one of the caller.",
     ["use"],
     registry=_registry,
 )
