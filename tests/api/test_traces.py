@@ -19,6 +19,7 @@ from tests import pictures
 from tests.api.conftest import Account, Running, sign_up_at, start
 from tests.receivers import Receiver, receiving
 from tests.servers import free_port
+from tests.videos import Part, film
 
 pytest.importorskip("opentelemetry.sdk.trace", reason="the extra `tracing` is not installed")
 
@@ -129,6 +130,20 @@ async def test_an_album_photo_continues_the_trace_of_its_upload(owner: Account, 
     assert job_id in {span.span_id for span in collector.named("job photos.turn")}
     below = {span.name for span in collector.of_trace(photo.trace_id) if span.parent_id == photo.span_id}
     assert {"decode", "detect", "embed", "database transaction"} <= below
+
+
+async def test_the_steps_of_a_video_continue_the_trace_of_its_upload(owner: Account, collector: Collector) -> None:
+    assert (await owner.client.post("/albums", json={"id": "party"})).status_code == 201
+    place = begin_trace()
+    sent_in(owner, place)
+    fields = {"album": "party", "external_id": "a.mp4"}
+    files = {"video": ("a.mp4", film([Part(1, 0, 2)], 2, per_second=4))}
+    assert (await owner.client.post("/videos", data=fields, files=files)).status_code == 202
+    spans = await collected(collector, place, "POST /api/v1/videos", "video look", "video watch", "video join", "embed")
+    for step in ("video look", "video watch", "video join"):
+        assert (spans[step].kind, spans[step].is_error) == ("consumer", False)
+        ((job_trace, _),) = spans[step].links
+        assert job_trace != spans[step].trace_id
 
 
 async def test_a_delivery_continues_the_trace_of_the_change(
