@@ -18,5 +18,6 @@ GROUPS = {
     "console": "Console",
     "smtp_url": "Mail",
     "log_level": "Logging",
+    "otlp_endpoint": "Traces",
 }
 """The titles of the groups of settings, by the first field of each group."""

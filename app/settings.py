@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
+from pydantic_settings import DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from app.setting_formats import (
     check_hosts,
@@ -25,12 +25,13 @@ from app.setting_formats import (
     refuse_malformed_smtp_url,
     refuse_weak_secret,
 )
+from app.setting_tracing import TracingSettings
 from app.unknown_settings import refuse_unknown
 
 Positive = Annotated[int, Field(gt=0)]
 
 
-class Settings(BaseSettings):
+class Settings(TracingSettings):
     """Configuration of one process; refuses unsafe values outside development."""
 
     model_config = SettingsConfigDict(
@@ -213,8 +214,7 @@ class Settings(BaseSettings):
     `https://minio.example:9000`. Empty: nothing is fetched."""
     image_url_hosts: Annotated[list[str], NoDecode] = []
     """Hosts to fetch photos from by URL, comma-separated; unset: none. Each one is exact: `photos.example`,
-    `photos.example:8443`, or `http://10.0.0.5:9000` without TLS. Every tenant may name URLs of these hosts
-    (`image_url`)."""
+    `photos.example:8443`, or `http://10.0.0.5:9000` without TLS. Every tenant may name their URLs."""
     image_url_networks: Annotated[list[str], NoDecode] = []
     """Networks beside the public ones where these hosts may be, comma-separated. A name in `VULTUS_IMAGE_URL_HOSTS`
     with another private, local or reserved address is refused. An address listed there needs no network."""

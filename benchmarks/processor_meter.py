@@ -41,12 +41,16 @@ class Meter:
         self._server = target.pid
         self._database = target.database
 
-    def measure(self, requests: Sequence[bytes]) -> tuple[Spent, Answers]:
-        """Send the requests; raises `SystemExit` if any failed."""
+    def measure(self, requests: Sequence[bytes], *, settle_s: float = 0) -> tuple[Spent, Answers]:
+        """Send the requests; raises `SystemExit` if any failed.
+
+        What the server does in `settle_s` seconds after the last answer counts too.
+        """
         postgres = _list_postgres(self._database) if self._database else []
         before = self._read(postgres)
         address = (str(self._address.hostname), int(self._address.port or 80))
         answers = asyncio.run(send_all(address, requests, clients=CLIENTS))
+        time.sleep(settle_s)
         after = self._read(postgres)
         if answers.succeeded != len(requests):
             raise SystemExit(f"answers by status: {answers.statuses}")

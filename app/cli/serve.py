@@ -23,6 +23,7 @@ from app.persistence.provisioning.logins import check_operator_login, check_serv
 from app.server.drain import install_supervised_drain
 from app.settings import Settings, load_settings
 from app.telemetry import configure_logging
+from app.telemetry.tracing import check_tracing
 
 _KEEP_ALIVE_S = 30
 _DRAIN_S = 30
@@ -80,10 +81,11 @@ def run_server(settings: Settings, *, host: str, port: int, workers: int) -> Non
 
 
 def check_before_start(settings: Settings, *, host: str, port: int) -> None:
-    """Raise `OperatorError` if the port cannot be used or the database refuses a login.
+    """Raise `OperatorError` if the port cannot be used, the database refuses a login, or a needed package is missing.
 
     A database that does not respond is only reported: it may still be starting.
     """
+    check_tracing(settings)
     check_port(host, port)
     for check in (check_service_login, check_operator_login):
         problem = asyncio.run(check(settings))

@@ -88,15 +88,13 @@ def render_markdown() -> str:
 
 
 def group_settings() -> Iterator[tuple[str, list[Setting]]]:
-    """Yield the title and the settings of each group, in the order of the fields."""
-    title, settings = "", list[Setting]()
+    """Yield the title and the settings of each group, in the order of `GROUPS`: inherited fields come first."""
+    groups: dict[str, list[Setting]] = {title: [] for title in GROUPS.values()}
+    title = ""
     for name, field in Settings.model_fields.items():
-        if name in GROUPS:
-            if settings:
-                yield title, settings
-            title, settings = GROUPS[name], []
-        settings.append(_describe(name, field))
-    yield title, settings
+        title = GROUPS.get(name, title)
+        groups[title].append(_describe(name, field))
+    yield from groups.items()
 
 
 def _describe(name: str, field: FieldInfo) -> Setting:

@@ -143,6 +143,8 @@ class WaitingPhoto:
     keep: Keep
     source: str | None = None
     """Where it lies in the tenant's own object store; None if it lies in the spool."""
+    traceparent: str | None = None
+    """The trace of the upload, in the format of W3C Trace Context, if it is exported."""
 
 
 @dataclass(frozen=True, slots=True)

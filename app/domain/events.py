@@ -67,6 +67,8 @@ class StoredEvent:
     at: datetime
     type: str
     data: Mapping[str, Any]
+    traceparent: str | None = None
+    """The trace of the change, in the format of W3C Trace Context, if it is exported."""
 
 
 @dataclass(frozen=True, slots=True)

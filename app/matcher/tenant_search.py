@@ -38,7 +38,7 @@ from app.matcher.search import CompareResult, Gallery, IdentifyResult
 from app.matcher.similarity import cosine_similarity
 from app.matcher.strategy import Strategy
 from app.security.template_protection import Protection
-from app.telemetry import timed
+from app.telemetry import timed_calls
 
 _MAX_COMPARISONS_ON_LOOP = 20_000
 """Templates times probes that are compared without a thread, in less than a millisecond."""
@@ -58,15 +58,16 @@ class TenantSearch:
         self._tenant_id = tenant_id
         self._has_stored_probes = has_stored_probes
 
+    @timed_calls("search")
     async def identify(self, gallery: Gallery, probes: Sequence[Embedding], limit: int) -> IdentifyResult:
         """Return the `limit` best subjects of each probe (512,), by most similar template, ties by subject id.
 
         There are fewer only if the gallery has fewer subjects.
         """
-        with timed("search"):
-            result = await self.identify_in_memory(gallery, probes, limit)
-            return result if result is not None else await self.identify_in_database(gallery, probes, limit)
+        result = await self.identify_in_memory(gallery, probes, limit)
+        return result if result is not None else await self.identify_in_database(gallery, probes, limit)
 
+    @timed_calls("search")
     async def identify_named(self, gallery: Gallery, probes: Sequence[Embedding], limit: int) -> IdentifyResult:
         """Identify among the named subjects only: every one of their templates is compared."""
         async with self._open(gallery) as opened:
@@ -126,6 +127,7 @@ class TenantSearch:
         described = FoundSubjects(subjects, named.faces)
         return IdentifyResult(describe_candidates(probes, similar.found, described, limit), named.scale)
 
+    @timed_calls("search")
     async def compare(self, gallery: Gallery, subject_id: UUID, probe: Embedding) -> CompareResult | None:
         """Compare the probe with one subject; None if it has no template in the gallery."""
         async with self._open(gallery) as opened:
@@ -151,6 +153,7 @@ class TenantSearch:
             protected = await self._protect(opened.facts.protection, probes)
             return [cosine_similarity(probe, face.embedding) for probe in protected], face.is_reliable
 
+    @timed_calls("search")
     async def subjects_like_face(
         self, gallery: Gallery, subject_id: UUID, face_id: UUID, limit: int
     ) -> IdentifyResult | None:
@@ -162,6 +165,7 @@ class TenantSearch:
             ranked = await opened.rank_subjects([face.embedding], limit, exclude=subject_id)
             return IdentifyResult(ranked, opened.facts.scale, face.is_reliable)
 
+    @timed_calls("search")
     async def subjects_like_subject(self, gallery: Gallery, subject_id: UUID, limit: int) -> IdentifyResult | None:
         """Return the other subjects most similar to a subject's common embedding; None if it has no templates."""
         async with self._open(gallery) as opened:
@@ -172,6 +176,7 @@ class TenantSearch:
             ranked = await opened.rank_subjects([probe], limit, exclude=subject_id)
             return IdentifyResult(ranked, opened.facts.scale, is_reliable)
 
+    @timed_calls("search")
     async def faces_like(
         self, gallery: Gallery, probe: Embedding, limit: int, min_similarity: float
     ) -> list[FaceCandidate]:
@@ -187,6 +192,7 @@ class TenantSearch:
         async with self._open(gallery) as opened:
             return await opened.read_scale() if opened.is_empty else opened.facts.scale
 
+    @timed_calls("search")
     async def all_faces_like(
         self, gallery: Gallery, probes: Sequence[Embedding], min_similarity: float
     ) -> list[list[FaceCandidate]]:
@@ -197,6 +203,7 @@ class TenantSearch:
             protected = await self._protect(opened.facts.protection, probes)
             return [await opened.find_all_faces(probe, min_similarity) for probe in protected]
 
+    @timed_calls("search")
     async def faces_like_face(
         self, gallery: Gallery, face_id: UUID, limit: int, min_similarity: float
     ) -> list[FaceCandidate] | None:
@@ -212,6 +219,7 @@ class TenantSearch:
                 return []
             return await opened.find_faces(stored.embedding, limit, min_similarity, exclude=stored.seq)
 
+    @timed_calls("search")
     async def named_subjects_like(
         self, gallery: Gallery, probe: Embedding, limit: int, min_similarity: float
     ) -> list[NamedCandidate]:
@@ -225,6 +233,7 @@ class TenantSearch:
             (probe,) = await self._protect(opened.facts.protection, [probe])
             return await opened.find_named_subjects(probe, limit, min_similarity)
 
+    @timed_calls("search")
     async def named_subjects_like_face(
         self, gallery: Gallery, face_id: UUID, limit: int, min_similarity: float
     ) -> list[NamedCandidate] | None:
@@ -240,6 +249,7 @@ class TenantSearch:
                 return []
             return await opened.find_named_subjects(stored.embedding, limit, min_similarity)
 
+    @timed_calls("search")
     async def named_subjects_like_subject(
         self, gallery: Gallery, subject_id: UUID, limit: int, min_similarity: float
     ) -> list[NamedCandidate]:

@@ -26,6 +26,7 @@ from app.errors import ClientDisconnected, Overloaded
 from app.ml.fair_shares import FairShares
 from app.ml.memory import is_out_of_memory
 from app.telemetry import StageTimes, stage_times
+from app.telemetry.spans import SpanPlace, current_place, record_span
 from app.thread_priority import lower_priority
 
 P = ParamSpec("P")
@@ -35,6 +36,8 @@ _NEWEST_WEIGHT = 0.1
 """Weight of the newest inference in the moving average of durations."""
 _BUSY_S = 1.0
 """How long after the last request one thread is kept free of background jobs."""
+_MIN_WAIT_S = 0.001
+"""Shorter waits are no spans of a trace."""
 _LOWER_BY, _LOWER_SPARE_BY, _LOWER_BACKGROUND_BY = 10, 3, 19
 """By how much the priority of the threads, of the spare one, and of background jobs' threads is lowered."""
 
@@ -45,6 +48,8 @@ class _Job:
     work: Callable[[], Any]
     result: "asyncio.Future[Any]"
     times: StageTimes | None
+    place: SpanPlace | None
+    """The span that waits for the job."""
     queued_at: float = field(default_factory=time.monotonic)
     started_at: float = 0.0
     charge_s: float = 0.0
@@ -122,7 +127,7 @@ class InferenceExecutor:
         """
         context = contextvars.copy_context()
         future = asyncio.get_running_loop().create_future()
-        job = _Job(tenant, lambda: context.run(work, *args, **kwargs), future, stage_times.get())
+        job = _Job(tenant, lambda: context.run(work, *args, **kwargs), future, stage_times.get(), current_place())
         self._requested_at = time.monotonic()
         if self._running < self._threads or self._takes_spare(job):
             self._start(job)
@@ -142,9 +147,10 @@ class InferenceExecutor:
         return result
 
     async def run_in_background(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` on a thread that no request needs; waits as long as it takes."""
+        """Run `work` on a thread that no request needs, in the caller's context; waits as long as it takes."""
+        context = contextvars.copy_context()
         future = asyncio.get_running_loop().create_future()
-        job = _Job(None, lambda: work(*args, **kwargs), future, None, is_background=True)
+        job = _Job(None, lambda: context.run(work, *args, **kwargs), future, None, current_place(), is_background=True)
         self._background.append(job)
         self._start_background()
         result: T = await job.result
@@ -198,8 +204,11 @@ class InferenceExecutor:
             self._jobs[job.tenant] += 1
             job.charge_s = self._shares.start(job.tenant)
         job.started_at = time.monotonic()
+        waited_s = job.started_at - job.queued_at
         if job.times is not None:
-            job.times.add("wait", job.started_at - job.queued_at)
+            job.times.add("wait", waited_s)
+        if waited_s >= _MIN_WAIT_S:
+            record_span("wait", waited_s, job.place)
         thread = asyncio.get_running_loop().run_in_executor(self._choose_pool(job), self._work, job)
         thread.add_done_callback(lambda done: self._finish(job, done))
 

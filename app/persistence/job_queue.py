@@ -22,6 +22,7 @@ from sqlalchemy import text
 from app.persistence.connections.database import Database, Transaction
 from app.persistence.connections.watchdog import SERVER_TCP_SETTINGS, connect
 from app.telemetry import get_logger
+from app.telemetry.operations import job_run
 
 _log = get_logger(__name__)
 
@@ -138,7 +139,7 @@ class JobWorker:
         try:
             manager = self._manager = QueueManager(_queries(Queries(AsyncpgPoolDriver(pool))))
             for kind, handle in handlers.items():
-                manager.entrypoint(kind.value)(_unpacking(handle))
+                manager.entrypoint(kind.value)(_unpacking(kind, handle))
             if self._stopping.is_set():
                 return
             await manager.run(
@@ -159,10 +160,12 @@ class JobWorker:
             return
 
 
-def _unpacking(handle: JobHandler) -> Callable[[Job], Awaitable[None]]:
+def _unpacking(kind: JobKind, handle: JobHandler) -> Callable[[Job], Awaitable[None]]:
     async def take(job: Job) -> None:
         assert job.payload is not None
-        await handle(*(UUID(bytes=job.payload[start : start + 16]) for start in range(0, len(job.payload), 16)))
+        ids = (UUID(bytes=job.payload[start : start + 16]) for start in range(0, len(job.payload), 16))
+        with job_run(kind.value):
+            await handle(*ids)
 
     return take
 

@@ -7,7 +7,7 @@ import asyncio
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Protocol, TypeVar
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -18,7 +18,8 @@ from app.errors import AppError, InternalError, NotReady, Overloaded
 from app.server.drain import drain
 from app.services.tenancy.metering import UsageService, usage_key
 from app.telemetry import StageTimes, accept_request_id, error_code, get_logger, request_id, stage_times
-from app.telemetry.metrics import observe_images, observe_request, observe_stage
+from app.telemetry.metrics import known_method, observe_images, observe_request, observe_stage, observe_stage_error
+from app.telemetry.spans import Span, SpanKind, root_span
 
 PRINCIPAL, CALLER, IMAGES, OPERATION = "vultus.principal", "vultus.caller", "vultus.images", "vultus.operation"
 """Keys in a request's scope: the authenticated principal, the admitted one, the number of photos sent, and the
@@ -39,6 +40,8 @@ SECURITY_HEADERS = {
     "style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; "
     "base-uri 'none'; form-action 'none'",
 }
+
+_UNTRACED_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 _access = get_logger("vultus.access")
 _log = get_logger("vultus.error")
@@ -91,7 +94,25 @@ class _Exchange:
         observe_request(template or "none", self.scope["method"], self.status, seconds)
         for stage, stage_s in self.times.items():
             observe_stage(stage, stage_s)
+        for stage in self.times.failed:
+            observe_stage_error(stage)
         _meter(self.scope, is_success=200 <= self.status < 300 and not self.is_replayed)
+
+    def describe(self, span: Span) -> None:
+        """Name the request's span: the route's template, the method and the status, and the code of an error."""
+        template = getattr(self.scope.get("route"), "path", None)
+        method = known_method(self.scope["method"])
+        span.rename(f"{method} {template or 'none'}")
+        span.set("http.request.method", method)
+        if template is not None:
+            span.set("http.route", template)
+        if OPERATION in self.scope:
+            span.set("vultus.operation", self.scope[OPERATION])
+        if self.status:
+            span.set("http.response.status_code", self.status)
+        code = error_code.get()
+        if code is not None or self.status >= 500:
+            span.fail(code or str(self.status), self.status >= 500)
 
     def _describe_caller(self) -> dict[str, str]:
         """Return the address, the tenant and the caller as far as they are known, and the code of an error."""
@@ -124,6 +145,16 @@ class RequestContext:
         request_id.set(exchange.request_id)  # each request runs in its own task, so this needs no reset
         stage_times.set(exchange.times)
         error_code.set(None)
+        with _request_span(scope) as span:
+            try:
+                await self._respond(exchange, receive, send)
+            finally:
+                exchange.record()
+                if span is not None:
+                    exchange.describe(span)
+
+    async def _respond(self, exchange: _Exchange, receive: Receive, send: Send) -> None:
+        scope = exchange.scope
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -148,8 +179,6 @@ class RequestContext:
         except Exception as exc:  # noqa: BLE001 - not re-raised: the server would log the message, which may be personal data
             _log.error("unexpected_error", error=type(exc).__name__, frames=describe_frames(exc))
             await respond(InternalError())
-        finally:
-            exchange.record()
 
     def _add_headers(self, headers: MutableHeaders, exchange: _Exchange) -> None:
         headers["x-request-id"] = exchange.request_id
@@ -162,6 +191,13 @@ class RequestContext:
             headers["connection"] = "close"
         if exchange.path.startswith("/api/"):
             headers.setdefault("cache-control", "no-store")
+
+
+def _request_span(scope: Scope) -> AbstractContextManager[Span | None]:
+    """Start the request's span, in the caller's trace if it names one; probes and scrapes have none."""
+    if scope["path"] in _UNTRACED_PATHS:
+        return nullcontext()
+    return root_span("request", SpanKind.SERVER, Headers(scope=scope).get("traceparent"))
 
 
 @asynccontextmanager

@@ -7,13 +7,16 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Literal
+from functools import wraps
+from typing import Literal, ParamSpec, TypeVar
 from uuid import uuid4
 
 import structlog
+
+from app.telemetry.spans import child_span, current_place
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 error_code: ContextVar[str | None] = ContextVar("error_code", default=None)
@@ -26,6 +29,8 @@ _FORBIDDEN_KEYS = frozenset(
 )
 
 Log = structlog.stdlib.BoundLogger
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class StageTimes:
@@ -35,6 +40,8 @@ class StageTimes:
         self._started_at = time.perf_counter()
         self._seconds: dict[str, float] = {}
         self._last: tuple[str, float] | None = None
+        self.failed: list[str] = []
+        """The stages that raised, once for each time."""
 
     def add(self, stage: str, seconds: float) -> None:
         self._seconds[stage] = self._seconds.get(stage, 0.0) + seconds
@@ -75,25 +82,43 @@ def begin_last_stage(stage: str) -> None:
 
 @contextmanager
 def timed(stage: str) -> Iterator[None]:
-    """Add the block's time to a stage of the current request, without the time of nested stages.
+    """Add the block's time to a stage of the current request, without the time of nested stages; and mark it as a span.
 
-    Takes microseconds; does nothing outside a request.
+    Takes microseconds; does nothing outside a request and a trace.
     """
-    times = stage_times.get()
-    if times is None:
-        yield
-        return
-    outer, nested = _nested_s.get(), [0.0]
-    token = _nested_s.set(nested)
-    started_at = time.perf_counter()
-    try:
-        yield
-    finally:
-        elapsed_s = time.perf_counter() - started_at
-        _nested_s.reset(token)
-        if outer is not None:
-            outer[0] += elapsed_s
-        times.add(stage, elapsed_s - nested[0])
+    with child_span(stage):
+        times = stage_times.get()
+        if times is None:
+            yield
+            return
+        outer, nested = _nested_s.get(), [0.0]
+        token = _nested_s.set(nested)
+        started_at = time.perf_counter()
+        try:
+            yield
+        except Exception:
+            times.failed.append(stage)
+            raise
+        finally:
+            elapsed_s = time.perf_counter() - started_at
+            _nested_s.reset(token)
+            if outer is not None:
+                outer[0] += elapsed_s
+            times.add(stage, elapsed_s - nested[0])
+
+
+def timed_calls(stage: str) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
+    """Time each call of a coroutine function as a stage."""
+
+    def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        @wraps(function)
+        async def measured(*args: P.args, **kwargs: P.kwargs) -> T:
+            with timed(stage):
+                return await function(*args, **kwargs)
+
+        return measured
+
+    return decorate
 
 
 def get_logger(name: str) -> Log:
@@ -121,6 +146,7 @@ def configure_logging(level: str, log_format: Literal["auto", "json", "console"]
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _add_request_id,
+        _add_trace,
         _drop_forbidden,
     ]
     structlog.configure(
@@ -153,6 +179,14 @@ def _add_request_id(_: object, __: str, event: structlog.typing.EventDict) -> st
     current = request_id.get()
     if current is not None:
         event.setdefault("request_id", current)
+    return event
+
+
+def _add_trace(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    place = current_place()
+    if place is not None:
+        event.setdefault("trace_id", f"{place.trace_id:032x}")
+        event.setdefault("span_id", f"{place.span_id:016x}")
     return event
 
 

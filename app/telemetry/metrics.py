@@ -1,4 +1,4 @@
-"""Expose Prometheus metrics: requests, stages, photos. No label may name a tenant or a person.
+"""Expose Prometheus metrics: rates, errors and durations. No label may name a tenant or a person.
 
 Several workers write to files in PROMETHEUS_MULTIPROC_DIR; the worker that serves the metrics adds them up. `vultus
 serve` sets that variable before importing this module.
@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from app.telemetry.operations import report_to
 from app.telemetry.process_names import process_name
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -34,8 +35,34 @@ _seconds = Histogram(
 )
 _stages = Histogram(
     "vultus_stage_seconds",
-    "Seconds that a request with photos spends in each stage.",
+    "Seconds that a request with photos or a search spends in each stage.",
     ["stage"],
+    buckets=_SECONDS,
+    registry=_registry,
+)
+_stage_errors = Counter(
+    "vultus_stage_errors", "Stages that ended with an error, also one of the photo.", ["stage"], registry=_registry
+)
+_jobs = Histogram(
+    "vultus_job_seconds", "Seconds that a job of the queue runs.", ["kind"], buckets=_SECONDS, registry=_registry
+)
+_job_errors = Counter("vultus_job_errors", "Jobs of the queue that ended with an error.", ["kind"], registry=_registry)
+_database = Histogram(
+    "vultus_database_seconds",
+    "Seconds of a use of the database, with the wait for a connection.",
+    ["use"],
+    buckets=_SECONDS,
+    registry=_registry,
+)
+_database_errors = Counter(
+    "vultus_database_errors",
+    "Uses of the database that ended with an error, also one of the caller.",
+    ["use"],
+    registry=_registry,
+)
+_delivery_seconds = Histogram(
+    "vultus_webhook_seconds",
+    "Seconds of an attempt to deliver an event to a webhook.",
     buckets=_SECONDS,
     registry=_registry,
 )
@@ -64,15 +91,42 @@ def describe() -> list[tuple[str, str, tuple[str, ...], str]]:
     return found
 
 
+def known_method(method: str) -> str:
+    """Return the method, or `other`."""
+    return method if method in _METHODS else "other"
+
+
 def observe_request(route: str, method: str, status: int, seconds: float) -> None:
     """Count a request; `route` is the path's template, never the path itself, which may name people."""
-    _requests.labels(route, method if method in _METHODS else "other", str(status)).inc()
+    _requests.labels(route, known_method(method), str(status)).inc()
     _seconds.labels(route).observe(seconds)
 
 
 def observe_stage(stage: str, seconds: float) -> None:
     """Record the seconds that one request spent in a stage."""
     _stages.labels(stage).observe(seconds)
+
+
+def observe_stage_error(stage: str) -> None:
+    """Count a stage that ended with an error."""
+    _stage_errors.labels(stage).inc()
+
+
+def observe_job(kind: str, seconds: float, succeeded: bool) -> None:
+    """Record a job of the queue that has ended."""
+    _jobs.labels(kind).observe(seconds)
+    if not succeeded:
+        _job_errors.labels(kind).inc()
+
+
+def observe_database(use: str, seconds: float, succeeded: bool) -> None:
+    """Record a use of the database that has ended; see `operations.DatabaseUse`."""
+    _database.labels(use).observe(seconds)
+    if not succeeded:
+        _database_errors.labels(use).inc()
+
+
+report_to(database=observe_database, jobs=observe_job)
 
 
 def observe_images(count: int) -> None:
@@ -84,9 +138,10 @@ def observe_photo(state: str, code: str | None) -> None:
     _photos.labels(state, code or "").inc()
 
 
-def observe_webhook(outcome: str) -> None:
-    """Count an attempt to deliver an event: `delivered`, `refused`, or the kind of error."""
+def observe_webhook(outcome: str, seconds: float) -> None:
+    """Record an attempt to deliver an event: `delivered`, `refused`, or the kind of error."""
     _deliveries.labels(outcome).inc()
+    _delivery_seconds.observe(seconds)
 
 
 def observe_inference(outcome: str) -> None:

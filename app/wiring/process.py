@@ -69,6 +69,7 @@ from app.services.webhooks.sending import WebhookHosts, WebhookSender
 from app.services.webhooks.worker import WebhookWorker
 from app.settings import Settings
 from app.telemetry import get_logger
+from app.telemetry.tracing import exported_traces
 from app.wiring.accounts import build_accounts, build_mailer
 from app.wiring.albums import StorageOpener
 from app.wiring.analyzer import build_analyzer, client_of, count_inference_threads
@@ -159,7 +160,9 @@ async def running_process(
     `ModelPackUnavailable`, or `OperatorError` if the models do not respond in time.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    async with provisioned_database(settings) as addresses, AsyncExitStack() as stack:
+    async with AsyncExitStack() as stack:
+        stack.enter_context(exported_traces(settings))  # ended last
+        addresses = await stack.enter_async_context(provisioned_database(settings))
         resources = await _open_resources(stack, settings, addresses, answers=answers)
         is_inherited = analyzer is not None
         analyzer = analyzer or build_analyzer(settings)
@@ -212,7 +215,7 @@ async def _open_resources(
     stack.push_async_callback(image_urls.close)
     search = build_search(settings, addresses.service, keyring, watchdog=watchdog)
     stack.push_async_callback(search.close)
-    webhooks = WebhookSender(WebhookHosts(settings.webhook_internal_hosts))
+    webhooks = WebhookSender(WebhookHosts(settings.webhook_internal_hosts), trace_hosts=settings.trace_hosts)
     stack.push_async_callback(webhooks.close)
     progress, video_progress = ProgressWatch(database, count_photos_of), ProgressWatch(database, follow_videos)
     mailer = build_mailer(settings)

@@ -23,6 +23,8 @@ from app.persistence.connections.statements import StatementPool
 from app.persistence.connections.watchdog import SERVER_TCP_SETTINGS, Watchdog, opener
 from app.persistence.erasure_journal import Journal, JournalEntry
 from app.telemetry import get_logger
+from app.telemetry.operations import DatabaseUse, database_use
+from app.telemetry.spans import current_traceparent
 
 _log = get_logger(__name__)
 
@@ -45,6 +47,8 @@ _CONTEXT = text(
     "SELECT set_config('role', :role, true), set_config('app.tenant_id', :tenant_id, true), "
     "set_config('app.lookup', :lookup, true), set_config('statement_timeout', :timeout, true)"
 )
+_TRACED_CONTEXT = text(f"{_CONTEXT.text}, set_config('app.traceparent', :traceparent, true)")
+"""New photos, videos and events keep the trace of their change: it is the default of their column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,10 @@ class Database:
             "lookup": lookup or "",
             "timeout": _STATEMENT_TIMEOUT,
         }
-        with translate_errors(), _explain_missing_operator_role(as_operator):
+        traceparent = current_traceparent()
+        if traceparent is not None:
+            context["traceparent"] = traceparent
+        with database_use(DatabaseUse.TRANSACTION), translate_errors(), _explain_missing_operator_role(as_operator):
             erased: list[JournalEntry] = []
             async with self._sessions(info={"context": context, ERASED: erased}) as session, session.begin():
                 yield session
@@ -207,7 +214,7 @@ def _enter_context(session: Session, _: SessionTransaction, connection: Connecti
     """Set role and tenant in the first statement of every transaction; savepoints inherit them."""
     context = session.info.get("context")
     if context is not None:
-        connection.execute(_CONTEXT, context)
+        connection.execute(_TRACED_CONTEXT if "traceparent" in context else _CONTEXT, context)
 
 
 def async_url(url: str) -> URL:

@@ -19,6 +19,7 @@ from app.errors import Overloaded
 from app.persistence.connections.database import APP_ROLE, driver_address
 from app.persistence.connections.driver import DriverPool
 from app.persistence.connections.watchdog import Connection, Watchdog
+from app.telemetry.operations import DatabaseUse, database_use
 
 _WAIT_S = 5
 # The planner settings favor the covering indexes on one core without JIT: a search scans memory.
@@ -52,16 +53,17 @@ class SnapshotPool:
         Raises `Overloaded` when no slot becomes free within 5 s, `DatabaseUnavailable` when PostgreSQL does not
         respond.
         """
-        async with self._slot(), self._pool.connection(wait_s=_WAIT_S) as connection:
-            try:
-                # One round trip for several statements needs the simple protocol, which takes no parameters.
-                await connection.execute(_BEGIN.format(role=APP_ROLE, tenant_id=UUID(str(tenant_id))))
-                yield connection
-                if not connection.is_closed():
-                    await connection.execute("ROLLBACK")  # nothing was written
-            except BaseException:
-                connection.terminate()  # canceled or broken: its state is unknown
-                raise
+        with database_use(DatabaseUse.SNAPSHOT):
+            async with self._slot(), self._pool.connection(wait_s=_WAIT_S) as connection:
+                try:
+                    # One round trip for several statements needs the simple protocol, which takes no parameters.
+                    await connection.execute(_BEGIN.format(role=APP_ROLE, tenant_id=UUID(str(tenant_id))))
+                    yield connection
+                    if not connection.is_closed():
+                        await connection.execute("ROLLBACK")  # nothing was written
+                except BaseException:
+                    connection.terminate()  # canceled or broken: its state is unknown
+                    raise
 
     async def close(self) -> None:
         await self._pool.close()

@@ -10,6 +10,7 @@ from typing import Any
 
 from app.persistence.connections.driver import DriverPool
 from app.persistence.connections.watchdog import Connection, Watchdog
+from app.telemetry.operations import DatabaseUse, database_use
 
 _WAIT_S = 10
 
@@ -35,13 +36,14 @@ class StatementPool:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
-        async with self._pool.connection(wait_s=_WAIT_S) as connection:
-            if not self._behind_pgbouncer:
-                yield connection
-                return
-            # In transaction mode, parse and execute might otherwise run on two server connections.
-            async with connection.transaction():
-                yield connection
+        with database_use(DatabaseUse.STATEMENT):
+            async with self._pool.connection(wait_s=_WAIT_S) as connection:
+                if not self._behind_pgbouncer:
+                    yield connection
+                    return
+                # In transaction mode, parse and execute might otherwise run on two server connections.
+                async with connection.transaction():
+                    yield connection
 
     async def close(self) -> None:
         await self._pool.close()

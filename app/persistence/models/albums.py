@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import BigInteger, ForeignKeyConstraint, Identity, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.persistence.models.base import Base, TenantOwned, TenantRow
+from app.persistence.models.base import CURRENT_TRACE, Base, TenantOwned, TenantRow
 
 
 class AlbumModel(TenantOwned):
@@ -48,6 +48,7 @@ class PhotoModel(TenantOwned):
     - `key_id`: null if the service did not encrypt the picture: it was uploaded to the bucket, or has a `source`.
     - `source`: bucket and name in the tenant's own object store, `bucket/name`; such a picture is not in the spool.
     - `fetches`: how often that store was away. `not_before`: when to look for the photo again.
+    - `traceparent`: the trace of the upload.
     - `may_retry`: whether a photo that failed may succeed another time.
     """
 
@@ -88,6 +89,7 @@ class PhotoModel(TenantOwned):
     faces_skipped: Mapped[int | None]
     code: Mapped[str | None]
     detail: Mapped[str | None]
+    traceparent: Mapped[str | None] = mapped_column(server_default=CURRENT_TRACE)
 
 
 class PhotoTurnModel(TenantOwned):

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import DateTime, MetaData, Text, func
+from sqlalchemy import DateTime, MetaData, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -15,6 +15,9 @@ _NAMING = {
     "fk": "fk_%(table_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+CURRENT_TRACE = text("nullif(current_setting('app.traceparent', true), '')")
+"""The default of a column that keeps the trace of the transaction that adds the row; null if it is not exported."""
 
 
 class Base(DeclarativeBase):

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, BigInteger, ForeignKeyConstraint, Index, Text, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.persistence.models.base import TenantOwned, TenantRow
+from app.persistence.models.base import CURRENT_TRACE, TenantOwned, TenantRow
 
 _IS_WAITING = text("state = 'waiting'")
 
@@ -41,6 +41,7 @@ class EventModel(TenantOwned):
     subject: Mapped[str | None]
     successor: Mapped[str | None]
     data: Mapped[dict[str, Any]]
+    traceparent: Mapped[str | None] = mapped_column(server_default=CURRENT_TRACE)
 
 
 class WebhookModel(TenantRow):

@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.persistence.models.base import TenantOwned
+from app.persistence.models.base import CURRENT_TRACE, TenantOwned
 
 
 class VideoModel(TenantOwned):
@@ -32,6 +32,7 @@ class VideoModel(TenantOwned):
     - `sender`: the caller who is billed, as in `usage_days`, and `metered_s` the seconds that were counted.
     - `keep`: as in `Keep`; null: as the album.
     - `source`: bucket and name in the tenant's own object store, `bucket/name`.
+    - `traceparent`: the trace of the upload.
     """
 
     __tablename__ = "videos"
@@ -73,6 +74,7 @@ class VideoModel(TenantOwned):
     changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
     not_before: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
+    traceparent: Mapped[str | None] = mapped_column(server_default=CURRENT_TRACE)
 
 
 class VideoStepModel(TenantOwned):

@@ -83,7 +83,7 @@ def write_events(events: Sequence[Event]) -> str:
 
 
 def describe_event(row: EventModel) -> StoredEvent:
-    return StoredEvent(row.seq, row.id, row.at, row.type, row.data)
+    return StoredEvent(row.seq, row.id, row.at, row.type, row.data, row.traceparent)
 
 
 async def request_turns(session: AsyncSession, tenant_id: UUID, rows: Iterable[Any]) -> None:

@@ -173,14 +173,15 @@ class PhotoTurnRepository(TenantRepository):
             PhotoModel.key_id,
             AlbumModel.keep,
             PhotoModel.source,
+            PhotoModel.traceparent,
         )
         statement = (
             self._select(PhotoModel, _is_any(ids)).join(AlbumModel, of_album).join(CollectionModel, of_collection)
         )
         rows = await self._session.execute(statement.with_only_columns(*columns).order_by(PhotoModel.seq))
         return [
-            WaitingPhoto(photo_id, collection_id, album, external_id, attempts, key_id, Keep(keep), source)
-            for photo_id, collection_id, album, external_id, attempts, key_id, keep, source in rows
+            WaitingPhoto(photo_id, collection_id, album, external_id, attempts, key_id, Keep(keep), *others)
+            for photo_id, collection_id, album, external_id, attempts, key_id, keep, *others in rows
         ]
 
 

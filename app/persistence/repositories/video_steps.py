@@ -67,6 +67,8 @@ class VideoStep:
     lease: UUID = field(repr=False)
     job: VideoJobOrder | None = None
     """What is wanted of a video that belongs to no album."""
+    traceparent: str | None = None
+    """The trace of the upload."""
 
 
 class VideoStepRepository(TenantRepository):
@@ -120,6 +122,7 @@ class VideoStepRepository(TenantRepository):
             step.attempts,
             lease,
             order,
+            video.traceparent,
         )
 
     async def _read_video(self, video_id: UUID) -> Any:

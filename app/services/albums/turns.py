@@ -42,6 +42,7 @@ from app.services.collections.recognizer_directory import RecognizerDirectory
 from app.services.retries import retry_transient
 from app.services.sightings.arrival import ArrivalMatcher
 from app.telemetry import get_logger, metrics
+from app.telemetry.spans import SpanKind, continued_span
 
 _log = get_logger(__name__)
 
@@ -169,12 +170,8 @@ class PhotoTurns:
     async def _analyze(self, turn: _Turn, photo: WaitingPhoto) -> None:
         try:
             async with self._places:
-                recognizers = await self._recognizers(turn, photo.album)
-                image = await self._load(turn, photo)
-                if not await start_photo(self._database, turn.tenant_id, photo.id, turn.lease, _LEASE_S):
-                    return  # another worker has it
-                turn.begun.add(photo.id)
-                turn.found.append(await self._reader.find_faces(photo, image, recognizers))
+                with continued_span("album photo", SpanKind.CONSUMER, photo.traceparent):
+                    await self._find_faces(turn, photo)
         except ObjectStoreUnavailable as exc:
             turn.away[photo.id] = exc
         except (ImageRefused, ObjectUnavailable, *_MAY_PASS, CollectionNotFound) as exc:
@@ -184,6 +181,14 @@ class PhotoTurns:
         except Exception as exc:  # noqa: BLE001 - an error of ours fails this photo, not the others
             _log.error("photo_not_processed", error=type(exc).__name__)
             turn.failed.append(_fail(photo, InternalError(), keeps_object=True))
+
+    async def _find_faces(self, turn: _Turn, photo: WaitingPhoto) -> None:
+        recognizers = await self._recognizers(turn, photo.album)
+        image = await self._load(turn, photo)
+        if not await start_photo(self._database, turn.tenant_id, photo.id, turn.lease, _LEASE_S):
+            return  # another worker has it
+        turn.begun.add(photo.id)
+        turn.found.append(await self._reader.find_faces(photo, image, recognizers))
 
     async def _load(self, turn: _Turn, photo: WaitingPhoto) -> bytes:
         """Read a photo. A store that does not respond is asked once a turn, so that others' photos need not wait."""

@@ -44,6 +44,7 @@ from app.services.videos.joining import join_people
 from app.services.videos.turn_requests import request_video_turn
 from app.services.videos.watching import VideoWatcher
 from app.telemetry import get_logger
+from app.telemetry.spans import SpanKind, continued_span
 
 _log = get_logger(__name__)
 
@@ -95,8 +96,9 @@ class VideoTurns:
         try:
             step = await self._take(tenant_id)
             if step is not None:
-                async with self._renewing(tenant_id, step):
-                    await self._do(tenant_id, step)
+                with continued_span(f"video {step.kind.value}", SpanKind.CONSUMER, step.traceparent):
+                    async with self._renewing(tenant_id, step):
+                        await self._do(tenant_id, step)
         except Exception as exc:  # noqa: BLE001 - an error of ours must not lose the video
             _log.warning("video_turn_interrupted", error=type(exc).__name__)
             if step is not None:

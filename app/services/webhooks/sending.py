@@ -29,6 +29,7 @@ from app.services.outbound.addresses import (
     shorten_host,
 )
 from app.services.outbound.downloads import open_client, send_pinned
+from app.telemetry.spans import current_traceparent
 
 _TIMEOUT_S = 15.0
 _CONNECT_TIMEOUT_S = 5.0
@@ -73,9 +74,16 @@ class WebhookSender:
     """Sends messages; one per process."""
 
     def __init__(
-        self, hosts: WebhookHosts, *, timeout_s: float = _TIMEOUT_S, verify: ssl.SSLContext | bool = True
+        self,
+        hosts: WebhookHosts,
+        *,
+        trace_hosts: Sequence[str] = (),
+        timeout_s: float = _TIMEOUT_S,
+        verify: ssl.SSLContext | bool = True,
     ) -> None:
+        """`trace_hosts` are the receivers that are sent `traceparent`."""
         self.hosts = hosts
+        self._traced = frozenset(read_origin(host) for host in trace_hosts)
         self._timeout_s = timeout_s
         # A connection to reuse could belong to another host at the same address.
         timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_TIMEOUT_S))
@@ -108,6 +116,9 @@ class WebhookSender:
         body = write_message(event)
         headers = sign_message(signing_secrets, f"evt_{event.id.hex}", int(time.time()), body)
         headers |= {"content-type": "application/json", "user-agent": "vultus"}
+        traceparent = current_traceparent()
+        if traceparent is not None and origin in self._traced:
+            headers["traceparent"] = traceparent
         response = await send_pinned(self._client, "POST", (parsed, origin), addresses, headers, body)
         await response.aclose()
         return Outcome(

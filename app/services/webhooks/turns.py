@@ -20,6 +20,7 @@ from app.services.webhooks.secrets import WebhookCipher
 from app.services.webhooks.sending import WebhookSender, is_gone
 from app.services.webhooks.slots import TurnSlots
 from app.telemetry import get_logger, metrics
+from app.telemetry.spans import SpanKind, continued_span
 
 _log = get_logger(__name__)
 
@@ -125,10 +126,15 @@ class WebhookTurns:
         return all(one.is_delivered for one in outcomes)
 
     async def _attempt(self, target: _Target, delivery: Delivery) -> Outcome:
-        began_at = time.monotonic()
-        outcome = await self._sender.send(target.url, target.secrets, delivery.event)
-        self._slots.note_time(target.webhook_id, time.monotonic() - began_at)
-        metrics.observe_webhook("delivered" if outcome.is_delivered else outcome.error or "refused")
+        with continued_span("webhook delivery", SpanKind.CLIENT, delivery.event.traceparent) as span:
+            began_at = time.monotonic()
+            outcome = await self._sender.send(target.url, target.secrets, delivery.event)
+            seconds = time.monotonic() - began_at
+            result = "delivered" if outcome.is_delivered else outcome.error or "refused"
+            if span is not None:
+                span.set("vultus.outcome", result)
+        self._slots.note_time(target.webhook_id, seconds)
+        metrics.observe_webhook(result, seconds)
         async with self._writes, self._database.transaction(target.tenant_id) as session:
             rows = WebhookDeliveryRepository(session, target.tenant_id)
             await rows.end(
