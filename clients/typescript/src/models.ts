@@ -1052,6 +1052,12 @@ export interface QuotaOut {
   readonly limit: number | null;
 }
 
+/** The state of the service and of what it needs. */
+export interface Readiness {
+  readonly status: string;
+  readonly inference: "here" | "ready" | "away";
+}
+
 /** The public keys that verify erasure receipts. */
 export interface ReceiptKeysOut {
   readonly keys: readonly string[];

@@ -86,6 +86,12 @@ export class NotReady extends Unavailable {}
 /** The database is not responding. Try again; operators: check PostgreSQL. */
 export class DatabaseUnavailable extends Unavailable {}
 
+/**
+ * The server that runs the recognition networks is not responding. Try again as `Retry-After` says; operators: check
+ * `vultus inference`.
+ */
+export class InferenceUnavailable extends Unavailable {}
+
 /** The collection's recognizer is not loaded on this server. Operators: add its pack. */
 export class RecognizerUnavailable extends Unavailable {}
 
@@ -490,6 +496,7 @@ export const BY_CODE: ReadonlyMap<string, typeof ApiError> = new Map<string, typ
   ["image_url_not_allowed", ImageUrlNotAllowed],
   ["image_url_timeout", ImageUrlTimeout],
   ["image_url_unreachable", ImageUrlUnreachable],
+  ["inference_unavailable", InferenceUnavailable],
   ["internal_error", InternalError],
   ["invalid_credentials", InvalidCredentials],
   ["invalid_cursor", InvalidCursor],
