@@ -84,7 +84,7 @@ class _Exchange:
         operation = {"operation": self.scope[OPERATION]} if OPERATION in self.scope else {}
         _access.info(
             "request",
-            method=self.scope["method"],
+            method=known_method(self.scope["method"]),  # a client may send anything
             route=template,
             status=self.status,
             ms=round(seconds * 1000, 1),
