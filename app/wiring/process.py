@@ -155,9 +155,8 @@ async def running_process(
 ) -> AsyncIterator[AppState]:
     """Build everything, run the background tasks for the duration of the block, then close everything.
 
-    `analyzer` is passed if a parent process loaded it before forking this one. A process that `answers` no requests has
-    nothing that its background jobs must give way to. Raises `DatabaseNotReady`,
-    `ModelPackUnavailable`, or `OperatorError` if the models do not respond in time.
+    `analyzer` is passed if a parent process loaded it before forking this one. Background jobs give way in a process
+    that `answers`. Raises `DatabaseNotReady`, `ModelPackUnavailable`, or `OperatorError` if models respond too late.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     async with AsyncExitStack() as stack:
