@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -27,9 +28,9 @@ def measure(scene: Scene) -> dict[str, Any]:
             _register(api, tenant, photos, "warm-up")
         for number in range(ROUNDS):
             for name in sorted(tenants, reverse=bool(number % 2)):
-                before = _read(workers[0].pid)
+                before = _read(workers[0].pid, scene.stage.directory)
                 _register(api, tenants[name], photos, f"round-{number}")
-                after = _read(workers[0].pid)
+                after = _read(workers[0].pid, scene.stage.directory)
                 spent[name].append({who: 1000 * (after[who] - before[who]) / REGISTRATIONS for who in after})
     medians = {
         name: {who: round(statistics.median(one[who] for one in rounds), 3) for who in rounds[0]}
@@ -51,10 +52,10 @@ def _register(api: str, tenant: Tenant, photos: list[bytes], name: str) -> None:
             client.post("/register", data={"subject": f"{name}-{number}"}, files=files).raise_for_status()
 
 
-def _read(worker: int) -> dict[str, float]:
+def _read(worker: int, directory: Path) -> dict[str, float]:
     """Return processor seconds: of the server, PostgreSQL, and the worker with its database connections' share."""
     read = {"server": 0.0, "postgres": 0.0, "worker": 0.0}
-    for process in _descendants():
+    for process in _processes(directory):
         try:
             times = process.cpu_times()
             who = "worker" if process.pid == worker else "postgres" if "postgres" in process.name() else "server"
@@ -65,8 +66,12 @@ def _read(worker: int) -> dict[str, float]:
     return read
 
 
-def _descendants() -> Iterator[psutil.Process]:
-    yield from psutil.Process().children(recursive=True)
-    # The embedded server is a child of whoever started it, or of nobody.
-    known = {one.pid for one in psutil.Process().children(recursive=True)}
-    yield from (one for one in psutil.process_iter() if one.name() == "postgres" and one.pid not in known)
+def _processes(directory: Path) -> Iterator[psutil.Process]:
+    known = psutil.Process().children(recursive=True)
+    yield from known
+    # The embedded server is a child of whoever started it, or of nobody. Its processes are in its directory.
+    pids = {one.pid for one in known}
+    for one in psutil.process_iter(["name", "cwd"]):
+        is_ours = one.info["name"] == "postgres" and (one.info["cwd"] or "").startswith(str(directory))
+        if is_ours and one.pid not in pids:
+            yield one

@@ -38,12 +38,11 @@ def find(text: str, secrets: dict[str, str]) -> list[str]:
 def logged() -> Iterator[list[str]]:
     """Collect the lines that the service writes, with the details of every level."""
     root, lines = logging.getLogger(), list[str]()
-    formatter, level = root.handlers[0].formatter, root.level
-    assert formatter is not None
+    format_line, level = root.handlers[0].format, root.level
 
     class Keep(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            lines.append(formatter.format(record))
+            lines.append(format_line(record))
 
     handler = Keep()
     root.addHandler(handler)
