@@ -11,6 +11,7 @@ from sqlalchemy.pool import NullPool
 from app.persistence.connections.database import async_url
 from app.persistence.connections.watchdog import connect
 from app.persistence.models import Base
+from migrations.contracting import CONTRACTING
 
 _LOCK = 0x76756C747573  # "vultus"
 
@@ -22,10 +23,19 @@ def _run(connection: Connection) -> None:
     try:
         with context.begin_transaction():
             context.run_migrations()
+            _note_support(connection)
     finally:
         connection.rollback()
         connection.execute(text(f"SELECT pg_advisory_unlock({_LOCK})"))
         connection.commit()
+
+
+def _note_support(connection: Connection) -> None:
+    """Note for servers of earlier versions whether they survive: with this migration or a later one as their newest."""
+    applied = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    needed = max((one for one in CONTRACTING if applied is not None and one <= applied), default="")
+    connection.execute(text(f"COMMENT ON TABLE alembic_version IS '{needed}'"))
+    connection.commit()
 
 
 async def _connect_and_run() -> None:

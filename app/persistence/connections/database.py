@@ -154,6 +154,13 @@ class Database:
                 revision: str | None = await connection.scalar(text("SELECT version_num FROM alembic_version"))
         return revision
 
+    async def needed_migration(self) -> str | None:
+        """Return the newest migration that servers must know to work with this schema; None if none is noted."""
+        with translate_errors():
+            async with self.engine.connect() as connection:
+                noted = await connection.scalar(text("SELECT obj_description(to_regclass('alembic_version'))"))
+        return noted or None
+
     async def login_rights(self) -> LoginRights:
         """Query which rights the pool's login has beyond its role."""
         statement = text("""

@@ -5,10 +5,11 @@ import asyncio
 from app.errors import DatabaseUnavailable, NotReady
 from app.ml.remote.client import InferenceClient
 from app.persistence.connections.database import Database, LoginRights
-from app.persistence.provisioning.migrations import head_revision
+from app.persistence.provisioning.migrations import head_revision, open_migrations
 from app.services.maintenance.background_erasure import BackgroundErasure
 
 _TIMEOUT_S = 1.5
+_Read = tuple[str | None, str | None, LoginRights]
 
 
 class HealthService:
@@ -30,18 +31,16 @@ class HealthService:
         self._inference = inference
         self._must_be_confined = must_be_confined
         self._head = head_revision()
-        self._reading: asyncio.Task[tuple[str | None, LoginRights]] | None = None
+        self._known = frozenset(one.revision for one in open_migrations().walk_revisions())
+        self._reading: asyncio.Task[_Read] | None = None
 
     async def check_ready(self) -> None:
         """Raise `NotReady` with the reason if the service is not ready."""
         try:
-            revision, rights = await self._read()
+            revision, needed, rights = await self._read()
         except DatabaseUnavailable as exc:
             raise NotReady("The database does not respond.") from exc
-        if revision != self._head:
-            raise NotReady(
-                f"The database is at migration {revision}; this version needs {self._head}. Run `vultus migrate`."
-            )
+        self._check_schema(revision, needed)
         if not self._erasure.is_replayed:
             raise NotReady("The erasure journal has not been replayed yet.")
         if self._must_be_confined and not rights.is_confined:
@@ -50,15 +49,28 @@ class HealthService:
                 f"login for the service that is a member of vultus_app only."
             )
 
+    def _check_schema(self, revision: str | None, needed: str | None) -> None:
+        """Raise `NotReady` unless the schema is this version's, or that of a newer one that this version survives."""
+        if revision is None or (revision < self._head and revision in self._known):
+            raise NotReady(
+                f"The database is at migration {revision}; this version needs {self._head}. Run `vultus migrate`."
+            )
+        if revision not in self._known and (needed is None or needed > self._head):
+            raise NotReady(
+                f"A newer version has migrated the database to {revision}, with which this one does not work. Upgrade "
+                f"this server."
+            )
+
     async def has_inference(self) -> bool | None:
         """Return whether the inference server responds; None if the networks run in this process."""
         if self._inference is None:
             return None
         return not await asyncio.to_thread(self._inference.is_away)
 
-    async def _read(self) -> tuple[str | None, LoginRights]:
-        """Read the schema's revision and the login's rights; raises `DatabaseUnavailable` after 1.5 s.
+    async def _read(self) -> _Read:
+        """Read the schema's revision, the one that servers must know, and the login's rights.
 
+        Raises `DatabaseUnavailable` after 1.5 s.
         A reading that takes longer goes on, and later calls wait for it too: a canceled one would still occupy its
         connection until the database responds.
         """
@@ -70,8 +82,9 @@ class HealthService:
             raise DatabaseUnavailable
         return self._reading.result()
 
-    async def _read_database(self) -> tuple[str | None, LoginRights]:
-        return await self._database.revision(), await self._database.login_rights()
+    async def _read_database(self) -> _Read:
+        revision = await self._database.revision()
+        return revision, await self._database.needed_migration(), await self._database.login_rights()
 
 
 def _retrieve_exception(reading: "asyncio.Task[tuple[str | None, LoginRights]]") -> None:
