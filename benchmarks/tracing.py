@@ -150,9 +150,9 @@ def both_servers(directory: Path, pack: Path, collector: str) -> Iterator[tuple[
         migrate(admin)
         env = {"VULTUS_MODEL_PACK": str(pack.resolve()), "VULTUS_ALBUM_WORKER": "false"}
         with ExitStack() as stack:
-            plain, plain_process = stack.enter_context(started_server(directory, **env))
+            plain, plain_process = stack.enter_context(started_server(directory, workers=1, **env))
             env["VULTUS_OTLP_ENDPOINT"] = collector
-            traced, traced_process = stack.enter_context(started_server(directory, **env))
+            traced, traced_process = stack.enter_context(started_server(directory, workers=1, **env))
             headers = sign_up(f"{plain}/api/v1", admin, RATES)
             _register(f"{plain}/api/v1", headers)
             path = "/api/v1/recognize"

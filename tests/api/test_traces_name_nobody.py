@@ -38,8 +38,7 @@ def find(text: str, secrets: dict[str, str]) -> list[str]:
 def logged() -> Iterator[list[str]]:
     """Collect the lines that the service writes, with the details of every level."""
     root, lines = logging.getLogger(), list[str]()
-    formatter, level = root.handlers[0].formatter, root.level
-    assert formatter is not None
+    formatter, level = root.handlers[0].formatter or logging.Formatter(), root.level
 
     class Keep(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
