@@ -149,6 +149,7 @@ def both_servers(directory: Path, pack: Path, collector: str) -> Iterator[tuple[
         admin = asyncio.run(postgres.ensure_database())
         migrate(admin)
         env = {"VULTUS_MODEL_PACK": str(pack.resolve()), "VULTUS_ALBUM_WORKER": "false"}
+        env["VULTUS_INFERENCE_DEADLINE_S"] = "120"  # other work on the machine must not refuse requests
         with ExitStack() as stack:
             plain, plain_process = stack.enter_context(started_server(directory, workers=1, **env))
             env["VULTUS_OTLP_ENDPOINT"] = collector
