@@ -23,7 +23,7 @@ def run(
     words = [str(word) for word in command]
     merged = {**os.environ, **(env or {})}
     done = subprocess.run(
-        words, input=text, env=merged, cwd=directory, capture_output=True, text=True, timeout=120, check=False
+        words, input=text, env=merged, cwd=directory, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout
