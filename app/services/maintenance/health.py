@@ -87,7 +87,7 @@ class HealthService:
         return revision, await self._database.needed_migration(), await self._database.login_rights()
 
 
-def _retrieve_exception(reading: "asyncio.Task[tuple[str | None, LoginRights]]") -> None:
+def _retrieve_exception(reading: "asyncio.Task[_Read]") -> None:
     """Keep asyncio from logging the failure of a reading that nobody waits for any more."""
     if not reading.cancelled():
         reading.exception()
