@@ -35,7 +35,7 @@ export ORT_DISABLE_TELEMETRY := 1
         bench-concurrent-quick bench-hot-path prove-crashes prove-hostile prove-rekognition bench-accuracy \
         bench-degraded bench-damage bench-overload bench-photo-memory bench-protection bench-subject-search lock \
         clean prove-album-hosts prove-deployment release bench-albums prove-albums \
-        bench-clusters bench-video bench-rematch prove-review prove-webhooks prove-refusals bench-console
+        bench-clusters bench-video bench-rematch prove-review prove-webhooks prove-refusals bench-console bench-tracing
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -149,6 +149,9 @@ prove-review: $(VENV)/.bench ## Review an album of LFW's photos over the REST AP
 prove-refusals: $(VENV)/.bench ## Refuse 1,000 times, then rotate, change the recognizer, export and import (5 minutes)
 	$(BIN)/python -m benchmarks.refusals --photos $(SHARED_PHOTOS) --pack $(SHARED_PACK) \
 		--out benchmarks/results/refusals.json
+
+bench-tracing: $(VENV)/.bench ## Measure what traces cost a recognition (5 minutes)
+	$(BIN)/python -m benchmarks.tracing $(BENCH_REAL) --out
 
 bench-console: $(VENV)/.bench ## Measure the console in Chromium: decisions beside 100,000 faces, 2,000 uploads (5 minutes)
 	$(BIN)/python -m benchmarks.console.review --out
