@@ -46,7 +46,7 @@ class Message:
         return event
 
     def is_signed_by(self, secret: str) -> bool:
-        """Return whether the library of Standard Webhooks signs the message so, and would have accepted it on arrival."""
+        """Return whether the library of Standard Webhooks signs the message so, at the time of its arrival."""
         timestamp = int(self.headers["webhook-timestamp"])
         expected = Webhook(secret).sign(self.headers["webhook-id"], datetime.fromtimestamp(timestamp, UTC), self.body)
         return expected in self.headers["webhook-signature"].split() and abs(self.at - timestamp) < _TOLERANCE_S
