@@ -64,7 +64,7 @@ async def owner(traced: Running) -> AsyncIterator[Account]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):  # photos of other tests may come first
         while not condition():
             await asyncio.sleep(0.05)
 
