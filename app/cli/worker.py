@@ -32,7 +32,9 @@ def worker(
     ] = None,
     nice: Annotated[
         int,
-        typer.Option(min=0, max=19, help="How much to lower the priority of this process; 0: not. Linux only."),
+        typer.Option(
+            min=0, max=19, help="How much to lower the priority of this process; 0: not. Linux only."
+        ),
     ] = _NICE if _CAN_BE_NICE else 0,
 ) -> None:
     """Process the photos of all tenants' albums until interrupted; running turns are finished then."""
@@ -48,7 +50,7 @@ def worker(
         os.nice(nice)  # before any thread is started: each inherits it
     join_metrics(settings)
     try:
-        asyncio.run(_work(settings))
+        asyncio.run(_work(settings, gives_way=nice > 0))
     except KeyboardInterrupt:
         raise OperatorError("Interrupted before the running turns ended. Their photos are processed again.") from None
 
@@ -58,14 +60,14 @@ def _with_options(settings: Settings, turns: int | None, concurrency: int | None
     return settings.model_copy(update={name: value for name, value in changed.items() if value is not None})
 
 
-async def _work(settings: Settings) -> None:
+async def _work(settings: Settings, *, gives_way: bool) -> None:
     # This imports the inference libraries, which no other command needs.
     from app.wiring.analyzer import count_inference_threads  # noqa: PLC0415
     from app.wiring.process import running_process  # noqa: PLC0415
 
     stopping = asyncio.Event()
     _stop_on_signals(stopping)
-    async with running_process(settings, works_on_albums=True, answers=False):
+    async with running_process(settings, works_on_albums=True, gives_way=gives_way):
         _log.info("worker_started", turns=settings.worker_turns, threads=count_inference_threads(settings))
         await stopping.wait()
         _log.info("worker_stopping")

@@ -151,18 +151,18 @@ class _Resources:
 
 @asynccontextmanager
 async def running_process(
-    settings: Settings, analyzer: FaceAnalyzer | None = None, *, works_on_albums: bool = False, answers: bool = True
+    settings: Settings, analyzer: FaceAnalyzer | None = None, *, works_on_albums: bool = False, gives_way: bool = True
 ) -> AsyncIterator[AppState]:
     """Build everything, run the background tasks for the duration of the block, then close everything.
 
     `analyzer` is passed if a parent process loaded it before forking this one. Background jobs give way in a process
-    that `answers`. Raises `DatabaseNotReady`, `ModelPackUnavailable`, or `OperatorError` if models respond too late.
+    that `gives_way`. Raises `DatabaseNotReady`, `ModelPackUnavailable`, or `OperatorError` if models respond too late.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     async with AsyncExitStack() as stack:
         stack.enter_context(exported_traces(settings))  # ended last
         addresses = await stack.enter_async_context(provisioned_database(settings))
-        resources = await _open_resources(stack, settings, addresses, answers=answers)
+        resources = await _open_resources(stack, settings, addresses, gives_way=gives_way)
         is_inherited = analyzer is not None
         analyzer = analyzer or build_analyzer(settings)
         inference = client_of(analyzer)
@@ -185,7 +185,7 @@ async def running_process(
 
 
 async def _open_resources(
-    stack: AsyncExitStack, settings: Settings, addresses: DatabaseAddresses, *, answers: bool
+    stack: AsyncExitStack, settings: Settings, addresses: DatabaseAddresses, *, gives_way: bool
 ) -> _Resources:
     journal = open_journal(settings)
     watchdog = Watchdog(driver_address(addresses.service))
@@ -195,7 +195,7 @@ async def _open_resources(
         queue=settings.inference_queue,
         deadline_s=settings.inference_deadline_s,
         has_spare=True,
-        lowers_background=answers,
+        lowers_background=gives_way,
     )
     stack.callback(executor.close)
     hasher = PasswordHasher()
