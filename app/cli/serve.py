@@ -141,7 +141,7 @@ def _run_uvicorn(host: str, port: int, workers: int) -> None:
         host=host,
         port=port,
         workers=workers,
-        loop="auto",  # uvloop, except on Windows
+        loop="asyncio",  # PgQueuer brings uvloop, which serves fewer photos: decision 0023
         http="app.server.h11_protocol:TimedH11Protocol",
         ws="none",
         log_config=None,

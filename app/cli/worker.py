@@ -32,9 +32,7 @@ def worker(
     ] = None,
     nice: Annotated[
         int,
-        typer.Option(
-            min=0, max=19, help="How much to lower the priority of this process; 0: not. Linux only."
-        ),
+        typer.Option(min=0, max=19, help="How much to lower the priority of this process; 0: not. Linux only."),
     ] = _NICE if _CAN_BE_NICE else 0,
 ) -> None:
     """Process the photos of all tenants' albums until interrupted; running turns are finished then."""

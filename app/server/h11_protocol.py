@@ -4,14 +4,12 @@ import asyncio
 import json
 import os
 import socket
-from contextlib import suppress
 from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from app.errors import MalformedHttp, problem_type
-from app.server.descriptors import log_last_descriptor
 from app.server.lingering_transport import LingeringTransport
 
 _DEFAULT_TIMEOUT_S = 10.0
@@ -56,9 +54,6 @@ class TimedH11Protocol(H11Protocol):
         self._lingering = LingeringTransport(transport, self._may_be_sending)
         super().connection_made(cast(asyncio.Transport, self._lingering))
         disable_nagle(transport)
-        connection = transport.get_extra_info("socket")
-        if connection is not None:
-            log_last_descriptor(connection.fileno())
         self._wait_for_headers()
 
     def data_received(self, data: bytes) -> None:
@@ -167,5 +162,4 @@ def disable_nagle(transport: asyncio.Transport) -> None:
     """
     connection = transport.get_extra_info("socket")
     if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
-        with suppress(OSError):  # uvloop duplicates the descriptor, and there may be none left
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

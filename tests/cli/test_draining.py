@@ -1,12 +1,7 @@
 """A server that is stopped under load answers what it took, and takes no more than it answers."""
 
 import asyncio
-import resource
 import signal
-import socket
-from contextlib import ExitStack
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -71,21 +66,3 @@ async def test_a_lack_of_descriptors_is_logged_once(code: int) -> None:
             loop.call_exception_handler({"message": "socket.accept()", "exception": OSError(code, "too many files")})
     loop.close()
     assert [line["event"] for line in logs] == ["clients_not_accepted"]
-
-
-def test_a_server_without_descriptors_says_so_once_and_recovers(
-    service_env: dict[str, str], capfd: pytest.CaptureFixture[str]
-) -> None:
-    with serving(1, **service_env) as (base, process):
-        address = urlsplit(base).hostname, urlsplit(base).port
-        open_now = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
-        former = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
-        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (open_now + 30, former[1]))
-        with ExitStack() as clients:
-            for _ in range(60):
-                clients.enter_context(socket.create_connection(address, timeout=10))
-            with pytest.raises(httpx.TransportError):
-                httpx.get(f"{base}/healthz", timeout=2)
-        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, former)
-        assert httpx.get(f"{base}/healthz", timeout=20).status_code == 200
-    assert capfd.readouterr().err.count("clients_not_accepted") == 1
