@@ -42,7 +42,7 @@ class FacePictures:
             return found
         bucket, _, name = found.source.partition("/")
         image = await self._objects.fetch(self._tenant_id, bucket, name)
-        face = _find_face(await self._faces.detect(image), found)
+        face = _find_face(await self._faces.extract_chosen(image, lambda _: []), found)
         if face is None:
             raise FaceNotFound(
                 f"The photo {found.source!r} in your object store no longer shows face {face_id}.", field="face_id"

@@ -68,9 +68,10 @@ class HealthService:
         return not await asyncio.to_thread(self._inference.is_away)
 
     async def _read(self) -> _Read:
-        """Read the schema's revision, the one that servers must know, and the login's rights.
+        """Read the schema's revision, the one that servers must know beside a newer one, and the login's rights.
 
         Raises `DatabaseUnavailable` after 1.5 s.
+
         A reading that takes longer goes on, and later calls wait for it too: a canceled one would still occupy its
         connection until the database responds.
         """
@@ -84,7 +85,9 @@ class HealthService:
 
     async def _read_database(self) -> _Read:
         revision = await self._database.revision()
-        return revision, await self._database.needed_migration(), await self._database.login_rights()
+        is_newer = revision is not None and revision not in self._known
+        needed = await self._database.needed_migration() if is_newer else None
+        return revision, needed, await self._database.login_rights()
 
 
 def _retrieve_exception(reading: "asyncio.Task[_Read]") -> None:
